@@ -163,8 +163,8 @@ impl PlannedRow {
         answers
     }
 
-    /// Returns the largest factor by which the tokens of the prompt can be multiplied: no tokenizer makes more tokens
-    /// than bytes, and a picture has a limited number of tokens.
+    /// Returns the largest factor by which a real tokenizer could exceed these tokens of the prompt: no tokenizer makes
+    /// more tokens than bytes, and a picture has a limited number of tokens.
     fn physical_skew(&self, tokens: u64) -> f64 {
         let Prompt { own_tokens, picture, .. } = self.prompt();
         let text = self.body.to_string();
@@ -247,7 +247,7 @@ const PRICES: [(&str, u64, Dollars); 10] = [
 const FAST: Dollars = [10.0, 50.0, 12.5, 20.0, 1.0];
 const HAS_FAST: [&str; 2] = ["claude-opus-4-8", "claude-opus-5"];
 
-/// The prices of all models, perhaps with those of a price file.
+/// The prices of all models, perhaps with the prices of a price file.
 struct PriceList {
     steps: Vec<(String, u64, Dollars)>,
     dollars_for_a_thousand_searches: f64,

@@ -648,7 +648,7 @@ fn truncated_once() -> MemDisk {
     disk.after_death()
 }
 
-/// Runs the rows again whose answers are truncated.
+/// Runs rows with truncated answers again.
 fn ask_again(disk: &MemDisk, name: &str) -> Reported {
     let options = JournalOptions { rerun: vec![Quality::Truncated], ..options(disk, name) };
     run_with(options, job, answered, |recovered, job| recovered.reruns.quality(known(job)).is_some())

@@ -1,4 +1,4 @@
-//! Adds cache marks to random requests, and compares the sent request with that of the row. Two differences are
+//! Adds cache marks to random requests, and compares the sent request with the request of the row. Two differences are
 //! allowed: marks, and a list of blocks in place of a plain string with the same text. No mark may be in a place where
 //! the API refuses it.
 

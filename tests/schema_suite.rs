@@ -11,7 +11,7 @@ use claude_batch::answer::schema::{Schema, SchemaError};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The files that are not claimed, each with the reason.
+/// The files of the suite that are not used, each with the reason.
 const EXCLUDED: [(&str, &str); 3] = [
     ("format.json", "formats are checked; the cases in optional/format are used instead of these"),
     ("optional/format/idn-email.json", "this format is not checked: it needs large tables of Unicode"),

@@ -783,7 +783,7 @@ impl Api {
         self.raw(method, path, body.map(|body| body.to_string()).unwrap_or_default().as_bytes())
     }
 
-    /// Sends a body. A path that begins with `/v1/` is that of another endpoint.
+    /// Sends a body. A path that begins with `/v1/` belongs to another endpoint.
     fn raw(&mut self, method: Method, path: &str, body: &[u8]) -> Answer {
         let mut headers = HeaderMap::new();
         headers.insert("x-api-key", HeaderValue::from_static(self.key));

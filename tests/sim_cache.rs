@@ -11,7 +11,7 @@ use claude_batch::sim::presets;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 
-/// This model caches prefixes from 1,024 tokens on, and it accepts thinking.
+/// This model caches prefixes of 1,024 tokens or more, and it accepts thinking.
 const MODEL: &str = "claude-sonnet-4-6";
 /// Tokens of the long text. Each of its words is one token.
 const LONG: u64 = 2_000;

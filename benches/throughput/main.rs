@@ -33,7 +33,7 @@ use server::Server;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How often each side of a comparison is repeated.
+/// How many times each side of a comparison is repeated.
 const TIMES: usize = 5;
 /// The number of requests in flight.
 const AT_ONCE: &str = "256";

@@ -1,4 +1,5 @@
-//! The request that a follow-up is made from: the first request for the row, as the last answer was asked for.
+//! The request that a follow-up is made from: the first request for the row, with the model, `max_tokens` and form of
+//! the schema that were used for the last answer.
 
 use super::Form;
 use super::follow_up::{self, Base, params_of};
@@ -8,8 +9,9 @@ use crate::catalog::Catalog;
 use crate::domain::{Merged, Params, ProviderFeatures, Request, Rung};
 
 impl Look<'_> {
-    /// Returns the first request for the row, with the model, the `max_tokens` and the schema as the last answer had
-    /// them. An earlier run may have got that answer from another model.
+    /// Returns the first request for the row, with the model, the `max_tokens` and the form of the schema that were
+    /// used for the last answer. These may differ from the first request, for example if an earlier run got the answer
+    /// from another model.
     pub(super) fn base(&self) -> Option<Base> {
         let mut base = self.first_with(&self.last.model, self.last.rung)?;
         let is_first = base.rung == self.ask.rung;
@@ -18,7 +20,7 @@ impl Look<'_> {
         Some(base)
     }
 
-    /// Returns the last request, which ended the conversation so far.
+    /// Returns the last request.
     pub(super) fn asked(&self) -> Option<Base> {
         let request = Some(Box::new(self.first().clone()));
         Some(Base { params: params_of(&self.ask.request)?, rung: self.ask.rung, request })
@@ -42,8 +44,8 @@ impl Look<'_> {
         serde_json::from_str(params_of(self.first())?.get("max_tokens")?).ok()
     }
 
-    /// Returns the first request with another model, with the `max_tokens` that the last answer had, and with the schema
-    /// put into it by another means. If that is not possible, the schema stays as it is.
+    /// Returns the first request with another model, the `max_tokens` of the last answer, and the schema in another
+    /// form. If the form can't be changed, it stays as it is.
     fn first_with(&self, model: &str, rung: Option<Rung>) -> Option<Base> {
         let (mut params, mut own_rung) = (params_of(self.first())?, self.ask.rung);
         if rung != own_rung
@@ -61,7 +63,8 @@ impl Look<'_> {
     }
 
     /// Returns the first request without the schema. It is the row's own request, except for what flags of `resume`
-    /// replaced. `None` if the first request can't be made from the result again, so that something would be lost.
+    /// replaced. `None` if adding the schema to the result does not give the first request again: then something would
+    /// be lost.
     fn without_schema(&self, first: &Params) -> Option<Params> {
         let Form::Schema(schema) = &self.rules.form else { return None };
         let mut own = params_of(&self.job.request)?;

@@ -19,7 +19,7 @@ pub(super) struct Base {
 }
 
 impl Base {
-    /// Changes the parameters. Returns `None` if `change` can't.
+    /// Changes the parameters. Returns `None` if `change` returns `None`.
     pub(super) fn changed(self, change: impl FnOnce(Params) -> Option<Params>) -> Option<Self> {
         Some(Self { params: change(self.params)?, rung: self.rung, request: self.request })
     }
@@ -67,12 +67,12 @@ pub(super) fn go_on(mut params: Params, seen: &Seen<'_>) -> Option<Params> {
 pub(super) fn kept_text<'s>(seen: &'s Seen<'_>) -> Option<&'s str> {
     let text = seen.text.trim_end();
     let is_text = seen.last_kind == "text" && seen.tool_calls.is_empty();
-    // Citations can't be given back in the text that the model continues.
+    // A text that the model continues can't contain citations.
     (is_text && !seen.has_citations && !text.is_empty()).then_some(text)
 }
 
-/// Returns whether the last message may be one of the assistant, which the model continues: not with thinking, tools or a
-/// format, and not if the row does this itself.
+/// Returns whether a message of the assistant can be added, which the model then continues. This is not possible with
+/// thinking, tools or a format, or if the row already ends with such a message.
 ///
 /// Source: API documentation, "Prefill Claude's response", "Structured outputs" (2026).
 pub(super) fn is_open_to_prefill(params: &Params) -> bool {
@@ -95,7 +95,7 @@ pub(super) fn unpause(mut params: Params, seen: &Seen<'_>) -> Option<Params> {
     Some(params)
 }
 
-/// Returns the content of the last message of a request, if it is one of the assistant: what an answer continues.
+/// If the last message of a request is from the assistant, returns its content. The answer continues this content.
 pub(super) fn continued(request: &Request) -> Option<Box<RawValue>> {
     #[derive(serde::Deserialize)]
     struct Turn {

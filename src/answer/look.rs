@@ -1,4 +1,4 @@
-//! An answer that is looked at: whether it is accepted, and how its row ends.
+//! Checks an answer: whether it is accepted, and what happens to its row.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -14,10 +14,10 @@ use crate::domain::{
 };
 
 /// Makes requests from parameters: estimates them, and finds their limits and their cost. The pool is that of the row's
-/// last request, so its provider is the one that gets the next request. An error is a message.
+/// last request: the next request goes to the same provider. An error is a message.
 pub type Measure = Box<dyn FnMut(&Params, Option<Rung>, Purpose, &PoolId) -> Result<Ask, String> + Send>;
 
-/// An answer that is looked at, with all that is known about its row.
+/// An answer that is being checked, with all that is known about its row.
 pub(super) struct Look<'a> {
     pub(super) rules: &'a Rules,
     pub(super) catalog: &'a Catalog,
@@ -25,7 +25,8 @@ pub(super) struct Look<'a> {
     pub(super) job: &'a Job,
     pub(super) ask: &'a Ask,
     pub(super) attempts: &'a [AttemptRecord],
-    /// The attempt that got the answer. An earlier run may have sent it: then `ask` is the first request again.
+    /// The attempt that got the answer. If an earlier run sent it, `ask` is not the request of this attempt but the
+    /// first request for the row.
     pub(super) last: &'a AttemptRecord,
 }
 
@@ -36,8 +37,8 @@ pub(super) struct Wrong {
 }
 
 impl Look<'_> {
-    /// If the request continued an earlier answer, returns the whole answer. An answer that an earlier run got is whole
-    /// already, and its request is the first one again.
+    /// If the request continued an earlier answer, returns the whole answer. An answer of an earlier run is whole
+    /// already.
     pub(super) fn joined(&self, message: &Message) -> Option<Message> {
         match self.ask.purpose {
             Purpose::Continue => {
@@ -65,7 +66,7 @@ impl Look<'_> {
 
     /// Returns what is wrong with a whole answer; `None` if it is accepted.
     pub(super) fn finding(&self, message: &Message, seen: &Seen<'_>) -> Option<String> {
-        // Without a schema, JSON is looked for as if it had been asked for in words.
+        // Without a schema, JSON is searched in the text of the answer, as if the prompt had asked for it.
         let rung = self.last.rung.unwrap_or(Rung::Instruction);
         let json = rung.answer_json(&message.json).filter(|json| !json.trim().is_empty());
         let found = match (&self.rules.form, &json) {

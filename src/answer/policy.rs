@@ -11,8 +11,8 @@ use super::{Came, Form, OnInvalid, OnRefusal, OnTruncate, Policy, Rules, Then};
 use crate::catalog::Catalog;
 use crate::domain::{Ask, ErrorClass, Message, Purpose, Quality};
 
-/// An answer that grows gets this many times the `max_tokens` of the first request. Chosen: answers that are a little
-/// too long for their limit are far more frequent than very long ones.
+/// To get a longer answer, `max_tokens` of the first request is multiplied by this. The number is small because most
+/// truncated answers are only a little too long.
 const MORE_ROOM: u32 = 4;
 
 /// Makes the policy of a run.
@@ -28,7 +28,7 @@ pub fn policy(rules: Rules, catalog: Arc<Catalog>, measure: Measure) -> Policy {
     })
 }
 
-/// Returns whether anything but keeping the answer is possible. Most answers end here, without being read.
+/// Returns false if the answer is kept in any case. This is so for most answers, so they are not read.
 fn needs_look(rules: &Rules, ask: &Ask, message: &Message) -> bool {
     let is_part = matches!(ask.purpose, Purpose::Continue | Purpose::Unpause);
     is_part
@@ -36,7 +36,7 @@ fn needs_look(rules: &Rules, ask: &Ask, message: &Message) -> bool {
             Quality::Ok => !matches!(rules.form, Form::Any) || !rules.conditions.is_empty(),
             Quality::Truncated => rules.on_truncate != OnTruncate::Keep,
             Quality::Refused => rules.on_refusal != OnRefusal::Keep,
-            // It may be a paused answer that an earlier run got.
+            // The answer may come from an earlier run and be a paused one.
             Quality::Unknown => true,
         }
 }
@@ -92,7 +92,8 @@ impl Look<'_> {
         }
     }
 
-    /// Asks again with more room. A row gets more room once: a larger number than the wanted one never follows.
+    /// Asks again with more room. A row gets more room only once: if its `max_tokens` is as high as wanted already, the
+    /// row fails.
     fn grow(&self, message: &Message, cut: Cut, wanted: Option<u32>) -> Then {
         let most = self.catalog.model(&self.last.model).map_or(u32::MAX, |model| model.max_output_tokens);
         let first = self.first_max_tokens().unwrap_or(self.last.max_tokens);

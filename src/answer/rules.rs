@@ -3,11 +3,11 @@
 use super::schema::Schema;
 use crate::domain::{Job, ProviderFeatures, Usage};
 
-/// What an answer must be.
+/// The rules for answers.
 pub struct Rules {
     /// Which text every answer must be.
     pub form: Form,
-    /// Further conditions, each with its words for the failure.
+    /// Further conditions. Each one says in words why an answer does not meet it.
     pub conditions: Vec<Condition>,
     /// What happens after an answer that is not as required.
     pub on_invalid: OnInvalid,

@@ -8,12 +8,12 @@ use serde_json::value::RawValue;
 use crate::domain::Message;
 use crate::domain::json::is_filled_array;
 
-/// An answer, as far as the rules for answers need it.
+/// The parts of an answer that the rules for answers need.
 #[derive(Debug, Default)]
 pub(super) struct Seen<'a> {
     /// The blocks, in order. Each has its own JSON text.
     pub(super) blocks: Vec<&'a RawValue>,
-    /// The blocks that the API accepts in a request: all but texts that are blank.
+    /// The blocks that the API accepts in a request: all blocks except blank texts.
     pub(super) sendable: Vec<&'a RawValue>,
     /// The text of all text blocks together.
     pub(super) text: String,
@@ -84,8 +84,8 @@ const PAUSED: &str = "pause_turn";
 const WINDOW: &str = "model_context_window_exceeded";
 
 impl<'a> Seen<'a> {
-    /// Reads a message. The provider has checked it, so it is an object with a list of blocks; of anything else, nothing
-    /// is seen.
+    /// Reads a message. The provider has checked that it is an object with a list of blocks. For any other value, the
+    /// result is empty.
     pub(super) fn of(message: &'a Message) -> Self {
         let Ok(Body { content, stop_reason, usage }) = serde_json::from_slice::<Body<'a>>(&message.json) else {
             return Self::default();

@@ -60,7 +60,7 @@ impl Did {
 }
 
 impl Row {
-    /// Makes a row with these parameters besides its model, its `max_tokens` and its messages.
+    /// Makes a row with these parameters, in addition to its model, its `max_tokens` and its messages.
     fn new(model: &str, rules: fn(&mut Rules), params: &str) -> Self {
         let own = format!(
             r#"{{"model":"{model}","max_tokens":100,"messages":[ {{"role":"user","content":"Hi  \u0041"}} ]{}{}"#,
@@ -133,7 +133,7 @@ impl Row {
         }
     }
 
-    /// Makes the row look as a later run sees it: its request is the first one again, and its attempts are known.
+    /// Changes the row to what a later run sees: its request is the first one again, and its attempts are known.
     fn restarted(mut self) -> Self {
         let first = Self::of_request(str::from_utf8(self.job.request.json()).expect("JSON"), self.rules);
         self.ask = first.ask;
@@ -554,7 +554,7 @@ fn a_row_has_at_most_the_given_number_of_follow_ups_also_across_restarts() {
     for (most, rules) in rules.into_iter().enumerate() {
         for is_restarted in [false, true] {
             let mut row = Row::new(HAIKU, rules, "{}");
-            // A request that failed is not an answer.
+            // A failed request is not an answer.
             row.attempts.push(AttemptRecord { failed: Some(ErrorClass::Server), ..attempt_of(&row.ask, Quality::Ok) });
             for _ in 0..most {
                 assert_eq!(row.gets(&text("no"), "end_turn").purpose(), Some(Purpose::Repair), "{most}");

@@ -1,8 +1,8 @@
 //! Takes over the results of a batch that no log knows.
 //!
-//! The results become a chunk with ids of its own, whose results are on disk already. From then on, the lane treats the
-//! chunk like any other: its rows get their lines exactly once, whatever happens in between. Only rows with an answer
-//! are in the chunk. The others cost nothing and are sent by the next run.
+//! The results become a chunk with new ids. This chunk has no batch to wait for: its results are on disk already. From
+//! then on, the lane treats the chunk like any other: its rows get their lines exactly once, whatever happens in
+//! between. Only rows with an answer are in the chunk. The others cost nothing and are sent by the next run.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ use crate::provider::{Batch, BatchApi, BatchEnd};
 /// Bytes that are collected before they are written.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// Downloaded results of a batch that no log knows, by the rows to which they belong.
+/// The downloaded results of a batch that no log knows. They can be found by row.
 pub(crate) struct Index {
     file: Box<dyn DiskFile>,
     path: PathBuf,

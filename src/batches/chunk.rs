@@ -1,9 +1,9 @@
 //! The files of a chunk: rows that are submitted together as one batch.
 //!
 //! A chunk has two files in the folder of batches. `<number>.body.json` is the body of the request that creates the
-//! batch, byte for byte, so it is sent from the disk. `<number>.rows.jsonl` has a line for each row, with what the
-//! row's line in the results needs, and the place of its request in the body. Both are synced before the chunk is
-//! submitted. They are removed when every row has a line.
+//! batch, byte for byte, so it is sent from the disk. `<number>.rows.jsonl` has a line for each row. It contains
+//! everything that is needed to write the row's line in the results, and the place of its request in the body. Both are
+//! synced before the chunk is submitted. They are removed when every row has a line.
 //!
 //! Answers come in any order and hours later, perhaps to another process. So rows are read back from these files, one
 //! by one, and never held in memory.
@@ -35,9 +35,9 @@ const TAIL: &[u8] = b"]}";
 pub(crate) struct ChunkRow {
     /// The row.
     pub(crate) job: Job,
-    /// How often it was in a batch before this one.
+    /// How many times it was in a batch before this one.
     pub(crate) tries: u32,
-    /// The most that its answer can cost.
+    /// The highest possible cost of its answer.
     pub(crate) at_most: Money,
     /// The request that was submitted.
     sent: Request,
@@ -73,7 +73,7 @@ impl ChunkRow {
     }
 }
 
-/// A row, as its line says it.
+/// A row, as it is written in a line.
 #[derive(Serialize, Deserialize)]
 struct RowLine<'a> {
     #[serde(borrow)]
@@ -175,10 +175,11 @@ impl ChunkWriter {
         Ok(Self { number, nonce: nonce.to_owned(), body, rows, count: 0, at_most: Money::ZERO })
     }
 
-    /// Adds a row. `tries` says how often it was in a batch before, and `at_most` is the most that its answer can cost.
+    /// Adds a row. `tries` says how many times it was in a batch before, and `at_most` is the highest possible cost of
+    /// its answer.
     ///
     /// # Errors
-    /// The failure of the disk. The chunk can't be used any more then.
+    /// The failure of the disk. After that, the chunk can't be used any more.
     pub(crate) fn push(&mut self, planned: &Planned, tries: u32, at_most: Money) -> Result<(), DiskFailure> {
         let Planned { job, ask } = planned;
         let request = ask.request.json();
@@ -232,13 +233,13 @@ impl ChunkWriter {
         self.count
     }
 
-    /// Returns how many bytes the body has with a further request of this length.
+    /// Returns how many bytes the body will have after a request of this length is added.
     pub(crate) fn bytes_with(&self, request: usize) -> u64 {
         // An id has at most 64 characters, and the names around it 30.
         self.body.len() + (request + 100) as u64
     }
 
-    /// Returns the most that all rows together can cost.
+    /// Returns the highest possible cost of all rows together.
     pub(crate) fn at_most(&self) -> Money {
         self.at_most
     }
@@ -287,7 +288,7 @@ impl ChunkFiles {
     /// Opens the files of a chunk with `count` rows.
     ///
     /// # Errors
-    /// The failure of the disk, also if a file has fewer rows.
+    /// The failure of the disk. It is also returned if a file has fewer rows.
     pub(crate) fn open(
         disk: &Arc<dyn Disk>,
         folder: &Path,
@@ -333,13 +334,13 @@ impl ChunkFiles {
     /// Reads the identities of all rows.
     ///
     /// # Errors
-    /// The failure of the disk, also if a line can't be understood.
+    /// The failure of the disk. It is also returned if a line can't be understood.
     pub(crate) fn identities(&self, mut each: impl FnMut(RowId, &Identity)) -> Result<(), DiskFailure> {
         let [_, rows] = self.files()?;
         let mut text = Vec::new();
         let mut item = 0;
         while item + 1 < self.lines.len() {
-            // As many lines as fit, but at least one.
+            // Reads as many lines as fit, but at least one.
             let from = self.lines[item];
             let fits = |to: &u64| to - from <= BUFFER_BYTES as u64;
             let count = self.lines[item + 1..].iter().take_while(|to| fits(to)).count().max(1);
@@ -363,7 +364,7 @@ impl ChunkFiles {
     /// Reads a row. Its job gets the number `id`.
     ///
     /// # Errors
-    /// The failure of the disk, also if the line can't be understood.
+    /// The failure of the disk. It is also returned if the line can't be understood.
     ///
     /// # Panics
     /// If the chunk has no such row.
@@ -437,7 +438,7 @@ fn rows_path(folder: &Path, number: u32) -> PathBuf {
 
 /// Returns where each line begins, and where the last whole line ends. A file of `count` rows is read to its end.
 fn line_starts(file: &dyn DiskFile, count: u32) -> std::io::Result<Vec<u64>> {
-    // One more is enough to see that there are too many.
+    // One line more than expected is enough to see that there are too many.
     let most = count as usize + 2;
     let (mut starts, mut buffer, mut offset) = (vec![0], vec![0; BUFFER_BYTES], 0);
     loop {

@@ -1,4 +1,4 @@
-//! How much of the online limits rows would need, and how long that takes.
+//! How much of the online limits some rows would use if they were sent online, and how long that would take.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::domain::{Ask, PoolId, RateLimits, Usage};
 
 /// How many output tokens an answer is expected to have before any answer has come.
 const FIRST_OUTPUT: f64 = 256.0;
-/// Until this many answers have come, answers are expected to be longer than those that came.
+/// Until this many answers have come, the expected length of answers is above their mean length so far.
 const ENOUGH: f64 = 30.0;
 /// How much longer.
 const UNSURE: f64 = 1.25;
@@ -74,7 +74,7 @@ impl Demand {
     }
 }
 
-/// What answers so far say about the real lengths of prompts and answers.
+/// The lengths of prompts and answers, learned from the answers so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Lengths {
     answers: f64,

@@ -1,4 +1,4 @@
-//! What a log says about every batch of a run, the collected ones included. It is for commands that show batches.
+//! What a log says about every batch of a run, including collected batches. Commands that show batches use this.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,14 +8,14 @@ use super::log::{Record, Replayed, Submitted, read_each};
 use super::open::folder_of_batches;
 use crate::journal::Disk;
 
-/// What became of a chunk.
+/// The state of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// It may exist at the API and is not collected.
     Open,
     /// Every row has a line, or was sent again in another way.
     Collected,
-    /// Its answers can't be had, and its rows were sent again.
+    /// Its answers are lost, and its rows were sent again.
     Lost,
 }
 
@@ -24,7 +24,7 @@ pub(crate) enum Fate {
 pub(crate) struct Chapter {
     /// The chunk, with its batch.
     pub(crate) submitted: Submitted,
-    /// What became of it.
+    /// The state of the chunk.
     pub(crate) fate: Fate,
 }
 

@@ -1,8 +1,9 @@
-//! The log of batches: which chunks were submitted, and what became of them.
+//! The log of batches: which chunks were submitted, and whether each is open, collected or lost.
 //!
 //! It is the file `log.jsonl` in the folder `<results>.batches/`. Each change is one line, which is synced before the
-//! run continues. So the log is right after any death: a chunk whose intent is in the log may exist as a batch, and a
-//! chunk without an intent does not exist. The log is not a convenience: it holds the ids of batches that are paid for.
+//! run continues. So the log is right even after a crash: a chunk whose intent is in the log may exist as a batch, and
+//! a chunk without an intent does not exist. Losing the log would lose money: it holds the ids of batches that are paid
+//! for.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use crate::journal::{Disk, DiskFailure, DiskFile, OpenMode, folder_of, read_up_t
 const NAME: &str = "log.jsonl";
 /// The version of the format.
 const VERSION: u32 = 1;
-/// The most bytes of a log that is read. A run of ten million rows in batches of a hundred rows has 60 MB.
+/// A log with more bytes than this is not read. The log of ten million rows in batches of a hundred rows has 60 MB.
 const MOST_BYTES: u64 = 256 << 20;
 
 /// A change, as it is written.
@@ -33,7 +34,7 @@ pub(crate) enum Record {
         bytes: u64,
         /// The nonce in the ids of its rows.
         nonce: String,
-        /// The most that its answers can cost, in pico-dollars.
+        /// The highest possible cost of its answers, in pico-dollars.
         at_most: u64,
         /// When it was about to be submitted, by this machine's clock.
         at: jiff::Timestamp,
@@ -52,7 +53,7 @@ pub(crate) enum Record {
         /// When the API gives up rows that it has not sent to the model by then.
         expires_at: jiff::Timestamp,
         /// Whether the batch was found in the list of batches, because the reply to its submission was lost. Only its
-        /// results prove that it is the chunk's, so it is never cancelled.
+        /// results prove that it belongs to the chunk, so this program never cancels it.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_found: bool,
     },
@@ -67,7 +68,7 @@ pub(crate) enum Record {
         bytes: u64,
         /// The nonce in the ids of its rows.
         nonce: String,
-        /// The most that its answers can cost, in pico-dollars.
+        /// The highest possible cost of its answers, in pico-dollars.
         at_most: u64,
         /// When it was adopted, by this machine's clock.
         at: jiff::Timestamp,
@@ -100,14 +101,14 @@ pub(crate) enum Record {
         /// The number of the chunk.
         chunk: u32,
     },
-    /// Answers of the chunk can't be had, if there are any: nobody knows its batch, the batch was deleted, or its results
-    /// lack rows. These rows are sent again, and may be billed twice. All others have lines.
+    /// Some answers of the chunk are lost: its batch can't be found, the batch was deleted, or rows are missing in its
+    /// results. These rows are sent again, and may be billed twice. All other rows have lines.
     Lost {
         /// The number of the chunk.
         chunk: u32,
         /// How many of its rows have no line.
         rows: u32,
-        /// The most that their answers may have cost, in pico-dollars.
+        /// The highest possible cost of their answers, in pico-dollars.
         at_most: u64,
     },
     /// The key belongs to this organization and workspace. A key of another one does not see the batches.
@@ -129,7 +130,7 @@ struct Line<T> {
     record: T,
 }
 
-/// A chunk that may exist at the API, as the log knows it.
+/// A chunk that may exist at the API, as the log describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Submitted {
     pub(crate) chunk: u32,
@@ -143,11 +144,11 @@ pub(crate) struct Submitted {
     pub(crate) origin: String,
     /// The batch; `None` if it is not known whether there is one.
     pub(crate) batch: Option<Known>,
-    /// Batches that were taken for this chunk and are not.
+    /// Batches that were mistaken for the batch of this chunk.
     pub(crate) foreign: Vec<String>,
     /// Whether it is to be cancelled.
     pub(crate) is_canceling: bool,
-    /// Whether its results are on disk and nowhere else: their ids are not those that the API knows.
+    /// Whether its results exist only on disk: the ids in them are new, and the API does not know them.
     pub(crate) is_adopted: bool,
 }
 
@@ -157,7 +158,7 @@ pub(crate) struct Known {
     pub(crate) id: String,
     pub(crate) created_at: jiff::Timestamp,
     pub(crate) expires_at: jiff::Timestamp,
-    /// Whether it was found in the list, and is not proven to be this run's.
+    /// Whether it was found in the list, so that it is not certain that it belongs to this run.
     pub(crate) is_found: bool,
 }
 
@@ -176,7 +177,7 @@ pub(crate) struct Replayed {
     pub(crate) workspace: Option<String>,
     /// The shapes of requests that were answered online.
     pub(crate) proven: HashSet<String>,
-    /// How many rows may have been billed although their answers can't be had.
+    /// How many rows may have been billed although their answers are lost.
     pub(crate) lost_rows: u64,
     /// The most that these answers may have cost.
     pub(crate) lost_money: Money,
@@ -250,7 +251,7 @@ pub(crate) struct BatchLog {
 }
 
 impl BatchLog {
-    /// Opens the log in a folder, and creates both if they are missing. A line that a death cut off is removed.
+    /// Opens the log in a folder, and creates both if they are missing. A half-written last line is removed.
     ///
     /// # Errors
     /// [`BatchesError`]
@@ -265,8 +266,8 @@ impl BatchLog {
         if end < bytes.len() as u64 {
             file.truncate(end).map_err(DiskFailure::of("cut", &path))?;
         }
-        // The last line may have been written by a run that died before it was synced. Files are removed because of what
-        // is read here, so it must not be lost after that.
+        // A run may have died after it wrote the last line and before the line was synced. Files are removed because of
+        // what is read here, so the line is synced first.
         if end > 0 {
             file.sync().map_err(DiskFailure::of("sync", &path))?;
         }
@@ -276,7 +277,7 @@ impl BatchLog {
     /// Appends a change, and waits until it is durable.
     ///
     /// # Errors
-    /// The failure of the disk. The line may or may not be in the file then.
+    /// The failure of the disk. In this case, the line may or may not be in the file.
     pub(crate) fn append(&mut self, record: Record) -> Result<(), DiskFailure> {
         let mut line = serde_json::to_vec(&Line { v: VERSION, record }).expect("a record can be written as JSON");
         line.push(b'\n');

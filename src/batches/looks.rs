@@ -1,29 +1,30 @@
-//! When the state of batches is looked at. One call lists all of them, so the cost does not depend on their number.
+//! When the run checks the state of its batches. One call lists all batches, so the number of calls does not depend on
+//! the number of batches.
 //!
-//! After something was submitted, the run looks after 1, 2, 4, 8 and 16 seconds, and then every 30 seconds: short
-//! batches end soon, and an unclear reply is cleared up fast. Ten minutes later it looks every minute, and after two
-//! hours every five minutes: most batches end within an hour, and results are read only at the end.
+//! After a submission, the run checks after 1, 2, 4, 8 and 16 seconds, and then every 30 seconds. So short batches are
+//! collected soon, and an unclear reply is resolved fast. Ten minutes after the submission it checks every minute, and
+//! after two hours every five minutes: most batches end within an hour, and results are read only at the end.
 //!
-//! Source: API documentation, "Batch processing" (2026-09-20), whose examples look every minute.
+//! Source: API documentation, "Batch processing" (2026-09-20), whose examples check every minute.
 
 use std::time::Duration;
 
 use crate::clock::Instant;
 
-/// The times at which the run looks.
+/// The times at which the run checks its batches.
 #[derive(Debug)]
 pub(crate) struct Looks {
     /// The last change from which the waits are counted.
     since: Instant,
     next: Instant,
-    /// How many looks in a row have failed.
+    /// How many checks in a row have failed.
     failed: u32,
-    /// Since when no look has worked.
+    /// When the checks began to fail; `None` if the last check worked.
     failing_since: Option<Instant>,
 }
 
 impl Looks {
-    /// Begins with a look at once.
+    /// Begins with a check at once.
     pub(crate) fn new(now: Instant) -> Self {
         Self { since: now, next: now, failed: 0, failing_since: None }
     }
@@ -34,19 +35,19 @@ impl Looks {
         self.next = now + wait_after(Duration::ZERO);
     }
 
-    /// Returns when to look next.
+    /// Returns when to check next.
     pub(crate) fn next(&self) -> Instant {
         self.next
     }
 
-    /// A look has worked.
+    /// A check has worked.
     pub(crate) fn on_look(&mut self, now: Instant) {
         (self.failed, self.failing_since) = (0, None);
         self.next = now + wait_after(now.since(self.since));
     }
 
-    /// A look has failed. `retry_after` is how long the API wants the next one to wait. Returns for how long no look has
-    /// worked.
+    /// A check has failed. `retry_after` is how long the API wants the next check to wait. Returns for how long the
+    /// checks have been failing.
     pub(crate) fn on_failed(&mut self, retry_after: Option<Duration>, now: Instant) -> Duration {
         self.failed = self.failed.saturating_add(1);
         let backoff = Duration::from_secs(2 << self.failed.min(7));
@@ -55,13 +56,13 @@ impl Looks {
         now.since(*self.failing_since.get_or_insert(now))
     }
 
-    /// Looks at once.
+    /// Checks at once.
     pub(crate) fn hurry(&mut self, now: Instant) {
         self.next = self.next.min(now);
     }
 }
 
-/// Returns the wait after a look at this time after the last change.
+/// Returns how long to wait after a check, if the last change was this long ago.
 fn wait_after(age: Duration) -> Duration {
     let seconds = match age.as_secs_f64() {
         age if age < 0.9 => 1,

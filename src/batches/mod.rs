@@ -6,7 +6,8 @@
 //!
 //! There is no way to tell the API that two submissions are the same. So the lane never submits again what may exist:
 //! - Before a submission, its rows and an intent are made durable in `<results>.batches/` (`chunk`, `log`).
-//! - A reply that is lost is resolved by the list of batches. Until then, nothing else is submitted (`lane`).
+//! - If a reply is lost, the list of batches shows whether the batch exists. Until then, nothing else is submitted
+//!   (`lane`).
 //! - Each row in a batch has an id with a nonce, which proves at the end that the batch is ours (`ids`).
 //!
 //! | file | content |
@@ -25,10 +26,9 @@
 //!
 //! The calls are made by the loop (`runner/batch_calls.rs`). The wire form of batches belongs to the provider.
 //!
-//! Found better than the design: the files are in a folder of their own, and not one file beside the results, because
-//! answers come hours later, perhaps to another process, and their rows must be found again without the input and
-//! without holding them in memory. Deleting this folder while batches are open loses paid answers, so it is not part
-//! of the run folder.
+//! The files are in a folder of their own, and not in one file beside the results. The reason: answers come hours
+//! later, perhaps to another process, and their rows must be found again without the input and without holding them in
+//! memory. Deleting this folder while batches are open loses paid answers, so it is not part of the run folder.
 
 mod adopt;
 mod chunk;

@@ -85,7 +85,7 @@ impl Opened {
         Ok(self.rows_and_names()?.0)
     }
 
-    /// Returns the rows of all open batches, and the rows with a name of their own by the hash of it.
+    /// Returns the rows of all open batches, and the rows that have a name, by the hash of the name.
     ///
     /// # Errors
     /// The failure of the disk.
@@ -108,7 +108,7 @@ impl Opened {
         self.replayed.open.values().map(|chunk| chunk.origin.as_str())
     }
 
-    /// Returns how many rows of open batches have no answer yet. `done` is what earlier runs did with each row.
+    /// Returns how many rows of open batches have no answer yet. `done` says what earlier runs did with each row.
     ///
     /// # Errors
     /// The failure of the disk.
@@ -131,8 +131,7 @@ impl Opened {
         self.files.len() as u64
     }
 
-    /// Returns how many rows may have been billed although their answers can't be had, and the most that they may have
-    /// cost.
+    /// Returns how many rows may have been billed although their answers are lost, and their highest possible cost.
     pub fn lost(&self) -> (u64, Money) {
         (self.replayed.lost_rows, self.replayed.lost_money)
     }
@@ -147,7 +146,7 @@ fn files_of(disk: &Arc<dyn Disk>, folder: &Path, replayed: &Replayed) -> Result<
 /// Creates the folder and its log.
 ///
 /// # Errors
-/// The failure of the disk, also if there is a log that can't be used.
+/// The failure of the disk. It is also returned if there is a log that can't be used.
 pub(super) fn created(disk: &dyn Disk, folder: &Path) -> Result<(BatchLog, Replayed), DiskFailure> {
     BatchLog::open(disk, folder).map_err(|error| match error {
         BatchesError::Disk(failure) => failure,

@@ -11,7 +11,8 @@ pub struct LaneSettings {
     pub choice: LaneChoice,
     /// The moment by which every row should be answered; `None` without `--deadline`.
     pub deadline: Option<Instant>,
-    /// What the rows of the input need online, as far as they are known before they are read.
+    /// How much of the online limits the rows of the input would use. This is known only if a survey has read the input
+    /// before the run.
     pub unread: Demand,
     /// The most rows of one batch.
     pub batch_rows: u32,
@@ -21,7 +22,7 @@ pub struct LaneSettings {
     pub queue: u64,
     /// Whether the run ends as soon as everything is submitted.
     pub detach: bool,
-    /// How often a row is put into a batch again after a fault of the server, or after its batch expired.
+    /// How many times a row is put into a batch again after a fault of the server, or after its batch expired.
     pub max_retries: u32,
     /// Random text that is part of the id of each row in a batch: 8 letters and digits. It proves that a batch belongs
     /// to this run.

@@ -1,8 +1,9 @@
 //! Shapes of requests, and the first request of each.
 //!
-//! Batches check the parameters of a request late: an error is seen only when the whole batch has ended. So the first
-//! request of each shape is sent online, as an ordinary row. Other rows of its shape go into batches only after it was
-//! answered. If it fails, the next row of its shape is sent online, and so on: the `--halt` rule ends this.
+//! In a batch, the API checks the parameters of a request late: an error is seen only when the whole batch has ended.
+//! So the first request of each shape is sent online, as an ordinary row. Other rows of its shape go into batches only
+//! after it was answered. If it fails, the next row of its shape is sent online, and so on: the `--halt` rule ends
+//! this.
 //!
 //! A shape is the model, the names of the parameters, and the values of those parameters that the API checks most:
 //! tools, schemas, thinking. Texts, numbers and lengths do not belong to it.
@@ -14,8 +15,8 @@ use crate::domain::{JobId, Planned, Request};
 
 /// The parameters whose values are part of a shape.
 const CHECKED: [&[u8]; 5] = [b"tools", b"tool_choice", b"output_config", b"thinking", b"mcp_servers"];
-/// If there are more shapes than this with the same model and names, the values are ignored: a run whose rows all have
-/// tools of their own would otherwise be sent online as a whole.
+/// If there are more shapes than this with the same model and names, the values are ignored. Otherwise, a run in which
+/// each row has its own tools would be sent online as a whole.
 const MOST_VALUES: usize = 32;
 /// The most rows, and the most bytes, that wait for the first answer of their shape.
 const MOST_WAITING: (usize, usize) = (512, 16 << 20);
@@ -35,7 +36,7 @@ pub(crate) enum Trial {
 #[derive(Debug, Default)]
 pub(crate) struct Trials {
     proven: HashSet<String>,
-    /// How many shapes there are for a model and its names of parameters.
+    /// The values of the shapes with the same model and the same names of parameters.
     values: HashMap<String, HashSet<String>>,
     in_flight: HashMap<JobId, String>,
     waiting: VecDeque<(String, Planned)>,
@@ -43,7 +44,7 @@ pub(crate) struct Trials {
 }
 
 impl Trials {
-    /// Returns trials of which these shapes are proven.
+    /// Returns trials in which these shapes are already proven.
     pub(crate) fn new(proven: HashSet<String>) -> Self {
         Self { proven, ..Self::default() }
     }
@@ -94,7 +95,7 @@ impl Trials {
         !self.in_flight.is_empty() && !self.waiting.is_empty()
     }
 
-    /// Returns whether so many rows wait that no more should be read.
+    /// Returns whether too many rows wait to read more.
     pub(crate) fn is_full(&self) -> bool {
         self.waiting.len() >= MOST_WAITING.0 || self.waiting_bytes >= MOST_WAITING.1
     }

@@ -130,7 +130,7 @@ pub struct Model {
     pub structured_outputs: bool,
     /// Whether it accepts a `tool_choice` of `any` or `tool`. Source: API documentation, "Errors" (2026-10).
     pub allows_forced_tools: bool,
-    /// Whether the last message of a request may be of the assistant. Source: API documentation, "Errors" (2026-10).
+    /// Whether the last message of a request may be from the assistant. Source: API documentation, "Errors" (2026-10).
     pub allows_prefill: bool,
     /// The hidden prompt that tools add.
     pub tool_prompt: ToolPrompt,

@@ -45,7 +45,7 @@ pub(crate) struct Preset {
     /// The places that addresses and headers contain.
     #[serde(default)]
     pub(crate) places: Vec<PlaceFacts>,
-    /// What the names of Claude models begin with.
+    /// The prefix of the names of Claude models.
     #[serde(default)]
     pub(crate) model_prefix: String,
     /// Names of models, without the prefix: ours, and the provider's. Models that are not in it have our name.
@@ -63,7 +63,7 @@ pub(crate) struct Preset {
     /// Whether it has the tiers of the Claude API.
     #[serde(default)]
     tiers: bool,
-    /// What prices are multiplied by if the prefix of models does not begin with `global.`.
+    /// The factor for prices, if the prefix of models does not begin with `global.`.
     #[serde(default = "one")]
     pub(crate) regional_prices: f64,
 }

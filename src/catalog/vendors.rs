@@ -1,7 +1,7 @@
 //! Recognizes models of other vendors by the beginnings of their names.
 //!
 //! Files that were made for other services contain the names of such models. The Claude API serves none of them, so a
-//! row that names such a model would surely fail. A gateway may serve such models, so for requests to a gateway the
+//! row that names such a model would certainly fail. A gateway may serve such models, so for requests to a gateway the
 //! name proves nothing.
 //!
 //! Source: the lists of models of these vendors (October 2026). No Claude model can have a name with one of the
@@ -34,7 +34,7 @@ const VENDORS: [(&str, &[&str]); 9] = [
     ("Amazon", &["amazon.", "nova-micro", "nova-lite", "nova-pro", "titan-"]),
 ];
 
-/// Returns the vendor of a model, if its name surely does not belong to a Claude model; `None` for any other name.
+/// Returns the vendor of a model, if its name certainly does not belong to a Claude model; `None` for any other name.
 pub(crate) fn vendor_of(model: &str) -> Option<&'static str> {
     let name = model.to_ascii_lowercase();
     if name.contains("claude") {

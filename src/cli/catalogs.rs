@@ -14,12 +14,12 @@ use crate::report::text::escape;
 #[derive(Clone, Debug)]
 pub(crate) struct Catalogs {
     first: Arc<Catalog>,
-    /// Those of the other providers, by name.
+    /// The catalogs of the other providers, by name.
     others: Vec<(Arc<str>, Arc<Catalog>)>,
 }
 
 impl Catalogs {
-    /// Returns the catalogs of all providers. `first` is that of the first provider.
+    /// Returns the catalogs of all providers. `first` is the catalog of the first provider.
     ///
     /// # Errors
     /// The price file of a provider can't be used.
@@ -52,7 +52,7 @@ pub(crate) fn catalog(config: &Config) -> Result<Arc<Catalog>> {
     catalog_with(&config.provider, file.or_else(|| own_prices(&config.provider)))
 }
 
-/// Returns the catalog of a provider after the first. Its own prices come before those of `--prices`.
+/// Returns the catalog of a provider after the first. Its own prices have priority over the prices of `--prices`.
 pub(crate) fn catalog_of(config: &Config, provider: &ProviderConfig) -> Result<Arc<Catalog>> {
     let file = config.prices.as_ref().map(|file| (file, "--prices".to_owned()));
     catalog_with(provider, own_prices(provider).or(file))

@@ -10,7 +10,7 @@ use crate::source::{self, Columns, Input, Placeholder, Recognized, Template, Tex
 /// Inputs with the same format and columns.
 struct Group {
     recognized: Recognized,
-    /// The first of them.
+    /// The name of the first of these inputs.
     first: String,
     inputs: u64,
     rows: u64,

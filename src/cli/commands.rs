@@ -30,8 +30,8 @@ const NOT_CARRIED: [&str; 4] = ["output", "only", "simulate-faults", "simulate-a
 /// Flags of `resume` that replace parameters of rows.
 const OVERRIDES: [&str; 3] = ["model", "system", "max-tokens"];
 
-/// Typed flags of `run` that are not part of the command that asks again for truncated answers. Those of the first line
-/// are recorded in the run folder, and those of the second are about one run.
+/// Typed flags of `run` that are not part of the command that asks again for truncated answers. The flags of the first
+/// line are recorded in the run folder. The flags of the second line are about a single run.
 const NOT_IN_RERUN: [&str; 19] = [
     "format",
     "id",

@@ -90,8 +90,8 @@ pub struct Config {
     pub source: SourceConfig,
     /// Parameters of every request.
     pub request: RequestDefaults,
-    /// Parameters of this call that replace those of rows: with `--rerun`, of the rows that are run again; with `resume`,
-    /// of all rows. The keys of the rows do not change.
+    /// Parameters of this call that replace parameters of rows: with `--rerun`, in the rows that are run again; with
+    /// `resume`, in all rows. The keys of the rows do not change.
     pub overrides: RequestDefaults,
     /// API version and betas.
     pub dialect: Dialect,
@@ -121,7 +121,7 @@ pub struct Config {
     pub batch_rows: NonZeroU32,
     /// Whether the run ends when its batches are submitted.
     pub detach: bool,
-    /// How often a request is retried at most.
+    /// The highest number of retries of a request.
     pub max_retries: u32,
     /// The longest wait for a limit, an overload or a dead endpoint.
     pub retry_for: Duration,
@@ -139,7 +139,7 @@ pub struct Config {
     pub max_cost: Option<Money>,
     /// Whether the user set `max_cost`. If not, a file in the working folder may have set it.
     pub has_own_max_cost: bool,
-    /// How many requests the run sends at most.
+    /// The highest number of requests that the run sends.
     pub max_requests: Option<u64>,
     /// How long the run may take.
     pub max_time: Option<Duration>,

@@ -2,8 +2,8 @@
 //! models: models that `--map-model` replaces, models that the catalog does not know, and models of other vendors.
 //!
 //! A name that the catalog does not know may belong to a newer model or to a gateway. So rows with such a name are
-//! sent, and one warning for each name says how many rows have it. A run is refused only if a model surely belongs to
-//! another vendor and requests go to the Claude API itself, because such rows surely fail there.
+//! sent, and one warning for each name says how many rows have it. A run is refused only if a model certainly belongs
+//! to another vendor and requests go to the Claude API itself, because such rows would certainly fail there.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::plan::UnknownModel;
 use crate::report::text::{count, escape, plural};
 use crate::runner::input::Survey;
 
-/// How many models a message names at most.
+/// A message names at most this many models.
 const SHOWN: usize = 5;
 
 /// Returns notes about `--map-model`, and warnings about models that the catalog does not know.

@@ -254,8 +254,9 @@ fn open_files() -> usize {
     usize::MAX
 }
 
-/// Returns the limits with which the pools begin: for the first provider those of the tier, for the others those of
-/// their tables. A provider with Anthropic's rate headers and without limits of its own begins with the strictest preset.
+/// Returns the limits with which the pools begin: the limits of the tier for the first provider, and the limits in
+/// their tables for the others. A provider with Anthropic's rate headers and without limits of its own begins with the
+/// strictest preset.
 pub(crate) fn limits_of(config: &Config, catalog: &Arc<Catalog>) -> LimitsOf {
     let (catalog, tier) = (catalog.clone(), config.tier);
     let preset = |provider: &ProviderConfig| {

@@ -129,8 +129,8 @@ fn is_page(output: &Path, disk: &dyn Disk) -> bool {
     }
 }
 
-/// Returns the commands to go on with. They contain no flags that were typed for the run, because some of these are
-/// secrets, and a report is shown to others.
+/// Returns the commands that continue the run. They contain no flags that were typed for the run, because some of these
+/// are secrets, and a report is shown to others.
 fn next(files: &Files, facts: &RunFacts, disk: &dyn Disk) -> Vec<(String, String)> {
     let mut next = Vec::new();
     let errors = files.errors.as_deref().filter(|path| matches!(disk.kind(path), Ok(Some(FileKind::File))));

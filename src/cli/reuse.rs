@@ -1,8 +1,8 @@
 //! Finds the results that `--reuse` names, and decides which of their answers can be used.
 //!
 //! Answers are taken only from the server of this run. The run folder of a results file says where its answers come
-//! from. Without a run folder, this is not known, and the file counts as one of another server. `--reuse-any-origin`
-//! allows answers of other servers. It never mixes real answers with those of the simulator.
+//! from. Without a run folder, this is not known, and the file counts as a file of another server. `--reuse-any-origin`
+//! allows answers of other servers. It never mixes real answers with answers of the simulator.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -20,12 +20,12 @@ use crate::source::{Expanded, InputFormat, expand};
 
 /// The origin of runs with the simulator.
 const SIMULATOR: &str = "simulator";
-/// In a folder, at most this many files are looked at.
+/// In a folder, at most this many files are checked.
 const MOST_LOOKED_AT: usize = 10_000;
 /// A note names at most this many files.
 const MOST_SHOWN: usize = 3;
 
-/// What matters of the run that takes answers from other results.
+/// The settings that matter for a run that takes answers from other results.
 pub(super) struct Taker<'a> {
     /// The results file of the run.
     pub(super) own: Option<&'a Path>,
@@ -201,7 +201,7 @@ impl Taker<'_> {
         }
     }
 
-    /// Returns those of several files that are results files.
+    /// Returns the files that are results files.
     fn several(&self, paths: &[PathBuf], none: &str, disk: &dyn Disk) -> Result<Found> {
         let mut found = Found::default();
         let mut has_own = false;
@@ -260,7 +260,7 @@ impl Taker<'_> {
     fn judge(&self, results: &Path, disk: &dyn Disk) -> Result<Usable, Unused> {
         // If the manifest can't be read, the server is not known.
         let manifest = read_manifest(&with_suffix(results, ".run"), disk).ok().flatten();
-        // Results can have answers of several providers. They count as those of a server that is not this run's.
+        // Results can have answers of several providers. They count as answers of another server.
         let theirs = manifest.and_then(|manifest| {
             let Manifest { origin, providers, .. } = manifest;
             let others = providers.into_values().find(|other| *other != self.origin);

@@ -30,7 +30,7 @@ pub struct Ask {
     /// The cost of one answer to this request; `None` when its model has no price. The cost is computed from the
     /// request, so a policy that changes the request must compute the cost again.
     pub expense: Option<Expense>,
-    /// How many output tokens the answer may have at most.
+    /// The highest number of output tokens that the answer may have.
     pub max_tokens: u32,
     /// Rows with the same number share their predictions. They have the same template, system prompt and `max_tokens`,
     /// so their answers have similar lengths.

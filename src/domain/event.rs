@@ -158,7 +158,7 @@ pub struct BatchesStatus {
     pub expires_in: Option<Duration>,
     /// Whether one of them is being cancelled.
     pub is_canceling: bool,
-    /// Whether the reply to a submission is looked for.
+    /// Whether the reply to a submission was lost, so that the run looks for the batch in the list.
     pub is_unclear: bool,
     /// How many batches have ended and are being collected.
     pub collecting: usize,
@@ -168,7 +168,7 @@ pub struct BatchesStatus {
     pub is_trying: bool,
 }
 
-/// What became of the batches of a run.
+/// The state of the batches at the end of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BatchesEnd {
     /// How many batches are open or not collected.
@@ -383,7 +383,7 @@ pub enum EventBody {
         elapsed: Duration,
         /// The highest number of requests in flight.
         max_in_flight: usize,
-        /// What became of the batches; `None` in a run without batches.
+        /// The state of the batches at the end of the run; `None` in a run without batches.
         batches: Option<Box<BatchesEnd>>,
     },
 }

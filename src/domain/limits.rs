@@ -177,7 +177,7 @@ pub struct LearnedPool {
 }
 
 impl LearnedPool {
-    /// Returns whether this is what was learned about a pool. Each provider has limits of its own.
+    /// Returns whether these learned limits belong to a pool. Each provider has limits of its own.
     pub(crate) fn is_of(&self, pool: &PoolId) -> bool {
         self.provider == pool.provider && self.class == pool.class && self.speed == pool.speed
     }

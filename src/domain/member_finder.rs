@@ -142,7 +142,7 @@ impl Items {
         self.previous_end = Some(item.end);
     }
 
-    /// Ends the object or list. Returns the path by which it is found itself, because nothing of it stays.
+    /// Ends the object or list. If nothing of it stays, it is itself removed: returns the path by which it was found.
     fn end(self, begun: usize, found: &mut Vec<FoundMember>) -> Option<usize> {
         let path = self.first_found.filter(|_| !self.has_kept)?;
         found.truncate(begun);
@@ -151,7 +151,8 @@ impl Items {
 }
 
 impl<'a> Search<'a> {
-    /// Reads a value. Returns the path by which the value itself is found, because nothing of it stays.
+    /// Reads a value. If nothing of the value stays, the value itself is removed: returns the path by which it was
+    /// found.
     fn value(&mut self, cursor: &mut Cursor<'a>, places: &[Place], depth: u32) -> Option<Option<usize>> {
         match cursor.peek()? {
             b'{' if !places.is_empty() && depth < DEEPEST => self.object(cursor, places, depth),

@@ -34,7 +34,7 @@ pub struct AttemptRecord {
     pub purpose: Purpose,
     /// How the schema for the answer was put into the request; `None` without a schema.
     pub rung: Option<Rung>,
-    /// How many output tokens the answer could have at most.
+    /// The highest number of output tokens that the answer could have.
     pub max_tokens: u32,
     /// Whether a line of the error log contains the attempt already: its row is not finished.
     pub is_recorded: bool,

@@ -1,6 +1,6 @@
 //! What a provider can do.
 
-/// What a provider can do, besides answering requests.
+/// What a provider can do, in addition to answering requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProviderFeatures {
     /// It has Message Batches.

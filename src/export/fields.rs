@@ -149,8 +149,8 @@ impl Field {
         Self { name: column.to_owned(), of: Of::Input(column.to_owned()) }
     }
 
-    /// Returns the field of a member of answers that are JSON. The name of its column is that of the member, or else the
-    /// name of the field (`json.MEMBER`) if another column has that name.
+    /// Returns the field of a member of answers that are JSON. Its column has the name of the member. If another column
+    /// has that name already, its column has the name of the field (`json.MEMBER`).
     pub(crate) fn of_json(member: &str, is_taken: bool) -> Self {
         let name = if is_taken { format!("json.{member}") } else { member.to_owned() };
         Self { name, of: Of::Json(vec![member.to_owned()]) }

@@ -152,7 +152,7 @@ impl JournalFiles {
             Some((_, Err(error))) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Some((path, Err(error))) => Err(DiskFailure::of("open", path)(error)),
         };
-        // The error log is opened first. While a run is going on, a row is removed from the error log only after its
+        // The error log is opened first. While a run is in progress, a row is removed from the error log only after its
         // answer was written, so this order misses no row.
         let errors = open(errors)?;
         match (open(results)?, results) {
@@ -282,8 +282,8 @@ impl Index {
 }
 
 /// Returns where the entries begin for each value of the first bits of a label, and where the last entries end. The
-/// list is empty if there are few entries, or more entries than 32 bits can count. If the list is empty, a search looks
-/// at all entries.
+/// list is empty if there are few entries, or more entries than 32 bits can count. If the list is empty, a search goes
+/// through all entries.
 fn begins(entries: &[(u64, Place)]) -> Vec<u32> {
     let values = (entries.len() / SHARING).next_power_of_two();
     if values < 2 || u32::try_from(entries.len()).is_err() {

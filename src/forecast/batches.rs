@@ -1,7 +1,7 @@
 //! What a run costs if its rows are sent in batches, and how long it takes.
 //!
-//! Batches are not played: how long they take depends on how busy the service is. The times are those that the API
-//! documentation states. Nothing is counted on from a prompt cache, because batches promise no hit rate and share no
+//! Batches are not played: how long they take depends on how busy the service is. The times come from the API
+//! documentation. The forecast assumes no reads from a prompt cache, because batches promise no hit rate and share no
 //! cache with online requests.
 //!
 //! Source: API documentation, "Batch processing" (2026-09-20).
@@ -31,12 +31,13 @@ pub struct InBatches {
     pub rows: u64,
     /// The number of rows that batches refuse.
     pub online_rows: u64,
-    /// How many times the queue is filled. The rows of a round are submitted when those of the round before it are done.
+    /// How many times the queue is filled. The rows of a round are submitted when the rows of the previous round are
+    /// done.
     pub rounds: u64,
     /// How long the run takes. The likely time is an hour for each round, and the highest time is a day.
     pub time: Interval<Duration>,
-    /// The hit rates from which a prompt cache in batches saves money, for five minutes and for an hour. They are those
-    /// of the model with the most input tokens; `None` if its prices are not known.
+    /// The lowest hit rates at which a prompt cache in batches saves money, for five minutes and for an hour. They are
+    /// computed for the model with the most input tokens; `None` if its prices are not known.
     pub break_even: Option<[f64; 2]>,
 }
 
@@ -104,7 +105,7 @@ impl InBatches {
 }
 
 impl Forecast {
-    /// Returns this forecast of an online run as that of a run in batches.
+    /// Makes a forecast of a run in batches from this forecast of an online run.
     ///
     /// `left` is the time to the deadline, if rows that would be late are sent online. Then the run may cost as much as
     /// an online run. If an online run probably meets the deadline, this

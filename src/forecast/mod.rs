@@ -1,4 +1,4 @@
-//! Forecasts: what a run will cost, how long it will take, and what would change that.
+//! Forecasts: what a run will cost, how long it will take, and how other settings would change this.
 //!
 //! A forecast is made from the rows of a run ([`crate::plan::Load`]), from earlier answers ([`History`]) and from token
 //! counts of the API ([`Counts`]). All figures that a run or a plan shows before the first request come from

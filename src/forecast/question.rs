@@ -67,7 +67,7 @@ impl<'a> Question<'a> {
         }
     }
 
-    /// Returns the totals of all rows, and those of each model in the order of the names.
+    /// Returns the totals of all rows, and the totals of each model in the order of the names.
     pub(super) fn totals(&self, sizes: &[Sizes]) -> (Totals, Vec<(String, Totals)>) {
         let groups = self.load.groups();
         let answers = self.history.count();

@@ -200,8 +200,8 @@ impl<'a> Known<'a> {
 }
 
 impl Quantity {
-    /// Returns the quantity with errors that do not reach further than an interval which holds without any sample. If the
-    /// mean is outside of that interval, the interval does not hold, and the errors stay.
+    /// Limits the errors to an interval that is known without any sample. If the mean is outside that interval, the
+    /// interval is wrong, and the errors stay as they are.
     fn within(mut self, known: Interval<f64>) -> Self {
         if (known.low..=known.high).contains(&self.mean) {
             let (below, above) = self.errors;

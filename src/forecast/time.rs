@@ -49,12 +49,12 @@ pub struct Setting<'a> {
     pub scheduler: &'a dyn Fn(LimitsOf) -> Config,
     /// How much of each limit can be used in one burst, if earlier runs have found it.
     pub bursts: Option<Bursts>,
-    /// How many rows are played at most.
+    /// At most this many rows are played.
     pub most_rows: usize,
 }
 
-/// Returns the bursts that earlier runs have found. A burst is given as the time in which the limit refills it. Returns
-/// `None` if earlier runs have not found the bursts of the pool with the most rows.
+/// Returns the bursts that earlier runs have found. The size of a burst is given as the time in which the limit refills
+/// it. Returns `None` if earlier runs have not found the bursts of the pool with the most rows.
 pub fn known_bursts(learned: &[LearnedPool], load: &Load) -> Option<Bursts> {
     /// A burst that is nearly as large as the limit of a minute counts as a burst of a minute, because heads round
     /// tokens.
@@ -68,7 +68,7 @@ pub fn known_bursts(learned: &[LearnedPool], load: &Load) -> Option<Bursts> {
     };
     let [requests, input_tokens, output_tokens] = Dimension::ALL.map(burst);
     let known = [requests, input_tokens, output_tokens].into_iter().flatten().next()?;
-    // As far as is known, a server treats all its limits in the same way.
+    // A server is assumed to treat all its limits in the same way.
     let or_known = |burst: Option<Burst>| burst.unwrap_or(known);
     Some(Bursts {
         requests: or_known(requests),

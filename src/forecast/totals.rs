@@ -10,11 +10,11 @@ use super::sizes::{Quantity, Sizes};
 use crate::domain::{Interval, Money};
 use crate::plan::Group;
 
-/// From this many answers on, the interval of a total is made narrower: at most [`WIDEST`] of the likely value to each
-/// side. But it is never made narrower than an interval with a probability of 90 %.
+/// With this many answers or more, the interval of a total is made narrower: at most [`WIDEST`] of the likely value to
+/// each side. But it is never made narrower than an interval with a probability of 90 %.
 const MANY: u64 = 50;
 const WIDEST: f64 = 0.15;
-/// The half width of an interval of 90 % divided by that of an interval of 95 %.
+/// The half width of an interval of 90 %, divided by the half width of an interval of 95 %.
 const TO_90_PERCENT: f64 = 1.645 / 1.96;
 
 /// A total with its errors.
@@ -25,12 +25,12 @@ struct Sum {
     by_source: BTreeMap<(u8, u64), (f64, f64)>,
     /// Errors of assumptions, below and above.
     assumed: (f64, f64),
-    /// What the total can't be below, whatever the errors are.
+    /// The total can't be below this, however large the errors are.
     least: f64,
 }
 
 impl Sum {
-    /// Adds a quantity multiplied by `weight`. `kind` tells quantities of different kinds apart.
+    /// Adds a quantity multiplied by `weight`. `kind` distinguishes quantities of different kinds.
     fn add(&mut self, quantity: &Quantity, weight: f64, kind: u8) {
         self.likely += quantity.mean * weight;
         let (below, above) = quantity.errors;
@@ -43,7 +43,7 @@ impl Sum {
         }
     }
 
-    /// Adds another sum with its errors, but without what it can't be below.
+    /// Adds another sum with its errors. The lower bound of the other sum is ignored.
     fn join(&mut self, other: Self) {
         self.likely += other.likely;
         self.assumed.0 += other.assumed.0;

@@ -23,8 +23,8 @@ pub(crate) struct Inspected {
 }
 
 impl Journal {
-    /// Reads the files that a run would open, without locking or changing them. `inputs` are those of the run,
-    /// and so are `start` and `rerun`. `given` describes the run.
+    /// Reads the files that a run would open, without locking or changing them. `inputs`, `start` and `rerun` are the
+    /// same as for the run itself. `given` describes the run.
     ///
     /// # Errors
     /// The errors of [`Journal::open`], except errors that occur only while files are written.

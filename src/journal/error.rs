@@ -220,7 +220,8 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("{shown:?}")
 }
 
-/// Returns what to do if the answers of a provider whose address has changed are wanted in the same results.
+/// Returns advice for this case: the address of a provider has changed, and the user wants its answers in the same
+/// results.
 fn moved(provider: &str) -> String {
     let name = quoted(provider);
     format!(

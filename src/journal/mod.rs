@@ -286,7 +286,7 @@ impl Journal {
         self.writer.unwritten_bytes()
     }
 
-    /// Writes a file to the run folder, and returns its path. The file contains those rows of the error log that still
+    /// Writes a file to the run folder, and returns its path. The file contains the rows of the error log that still
     /// count.
     ///
     /// `resume` reads this copy, because the log itself gets new entries during the run. If `only` is not empty, only

@@ -76,9 +76,8 @@ impl StoredAnswers {
         Ok(index.finish())
     }
 
-    /// Reads the answers that earlier runs wrote to the results file of this run, as far as their keys may occur again.
-    /// Truncated and refused answers count, too. `repeats` are the keys that occur more than once; `None` if they are
-    /// not known.
+    /// Reads the answers that earlier runs wrote to the results file of this run, whose keys may occur again. Truncated
+    /// and refused answers count, too. `repeats` are the keys that occur more than once; `None` if they are not known.
     ///
     /// # Errors
     /// The errors of [`StoredAnswers::read`].
@@ -95,7 +94,7 @@ impl StoredAnswers {
     }
 
     /// Returns where the line with the answer to this request begins, for an index of one file. The caller must compare
-    /// the whole key with that of the line.
+    /// the whole key with the key in the line.
     pub(crate) fn offset(&self, key: JobKey) -> Option<u64> {
         self.place(key).map(|(_, offset)| offset)
     }

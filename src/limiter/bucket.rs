@@ -78,7 +78,7 @@ impl Bucket {
     /// a request above the burst is sent, and the next requests wait until the debt is repaid.
     ///
     /// # Errors
-    /// The instant at which `n` tokens can be taken, if nothing else is taken before that.
+    /// The instant at which `n` tokens can be taken, if nothing else is taken before.
     pub fn take(&mut self, n: u32, now: Instant) -> Result<(), Instant> {
         let Some(cells) = NonZeroU32::new(n) else { return Ok(()) };
         if n > self.burst {

@@ -45,7 +45,7 @@ const TRIED: u32 = 20;
 /// After a trial in which the share of faults did not fall enough, no trial begins for this long.
 const PAUSE: Duration = Duration::from_secs(300);
 
-/// What is known of a hidden limit.
+/// What is known about a hidden limit.
 #[derive(Debug, Default)]
 pub(super) struct Hidden {
     accepted: Accepted,

@@ -44,7 +44,7 @@ pub(super) struct Bound {
 /// The largest number of fallback models in a request. Source: API reference, "Messages", `fallbacks` (2026-10).
 pub(super) const FALLBACKS: u64 = 3;
 
-/// Returns an upper bound for what one paid answer can use. `estimate` belongs to the same request.
+/// Returns an upper bound for what one paid answer can use. `estimate` is the estimate for the same request.
 pub(super) fn bound(params: Merged<'_>, estimate: &Estimate, model: Option<&Model>, max_tokens: u32) -> Bound {
     let tools = Tools::of(params.get("tools").unwrap_or_default().as_bytes());
     let forms = u64::from(has(params, "output_format")) + u64::from(says(params, "output_config", "format"));
@@ -92,7 +92,7 @@ struct Tools {
     hidden: u64,
     /// Whether the API runs at least one of the tools.
     are_served: bool,
-    /// How often the API can call the tools that it runs; `None` if one of these tools has no limit.
+    /// How many times the API can call the tools that it runs; `None` if one of these tools has no limit.
     most_calls: Option<u64>,
     /// The sum of the limits on web searches, and whether there is a search tool without a limit.
     searches: u64,

@@ -23,7 +23,7 @@ pub(super) fn in_order(defaults: RequestDefaults, catalog: &Catalog) -> Params {
     ordered
 }
 
-/// Returns the model, max_tokens and system of these defaults, as far as they are set.
+/// Returns the model, max_tokens and system of these defaults, if they are set.
 pub(super) fn named(defaults: &RequestDefaults) -> Params {
     let RequestDefaults { model, system, max_tokens, params, model_map: _ } = defaults;
     let named = [

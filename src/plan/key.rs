@@ -5,7 +5,7 @@ use ring::digest::{Context, SHA256};
 use crate::domain::json::{string_end, write_json_str};
 use crate::domain::{JobKey, Params};
 
-/// The parts of a request that belong to its key, besides its parameters.
+/// The parts of a request that belong to its key, in addition to its parameters.
 #[derive(Clone, Debug)]
 pub struct Dialect {
     /// `anthropic-version`.

@@ -19,7 +19,7 @@ use crate::domain::{Caching, Interval, Money, Planned, PoolId, Request, Terms};
 const MOST_TEMPLATES: usize = 1024;
 /// The largest number of rows in the sample.
 const SAMPLED: usize = 1 << 15;
-/// Of each model, at least this many requests are kept for counting their tokens, if there are enough places.
+/// At least this many requests of each model are kept for counting their tokens, if there are enough places.
 const OF_EACH_MODEL: usize = 5;
 /// The requests that are kept for counting their tokens have at most this many bytes together.
 const REQUEST_BYTES: usize = 64 << 20;
@@ -94,7 +94,7 @@ pub struct Sampled {
     pub group: u32,
     /// Its estimated input tokens.
     pub input_tokens: u32,
-    /// How many output tokens its answer may have at most.
+    /// The highest number of output tokens that its answer may have.
     pub max_tokens: u32,
     /// A random number that belongs to the row. It is the same whenever the same input is read.
     pub hash: u64,

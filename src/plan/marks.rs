@@ -1,7 +1,7 @@
 //! Checks the cache marks (`cache_control`) that are part of a row's request.
 //!
 //! The API refuses a request with more than four marks, and a request in which a mark for an hour comes after a mark
-//! for five minutes. This module counts only marks that the API certainly counts: those on tools, on blocks of the
+//! for five minutes. This module counts only marks that the API certainly counts: marks on tools, on blocks of the
 //! system prompt, on content blocks, and on blocks inside a tool result. A mark at the top level of the request makes
 //! the API mark the last block. It is counted too. Its lifetime is not checked, because the place of the mark is not
 //! known.
@@ -102,7 +102,7 @@ impl Marks {
         })
     }
 
-    /// Finds the marks of a list of tools or blocks. `depth` is how deep lists inside lists are read.
+    /// Finds the marks of a list of tools or blocks. `depth` is the number of levels of nested lists that are read.
     fn list(&mut self, cursor: &mut Cursor<'_>, depth: u32, place: &dyn Fn(usize) -> Place) -> Option<()> {
         let mut number = 0;
         array(cursor, |cursor| {

@@ -1,4 +1,4 @@
-//! Parameters that replace those of a row in its request. The row keeps its own request and its key.
+//! Parameters that replace parameters of a row in its request. The row keeps its own request and its key.
 //!
 //! `--rerun` and `resume` use them: a row whose answer was truncated is asked for again with a larger `max_tokens`, and
 //! it must still be recognized as the same row.
@@ -8,7 +8,7 @@ use super::defaults::named;
 use crate::domain::json::raw_value;
 use crate::domain::{Merged, Params};
 
-/// Parameters that replace those of a row in its request.
+/// Parameters that replace parameters of a row in its request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overrides(Params);
 
@@ -17,7 +17,7 @@ pub(crate) struct Overrides(Params);
 pub(crate) enum Overridden {
     /// All rows.
     All,
-    /// Only rows that have an answer and are run again because of it.
+    /// Only rows that are run again because their answer was truncated or refused.
     #[default]
     Reruns,
 }

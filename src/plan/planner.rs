@@ -49,7 +49,7 @@ pub struct Planner {
     prefixes: PrefixFinder,
     /// What is changed in the request of each row before it is sent.
     shaping: Option<Shaping>,
-    /// Parameters that replace those of rows in their requests, and the rows that get them.
+    /// Parameters that replace parameters of rows, and the rows for which this is done.
     overrides: (Overrides, Overridden),
     /// The conditions that each answer must meet.
     conditions: Vec<Condition>,
@@ -155,8 +155,8 @@ impl Planner {
         }
     }
 
-    /// Makes the planner reject each row with a member that the provider refuses, and tell of each member that is left
-    /// out of requests. `provider` is the name of the provider. This does not change any request.
+    /// Makes the planner reject each row with a member that the provider refuses, and note each member that is left out
+    /// of requests. `provider` is the name of the provider. This does not change any request.
     pub(crate) fn with_rules(mut self, provider: Arc<str>, rules: Arc<RequestRules>) -> Self {
         self.rules = ProviderRules::new(provider, rules);
         self
@@ -256,8 +256,8 @@ impl Planner {
         self.measure_with(identified, is_overridden)
     }
 
-    /// Makes the job of a row that has an answer and is run again because of it. Its request is only sent online: results
-    /// of batches are recognized by their rows, and this row has an answer already.
+    /// Makes the job of a row that is run again because its answer was truncated or refused. Its request is only sent
+    /// online: results of batches are recognized by their rows, and this row has an answer already.
     ///
     /// # Errors
     /// The same as for [`Planner::plan`].
@@ -292,8 +292,8 @@ impl Planner {
         }
     }
 
-    /// Returns the first request of a row whose parameters are replaced. It is only sent online: the files of a batch
-    /// have one request for each row, which is the row's own.
+    /// Returns the first request of a row whose parameters are replaced. It is sent online only, because the files of a
+    /// batch can contain only the row's own request.
     fn overridden_ask(&mut self, params: Merged<'_>) -> Result<Ask, Fault> {
         let replaced = self.overrides.0.over(params);
         let mut ask = self.ask_of_row((&replaced).into(), &Request::of(&replaced))?;

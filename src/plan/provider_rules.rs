@@ -6,7 +6,7 @@ use super::checks::{self, Fault};
 use super::notice::Notice;
 use crate::domain::{MemberFinder, RequestRules};
 
-/// The rules of a provider, as far as they concern the planning of rows.
+/// The rules of a provider that concern the planning of rows.
 #[derive(Debug)]
 pub(super) struct ProviderRules {
     /// The name of the provider.
@@ -14,7 +14,7 @@ pub(super) struct ProviderRules {
     rules: Arc<RequestRules>,
     refused: MemberFinder,
     dropped: MemberFinder,
-    /// For each dropped member, whether the user has been told of it.
+    /// For each dropped member, whether the user has been warned about it.
     told: Vec<bool>,
 }
 

@@ -11,7 +11,7 @@ use crate::source::nearest_names;
 pub struct UnknownModel {
     /// Its name.
     pub name: String,
-    /// The vendor, if the model is surely from another vendor.
+    /// The vendor, if the model is certainly from another vendor.
     pub vendor: Option<&'static str>,
     /// Up to three served models with similar names, the nearest first.
     nearest: Vec<String>,

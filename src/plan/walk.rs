@@ -324,7 +324,7 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// Adds the tokens of those parts of a block that the model sees. The model does not see ids, cache marks and
+    /// Adds the tokens of the parts of a block that the model sees. The model does not see ids, cache marks and
     /// signatures.
     fn block(&mut self, cursor: &mut Cursor<'_>, depth: u32) -> Option<()> {
         let left_out_before = self.left_out;
@@ -391,7 +391,7 @@ impl<'s> Walk<'s> {
     }
 }
 
-/// Returns whether a text contains nothing but blanks. Its escapes are those of JSON.
+/// Returns whether a text contains nothing but blanks. The text may contain the escapes of JSON.
 pub(super) fn is_blank(text: &[u8]) -> bool {
     // Nearly every text ends this search at its first byte.
     let mut at = 0;

@@ -21,7 +21,7 @@ pub(super) struct Weights {
     after: [&'static [u16; 256]; 256],
 }
 
-/// Thousandths of a token, by class of the previous byte and value of this one.
+/// Thousandths of a token, by the class of the previous byte and the value of the current byte.
 type Table = [[u16; 256]; CLASSES];
 
 /// The old tokenizer.

@@ -51,7 +51,7 @@ pub enum BatchStatus {
     Ended,
 }
 
-/// How many requests of a batch are in which state.
+/// The number of requests of a batch in each state.
 ///
 /// Until the batch has ended, all requests count as `processing`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,7 +83,7 @@ pub struct Batch {
     pub id: String,
     /// The state of the batch.
     pub status: BatchStatus,
-    /// How many requests are in which state.
+    /// The number of requests in each state.
     pub counts: BatchCounts,
     /// When the batch was created, by the clock of the server.
     pub created_at: Timestamp,
@@ -173,8 +173,8 @@ pub trait BatchApi: Send + Sync {
     /// answer 404 for some minutes although the batch exists. Its failure has the status 404.
     fn judge_call(&self, head: &ReplyHead, body: &[u8], now: &dyn Fn() -> Timestamp) -> (HeadNews, Verdict);
 
-    /// Returns the organization and the workspace to which the key belongs, as the head of an answer names them; `None`
-    /// if it does not. A key of another workspace does not see these batches.
+    /// Returns the organization and the workspace to which the key belongs; `None` if the head of the answer does not
+    /// name them. A key of another workspace does not see these batches.
     fn workspace(&self, _head: &ReplyHead) -> Option<String> {
         None
     }

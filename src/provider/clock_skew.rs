@@ -13,7 +13,7 @@ use crate::domain::{Failure, HaltReason, Verdict};
 /// A clock may be wrong by this much. AWS accepts signatures for five minutes around their time.
 /// Source: AWS, "Troubleshoot AWS Signature Version 4" (2026-11-26).
 const ALLOWED: SignedDuration = SignedDuration::from_mins(5);
-/// What AWS says if the time of a signature is wrong. Each text stands in a message of another service.
+/// What AWS says if the time of a signature is wrong. Different services use different texts.
 const WORDS: [&str; 5] = [
     "signature expired",
     "signature not yet current",

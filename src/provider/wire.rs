@@ -115,7 +115,7 @@ impl Body {
     }
 
     /// Returns the body with `splice` applied. If earlier splices are at the same place, the new splice comes after
-    /// them. A splice inside of bytes that an earlier splice leaves out has no effect: what it belongs to is not sent.
+    /// them. A splice has no effect if an earlier splice leaves out the bytes around it.
     ///
     /// # Panics
     /// If the splice is beyond the end of the body's own bytes, if it leaves out bytes at which there are earlier
@@ -134,7 +134,7 @@ impl Body {
         self
     }
 
-    /// Returns whether this place is inside of bytes that are left out.
+    /// Returns whether this place is inside bytes that are left out.
     pub(crate) fn leaves_out(&self, at: usize) -> bool {
         self.splices.iter().any(|splice| splice.at < at && at < splice.end())
     }

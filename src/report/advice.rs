@@ -30,10 +30,10 @@ const WORTH_IT: f64 = 0.2;
 /// Raising a single limit is advised only if it makes the run faster by at least this factor. With a smaller gain,
 /// another limit would slow the run down almost immediately.
 const NOTHING_GAINED: f64 = 1.05;
-/// A run that used no more than this share of any limit used little of its limits.
+/// If a run used at most this share of each of its limits, the advice assumes that it used little of them.
 const LITTLE_USED: f64 = 0.5;
-/// From this share of refused requests on, the refusals count as many. A few refusals are normal in a run that begins
-/// with a limit that is too high.
+/// If this share of the requests or more were refused, the refusals count as many. A few refusals are normal in a run
+/// that begins with a limit that is too high.
 const MANY_REFUSED: f64 = 0.05;
 
 /// Returns what would have made the run faster, as text that follows the word "with"; `None` if no setting would have

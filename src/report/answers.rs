@@ -1,4 +1,4 @@
-//! What answers are like: how many are as wanted, and how many are truncated, refused or invalid.
+//! Counts answers: how many are as wanted, and how many are truncated, refused or invalid.
 //!
 //! A truncated or refused answer can be kept, and then its row is answered. Or it is not accepted, and then its row
 //! failed. During a run, both are counted together, because people look at these counts to see whether the prompt works.
@@ -9,7 +9,7 @@ use super::tallies::MendedRows;
 use super::text::count;
 use crate::domain::{ErrorClass, Quality};
 
-/// The rows that this run finished, by what their answer is like.
+/// The rows that this run finished, by the kind of their answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Answers {
     /// Answers that ended by themselves and were accepted.

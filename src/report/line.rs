@@ -22,7 +22,7 @@ use crate::domain::{BatchesStatus, Dimension, PoolStatus, Reason};
 /// Several lines, separated by line breaks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Block {
-    /// The text before the bar, or all of the text if there is no bar.
+    /// The text before the bar, or the whole text if there is no bar.
     pub before: String,
     /// The width of the bar; 0 when there is none.
     pub cells: usize,
@@ -483,7 +483,7 @@ pub(super) mod tests {
         ");
     }
 
-    /// Returns a run of 250,001 rows of which one was answered online.
+    /// Returns a run of 250,001 rows. One row was answered online.
     fn waits_for(batches: BatchesStatus) -> Stats {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(250_001), 0)));
@@ -551,7 +551,7 @@ pub(super) mod tests {
         format!("{}{}", "█".repeat(filled), "░".repeat(cells - filled))
     }
 
-    /// Returns the state of a run for which every part of the line is shown.
+    /// Returns the state of a run that shows every part of the line.
     pub(crate) fn busy() -> Stats {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(20_000), 0)));

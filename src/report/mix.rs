@@ -45,7 +45,7 @@ impl Mix {
         factor(self.mean(Rows::left), self.mean(|rows| rows.planned))
     }
 
-    /// Returns the mean cost of some rows of each model.
+    /// Returns the mean cost of the rows that `rows_of` counts for each model.
     fn mean(&self, rows_of: impl Fn(&Rows) -> u64) -> f64 {
         let finished: u64 = self.models.values().map(|rows| rows.finished).sum();
         let of_all = self.models.values().map(|rows| rows.cost).sum::<f64>() / finished.max(1) as f64;

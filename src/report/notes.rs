@@ -26,7 +26,7 @@ pub enum Verbosity {
     Verbose,
 }
 
-/// How many columns the label of a row fills at most.
+/// The label of a row fills at most this many columns.
 const LONGEST_LABEL: usize = 40;
 
 /// Turns events into notes.

@@ -1,4 +1,4 @@
-//! What a run says about its open batches.
+//! The texts about open batches.
 //!
 //! While a batch is processed, the API shows neither answers nor counts. So nothing is known about the progress inside a
 //! batch, and no end is predicted from the rows of the batches that have ended.
@@ -43,7 +43,7 @@ pub(super) fn words(batches: &BatchesStatus) -> String {
     parts.join("; ")
 }
 
-/// Returns when the batches will end, as far as that is known.
+/// Returns when the batches will end, if that is known.
 fn prospect(batches: &BatchesStatus) -> Option<String> {
     let most = experience(batches).map(str::to_owned);
     let expires = batches.expires_in.map(|span| {

@@ -1,16 +1,17 @@
 //! What the whole run will cost and when it will end, as intervals.
 //!
-//! What is spent is certain. Only the rows that are left are uncertain. At first their mean cost is taken from the
+//! The cost so far is certain. Only the rows that are left are uncertain. At first their mean cost is taken from the
 //! forecast. The more rows finish, the more weight the mean of the finished rows gets: both means are weighted by their
 //! precision. Rows in flight tend to be longer than finished rows. So the finished rows get less weight while their
-//! number is small compared with the number of rows in flight. For the same reason, the interval reaches further upwards:
-//! see [`super::pace::Pace::longer_than_seen`]. Both means are those of the models that are left: see [`super::mix`].
+//! number is small compared with the number of rows in flight. For the same reason, the interval reaches further
+//! upwards: see [`super::pace::Pace::longer_than_seen`]. Both means are computed for the models of the rows that are
+//! left: see [`super::mix`].
 //!
 //! The likely end comes from the [`Outlook`], and `projection/time.rs` adds how uncertain it is. While there is no outlook
 //! yet, the likely end comes from the forecast.
 //!
-//! An interval that is a little too wide is better than one that misses. So what the finished rows say is widened more
-//! than chance alone asks for.
+//! An interval that is a little too wide is better than one that misses. So an interval from the finished rows is made
+//! wider than chance alone would require.
 
 mod time;
 
@@ -25,11 +26,12 @@ use crate::domain::{Interval, Money, Reason, RunForecast};
 /// A value is inside its interval with a probability of 90 %. So the ends of an interval are this many standard
 /// deviations from its middle.
 const DEVIATIONS: f64 = 1.645;
-/// The same number for what the finished rows say. It is higher, because finished rows are never quite a random sample.
+/// The same number for values that come from finished rows. It is higher, because finished rows are never quite a
+/// random sample.
 const DEVIATIONS_OF_ROWS: f64 = 2.5;
 /// The rows that are left cost at least this share of what they are likely to cost.
 const LEAST_COST: f64 = 0.1;
-/// The answers of the rows that are left are at most this many times as long as those that have come.
+/// The answers of the rows that are left are at most this many times as long as the answers so far.
 const MOST_LONGER: f64 = 6.0;
 /// The standard deviation of a forecast is at least this share of its value.
 const MOST_EXACT: f64 = 0.01;
@@ -147,7 +149,7 @@ impl Stats {
         })
     }
 
-    /// Returns how much longer the answers of the rows that are left may be, as a factor from 1 on.
+    /// Returns how much longer the answers of the rows that are left may be, as a factor of at least 1.
     fn longer_than_seen(&self, left: u64) -> f64 {
         if self.rows_so_far.cost.count() < ROWS { 1.0 } else { self.pace.longer_than_seen(left).min(MOST_LONGER) }
     }
@@ -166,8 +168,8 @@ impl Stats {
         Some(Interval { low: after(left.low)?, likely: after(left.likely)?, high: after(left.high)? })
     }
 
-    /// Returns how many rows are left that will be sent. Rows that can't be sent are not among them if there is a
-    /// forecast. `None` on a pipe, and when the run stops early.
+    /// Returns how many rows are still to be sent. Rows that can't be sent are not among them if there is a forecast.
+    /// `None` on a pipe, and when the run stops early.
     fn left_to_send(&self) -> Option<u64> {
         let left = self.remaining().filter(|_| self.total.is_some() && !self.is_stopping)?;
         let planned = self.forecast.map(|forecast| forecast.rows.saturating_sub(self.rows_so_far.cost.count()));
@@ -267,7 +269,7 @@ mod tests {
     fn the_lowest_cost_includes_something_for_the_rows_that_are_left() {
         let mut stats = run(1_000, None);
 
-        // So few rows of such different cost say hardly anything.
+        // Such a small number of rows with such different costs says almost nothing.
         finish(&mut stats, 12, |row| if row < 10 { 0.001 } else { 0.1 });
 
         let cost = stats.projected_cost().expect("there are twelve rows");
@@ -413,8 +415,8 @@ mod tests {
         assert_eq!(stats.projected_cost(), Some(Interval::exact(stats.cost)));
     }
 
-    /// Returns the counters at the start of a run. The forecast of the cost is in dollars; that of the time is 9 to 12
-    /// minutes.
+    /// Returns the counters at the start of a run. The forecast of the cost is in dollars, and the forecast of the time
+    /// is 9 to 12 minutes.
     fn run(rows: u64, cost: Option<(f64, f64, f64)>) -> Stats {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(rows), 0)));

@@ -1,7 +1,7 @@
 //! The providers of a run: what each of them did, and where its rows go.
 //!
-//! A row counts for the provider that its last request was sent to. So does its cost: if another provider billed an
-//! attempt before, that small part of the cost counts for the wrong one.
+//! A row and its cost count for the provider to which its last request was sent. If another provider billed an earlier
+//! attempt, this small part of the cost counts for the wrong provider.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ pub(crate) struct OfProvider {
     pub(crate) name: Arc<str>,
     /// Rows that it answered, of any quality.
     pub(crate) answered: u64,
-    /// Rows that failed for good, and whose last request was sent to it.
+    /// Rows that failed and whose last request was sent to this provider.
     pub(crate) failed: u64,
     /// The known cost of these rows.
     pub(crate) cost: Money,
@@ -26,9 +26,9 @@ pub(crate) struct OfProvider {
     pub(crate) unpriced: u64,
     /// Attempts that were tried again after a 429.
     pub(crate) limited: u64,
-    /// How often one of its pools was held after a 429.
+    /// How many times one of its pools was held after a 429.
     pub(crate) holds: u64,
-    /// How often its rows began to be sent to another provider, by the reason.
+    /// How many times its rows began to be sent to another provider, by the reason.
     pub(crate) left: BTreeMap<FallbackCase, u64>,
     /// Where its rows go at this moment, and why; `None` if it gets its own rows.
     pub(crate) diverted: Option<(Arc<str>, FallbackCase)>,
@@ -39,9 +39,9 @@ pub(crate) struct OfProvider {
 /// The providers of a run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Providers {
-    /// In the order in which they are tried; those that were only seen in events come last.
+    /// The providers in the order in which they are tried. Providers that were only seen in events come last.
     own: Vec<OfProvider>,
-    /// The provider of the last event. Usually, the next event is about the same one.
+    /// The provider of the last event. Usually, the next event is about the same provider.
     last: usize,
 }
 

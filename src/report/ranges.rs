@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::text::rough_duration;
 use crate::domain::{Interval, Money};
 
-/// Returns an interval of money: `$8.40–9.10`, or `$8.40` if both ends look the same. From 100 dollars on, it is in whole
-/// dollars.
+/// Returns an interval of money: `$8.40–9.10`, or `$8.40` if both ends look the same. Amounts of 100 dollars or more
+/// are in whole dollars.
 pub(crate) fn money_range(range: Interval<Money>) -> String {
     let is_large = range.high >= Money::from_dollars(100.0);
     let shown = |money: Money| if is_large { format!("${:.0}", money.dollars()) } else { money.to_string() };
@@ -18,8 +18,8 @@ pub(crate) fn money_range(range: Interval<Money>) -> String {
     }
 }
 
-/// Returns an interval of money that is only estimated. It is in whole cents from ten cents on, and in whole dollars
-/// from 100 dollars on.
+/// Returns an interval of money that is only estimated. Amounts of ten cents or more are in whole cents, and amounts of
+/// 100 dollars or more in whole dollars.
 pub(crate) fn rough_money_range(range: Interval<Money>) -> String {
     const CENT: u128 = Money::PICO as u128 / 100;
     if range.high < Money(10 * CENT) || range.high >= Money(10_000 * CENT) {

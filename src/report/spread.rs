@@ -1,4 +1,4 @@
-//! What the finished rows say about the others: the mean of a series of values, and how exact that mean is.
+//! Estimates the rows that are left from the finished rows: the mean of a series of values, and how exact that mean is.
 
 use jiff::Timestamp;
 
@@ -9,8 +9,8 @@ use crate::domain::Money;
 ///
 /// The values need not be in random order: a file may be sorted by length. So the variance is not taken from single
 /// values, but from the means of blocks of consecutive values. This is the method of batch means. There are at most 32
-/// blocks: when there are 32, each two neighbours become one. So adding a value takes constant time, and the memory is
-/// constant.
+/// blocks: when there are 32, neighbouring blocks are merged in pairs. So adding a value takes constant time, and the
+/// memory is constant.
 #[derive(Clone, Debug)]
 pub(super) struct Spread {
     /// The sums of the full blocks.
@@ -30,7 +30,7 @@ impl Default for Spread {
 
 impl Spread {
     const BLOCKS: usize = 32;
-    /// The guess of the caller counts as this many blocks.
+    /// The caller's guess has the weight of this many blocks.
     const GUESSES: f64 = 2.0;
 
     /// Adds a value.
@@ -78,7 +78,7 @@ impl Spread {
         Self { blocks, open: (self.open.0 * factor, self.open.1), sum: self.sum * factor, ..*self }
     }
 
-    /// Returns the later half of the values, as far as they are in full blocks.
+    /// Returns the later half of the values that are in full blocks.
     pub(super) fn later(&self) -> Self {
         let blocks = self.blocks[self.blocks.len() / 2..].to_vec();
         let (count, sum) = (blocks.len() as u64 * self.per_block, blocks.iter().sum());
@@ -102,8 +102,8 @@ impl Spread {
     }
 }
 
-/// What the finished rows of this run say about the other rows. Rows that failed are included. Rows that could not be
-/// sent are not.
+/// Values of the finished rows of this run, from which the rows that are left are estimated. Rows that failed are
+/// included. Rows that could not be sent are not included.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RowsSoFar {
     /// The cost of each row, in dollars.

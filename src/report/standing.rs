@@ -56,6 +56,6 @@ pub struct Ending {
     pub elapsed: Duration,
     /// The highest number of requests in flight.
     pub max_in_flight: usize,
-    /// What became of the batches.
+    /// The state of the batches at the end of the run.
     pub batches: BatchesEnd,
 }

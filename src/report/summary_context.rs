@@ -13,8 +13,8 @@ pub(crate) struct SummaryContext {
     pub errors: Option<String>,
     /// Rows in the error log, by class. Rows of earlier runs are included.
     pub failed_in_log: BTreeMap<ErrorClass, u64>,
-    /// The command that runs failed rows again: those that may succeed unchanged, or if there are none, rows whose answers
-    /// may be better with other settings. `None` if no command helps.
+    /// The command that runs failed rows again. It selects the rows that may succeed unchanged. If there are none, it
+    /// selects rows whose answers may be better with other settings. `None` if no command helps.
     pub resume_command: Option<String>,
     /// The command that asks again for truncated answers, with room for longer ones.
     pub longer_command: Option<String>,

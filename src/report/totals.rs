@@ -1,5 +1,5 @@
 //! The rows, tokens and cost of the summary. If earlier runs worked on the same file, the sums over all runs come
-//! first, and those of this run come after them.
+//! first, and the sums of this run follow.
 
 use super::stats::Stats;
 use super::summary_context::SummaryContext;

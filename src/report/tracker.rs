@@ -8,8 +8,8 @@
 //! But it must not look like a run that is near its limits for long, so the first minute of a run does not count for the
 //! thresholds.
 //!
-//! The tracker takes a sample per second and keeps those of five minutes. So its memory does not grow with the run. It
-//! reads no clock: the times are those of the events, and they never go back.
+//! The tracker takes a sample per second and keeps the samples of five minutes. So its memory does not grow with the
+//! run. It reads no clock: it uses the times of the events, which never go back.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,11 +20,11 @@ use crate::domain::{Dimension, PoolId, PoolStatus, RateLimits};
 
 /// The mean use is taken over this time.
 const WINDOW: Duration = Duration::from_secs(300);
-/// The highest use is that of a minute. Also, the burst at the start of a run takes about a minute.
+/// The highest use is measured over one minute. Also, the burst at the start of a run takes about a minute.
 const MINUTE: Duration = Duration::from_secs(60);
 /// The time between two samples.
 const EVERY: Duration = Duration::from_secs(1);
-/// A run that is shorter than this has no use: a single request could be all of it.
+/// During this time, no use is computed: a single request could be all of it.
 const SHORTEST: Duration = Duration::from_secs(10);
 /// Crossings of these shares of a limit are reported, in percent.
 const THRESHOLDS: [u8; 2] = [80, 95];

@@ -15,13 +15,13 @@ use crate::domain::{Dimension, LimitUse};
 
 /// A run that is shorter than this does not show its use of limits.
 const SHORTEST: Duration = Duration::from_secs(10);
-/// The use of a run that is shorter than this has no level.
+/// If a run is shorter than this, no level is computed for its use of limits.
 const MINUTE: Duration = Duration::from_secs(60);
 /// A run has used a burst if its use is at least this high. In a long run, a use between 1 and this value is only a
 /// rounding error.
 const BURST: f64 = 1.02;
 
-/// How high the use of a limit is.
+/// The level of the use of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     /// At most 50 %.

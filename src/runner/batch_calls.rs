@@ -16,9 +16,9 @@ use crate::journal::{Disk, DiskFailure, OpenMode};
 use crate::provider::{Batch, BatchApi, BatchCall, Provider};
 use crate::transport::{Exchange, Transport, WireError};
 
-/// The most pages that one look reads: a million batches.
+/// One check reads at most this many pages: a million batches.
 const MOST_PAGES: u32 = 1_000;
-/// The most batches that one look keeps.
+/// One check keeps at most this many batches.
 const MOST_FOUND: usize = 200_000;
 /// The most bytes of the reply to a call. A page of a thousand batches has half a megabyte.
 const MOST_REPLY_BYTES: usize = 16 << 20;
@@ -79,7 +79,7 @@ impl<T: Transport> BatchCalls<T> {
                     if error.is_cancelled() { "the call was aborted" } else { "the call failed inside this program" };
                 ended_early(&wanted, why)
             });
-            // After the run, nobody wants to know.
+            // After the run, the receiver is gone.
             let workspace = caller.workspace.lock().unwrap_or_else(PoisonError::into_inner).take();
             let _ = came.send((ended, workspace));
         });
@@ -132,8 +132,8 @@ impl<T: Transport> Caller<T> {
         self.provider.batches().ok_or_else(|| fault_of("the provider has no batches"))
     }
 
-    /// Submits a batch. Only a reply that says so, or a connection that never was, means that no batch exists. A server
-    /// that answers 501 does not have the call.
+    /// Submits a batch. It is certain that no batch exists only if the reply says so, or if there never was a
+    /// connection. A server that answers 501 does not have the call.
     async fn create(&self, body: Arc<ChunkBody>) -> CreateEnd {
         let sent = match self.send(BatchCall::Create(body)).await {
             Ok(sent) => sent,

@@ -114,7 +114,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         Ok(())
     }
 
-    /// Sends rows again whose batch ended without an answer for them.
+    /// Sends rows again if their batch ended without an answer for them.
     fn send_again(&mut self, now: Instant) -> Result<(), DiskFailure> {
         loop {
             let has_room = self.scheduler.has_room();
@@ -208,7 +208,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             self.events.show_at(event, now);
         }
         let Some(lane) = &mut self.lane else { return };
-        // The ticks of the run show the state; this shows only that there are no batches any more.
+        // Each tick of the run shows the state of the batches. This event shows only that there are no batches any
+        // more.
         if lane.is_shown && lane.lane.status(now).is_none() {
             lane.is_shown = false;
             self.events.show_at(EventBody::Batches(None), now);
@@ -224,7 +225,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 }
 
-/// Returns the class with which a row fails that no batch answered.
+/// Returns the class with which a row fails if no batch has answered it.
 fn class_of(why: Why) -> ErrorClass {
     match why {
         Why::Expired => ErrorClass::Expired,

@@ -77,7 +77,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             Verdict::Limited { .. } | Verdict::Overloaded { .. } | Verdict::Transient { .. } | Verdict::Aborted => {
                 self.note_again(&merged, Why::Fault);
             }
-            // It says how the account was when the batch was processed. How it is now shows when the row is sent again.
+            // The verdict is about the account at the time when the batch was processed. The next request of the row
+            // will show its current state.
             Verdict::Halt(_) => self.note_again(&merged, Why::Fault),
         }
     }
@@ -121,7 +122,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.offer_answered(AnsweredRow { planned, attempts: vec![attempt], message, paused }, merged.ended);
     }
 
-    /// Writes the line of a failed row. `unknown` is the most that it cost, if that is not known.
+    /// Writes the line of a failed row. If the cost is not known, `unknown` is the highest possible cost.
     fn end_failed(&mut self, merged: MergedRow, ended: Ended, usage: Usage, unknown: Option<Money>) {
         let Some(lane) = &self.lane else { return };
         let ask = merged.row.ask(&lane.route);
@@ -161,7 +162,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Ends a row that was in batches often enough.
+    /// Ends a row that may not be put into a batch again, because it was in too many.
     pub(super) fn give_up_in_batches(&mut self, planned: Planned, class: ErrorClass, now: Instant) {
         let failure = Failure {
             message: "the row was in several batches and none answered it; run it again, or use --lane auto or online"

@@ -23,7 +23,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Passes on a row that has an answer and is run again. Of equal rows that are run again, one is sent too, and the
+    /// Passes on a row that has an answer and is run again. If equal rows are run again, one of them is sent, and the
     /// others copy its answer.
     pub(super) fn offer_rerun(&mut self, planned: Planned) {
         let Some(planned) = self.finish_or_return(planned) else { return };

@@ -9,7 +9,7 @@
 //! A run does not end while rows are parked. When a run is halted, parked rows are pending like all others.
 //!
 //! Rows are compared by their keys. Half of a key is kept for each answer. Before an answer is copied, the whole key is
-//! compared with that of the line. If it differs, the row is sent.
+//! compared with the key in the line. If it differs, the row is sent.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -70,8 +70,8 @@ impl EqualRows {
         }
     }
 
-    /// Accepts a row that has an answer and is run again because of it. It copies only an answer of this run. Returns the
-    /// row if it must be sent.
+    /// Accepts a row that is run again because its answer was truncated or refused. It copies only an answer of this
+    /// run. Returns the row if it must be sent.
     pub(super) fn admit_rerun(&mut self, planned: Planned) -> Option<Planned> {
         match self.places.get(half(planned.job.key)) {
             Some(place) => {

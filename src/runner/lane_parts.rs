@@ -6,7 +6,7 @@ use crate::batches::Lane;
 use crate::domain::{Job, Planned, PoolId};
 use crate::plan::Rejected;
 
-/// Plans a row again that was read back from the files of a batch.
+/// Plans a row again after it was read back from the files of a batch.
 pub(super) type Replan = Box<dyn FnMut(Job) -> Result<Planned, Box<Rejected>> + Send>;
 
 /// The parts of the batch lane of a run.

@@ -10,7 +10,8 @@
 //! - `turns`: the loop. Each turn, which is an iteration of the loop, takes rows (`rows`), sends what the scheduler
 //!   allows (`sending`), then waits for whatever happens first: the end of an attempt (`outcomes`), lines on disk
 //!   (`lines`), an interrupt (`halting`).
-//! - `equal` holds rows whose request is equal to that of a row in flight, and `copying` copies answers for them.
+//! - `equal` holds back rows whose request is equal to the request of a row in flight, and `copying` copies answers for
+//!   them.
 //! - `attempts` starts a task for each request; `attempt` is the work of such a task; `answer_memory` limits the
 //!   memory for all answers in flight.
 //! - `input` reads and plans rows on a thread of its own.

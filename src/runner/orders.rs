@@ -3,7 +3,7 @@
 use crate::domain::SteeredBy;
 use crate::scheduler::Steering;
 
-/// What a run is told to do.
+/// An order to a run.
 #[derive(Debug)]
 pub enum Order {
     /// Use these settings from now on.
@@ -21,7 +21,7 @@ pub enum Order {
 /// An order, and who gives it.
 #[derive(Debug)]
 pub struct Steer {
-    /// What the run is told to do.
+    /// What the run should do.
     pub order: Order,
     /// Who tells it.
     pub by: SteeredBy,

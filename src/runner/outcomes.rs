@@ -84,7 +84,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     /// Continues a row whose last answer an earlier run did not accept.
     pub(super) fn finish_row(&mut self, planned: Planned, UnfinishedRow { message, mut attempts }: UnfinishedRow) {
         let now = self.clock.now();
-        // When they were sent is not known in this run.
+        // This run does not know when they were sent.
         attempts.iter_mut().for_each(|attempt| (attempt.started_at, attempt.ended_at) = (now, now));
         self.offer_answered(AnsweredRow { planned, attempts, message, paused: None }, now);
     }

@@ -45,7 +45,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 self.ledger.write_broken(seq, &broken);
             }
             Some(Incoming::Skipped(rows)) => (0..rows).for_each(|_| self.events.show(EventBody::Skipped)),
-            // The batch lane has the row, and its end is reported like that of any row.
+            // The batch lane has the row. Its end is reported like the end of any other row.
             Some(Incoming::Submitted(key)) => self.equal.iter_mut().for_each(|equal| equal.note_leader(key)),
             Some(Incoming::Recognized(text)) => self.events.show(EventBody::Noted(text)),
             Some(Incoming::Warning(text)) => self.events.show(EventBody::Warned(text)),

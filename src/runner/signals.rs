@@ -30,7 +30,7 @@ pub(crate) const GRACE: Duration = Duration::from_secs(30);
 /// A request from outside the run.
 #[derive(Debug)]
 pub enum Interrupt {
-    /// End the run. The number is that of the signal: INT, TERM or HUP.
+    /// End the run. The number of the signal: INT, TERM or HUP.
     End(i32),
     /// Show the status (USR1).
     Status,
@@ -46,7 +46,7 @@ pub(crate) type OnReread = Box<dyn FnMut() + Send>;
 /// The meaning of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
-    /// End the run. The number is that of the signal: INT, TERM or HUP.
+    /// End the run. The number of the signal: INT, TERM or HUP.
     End(i32),
     /// Show the status (USR1).
     Status,

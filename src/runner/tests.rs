@@ -48,7 +48,7 @@ async fn lines_of_rejected_rows_are_bounded_by_their_bytes() {
 }
 
 /// Runs rows whose lines have a given length. In the first minute, no line is reported as on disk. After that, every
-/// line is. Returns how many lines the run wrote in the first minute, and how the run ended.
+/// line is on disk. Returns how many lines the run wrote in the first minute, and how the run ended.
 async fn whole(mut row: impl FnMut() -> Incoming, line_bytes: usize) -> (u64, Finish, Stats) {
     let (commits_in, commits) = mpsc::unbounded_channel();
     let (feed_in, feed) = mpsc::channel(ROWS as usize);

@@ -105,9 +105,9 @@ impl Scheduler {
         }
     }
 
-    /// Handles a 404 for a model. The ready rows of that model are sent to the next endpoint of the chain. If they can't
-    /// be, they are set aside and the run goes on. When all other rows of the run have ended, the run halts because of
-    /// the 404.
+    /// Handles a 404 for a model. The ready rows of that model are sent to the next endpoint of the chain. If they
+    /// can't be, they are set aside and the run continues. When all other rows of the run have ended, the run halts
+    /// because of the 404.
     pub(super) fn on_no_model(&mut self, entry: Entry, failure: Failure, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
         let model = entry.planned.ask.model.clone();

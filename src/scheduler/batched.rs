@@ -1,5 +1,5 @@
-//! Rows in batches. The scheduler does not send them, but their money and their failures count with those of the rows
-//! that it sends.
+//! Rows in batches. The scheduler does not send them, but their money and their failures count together with the money
+//! and the failures of the rows that it sends.
 
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ impl Scheduler {
         self.halted.is_none() && self.chain_len() > 0 && self.endpoints[0].halted.is_some()
     }
 
-    /// Returns the limits of a pool, as far as they are known now.
+    /// Returns the known limits of a pool.
     pub(crate) fn expected_limits(&self, pool: &PoolId) -> RateLimits {
         match self.index.get(pool) {
             Some(at) => self.pools[*at].pool.limits(),

@@ -21,9 +21,9 @@ use super::flights::End;
 use super::state::Scheduler;
 use super::step::Next;
 
-/// After a row has moved on its own, reporters are told for at least this long that rows go to the next endpoint.
+/// After a single row has moved, reporters show for at least this long that rows go to the next endpoint.
 const SHOWN: Duration = Duration::from_secs(60);
-/// A row moves at this overload.
+/// A row moves after this many answers that say that the server is overloaded.
 const OVERLOADS: u32 = 2;
 
 /// Why a row that was sent leaves its endpoint.
@@ -37,7 +37,8 @@ pub(super) struct Leaves {
 }
 
 impl Scheduler {
-    /// Returns how many endpoints the chain has; 0 without a chain. They are the first of all endpoints.
+    /// Returns how many endpoints the chain has; 0 without a chain. The endpoints of the chain come before all other
+    /// endpoints.
     pub(super) fn chain_len(&self) -> usize {
         if self.config.fallback.is_some() { self.config.endpoints.len() } else { 0 }
     }
@@ -47,7 +48,7 @@ impl Scheduler {
         self.config.fallback.as_ref().is_some_and(|fallback| fallback.on.has(case))
     }
 
-    /// Returns the longest time that a row waits because of limits while another endpoint is left for it.
+    /// Returns how long a row may wait because of limits before it moves to another endpoint.
     pub(super) fn longest_wait(&self) -> Option<Duration> {
         self.config.fallback.as_ref()?.on.limit
     }
@@ -71,8 +72,7 @@ impl Scheduler {
     /// Returns the request of a row for the next endpoint that takes it.
     ///
     /// # Errors
-    /// Why no endpoint takes the row; `None` if there is nothing to say, because rows do not move in this case or no
-    /// endpoint is left.
+    /// Why no endpoint takes the row; `None` if rows do not move in this case, or if no endpoint is left.
     pub(super) fn next_ask(&self, entry: &Entry, from: usize, case: FallbackCase) -> Result<Box<Ask>, Option<String>> {
         if self.halted.is_some() || !self.falls_back(case) {
             return Err(None);
@@ -104,6 +104,11 @@ impl Scheduler {
             Ok(ask) if access.lacks(&ask.model) => {
                 Err(format!("{} does not have the model {}", id.provider, ask.model))
             }
+            Ok(ask) if ask.expense.is_none() && self.config.budget.max_cost.is_some() => Err(format!(
+                "--max-cost needs a price for {} at {name}: give it with prices in [providers.{name}]",
+                ask.model,
+                name = id.provider
+            )),
             Ok(ask) => {
                 assert_eq!(EndpointId::of(&ask.pool), *id, "the request is for the endpoint that was named");
                 Ok(Box::new(Ask { purpose: Purpose::Fallback, ..ask }))
@@ -130,8 +135,8 @@ impl Scheduler {
         }
     }
 
-    /// Returns the case in which a row moves although it has tries left: it would wait until `at`, and waits since
-    /// `since`.
+    /// If a row moves although it has tries left, returns the reason. The row has been waiting since `since`, and would
+    /// have to wait until `at`.
     pub(super) fn early_case(&self, entry: &Entry, since: Instant, at: Instant, end: &End) -> Option<FallbackCase> {
         let next = self.next_endpoint(end.endpoint)?;
         // The row can't come back, so it is not sent to an endpoint that fails.
@@ -145,7 +150,7 @@ impl Scheduler {
         (is_long(end.now.since(since)) || is_long(at.since(end.now))).then_some(FallbackCase::Limit)
     }
 
-    /// Returns whether a row may be sent again: the user may have forbidden to send again what may have been billed.
+    /// Returns whether a row may be sent again. The user can forbid this for rows that may have been billed.
     pub(super) fn may_send_again(&self, entry: &Entry) -> bool {
         self.config.retry_ambiguous || !entry.attempts.last().is_some_and(|attempt| attempt.maybe_paid)
     }
@@ -185,8 +190,8 @@ impl Scheduler {
         self.fail(entry, leaves.class, failure, is_retryable, end)
     }
 
-    /// If the model refused to answer and another endpoint is to be asked, returns the request for it and the failure
-    /// that the refused answer is recorded with. `provider` got the answer.
+    /// If the model refused to answer and the row is sent to another endpoint, returns the request, and the failure
+    /// with which the refusal is recorded. `provider` got the refusal.
     pub(super) fn after_refusal(
         &self,
         entry: &Entry,
@@ -209,8 +214,8 @@ impl Scheduler {
         Some((ask, Box::new(failure)))
     }
 
-    /// Notes that rows of an endpoint are sent to another one, at least until `until`. Reporters are told when this
-    /// begins, and once more when the endpoint has halted.
+    /// Notes that rows of an endpoint are sent to another one, at least until `until`. Reporters get an event when this
+    /// begins, and another one when the endpoint has halted.
     pub(super) fn note_detour(&mut self, from: usize, to: &Arc<str>, why: FallbackCase, until: Instant) {
         let endpoint = &mut self.endpoints[from];
         if let Some(detour) = &mut endpoint.detour
@@ -245,7 +250,8 @@ pub(super) mod tests {
 
     const NOW: Instant = Instant::from_secs(1);
 
-    /// Returns the settings of a run whose chain has these providers. Rows that contain "bound" stay at the first.
+    /// Returns the settings of a run whose chain has these providers. Rows whose id contains "bound" can be sent only
+    /// to the first.
     pub(crate) fn chain(providers: &[&str], on: FallbackOn, window: usize) -> Config {
         let id = |name: &&str| EndpointId { provider: (*name).into(), account: "".into() };
         let ask_for = |job: &Job, id: &EndpointId| match job.custom_id.contains("bound") {

@@ -33,8 +33,8 @@ pub type RealCost = Box<dyn Fn(&Ask, &Usage) -> Option<Money> + Send>;
 pub struct Config {
     /// Limits by preset.
     pub limits_of: LimitsOf,
-    /// Limits given by hand. They replace the presets, and responses never raise them. In a chain, they are those of the
-    /// first endpoint.
+    /// Limits given by hand. They replace the presets, and responses never raise them. In a chain, these are the limits
+    /// of the first endpoint.
     pub by_hand: RateLimits,
     /// The share of each limit that is left unused.
     pub headroom: Headroom,
@@ -44,7 +44,7 @@ pub struct Config {
     pub endpoints: Vec<EndpointId>,
     /// The concurrency window with which each endpoint begins.
     pub window: Window,
-    /// How often a row is tried again after faults of the server and the connection.
+    /// How many times a row is tried again after faults of the server and the connection.
     pub max_retries: u32,
     /// The longest time that a row waits because of limits and overload. A run also waits at most this long for an
     /// endpoint that fails.

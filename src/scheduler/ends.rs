@@ -109,7 +109,7 @@ impl Scheduler {
         let sent = SentPlan { endpoint: end.endpoint, plan: end.plan, sent_at: end.sent_at };
         match verdict {
             Verdict::Answered(message) => self.on_cached_answer(entry, sent, message, end.now),
-            // The row is sent again soon. If it leads, it still does.
+            // The row is sent again soon. If the row leads prefixes, it keeps leading them.
             Verdict::Limited { .. } if !self.is_halted(end) => {}
             Verdict::Rejected { class, failure } if self.retries_unmarked(entry, sent, *class, failure) => {
                 let (class, keeps_mark) = (*class, entry.keeps_mark());

@@ -21,7 +21,7 @@ pub(super) struct Entry {
     pub(super) maybe_refused: u32,
     /// The start of the first try that ended with a wait, whatever the reason.
     pub(super) waiting_since: Option<Instant>,
-    /// How often the row was refused or met a fault. Rows with a lower number are tried first.
+    /// How many times the row was refused or met a fault. Rows with a lower number are tried first.
     pub(super) turns: u32,
     /// The endpoint's counts at the moment of the row's last fault.
     pub(super) at_fault: Option<Tally>,

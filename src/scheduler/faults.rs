@@ -10,7 +10,8 @@
 //! If the canary does not show the cause of the faults, the cause may still be unclear at the end of a run. All rows
 //! that are left have then failed, and either the rows or the endpoint is the cause. A sign of an outage is a 503, a
 //! 529 or a refused connection. If there was no sign of an outage, the run waits for a tenth of its time so far, but at
-//! least for 90 seconds. After that, each row that is left is tried once more. A row that then meets a fault fails.
+//! least for 90 seconds. After that, each row that is left is tried once more. If this last try meets a fault, the row
+//! fails.
 //!
 //! In total, a row may wait for at most `--retry-for`, whatever the reasons are. The time counts from the start of its
 //! first wait, or from the end of the endpoint's last outage if that is later.

@@ -2,7 +2,7 @@
 
 use crate::domain::{ErrorClass, Failure, HaltReason};
 
-/// The default rule looks at this many of the first finished rows.
+/// The default rule counts this many of the first finished rows.
 const FIRST: u64 = 10;
 /// The number of rows that must be finished before a share is checked.
 const ENOUGH_FOR_SHARE: u64 = 20;
@@ -22,7 +22,7 @@ pub enum HaltRule {
     Share(f64),
 }
 
-/// Counts the rows that the rule looks at.
+/// Counts the finished and the failed rows for the rule.
 #[derive(Debug, Default)]
 pub(super) struct Halt {
     rule: HaltRule,

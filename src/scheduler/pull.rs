@@ -19,23 +19,23 @@ use super::state::Scheduler;
 /// How many rows of a queue are checked to find one that another endpoint takes.
 const REACH: usize = 1024;
 
-/// Whether an endpoint can take a row now.
+/// Whether an endpoint can take a row.
 enum Takes {
     /// Yes.
     Now,
-    /// It will soon. If no other event comes before, it must be asked again at this moment.
+    /// Soon. It must be asked again at the latest at this moment.
     Soon(Instant),
-    /// No: it is closed itself, perhaps until this moment.
+    /// No: it is closed too. It may open at this moment.
     Closed(Instant),
 }
 
 /// Who takes a row.
 enum Taker {
-    /// The endpoint of this request, now.
+    /// The endpoint of this request takes the row now.
     Of(Box<Ask>),
-    /// Perhaps an endpoint, later.
+    /// An endpoint may take the row later.
     Later,
-    /// No endpoint, with the reason if there is one.
+    /// No endpoint takes the row. The text is the reason, if there is one.
     Never(Option<String>),
 }
 
@@ -53,7 +53,7 @@ impl Scheduler {
         }
     }
 
-    /// Lets the endpoints of the chain take rows from those that are closed: at most one row of each pool.
+    /// Lets the endpoints of the chain take rows from closed endpoints: at most one row of each pool.
     pub(super) fn pull(&mut self, now: Instant) {
         self.end_detours(now);
         for turn in 0..self.pools.len() {
@@ -109,7 +109,7 @@ impl Scheduler {
     /// Returns the request of a waiting row for the endpoint that takes it now.
     fn taker(&mut self, pool: usize, place: usize, now: Instant) -> Taker {
         let from = self.pools[pool].endpoint;
-        // While more rows come, a failing endpoint keeps a row to be probed with, unless the other endpoint is idle.
+        // While more rows come, a failing endpoint keeps one row for its next probe, unless the other endpoint is idle.
         let is_last = self.pools[pool].ready.len() == 1;
         let is_kept = is_last && self.endpoints[from].health.is_failing() && !self.is_input_closed;
         let (mut why, mut is_any_closed) = (None, false);

@@ -166,8 +166,8 @@ impl Scheduler {
         self.canary_spend
     }
 
-    /// Returns the highest amount that all attempts of a row may cost together: those that have ended, and the one in
-    /// flight.
+    /// Returns the highest amount that all attempts of a row may cost together: the attempts that have ended, and the
+    /// attempt in flight.
     ///
     /// # Panics
     /// If the ticket is not in flight.

@@ -56,7 +56,7 @@ impl Scheduler {
         self.config.budget.max_cost
     }
 
-    /// Replaces the limits that the user has set, in the pools that are open and in those that are opened later.
+    /// Replaces the limits that the user has set, in all pools, including pools that are opened later.
     ///
     /// The new limits apply from the next row on. Requests in flight are not changed. No limit is raised above the
     /// limit that the server last reported, and a hold is not shortened.

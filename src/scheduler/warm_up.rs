@@ -46,9 +46,9 @@ impl Scheduler {
     pub fn on_begin(&mut self, ticket: Ticket, usage: &Usage, now: Instant) {
         let Some(flight) = self.flights.get_mut(ticket) else { return };
         let (plan, sent_at, pool) = (flight.plan, flight.sent_at, flight.pool);
-        // This shows nothing about prefixes if the request has no marks (it may be the second one of a row, after a
-        // refusal), or if the usage is empty (some gateways report it only at the end of a stream). Then the row still
-        // leads until its answer is complete.
+        // The usage says nothing about prefixes in two cases: the request has no marks (it may repeat a request whose
+        // marks were refused), or the usage is empty (some gateways report it only at the end of a stream). In these
+        // cases, the row still leads until its answer is complete.
         if plan.marks.is_empty() || usage.prompt_tokens() == 0 {
             return;
         }
@@ -69,8 +69,8 @@ impl Scheduler {
             return Ok(Plan::default());
         }
         if !entry.leads.is_empty() {
-            // The row may have waited long for its limits. It also writes the shorter prefixes that have become cold
-            // since then.
+            // The row may have waited long for its limits. It also writes the shorter prefixes that have become cold in
+            // the meantime.
             let cold = self.warmth.cold_before(endpoint, prefixes, entry.leads, now);
             self.warmth.lead(endpoint, prefixes, cold, now);
             entry.leads = entry.leads.and(cold);
@@ -135,8 +135,8 @@ impl Scheduler {
         let warm = (0..prefixes.levels.len()).rev().find(|at| plan.marks.has(*at) && !leads.has(*at));
         let Some(at) = warm else { return };
         let level = &prefixes.levels[at];
-        // The prefix may have become cold since the request was sent, and another row may lead it. Then that row will
-        // show its state.
+        // The prefix may have become cold since the request was sent, and another row may lead it now. Then the answer
+        // to that row shows whether the prefix is cached.
         if self.warmth.is_warming((endpoint, level.id)) {
             return;
         }
@@ -224,9 +224,9 @@ impl Scheduler {
         let has_marks = !sent.plan.marks.is_empty()
             && entry.planned.ask.prefixes.as_ref().is_some_and(|prefixes| !prefixes.are_own());
         let is_refused = class == ErrorClass::InvalidRequest && failure.status == Some(400);
-        // Marks on prefixes that were accepted before are hardly ever the cause. So only a leader, or a row at an endpoint
-        // that has accepted no marks yet, is sent again. Other rows are sent again if the server blames the marks: it may
-        // be a gateway that now sends requests to another server.
+        // Marks on prefixes that were accepted before are rarely the cause. So only a leader, or a row at an endpoint
+        // that has accepted no marks yet, is sent again. Other rows are sent again if the server blames the marks: it
+        // may be a gateway that now sends requests to another server.
         let is_blamed = failure.message.contains("cache_control");
         let may_be_marks = self.endpoints[sent.endpoint].marking.is_suspect() || !entry.leads.is_empty() || is_blamed;
         if !has_marks || !is_refused || !may_be_marks {
@@ -277,7 +277,7 @@ impl Scheduler {
             return;
         }
         let why = match level.tokens < 2 * prefixes.least_tokens {
-            true => format!("{model} caches prefixes from {} tokens on", prefixes.least_tokens),
+            true => format!("{model} caches prefixes of {} tokens or more", prefixes.least_tokens),
             false => "the server may have no prompt cache".to_owned(),
         };
         self.events.push(EventBody::Noted(format!(

@@ -1,4 +1,4 @@
-//! Which prefixes are in the prompt cache, as far as is known.
+//! Keeps track of which prefixes are probably in the prompt cache.
 //!
 //! A prefix is in one of four states:
 //! - *cold*: it is not in the cache.
@@ -24,10 +24,10 @@ pub(super) type Key = (usize, PrefixId);
 const RESERVE: Duration = Duration::from_secs(10);
 /// If a prefix was too short, all prefixes of at most this share of its estimated length are too short as well.
 const SURELY_SHORTER: f64 = 0.97;
-/// With more states than this, those of prefixes that have become cold are removed.
+/// With more states than this, the states of cold prefixes are removed.
 const LEAST_PRUNED: usize = 1 << 16;
 
-/// What is known of a prefix. A cold prefix has no state.
+/// What is known about a prefix. A cold prefix has no state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// A row leads the prefix.
@@ -63,7 +63,7 @@ pub(super) struct Plan {
     pub(super) read_tokens: u32,
 }
 
-/// What is known of all prefixes.
+/// What is known about all prefixes.
 #[derive(Debug, Default)]
 pub(super) struct Warmth {
     states: HashMap<Key, State>,

@@ -1,7 +1,7 @@
 //! The models that the simulator serves by default, with the facts that decide what it refuses and what it charges.
 //!
-//! Source: API documentation, "Models overview", "Pricing", "Prompt caching", "Errors" (2026-08 to 2026-11). The
-//! limits are those of tier 2 as of 2026-01, from "Rate limits". [`SimConfig::with_limits`] or the flags replace these
+//! Source: API documentation, "Models overview", "Pricing", "Prompt caching", "Errors" (2026-08 to 2026-11). The limits
+//! are the limits of tier 2 as of 2026-01, from "Rate limits". [`SimConfig::with_limits`] or the flags replace these
 //! limits.
 //!
 //! [`SimConfig::with_limits`]: super::config::SimConfig::with_limits

@@ -188,7 +188,7 @@ fn reset(place: &str) -> WireError {
     WireError { kind: WireErrorKind::Broken, maybe_sent: true, message }
 }
 
-/// A call that tells the model when the call ends, whatever the reason is.
+/// A call that is in progress. When it ends for any reason, the model is informed.
 #[derive(Debug)]
 pub(super) struct OpenCall {
     model: SharedModel,

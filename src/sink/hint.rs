@@ -1,7 +1,7 @@
 //! What a person can do about a failed row. This text is the `hint` in the row's line in the error log.
 //!
 //! The hint agrees with the member `retryable` of that line. If the unchanged row may succeed in another run, the hint
-//! says to run `resume`. If not, the hint begins with what has to change.
+//! says to run `resume`. If the row can't succeed unchanged, the hint begins with what has to change.
 
 use crate::domain::{ErrorClass, Failure};
 
@@ -71,8 +71,8 @@ fn again_after_answer(class: ErrorClass) -> Option<&'static str> {
     }
 }
 
-/// Returns the hint for a row whose answer was not accepted. Such an answer is in the same line. `None` for a class that
-/// no answer has.
+/// Returns the hint for a row whose answer was not accepted. The answer is in the same line. `None` for a class that no
+/// answer has.
 fn after_answer(class: ErrorClass) -> Option<&'static str> {
     match class {
         ErrorClass::Truncated => Some(

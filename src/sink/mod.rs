@@ -12,8 +12,8 @@
 //! **Extra members.** A row can have members that are not sent. They are written into the row's error line at the top
 //! level, under their own names, as in an input row. So reading the line gives the same row again, however often the
 //! row fails. A CSV column can be called `message` or `error`, for example. Such a name already has a meaning in
-//! the line, so the extra member gets a leading underscore, also if this line does not need the name: otherwise a reader
-//! could not know whose member it is. We decided against one member `extra` for all of them: it would
+//! the line, so the extra member gets a leading underscore, even if this line does not need the name. Otherwise a
+//! reader could not know where the member comes from. We decided against one member `extra` for all of them: it would
 //! be nested deeper after each failure.
 
 mod context;
@@ -53,7 +53,7 @@ pub fn line_around(outcome: &Outcome, message: &Message, context: &RecordContext
 }
 
 /// Appends the line of a row that takes its answer from another line. The line is for the results file. `at` is the
-/// time that the line gets.
+/// time that is written into the line.
 pub(crate) fn taken_line(taken: &Taken, at: Instant, context: &RecordContext, out: &mut Vec<u8>) {
     result::taken_line(taken, at, context, out);
 }

@@ -16,9 +16,9 @@
 //! | `usage`, `cost_usd` | what it used, and what this costs; the cost is null for a model without a price |
 //! | `request_id` | the API's id of the answer |
 //!
-//! Requests without an answer are not listed, with one exception: if requests of the row were sent to several providers,
-//! the last request to each provider that the row left is listed, and so is the last request of a row that failed. So the
-//! sums of a row can be larger than the sums of its steps.
+//! Requests without an answer are not listed, with two exceptions. Both apply only if requests of the row were sent to
+//! several providers: the last request to each provider that the row left is listed, and if the row failed, its last
+//! request is listed. So the sums of a row can be larger than the sums of its steps.
 //!
 use crate::domain::{AttemptRecord, Lane, Outcome, Purpose};
 

@@ -1,7 +1,7 @@
 //! Prompts: the `messages` of a request, and the checks of its content and size.
 //!
-//! This module also refuses requests that the API would surely refuse: requests without a prompt, with an empty prompt,
-//! or with a body over the limit. All other checks are left to the API.
+//! This module also refuses requests that the API would certainly refuse: requests without a prompt, with an empty
+//! prompt, or with a body over the limit. All other checks are left to the API.
 
 use std::borrow::Cow;
 

@@ -105,7 +105,7 @@ impl Reader {
     /// Reads rows from `input`, called `name` in messages. `format` overrides the format in `options`.
     ///
     /// # Errors
-    /// Any [`SourceError`] except those of opening a file.
+    /// Any [`SourceError`] that does not come from opening a file.
     pub fn from_read(
         name: &str,
         format: InputFormat,

@@ -26,7 +26,7 @@ use super::{openai, prompt};
 use crate::domain::json::is_filled_array;
 
 /// The longest label, in bytes, as the input contains it. The Message Batches API allows 64 characters. A longer label
-/// is surely other data under a wrong name. Also, every line about the row would repeat the label.
+/// is certainly other data under a wrong name. Also, every line about the row would repeat the label.
 pub(super) const MAX_LABEL_BYTES: usize = 64 << 10;
 
 /// Returns the fault of a label that is too long.
@@ -160,7 +160,7 @@ impl Line<'_, '_> {
             if name == "error" {
                 parts.error = (value.get() != "null").then(|| (*value).to_owned());
             } else if !self.label.is(name, self.object) {
-                // The names in an entry were looked at when its row was read first, and some of them got an underscore.
+                // The names in an entry were checked when its row was first read, and some of them got an underscore.
                 if !is_entry {
                     self.warnings.check(name, Within::OutsideParams, self.line);
                 }
@@ -239,7 +239,7 @@ fn is_entry(object: &Object<'_>) -> bool {
 /// accepted. Such a member does not belong to the row.
 ///
 /// A row can have a member `message` of its own. The error log gives such a member another name. Logs of earlier
-/// versions kept the name, so the value is looked at too: the API's message is an object whose `type` is `message`.
+/// versions kept the name, so the value is checked too: the API's message is an object whose `type` is `message`.
 fn has_answer(object: &Object<'_>) -> bool {
     let Some(message) = object.get("message") else { return false };
     let kind = || json::members(message)?.into_iter().find_map(|(name, kind)| (name == "type").then_some(kind));
@@ -327,7 +327,7 @@ mod tests {
         let (plain, templated) = (Options::default(), with_template("{{custom_id}}"));
 
         assert_eq!(extra(line(answer, r#"{"class":"truncated"}"#), &plain), r#"{"_message":7}"#);
-        // In a row that is no entry, and in entries of earlier versions, the member is the row's own.
+        // In a row that is not an entry, and in entries of earlier versions, the member belongs to the row.
         assert_eq!(extra(line(answer, "null"), &plain), format!(r#"{{"_message":7,"message":{answer}}}"#));
         for own in [r#""hello""#, r#"{"type":"note"}"#, "{}", r#"{"type":7}"#] {
             let kept = extra(line(own, r#"{"class":"server"}"#), &plain);

@@ -169,7 +169,7 @@ impl Template {
     }
 
     /// Parses a system prompt that is a JSON array of content blocks; `None` when the blocks are sent as they are. The
-    /// rules for the texts of the blocks are those of [`Template::of_system`].
+    /// rules for the texts of the blocks are the same as for [`Template::of_system`].
     ///
     /// # Errors
     /// The errors of [`Template::of_system`].
@@ -259,8 +259,8 @@ impl Template {
         self.inner.fixed_starts.clone()
     }
 
-    /// Returns the columns that the template names: first those named directly, then those named through `row["…"]`.
-    /// Both groups are sorted.
+    /// Returns the columns that the template names: first the columns that it names directly, then the columns that it
+    /// names through `row["…"]`. Both groups are sorted.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.names().chain(self.inner.row_columns.iter().map(String::as_str))
     }

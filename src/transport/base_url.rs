@@ -87,8 +87,8 @@ pub enum BaseUrlError {
         /// The host.
         host: String,
     },
-    /// The host is another address at which no API can be: it does not belong to a single machine, or a cloud uses it
-    /// for its own service.
+    /// The host is another kind of address where no API can be: it does not belong to a single machine, or a cloud uses
+    /// it for its own service.
     #[error("the base URL points at {host}, {why}, where no API can be: check it")]
     Unfit {
         /// The host.

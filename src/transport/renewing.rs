@@ -2,18 +2,19 @@
 //!
 //! An [`Issuer`] makes credentials, for example with a command. [`Renewing`] decides when it is asked for another one:
 //!
-//! - Some time before the end of the current credential: five minutes, or a tenth of a short life. Requests use the
-//!   current credential in this time.
+//! - Some time before the current credential expires: five minutes, or a tenth of its life if that is shorter. Until
+//!   then, requests use the current credential.
 //! - When a server refuses the current credential, but at most once a minute: a server may have other reasons to
 //!   refuse.
-//! - When the current credential has ended. Requests wait then.
+//! - When the current credential has expired. In this case, requests wait.
 //!
 //! The issuer is asked once, however many requests need the credential. It runs on a thread of its own: it may block,
-//! and the runtime of the request that needed it may end first. If it fails, the current credential is used until its
-//! end, and there is one warning. After that, each request fails with the reason. The issuer is asked again later.
+//! and the runtime of the request that needed it may end first. If it fails, the current credential is used until it
+//! expires, and there is one warning. After that, each request fails with the reason. The issuer is asked again later.
 //!
-//! A life counts from the moment at which the issuer was asked, so the time of a slow issuer is part of it. While a
-//! machine sleeps, the clock of this module may stand still. The credential is then refused and renewed.
+//! The life of a credential is counted from the moment at which the issuer was asked, so it includes the time that a
+//! slow issuer needs. While a machine sleeps, the clock of this module may stand still, so a credential may expire
+//! unnoticed. Then a server refuses it, and it is renewed.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,9 +29,9 @@ use super::authorization::{Asked, CredentialSource};
 use super::credential::Credential;
 use crate::domain::Secrets;
 
-/// How long before its end a credential is renewed at the earliest.
+/// A credential is renewed at most this long before it expires.
 const MARGIN: Duration = Duration::from_secs(5 * 60);
-/// How often a credential is renewed at most because a server refused it.
+/// The shortest time between two renewals that follow refusals by a server.
 const BETWEEN_REFUSALS: Duration = Duration::from_secs(60);
 /// How long to wait after a failed renewal before the next one.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
@@ -46,7 +47,8 @@ pub(crate) trait Issuer: fmt::Debug + Send + Sync + 'static {
     /// The reason why there is none, as a message for people, without secrets.
     fn issue(&self) -> Result<Issued, String>;
 
-    /// Tells the user that the credential can't be renewed. This is called once, until a renewal succeeds.
+    /// Tells the user that the credential can't be renewed. After a call, the next one comes only if a renewal has
+    /// succeeded in between.
     fn warn(&self, warning: &str);
 }
 
@@ -141,8 +143,8 @@ impl Renewing {
         }
     }
 
-    /// Returns the other credential if there is one already, or if there can't be one yet. Otherwise begins a renewal,
-    /// and returns what to wait for.
+    /// Returns the credential to use instead of a refused one. If a renewal can't begin yet, this is the refused one
+    /// again. Otherwise begins a renewal, and returns what to wait for.
     fn other(&self, refused: &Arc<Credential>, now: Instant) -> Result<Arc<Credential>, watch::Receiver<()>> {
         let mut state = self.0.lock();
         if !Arc::ptr_eq(&state.held.credential, refused) {
@@ -183,7 +185,7 @@ impl CredentialSource for Renewing {
             loop {
                 let mut ended = match self.current(Instant::now()) {
                     Ok(credential) => return credential,
-                    Err(_) if has_waited => return Err("each new key has ended before it could be sent".to_owned()),
+                    Err(_) if has_waited => return Err("each new key has expired before it could be sent".to_owned()),
                     Err(ended) => ended,
                 };
                 // The sender lives as long as `self`.
@@ -235,8 +237,11 @@ impl State {
             Err(reason) => reason,
         };
         Secrets::new(self.held.credential.exposed()).clean(&mut reason);
-        let still =
-            if self.held.end.is_some_and(|end| begun < end) { "; the present key is used until it ends" } else { "" };
+        let still = if self.held.end.is_some_and(|end| begun < end) {
+            "; the current key is used until it expires"
+        } else {
+            ""
+        };
         let warning = format!("the key can't be renewed: {reason}{still}");
         self.failure = Some(Failure { reason, again: None });
         (!std::mem::replace(&mut self.has_warned, true)).then_some(warning)
@@ -264,8 +269,7 @@ impl Held {
         Self { credential: Arc::new(credential), also_secret, due, end }
     }
 
-    /// Returns this credential. If it has the same key as the one before it, it stays the same credential, with a new
-    /// life.
+    /// Returns this credential. If the earlier credential has the same key, returns the earlier one with the new life.
     fn or_same(self, before: &Self) -> Self {
         let is_same = self.credential.exposed() == before.credential.exposed();
         let credential = if is_same { before.credential.clone() } else { self.credential };

@@ -35,7 +35,7 @@ pub struct AwsCredentials {
 }
 
 /// Returns the bearer token of a region. It is valid from `at`, for `valid_for` in whole seconds, at most [`LONGEST`].
-/// It ends earlier if the credentials do.
+/// It ends earlier if the credentials expire earlier.
 pub fn bedrock_token(credentials: &AwsCredentials, region: &str, at: Timestamp, valid_for: Duration) -> SecretString {
     let time = at.strftime("%Y%m%dT%H%M%SZ").to_string();
     let scope = format!("{}/{region}/{SERVICE}/aws4_request", &time[..8]);

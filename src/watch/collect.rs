@@ -22,7 +22,7 @@ const MOST_POOLS: usize = 20;
 /// What happened in a piece of time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Tick {
-    /// The sums. `uses` is empty: see the member of this name.
+    /// The sums. Its own `uses` is empty; the field `uses` below is filled instead.
     pub(crate) point: Point,
     /// The use of the limits of each pool, by its name.
     pub(crate) uses: BTreeMap<String, PoolUse>,
@@ -62,7 +62,7 @@ pub(crate) struct Collector {
     has_several: bool,
 }
 
-/// The sums of a pool at the last status, and those at the end of the last piece.
+/// The sums of a pool at the last status, and its sums at the end of the last piece.
 #[derive(Debug)]
 struct Sums {
     pool: PoolId,
@@ -136,7 +136,7 @@ impl Collector {
         }
     }
 
-    /// Adds a note about an event that changes how the run goes on.
+    /// Adds a note about an event that changes the course of the run.
     fn note(&mut self, body: &EventBody, now: Timestamp) {
         let (kind, text) = match body {
             EventBody::Providers(names) => {

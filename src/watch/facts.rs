@@ -34,7 +34,7 @@ pub(crate) struct RunFacts {
     pub(crate) timeline: Option<Timeline>,
     /// What is missing in the report and why, as sentences.
     pub(crate) missing: Vec<String>,
-    /// The commands to go on with: what each does, and the command.
+    /// The commands that continue the run: what each does, and the command.
     pub(crate) next: Vec<(String, String)>,
 }
 
@@ -77,7 +77,7 @@ pub(crate) struct Answers {
     pub(crate) copied: u64,
     /// Rows that took an answer of earlier results.
     pub(crate) reused: u64,
-    /// What the answers cost that were taken from other lines.
+    /// The cost of the answers that were taken from other lines.
     pub(crate) saved: Money,
     /// The rows of each model, in the order in which the models were found.
     pub(crate) models: Vec<ModelSum>,
@@ -115,7 +115,8 @@ pub(crate) struct Failures {
     pub(crate) unfinished: u64,
     /// Examples of each class.
     pub(crate) examples: Vec<FailureText>,
-    /// Whether the log has so many entries that some may count though their row was answered later.
+    /// Whether the log has too many entries to remember. Then some rows that were answered later may still count as
+    /// failed.
     pub(crate) is_rough: bool,
     /// The sums of the lines.
     pub(crate) totals: Totals,
@@ -153,7 +154,7 @@ pub(crate) struct TopRow {
 }
 
 impl Top {
-    /// Adds a row if its value is among the highest. Of equal values, the first counts.
+    /// Adds a row if its value is among the highest. If values are equal, the earlier row has priority.
     #[inline]
     pub(crate) fn add(&mut self, value: u128, row: impl FnOnce() -> TopRow) {
         if self.0.len() >= TOP_ROWS && self.0.last().is_some_and(|(last, _)| *last >= value) {
@@ -175,7 +176,7 @@ impl Top {
     }
 }
 
-/// What ended in a piece of time.
+/// The rows that ended in a piece of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ended {
     /// Answered rows.
@@ -220,7 +221,7 @@ impl Default for Rate {
 }
 
 impl Rate {
-    /// Adds what ended at a second after 1970.
+    /// Adds rows that ended in this second, counted from 1970.
     #[inline]
     pub(crate) fn add(&mut self, second: i64, ended: Ended) {
         let piece = second >> self.doublings;

@@ -20,13 +20,13 @@ const MOST_BYTES: u64 = 4 << 20;
 pub(crate) enum Found<T> {
     /// The content.
     Good(T),
-    /// There is no such file: the run is of an older version, or has not begun.
+    /// There is no such file: an older version made the run, or the run has not begun.
     Missing,
-    /// The content is not that of such a file. The text says why.
+    /// The file does not have the content that such a file should have. The text says why.
     Damaged(String),
     /// The file can't be read, or must not be: it may belong to another user. The text says why.
     Unreadable(String),
-    /// The file is of a later version of this program.
+    /// A later version of this program wrote the file.
     Newer(u32),
 }
 

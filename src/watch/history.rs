@@ -15,8 +15,8 @@ const MOST_POOLS: usize = 20;
 #[derive(Clone, Debug)]
 pub(crate) struct History {
     timeline: Timeline,
-    /// The longest time of a point of this run in seconds. It begins with a second, and is doubled when there are too many
-    /// points.
+    /// The longest time that a point of this run covers, in seconds. It begins at one second, and is doubled when there
+    /// are too many points.
     slot: f64,
 }
 
@@ -44,7 +44,7 @@ impl History {
         (Self::resumed(timeline), warning)
     }
 
-    /// Half of the points are left for the new run. So it begins with a point per second too.
+    /// Half of the points are left for the new run. So the new run also begins with one point per second.
     fn resumed(mut timeline: Timeline) -> Self {
         timeline.v = VERSION;
         timeline.pools.truncate(MOST_POOLS);
@@ -85,7 +85,7 @@ impl History {
         &self.timeline
     }
 
-    /// Returns the longest time of a point of this run in seconds.
+    /// Returns the longest time that a point of this run covers, in seconds.
     pub(crate) fn slot(&self) -> f64 {
         self.slot
     }

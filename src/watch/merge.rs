@@ -6,7 +6,7 @@ use super::timeline::{Point, PoolUse, RunSpan};
 use crate::report::json::rounded;
 
 impl Point {
-    /// Adds the next point, which then is a part of this one.
+    /// Merges the next point into this one.
     pub(crate) fn absorb(&mut self, next: &Self) {
         let seconds = self.s + next.s;
         if seconds > 0.0 {
@@ -50,11 +50,12 @@ impl PoolUse {
 
 /// Merges neighbouring points until there are at most `most`, the shortest first. Points of different runs stay apart.
 ///
-/// `slot` is the longest time of a merged point in seconds. It is doubled until the points are few enough.
+/// `slot` is the longest time that a merged point covers, in seconds. It is doubled until the points are few enough.
 pub(super) fn merge_down(points: &mut Vec<Point>, runs: &[RunSpan], most: usize, slot: &mut f64) {
     while points.len() > most {
         *slot *= 2.0;
-        // A number this large is only reached if more runs than points are left.
+        // `slot` becomes this large only if there are more runs than points. Then points of different runs are merged
+        // too.
         let runs = if *slot > 1e12 { &[] } else { runs };
         let mut merged: Vec<Point> = Vec::with_capacity(points.len());
         for point in points.drain(..) {

@@ -32,9 +32,10 @@ pub(crate) struct Timeline {
     pub(crate) points: Vec<Point>,
     /// What happened, oldest first: holds, changed limits, crossed thresholds, steering, warnings.
     pub(crate) notes: Vec<Note>,
-    /// The time from the send of the last request of a row to the head of the response, of all runs. Batches are left out.
+    /// For each row: the time from sending its last request to the head of the response. All runs are included, and
+    /// batches are left out.
     pub(crate) first_byte: Histogram,
-    /// The time from the first send of a row to its answer, of all runs. Batches are left out.
+    /// For each row: the time from its first request to its answer. All runs are included, and batches are left out.
     pub(crate) latency: Histogram,
 }
 
@@ -47,7 +48,7 @@ pub(crate) struct RunSpan {
     pub(crate) started_at: Timestamp,
     /// When its last point ended.
     pub(crate) ended_at: Timestamp,
-    /// Whether it ended by itself. A run that was killed did not.
+    /// Whether it ended by itself. False for a run that was killed.
     pub(crate) has_ended: bool,
     /// Why it was stopped, in words; `None` if it ended with the last row.
     pub(crate) reason: Option<String>,
@@ -61,7 +62,7 @@ pub(crate) struct RunSpan {
     pub(crate) max_in_flight: u64,
 }
 
-/// What happened in a piece of time. All numbers are sums over this time, if nothing else is said.
+/// What happened in a piece of time. All numbers are sums over this time, unless their comment says otherwise.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Point {
     /// When it begins.

@@ -28,7 +28,7 @@ impl Lines {
         }
         for line in read(disk, ERRORS) {
             let label = label(&line);
-            // The line of an answered row contains what its earlier lines say.
+            // The line of an answered row also contains the contents of its earlier lines.
             if lines.answered.contains_key(&label) {
                 continue;
             }
@@ -51,7 +51,7 @@ impl Lines {
     }
 }
 
-/// Returns for how many answers a row was charged. A line without `steps` is about one answer.
+/// Returns the number of answers for which a row was charged. A line without `steps` is about one answer.
 pub fn answers(line: &Value) -> u64 {
     let part = if line.get("meta").is_some() { &line["meta"] } else { &line["error"] };
     part["steps"].as_array().map_or(1, |steps| steps.len() as u64)

@@ -1,8 +1,9 @@
 //! Answers that are not what their user asked for: whole runs on virtual time against a simulated model that cuts 5 %
 //! of its answers, refuses 1 % of the rows, and breaks the schema in 8 %.
 //!
-//! - No such answer counts as an answer. With the policies on, all rows that can be mended are.
-//! - The lines, the sums that a resumed run starts with, and the books of the simulated API have the same money.
+//! - No such answer counts as `ok`. With the policies on, every row that can be mended is mended.
+//! - The lines, the sums with which a resumed run starts, and the books of the simulated API contain the same amounts
+//!   of money.
 //! - A budget holds, whatever follow-ups cost.
 
 mod lines;
@@ -106,7 +107,8 @@ fn runs_that_were_stopped_and_resumed_pay_for_each_answer_once() {
             assert_eq!(books.billed_calls + free, paid, "no answer is paid for twice");
         });
     }
-    // The test is useful only if its runs are stopped in all ways, and with rows between an answer and its follow-up.
+    // The test is useful only if its runs are stopped in every way, and some of them between an answer and its
+    // follow-up.
     assert!(["cost", "requests", "signal", "unfinished rows"].iter().all(|name| stops.contains_key(name)), "{stops:?}");
     assert!(stops["unfinished rows"] > 0, "{stops:?}");
 }
@@ -174,7 +176,7 @@ fn equal_rows_copy_only_answers_that_are_accepted() {
             let answer: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {copy}"));
             assert!(answer["name"].is_string() && answer["score"].is_i64(), "{answer}");
         }
-        // The refusal is free, a failure is not copied, and the others get their second answer.
+        // The refusal is free, the failure is not copied, and the other rows get their second answer.
         assert_eq!(world.books().await.billed_calls - before, 2 + 2 + 1 + 4 * 3);
         assert_money(world, &lines).await;
     });
@@ -212,7 +214,7 @@ fn class(lines: &Lines, label: &str) -> Option<ErrorClass> {
     Some(classes.into_iter().find(is_it).unwrap_or_else(|| panic!("{label} failed for another reason: {line}")))
 }
 
-/// Asserts that each row has become what its kind says.
+/// Asserts that each row has ended as its kind says.
 fn assert_fates(lines: &Lines, kinds: &BTreeMap<String, Kind>) {
     assert!(lines.unfinished.is_empty(), "{:?}", lines.unfinished);
     for (label, kind) in kinds {
@@ -221,7 +223,7 @@ fn assert_fates(lines: &Lines, kinds: &BTreeMap<String, Kind>) {
         let line = lines.answered.get(label).or_else(|| lines.failed.get(label)).expect("it has a line");
         assert_eq!(answers(line), fate.answers, "{label} {kind:?}: {line}");
         if fate.class.is_some() {
-            // The whole answer: what it said, and what the API says about it.
+            // The whole answer: its text, and what the API says about it.
             let message = &line["message"];
             let is_whole =
                 message["type"] == "message" && message["content"].is_array() && message["usage"].is_object();
@@ -230,7 +232,8 @@ fn assert_fates(lines: &Lines, kinds: &BTreeMap<String, Kind>) {
     }
 }
 
-/// Asserts that the lines, the sums that the next run will know, and the books of the API have the same money.
+/// Asserts that the lines, the sums that the next run will know, and the books of the API contain the same amounts of
+/// money.
 async fn assert_money(world: &World, lines: &Lines) {
     let (totals, books) = (world.recovered().totals, world.books().await);
     assert_eq!(

@@ -1,4 +1,4 @@
-//! What the simulated model answers to which row, and what must become of the row.
+//! The answers of the simulated model to each row, and how the row must end.
 
 use std::collections::BTreeMap;
 
@@ -24,9 +24,9 @@ pub const SCHEMA: &str = r#"{"type":"object","properties":{"name":{"type":"strin
 pub enum Kind {
     /// It answers as it should.
     Plain,
-    /// The answer is cut, unless there is more room.
+    /// The answer is cut off, unless there is more room.
     Cut,
-    /// The answer is always cut.
+    /// The answer is always cut off.
     AlwaysCut,
     /// The model refuses at once, and the other model answers.
     Refused,
@@ -36,15 +36,15 @@ pub enum Kind {
     AlwaysRefused,
     /// The first answer lacks a member.
     Broken,
-    /// The first answer is no JSON.
+    /// The first answer is not JSON.
     NoJson,
     /// Every answer lacks a member.
     AlwaysBroken,
-    /// The answer is cut; with more room, it lacks a member.
+    /// The answer is cut off; with more room, it lacks a member.
     CutThenBroken,
     /// The model refuses, and the answer of the other model lacks a member.
     RefusedThenBroken,
-    /// The answer is cut; with more room, the model refuses; the answer of the other model lacks a member.
+    /// The answer is cut off; with more room, the model refuses; the answer of the other model lacks a member.
     ThreeFaults,
 }
 
@@ -53,7 +53,7 @@ use Kind::{
     RefusedThenBroken, ThreeFaults,
 };
 
-/// What must become of a row.
+/// How a row must end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fate {
     /// The class of the failure; `None` if the row is answered.
@@ -63,8 +63,8 @@ pub struct Fate {
 }
 
 impl Kind {
-    /// How many of a thousand rows are of each kind: 5 % are cut, 1 % are refused, and 8 % break the schema. A row with
-    /// several faults counts as its first fault.
+    /// How many of a thousand rows are of each kind: 5 % are cut off, 1 % are refused, and 8 % break the schema. A row
+    /// with several faults counts as its first fault.
     const SHARES: [(Self, u32); 11] = [
         (Cut, 46),
         (CutThenBroken, 2),
@@ -104,7 +104,7 @@ impl Kind {
         }
     }
 
-    /// Returns what becomes of a row if all that can be mended with two follow-ups is mended.
+    /// Returns how a row ends if everything is mended that two follow-ups can mend.
     pub fn mended(self) -> Fate {
         let fate = |class, answers| Fate { class, answers };
         match self {

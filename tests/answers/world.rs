@@ -79,7 +79,7 @@ pub struct World {
     runs: u32,
 }
 
-/// Lets a test play in a world on virtual time. `faults` is a fault file.
+/// Runs a test in a world on virtual time. `faults` is a fault file.
 pub fn play<T>(seed: u64, faults: &str, test: impl AsyncFnOnce(&mut World) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     runtime.expect("a runtime can be built").block_on(async {
@@ -174,7 +174,7 @@ impl World {
         if let Some(after) = run.interrupted_after {
             tokio::spawn(async move {
                 tokio::time::sleep(after).await;
-                // After the run, nobody listens.
+                // After the run, the receiver is gone.
                 let _ = interrupts_in.send(Interrupt::End(2)).await;
             });
         }

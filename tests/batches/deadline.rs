@@ -79,13 +79,13 @@ fn run(lane: LaneChoice, rows: u64) -> Run {
     Run { lane, batch_rows: 100, window: 200, ..Run::of(0..rows) }
 }
 
-/// Returns what the cheapest way to meet the deadline costs: that of somebody who knows in advance how fast each batch
-/// is, cancels each batch that is too slow at the last possible moment, the slowest first, and has an online lane that
-/// is always at its limit. One row is sent online in any case, to see whether the API accepts it.
+/// Returns the cost of the cheapest way to meet the deadline. It belongs to a client that knows in advance how fast
+/// each batch is, cancels the batches that are too slow at the last possible moment, the slowest first, and always uses
+/// the whole limit of the online lane. One row is sent online in any case, to see whether the API accepts it.
 fn cheapest(seed: u64) -> f64 {
     let Case { rows, rpm, deadline, time, cancel } = case(seed);
     let batches = BatchConfig { time, cancel_time: cancel, ..BatchConfig::default() };
-    // Of each batch: its rows, and how many of them are answered at the deadline.
+    // For each batch: its rows, and how many of them are answered at the deadline.
     let answered = play(NO_FAULTS, batches, async |world| {
         let before = world.now();
         world.run(&Run { detach: true, ..run(LaneChoice::Batch, rows) }).await;

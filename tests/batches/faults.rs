@@ -21,7 +21,7 @@ fn taking(seconds: u64) -> BatchConfig {
     BatchConfig { time: BatchTime::Fixed(Duration::from_secs(seconds)), ..quick() }
 }
 
-/// Runs, then judges: every row has its answer, and nothing was billed twice without a word.
+/// Runs, then judges: every row has its answer, and everything that was billed twice was reported.
 async fn run_to_end(world: &mut World, run: &Run, what: &str) -> (Ended, Verdict) {
     let ended = world.run(run).await;
     assert!(ended.finish().halted.is_none(), "{what}: {ended:?}");
@@ -37,8 +37,8 @@ fn recorded(world: &World, kind: &str) -> usize {
 
 // ---- a creation whose reply says nothing ----------------------------------------------------------------------------
 
-/// The reply to a creation is lost, or is a fault of the server, and the batch exists or does not. The rows are billed
-/// once, and are told as maybe billed twice only if no batch is found.
+/// The reply to a creation is lost, or is a fault of the server. The batch may or may not exist. The rows are billed
+/// once. They are reported as possibly billed twice only if no batch is found.
 pub fn unclear_creations() {
     for (rule, is_created) in [
         (r#""kind":"reset_before","takes_effect":true"#, true),
@@ -59,7 +59,7 @@ pub fn unclear_creations() {
     }
 }
 
-/// A connection that is refused creates no batch. It is tried again at once, and nothing is told as lost.
+/// A connection that is refused creates no batch. The submission is tried again soon, and nothing is reported as lost.
 pub fn no_connection() {
     play(NO_FAULTS, quick(), async |world| {
         world.traffic().unconnected = 3;
@@ -93,8 +93,8 @@ pub fn a_list_that_lags() {
     });
 }
 
-/// A batch that was collected has the same number of rows as a later one of the same run, whose reply is lost by a death,
-/// and the list shows the later one late. The collected one must not be taken for it.
+/// Two batches of a run have the same number of rows. The first was collected. The run dies before the reply to the
+/// second arrives, and the list shows the second late. The collected one must not be taken for it.
 pub fn a_collected_batch_is_not_taken_for_a_lost_one() {
     let faults = r#"{"rules":[
         {"kind":"unlisted","within":"40s"},
@@ -117,8 +117,9 @@ pub fn a_collected_batch_is_not_taken_for_a_lost_one() {
     assert_eq!(tried, 1);
 }
 
-/// Somebody else creates batches of the same size in the same moment. Theirs is disowned when it ends, is never
-/// cancelled, and ours is found; if ours does not exist, it is submitted once more.
+/// Somebody else creates batches of the same size in the same moment. The run may mistake one of them for its own. It
+/// never cancels such a batch, and gives it up when it ends. Then the run finds its own batch, or submits its rows once
+/// more if its own batch does not exist.
 pub fn foreign_batches_of_the_same_size() {
     for (effect, told) in [("true", 0), ("false", 20)] {
         let faults = format!(
@@ -139,8 +140,8 @@ pub fn foreign_batches_of_the_same_size() {
     }
 }
 
-/// Two batches of the same size are unclear at once: somebody else's batch was taken for the first, which does not exist,
-/// and the reply to the second is lost. What the list shows belongs to the second.
+/// Two batches of the same size are unclear at once: the first does not exist, and the run mistook somebody else's
+/// batch for it; and the reply to the second is lost. The batch that then appears in the list belongs to the second.
 pub fn two_unclear_batches() {
     let faults = r#"{"rules":[
         {"kind":"reset_before","calls":"create","arrivals":[2]},
@@ -153,7 +154,7 @@ pub fn two_unclear_batches() {
         let (ended, found) = run_to_end(world, &Run::of(0..41), "two unclear batches").await;
 
         assert_eq!((found.billed_again, found.overlaps, found.told), (0, 0, 20), "{ended:?} {:?}", log(world));
-        // Only the foreign batch was taken for one of ours, once for each.
+        // Only the foreign batch was mistaken for one of this run's, at most once for each of the two chunks.
         assert!(recorded(world, "foreign") <= 2, "{:?}", log(world));
     });
 }
@@ -208,7 +209,7 @@ pub fn a_queue_that_others_fill() {
     });
 }
 
-/// The limit on calls per minute is reached, also for creations.
+/// The limit on calls per minute is reached. It also applies to creations.
 pub fn few_calls_per_minute() {
     play(NO_FAULTS, BatchConfig { rpm: Some(4), ..quick() }, async |world| {
         let (_, found) = run_to_end(world, &Run::of(0..61), "few calls").await;
@@ -315,8 +316,8 @@ pub fn bad_downloads() {
     }
 }
 
-/// Results lack rows that were billed. This is told, the rows are sent again, and their money counts as spent in all
-/// later runs.
+/// Results lack rows that were billed. The run reports this, sends the rows again, and their money counts as spent in
+/// all later runs.
 pub fn results_that_lack_rows() {
     let faults = r#"{"rules":[{"kind":"result_missing","contains":[":5:",":6:"],"first_attempts_only":true}]}"#;
     play(faults, quick(), async |world| {
@@ -344,7 +345,7 @@ pub fn extra_results() {
     }
 }
 
-/// A result has a type that nobody knows. Its row counts as maybe billed, and is sent again.
+/// A result has an unknown type. Its row counts as maybe billed, and is sent again.
 pub fn results_of_unknown_types() {
     play(NO_FAULTS, quick(), async |world| {
         world.traffic().spoilt_results.push((r#""type":"succeeded""#, r#""type":"transmogrified""#));
@@ -386,7 +387,7 @@ pub fn expired_batches() {
     });
 }
 
-/// Somebody cancels a batch in the middle. What was answered is collected, and the rest is sent again.
+/// Somebody cancels a batch in the middle. The answers are collected, and the other rows are sent again.
 pub fn a_batch_that_somebody_cancels() {
     play(NO_FAULTS, taking(60), async |world| {
         let run = Run { detach: true, ..Run::of(0..41) };
@@ -403,7 +404,7 @@ pub fn a_batch_that_somebody_cancels() {
     });
 }
 
-/// Somebody deletes a batch that was not collected. Its rows are told as maybe billed twice, and sent again.
+/// Somebody deletes a batch that was not collected. Its rows are reported as possibly billed twice, and sent again.
 pub fn a_batch_that_somebody_deletes() {
     play(NO_FAULTS, taking(30), async |world| {
         world.run(&Run { detach: true, ..Run::of(0..41) }).await;
@@ -446,8 +447,8 @@ pub fn a_batch_that_is_deleted_after_it_was_collected_in_part(step: usize) {
 
 // ---- limits of the user ---------------------------------------------------------------------------------------------
 
-/// The budget is smaller than the whole input. Batches shrink to what fits, what is charged never exceeds it, and the
-/// run says why it stops, after everything that was submitted is collected.
+/// The budget is smaller than the whole input. Batches become small enough to fit, and the charges never exceed the
+/// budget. After everything that was submitted is collected, the run stops and says why.
 pub fn a_small_budget() {
     for rows_that_fit in [3_u128, 20, 33, 50] {
         play(NO_FAULTS, quick(), async |world| {
@@ -463,7 +464,7 @@ pub fn a_small_budget() {
             assert_eq!((verdict(world, &what), ended.finish().batches), (Verdict::default(), (0, 0)));
             let answered = labels(&world.disk, RESULTS).len() as u64;
             assert_eq!(answered + ended.finish().pending, 201, "{what}: {ended:?}");
-            // Answers cost a third of the most that they can cost.
+            // Answers cost a third of their highest possible cost.
             assert!(answered as u128 > 2 * rows_that_fit - 2, "{what}: only {answered} rows were answered");
             let next = world.run(&Run::of(0..201)).await;
             assert!(next.finish().halted.is_none());
@@ -472,7 +473,7 @@ pub fn a_small_budget() {
     }
 }
 
-/// The budget also holds over deaths, lost batches and rows that results lack.
+/// The budget holds although runs die, batches are lost, and rows are missing in results.
 pub fn a_budget_over_several_runs() {
     let faults = r#"{"rules":[
         {"kind":"result_missing","share":0.2,"first_attempts_only":true},
@@ -494,7 +495,7 @@ pub fn a_budget_over_several_runs() {
     }
 }
 
-/// A limit on requests counts rows in batches too, and the run ends, also if rows would have to be sent again and if the
+/// A limit on requests also counts rows in batches. The run ends even if rows would have to be sent again, or if the
 /// API refuses a batch for some time.
 pub fn a_limit_on_requests() {
     let expiring = r#"{"rules":[{"kind":"request_expired","contains":":5:","first_attempts_only":true}]}"#;
@@ -542,7 +543,7 @@ pub fn rows_that_all_fail() {
             let ended = world.run(&run).await;
 
             assert_eq!(matches!(ended.finish().halted, Some(HaltReason::AllFail { .. })), is_halted, "{ended:?}");
-            // What was submitted is not paid again.
+            // Submitted batches are not paid for again.
             world.run(&Run { halt: HaltRule::Never, ..run.clone() }).await;
             assert_collected(world, "all fail");
             assert_eq!(labels(&world.disk, ERRORS).len(), 50);
@@ -655,8 +656,8 @@ pub fn many_shapes() {
     });
 }
 
-/// Only one of several rows with equal requests is sent in a batch. The others copy its answer, also in a run that would
-/// leave once everything is submitted.
+/// Only one of several rows with equal requests is sent in a batch. The others copy its answer, even in a run that ends
+/// as soon as everything is submitted.
 pub fn equal_rows() {
     fn of_twenty(number: u64) -> Planned {
         let (mut planned, like) = (row(number), shaped(number % 20, "equal row"));

@@ -1,4 +1,4 @@
-//! Judges the runs in a world by what the API has on its books, and by the files. It reads the log of batches by itself.
+//! Judges the runs in a world by the books of the API and by the files. It reads the log of batches by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,11 +25,11 @@ pub struct Submission {
 /// What the judge found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// How often a row was charged again.
+    /// How many times a row was charged again.
     pub billed_again: u64,
     /// Rows that were sent, online or in a batch, while another batch with them was open or had answered them.
     pub overlaps: u64,
-    /// Rows that the log tells as maybe billed twice.
+    /// Rows that the log reports as possibly billed twice.
     pub told: u64,
     /// Rows that were in flight online when a run died.
     pub died_online: u64,
@@ -61,7 +61,7 @@ pub fn submissions(world: &World) -> BTreeMap<String, Vec<Submission>> {
     all
 }
 
-/// Returns how often each row was charged.
+/// Returns how many times each row was charged.
 pub fn billed(world: &World) -> ByLabel {
     world.api().books().by_id.iter().map(|(id, books)| (id.clone(), books.calls)).collect()
 }
@@ -85,7 +85,7 @@ pub fn open_chunks(world: &World) -> BTreeSet<u64> {
     open
 }
 
-/// Counts rows that were charged or sent again, and asserts that each was told.
+/// Counts rows that were charged or sent again, and asserts that each was reported.
 pub fn verdict(world: &World, what: &str) -> Verdict {
     let billed = billed(world);
     let billed_again = billed.iter().filter(|(id, _)| *id != "theirs").map(|(_, calls)| calls.saturating_sub(1)).sum();
@@ -161,6 +161,6 @@ pub fn answers(rows: &[u64], row: fn(u64) -> Planned) -> BTreeMap<String, Value>
             lines(&world.disk, RESULTS).iter().map(answer).collect()
         })
     };
-    // A world of its own needs a thread of its own.
+    // Each world needs its own thread.
     std::thread::scope(|scope| scope.spawn(online).join()).expect("nothing goes wrong in an undisturbed run")
 }

@@ -25,11 +25,11 @@ const FAULTS: &str = r#"{"rules": [
     {"kind": "reset_before", "calls": "create", "arrivals": [2], "takes_effect": true}
 ]}"#;
 
-/// What the deaths have done.
+/// What happened in the killed runs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Deaths {
     pub deaths: u64,
-    /// Rows that were told as maybe billed twice, and were not.
+    /// Rows that were reported as possibly billed twice although they were billed once.
     pub told: u64,
     /// Rows that were billed twice: they were in flight online.
     pub billed_again: u64,
@@ -62,7 +62,8 @@ async fn finish(world: &mut World, answers: &BTreeMap<String, Value>, what: &str
     Deaths { deaths: 1, told: found.told, billed_again: found.billed_again }
 }
 
-/// One death, and the runs after it. Returns `None` if the run ended before it could die.
+/// Kills a run once, and finishes its rows with further runs. Returns `None` if the run ended before it could be
+/// killed.
 fn die_once(kill: Kill, power: Option<u64>, answers: &BTreeMap<String, Value>) -> Option<Deaths> {
     play(FAULTS, quick(), async |world| {
         world.power = power.map(fastrand::Rng::with_seed);
@@ -86,8 +87,8 @@ pub fn undisturbed() -> (u64, u64) {
     })
 }
 
-/// Dies at every `step`-th change of the disk. Of a write, the first `cut` bytes are written. With `power`, the death is
-/// a loss of power, and writes that were not synced are lost in some way.
+/// Dies at every `step`-th change of the disk. Only the first `cut` bytes of a write are written. With `power`, each
+/// death is a loss of power, and writes that were not synced are lost in some way.
 pub fn at_changes(step: usize, cut: usize, power: Option<u64>) -> Deaths {
     let answers = answers(&run().rows, row);
     let mut all = Deaths::default();
@@ -174,7 +175,7 @@ pub fn in_a_row(sequences: u64, seed: u64) -> Deaths {
             let mut deaths = 0;
             for again in 0..random.u64(2..=6) {
                 let start = if again > 0 && random.u8(0..4) == 0 { Start::Resume } else { Start::Continue };
-                // Many deaths are soon after the start, in the middle of recovery.
+                // Many runs die soon after their start, in the middle of recovery.
                 let reach = if random.bool() { 24 } else { changes };
                 let kill = match random.u8(0..5) {
                     0 => Kill::Before(random.u64(0..calls)),

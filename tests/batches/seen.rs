@@ -18,7 +18,8 @@ pub enum Kill {
     Never,
     /// Never, but the disk can fail.
     Fault,
-    /// At this change of the disk, counted from the start of the run. Of a write, the first `cut` bytes are written.
+    /// At this change of the disk, counted from the start of the run. Only the first `cut` bytes of a write are
+    /// written.
     Change { at: u64, cut: usize },
     /// Before the call of a batch endpoint with this number is sent.
     Before(u64),
@@ -72,7 +73,7 @@ impl Traffic {
         self.online_in_run.clear();
     }
 
-    /// The run has ended or died. What it left running does nothing more.
+    /// The run has ended or died. Tasks that are still running do nothing more.
     pub fn end(&mut self) {
         self.is_dead = true;
     }
@@ -99,7 +100,7 @@ pub struct WatchedReply {
     traffic: Arc<Mutex<Traffic>>,
     run: u64,
     dies_inside: bool,
-    /// A reply that was made up.
+    /// A reply that the test has made instead of the API.
     made_up: Option<Bytes>,
     is_of_results: bool,
     rest: Option<Bytes>,

@@ -46,7 +46,7 @@ const MOST_TOKENS: u128 = 100;
 
 /// A run that is longer never ends.
 const LONGEST_RUN: Duration = Duration::from_secs(3 * 3600);
-/// A run that is polled so often while no time passes goes round in circles.
+/// A run that is polled this many times while no time passes is in an endless loop.
 const MOST_POLLS: u64 = 20_000;
 
 /// The settings of a run.
@@ -249,7 +249,7 @@ impl World {
             let mut living = pin!(self.live(run, &name, &mut ended));
             let mut end = pin!(tokio::time::sleep(dies_after));
             let (begun, mut last, mut polls) = (self.clock.now(), self.clock.now(), 0);
-            // The process is gone as soon as one of the things happens that kill it: nothing of it is polled again.
+            // As soon as anything kills the process, its tasks are not polled any more.
             std::future::poll_fn(|context| {
                 if is_dead() || end.as_mut().poll(context).is_ready() {
                     return Poll::Ready(true);
@@ -439,12 +439,12 @@ impl World {
         })
     }
 
-    /// Calls the API as somebody else does who has the same key.
+    /// Calls the API as another client with the same key would.
     pub fn call(&self, method: http::Method, path: &str, body: &str) -> Value {
         call(&self.model, self.clock, method, path, body)
     }
 
-    /// Lets somebody else create a batch with so many requests after each of these times.
+    /// Lets somebody else create a batch with this many requests after each of these times.
     pub fn foreign(&self, rows: usize, after: &[Duration]) {
         for after in after.iter().copied() {
             let (model, clock) = (self.model.clone(), self.clock);
@@ -456,7 +456,7 @@ impl World {
         }
     }
 
-    /// Lets somebody else create a batch with so many requests. Returns its id.
+    /// Lets somebody else create a batch with this many requests. Returns its id.
     pub fn create_foreign(&self, rows: usize) -> String {
         let created = self.call(http::Method::POST, "", &foreign_body(rows));
         created["id"].as_str().expect("it was created").to_owned()
@@ -515,7 +515,7 @@ fn config(run: &Run, recovered: &Recovered) -> Config {
     }
 }
 
-/// The most that a row can cost in a batch.
+/// The highest possible cost of a row in a batch.
 pub const MOST_IN_BATCH: Money = Money(MOST_TOKENS * 6 * 500_000);
 
 /// A row. One in two is named. The words in its prompt select faults: one row in ten contains "tenth", and each row

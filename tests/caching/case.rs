@@ -88,9 +88,9 @@ pub struct Case {
     pub seed: u64,
 }
 
-/// The model of most workloads. It caches prefixes from 1,024 tokens on.
+/// The model of most workloads. It caches prefixes of 1,024 tokens or more.
 pub const MODEL: &str = "claude-sonnet-4-6";
-/// The limits of most workloads: those of tier 2.
+/// The limits of most workloads: the limits of tier 2.
 pub const TIER_2: RateLimits = RateLimits::new(1_000, 450_000, 90_000);
 /// Tokens of each message in addition to its texts.
 const PER_MESSAGE: u64 = 4;

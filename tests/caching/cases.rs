@@ -118,7 +118,7 @@ fn nested(size: Size, order: Order) -> Case {
     Case { name: format!("d nested, {}", order.word()), ..case }
 }
 
-/// The rows that are sent before those of [`second_run`].
+/// The rows that are sent before the rows of [`second_run`].
 pub fn first_run(size: Size) -> Case {
     about_documents(size, rows(size, 1_500, 120), Order::Groups, 0)
 }

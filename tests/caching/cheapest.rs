@@ -2,9 +2,9 @@
 //!
 //! The prompts of all rows form a trie of chunks (parts of prompts). A prefix is cached if at least two rows have it
 //! and if it is long enough for the model. The first of its rows writes it, for five minutes, and all others read it.
-//! In no order can the rows cost less: every further write costs more. Chunks that belong to no cached prefix are plain
-//! input in every row. A prefix that would expire too soon is written again, or written for an hour, whichever costs
-//! less.
+//! No order of the rows costs less, because every further write costs more. Chunks that belong to no cached prefix are
+//! plain input in every row. A prefix that would expire too soon is written again, or written for an hour, whichever
+//! costs less.
 //!
 //! This file shares no code with the planner.
 
@@ -150,7 +150,7 @@ struct Prices {
 
 impl Node {
     /// Adds the price of this prefix and of all longer ones. `before` is the length of the next shorter prefix, and
-    /// `open` is how many tokens at its end are not cached.
+    /// `open` is the number of tokens at its end that are not cached.
     fn price(&self, prices: &Prices, before: u64, open: u64, sum: &mut Cheapest) {
         let (length, own) = (before + self.tokens, open + self.tokens);
         sum.input += self.tokens * self.rows;

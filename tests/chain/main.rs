@@ -1,4 +1,5 @@
-//! Tests of whole runs over a chain of two providers. The first meets trouble, and the second takes its rows.
+//! Tests of whole runs over a chain of two providers. The first provider has a problem, and the second one takes its
+//! rows.
 //!
 //! Each run is judged by the books of the two simulated APIs: which rows they charged, and how many requests came. The
 //! time is compared with the least time that the limits allow, which [`Capacity`] computes from the settings alone.
@@ -33,7 +34,7 @@ fn while_the_first_provider_stalls_for_ten_minutes_the_second_answers() {
                 Capacity::of(case.rpm[0], &[(0.0, from), (until, f64::INFINITY)]),
                 Capacity::of(case.rpm[1], &[(from, until)]),
             ];
-            // The run goes on for some minutes after the stall.
+            // The run continues for some minutes after the stall.
             let rows = rows_within(&capacity, until + case.more_s);
             Trial {
                 faults: rules(&rule),
@@ -127,7 +128,7 @@ fn rows_of_a_model_that_the_first_provider_lacks_are_answered_by_the_second() {
                 world::MODELS[1]
             );
             let capacity = case.rpm.map(|rpm| Capacity::of(rpm, &[(0.0, f64::INFINITY)]));
-            // Each provider has work for most of the run.
+            // The numbers of rows are chosen so that each provider has work for most of the run.
             let counts = [case.at_s + STALL_S, case.at_s + STALL_S + case.more_s - 150.0];
             let counts: Vec<usize> = capacity.iter().zip(counts).map(|(own, time)| own.by(time) as usize).collect();
             let least =
@@ -145,7 +146,7 @@ fn rows_of_a_model_that_the_first_provider_lacks_are_answered_by_the_second() {
     );
 }
 
-/// What differs from seed to seed.
+/// The random values of a run. They depend on the seed.
 struct Case {
     seed: u64,
     rpm: [u32; 2],
@@ -155,7 +156,7 @@ struct Case {
     more_s: f64,
 }
 
-/// What a case makes of it.
+/// A run that a test derives from a case.
 struct Trial {
     faults: String,
     dies_at: Option<Instant>,
@@ -218,15 +219,16 @@ fn paid_twice(played: &Played) -> u64 {
 /// got an injected fault are not counted: they never reach the limits.
 fn of_limits(books: &Books, rpm: u32, elapsed: Duration) -> f64 {
     let injected: u64 = books.faults.values().sum();
-    // Each model has limits of its own, so at most two buckets are used. Requests of the missing model get the fault.
+    // Each model has limits of its own, so at most two buckets are used. Requests for a missing model get the fault, so
+    // they use no bucket.
     let allowed = f64::from(rpm) / 60.0 * (elapsed + BURST).as_secs_f64();
     (books.requests - injected) as f64 / allowed
 }
 
-/// How many requests an API allows as time passes, by its limit on requests. The other limits allow more.
+/// How many requests an API allows over time, by its limit on requests. The other limits allow more.
 struct Capacity {
     per_second: f64,
-    /// When the API works, and rows may be sent to it: seconds from and until.
+    /// When the API works and gets rows: the first and the last second of each period.
     open: Vec<(f64, f64)>,
 }
 
@@ -235,7 +237,8 @@ impl Capacity {
         Self { per_second: f64::from(rpm) / 60.0, open: open.to_vec() }
     }
 
-    /// Returns how many requests are allowed until a time. Whenever the API becomes open, its bucket is full.
+    /// Returns how many requests are allowed until a time. At the beginning of each period, the bucket of the API is
+    /// full.
     fn by(&self, time: f64) -> f64 {
         let burst = (self.per_second * BURST.as_secs_f64()).max(1.0);
         let open = self.open.iter().filter(|(from, _)| *from <= time);
@@ -243,8 +246,8 @@ impl Capacity {
     }
 }
 
-/// Returns the least time in which these APIs allow so many rows. A row also needs some time for its answer, which is
-/// left out.
+/// Returns the least time in which these APIs allow this many rows. The time that the answers themselves take is left
+/// out.
 fn least_time(capacity: &[Capacity], rows: f64) -> f64 {
     let (mut low, mut high) = (0.0, 100_000.0);
     while high - low > 0.01 {

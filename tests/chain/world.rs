@@ -35,14 +35,14 @@ pub const BURST: Duration = Duration::from_secs(5);
 const INPUT_TOKENS: u32 = 20;
 const OUTPUT_TOKENS: u32 = 20;
 
-/// What a run meets.
+/// The conditions of a run.
 pub struct Setting {
     pub seed: u64,
     /// Requests per minute that each API allows for each model.
     pub rpm: [u32; 2],
     /// The fault file of the first API.
     pub faults: String,
-    /// When the first API can't be reached any more. What is in flight there breaks off.
+    /// When the first API can't be reached any more. Its requests in flight fail at this moment.
     pub dies_at: Option<Instant>,
     /// For each row, the place of its model.
     pub rows: Vec<usize>,
@@ -54,7 +54,7 @@ pub struct Played {
     pub ledger: MemLedger,
     pub elapsed: Duration,
     pub books: [Books; 2],
-    /// For each row, how often both APIs have charged it.
+    /// For each row, how many times it was charged, by both APIs together.
     pub charged: BTreeMap<String, u64>,
     /// When rows began to go to another provider, and when one got its own rows again.
     pub told: Vec<String>,
@@ -137,7 +137,7 @@ fn api(setting: &Setting, at: usize, faults: &str) -> SimConfig {
         .with_faults(FaultPlan::parse(faults, "faults.json").unwrap_or_else(|error| panic!("{error}")))
 }
 
-/// Returns limits of which requests are the first to be used up.
+/// Returns limits with this limit on requests. The other limits are so high that this one is used up first.
 fn limits(rpm: u32) -> RateLimits {
     RateLimits::new(rpm, rpm * 1_000, rpm * 1_000)
 }

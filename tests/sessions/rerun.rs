@@ -1,4 +1,5 @@
-//! Truncated answers are asked for again: `run --rerun`, and `resume` with parameters that win over those of the rows.
+//! Truncated answers are asked for again: `run --rerun`, and `resume` with parameters that replace the parameters of
+//! the rows.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Rows that take their answer from another line: that of an equal row of the run, or a line of earlier results.
+//! Rows that take their answer from another line: from the line of an equal row of the run, or from a line of earlier
+//! results.
 
 use std::fmt::Write as _;
 #[cfg(unix)]

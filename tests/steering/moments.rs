@@ -21,7 +21,7 @@ const LIMITS: RateLimits = RateLimits::new(600, 450_000, 90_000);
 /// An order takes effect within this time.
 const SOON: Duration = Duration::from_secs(1);
 
-/// What came of the orders of a run.
+/// The effects of the orders of a run.
 #[derive(Debug, Default)]
 struct Seen {
     orders: u32,
@@ -102,7 +102,8 @@ fn run(meddle: impl FnOnce(mpsc::Sender<Interrupt>)) -> Whole {
     whole_run(sim, || support::config(LIMITS, Window::fixed(4), 1), vec![row; ROWS], meddle)
 }
 
-/// Gives orders at random moments. With `ends`, one of them ends the run. Without, a paused run is resumed at last.
+/// Gives orders at random moments. With `ends`, one of them ends the run. Without `ends`, a paused run is resumed in
+/// the end.
 async fn meddle(interrupts: mpsc::Sender<Interrupt>, mut rng: fastrand::Rng, ends: bool, seen: Arc<Mutex<Seen>>) {
     for _ in 0..rng.u32(3..12) {
         tokio::time::sleep(Duration::from_millis(rng.u64(0..1_500))).await;

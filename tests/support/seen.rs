@@ -59,7 +59,7 @@ pub struct Seen {
     pub reasons: Vec<(f64, Reason)>,
     /// The counters of a report.
     pub stats: Stats,
-    /// The time at which a twentieth of the rows was done, and the remaining time that was shown then.
+    /// The time at which a twentieth of the rows was done, and the remaining time that was shown at that moment.
     pub eta: Option<(f64, f64)>,
     /// For each second: the time, and the remaining time that was shown.
     pub etas: Vec<(f64, f64)>,

@@ -173,7 +173,7 @@ fn rules_of(kind: ProviderKind) -> RequestRules {
     RequestRules { model_prefix: model_prefix.into(), ..RequestRules::default() }
 }
 
-/// Returns how often the simulated API refused with 429.
+/// Returns how many times the simulated API refused with 429.
 pub fn refused(whole: &Whole) -> u64 {
     lock(&whole.model).books().refused_total()
 }

@@ -1,8 +1,8 @@
-//! Rewrites a schema to what the API takes as structured output.
+//! Rewrites a schema into a form that the API accepts as structured output.
 //!
 //! The API takes only a part of JSON Schema. Constraints that it does not take are moved into `description`, so that the
-//! model can still follow them. Answers are checked for them by this program. A schema whose meaning would be lost is
-//! not rewritten: it is sent by other means, as it is.
+//! model can still follow them. This program checks answers against them. If the meaning of a schema would be lost, the
+//! schema is not rewritten but sent unchanged by other means.
 //!
 //! Sources: the official Python client 2.14.0, `lib/_parse/_transform.py` (2026-11-24), for what is kept and what is
 //! moved. API documentation, "Structured outputs", JSON Schema limitations (2026), for what is refused: schemas that
@@ -11,9 +11,9 @@
 //!
 //! It differs from the official client in these points:
 //! - Lists of types are kept, because the API takes them.
-//! - Members that are not named are forbidden only if others are named. An object of which no member is named could only
-//!   be empty.
-//! - `type` is added where `properties` or `items` show it.
+//! - Members without a name in the schema are forbidden only if the schema names some members. Otherwise the object
+//!   could only be empty.
+//! - `type` is added where `properties` or `items` show which type is meant.
 //! - `definitions` is treated like `$defs`.
 
 use super::adapted::{Object, Strict};
@@ -35,7 +35,7 @@ type Refusal = String;
 /// Rewrites a schema. `circle` is the place at which it contains itself.
 ///
 /// # Errors
-/// Why the API would refuse it or could only give empty answers, with the place.
+/// The place, and the reason: the API would refuse the schema, or all its answers would be empty.
 pub(super) fn adapt(schema: &str, circle: Option<&str>) -> Result<Strict, Refusal> {
     if let Some(circle) = circle {
         return Err(format!("{}: the schema contains itself", shown_place(circle)));
@@ -101,7 +101,7 @@ impl Adapter {
         Ok(out.json())
     }
 
-    /// Writes what decides about the type of a value, and returns its types.
+    /// Writes the keywords that decide which type a value has, and returns its types.
     fn kind(&mut self, rest: &mut Params, out: &mut Object, at: &str) -> Result<Kind, Refusal> {
         let mut has_literals = false;
         if rest
@@ -190,7 +190,8 @@ impl Adapter {
         Ok(())
     }
 
-    /// Takes everything that is left, and says which constraints are not sent. Returns what the description gets.
+    /// Takes everything that is left, and notes which constraints are not sent. Returns what is added to the
+    /// description.
     fn moved(&mut self, rest: &mut Params, also_left_out: &[&str], at: &str) -> Params {
         let mut left = std::mem::take(rest);
         left.0.retain(|(name, _)| !LEFT_OUT.contains(&&**name) && !also_left_out.contains(&&**name));
@@ -230,7 +231,7 @@ impl Adapter {
         changes
     }
 
-    /// Checks what the API counts in the whole schema.
+    /// Checks the numbers that the API limits for the whole schema.
     fn check_totals(&self) -> Result<(), Refusal> {
         if self.optional > MOST_OPTIONAL {
             return Err(format!("{} members are not required; the API takes at most {MOST_OPTIONAL}", self.optional));
@@ -242,7 +243,8 @@ impl Adapter {
     }
 }
 
-/// Checks an `allOf`: the API does not take `$ref` in it, and several objects would forbid each other's members.
+/// Checks an `allOf`: the API does not accept `$ref` in it, and several objects in it would forbid each other's
+/// members.
 fn check_all_of(list: &[&str], at: &str) -> Result<(), Refusal> {
     let has = |keyword: &str| list.iter().any(|one| members(one).get(keyword).is_some());
     if has("$ref") {

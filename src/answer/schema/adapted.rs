@@ -1,4 +1,4 @@
-//! A schema in the form that the API takes as structured output, and how it is written.
+//! A schema in the form that the API takes as structured output, and functions that write it.
 
 use super::text::members;
 use crate::domain::Params;

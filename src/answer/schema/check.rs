@@ -1,4 +1,4 @@
-//! Checks answers against the schema as it was given, also against what the API ignores.
+//! Checks answers against the schema as it was given, including the parts that the API ignores.
 
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::paths::Location;
@@ -10,25 +10,27 @@ use super::finding::{Finding, words};
 use super::graph::Graph;
 use crate::domain::{quoted, shortened};
 
-/// The largest size of a compiled pattern, in bytes. A pattern like `(a{1000}){1000}` is larger. Chosen: patterns that
-/// people write need some thousand bytes; those with classes of Unicode some hundred thousand.
+/// The largest size of a compiled pattern, in bytes. A pattern like `(a{1000}){1000}` is larger. Chosen: most patterns
+/// need some thousand bytes, and patterns with Unicode classes some hundred thousand.
 const PATTERN_BYTES: usize = 2 << 20;
 
-/// A pattern that looks around or back is tried with at most this many steps, on texts of at most this many bytes.
-/// A step may read the whole text, so both numbers together bound the time. Chosen: less than a second.
+/// A pattern with look-around or back-references gets at most this many steps, and is matched only with texts of at
+/// most this many bytes. A step may read the whole text, so both numbers together bound the time. Chosen: less than a
+/// second.
 const STEPS: usize = 10_000;
 const LONGEST_LOOKED_AT: usize = 10_000;
 
-/// The violations of an answer are listed up to this length, in bytes. To list them takes some hundred times the memory
-/// of the answer, if the schema has alternatives.
+/// The violations of an answer are listed only if the answer has at most this many bytes. If the schema has
+/// alternatives, listing them takes some hundred times the memory of the answer.
 const LONGEST_LISTED: usize = 256 << 10;
 
-/// If a schema contains itself in several alternatives, the violations are listed if there can be at most this many for
-/// one part of the answer.
+/// If a schema contains itself in several alternatives, violations are listed only if one part of the answer can be
+/// checked at most this many times.
 const MOST_REPEATS: u64 = 1_000;
 
-/// The levels of the answer times the subschemas that apply because of each other, at most. Both are calls inside of each
-/// other. Chosen: this many take about a megabyte of the stack in a build without optimization.
+/// The depth of the answer, multiplied by the number of subschemas that apply because of each other, is at most this.
+/// Both lead to nested calls. Chosen: this many calls take about a megabyte of the stack in a build without
+/// optimization.
 const MOST_CALLS: u64 = 1_500;
 
 /// A compiled schema.
@@ -85,10 +87,10 @@ fn depth(value: &Value) -> u32 {
     }
 }
 
-/// A pattern, matched in a time that is bounded.
+/// A pattern that is matched in bounded time.
 struct Pattern {
     matcher: Validator,
-    /// Whether the pattern looks around or back.
+    /// Whether the pattern has look-around or back-references.
     looks: bool,
     pattern: String,
 }
@@ -117,8 +119,8 @@ impl<'i> Keyword<'i> for Pattern {
     }
 }
 
-/// Compiles a pattern. Most patterns are matched in linear time. One that looks around or back can't be, so its steps
-/// and the text are limited.
+/// Compiles a pattern. Most patterns are matched in linear time. A pattern with look-around or back-references can't
+/// be, so its steps and the length of the text are limited.
 fn pattern<'a>(
     _: &'a Map<String, Value>,
     value: &'a Value,
@@ -138,7 +140,7 @@ fn pattern<'a>(
 fn refused(schema: &Value, error: &ValidationError<'_>) -> SchemaError {
     let place = || shown_place(error.instance_path().as_str());
     match error.kind() {
-        // The message is the pointer of the pattern.
+        // For a pattern that can't be compiled, the message is the pointer of the pattern.
         ValidationErrorKind::Custom { message, .. } => {
             let pattern = schema.pointer(message).and_then(Value::as_str).unwrap_or_default();
             SchemaError::Pattern { place: shown_place(message), pattern: quoted(pattern) }

@@ -17,7 +17,7 @@ const LONGEST_VALUE: usize = 60;
 /// At most this many names of members are listed.
 const MOST_NAMES: usize = 3;
 
-/// What is wrong with an answer, in words. They are short, also for a long answer.
+/// What is wrong with an answer, in words. The text is short even for a long answer.
 ///
 /// Shape: one or more violations with `; ` between them. Each begins with the JSON pointer of the value that is wrong,
 /// or `the root`: `/age: -3 is less than the minimum of 0`.
@@ -40,7 +40,7 @@ impl Finding {
         }
     }
 
-    /// The answer has more than so many levels.
+    /// The answer is nested more than this many levels deep.
     pub(super) fn too_deep(levels: u64, place: &str) -> Self {
         Self(format!("it is nested more than {levels} levels deep{place}"))
     }
@@ -72,8 +72,8 @@ fn line(violation: &ValidationError<'_>) -> String {
     format!("{}: {}", shown_place(violation.instance_path().as_str()), words(violation))
 }
 
-/// Returns what is wrong with a value. If it fits no alternative, the first violation of the closest alternative is added,
-/// or of the closest one inside of that, and so on.
+/// Returns what is wrong with a value. If it fits no alternative, the first violation of the closest alternative is
+/// added. If that alternative has alternatives too, the closest one of these counts, and so on.
 pub(super) fn words(violation: &ValidationError<'_>) -> String {
     let said = said(violation);
     match std::iter::successors(closest(violation), |&inner| closest(inner)).last() {
@@ -85,9 +85,9 @@ pub(super) fn words(violation: &ValidationError<'_>) -> String {
     }
 }
 
-/// Returns the first violation of the closest alternative. An alternative for values of another type is the farthest one,
-/// and then one for another constant, which is often the name of the alternative. Of others, the one with the fewest
-/// violations is closest.
+/// Returns the first violation of the closest alternative. Alternatives are compared in this order. One for values of
+/// another type is the farthest. One with another constant comes next: such a constant is often the name of the
+/// alternative. Of the others, the one with the fewest violations is the closest.
 fn closest<'v>(violation: &'v ValidationError<'_>) -> Option<&'v ValidationError<'static>> {
     use ValidationErrorKind as Kind;
 
@@ -133,7 +133,7 @@ fn said(violation: &ValidationError<'_>) -> String {
         Kind::MinLength { limit } => format!("{value} is shorter than {limit} characters"),
         Kind::MaxLength { limit } => format!("{value} is longer than {limit} characters"),
         Kind::Pattern { pattern } => format!("{value} does not match the pattern {}", cut(pattern)),
-        Kind::Format { format } => format!("{value} has not the format {}", cut(format)),
+        Kind::Format { format } => format!("{value} does not have the format {}", cut(format)),
         Kind::MinItems { limit } => format!("it has {} items, fewer than {limit}", parts()),
         Kind::MaxItems { limit } => format!("it has {} items, more than {limit}", parts()),
         Kind::UniqueItems => "it has equal items".to_owned(),
@@ -142,7 +142,7 @@ fn said(violation: &ValidationError<'_>) -> String {
         Kind::MaxProperties { limit } => format!("it has {} members, more than {limit}", names()),
         Kind::PropertyNames { error } => format!("the name of a member: {}", said(error)),
         Kind::Custom { message, .. } => format!("{value} {message}"),
-        // What is left are faults of the pattern engine, of a content encoding and of a reference.
+        // The remaining kinds are faults of the pattern engine, of a content encoding and of a reference.
         _ => cut(&violation.masked().to_string()),
     }
 }

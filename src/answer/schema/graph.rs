@@ -1,8 +1,8 @@
-//! The subschemas of a schema, and which of them applies when another one does.
+//! The subschemas of a schema, and which of them apply because another one applies.
 //!
-//! The graph answers the questions that decide whether a check of an answer ends soon: does a reference leave the file,
-//! how many subschemas apply to one value, and does a schema contain itself. It follows a `$dynamicRef` to the place
-//! that it names, as if it were a `$ref`.
+//! The graph answers three questions that decide how long a check of an answer can take: whether a reference leaves the
+//! file, how many subschemas apply to one value, and whether a schema contains itself. It follows a `$dynamicRef` to
+//! the place that it names, as if it were a `$ref`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,26 +15,26 @@ use crate::domain::quoted;
 /// At most this many subschemas may apply to one value. Chosen: a check of this size takes some milliseconds.
 const WIDEST: u64 = 10_000;
 
-/// At most this many subschemas may apply to one value because of each other: a reference to an `allOf` with a
-/// reference and so on. Chosen: schemas that people write need less than ten.
+/// At most this many subschemas may apply to one value because of each other: a reference leads to an `allOf` with a
+/// reference, and so on. Chosen: usual schemas need less than ten.
 const DEEPEST: u64 = 64;
 
-/// At most this many steps are taken to find how often a part of a value is checked.
+/// At most this many steps are taken to find how many times a part of a value is checked.
 const MOST_STEPS: usize = 1_000_000;
 
 /// The subschemas, each with the subschemas that it applies.
 pub(super) struct Graph {
     nodes: Vec<Node>,
-    /// How many subschemas apply to one value because of each other, at most.
+    /// The highest number of subschemas that apply to one value because of each other.
     pub(super) depth: u64,
 }
 
 #[derive(Default)]
 struct Node {
     pointer: String,
-    /// Those that apply to the same value.
+    /// The subschemas that apply to the same value.
     same: Vec<usize>,
-    /// Those that apply to parts of the value.
+    /// The subschemas that apply to parts of the value.
     inner: Vec<(Reach, usize)>,
 }
 
@@ -49,7 +49,8 @@ impl Graph {
         Ok(graph)
     }
 
-    /// Checks how many subschemas apply to one value. Returns how many apply because of each other, at most.
+    /// Checks how many subschemas apply to one value. Returns the highest number of subschemas that apply because of
+    /// each other.
     fn check_width(&self) -> Result<u64, SchemaError> {
         let mut sizes = vec![(0_u64, 0_u64); self.nodes.len()];
         for at in self.inner_first() {
@@ -65,8 +66,8 @@ impl Graph {
         Ok(sizes.iter().map(|(_, depth)| depth + 1).max().unwrap_or(1))
     }
 
-    /// Returns all nodes in an order in which those that apply to the same value come before the one that applies them,
-    /// except in circles.
+    /// Returns all nodes in this order: a node comes after the nodes that it applies to the same value. In circles, the
+    /// order is not defined.
     fn inner_first(&self) -> Vec<usize> {
         let mut order = Vec::with_capacity(self.nodes.len());
         let mut seen = vec![false; self.nodes.len()];
@@ -76,9 +77,9 @@ impl Graph {
         order
     }
 
-    /// Returns how often at most a part of a value can be checked for each check of the value, if the schema contains
-    /// itself there. 1 means that a check takes as long as the value has parts, and more means that the time doubles (or
-    /// more) with each level of the value.
+    /// If the schema contains itself, returns how many times a check of a value can check one part of it. 1 means that
+    /// the time of a check is proportional to the number of parts. 2 or more means that the time at least doubles with
+    /// each level of the value.
     pub(super) fn repeats(&self) -> u32 {
         let circle = self.circles();
         let mut steps = 0;
@@ -111,7 +112,7 @@ impl Graph {
         Some(&self.nodes[at].pointer)
     }
 
-    /// Returns for each node the number of the circle that it is part of.
+    /// Returns the number of the circle of each node; `None` for a node in no circle.
     fn circles(&self) -> Vec<Option<usize>> {
         let all = |at: usize| self.nodes[at].same.iter().copied().chain(self.nodes[at].inner.iter().map(|(_, to)| *to));
         let forward: Vec<Vec<usize>> = (0..self.nodes.len()).map(|at| all(at).collect()).collect();
@@ -134,8 +135,8 @@ impl Graph {
     }
 }
 
-/// Adds the nodes that can be reached from `start` and were not seen before to `order`, each after those that it leads
-/// to. A walk has no depth, because a chain of references can be long.
+/// Adds to `order` the nodes that can be reached from `start` and were not seen before. Each node comes after the nodes
+/// that it leads to. It does not call itself, because a chain of references can be long.
 fn walk<'g>(start: usize, seen: &mut [bool], nexts: impl Fn(usize) -> &'g Vec<usize>, order: &mut Vec<usize>) {
     if std::mem::replace(&mut seen[start], true) {
         return;
@@ -161,7 +162,7 @@ fn walk<'g>(start: usize, seen: &mut [bool], nexts: impl Fn(usize) -> &'g Vec<us
 struct Open<'s> {
     at: usize,
     value: &'s Value,
-    /// The pointer of the schema with an `$id` around it, to which its references are relative.
+    /// The pointer of the closest enclosing schema with an `$id`. References are relative to it.
     base: String,
 }
 

@@ -11,9 +11,9 @@ pub(super) enum Reach {
     Same,
     /// To the member with this name.
     Member(Box<str>),
-    /// To members or elements that the name of the keyword does not tell apart.
+    /// To members or elements that the keyword does not name one by one.
     Inner,
-    /// To nothing: it is only referred to.
+    /// To nothing by itself: references lead to it.
     Nothing,
 }
 
@@ -83,7 +83,7 @@ fn form(keyword: &str) -> Option<(Form, Reach)> {
 /// The keywords that refer to another schema, which then applies to the same value.
 pub(super) const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
-/// Formats that the API keeps to. Source: the official Python client 2.14.0, `lib/_parse/_transform.py` (2026-11-24).
+/// Formats that the API enforces. Source: the official Python client 2.14.0, `lib/_parse/_transform.py` (2026-11-24).
 pub(super) const FORMATS: [&str; 10] =
     ["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
 
@@ -91,11 +91,11 @@ pub(super) const FORMATS: [&str; 10] =
 pub(super) const OTHER_FORMATS: [&str; 7] =
     ["iri", "iri-reference", "json-pointer", "regex", "relative-json-pointer", "uri-reference", "uri-template"];
 
-/// What says nothing about an answer and is not sent to the API.
+/// Keywords that do not describe an answer. They are not sent to the API.
 pub(super) const LEFT_OUT: [&str; 9] =
     ["$schema", "$id", "id", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$vocabulary", "$comment", "deprecated"];
 
-/// What tells the model something but does not constrain an answer.
+/// Keywords that inform the model but do not constrain an answer.
 pub(super) const REMARKS: [&str; 6] =
     ["default", "examples", "readOnly", "writeOnly", "contentEncoding", "contentMediaType"];
 

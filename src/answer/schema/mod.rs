@@ -10,9 +10,9 @@
 //! - The draft is 2020-12, if `$schema` names no other one. Drafts 4, 6, 7 and 2019-09 are known too.
 //! - `format` is checked for the formats of the draft, except for `idn-email` and `idn-hostname`. Other formats are not
 //!   checked.
-//! - Patterns are matched in linear time. The value of `pattern` may look around or back (`(?=…)`, `(?<!…)`, `\1`). Its
-//!   steps and the length of the text are then limited, and a text that is too long does not match. A pattern that
-//!   can't be compiled is refused, and so is one that looks around in `patternProperties`.
+//! - Patterns are matched in linear time. The value of `pattern` may look around or back (`(?=…)`, `(?<!…)`, `\1`). In
+//!   that case, its steps and the length of the text are limited, and a text that is too long does not match. A pattern
+//!   that can't be compiled is refused, and so is one that looks around in `patternProperties`.
 //! - Numbers are read as 64-bit integers or else as 64-bit floating-point numbers. So two integers above 2^64 may count
 //!   as equal, and a number above 1.8e308 is not read: the answer counts as not JSON.
 //! - If an object has two members with the same name, the last one counts. In a schema this is refused.
@@ -108,7 +108,7 @@ impl Schema {
     }
 
     /// Returns what is changed before the schema is sent as structured output, in words. Each begins with the place. If
-    /// the API does not take the schema, the only one says why. It is empty if nothing is changed.
+    /// the API does not take the schema, there is only one text, which says why. It is empty if nothing is changed.
     ///
     /// Shape: `/properties/age: minimum is not sent; answers are checked for it here`.
     pub fn changes(&self) -> &[String] {
@@ -121,7 +121,7 @@ impl Schema {
         &self.0.fields
     }
 
-    /// Checks an answer, which is JSON text. The module says what is checked.
+    /// Checks an answer, which is JSON text. The comment of this module lists what is checked.
     ///
     /// # Errors
     /// The [`Finding`] says what is wrong with the answer.

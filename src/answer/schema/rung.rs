@@ -1,4 +1,4 @@
-//! By which means a schema is put into a request, and where its answer is found.
+//! The ways to put a schema into a request, and where the answer is then found.
 
 use std::borrow::Cow;
 
@@ -21,10 +21,10 @@ impl Rung {
     /// - The model is forced to call a tool. The API refuses this if the model thinks, and some models always refuse it.
     ///   A request that has tools of its own needs them, so it is not forced to call another one.
     ///
-    /// A model that is not in the catalog: if its name contains `claude`, it is likely to be a later model or a name of a
-    /// gateway, and both know formats. A name with `anthropic.claude` is one of Amazon Bedrock, which refuses formats and
-    /// strict tools (as of 2026-09). Behind all other names there may be any server. Of the means here, most servers with
-    /// a Messages API know a tool that must be called.
+    /// For a model that is not in the catalog, the name decides. If it contains `claude`, it is probably a later model
+    /// or the name that a gateway uses, and both accept formats. If it contains `anthropic.claude`, it is a model of
+    /// Amazon Bedrock, which refuses formats and strict tools (as of 2026-09). With any other name, the server is
+    /// unknown, and a tool that must be called is used, because most servers with a Messages API support this.
     ///
     /// Source: API documentation, "Structured outputs", "Citations" and "Extended thinking" (2026).
     pub fn of(schema: &Schema, model: Option<&Model>, features: ProviderFeatures, params: Merged<'_>) -> Self {
@@ -95,7 +95,7 @@ fn may_force_tool(model: Option<&Model>, params: Merged<'_>) -> bool {
     model.is_none_or(|model| model.allows_forced_tools) && !thinks && !has_tools && !has_choice
 }
 
-/// The content of a message, as far as it is needed.
+/// The parts of a message's content that are needed.
 #[derive(Deserialize)]
 struct Content<'m> {
     #[serde(borrow)]
@@ -125,7 +125,7 @@ fn text<'m>(message: &Content<'m>) -> Option<Cow<'m, str>> {
     texts.filter_map(|text| unescaped(text.get().as_bytes())).reduce(|all, next| Cow::Owned(all.into_owned() + &*next))
 }
 
-/// Returns the inside of the first code block, if the text is not JSON itself and has one.
+/// If the text is not JSON but has a code block, returns the content of the first code block.
 fn without_fence(text: Cow<'_, str>) -> Cow<'_, str> {
     if expect_json(&text).is_ok() {
         return text;
@@ -136,7 +136,7 @@ fn without_fence(text: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
-/// A line break and three backticks are never inside of JSON, so they end the block.
+/// JSON never contains a line break followed by three backticks, so they end the block.
 fn fenced(text: &str) -> Option<&str> {
     let (_, begun) = text.split_once("```")?;
     let (_, inside) = begun.split_once('\n')?;

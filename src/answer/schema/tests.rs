@@ -45,7 +45,7 @@ fn a_finding_names_the_place_and_what_is_wrong_there() {
     assert_eq!(found(&person, r#"{"name": "Ann"}"#), r#"the root: the member "age" is missing"#);
     assert_eq!(
         found(&person, r#"{"name": "", "age": 1.5, "mail": "x", "b": 1}"#),
-        "/age: 1.5 is not an integer; /mail: \"x\" has not the format email; /name: \"\" is shorter than 1 characters; \
+        "/age: 1.5 is not an integer; /mail: \"x\" does not have the format email; /name: \"\" is shorter than 1 characters; \
          the root: members that are not allowed: \"b\""
     );
 }

@@ -25,7 +25,7 @@ pub(crate) enum Why {
 /// How a row is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
-    /// In a batch. The number says how often it was in a batch before.
+    /// In a batch. The number says how many times it was in a batch before.
     Batch(u32),
     /// Online.
     Online,

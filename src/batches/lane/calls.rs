@@ -15,7 +15,7 @@ impl Lane {
     /// Returns the next call to be made now. Its end must be passed to [`Lane::on_came`].
     ///
     /// # Errors
-    /// The failure of the disk. Nothing must be sent then.
+    /// The failure of the disk. In this case, nothing must be sent.
     pub(crate) fn next_call(&mut self, now: Instant) -> Result<Option<Call>, DiskFailure> {
         if self.is_stopped {
             return Ok(None);
@@ -69,7 +69,7 @@ impl Lane {
         Ok(Some(Call::Create(files)))
     }
 
-    /// Looks at the open batches, if it is time.
+    /// Lists the open batches, if it is time.
     fn look(&mut self, now: Instant) -> Option<Call> {
         if self.is_looking || self.looks.next() > now || !self.watches() {
             return None;
@@ -87,7 +87,7 @@ impl Lane {
         self.is_paused = is_paused;
     }
 
-    /// Returns whether there are batches to look at.
+    /// Returns whether there are batches to check.
     pub(super) fn watches(&self) -> bool {
         self.chunks.values().any(|chunk| matches!(chunk.state, State::Open | State::Unclear(_)))
     }
@@ -113,7 +113,7 @@ impl Lane {
             .unwrap_or(Instant::NEVER)
     }
 
-    /// Returns how many results are on disk, or on their way.
+    /// Returns how many batches have results on disk, or results that are being downloaded.
     fn saved(&self) -> usize {
         self.chunks.values().filter(|chunk| matches!(chunk.state, State::Downloading | State::Saved)).count()
     }

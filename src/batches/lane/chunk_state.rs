@@ -12,12 +12,12 @@ use crate::clock::Instant;
 use crate::domain::Money;
 use crate::provider::BatchCounts;
 
-/// The clocks of this machine and of the API differ by at most this.
+/// The clocks of this machine and of the API should differ by at most this.
 const SKEW: Duration = Duration::from_secs(600);
-/// If a clock is wrong by more, the batch is looked for in this time.
+/// If the batch is not found, a clock may be wrong by more. Then the batch is searched among those of this time.
 const A_DAY: Duration = Duration::from_secs(26 * 3_600);
 
-/// Results that lack rows are downloaded this often.
+/// If rows are missing in the results, the results are downloaded this many times.
 pub(super) const DOWNLOADS: u32 = 3;
 
 /// A chunk that is complete.
@@ -31,7 +31,7 @@ pub(super) struct Chunk {
     pub(super) counts: Option<BatchCounts>,
     /// Where the API says that the results are.
     pub(super) results_url: Option<String>,
-    /// Batches that were taken for this chunk and are not.
+    /// Batches that were mistaken for the batch of this chunk.
     pub(super) foreign: Vec<String>,
     /// When it was submitted, by this machine's clock.
     pub(super) submitted_at: jiff::Timestamp,
@@ -42,28 +42,28 @@ pub(super) struct Chunk {
     pub(super) is_restored: bool,
     pub(super) is_canceling: bool,
     pub(super) is_cancel_due: bool,
-    /// Since when the API does not know the batch.
+    /// When the API began to say that it does not know the batch; `None` if it knows the batch.
     pub(super) missing_since: Option<Instant>,
     /// The chunk's next call is not made before this moment.
     pub(super) not_before: Instant,
-    /// How many downloads did not work.
+    /// How many downloads have failed.
     pub(super) downloads: u32,
-    /// Since when no download has worked.
+    /// When the downloads began to fail; `None` if the last one worked.
     pub(super) failing_since: Option<Instant>,
-    /// How many whole downloads lacked rows, and since when.
+    /// How many complete downloads lacked rows, and when the first of them ended.
     pub(super) incomplete: u32,
     pub(super) incomplete_since: Option<Instant>,
     pub(super) merge: Option<Results>,
-    /// Whether its batch is looked for among all batches of the last day. It is not among those that were created at
-    /// about the time of its submission, but a clock may be wrong.
+    /// Whether its batch is searched among all batches of the last day. No batch that was created at about the time of
+    /// its submission fits, but a clock may be wrong.
     pub(super) is_wide: bool,
-    /// Whether a line of the results has shown that the batch is this chunk's.
+    /// Whether a line of the results has proven that the batch belongs to this chunk.
     pub(super) is_proven: bool,
-    /// Whether the results have lines that are not this chunk's.
+    /// Whether the results have lines that belong to other chunks or programs.
     pub(super) has_foreign_lines: bool,
     /// Whether the results have lines that can't be read.
     pub(super) has_unreadable_lines: bool,
-    /// How many rows the results lack, and the most that their answers may have cost.
+    /// How many rows are missing in the results, and the highest possible cost of their answers.
     pub(super) lacking: (u32, Money),
     /// Which rows have ended, a bit for each.
     pub(super) seen: Vec<u64>,
@@ -85,7 +85,7 @@ pub(super) enum State {
     Unclear(Option<Instant>),
     /// The batch is being processed.
     Open,
-    /// Somebody has to ask whether the batch still exists.
+    /// The API must be asked whether the batch still exists.
     Doubtful,
     /// The batch has ended.
     Ended,

@@ -15,7 +15,7 @@ use crate::journal::DiskFailure;
 use crate::provider::Batch;
 use crate::scheduler::Scheduler;
 
-/// If no batch that could be the submitted one appears in the list for this long, there is none.
+/// If the list shows no batch that could be the submitted one for this long, the batch does not exist.
 const LOOKED_FOR: Duration = Duration::from_secs(120);
 /// The longest wait before a submission that was refused or did not arrive is tried again.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
@@ -126,7 +126,7 @@ impl Lane {
         }
         match fault.failure.status {
             Some(413) => {
-                // Bodies of this size stay too large.
+                // Later bodies of this size would also be too large.
                 self.settings.batch_rows = (rows / 2).clamp(1, self.settings.batch_rows);
                 self.dissolve(number, rows / 2, scheduler);
             }
@@ -156,9 +156,9 @@ impl Lane {
         self.submit.not_before = now + wait.max(fault.retry_after.unwrap_or_default());
     }
 
-    /// Handles a submission that was refused because of a limit. The limit of calls per minute is told with a short
-    /// wait. Otherwise the queue is full: the run waits until one of its batches ends. If none is open, others use the
-    /// queue, and a smaller chunk may fit.
+    /// Handles a submission that was refused because of a limit. If the API asks for a short wait, the limit on calls
+    /// per minute is the reason. Otherwise the queue is full: the run waits until one of its batches ends. If the run
+    /// has no open batch, other clients fill the queue, and a smaller chunk may fit.
     fn on_full_queue(
         &mut self,
         number: u32,
@@ -185,7 +185,7 @@ impl Lane {
         }
     }
 
-    /// Sends the rows of a chunk that does not exist as a batch again, in chunks of at most `most` rows.
+    /// Takes apart a chunk that does not exist as a batch. Its rows are sent again, in chunks of at most `most` rows.
     pub(super) fn dissolve(&mut self, number: u32, most: u32, scheduler: &mut Scheduler) {
         let Some(chunk) = self.chunks.get_mut(&number) else { return };
         scheduler.release_in_batch(chunk.reserved, chunk.files.count.into());
@@ -236,9 +236,9 @@ impl Lane {
         Ok(())
     }
 
-    /// Returns the likeliest batch of each unclear chunk. Likely are batches with as many rows that were created at about
-    /// the time of the submission. Of several chunks and batches, those belong together whose times are the nearest.
-    /// Whether a batch is the chunk's shows at its end.
+    /// Returns the likeliest batch of each unclear chunk. A batch is likely if it has as many rows as the chunk and was
+    /// created at about the time of the submission. If there are several, the pairs with the smallest difference in
+    /// time are chosen first. The results will show whether the batch really belongs to the chunk.
     fn likely_batches(&self, unclear: &[u32], listed: &[Batch]) -> BTreeMap<u32, Batch> {
         let chunks = || unclear.iter().filter_map(|number| self.chunks.get(number));
         let may_be = |chunk: &Chunk, batch: &Batch| {

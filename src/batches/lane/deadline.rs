@@ -1,15 +1,15 @@
 //! Which rows must go online so that every row is answered by the deadline.
 //!
 //! Batches cost half, so rows stay in batches as long as possible. The last moment to move them is known: it is the
-//! deadline, minus the time that the online limits need for all rows that are left, minus a margin. From this moment on,
-//! the online lane must always have work, and nothing more than that is moved:
+//! deadline, minus the time that the online limits need for all rows that are left, minus a margin. From this moment
+//! on, only as many rows are moved as the online lane needs to have work at all times:
 //! - Rows that are not submitted go online first.
-//! - When there are none, the newest batch is cancelled. It is the least likely to end by itself. What it had finished is
-//!   billed at half the price and kept; the other rows go online.
+//! - When there are none, the newest batch is cancelled. It is the least likely to end by itself. Answers that it had
+//!   finished are kept, at half the price; the other rows go online.
 //! - If batches end by themselves in the meantime, fewer rows are left, and moving may stop again.
 //!
-//! If the online lane can't answer all rows in time, the moment has passed at the start: then both lanes work at once,
-//! which is the fastest way.
+//! If the online lane can't answer all rows in time, this moment is already over at the start. Then both lanes work at
+//! once, which is the fastest way.
 
 use std::time::Duration;
 
@@ -22,10 +22,11 @@ use crate::clock::Instant;
 use crate::domain::{Ask, JobId, LaneChoice, PoolId, Usage};
 use crate::scheduler::Scheduler;
 
-/// How much longer than the limits need a run takes, as a factor: headroom, retries, a start with a small window.
+/// A run takes longer than its limits alone would need, by this factor: because of headroom, retries, and a start with
+/// a small window.
 const SLOWER: f64 = 1.05;
-/// With a deadline, a chunk has at most as many rows as the online lane can answer in this share of the whole time, and
-/// never in more than ten minutes. So not many more rows are moved than must be.
+/// With a deadline, a chunk has at most as many rows as the online lane can answer in this share of the whole time, but
+/// at most in ten minutes. With small chunks, few rows are moved that need not be moved.
 const CHUNK_TIME: (f64, Duration) = (0.04, Duration::from_secs(600));
 /// The fewest rows of a chunk.
 const FEWEST_ROWS: f64 = 20.0;
@@ -36,7 +37,7 @@ impl Lane {
         self.deadline.lengths.learn(estimated_input, usage);
     }
 
-    /// Looks at the deadline, and moves rows if the time has come.
+    /// Checks the deadline, and moves rows if it is time.
     pub(crate) fn mind_deadline(&mut self, scheduler: &mut Scheduler, now: Instant) {
         let Some(deadline) = self.deadline.deadline else { return };
         if self.settings.choice != LaneChoice::Auto || self.is_stopped || self.deadline.next_at() > now {
@@ -55,7 +56,7 @@ impl Lane {
         all.add_share(&unsent, 1.0);
         let (need, busy_for, lead) = (time(&all), time(&soon), self.deadline.lead());
         let left = deadline.since(now);
-        // How many rows the online lane answers in the time of a chunk.
+        // How many rows the online lane answers per second. The size of chunks is computed from this.
         let per_second = all.rows() / need.as_secs_f64().max(1e-3);
         let (share, most) = CHUNK_TIME;
         let chunk_time = self.deadline.whole_time.mul_f64(share).min(most);
@@ -104,7 +105,7 @@ impl Lane {
         }
     }
 
-    /// Sends the rows of the newest chunk that was not submitted online.
+    /// Takes the newest chunk that was not submitted, and sends its rows online.
     fn dissolve_sealed(&mut self, scheduler: &mut Scheduler) {
         let sealed = self.chunks.values().rev().find(|chunk| chunk.state == State::Sealed);
         if let Some(number) = sealed.map(|chunk| chunk.number) {
@@ -113,7 +114,7 @@ impl Lane {
         }
     }
 
-    /// Notes how far a batch was that was cancelled.
+    /// Notes how many rows a cancelled batch had finished.
     pub(super) fn note_progress(&mut self, number: u32) {
         let Some(chunk) = self.chunks.get(&number) else { return };
         let Some(at) = chunk.cancelled_at else { return };
@@ -122,7 +123,8 @@ impl Lane {
         self.deadline.on_progress(share, at.since(chunk.opened));
     }
 
-    /// Returns the rows of batches: of those that are being cancelled or have ended, or of all others.
+    /// Returns the rows of open batches. With `leaving`, only batches that are being cancelled count; without, only the
+    /// others.
     fn demand_of_batches(&self, leaving: bool, now: Instant) -> Demand {
         let mut sum = Demand::default();
         for chunk in self.chunks.values() {
@@ -153,7 +155,8 @@ impl Lane {
         sum
     }
 
-    /// Notes what the rows of a batch of an earlier run need online. `ask` is the request of one of its rows.
+    /// Notes how much of the online limits the rows of an earlier run's batch would use. `ask` is the request of one of
+    /// its rows.
     pub(crate) fn note_demand(&mut self, number: u32, ask: &Ask) {
         if let Some(chunk) = self.chunks.get_mut(&number) {
             let rows = f64::from(chunk.files.count);
@@ -167,7 +170,7 @@ impl Lane {
         self.chunks.get(&number)?.files.row(0, JobId(0)).ok()
     }
 
-    /// Returns the batches of earlier runs of which it is not known what they need online.
+    /// Returns the batches of earlier runs for which it is not known how much of the online limits they would use.
     pub(crate) fn without_demand(&self) -> Vec<u32> {
         let unknown = self.chunks.values().filter(|chunk| chunk.is_restored && self.deadline.deadline.is_some());
         unknown.map(|chunk| chunk.number).collect()

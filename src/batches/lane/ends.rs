@@ -21,7 +21,7 @@ impl Lane {
         self.remove_drained();
     }
 
-    /// Removes the files of chunks of which nothing is left to do.
+    /// Removes the files of chunks for which nothing is left to do.
     fn remove_drained(&mut self) {
         while let Some(first) = self.reopened.front()
             && first.rows.is_empty()
@@ -33,7 +33,7 @@ impl Lane {
         }
     }
 
-    /// Removes the files of a chunk that has no open entry in the log. If they stay, the next run removes them.
+    /// Removes the files of a chunk that has no open entry in the log. If this fails, the next run removes them.
     pub(super) fn remove_files(&self, number: u32) {
         if !self.is_broken {
             let _ = remove_files(&*self.disk, &self.folder, number);

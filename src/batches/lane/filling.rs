@@ -1,4 +1,4 @@
-//! Rows become chunks.
+//! Fills chunks with rows.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use crate::scheduler::{Room, Scheduler};
 
 /// The most rows, and the most bytes, that wait to be added to a chunk.
 const MOST_WAITING: (usize, usize) = (512, 16 << 20);
-/// A chunk whose first row has waited this long is submitted although it is not full. It matters for rows that come
-/// slowly through a pipe.
+/// A chunk whose first row has waited this long is submitted although it is not full. This happens if rows come slowly
+/// through a pipe.
 const LONGEST_FILL: Duration = Duration::from_secs(300);
-/// The sizes of chunks vary by this many rows, so that a batch can be told by its number of rows.
+/// The sizes of chunks vary by this many rows, so that a batch can be recognized by its number of rows.
 const VARIATION: u32 = 16;
 
 impl Lane {
@@ -81,7 +81,7 @@ impl Lane {
     }
 
     /// Adds the waiting rows to chunks. Returns rows that must be sent online: the first rows of their shapes.
-    /// `is_at_end` says that no more rows will come until something happens in the lane.
+    /// `is_at_end` says that no more rows will come unless the lane itself sends some again.
     ///
     /// # Errors
     /// The failure of the disk.
@@ -133,7 +133,7 @@ impl Lane {
         Ok(online)
     }
 
-    /// Says once that the budget has no room for more rows until batches end.
+    /// Tells the user once that the budget has no room for more rows until batches end.
     fn tell_budget(&mut self) {
         if !std::mem::replace(&mut self.is_budget_told, true) {
             self.note(
@@ -144,7 +144,7 @@ impl Lane {
         }
     }
 
-    /// Adds the first waiting row, whose cost is reserved, to the chunk.
+    /// Adds the first waiting row to the chunk. Its cost is reserved already.
     fn add(&mut self, most: Money, now: Instant) -> Result<(), DiskFailure> {
         let Some(Waiting { planned, tries }) = self.rows.pop_front() else { return Ok(()) };
         self.rows_bytes -= planned.bytes();
@@ -176,7 +176,7 @@ impl Lane {
         most - if varies { self.next_chunk % VARIATION } else { 0 }
     }
 
-    /// Completes the chunk if its time has come.
+    /// Completes the chunk if it is due.
     fn seal_if_due(&mut self, is_at_end: bool, now: Instant) -> Result<(), DiskFailure> {
         let Some(building) = &self.building else { return Ok(()) };
         let is_quiet = is_at_end && !self.trials.is_busy() && self.reopened.is_empty() && !self.is_merging();
@@ -199,7 +199,7 @@ impl Lane {
         self.building.as_ref().map_or(Instant::NEVER, |building| building.since + LONGEST_FILL)
     }
 
-    /// Returns how many rows wait in the queue of the API, or will.
+    /// Returns how many rows are in the queue of the API, or will be in it soon.
     fn queued(&self) -> u64 {
         let building = self.building.as_ref().map_or(0, |building| u64::from(building.writer.count()));
         let chunks = self.chunks.values().filter(|chunk| chunk.is_queued());
@@ -211,7 +211,7 @@ impl Lane {
     }
 
     /// Stops the lane: nothing more is submitted. Returns the rows that are in memory, and how many rows are in chunks
-    /// that were not submitted. The money for these is free again.
+    /// that were not submitted. The money that was reserved for these rows is free again.
     pub(crate) fn stop(&mut self, scheduler: &mut Scheduler) -> (Vec<Planned>, u64) {
         self.is_stopped = true;
         let waiting = self.rows.drain(..).map(|waiting| waiting.planned);

@@ -1,4 +1,4 @@
-//! What the state of batches means: who has ended, who is missing, whose results are on disk.
+//! What the state of batches means: which batches have ended, which are missing, and which have their results on disk.
 
 use std::time::Duration;
 
@@ -12,9 +12,11 @@ use crate::journal::DiskFailure;
 use crate::provider::{Batch, BatchStatus};
 use crate::scheduler::Scheduler;
 
-/// The API sometimes does not know a batch that exists. Only after this long, a batch counts as deleted.
+/// The API sometimes does not know a batch that exists. A batch counts as deleted only if it has been missing for this
+/// long.
 ///
-/// Source: anthropic-sdk-python#1432 (2026-04-21): 404 for a second after a good create, and between good calls.
+/// Source: anthropic-sdk-python#1432 (2026-04-21): 404 for a second after a successful create, and between successful
+/// calls.
 const MAY_BE_MISSING: Duration = Duration::from_secs(600);
 /// The longest wait between two tries of a download.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
@@ -59,7 +61,7 @@ impl Lane {
         Ok(())
     }
 
-    /// Handles the state of a batch of ours.
+    /// Handles the state of one of this run's batches.
     fn on_state(
         &mut self,
         number: u32,
@@ -70,7 +72,8 @@ impl Lane {
         let Some(chunk) = self.chunks.get_mut(&number) else { return Ok(()) };
         (chunk.missing_since, chunk.failing_since) = (None, None);
         chunk.counts = Some(batch.counts);
-        // The log may say that it is to be cancelled although a run died, or failed, before it asked the API for that.
+        // The log may say that the batch is to be cancelled although the run died, or failed, before it sent the
+        // cancellation.
         chunk.is_canceling = batch.status == BatchStatus::Canceling || chunk.cancelled_at.is_some();
         if batch.archived_at.is_some() {
             return self.lose(number, "its results were removed (archived_at is set)", scheduler);
@@ -88,7 +91,7 @@ impl Lane {
         Ok(())
     }
 
-    /// The list does not have a batch of ours. After some minutes, the API is asked for the batch itself.
+    /// One of this run's batches is not in the list. After some minutes, the API is asked for the batch itself.
     fn on_missing(&mut self, number: u32, now: Instant) {
         let Some(chunk) = self.chunks.get_mut(&number) else { return };
         let since = *chunk.missing_since.get_or_insert(now);
@@ -121,7 +124,7 @@ impl Lane {
         }
     }
 
-    /// The API does not know a batch of ours any more.
+    /// The API does not know one of this run's batches any more.
     fn on_gone(&mut self, number: u32, scheduler: &mut Scheduler) -> Result<(), DiskFailure> {
         self.lose(number, "the API does not know the batch any more; somebody may have deleted it", scheduler)
     }
@@ -203,11 +206,11 @@ impl Lane {
         now: Instant,
     ) {
         match canceled {
-            // It ends soon, and what it left is read then.
+            // The batch ends soon. Then its results are read, and the other rows are sent again.
             Ok(_) => self.looks.begin_again(now),
             Err(fault) => {
                 if let Some(chunk) = self.chunks.get_mut(&number) {
-                    // A batch that has ended can't be cancelled: the next look shows that.
+                    // A batch that has ended can't be cancelled. The next check shows whether it has.
                     chunk.is_cancel_due = chunk.state == State::Open;
                     chunk.not_before = now + fault.retry_after.unwrap_or(Duration::from_secs(10));
                 }

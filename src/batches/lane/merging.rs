@@ -1,4 +1,4 @@
-//! The downloaded results of a batch become the ends of its rows.
+//! Reads the downloaded results of a batch, and ends its rows with them.
 
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use crate::journal::{DiskFailure, OpenMode, RowState};
 use crate::provider::{BatchApi, BatchEnd};
 use crate::scheduler::Scheduler;
 
-/// Results that lack rows are downloaded again for this long. After that, their rows are sent again.
+/// If rows are missing in the results, the results are downloaded again for this long. After that, their rows are sent
+/// again.
 const MAY_BE_INCOMPLETE: Duration = Duration::from_secs(600);
 
 /// A row with its end.
@@ -117,7 +118,7 @@ impl Lane {
         }
     }
 
-    /// All lines of the results were read. If none of them is the chunk's own, the batch belongs to somebody else.
+    /// All lines of the results were read. If no line belongs to the chunk, the batch belongs to somebody else.
     fn on_end_of_results(
         &mut self,
         number: u32,
@@ -133,7 +134,8 @@ impl Lane {
         let is_found = chunk.batch.as_ref().is_some_and(|batch| batch.is_found);
         match chunk.is_proven {
             true => {}
-            // If the API itself named the batch, it is this chunk's, whatever its results are.
+            // If the API named the batch in its reply to the submission, the batch belongs to this chunk, whatever is
+            // in its results.
             false if has_foreign_lines && is_found => return self.disown(number, now),
             false if has_unreadable_lines => {
                 self.on_bad_results(number, scheduler, now);
@@ -160,8 +162,8 @@ impl Lane {
         Ok(())
     }
 
-    /// What was downloaded is not the results of the batch: a gateway may have answered with a page of its own. The
-    /// download is tried again, and no row is given up.
+    /// The downloaded file does not contain the results of the batch: a gateway may have answered with a page of its
+    /// own. The download is tried again, and no row is given up.
     fn on_bad_results(&mut self, number: u32, scheduler: &mut Scheduler, now: Instant) {
         let Some(chunk) = self.chunks.get_mut(&number) else { return };
         chunk.downloads += 1;
@@ -170,7 +172,7 @@ impl Lane {
         let failing = now.since(*chunk.failing_since.get_or_insert(now));
         if failing > scheduler.retry_for() {
             let name = chunk.batch.as_ref().map(|batch| batch.id.clone()).unwrap_or_default();
-            let message = format!("what it sends as the results of {name} has no line of this batch");
+            let message = format!("the results that it sends for {name} contain no line of this batch");
             scheduler.halt(HaltReason::Endpoint(Failure { status: Some(200), message, ..Failure::default() }));
         }
     }

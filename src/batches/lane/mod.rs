@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Invariants:
-//! - A chunk is submitted only after its files and its intent are durable. So after a death, every batch that may exist
+//! - A chunk is submitted only after its files and its intent are durable. So after a crash, every batch that may exist
 //!   is known, with its rows.
 //! - While it is not known whether a submitted chunk exists, nothing else is submitted, and its rows are not sent in
 //!   any other way.

@@ -6,17 +6,17 @@ use super::super::demand::{Demand, Lengths};
 use crate::clock::Instant;
 use crate::domain::Ask;
 
-/// How often the deadline is looked at.
+/// How often the deadline is checked.
 const EVERY: Duration = Duration::from_secs(5);
-/// How long before they are needed rows are moved: a batch ends some time after it was cancelled, and the run sees that
-/// some time later. The last answers also need their time.
+/// Rows are moved this long before the online lane needs them. The reason: a cancelled batch ends only after some time,
+/// and the run sees this a little later. The last answers also take time.
 const LEAD: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(180)];
-/// Between these bounds, it is this share of the whole time.
+/// Between the two bounds of `LEAD`, the lead is this share of the time from the start to the deadline.
 const SHARE_OF_TIME: f64 = 0.04;
-/// How long a cancellation is expected to take before one was seen.
+/// How long a cancellation is expected to take, until the first one was seen.
 const FIRST_CANCEL: Duration = Duration::from_secs(25);
-/// The API does not say how far a batch is. Batches of the same age are expected to be as far as those that were
-/// cancelled, but only this part of it is counted on.
+/// The API does not say how many rows of a batch are finished. The estimate comes from cancelled batches: other batches
+/// are expected to finish their rows at the same speed. To be careful, only this part of the estimate is counted.
 const TRUSTED: f64 = 0.8;
 /// What the lane knows about its deadline.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ pub(super) struct Outlook {
     pub(super) lengths: Lengths,
     /// The most rows of a chunk, if there is a deadline.
     pub(super) most_rows: Option<u32>,
-    /// The rows of the input that were not read yet, as far as the survey knows them.
+    /// The rows of the input that were not read yet. Only rows that the survey has counted are included.
     pub(super) unread: Demand,
     /// Whether rows are being moved.
     pub(super) is_moving: bool,
@@ -37,7 +37,7 @@ pub(super) struct Outlook {
     pub(super) checked_at: Option<Instant>,
     /// How long the slowest cancellation took so far.
     pub(super) longest_cancel: Duration,
-    /// What cancelled batches had finished: the shares of their rows, and their ages in seconds, added up.
+    /// Two sums over all cancelled batches: the shares of their rows that were finished, and their ages in seconds.
     finished: (f64, f64),
     pub(super) is_told: bool,
 }
@@ -78,25 +78,25 @@ impl Outlook {
         self.longest_cancel = self.longest_cancel.max(took);
     }
 
-    /// Notes which share of its rows a batch had finished at this age, when it was cancelled.
+    /// Notes which share of its rows a cancelled batch had finished, and its age when it was cancelled.
     pub(super) fn on_progress(&mut self, share: f64, age: Duration) {
         self.finished.0 += share;
         self.finished.1 += age.as_secs_f64();
     }
 
-    /// Returns which share of the rows of a batch of this age is expected to be left.
+    /// Returns the share of rows that are probably unfinished in a batch of this age.
     pub(super) fn left_of(&self, age: Duration) -> f64 {
         let (shares, ages) = self.finished;
         1.0 - (TRUSTED * shares / ages.max(1.0) * age.as_secs_f64()).min(TRUSTED)
     }
 
-    /// Returns how long before they are needed rows are moved.
+    /// Returns how long before the online lane needs them rows are moved.
     pub(super) fn lead(&self) -> Duration {
         let [least, most] = LEAD;
         self.whole_time.mul_f64(SHARE_OF_TIME).clamp(least, most) + self.longest_cancel.max(FIRST_CANCEL).mul_f64(1.2)
     }
 
-    /// Returns when to look at the deadline again.
+    /// Returns when to check the deadline again.
     pub(super) fn next_at(&self) -> Instant {
         match (self.deadline, self.checked_at) {
             (Some(_), Some(at)) => at + EVERY,

@@ -28,7 +28,7 @@ pub struct Lane {
     pub(super) folder: PathBuf,
     pub(super) clock: RunClock,
     pub(super) log: Option<BatchLog>,
-    /// The organization and workspace of the batches, as far as the API says.
+    /// The organization and workspace of the batches; `None` if the API has not named them.
     pub(super) workspace: Option<String>,
     /// What earlier runs did with each row.
     pub(super) done: DoneSet,
@@ -41,11 +41,11 @@ pub struct Lane {
     pub(super) most_rows: u32,
     /// Whether rows can't be added, because the queue or the budget has no room.
     pub(super) is_blocked: bool,
-    /// Why no more rows will be added; the run halts with it when all batches have ended.
+    /// Why no more rows will be added. When all batches have ended, the run halts with this reason.
     pub(super) used_up: Option<String>,
     pub(super) next_chunk: u32,
     pub(super) chunks: BTreeMap<u32, Chunk>,
-    /// Batches of this run, collected ones included.
+    /// Batches of this run, including collected ones.
     pub(super) own_ids: HashSet<String>,
     pub(super) reopened: VecDeque<Reopened>,
     pub(super) next_job: u64,
@@ -54,7 +54,7 @@ pub struct Lane {
     pub(super) submit: Submitting,
     /// How many rows batches do not accept, by the parameter that they refuse.
     pub(super) unfit: BTreeMap<String, u64>,
-    /// How many rows may have been billed although their answers can't be had.
+    /// How many rows may have been billed although their answers are lost.
     pub(super) lost_rows: u64,
     pub(super) deadline: Outlook,
     pub(super) events: Vec<EventBody>,
@@ -71,7 +71,7 @@ pub struct Lane {
 /// A row that waits to be added to a chunk.
 pub(super) struct Waiting {
     pub(super) planned: Planned,
-    /// How often it was in a batch.
+    /// How many times it was in a batch.
     pub(super) tries: u32,
 }
 
@@ -87,7 +87,7 @@ pub(super) struct Building {
 pub(super) struct Submitting {
     /// Not before this moment.
     pub(super) not_before: Instant,
-    /// Since when no submission has worked.
+    /// When the submissions began to fail; `None` if the last one worked.
     pub(super) failing_since: Option<Instant>,
     pub(super) failures: u32,
     /// How many submissions in a row were refused because of a limit.
@@ -95,7 +95,7 @@ pub(super) struct Submitting {
 }
 
 impl Lane {
-    /// Returns a lane that continues where earlier runs stopped. `done` is what they did with each row.
+    /// Returns a lane that continues where earlier runs stopped. `done` says what they did with each row.
     pub fn new(settings: LaneSettings, opened: Opened, done: DoneSet, clock: RunClock) -> Self {
         let now = clock.now();
         let Opened { disk, folder, replayed, files, log } = opened;
@@ -176,7 +176,7 @@ impl Lane {
             None => self.log.insert(created(&*self.disk, &self.folder)?.0),
         };
         let appended = log.append(record);
-        // The line may be in the file or not. So from now on, no files of a chunk may be removed.
+        // After a failure, the line may or may not be in the file. So from now on, no files of a chunk may be removed.
         self.is_broken |= appended.is_err();
         appended
     }

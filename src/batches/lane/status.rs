@@ -1,4 +1,4 @@
-//! What the lane shows, and when it is done.
+//! What reporters see of the lane, and when the lane is done.
 
 use super::chunk_state::{Chunk, State};
 use super::state::Lane;
@@ -38,17 +38,17 @@ impl Lane {
         })
     }
 
-    /// Returns what became of the batches; `None` if the run had nothing to do with batches.
+    /// Returns the state of the batches at the end of the run; `None` if the run had nothing to do with batches.
     pub(crate) fn end(&self) -> Option<BatchesEnd> {
         let (left, left_rows) = self.left_open();
         let refused = self.unfit().map(|(name, rows)| (name.to_owned(), rows)).collect();
         Some(BatchesEnd { left, left_rows, refused }).filter(|end| *end != BatchesEnd::default())
     }
 
-    /// Returns whether the run must go on because of the lane.
+    /// Returns whether the lane still needs the run to continue.
     pub(crate) fn has_work(&self) -> bool {
         if self.is_stopped {
-            // Only what can't be left alone: a submission whose reply is on its way.
+            // After a stop, the run waits only for the replies to submissions.
             return self.chunks.values().any(|chunk| chunk.state == State::Posting);
         }
         let is_submitting = self.building.is_some()
@@ -72,14 +72,14 @@ impl Lane {
             .all(|chunk| chunk.state != State::Open || chunk.counts.is_some() || chunk.missing_since.is_some())
     }
 
-    /// If a limit of the user ends the run, returns the limit as soon as everything that it allows was submitted and
-    /// collected.
+    /// If a limit of the user ends the run, returns the limit, but only after everything that it allows was submitted
+    /// and collected.
     pub(crate) fn used_up(&self) -> Option<&str> {
         let is_idle = self.chunks.values().all(|chunk| chunk.state == State::Draining) && self.building.is_none();
         self.used_up.as_deref().filter(|_| is_idle && !self.is_stopped)
     }
 
-    /// Returns how many rows may have been billed although their answers can't be had.
+    /// Returns how many rows may have been billed although their answers are lost.
     pub(crate) fn lost_rows(&self) -> u64 {
         self.lost_rows
     }
@@ -89,7 +89,7 @@ impl Lane {
         self.unfit.iter().map(|(name, rows)| (name.as_str(), *rows))
     }
 
-    /// Stops the lane from a disk that has failed: nothing is read or written any more.
+    /// Stops the lane because the disk has failed: nothing is read or written any more.
     pub(crate) fn give_up(&mut self) {
         self.is_stopped = true;
         self.chunks.values_mut().filter(|chunk| chunk.state == State::Posting).for_each(|chunk| {

@@ -5,7 +5,7 @@ use clap::Args;
 use super::Settings;
 use super::groups::{PlaceArgs, StorageArgs};
 
-/// What the help of `providers` ends with.
+/// The last lines of the help of `providers`.
 pub(super) const HELP: &str = "\
 Examples:
   claude-batch providers

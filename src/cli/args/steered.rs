@@ -10,7 +10,7 @@ use crate::domain::{Money, Tier};
 use crate::report::text::escape;
 use crate::watch::schedule::Schedule;
 
-/// The word that gives a setting the value of flags and files back.
+/// The word that returns a setting to the value of flags and files.
 const DEFAULT: &str = "default";
 
 /// A setting with its value. `None` means that the setting is not set.

@@ -75,7 +75,7 @@ fn is_unproven(batch: &KnownBatch) -> bool {
     submitted.is_some_and(|known| known.is_found)
 }
 
-/// Refuses ids that are not those of open batches of the run.
+/// Refuses ids that do not belong to open batches of the run.
 fn check_ids(ids: &[String], found: &RunWithBatches) -> Result<()> {
     let results = found.results.display();
     for id in ids {

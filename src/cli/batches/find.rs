@@ -22,7 +22,7 @@ pub(crate) struct RunWithBatches {
     pub(crate) results: PathBuf,
     /// The error log.
     pub(crate) errors: PathBuf,
-    /// The settings: those that the run recorded, below the flags and the environment.
+    /// The settings: recorded settings of the run, with flags and environment on top of them.
     pub(crate) config: Config,
     /// Every batch of the run.
     pub(crate) chapters: Vec<Chapter>,

@@ -124,7 +124,7 @@ impl KnownBatch {
         }
     }
 
-    /// Returns the id, or what identifies the batch without one.
+    /// Returns the id. For a batch without an id, returns another name for messages.
     pub(crate) fn name(&self) -> String {
         match (&self.id, &self.owner) {
             (Some(id), _) => id.clone(),

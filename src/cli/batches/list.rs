@@ -1,4 +1,4 @@
-//! The verb `list`: the batches of a run, or those of the workspace.
+//! The verb `list`: the batches of a run, or of the whole workspace.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! The command `batches`: lists, shows, collects, cancels and adopts Message Batches.
 //!
-//! What a run submitted is in its log of batches ([`crate::batches`]). What became of it is known by the API.
+//! The log of batches of a run says what the run submitted ([`crate::batches`]). Only the API knows the state of each
+//! batch.
 //!
 //! | file | content |
 //! |---|---|

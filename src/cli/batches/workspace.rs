@@ -80,7 +80,7 @@ impl Workspace {
         Ok((found, true))
     }
 
-    /// Returns those of the wanted batches that the API lists. `oldest` is when the first of them was created.
+    /// Returns the wanted batches that the API lists. `oldest` is when the first of them was created.
     pub(crate) fn find(&self, wanted: &[&str], oldest: Timestamp) -> Result<HashMap<String, Batch>, Stopped> {
         let (mut found, mut after): (HashMap<String, Batch>, Option<String>) = (HashMap::new(), None);
         for _ in 0..MOST_PAGES {

@@ -18,7 +18,7 @@ const MAX_FOLLOW_UPS: u32 = 2;
 pub struct AnswerConfig {
     /// The schema that each answer must match.
     pub schema: Option<Schema>,
-    /// What each answer must be, without a schema.
+    /// The form that each answer must have, if there is no schema.
     pub expect: Option<Expected>,
     /// Conditions that each answer must meet.
     pub require: Vec<Condition>,
@@ -38,7 +38,7 @@ impl AnswerConfig {
         self.schema.is_some() || self.expect.is_some() || !self.require.is_empty()
     }
 
-    /// Returns the rules of all layers. `named` has those of this call: the flags and the environment.
+    /// Returns the rules of all layers. `named` contains the rules of this call: its flags and the environment.
     ///
     /// # Errors
     /// The schema can't be read, or `--on-invalid` is given although nothing is required.

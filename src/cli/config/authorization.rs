@@ -1,8 +1,8 @@
 //! How the requests to a provider are authorized: with a key that stays the same, or with one that is renewed.
 //!
 //! The first key is fetched before anything is sent or changed. So a missing login, a command that fails or an empty
-//! variable ends the run at once. A key from a command, from AWS or from Google is renewed before its end, and when a
-//! server refuses it. [`transport`](crate::transport) decides when; this module fetches it.
+//! variable ends the run at once. A key from a command, from AWS or from Google is renewed before it expires, and when
+//! a server refuses it. [`transport`](crate::transport) decides when; this module fetches it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::transport::http::Credential;
 use crate::transport::{Authorization, Issued, Issuer, Life, Renewing};
 
 /// Returns how requests to a provider are authorized, and warnings to print. The first key is fetched at once, which may
-/// take a minute if a command has to be run. Must not be called inside of an asynchronous runtime.
+/// take a minute if a command has to be run. Must not be called inside an asynchronous runtime.
 ///
 /// # Errors
 /// There is no key (the message names the ways to give one), or it can't be fetched or used. No message contains a part
@@ -89,7 +89,7 @@ fn find(provider: &ProviderConfig, world: &World) -> Result<(Authorization, Cred
     }
 }
 
-/// Returns that no key is sent, if the provider can be used without one.
+/// If the provider can be used without a key, returns an authorization without one.
 ///
 /// # Errors
 /// The provider needs a key. The message names the ways to give one.

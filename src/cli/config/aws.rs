@@ -1,5 +1,5 @@
-//! Tokens for Amazon Bedrock, made from AWS credentials: those of the environment, or those of the `aws` command, which
-//! knows profiles, single sign-on, roles and the credentials of machines.
+//! Tokens for Amazon Bedrock, made from AWS credentials. The credentials come from the environment, or from the `aws`
+//! command, which supports profiles, single sign-on, roles and the credentials of machines.
 
 use std::io;
 use std::time::Duration;
@@ -47,14 +47,14 @@ struct Found {
 /// Makes a token. `command` is [`EXPORT`]; tests give another.
 ///
 /// # Errors
-/// There are no credentials, or they have ended. The message says how to log in.
+/// There are no credentials, or they have expired. The message says how to log in.
 pub(super) fn issue(region: &str, command: &str, world: &World, patience: Duration) -> Result<Issued> {
     let now = Timestamp::now();
     let found = match of_environment(world, now)? {
         Some(found) => found,
         None => exported(command, world, patience, now)?,
     };
-    // A token that lives longer than its credentials is refused after their end.
+    // A token that lives longer than its credentials is refused after they have expired.
     let life = found.left.map_or(LONGEST, |left| left.min(LONGEST));
     let token = bedrock_token(&found.credentials, region, now, life.max(Duration::from_secs(1)));
     let also_secret = found.credentials.session_token.into_iter().collect();

@@ -136,7 +136,7 @@ pub(super) fn take_caps(money: &mut MoneyArgs) -> MoneyArgs {
     }
 }
 
-/// Lowers the user's caps to those of the file in the working folder. Returns a note for each cap of that file that
+/// Lowers the user's caps to the caps in the file in the working folder. Returns a note for each cap of that file that
 /// has no effect.
 pub(super) fn lower(own: &mut MoneyArgs, folder: &MoneyArgs) -> Vec<String> {
     let mut said = Vec::new();

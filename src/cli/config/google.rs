@@ -15,8 +15,8 @@ use crate::transport::{Issued, Life};
 /// The command that prints the token of the user.
 pub(super) const PRINT: &str =
     if cfg!(windows) { "gcloud.cmd auth print-access-token" } else { "gcloud auth print-access-token" };
-/// `gcloud` does not say when the token ends. It makes another one if less than this is left: 3 min 45 s
-/// (PyPI `google-auth` 2.63.0, `_helpers.REFRESH_THRESHOLD`). So the token that it prints lives at least this long.
+/// `gcloud` does not say when the token expires. It makes another one if less than this is left: 3 min 45 s (PyPI
+/// `google-auth` 2.63.0, `_helpers.REFRESH_THRESHOLD`). So the token that it prints lives at least this long.
 const AT_LEAST: Duration = Duration::from_secs(225);
 /// The metadata server, in messages.
 const SERVER: &str = "the metadata server";

@@ -27,7 +27,7 @@ pub enum OutputArg {
     Stdout,
 }
 
-/// Returns the inputs: those that were named, or standard input if it is a pipe.
+/// Returns the named inputs, or standard input if no input is named and standard input is a pipe.
 ///
 /// Replaces a folder by its files, and a pattern by the files that match it, both in natural order. A name with `*` or
 /// `?` is a pattern if there is no file with this name.

@@ -26,7 +26,7 @@ use crate::watch::processes;
 pub(super) const MOST_BYTES: usize = 64 * 1024;
 /// How many bytes of standard error are kept, counted from its end.
 const KEPT_BYTES: usize = 4 * 1024;
-/// How many characters of a line of standard error are shown at most.
+/// At most this many characters of a line of standard error are shown.
 const LONGEST_LINE: usize = 200;
 /// A word of at least this length with letters and digits may be a key, or part of a key.
 const SHORTEST_KEY_WORD: usize = 12;

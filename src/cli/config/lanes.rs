@@ -1,4 +1,4 @@
-//! The settings of the lanes: whether requests are sent online or in batches, and until when.
+//! The settings of the lanes: whether requests are sent online or in batches, and by which deadline.
 
 use std::num::NonZeroU32;
 

@@ -52,7 +52,7 @@ struct Members {
 /// Reads what was printed. In messages, `from` is the place that printed it.
 ///
 /// # Errors
-/// There is no key, more than one key, or a key that has ended, or the JSON can't be read.
+/// There is no key, more than one key, or a key that has expired, or the JSON can't be read.
 pub(super) fn printed(from: &str, output: &[u8], now: Timestamp) -> Result<Printed> {
     let text = std::str::from_utf8(output).map_err(|_| anyhow!("{from} printed no text"))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim();

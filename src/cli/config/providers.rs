@@ -1,16 +1,17 @@
 //! The providers of a run: the first one, and the chain of the others.
 //!
 //! A provider is a preset (`catalog/providers.toml`), a table `[providers.NAME]` of the user's configuration, or a preset
-//! that a table changes. What a table says counts more than a variable of the platform, because it is about this one
-//! provider. `--base-url`, `--header` and the flags about the key are for the first provider. The settings of the same
-//! names in a file, `ANTHROPIC_BASE_URL` and the variables of the key keep their meaning for the provider `anthropic`.
+//! that a table changes. A setting in a table has priority over a variable of the platform, because the table is about
+//! this one provider. `--base-url`, `--header` and the flags about the key are for the first provider. The settings of
+//! the same names in a file, `ANTHROPIC_BASE_URL` and the variables of the key keep their meaning for the provider
+//! `anthropic`.
 //!
 //! `table.rs` reads the tables (`values.rs` their values), `known.rs` finds a provider by its name, `resolve.rs` makes its settings, with its
 //! address and places (`places.rs`) and its key (`key.rs`). `chain.rs` puts the first provider and its fallbacks together
 //! and checks that the other settings fit.
 //!
-//! A place that is not set, such as a region, is not an error here: commands that send nothing do not need it. It is one
-//! when something is to be sent (`ProviderConfig::check_complete`).
+//! A place that is not set, such as a region, is not an error here: commands that send nothing do not need it. It is an
+//! error when something is to be sent (`ProviderConfig::check_complete`).
 
 mod chain;
 mod key;
@@ -54,7 +55,7 @@ pub struct ProviderConfig {
     pub key_ways: String,
     /// The variables with the keys of all providers. A command that prints a key does not get them.
     pub key_variables: Arc<[String]>,
-    /// How long a key that a command printed is used, unless the command says how long; `None` for the whole run.
+    /// How long to use a key if the command that printed it did not say when it expires; `None` for the whole run.
     pub key_ttl: Option<Duration>,
     /// In which header the key is sent; `None` if that depends on where the key comes from.
     pub auth: Option<AuthStyle>,
@@ -64,7 +65,7 @@ pub struct ProviderConfig {
     pub rules: Arc<RequestRules>,
     /// What the provider can do.
     pub features: ProviderFeatures,
-    /// Limits of its table. The flags replace them for the first provider.
+    /// The limits in its table. For the first provider, flags replace them.
     pub limits: RateLimits,
     /// Its prices, which replace the built-in ones.
     pub prices: Option<TextFile>,

@@ -1,10 +1,10 @@
 //! The settings of a run with `--rerun`.
 //!
-//! The rows of the input must be recognized as those that an earlier run has answered. So their requests and keys are
-//! made with the settings that this run recorded, and files with settings do not count. `--model`, `--max-tokens` and
-//! `--system` of this call are no settings of the rows: they replace the parameters of the rows that are run again, also
-//! parameters that a row has itself. The rules for answers (`--schema` and others) are those of the earlier run, unless
-//! this call has others.
+//! The program must recognize which rows of the input an earlier run has answered. So their requests and keys are made
+//! with the settings that this run recorded, and files with settings do not count. `--model`, `--max-tokens` and
+//! `--system` of this call do not change how rows are recognized. They only replace the parameters of the rows that are
+//! run again, even parameters that a row has itself. The rules for answers (`--schema` and others) are taken from the
+//! earlier run, unless this call sets others.
 
 use anyhow::Result;
 

@@ -26,7 +26,7 @@ pub struct SourceConfig {
     pub sheet: Option<String>,
     /// The text of the template. It may have been read from a file.
     pub template_text: Option<String>,
-    /// How many rows to read at most. Rows that `skip` leaves out do not count.
+    /// The highest number of rows to read. Rows that `skip` leaves out do not count.
     pub limit: Option<u64>,
     /// The number of rows to leave out at the start.
     pub skip: u64,
@@ -72,7 +72,7 @@ pub(super) fn request_defaults(request: RequestArgs, world: &World) -> Result<Re
     Ok(RequestDefaults { model: request.model, system, max_tokens: request.max_tokens, params, model_map })
 }
 
-/// Returns the parameters that the flags and the environment of this call set, and that can replace those of rows.
+/// Returns the parameters that the flags and the environment of this call set, and that can replace parameters of rows.
 pub(super) fn overrides(named: Settings, world: &World) -> Result<RequestDefaults> {
     let RequestArgs { model, system, max_tokens, .. } = named.request;
     let overrides = request_defaults(RequestArgs { model, system, max_tokens, ..RequestArgs::default() }, world)?;

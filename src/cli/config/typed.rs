@@ -63,7 +63,7 @@ fn json(value: &DeValue<'_>) -> Result<serde_json::Value, String> {
     })
 }
 
-/// Returns how often `-v` would have to be typed for this value.
+/// Returns how many times `-v` would have to be typed for this value.
 pub(super) fn times(value: &str) -> Option<usize> {
     match value {
         "true" => Some(1),

@@ -54,7 +54,7 @@ pub struct World {
     pub stdin_is_terminal: bool,
     /// Whether standard error is a terminal.
     pub stderr_is_terminal: bool,
-    /// When the program was called. A deadline such as `6h` counts from this moment, also if the settings are read
+    /// When the program was called. A deadline such as `6h` counts from this moment, even if the settings are read
     /// again.
     pub now: ZonedDateTime,
 }

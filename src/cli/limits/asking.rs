@@ -112,7 +112,7 @@ pub(super) fn failed(error: &WireError) -> Stopped {
     Stopped { message, exit: Exit::Endpoint }
 }
 
-/// Returns why a request was refused. `what` was asked for.
+/// Returns why a request was refused. `what` names what was requested, for messages.
 pub(super) fn judged(server: &Server, response: Response, what: &str) -> Stopped {
     let Response { head, body } = response;
     let signals = server.provider.read_head(&head, &jiff::Timestamp::now).signals;

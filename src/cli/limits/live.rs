@@ -1,4 +1,4 @@
-//! The limits that apply now, and the order in which they are looked for.
+//! The limits that apply now, and where the program looks for them first.
 //!
 //! 1. A run that the user names.
 //! 2. The list of the organization, if the key belongs to an administrator. Asking for it is free.
@@ -7,7 +7,8 @@
 //! 5. If the message can't be sent: the limits that runs learned from another server, for example in a rehearsal. A
 //!    note says so.
 //!
-//! With `--ask`, only the message is sent. So it is with `--simulate --tier`, because this tier is the simulator's.
+//! With `--ask`, only the message is sent. The same is true with `--simulate --tier`, because `--tier` then sets the
+//! limits of the simulator.
 
 use anyhow::{Result, bail};
 use jiff::Timestamp;

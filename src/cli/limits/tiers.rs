@@ -42,7 +42,7 @@ struct OneClass<'a> {
 /// What the arguments choose.
 struct Chosen<'c> {
     catalog: &'c Catalog,
-    /// Tables of all tiers, or of one.
+    /// Tables of all tiers, or of one tier.
     tables: Vec<&'c TierTable>,
     only: Option<Only<'c>>,
 }
@@ -54,7 +54,7 @@ struct Only<'a> {
     class: ModelClass,
 }
 
-/// Shows the tables of all tiers, or of those that the arguments choose.
+/// Shows the tables of all tiers, or of the tiers that the arguments choose.
 pub(super) fn show(args: &LimitsArgs) -> Result<Exit> {
     let catalog = Catalog::builtin();
     let chosen = Chosen::of(&catalog, args.tier, args.model.as_deref())?;

@@ -30,7 +30,7 @@ pub(super) struct Batches {
     /// The likely cost online, with the cache that is planned.
     online_cost_usd: Option<f64>,
     time_s: Interval<f64>,
-    /// The hit rates from which a cache in batches saves money; `null` if they are not known.
+    /// The lowest hit rates at which a cache in batches saves money; `null` if they are not known.
     break_even_hit_rate: Option<BreakEven>,
     stored_days: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,7 +49,7 @@ struct BreakEven {
 #[derive(Serialize)]
 struct OnlineUntil {
     online_alone: &'static str,
-    /// Until when all rows can stay in batches; `null` if online alone does not meet the deadline.
+    /// All rows can stay in batches until this time; `null` if the online lane alone does not meet the deadline.
     all_until: Option<Timestamp>,
     /// The share of the rows that the online lane can answer in time.
     online_share: f64,
@@ -150,8 +150,8 @@ fn refused_words(batches: &InBatches) -> Option<String> {
         .then(|| format!("{} online at the full price: {REFUSED}", plural(batches.online_rows, "row", "rows")))
 }
 
-/// Compares batches without a cache to the online lane with one, and says from which hit rate on a cache in batches
-/// pays. Returns no lines if the rows share no prefix that is worth caching.
+/// Compares batches without a cache to the online lane with one, and says how high the hit rate of a cache in batches
+/// must be to save money. Returns no lines if the rows share no prefix that is worth caching.
 fn cache_words(plan: &Plan<'_>, batches: &InBatches) -> Vec<String> {
     if !caching::is_planned(plan) {
         return Vec::new();

@@ -18,7 +18,7 @@ use crate::provider::{Provider, Reply};
 use crate::report::text::{escape, shorten};
 use crate::transport::{Exchange, Transport};
 
-/// How often a row is tried while the server fails. Refusals because of a limit do not count.
+/// How many times a row is tried while the server fails. Refusals because of a limit do not count.
 const TRIES: u32 = 4;
 /// A message of the server is cut to this many columns.
 const LONGEST_FAULT: usize = 80;
@@ -41,7 +41,7 @@ struct Row {
     pool: Arc<PoolId>,
     group: usize,
     estimated: u32,
-    /// How often the server has failed.
+    /// How many times the server has failed.
     faults: u32,
 }
 
@@ -118,7 +118,7 @@ fn rows(load: &Load) -> VecDeque<Row> {
     load.requests().map(row).collect()
 }
 
-/// The rows that are left, and what became of the others.
+/// The rows that are left, and the results of the other rows.
 struct Counting {
     pace: Pace,
     left: VecDeque<Row>,
@@ -177,7 +177,7 @@ async fn count_once<T: Transport>(transport: &T, provider: &Anthropic, request: 
         }
     }
     if head.is_success() {
-        let what = "the answer is no token count; does the server have /v1/messages/count_tokens?";
+        let what = "the answer is not a token count; does the server have /v1/messages/count_tokens?";
         return count_of(&body).map_or_else(|| Try::Failed(what.to_owned()), Try::Counted);
     }
     let mut decoder = provider.decoder(&head);

@@ -204,7 +204,7 @@ fn parse<'a>(line: &'a [u8], catalog: &'a Catalog) -> Option<Past<'a>> {
     let model = catalog.model(&asked).map_or(asked, |model| Cow::Borrowed(&*model.id));
     let usage = meta.usage;
     let prompt = Usage { input_tokens: usage.prompt_tokens(), ..Usage::default() };
-    // An answer from a batch cost half, and its latency is that of the batch.
+    // An answer from a batch cost half, and its latency includes the wait for the whole batch.
     let is_batch = meta.lane.as_deref() == Some(Lane::Batch.name());
     let terms = if is_batch { Terms::default().in_batch() } else { Terms::default() };
     let uncached = catalog.cost_on(terms, &model, &prompt);

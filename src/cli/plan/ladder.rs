@@ -12,8 +12,8 @@ pub(super) const AS_OF: &str = "2026-01";
 pub(super) struct Step {
     /// The sum of deposits that the tier needed.
     pub(super) deposit: Money,
-    /// The limits of the tier, divided by those of the present tier: requests, input tokens, output tokens. `None` if the
-    /// present tier has no such limit.
+    /// The limits of the tier, divided by the limits of the current tier: requests, input tokens, output tokens. `None`
+    /// if the present tier has no such limit.
     pub(super) increase: [Option<f64>; 3],
     /// The step pays if the present limits block at least this many requests a day; `None` if this is not known.
     ///

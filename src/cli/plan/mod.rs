@@ -1,4 +1,4 @@
-//! The command `plan`: what a run would cost, how long it would take, and what would change that.
+//! The command `plan`: what a run would cost, how long it would take, and how other settings would change this.
 //!
 //! A plan is made from the same steps as a run, up to the point at which a run would send its first request
 //! (`cli/run/planning.rs`). Then this module makes a [`Plan`] and shows it as text (`words`) or as JSON (`document`).
@@ -43,7 +43,7 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Splits the arguments into those of a run and those that only `plan` understands.
+    /// Splits the arguments into arguments of a run and arguments that only `plan` understands.
     ///
     /// `--history` takes all paths that follow it. If no input comes before it, the paths that have no answers are used
     /// as inputs.
@@ -69,7 +69,7 @@ pub(super) struct Rows {
     pub(super) reused: u64,
     /// With `--dedupe`: rows that copy the answer of an equal row.
     pub(super) copied: u64,
-    /// Without `--dedupe`: rows to be sent whose request is equal to that of an earlier row.
+    /// Without `--dedupe`: rows to be sent whose request is equal to the request of an earlier row.
     pub(super) repeated: u64,
     /// Failed in earlier runs, and not sent again.
     pub(super) failed_before: u64,

@@ -17,7 +17,7 @@ use crate::report::text::{ListRow, count, escape, list, percent, plural, rough_d
 const LEAST_SHARE: f64 = 0.01;
 /// The cost of rows without a price.
 const UNKNOWN: &str = "unknown: a model has no price (--prices gives one)";
-/// The plan shows what a tier costs if the run takes less than this share of the present time.
+/// The plan shows the cost of a tier if the run would take less than this share of the current time.
 const WORTH_PAYING: f64 = 0.95;
 /// How many models get a separate line.
 const MODELS: usize = 10;

@@ -19,7 +19,7 @@ pub(crate) struct Files {
     pub(crate) named: Option<PathBuf>,
 }
 
-/// Returns the files of the run that `path` belongs to.
+/// Returns the files of the run to which `path` belongs.
 ///
 /// # Errors
 /// There is no such run, or a file can't be read.
@@ -41,7 +41,7 @@ pub(crate) fn find(path: &Path, disk: &dyn Disk) -> Result<Files> {
             None if disk.kind(&with_suffix(path, ".run")).is_ok_and(|kind| kind == Some(FileKind::Folder)) => {
                 return Ok(of_results(path.to_owned(), None));
             }
-            // An error log of a run without failures is empty, so only its name tells what it is.
+            // An error log of a run without failures is empty, so only its name shows what it is.
             None => {
                 if let Some(results) = results_of_log(path).into_iter().find(|results| exists(results)) {
                     return Ok(of_results(results, None));
@@ -84,7 +84,7 @@ fn is_folder(path: &Path, disk: &dyn Disk) -> bool {
     matches!(disk.kind(path), Ok(Some(FileKind::Folder)))
 }
 
-/// How many files of a folder are checked at most, to find runs.
+/// At most this many files of a folder are checked to find runs.
 const MOST_FILES: usize = 10_000;
 
 /// Returns the results of runs that recorded this input. They are searched for in the input's folder and in the
@@ -126,8 +126,8 @@ fn results_of_log(path: &Path) -> Vec<PathBuf> {
     stem.filter(|stem| !stem.is_empty()).map(named).into_iter().flatten().collect()
 }
 
-/// Returns the results files that may belong to an input or an output at `path`. Those of real runs come before those
-/// of simulated runs.
+/// Returns the results files that may belong to an input or an output at `path`. Results of real runs come before
+/// results of simulated runs.
 fn candidates(path: &Path) -> Vec<PathBuf> {
     let of = |is_simulated| {
         let named = [path.to_owned()];

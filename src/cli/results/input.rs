@@ -72,7 +72,7 @@ pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn
     Ok((Run { results, errors, input, json_fields }, notes))
 }
 
-/// Returns the members that answers have by the schema that a run recorded. A schema that can't be read is ignored,
+/// Returns the members of answers that the recorded schema of a run names. A schema that can't be read is ignored,
 /// because here it only names columns.
 fn members_of_answers(manifest: &Manifest) -> Vec<String> {
     let text = manifest.settings.get("schema").and_then(Value::as_str);

@@ -1,7 +1,7 @@
 //! The command `batches adopt`: takes the results of a batch that no log knows, as answers to the rows of the inputs.
 //!
-//! The results are downloaded, and those that answer a row of the input become a chunk ([`crate::batches`]). Then the
-//! chunk is collected like any other. So a row never gets a second line, and the cost is that of a batch.
+//! The results are downloaded, and the results for rows of the input become a chunk ([`crate::batches`]). Then the
+//! chunk is collected like any other. So a row never gets a second line, and its cost is at the batch price.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -56,11 +56,11 @@ pub(crate) fn adopt(args: &AdoptArgs, world: &World) -> Result<Exit> {
     NewRun { projection, is_collecting: true, ..new }.adopt(&args.batch)
 }
 
-/// What became of the answers of a batch.
+/// How many answers of a batch were used, and how many were not.
 struct Taken {
     /// Answers that are taken.
     rows: u64,
-    /// Answers to rows that have one.
+    /// Answers to rows that have an answer already.
     answered: u64,
     /// Answers that belong to no row of the input.
     unmatched: u64,
@@ -87,7 +87,7 @@ impl NewRun<'_> {
         let first = self.first_look(&catalog)?;
 
         let Files { opened, mut recovered, commits, clock } = self.open_files(&catalog)?;
-        let OpenedFiles::Run(journal) = opened else { bail!("to adopt is no dry run") };
+        let OpenedFiles::Run(journal) = opened else { bail!("a run that adopts a batch is not a dry run") };
         let Some(results) = self.paths.results.clone() else { bail!("there is a results file") };
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(self.config.owners));
         let batches = Opened::new(disk.clone(), &results)?;
@@ -129,7 +129,7 @@ impl NewRun<'_> {
         self.finish(ended, &known)
     }
 
-    /// Makes a chunk of the answers to rows that have none.
+    /// Makes a chunk of the answers to rows that have no answer yet.
     fn take(
         &self,
         batches: Opened,
@@ -150,14 +150,15 @@ impl NewRun<'_> {
             }
             state
         });
-        // An answer is better than a failure.
+        // A row that has failed takes the answer.
         let earlier = Earlier { known, reruns_failed: true, ..earlier };
         let mut planner = self.planner(catalog).with_repeats(repeats.clone());
         let (rows_in, rows) = mpsc::channel(FEED);
         let plan = &self.plan;
         let fed: Result<()> = std::thread::scope(|scope| {
             scope.spawn(move || feed(plan, InputOrder::AsWritten, &mut planner, &earlier, &rows_in));
-            // It is dropped before the thread is joined: otherwise the thread would wait for room after an error.
+            // The receiver is dropped before the thread is joined. Otherwise, after an error, the thread would wait for
+            // room in the channel for ever.
             let mut rows = rows;
             while let Some(item) = rows.blocking_recv() {
                 self.check_interrupted()?;

@@ -7,17 +7,17 @@ use crate::domain::ErrorClass;
 use crate::report::{Stats, failures};
 use crate::runner::input::Survey;
 
-/// How many times as many tokens a truncated answer should get.
+/// A truncated answer should get this many times the tokens that it had.
 const MORE: u32 = 4;
 /// How many tokens a truncated answer should get if nothing is known about its request: [`MORE`] times the `max_tokens`
 /// of requests for which the user gave none.
 const USUAL: u32 = 4_096;
 
 impl NewRun<'_> {
-    /// Returns the command that is most worth typing because of failed rows; `None` if no command helps.
+    /// Returns the most useful command for the failed rows; `None` if no command helps.
     ///
     /// Rows that may succeed unchanged come first. If there are none, the command asks again for the truncated answers,
-    /// with room for longer ones, or for the answers that can't be used, whichever are more.
+    /// with room for longer ones, or for the answers that can't be used, whichever of these are more.
     pub(super) fn command_for_failures(
         &self,
         log: &FailedInLog,
@@ -25,7 +25,7 @@ impl NewRun<'_> {
         survey: Option<&Survey>,
         catalog: &Catalog,
     ) -> Option<String> {
-        // A row that was asked again has its old answer, so `resume` does not ask again for it.
+        // A row that failed when it was asked again keeps its old answer, so `resume` does not run it.
         let again = failures::worth_asking_again(log).filter(|_| self.config.rerun.is_empty());
         self.resume_command(log, stats).or_else(|| match again? {
             ErrorClass::Truncated => {

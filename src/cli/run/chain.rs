@@ -141,19 +141,11 @@ impl NewRun<'_> {
         let models = chain.iter().map(|provider| provider.model.clone());
         let planners = self.other_planners(catalogs, survey).zip(models);
         let planners: Vec<_> = planners.map(|((name, planner), model)| (name, model, RefCell::new(planner))).collect();
-        let has_cap = self.config.max_cost.is_some();
         let reruns = recovered.reruns.clone();
         let ask_for = Box::new(move |job: &Job, endpoint: &EndpointId| {
             let found = planners.iter().find(|(name, ..)| *name == endpoint.provider);
             let (_, model, planner) = found.ok_or_else(Box::default)?;
             let ask = planner.borrow_mut().ask_elsewhere(job, model.as_deref(), reruns.quality(job.row).is_some());
-            let ask = ask.and_then(|ask| match (&ask.expense, has_cap) {
-                (None, true) => Err(format!(
-                    "--max-cost needs a price for {:?}: give it with prices in [providers.{}]",
-                    ask.model, endpoint.provider
-                )),
-                _ => Ok(ask),
-            });
             ask.map_err(|message| Box::new(Failure { message, ..Failure::default() }))
         });
         Some(Fallback { on: self.config.fallback.on, ask_for })

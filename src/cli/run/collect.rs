@@ -42,7 +42,7 @@ pub(crate) fn collect(args: &CollectArgs, world: &World) -> Result<Exit> {
     if let Some(why) = found.is_elsewhere()? {
         bail!("the batches of {results} can't be collected: {why}");
     }
-    // A key that is refused or a server that can't be reached shows here, before any file is opened.
+    // If the key is refused or the server can't be reached, this is found here, before any file is opened.
     let Seen { batches, unknown, exit, .. } = seen(&found, world)?;
     if let Some(why) = unknown {
         let exit = if exit == Exit::Done { Exit::Usage } else { exit };
@@ -113,7 +113,7 @@ impl NewRun<'_> {
         let catalog = self.check_settings()?;
         self.check_output()?;
         let Files { opened, mut recovered, commits, clock } = self.open_files(&catalog)?;
-        let OpenedFiles::Run(journal) = opened else { bail!("to collect is no dry run") };
+        let OpenedFiles::Run(journal) = opened else { bail!("a run that collects is not a dry run") };
         let Some(results) = self.paths.results.clone() else { bail!("a run with batches has a results file") };
         let batches = Opened::new(Arc::new(RealDisk::new(self.config.owners)), &results)?;
         let rows = batches.rows_without_line(&recovered.done)?;

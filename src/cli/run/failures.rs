@@ -19,7 +19,8 @@ impl NewRun<'_> {
         let only = (!is_all).then_some(only.as_str());
         (!classes.is_empty()).then(|| match self.config.rerun.is_empty() {
             true => self.commands.resume(&self.paths, only),
-            // A row that was asked again has its old answer, so it is no failed row. The same command asks it again.
+            // A row that failed when it was asked again keeps its old answer, so it does not count as failed. The same
+            // command asks it again.
             false => self.commands.again_with_failed(),
         })
     }

@@ -18,7 +18,7 @@ use crate::runner::LaneParts;
 use crate::runner::input::{Earlier, Survey};
 
 impl NewRun<'_> {
-    /// Opens what earlier runs put into batches; `None` if results go to standard output. In a dry run, nothing is
+    /// Opens the files about batches of earlier runs; `None` if results go to standard output. In a dry run, nothing is
     /// changed.
     pub(super) fn open_batches(&self) -> Result<Option<Opened>> {
         let Some(results) = &self.paths.results else { return Ok(None) };
@@ -50,13 +50,13 @@ impl NewRun<'_> {
         Ok(Some(opened))
     }
 
-    /// Refuses a run that would give up open batches, before any file is changed: one that starts over, and one with
-    /// another server.
+    /// Refuses a run that would abandon open batches, before any file is changed: a run that starts over, and a run
+    /// with another server.
     pub(super) fn look_at_batches(&self) -> Result<()> {
         let Some(results) = &self.paths.results else { return Ok(()) };
         match Opened::look(Arc::new(RealDisk::new(self.config.owners)), results) {
             Ok(opened) => self.check_batches(&opened),
-            // If the disk fails, the run finds out when it opens its files.
+            // If the disk fails here, the run will report it when it opens its files.
             Err(BatchesError::Disk(_)) if self.start != Start::Fresh => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -87,7 +87,7 @@ impl NewRun<'_> {
         Ok(())
     }
 
-    /// Makes rows known that are in open batches, and money that earlier batches may have cost.
+    /// Notes which rows are in open batches, and how much earlier batches may have cost.
     ///
     /// A named row whose request has changed since it was submitted is not sent: its old answer is still to come.
     pub(super) fn note_submitted(
@@ -107,7 +107,7 @@ impl NewRun<'_> {
         }
         let Earlier { known, .. } = earlier;
         let known = Box::new(move |row: RowId, identity: &Identity| match known(row, identity) {
-            // A death in the middle of collecting leaves rows that are done.
+            // If a run died while it was collecting, some rows of an open batch are done already.
             state @ (RowState::Done | RowState::Rerun(_)) => state,
             _ if rows.contains(&row) => RowState::Submitted,
             state => match names.get(&row.label).filter(|_| *identity == Identity::Named) {
@@ -118,7 +118,7 @@ impl NewRun<'_> {
         Ok(Earlier { known, knows_rows: true, reruns_changed: false, ..earlier })
     }
 
-    /// Returns the parts of the batch lane; `None` if no row goes into a batch and none is in one.
+    /// Returns the parts of the batch lane; `None` if no row goes into a batch, and none is in a batch already.
     pub(super) fn lane(
         &self,
         opened: Option<Opened>,
@@ -150,7 +150,7 @@ impl NewRun<'_> {
             nonce: nonce(),
             origin: self.origin.clone(),
         };
-        // A row that goes into another batch is asked in the same way as before.
+        // A row that is put into another batch gets the same request as before.
         let mut planner =
             parts::planner(&self.config.provider.name, &self.config.request, &self.config.dialect, catalog)
                 .with_shaping(answers::shaping(&self.config.answers, catalog, self.config.provider.features));
@@ -168,7 +168,7 @@ impl NewRun<'_> {
         })
     }
 
-    /// Says that a setting for the prompt cache has no effect on rows in batches.
+    /// Tells the user that a setting for the prompt cache has no effect on rows in batches.
     pub(super) fn note_cache(&self) {
         let is_asked = matches!(self.config.prompt_cache, PromptCache::FiveMinutes | PromptCache::Hour);
         if is_asked && self.config.lane.uses_batches() {

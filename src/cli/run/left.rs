@@ -1,12 +1,13 @@
-//! Batches that are open when a run ends: what becomes of them, and the commands that collect and stop them.
+//! Messages about batches that are open when a run ends: what will happen to them, and the commands that collect and
+//! stop them.
 
 use super::super::config::InputArg;
 use super::new_run::NewRun;
 use crate::report::text::{escape, plural};
 
 impl NewRun<'_> {
-    /// Says what becomes of the batches that a run left. These are its last lines, even with `--quiet`: the batches cost
-    /// money, and nothing else reminds of them.
+    /// Prints what will happen to the batches that a run has left open. These are the last lines of the run, even with
+    /// `--quiet`: the batches cost money, and nothing else reminds the user of them.
     pub(super) fn say_left_batches(&self, (batches, rows): (u64, u64)) {
         let Some(results) = self.paths.results.as_deref().filter(|_| batches > 0) else { return };
         self.tell(&format!("claude-batch: {}", what_becomes_of(batches, rows, self.config.simulate)));
@@ -14,7 +15,7 @@ impl NewRun<'_> {
             return;
         }
         let of_results = |verb: &str| self.commands.batches(verb, results);
-        // Without its rows, the same command would not do.
+        // The same command needs the rows again. A run that only collects has none, and the rows of a pipe are gone.
         let collect = match self.is_collecting || self.config.inputs.contains(&InputArg::Stdin) {
             true => format!("{} --wait", of_results("collect")),
             false => self.commands.collect(),

@@ -27,7 +27,7 @@ const MOST: Duration = Duration::from_secs(20);
 const SILENT: Duration = Duration::from_secs(1);
 /// How often to check whether all notices are sent.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// The terminal of a run that is shorter than this tells nothing: its user is still there.
+/// After a shorter run, the terminal shows no notification, because its user is still there.
 const LONG: Duration = Duration::from_secs(60);
 
 impl NewRun<'_> {
@@ -72,7 +72,7 @@ impl NewRun<'_> {
         })
     }
 
-    /// Waits for the last notices, and tells the terminal that the run is over.
+    /// Waits for the last notices, and makes the terminal show that the run is over.
     pub(super) fn end_notices(&self, report: &mut Report) {
         self.ring(report.stats());
         if let Some(outbox) = &self.outbox {

@@ -32,7 +32,7 @@ impl NewRun<'_> {
     pub(super) fn forecast(&self, survey: &Survey, catalog: &Arc<Catalog>, recovered: Option<&Recovered>) -> Forecast {
         let mut learned = Learned::default();
         if recovered.is_some() {
-            // An estimate without these answers is only less exact.
+            // Without these answers, the estimate is less exact, but still usable.
             let _ = self.learn_from_results(&mut learned, catalog);
         }
         self.with_question(survey, catalog, &learned, &Counted::default(), ROWS_OF_RUN, |question| {

@@ -1,4 +1,4 @@
-//! The providers of a run, and those of the results that it continues.
+//! The providers of a run, and the providers of the results that it continues.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::new_run::NewRun;
 use crate::journal::Recovered;
 use crate::report::text::{count, escape, plural};
 
-/// The name of the simulator, where runs record the origin of their answers.
+/// The name of the simulator in the files where runs record the origin of their answers.
 const SIMULATOR: &str = "simulator";
 
 /// Returns the providers of a run, in the order in which they are tried.
@@ -63,8 +63,8 @@ impl NewRun<'_> {
 }
 
 /// Returns the note about answers of earlier runs; `None` if there are none, or if the providers are the same. `before`
-/// has the providers of these answers. `earlier` are those that the earlier runs could use, as far as this is known, and
-/// `ours` are those of this run.
+/// contains the providers of these answers. `earlier` are the providers that the earlier runs could use, if they are
+/// known, and `ours` are the providers of this run.
 fn other_providers(before: &[(String, u64)], earlier: &[String], ours: &[&str]) -> Option<String> {
     let names = || before.iter().map(|(name, _)| name);
     let is_left = names().any(|name| !ours.contains(&&**name));

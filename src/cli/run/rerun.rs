@@ -20,7 +20,7 @@ use crate::plan::{Overridden, Overrides, Planner, RequestDefaults};
 use crate::report::text::{count, escape, plural};
 use crate::runner::input::Survey;
 
-/// How many times as many tokens a truncated answer should get.
+/// A truncated answer should get this many times the tokens that it had.
 const MORE: u32 = 4;
 
 /// Returns the settings about rows that the earlier run with these files recorded; `None` if they are not known.
@@ -48,7 +48,7 @@ pub(super) fn rows_of_earlier_run(config: &Config, paths: &RunPaths) -> Result<O
     Ok(Some(Settings { answers, ..rows_taken_back(&manifest.rows, &name)? }))
 }
 
-/// Returns the settings of a run with `--rerun`. `config` are the settings that do not know about the earlier run.
+/// Returns the settings of a run with `--rerun`. `config` are the settings without those of the earlier run.
 ///
 /// # Errors
 /// The errors of [`rows_of_earlier_run`] and [`Config::of_rerun`].
@@ -130,8 +130,9 @@ impl NewRun<'_> {
         }
     }
 
-    /// Returns the command that asks again for truncated answers with four times as many tokens, or as many as all models
-    /// of the run accept; `None` if that is not more than before, or if the command would not recognize the rows.
+    /// Returns the command that asks again for truncated answers with four times as many tokens, or with the most that
+    /// all models of the run accept. Returns `None` if that is not more than before, or if the command would not
+    /// recognize the rows.
     pub(super) fn longer_command(&self, survey: &Survey, catalog: &Catalog) -> Option<String> {
         let is_recorded = self.paths.results.is_some() && !recorded_rows(&self.config).is_empty();
         if !is_recorded || self.start == Start::Resume || self.is_collecting {
@@ -143,7 +144,7 @@ impl NewRun<'_> {
         self.commands.longer(tokens).filter(|_| tokens > before)
     }
 
-    /// Returns what is said if no answer is to be asked for again, and no other row is to be sent.
+    /// Returns the message for a run that has no answer to ask for again and no other row to send.
     pub(super) fn nothing_to_rerun(&self) -> Option<String> {
         let kinds = kinds(&self.config.rerun, " or ");
         (!self.config.rerun.is_empty()).then(|| format!("nothing to do: no answer is {kinds}"))

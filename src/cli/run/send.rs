@@ -180,8 +180,8 @@ impl NewRun<'_> {
         Ok(Some(Recorder::start(about, disk, folder)?))
     }
 
-    /// Keeps the state of a run that has nothing to send, if the status in the run folder says something else: an earlier
-    /// run may have died after its last row, or may be of an older version.
+    /// Keeps the state of a run that has nothing to send, if the status in the run folder says something else: an
+    /// earlier run may have died after its last row, or an older version may have written the status.
     pub(super) fn record_nothing_to_send(&self, recovered: &Recovered, survey: &Survey) -> Result<()> {
         let Some(folder) = self.paths.folder() else { return Ok(()) };
         let disk = RealDisk::new(self.config.owners);

@@ -24,8 +24,8 @@ use thread::local_time;
 use wheel::Wheel;
 
 impl NewRun<'_> {
-    /// Starts to hear `ctl` and `--schedule`. What the schedule says now is sent before this function returns. Returns
-    /// the thread, and a function for the signal USR2.
+    /// Starts the thread that follows `ctl` and `--schedule`. The current settings of the schedule are sent before this
+    /// function returns. Returns the thread, and a function for the signal USR2.
     pub(super) fn start_steering(
         &mut self,
         known: &Known,
@@ -57,7 +57,7 @@ impl NewRun<'_> {
     fn open_mailbox(&self) -> Result<Option<Mailbox>, String> {
         let Some(folder) = self.paths.folder() else { return Ok(None) };
         let process = random_id().ok_or("the system has no random numbers")?;
-        // Even with --trust-owner, only files of this user are requests.
+        // Even with --trust-owner, only a file of this user counts as a request.
         let disk = std::sync::Arc::new(RealDisk::new(Owners::Own));
         let opened = Mailbox::open(disk, &folder, process);
         opened.map(Some).map_err(|failure: DiskFailure| crate::domain::causes(&failure))

@@ -1,4 +1,4 @@
-//! Looks at the files of one run, and says in which state the run is.
+//! Reads the files of one run, and finds out in which state the run is.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ const FRESH: SignedDuration = SignedDuration::from_secs(30);
 pub(super) enum State {
     /// It sends requests, or prepares to.
     Running,
-    /// It is in progress, and was told to send nothing.
+    /// It is in progress, and is paused.
     Paused,
     /// It waits for the requests in flight, and then ends.
     Draining,
@@ -89,7 +89,7 @@ impl Looked {
 /// Looks at the files of a run.
 pub(super) fn look(disk: &dyn Disk, results: PathBuf, now: Timestamp) -> Looked {
     let folder = with_suffix(&results, ".run");
-    // The lock is looked at first: a run writes its end before it frees the lock.
+    // The lock is checked first: a run writes its end before it frees the lock.
     let mut lock = lock_state(disk, &folder);
     let mut found = read_status(disk, &folder);
     if lock == LockState::Free && is_in_progress(&found) {
@@ -134,7 +134,7 @@ fn is_in_progress(found: &Found<(Value, Shown)>) -> bool {
     matches!(found, Found::Good((_, shown)) if shown.end.is_none())
 }
 
-/// Returns whether a status is that of an earlier run, although a run has the lock.
+/// Returns whether a status is from an earlier run, although a run has the lock.
 fn is_earlier(shown: &Shown, holder: Option<u32>) -> bool {
     shown.end.is_some() || (holder.is_some() && shown.pid.is_some() && holder != shown.pid)
 }

@@ -23,7 +23,7 @@ use crate::journal::{Disk, RealDisk, with_suffix};
 use crate::report::progress::{can_redraw, terminal_width};
 use crate::report::text::{escape, width};
 
-/// The time between two looks with `--watch`.
+/// The time between two readings with `--watch`.
 const EVERY: Duration = Duration::from_secs(1);
 /// The time between two outputs with `--watch` if the output is not a terminal.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -72,7 +72,7 @@ fn looked(args: &StatusArgs, disk: &dyn Disk) -> Result<Vec<Looked>> {
     Ok(results.into_iter().map(|results| look(disk, results, now)).collect())
 }
 
-/// Returns the exit code: of several runs, that of the state that needs most attention.
+/// Returns the exit code. For several runs, the state that needs most attention decides.
 fn exit(runs: &[Looked]) -> Exit {
     let states = [
         &[State::Killed][..],

@@ -8,10 +8,10 @@
 
 use zeroize::Zeroizing;
 
-/// Bytes of a run.
+/// The length of a run, in bytes.
 const RUN: usize = 5;
 const RUN_MASK: u64 = (1 << (8 * RUN)) - 1;
-/// Bytes that are loaded in one step. This is also the stride for parts of twelve bytes.
+/// How many bytes are loaded in one step. This is also the stride for parts of twelve bytes.
 const PIECE: usize = 8;
 /// Entries of the table. A key has about a thousand runs. So in a text without secrets, about one position in sixty
 /// still causes a search in the list.

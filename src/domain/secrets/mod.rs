@@ -16,7 +16,7 @@
 //!
 //! The content of an answer is not changed, because it must be the model's own words, byte for byte.
 //!
-//! Checking a successful answer costs little. A filter looks at every eighth position outside the content. A text is
+//! Checking a successful answer costs little. A filter checks every eighth position outside the content. A text is
 //! searched only if the filter says that it may contain a secret. The tables contain the secrets, so they are zeroed
 //! when they are dropped.
 

@@ -109,8 +109,8 @@ impl RealDisk {
     fn open_checked(&self, path: &Path, options: &OpenOptions) -> io::Result<File> {
         for _ in 0..TRIES {
             let file = options.open(path).map_err(|error| match self.kind(path) {
-                // Between the check and this call, something that is not a file got the name. The refusal says what it
-                // is.
+                // Between the check and this call, something else than a file was put at this path. The refusal says
+                // what it is.
                 Ok(Some(kind)) if kind != FileKind::File => refused(refusal_of(kind)),
                 Ok(_) | Err(_) => busy(error),
             })?;

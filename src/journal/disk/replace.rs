@@ -1,4 +1,4 @@
-//! Replaces a file as a whole: after a death or a loss of power, either the old file or the new one is there.
+//! Replaces a file as a whole: after a crash or a loss of power, either the old file or the new one is there.
 
 use std::io;
 use std::path::Path;
@@ -38,9 +38,9 @@ pub(crate) fn replace_locked(
     put(disk, path, lock, fill)
 }
 
-/// Replaces a file as [`replace`] does, but syncs nothing. After a death of this process, either the old file or the new
-/// one is there. After a loss of power, the file may be damaged. It is for files that are replaced every second and that
-/// no later run depends on.
+/// Replaces a file as [`replace`] does, but syncs nothing. After a crash of this process, either the old file or the
+/// new one is there. After a loss of power, the file may be damaged. It is for files that are replaced every second and
+/// that no later run depends on.
 ///
 /// # Errors
 /// The failure of the disk. The file is then either the old one or the new one, never a mixture.

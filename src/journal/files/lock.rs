@@ -89,8 +89,8 @@ pub(super) fn lacks_locks(path: &Path) -> String {
     format!("the file system of {folder} has no locks: make sure that no other run uses the same output")
 }
 
-/// Tries to lock a file, and tries again a little later if it is locked: a command that looks at the run has the lock for
-/// a moment.
+/// Tries to lock a file, and tries again a little later if it is locked: a command that inspects the run holds the lock
+/// for a moment.
 fn try_lock(file: &dyn DiskFile) -> io::Result<LockAttempt> {
     match file.try_lock()? {
         LockAttempt::Held => {

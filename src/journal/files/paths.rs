@@ -19,7 +19,7 @@ use super::log_names::fault_of_name;
 use crate::journal::disk::{folder_of, with_suffix};
 use crate::journal::error::JournalError;
 
-/// The values that paths are made from.
+/// The values from which the paths are made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PathRequest<'a> {
     /// The inputs that are files, in order. Empty when the only input is a pipe.

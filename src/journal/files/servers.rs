@@ -1,8 +1,8 @@
 //! Where the answers of a run come from, and which results may be mixed.
 //!
-//! The results of a run can have answers of several providers. Real answers and those of the simulator are never mixed.
-//! A provider is known by its name. If its address has changed, somebody may have confused two servers, for example a
-//! server for tests and the API. So this is refused.
+//! The results of a run can have answers of several providers. Real answers and answers of the simulator are never
+//! mixed. A provider is known by its name. If its address has changed, somebody may have confused two servers, for
+//! example a server for tests and the API. So this is refused.
 
 use std::collections::BTreeMap;
 

@@ -3,9 +3,9 @@
 //!
 //! The slots are in the file `inflight` in the run folder. The file begins with a head that contains the id of the run.
 //! After the head come slots of 64 bytes, one for each request in flight. A slot is filled before its request is sent,
-//! so the slot survives the death of the process. The slot is free again when the line of its row is durable.
-//! A slot contains the row, and the highest amount that all requests for the row may have cost together. The slots of
-//! earlier versions contain no amount.
+//! so the slot survives a crash of the process. The slot is free again when the line of its row is durable. A slot
+//! contains the row, and the highest amount that all requests for the row may have cost together. The slots of earlier
+//! versions contain no amount.
 //!
 //! Changes of slots wait for [`Slots::flush`], which writes all of them together. A system call for each change would
 //! cost as much as sending the request. A request must not be sent before its slot is flushed.

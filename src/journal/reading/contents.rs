@@ -101,7 +101,7 @@ impl Contents {
                 if unresolved.has(record.row) {
                     block.with_entry.push((record.row, record.ended_at()));
                 }
-                // A row that is run again has an older answer, which is not the one that was in flight.
+                // If a row is run again, its line has the older answer, and not the answer that was in flight.
                 let is_of_unclosed = || record.run.as_deref().is_none_or(|run| slots::shortened(run) == unclosed_run);
                 if in_flight.contains_key(&record.row) && is_of_unclosed() {
                     block.was_in_flight.insert(record.row);

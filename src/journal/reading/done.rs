@@ -19,8 +19,8 @@ pub enum RowState {
     New,
     /// The row has an answer.
     Done,
-    /// The row has an answer of this quality, and is run again because of it. Until there is a newer answer, this one
-    /// stays.
+    /// The row has an answer of this quality, and is run again because of this quality. Until there is a newer answer,
+    /// this one stays.
     Rerun(Quality),
     /// The row is in a batch that is not collected yet.
     Submitted,
@@ -35,7 +35,7 @@ pub enum RowState {
 
 /// The number of parts into which the rows are divided.
 const PARTS: usize = 256;
-/// From this number of rows on, sorting with several threads is faster.
+/// With this many rows or more, sorting with several threads is faster.
 const ROWS_FOR_THREADS: usize = 50_000;
 
 /// Answered rows, before they become a set.

@@ -85,12 +85,12 @@ impl<'a> More<'a> for Detailed<'a> {
 }
 
 /// Parses a result line in exactly the form that [`crate::sink`] writes; `None` for every other line. `expected` is the
-/// whole member of the provider that the line probably has. To compare it is faster than to read the member.
+/// whole member of the provider that the line probably has. Comparing it is faster than reading the member.
 pub(super) fn parse_result<'a>(line: &'a [u8], expected: Option<&[u8]>) -> Option<ResultRecord<'a>> {
     parse::<()>(line, expected).map(|(record, ())| record)
 }
 
-/// Parses a result line like [`parse_result`], with its details. `None` also if a detail has an escape.
+/// Parses a result line like [`parse_result`], with its details. Also returns `None` if a detail has an escape.
 pub(super) fn parse_detailed(line: &[u8]) -> Option<(ResultRecord<'_>, Details<'_>)> {
     parse::<Detailed<'_>>(line, None)
         .and_then(|(record, detailed)| (!detailed.has_escape).then_some((record, detailed.details)))

@@ -118,14 +118,14 @@ pub(crate) struct ErrorRecord {
     pub(crate) is_unfinished: bool,
     /// Id of the run that wrote the line.
     pub(crate) run: String,
-    /// The results file that the line belongs to.
+    /// The results file to which the line belongs.
     pub(crate) results: Option<String>,
     /// When the last attempt ended.
     pub(crate) last_at: Option<jiff::Timestamp>,
     pub(crate) charges: Charges,
 }
 
-/// Decodes the escapes of a text; `None` if they are not those of JSON.
+/// Decodes the escapes of a text; `None` if they are not valid in JSON.
 pub(super) fn decoded(text: &[u8]) -> Option<String> {
     serde_json::from_slice(&[b"\"", text, b"\""].concat()).ok()
 }

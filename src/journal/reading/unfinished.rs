@@ -75,8 +75,8 @@ pub(super) fn has_answers(line: &[u8]) -> bool {
     answers(line).is_some()
 }
 
-/// Reads the line of an unfinished row; `None` if it has no answer or no list of answers. `charges` are those of the
-/// line.
+/// Reads the line of an unfinished row; `None` if it has no answer or no list of answers. `charges` are the charges in
+/// the line.
 pub(super) fn unfinished_row(line: &[u8], charges: Charges) -> Option<UnfinishedRow> {
     let Answers { message, quality, steps } = answers(line)?;
     let last = steps.last()?;

@@ -71,9 +71,9 @@ impl Unresolved {
         charges
     }
 
-    /// Replaces the entry of a row, because there is a later line of the row: an entry, or an answer. If the entry is of
-    /// an unfinished row and the line is about the same request, the line contains the charges of the entry. Otherwise,
-    /// returns these charges.
+    /// Replaces the entry of a row, because there is a later line of the row: an entry, or an answer. If the entry is
+    /// about an unfinished row, and the new line is about the same request, the new line already contains the charges
+    /// of the entry. Otherwise, returns these charges.
     fn replace(&mut self, row: RowId, by: Option<Entry>) -> Charges {
         let old = match by {
             Some(entry) => self.rows.insert(row.label, entry),
@@ -183,7 +183,7 @@ impl Unresolved {
 
     /// Sets the new offsets of entries that compaction moved. The lines of all other entries are gone.
     pub(crate) fn move_to(&mut self, offsets: &HashMap<u64, u64>) {
-        // Otherwise a line that is at one of these offsets now would be taken for the line that was there before.
+        // Otherwise a line that is now at one of these offsets would be mistaken for the line that was there before.
         self.absorbed.clear();
         for entry in self.rows.values_mut() {
             entry.offset = offsets.get(&entry.offset).copied().unwrap_or(entry.offset);
@@ -214,8 +214,8 @@ impl Unresolved {
         counts
     }
 
-    /// Returns the key and the class of each entry, by label, for [`super::DoneSet`]. An unfinished row counts as one
-    /// that was not reached: a later run finishes it without being asked to.
+    /// Returns the key and the class of each entry, by label, for [`super::DoneSet`]. An unfinished row counts as a row
+    /// that was not reached: a later run finishes it without a special flag.
     pub(crate) fn keys_and_classes(&self) -> HashMap<u64, (u64, ErrorClass)> {
         let class = |entry: &Entry| if entry.unfinished.is_some() { ErrorClass::Canceled } else { entry.class };
         self.rows.iter().map(|(&label, entry)| (label, (entry.key, class(entry)))).collect()

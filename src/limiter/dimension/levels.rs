@@ -146,7 +146,8 @@ impl DimensionState {
         };
         // A step is a whole number of tokens. The fraction that is left over is added to the next step.
         self.raise_credit = self.raise_credit.fract() + f64::from(cost) * factor;
-        // The tokens that the user wants to leave unused collect in the server's bucket. They must not be used later.
+        // The server's bucket also contains the tokens that the user wants to leave unused. They must not be used
+        // later.
         let a_second = head.wanted_headroom * f64::from(bucket.limit()) / 60.0;
         let left_unused = (a_second * now.since(self.began).as_secs_f64()) as i64;
         let target = remaining - rounding - self.uncounted - left_unused;

@@ -1,9 +1,9 @@
 //! Counts how many rows share each prefix.
 //!
 //! The prefixes of all rows form a trie: the parent of a prefix is the next shorter prefix of the same row. Most
-//! prefixes belong to a single row. A node is kept only for prefixes that at least two rows have. Of the other prefixes
-//! of a row, only the shortest is kept, as a hash ([`SeenPrefixes`]). As long as no other row has this prefix, no other
-//! row has a longer one.
+//! prefixes belong to a single row. A node is kept only for prefixes that at least two rows have. For each row, only
+//! the shortest of its other prefixes is kept, as a hash ([`SeenPrefixes`]). As long as no other row has this prefix,
+//! no other row has a longer one.
 //!
 //! So a prefix is recognized as shared when its second row comes. At that moment, the longer prefixes of its first row
 //! are needed too: the second row may share them. Rows with a common prefix are often neighbours, so the longer
@@ -104,7 +104,7 @@ impl PrefixCensus {
         self.recent = Map::default();
     }
 
-    /// Returns how many rows have a prefix, as far as is known; 0 if it is at most one row.
+    /// Returns how many rows are known to have a prefix; 0 if it is at most one row.
     pub(super) fn rows_of(&self, level: &Level) -> u32 {
         self.nodes.get(&level.id.0).map_or(0, |node| node.rows)
     }

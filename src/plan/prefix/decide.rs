@@ -45,7 +45,7 @@ impl Default for CacheRates {
     }
 }
 
-/// What a plan depends on besides the prefixes.
+/// What a plan depends on, in addition to the prefixes.
 pub(crate) struct CacheSetting<'a> {
     /// The user's setting.
     pub cache: PromptCache,
@@ -68,7 +68,7 @@ pub struct CachePlan {
     pub prefixes: u64,
     /// How many of the marked prefixes may be too short for their model. The first answers show it.
     pub uncertain: u64,
-    /// Of these uncertain prefixes, the one that most rows have.
+    /// The uncertain prefix that most rows have.
     pub most_uncertain: Option<Unmarked>,
     /// How many rows get at least one mark, or have marks of their own.
     pub rows: u64,
@@ -205,8 +205,8 @@ impl PrefixCensus {
         }
     }
 
-    /// Lengthens the lifetime of prefixes, so that none is shorter than that of a longer prefix of the same rows: the
-    /// API refuses such marks.
+    /// Makes the lifetime of each prefix at least as long as the lifetimes of longer prefixes of the same rows. The API
+    /// refuses other marks.
     fn lengthen_outer(&self, plan: &mut CachePlan) {
         let hours: Vec<u64> =
             plan.chosen.iter().filter(|(_, lifetime)| **lifetime == Caching::Hour).map(|(id, _)| *id).collect();
@@ -283,8 +283,8 @@ impl Node {
         }
     }
 
-    /// Returns how often this prefix must be written because of longer prefixes. The rows of a longer prefix read that
-    /// one; only the first of them uses this prefix. If these rows take more than `seconds`, this prefix expires
+    /// Returns how many times this prefix must be written because of longer prefixes. The rows of a longer prefix read
+    /// that one; only the first of them uses this prefix. If these rows take more than `seconds`, this prefix expires
     /// meanwhile.
     ///
     /// The documentation of the API does not say whether a read of a longer prefix also renews the shorter one inside
@@ -350,8 +350,8 @@ impl CachePlan {
         if are_own {
             return;
         }
-        // The API refuses a longer prefix that lives longer than a shorter one. The plan can't exclude this: it may not
-        // know that all rows of the longer prefix also have the shorter one.
+        // The API refuses a longer prefix that lives longer than a shorter one. A plan may contain such a pair, because
+        // it may not know that all rows of the longer prefix also have the shorter one.
         let mut longest = Caching::None;
         for level in prefixes.levels.iter_mut().rev() {
             longest = longest.max(level.lifetime);

@@ -1,4 +1,4 @@
-//! Finds the prefixes of rows. The survey needs all prefixes, and the run needs only those that are marked.
+//! Finds the prefixes of rows. The survey needs all prefixes, and the run needs only the marked prefixes.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ enum Wanted {
     Nothing,
     /// All.
     All,
-    /// Those that are marked by the plan.
+    /// The prefixes that the plan marks.
     Chosen(Arc<CachePlan>),
 }
 
@@ -40,7 +40,7 @@ impl PrefixFinder {
         Self { wanted: Wanted::All, levels: LevelFinder::new(FixedStarts::of(fixed_starts)) }
     }
 
-    /// Finds those prefixes of each row that are marked by the plan.
+    /// Finds the prefixes of each row that the plan marks.
     pub(in crate::plan) fn of_run(plan: Arc<CachePlan>, fixed_starts: &[String]) -> Self {
         let wanted = if plan.is_empty() { Wanted::Nothing } else { Wanted::Chosen(plan) };
         Self { wanted, levels: LevelFinder::new(FixedStarts::of(fixed_starts)) }
@@ -51,7 +51,7 @@ impl PrefixFinder {
         !matches!(self.wanted, Wanted::Nothing)
     }
 
-    /// Returns the wanted prefixes of a request; `None` if there is none. The arguments are those of
+    /// Returns the wanted prefixes of a request; `None` if there is none. The arguments are the same as for
     /// [`LevelFinder::find`].
     pub(in crate::plan) fn find(
         &mut self,

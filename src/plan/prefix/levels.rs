@@ -9,10 +9,10 @@ use super::super::walk::{Part, Section, is_blank};
 use crate::domain::json::write_json_str;
 use crate::domain::{Caching, Level, MarkPlace, Merged, Money, PrefixId, Prefixes};
 
-/// The shortest prefix, in tokens, that any model caches. Shorter ones are not looked at.
+/// The shortest prefix, in tokens, that any model caches. Shorter ones are ignored.
 const LEAST_OF_ANY: u32 = 512;
 /// A token has at least about this many bytes. A prompt with fewer bytes than this, multiplied by the tokens of the
-/// shortest prefix, is not looked at.
+/// shortest prefix, is ignored.
 const LEAST_BYTES_OF_TOKEN: usize = 2;
 /// The largest number of prefixes that are found in one request. Longer prefixes are left out.
 const MOST_LEVELS: usize = 256;

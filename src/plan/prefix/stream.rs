@@ -3,7 +3,8 @@
 //! The rows of a pipe are not known in advance. So some rows are read ahead ([`StreamCensus::add`]) before the marks of
 //! the first of them are decided ([`StreamCensus::decide`]). A prefix is marked in three cases: an earlier row has
 //! written it to the cache, a row that was read ahead shares it, or a later row will probably share it. The probability
-//! is estimated from the prefixes so far: of those that had the same number of rows, it is the share that got one more.
+//! is estimated from the prefixes so far. It is the share of prefixes with this number of rows that later got one more
+//! row.
 
 use std::collections::HashMap;
 
@@ -19,7 +20,7 @@ const HOUR: u32 = 3_300;
 const WORTH_A_WRITE: f64 = 0.28;
 /// `firsts` keeps at most this many prefixes.
 const MOST_FIRSTS: usize = 1 << 16;
-/// For prefixes with more rows than this, the numbers of rows are not told apart.
+/// Prefixes with more rows than this are all treated in the same way.
 const MOST_COUNTED: usize = 8;
 
 /// The prefixes of the rows of a stream.
@@ -31,7 +32,7 @@ pub(crate) struct StreamCensus {
     marked: HashMap<PrefixId, u32>,
     /// For prefixes with one row: when this row came. Only recent prefixes are kept.
     firsts: HashMap<PrefixId, u32>,
-    /// The entry `n` is how many prefixes have had more than `n` rows. The entry 0 is not used.
+    /// The entry `n` is the number of prefixes with more than `n` rows so far. The entry 0 is not used.
     with_rows: [u64; MOST_COUNTED + 1],
 }
 
@@ -128,7 +129,7 @@ impl StreamCensus {
         let with = |rows: usize| if rows == 0 { self.census.distinct() as u64 } else { self.with_rows[rows] };
         let sum = |rows: std::ops::Range<usize>| rows.map(with).sum::<u64>() as f64;
         // The share among prefixes with fewer rows is included with the weight of two prefixes. It decides as long as
-        // hardly any prefix has had so many rows.
+        // almost no prefix has had this many rows.
         let fewer = sum(1..rows + 1) / (sum(0..rows) + 1.0);
         (with(rows + 1) as f64 + 2.0 * fewer) / (with(rows) as f64 + 2.0) > WORTH_A_WRITE
     }

@@ -51,7 +51,7 @@ pub(super) fn is_error(body: &[u8], head: &ReplyHead) -> bool {
     has_error || is_bare || aws::name_in_body(&json).is_some() || aws::name_in_head(head).is_some()
 }
 
-/// Returns the object that a body is. A list with one object counts as this object.
+/// Returns a body as a JSON object. A list with one object counts as this object.
 fn object(body: &[u8]) -> Option<Value> {
     let json = (body.len() <= LONGEST_ERROR_BYTES).then(|| serde_json::from_slice::<Value>(body).ok()).flatten()?;
     let json = match json {

@@ -42,7 +42,8 @@ pub(super) fn read(kind: ProviderKind, headers: &HeaderMap, now: &dyn Fn() -> Ti
     HeadNews { signals, request_id: values.request_id() }
 }
 
-/// Returns the signals of the proxy, and where there are none, those of the platform behind it. The longer wait counts.
+/// Returns the signals of the proxy. If the proxy gives no signal for a limit, the signal of the platform behind it is
+/// used. The longer wait counts.
 fn either(own: RateSignals, behind: RateSignals) -> RateSignals {
     let limit = |own: LimitSignal, behind| if own == LimitSignal::default() { behind } else { own };
     RateSignals {
@@ -66,8 +67,8 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
     kind.eq_ignore_ascii_case("text/event-stream")
 }
 
-/// The headers that are used. One walk over all headers finds them. Separate look-ups would hash the long name of each
-/// header for every response.
+/// The headers that are used. They are found in one walk over all headers. Separate look-ups would hash the long name
+/// of each header for every response.
 #[derive(Default)]
 struct Values<'a> {
     requests: Limit<'a>,

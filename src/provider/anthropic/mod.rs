@@ -88,7 +88,8 @@ impl Anthropic {
         Ok(Self { whole, stream, kind: ProviderKind::default(), changes: None })
     }
 
-    /// Makes this the adapter for a provider of this kind: its errors and headers have the meaning that they have there.
+    /// Makes this the adapter for a provider of this kind: errors and headers are read as this kind of provider means
+    /// them.
     #[must_use]
     pub fn of_kind(mut self, kind: ProviderKind) -> Self {
         self.kind = kind;

@@ -1,7 +1,7 @@
 //! The members of a request that batches refuse.
 //!
-//! The API checks the requests of a batch only when they run. So a refused member would show hours later, and in every
-//! request.
+//! The API checks the requests of a batch only when they run. So the user would see only hours later that a member is
+//! refused, and then in every request.
 //!
 //! Source: API documentation, "Batch processing" (2026-09-20); changes of the official Python client 2.10.0
 //! (`billing_policy`). The documentation also names hints for caches and contexts and flags of research previews, but

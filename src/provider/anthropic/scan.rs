@@ -76,7 +76,7 @@ pub(super) fn first_not_offered<'n>(called: &[&'n [u8]], request: &[u8]) -> Opti
 struct Tools<'n> {
     /// The called tools that have not been found yet.
     missing: Vec<&'n [u8]>,
-    /// Whether the request possibly offers more tools than those whose names are in it.
+    /// Whether the request may offer tools whose names are not in it.
     may_be_more: bool,
 }
 

@@ -10,8 +10,8 @@ use crate::domain::Usage;
 
 /// Reads `usage`; `None` when it is not an object.
 ///
-/// Each member may be absent or null. A member that is not a number counts as zero: a wrong usage is no reason to
-/// discard an answer. Counts are limited to 2³²−1, so that sums of hostile counts can't overflow.
+/// Each member may be absent or null. A member that is not a number counts as zero: an answer is not discarded because
+/// its usage is wrong. Counts are limited to 2³²−1, so that sums of hostile counts can't overflow.
 pub(super) fn read(json: &str) -> Option<Usage> {
     let mut counts = Counts::default();
     visit(json, &mut |name, value| match name {

@@ -19,7 +19,7 @@ pub(super) struct BatchesNow {
     expires_in_s: Option<f64>,
     /// Whether one of them is being cancelled.
     canceling: bool,
-    /// Whether the reply to a submission was lost and its batch is looked for.
+    /// Whether the reply to a submission was lost, so that the run looks for the batch in the list.
     reply_lost: bool,
     /// How many batches have ended and are being collected.
     collecting: usize,
@@ -45,14 +45,14 @@ impl BatchesNow {
     }
 }
 
-/// What became of the batches, in the object `ended`.
+/// The state of the batches at the end of the run, in the object `ended`.
 #[derive(Debug, Serialize)]
 pub(super) struct BatchesAtEnd {
     /// Rows that were answered in batches.
     answered: u64,
     /// How much more these rows would have cost online, in dollars.
     saved_usd: f64,
-    /// How many batches are open or not collected. They go on without this program.
+    /// How many batches are open or not collected. They continue without this program.
     left: u64,
     /// How many rows of these batches have no line yet.
     left_rows: u64,
@@ -69,7 +69,7 @@ struct Refused {
 }
 
 impl BatchesAtEnd {
-    /// Returns what became of the batches; `None` in a run without batches.
+    /// Returns the state of the batches at the end of the run; `None` in a run without batches.
     pub(super) fn of(stats: &Stats) -> Option<Self> {
         let end = stats.ending.as_ref().map(|ending| ending.batches.clone()).unwrap_or_default();
         let answered = stats.batch_rows.rows;

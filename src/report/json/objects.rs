@@ -300,7 +300,7 @@ pub(crate) struct Progress {
     reason: Option<&'static str>,
     /// The outage; null while the endpoint works.
     outage: Option<OutageNow>,
-    /// The open batches, without those of which all results are collected; null if there are none.
+    /// The open batches. A batch whose results are all collected is left out. Null if there are no open batches.
     batches: Option<BatchesNow>,
     /// Answered rows whose answer came in a batch. They are also counted in `ok` and the other qualities.
     answered_in_batches: u64,

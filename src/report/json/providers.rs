@@ -26,11 +26,11 @@ pub(super) struct ProviderNow {
     to: Option<String>,
     /// Why, by the names of `--fallback-on`; null if it gets its own rows.
     why: Option<&'static str>,
-    /// How often its rows began to be sent to another provider, by the reason.
+    /// How many times its rows began to be sent to another provider, by the reason.
     left: BTreeMap<&'static str, u64>,
     /// Attempts that were tried again after a 429.
     limited: u64,
-    /// How often one of its pools was held after a 429.
+    /// How many times one of its pools was held after a 429.
     holds: u64,
 }
 

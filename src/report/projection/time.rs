@@ -54,7 +54,7 @@ impl Known {
         }
     }
 
-    /// Returns the interval of the time that is left, as far as this run has shown it.
+    /// Returns the interval of the time that is left. It uses only what this run has shown.
     fn interval(self) -> Interval<f64> {
         let (quick, slow) = (self.likely.min(self.by_mean_speed), self.likely.max(self.by_mean_speed));
         let width = |time: f64| (DEVIATIONS_OF_ROWS * self.deviation).hypot(MARGIN * time);
@@ -106,7 +106,7 @@ impl Stats {
         let (finished, in_flight) = (&self.rows_so_far.seconds, self.in_flight());
         let pools = self.standing.as_ref().map_or(&[][..], |standing| &standing.pools);
         let not_sent = rows.saturating_sub(in_flight as u64);
-        // Answers in flight may take longer than those that have come, most of all while few have come.
+        // Answers in flight may take longer than the answers so far, above all while there are few answers.
         let longer = 1.0 + in_flight as f64 / finished.count().max(1) as f64;
         Known {
             likely,
@@ -121,8 +121,8 @@ impl Stats {
 
 /// Returns the standard deviation of the time, in seconds, that this many further rows take.
 ///
-/// Only the later half of the finished rows counts. At the start, a burst or a slow rise says nothing about the rest,
-/// and the outlook does not count it either. Infinite as long as no row has finished.
+/// Only the later half of the finished rows counts. The start is left out, here and in the outlook: a burst or a slow
+/// rise at the start says nothing about the rest. Infinite as long as no row has finished.
 fn deviation_of_time(finished: &Spread, rows: f64) -> f64 {
     let later = finished.later();
     if later.count() == 0 {
@@ -191,7 +191,7 @@ mod tests {
 
         let left = stats.projected_time_left().expect("there are enough rows");
 
-        // 218 rows are left. Of these, 20 in 21 are of the first class, which may send 50 in a minute.
+        // 218 rows are left. 20 of 21 of these rows are of the first class, which may send 50 in a minute.
         assert!(left.low > Duration::from_secs(200), "{left:?}");
         assert!(left.likely > Duration::from_secs(240) && left.likely <= left.high, "{left:?}");
     }

@@ -14,7 +14,7 @@ impl Survey {
     /// Decides what is cached, and adds the expected effect to the load. `limits_of` returns the limits with which the
     /// run begins.
     pub fn decide_caching(&mut self, cache: PromptCache, catalog: &Catalog, limits_of: &dyn Fn(&PoolId) -> RateLimits) {
-        // Rows with the same request and no id are told apart by their order, so this order must stay.
+        // Rows with the same request and no id differ only in their order, so this order must stay.
         let can_be_ordered = self.is_random_access && self.repeats.is_empty();
         let load = &self.load;
         let rates = |group: usize| {

@@ -30,7 +30,7 @@ pub enum InputOrder<'a> {
     ByGroup {
         /// Finds the marked prefixes of each row.
         finder: &'a mut Planner,
-        /// How many rows there are, as far as is known.
+        /// How many rows there are, if that is known.
         rows: u64,
     },
 }

@@ -44,8 +44,7 @@ struct OrderedRow {
 const NO_PATH: u32 = u32::MAX;
 
 impl GroupOrder {
-    /// Finds the order. `planner` finds the prefixes that are cached. `count` is how many rows there are, as far as is
-    /// known.
+    /// Finds the order. `planner` finds the prefixes that are cached. `count` is the number of rows, if that is known.
     pub(super) fn find(
         plan: &InputPlan,
         planner: &mut Planner,

@@ -9,7 +9,7 @@ use crate::source::BrokenRow;
 pub enum Incoming {
     /// A row to be answered.
     Planned(Planned),
-    /// A row that has an answer and is run again because of it. No earlier answer is copied for it.
+    /// A row that is run again because its answer was truncated or refused. No earlier answer is copied for it.
     Rerun(Planned),
     /// A row that takes its answer from earlier results.
     Reused(Box<Taken>),

@@ -4,9 +4,9 @@
 //! block begins and the sum of the sizes of its rows. [`Layout::advise`] uses [`Sizes::advise`] to decide whether
 //! reading alternately from several of these places saves time.
 //!
-//! When it is a place's turn, its rows are read up to and including the next row to be sent. Then it is the turn of the
-//! next place. The rows of a place end exactly where the next place begins. If they do not, the file has changed since
-//! the survey. In that case reading stops, because one row could be mistaken for another.
+//! The places take turns. In its turn, the rows of a place are read up to and including the next row to be sent. The
+//! rows of a place end exactly where the next place begins. If they do not, the file has changed since the survey. In
+//! that case reading stops, because one row could be mistaken for another.
 //!
 //! Unnamed rows with the same request are distinguished only by their order in the file. So an input with such rows is
 //! read from the first row to the last.

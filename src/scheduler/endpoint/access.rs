@@ -6,7 +6,7 @@ use std::sync::Arc;
 /// After this many forbidden requests with no answer between them, the endpoint is assumed to forbid everything.
 const FORBIDDEN: u32 = 3;
 
-/// What is known of the models of an endpoint and of the rights of our key.
+/// What is known about the models of an endpoint and about the rights of our key.
 #[derive(Debug, Default)]
 pub(crate) struct Access {
     answered: BTreeSet<Arc<str>>,

@@ -18,7 +18,7 @@ use crate::clock::Instant;
 const FIRST_WAIT: Duration = Duration::from_secs(60);
 const LONGEST_WAIT: Duration = Duration::from_secs(480);
 
-/// What is known of the server's cap.
+/// What is known about the server's cap.
 #[derive(Debug, Default)]
 pub(crate) struct Cap {
     /// How many open requests the server allows; `None` while no cap is known.

@@ -48,7 +48,7 @@ impl EndpointId {
     }
 }
 
-/// What is known of an endpoint.
+/// What is known about an endpoint.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) id: EndpointId,

@@ -11,7 +11,7 @@ const MESSAGES: &str = r#"[{"role":"user","content":"ping"}]"#;
 /// The input tokens to reserve for a canary. A canary really uses fewer, so it never exceeds the limits or the budget.
 const INPUT_TOKENS: u32 = 20;
 
-/// What an endpoint knows of its canary.
+/// What is known about the canary of an endpoint.
 #[derive(Debug, Default)]
 pub(crate) struct CanaryState {
     /// The request, and the pool of the row for which it is sent; `None` until a row has failed.

@@ -13,7 +13,7 @@ use crate::domain::{StreamFault, Verdict};
 /// After this many streams that can't be read, requests do not ask for streams any more.
 const MOST_UNREADABLE: u32 = 2;
 
-/// What is known of the streams of one endpoint.
+/// What is known about the streams of one endpoint.
 #[derive(Debug, Default)]
 pub(crate) struct Streaming {
     unreadable: u32,
@@ -155,8 +155,8 @@ mod tests {
     const WINDOW: usize = 10;
 
     /// Plays a run against a server that answers immediately. `server` chooses the answer. It is given the row, whether
-    /// the request asks for a stream, and how often the row was sent. Returns two things: for each row, whether each of
-    /// its tries asked for a stream; and the number of warnings.
+    /// the request asks for a stream, and how many times the row was sent. Returns two things: for each row, whether
+    /// each of its tries asked for a stream; and the number of warnings.
     fn play(
         mode: StreamMode,
         rows: usize,

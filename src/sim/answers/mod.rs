@@ -51,8 +51,8 @@
 //! - `turn` (a number, or a list of numbers) selects requests by their number of assistant messages plus 1. So the first
 //!   question of a row is turn 1, and a request that repeats or continues it with the answer so far is turn 2. Examples
 //!   in the prompt, and a beginning of the answer in its last message, also count.
-//! - `max_tokens_below` selects requests whose `max_tokens` is below this number. Such a rule stops to apply when a client
-//!   repeats the request with more tokens.
+//! - `max_tokens_below` selects requests whose `max_tokens` is below this number. Such a rule no longer applies when a
+//!   client repeats the request with more tokens.
 //!
 //! A share is drawn by the first user message, so all turns of a row belong to the same shares. Only the shares of rules
 //! with the same turn are added up: in the following file, the rows that get the text at turn 1 are those that get the

@@ -1,4 +1,4 @@
-//! What a simulated API is like: its models, limits, speed, answers and faults.
+//! The properties of a simulated API: its models, limits, speed, answers and faults.
 //!
 //! This module contains plain values only. All settings of the simulator are here, so tests, flags and presets only
 //! change values.

@@ -87,14 +87,15 @@
 //!
 //! The first rule that matches is applied.
 //!
-//! **When**: `from` and `until` are times since the start, such as `"90s"`. `times` is how often the rule may apply.
+//! **When**: `from` and `until` are times since the start, such as `"90s"`. `times` is how many times the rule may
+//! apply.
 //!
 //! **How**, for `status`:
 //! - `type`, `message` and `error_code` set these fields of the error.
 //! - `body` is `"json"`, `"html"` or `"empty"`.
 //! - `retry_after` is a number or text, which is sent unchanged; `{"date": "30s"}` for a date that is 30 seconds in the
 //!   future; or `null` for no header. By default, a 429 has the value `1`, and other statuses do not have this header.
-//! - `retry_after_ms` and `should_retry` set the headers of those names.
+//! - `retry_after_ms` and `should_retry` set the headers with these names.
 //!
 //! A request that gets an error response from a rule never reaches the limits and is not billed. The same is true of a
 //! request that gets `reset_before` without `"billed": true`.

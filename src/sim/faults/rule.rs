@@ -18,7 +18,7 @@ pub struct FaultPlan {
 pub struct FaultRule {
     /// What happens.
     pub fault: Fault,
-    /// The requests to which it happens.
+    /// The requests to which the rule applies.
     pub selection: Selection,
     /// Which calls of the batch endpoints are affected. If the list is empty, the rule is about messages, or about the
     /// requests in a batch.
@@ -170,7 +170,7 @@ pub enum Fault {
     ResultMissing,
     /// The results of a batch contain the line of a request twice.
     ResultExtra {
-        /// The `custom_id` of the second line; `None` for that of the request.
+        /// The `custom_id` of the second line; `None` for the `custom_id` of the request.
         custom_id: Option<String>,
     },
 }

@@ -117,7 +117,7 @@ struct Seen {
 }
 
 impl Books {
-    /// Returns how often a body was tried before, and counts one more attempt.
+    /// Returns how many times a body was tried before, and counts one more attempt.
     pub(super) fn attempt(&mut self, body: u64) -> u32 {
         self.seen(body).map_or(u32::MAX, |seen| {
             seen.attempts = seen.attempts.saturating_add(1);
@@ -125,7 +125,7 @@ impl Books {
         })
     }
 
-    /// Returns how often a body was tried; `u32::MAX` when there were too many bodies to keep a record of each.
+    /// Returns how many times a body was tried; `u32::MAX` when there were too many bodies to keep a record of each.
     pub(super) fn attempts(&self, body: u64) -> u32 {
         let unknown = if self.bodies.len() < KEPT { 0 } else { u32::MAX };
         self.bodies.get(&body).map_or(unknown, |seen| seen.attempts)

@@ -15,7 +15,7 @@ use crate::clock::Instant;
 use super::hash::Hash;
 use super::parts::{Part, PartKind};
 
-/// How many positions are checked for a cache entry, including that of the breakpoint.
+/// How many positions are checked for a cache entry, including the position of the breakpoint.
 const LOOK_BACK: usize = 20;
 /// The maximum number of entries. If there are more, expired entries are removed first.
 const ENTRIES: usize = 200_000;

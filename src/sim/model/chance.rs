@@ -25,13 +25,13 @@ pub(super) struct RequestFacts<'a> {
     pub model: &'a str,
     /// The number of the request since the start, from 1.
     pub arrival: u64,
-    /// How often this content was tried before.
+    /// How many times this content was tried before.
     pub attempts: u32,
     /// The time at which it arrived.
     pub now: Instant,
 }
 
-/// Returns the number of the first rule that applies. `fired` contains how often each rule has applied so far.
+/// Returns the number of the first rule that applies. `fired` contains how many times each rule has applied so far.
 pub(super) fn rule(plan: &FaultPlan, seed: u64, fired: &[u64], request: RequestFacts<'_>) -> Option<usize> {
     let RequestFacts { content, body, model, arrival, attempts, .. } = request;
     let hash = Hash::new(plan.seed.unwrap_or(seed)).word(content);

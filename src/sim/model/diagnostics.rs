@@ -16,7 +16,8 @@ const KEPT: usize = 2_000;
 /// How many parts of a message are remembered.
 const PARTS: usize = 1_000;
 
-/// Why a prompt was not read from the cache, and how many tokens of the earlier prompt were missed because of this.
+/// Why a prompt was not read from the cache. The number says how many tokens of the earlier prompt could have been
+/// read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Miss {
     /// Another model or speed.
@@ -25,7 +26,7 @@ pub(super) enum Miss {
     Tools(u64),
     /// Another system prompt.
     System(u64),
-    /// The messages do not begin with those of the earlier request.
+    /// The messages do not begin with the messages of the earlier request.
     Messages(u64),
     /// The earlier message is not known.
     NotFound,
@@ -33,7 +34,7 @@ pub(super) enum Miss {
     Unavailable,
 }
 
-/// What is remembered of a request.
+/// What is remembered about a request.
 #[derive(Clone, Debug)]
 pub(super) struct Remembered {
     scope: u64,

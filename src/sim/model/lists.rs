@@ -1,4 +1,4 @@
-//! What the API says about itself: its models, and the limits of an organization.
+//! The lists that the API returns: its models, and the limits of an organization.
 //!
 //! Source: API reference, "Models" and "Rate limits API" (2026-10).
 

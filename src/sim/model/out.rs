@@ -1,4 +1,4 @@
-//! A buffer for writing bytes, and ids that look like those of the API.
+//! A buffer for writing bytes, and ids that look like ids of the API.
 
 use super::hash::Hash;
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::hash::Hash;
 
-/// From this depth on, optional members are left out and lists are empty. So the value for a recursive schema is
+/// At this depth and below, optional members are left out and lists are empty. So the value for a recursive schema is
 /// finite.
 const DEEP: u32 = 6;
 

@@ -23,7 +23,7 @@ pub(super) struct AskedFacts<'a> {
     pub model: &'a str,
     /// The number of the request since the start, from 1.
     pub arrival: u64,
-    /// How often this content was tried before.
+    /// How many times this content was tried before.
     pub attempts: u32,
     /// The time at which it arrived.
     pub now: Instant,

@@ -64,7 +64,7 @@ pub struct Model {
     pub(super) diagnostics: Diagnostics,
     pub(super) batches: Batches,
     pub(super) fired: Vec<u64>,
-    /// How often each rule of the answer plan has applied.
+    /// How many times each rule of the answer plan has applied.
     pub(super) scripted: Vec<u64>,
     pub(super) books: Books,
     pub(super) serial: u64,
@@ -154,8 +154,8 @@ impl Model {
         self.books_since = self.now;
     }
 
-    /// Replaces all cache entries with those of `other`, changed so that they never expire. So a run can be compared
-    /// with the same run on a warm cache: one that contains all prefixes from the start.
+    /// Replaces all cache entries with the entries of `other`, changed so that they never expire. So a run can be
+    /// compared with the same run on a warm cache: one that contains all prefixes from the start.
     pub fn warm_like(&mut self, other: &Self) {
         self.cache = other.cache.forever();
         self.batches.cache = other.batches.cache.forever();

@@ -59,7 +59,7 @@ pub(in crate::sim) use fields;
 
 /// A rule that can be read from a file.
 pub(in crate::sim) trait Rule: Sized {
-    /// Its fields in addition to those of every rule.
+    /// Its fields, in addition to the fields that every rule has.
     type Own: Fields;
     /// What a rule looks like. It completes the message "expected …".
     const FORM: &'static str;

@@ -24,7 +24,7 @@ pub struct Selection {
     pub from: Duration,
     /// The rule applies until this time, counted from the start; `None` for no end.
     pub until: Option<Duration>,
-    /// How often the rule may apply; `None` for no limit.
+    /// How many times the rule may apply; `None` for no limit.
     pub times: Option<u64>,
 }
 
@@ -67,14 +67,14 @@ pub(in crate::sim) struct Facts<'a> {
     pub model: &'a str,
     /// The number of the request since the start, from 1.
     pub arrival: u64,
-    /// How often this content was tried before.
+    /// How many times this content was tried before.
     pub attempts: u32,
     /// The time since the start at which it arrived.
     pub since: Duration,
 }
 
 /// Returns the number of the first rule that selects a request. `rules` contains the selections of the rules that can
-/// apply to such a request, with their numbers. `fired` contains how often each rule has applied so far.
+/// apply to such a request, with their numbers. `fired` contains how many times each rule has applied so far.
 pub(in crate::sim) fn first<'r>(
     rules: impl Iterator<Item = (usize, &'r Selection)>,
     fired: &[u64],

@@ -23,7 +23,7 @@ pub(super) fn cell(data: &DataRef<'_>) -> Result<InputCell, String> {
     })
 }
 
-/// From this size on, floating-point numbers can't represent every whole number exactly.
+/// Floating-point numbers of this size or more can't represent every whole number exactly.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
 fn float(number: f64) -> InputCell {

@@ -202,7 +202,7 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// Returns the field of a node. The levels are those of its parent node.
+    /// Returns the field of a node. The levels are the levels of its parent node.
     fn node(&mut self, node: &Type, definition: i16, repetition: i16) -> Field {
         match repetition_of(node) {
             Repetition::REQUIRED => self.inner(node, definition, repetition),

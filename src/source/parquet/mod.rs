@@ -36,7 +36,7 @@ use super::table::{Record, Table};
 use super::{InputFormat, Position, SourceError};
 
 /// The limit for the number of rows per byte of a file. A column of equal values takes few bytes for a million rows,
-/// but prompts differ from each other. So a file with more rows per byte than this was surely made to do harm.
+/// but prompts differ from each other. So a file with more rows per byte than this was certainly made to do harm.
 const MAX_ROWS_PER_BYTE: u64 = 10_000;
 
 /// The limit for the average length of a row, in bytes. If the length that a file claims is above the limit, the limit

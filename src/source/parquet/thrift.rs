@@ -35,10 +35,10 @@ pub(super) const INTS: u8 = 5;
 pub(super) const BINARIES: u8 = 8;
 pub(super) const STRUCTS: u8 = 12;
 
-/// Called for each value with two arguments: field numbers and the value. The field numbers are those of the enclosing
-/// fields, from the outermost to the innermost, followed by the number of the value's own field. A field of a struct in
-/// a list is enclosed by the field of the list. This function is called for an element of a list only if the element is
-/// a struct.
+/// Called for each value with two arguments: field numbers and the value. The field numbers are the numbers of the
+/// enclosing fields, from the outermost to the innermost, followed by the number of the value's own field. A field of a
+/// struct in a list is enclosed by the field of the list. This function is called for an element of a list only if the
+/// element is a struct.
 pub(super) type Visit<'v> = &'v mut dyn FnMut(&[i16], Value) -> Result<(), Damage>;
 
 /// A reader of one encoded struct.

@@ -4,13 +4,13 @@
 //! names:
 //! - `text`: the text of the answer.
 //! - `json`: the answer, if it is JSON.
-//! - `row`: what is kept with the row and not sent, and its label (`row_of`).
+//! - `row`: the members that are kept with the row and not sent, and the label of the row (`row_of`).
 //! - `usage`: the tokens of the answer, such as `usage.output_tokens`.
 //! - `stop_reason` and `model`.
 //!
 //! A condition is stricter than a template, because a paid answer depends on it. If it reads something that is not
 //! there, or compares values of different kinds, it can't be evaluated, and says why ([`checked`]). Its cost is limited
-//! in the same way as that of a template: by the size of its source, by fuel, and by the depth of JSON. Reading the
+//! in the same way as the cost of a template: by the size of its source, by fuel, and by the depth of JSON. Reading the
 //! JSON of an answer uses no fuel.
 
 mod checked;
@@ -79,8 +79,8 @@ pub struct Facts<'a> {
     /// The answer as JSON text; `None` if the answer is not JSON. It is read only if the condition uses it
     /// (`Condition::uses_json`).
     pub json: Option<&'a str>,
-    /// One JSON object with what is kept with the row, as `row_of` makes it. It is read only if the condition uses it
-    /// (`Condition::uses_row`).
+    /// A JSON object with the members that are kept with the row. `row_of` makes it. It is read only if the condition
+    /// uses it (`Condition::uses_row`).
     pub row: &'a str,
     /// The usage of the answer.
     pub usage: Usage,
@@ -97,9 +97,9 @@ const LABEL: [&str; 2] = ["id", "custom_id"];
 /// `custom_id`.
 ///
 /// `extra` has what is kept with the row and not sent. With a template, these are all columns of a table except the
-/// label. For a JSON row they are all members except the label and those that are request fields, such as `max_tokens`.
-/// Without a template, the columns and members that become the request are missing too, such as `prompt`. A line of
-/// plain text and a text file have only their label. Cells of CSV files are texts.
+/// label. For a JSON row, these are all members except the label and request fields such as `max_tokens`. Without a
+/// template, the columns and members that become the request are missing too, such as `prompt`. A line of plain text
+/// and a text file have only their label. Cells of CSV files are texts.
 pub(crate) fn row_of(job: &Job) -> String {
     let mut row = job.extra.clone();
     LABEL.iter().for_each(|name| row.set_default(name, &string_value(&job.custom_id)));
@@ -285,8 +285,8 @@ fn words(error: TemplateError) -> String {
 const SEARCHED: usize = 200;
 
 /// Returns the column of the first token that makes an expression invalid, or 1 if it is not near the beginning. The
-/// engine does not say where it is. So ever longer beginnings of the expression are parsed, until the fault is not just
-/// that the beginning ends too early.
+/// engine does not say where the mistake is. So ever longer beginnings of the expression are parsed, until the fault is
+/// not just that the beginning ends too early.
 fn fault_column(expression: &str) -> usize {
     let mut end = 0;
     for (number, token) in tokenize(expression, true, SyntaxConfig::default()).enumerate() {

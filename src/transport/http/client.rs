@@ -20,7 +20,7 @@ pub(super) struct Reach<'a> {
     pub(super) proxy: Option<&'a Proxy>,
     pub(super) ca_pem: Option<&'a [u8]>,
     pub(super) http2: bool,
-    /// How many unused connections are kept open at most.
+    /// At most this many unused connections are kept open.
     pub(super) idle_connections: usize,
 }
 

@@ -47,7 +47,7 @@ pub(crate) enum MetadataFault {
 }
 
 /// Returns the answer of the metadata server: a JSON object with the token and its life. `host` is the value of
-/// `GCE_METADATA_HOST`. This call blocks for at most five seconds. It must not be called inside of a runtime.
+/// `GCE_METADATA_HOST`. This call blocks for at most five seconds. It must not be called inside a runtime.
 ///
 /// # Errors
 /// Any [`MetadataFault`].

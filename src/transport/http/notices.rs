@@ -17,7 +17,7 @@ use super::config::TransportError;
 use crate::transport::notice_url::NoticeUrl;
 use crate::transport::proxy::Proxy;
 
-/// Sends notices to one address. Each call blocks its thread, so the thread must not be that of the loop.
+/// Sends notices to one address. Each call blocks its thread, so it must not be called on the thread of the loop.
 pub(crate) struct NoticePoster {
     client: reqwest::Client,
     url: NoticeUrl,

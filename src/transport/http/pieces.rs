@@ -26,7 +26,8 @@ const LARGE_BYTES: usize = 16 << 10;
 /// The size of a piece that is read from a source.
 const PIECE_BYTES: u64 = 128 << 10;
 
-/// Returns the body in the form that the client needs. `upload` is told about the pieces of a source.
+/// Returns the body in the form that the client needs. If the body is read from a source, `upload` is notified of its
+/// pieces.
 pub(super) fn sent(body: Body, upload: Option<Arc<Upload>>) -> reqwest::Body {
     if let (Some(source), Some(upload)) = (body.source(), upload) {
         let (source, end) = (source.clone(), source.len());

@@ -129,7 +129,7 @@ async fn a_failed_renewal_keeps_the_key_until_its_end_and_warns_once() {
     let warnings = stage.warnings();
     assert_eq!(
         warnings,
-        ["the key can't be renewed: the vault is closed to [key]; the present key is used until it ends"]
+        ["the key can't be renewed: the vault is closed to [key]; the current key is used until it expires"]
     );
 }
 

@@ -32,7 +32,7 @@ impl<'a> Caller<'a> {
     /// Returns whether a run is in progress; `None` if the file system has no locks, so that nobody can tell.
     ///
     /// # Errors
-    /// The lock can't be looked at.
+    /// The lock can't be checked.
     pub(crate) fn is_in_progress(&self) -> Result<Option<bool>, DiskFailure> {
         let path = self.folder.join("lock");
         let failed = DiskFailure::of("open", &path);

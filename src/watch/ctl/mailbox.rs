@@ -10,7 +10,7 @@ use super::request::Request;
 use super::{ANSWERS, MOST_BYTES, PROCESS, REQUEST};
 use crate::journal::{Disk, DiskFailure, OpenMode, read_up_to, replace};
 
-/// A request that is not complete is removed after this many looks. The run looks ten times a second.
+/// An incomplete request is removed after this many checks. The run checks ten times a second.
 const PATIENCE: u32 = 10;
 /// The ids of this many requests are remembered, so that a copy of an earlier request is not obeyed.
 const REMEMBERED: usize = 1_024;
@@ -20,12 +20,12 @@ pub(crate) struct Mailbox {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     process: String,
-    /// How often the present request was looked at and was not complete.
+    /// How many times in a row the request was found incomplete.
     looks: u32,
     /// The ids of the requests that were accepted, oldest first.
     seen: VecDeque<String>,
     answers: Answers,
-    /// Whether a failure was returned. Later failures of the same kind are not.
+    /// Whether a failure was returned. Later failures of the same kind are not returned.
     is_failure_told: bool,
 }
 
@@ -44,7 +44,7 @@ impl Mailbox {
     /// `disk` must accept only files of this user. `folder` is the run folder, which this run has locked.
     ///
     /// # Errors
-    /// The failure of the disk. The run can go on without `ctl`.
+    /// The failure of the disk. The run can continue without `ctl`.
     pub(crate) fn open(disk: Arc<dyn Disk>, folder: &Path, process: String) -> Result<Self, DiskFailure> {
         for name in [REQUEST, ANSWERS, PROCESS] {
             let path = folder.join(name);

@@ -8,9 +8,10 @@
 //!
 //! The rules for a request:
 //!
-//! - What is at these names when a run begins is removed unread.
+//! - When a run begins, it removes files with these names unread.
 //! - A request counts only if it names the random id of the process, so a request for an earlier run is not obeyed.
-//! - It counts only if the file is a regular file of this user with one name, even with `--trust-owner`.
+//! - It counts only if the file is a regular file of this user that has only one name (no hard links), even with
+//!   `--trust-owner`.
 //! - It has at most [`MOST_BYTES`], and contains a checksum of its own content. Everything else is removed and not
 //!   obeyed.
 //! - A request is removed before it is obeyed, and each id is obeyed only once.

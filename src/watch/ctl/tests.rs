@@ -7,7 +7,7 @@ use super::*;
 use crate::journal::{Disk, MemDisk, Owners, RealDisk};
 
 const FOLDER: &str = "out.jsonl.run";
-/// Longer than a run waits for the rest of a request.
+/// More checks than a run makes while it waits for the rest of a request.
 const LOOKS: usize = 12;
 
 fn request(process: &str, verb: Verb) -> Request {
@@ -21,7 +21,7 @@ fn mailbox(disk: &MemDisk) -> (Mailbox, String) {
     (mailbox, process)
 }
 
-/// Looks until the run has either obeyed or removed what is there.
+/// Checks the mailbox until the run has obeyed or removed the request.
 fn obeyed(mailbox: &mut Mailbox) -> Vec<Request> {
     (0..LOOKS).filter_map(|_| mailbox.next().expect("everything can be removed")).collect()
 }

@@ -107,7 +107,7 @@ fn cut(text: &str) -> String {
     }
 }
 
-/// Returns the second after 1970 of a time. A time in the form of this program, such as `2026-11-26T04:39:18.583Z`, is
+/// Returns a time in seconds after 1970. A time in the form of this program, such as `2026-11-26T04:39:18.583Z`, is
 /// read without the general parser, which is several times as slow.
 pub(super) fn second_of(text: &str) -> Option<i64> {
     plain_second_of(text.as_bytes()).or_else(|| Some(text.parse::<jiff::Timestamp>().ok()?.as_second()))
@@ -125,7 +125,7 @@ fn plain_second_of(text: &[u8]) -> Option<i64> {
     let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
     let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
     number(20, 23)?;
-    // Days above 28 and leap seconds are left to the general parser, which knows the calendar, if they could be wrong.
+    // Times that may be invalid, such as a February 29 or a leap second, are left to the general parser.
     let is_plain = year >= 1970
         && (1..=12).contains(&month)
         && (1..=28 + 3 * i64::from(month != 2)).contains(&day)

@@ -51,7 +51,7 @@ fn input_words(input: &InputIdentity) -> String {
     format!("{}{bytes}{}", input.path, changed.unwrap_or_default())
 }
 
-/// Returns the recorded settings as flags. The request has members of its own for some of them, so those are left out.
+/// Returns the recorded settings as flags. Settings that are shown as parts of the request are left out.
 fn settings(settings: &Map<String, Value>) -> impl Iterator<Item = (String, String)> {
     let is_elsewhere =
         |name: &str| matches!(name, "api-version" | "beta" | "model" | "max-tokens" | "map-model" | "param");

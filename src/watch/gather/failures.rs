@@ -9,8 +9,8 @@ use crate::domain::{ErrorClass, RowId};
 use crate::journal::{Disk, JournalError, Unresolved, read_failure_texts, read_failures};
 use crate::watch::facts::{Ended, Failures, Rate};
 
-/// At most this many rows of the log are remembered until the results were read. The memory is then below 100 MB. The
-/// entries of further rows count even if the row was answered later.
+/// At most this many rows of the log are remembered until the results have been read. They take less than 100 MB of
+/// memory. The entries of further rows count even if the row was answered later.
 const MOST_ROWS: usize = 200_000;
 /// At most this many failures are shown.
 const MOST_EXAMPLES: usize = 50;

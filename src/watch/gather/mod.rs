@@ -1,7 +1,8 @@
 //! Reads the facts of a run from its files, for the report. Nothing is changed, and no file is locked.
 //!
 //! Each file is read once. The memory does not grow with the rows: all lists are bounded, and so is the number of
-//! remembered failures. A missing or damaged file of the run folder is no error: the report says what is missing.
+//! remembered failures. If a file of the run folder is missing or damaged, this is not an error: the report says what
+//! is missing.
 //!
 //! | file | content |
 //! |---|---|
@@ -56,7 +57,7 @@ pub(crate) fn gather(files: RunFiles<'_>, disk: &dyn Disk, now: Timestamp) -> Re
     } else if folder.is_none() {
         missing.push("There is no run folder, so it is not known what was asked, and how the run went.".to_owned());
     }
-    // A run writes its end before it frees the lock, so the lock is looked at before the timeline is read.
+    // A run writes its end before it frees the lock, so the lock is checked before the timeline is read.
     let lock = folder.as_deref().map(|folder| lock_state(disk, folder));
     let manifest = folder.as_deref().and_then(|folder| manifest_of(folder, disk, &mut missing));
     let timeline = folder.as_deref().and_then(|folder| timeline_of(folder, disk, &mut missing));
@@ -148,7 +149,7 @@ fn timeline_of(folder: &Path, disk: &dyn Disk, missing: &mut Vec<String>) -> Opt
         Found::Damaged(why) => format!("The history can't be read: {shown} is damaged: {why}."),
         Found::Newer(_) => format!("The history can't be read: a later claude-batch wrote {shown}."),
     };
-    missing.push(format!("{fault} The rate over time is that of the lines."));
+    missing.push(format!("{fault} The rate over time is estimated from the lines."));
     None
 }
 

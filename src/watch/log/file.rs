@@ -1,8 +1,8 @@
 //! The file of a log: private, appended to, and replaced when it is large.
 //!
-//! When a file has 64 MiB, it is renamed: `FILE` becomes `FILE.1`, `FILE.1` becomes `FILE.2`, and so on. `FILE.3` is
-//! the oldest and is removed. Lines are written in blocks. Nothing is synced: the log is for people and tools, and the
-//! results do not depend on it.
+//! When a file reaches 64 MiB, it is renamed: `FILE` becomes `FILE.1`, `FILE.1` becomes `FILE.2`, and so on. `FILE.3`
+//! is the oldest and is removed. Lines are written in blocks. Nothing is synced: the log is for people and tools, and
+//! the results do not depend on it.
 
 use std::io;
 use std::path::PathBuf;

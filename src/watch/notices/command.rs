@@ -57,7 +57,7 @@ impl CommandTarget {
         let deadline = Instant::now() + patience;
         let mut child = self.command().spawn().map_err(CommandFault::Start)?;
         let (stdin, document) = (child.stdin.take(), document.clone());
-        // The program may not read. The thread ends with the program.
+        // The program may never read its input. Then this thread ends when the program ends.
         std::thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&document)));
         match wait(&mut child, deadline) {
             Some(status) if status.success() => Ok(()),

@@ -1,9 +1,9 @@
-//! Decides which events of a run are worth a notice.
+//! Decides which events of a run lead to a notice.
 //!
-//! The decider is pure: it knows only the events and the counters. Each kind of notice comes once per crossing. A
-//! crossing is over when the value is clearly below its threshold again; for failures, below four fifths of it. Limits
-//! have this distance in their own events. Money is never given back, so a budget is crossed
-//! again only if it was raised in the meantime.
+//! The decider is pure: it knows only the events and the counters. A rule leads to one notice when its threshold is
+//! crossed. It leads to another one only after the value has been clearly below the threshold: for failures, below four
+//! fifths of it. For limits, the events about crossings already have this margin. Spent money never decreases, so the
+//! threshold of a budget is crossed again only if the budget was raised.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use crate::domain::event::Crossing;
 use crate::domain::{EventBody, HaltReason, Money, PoolId, RunEvent};
 use crate::report::Stats;
 
-/// A share of failures says little as long as fewer rows are finished.
+/// The share of failures is ignored until this many rows are finished, because it says little before.
 const FEWEST_ROWS: u64 = 20;
 /// The share of failures must fall below this part of the threshold before it can cross the threshold again.
 const CLEARLY_BELOW: f64 = 0.8;
 
-/// The error of a division: ten cents times 80 % must be reached with eight cents.
+/// A margin for rounding errors: eight cents of ten must count as 80 %.
 const ROUNDING: f64 = 1e-9;
 
 /// What a notice is about.
@@ -78,7 +78,7 @@ impl Happened {
     }
 }
 
-/// The money that the decider knows besides the counters.
+/// The amounts of money that the counters do not contain.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Purse {
     /// What earlier runs with the same results have spent.
@@ -94,12 +94,12 @@ impl Purse {
     }
 }
 
-/// Decides which events are worth a notice.
+/// Decides which events lead to a notice.
 #[derive(Debug)]
 pub(super) struct Decider {
     rules: Vec<Watched>,
     purse: Purse,
-    /// Since when each pool that is held has been held.
+    /// The held pools, each with the time at which its hold began.
     held: BTreeMap<PoolId, Timestamp>,
     outage_lasted: Option<Duration>,
 }
@@ -109,7 +109,7 @@ pub(super) struct Decider {
 struct Watched {
     rule: NoticeRule,
     is_crossed: bool,
-    /// For `hold`: the pools whose hold was told, and whether the outage was.
+    /// For `hold`: the pools whose hold has led to a notice. For an outage, `is_crossed` says this.
     told: Vec<PoolId>,
 }
 
@@ -125,7 +125,7 @@ impl Decider {
         Self { rules: watched, purse, held: BTreeMap::new(), outage_lasted: None }
     }
 
-    /// Returns what this event is worth a notice for. `stats` already includes the event.
+    /// Returns what to send notices about after this event. `stats` already includes the event.
     pub(super) fn on_event(&mut self, event: &RunEvent, stats: &Stats) -> Vec<Happened> {
         self.note_holds(event);
         let Self { rules, purse, held, outage_lasted } = self;
@@ -146,8 +146,8 @@ impl Decider {
         happened
     }
 
-    /// Keeps track of what is held. The pools of a status are those that have work; a pool that is missing waits for
-    /// nothing.
+    /// Keeps track of what is held. A status contains only pools that have work. If a pool is missing, no row waits for
+    /// it, so its hold does not count.
     fn note_holds(&mut self, event: &RunEvent) {
         if let EventBody::Held { pool, .. } = &event.body {
             self.held.entry(pool.clone()).or_insert(event.at);
@@ -238,7 +238,7 @@ mod tests {
     use crate::report::stats::tests::{at, ended, failed, pool, status, succeeded};
     use crate::report::{Report, Reporter, View};
 
-    /// Plays events, and returns what they were worth.
+    /// Plays events, and returns the notices that they lead to.
     fn play(rules: &[NoticeRule], purse: Purse, events: &[(i64, EventBody)]) -> Vec<Happened> {
         let (mut decider, mut stats) = (Decider::new(rules, purse), Stats::default());
         let mut happened = Vec::new();
@@ -325,7 +325,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut counted = 0.0;
         for second in 1..=600 {
-            // The rate goes up and down, but not the mean of some seconds.
+            // The rate goes up and down, but its mean over some seconds stays the same.
             counted += share * 100.0 * (if second % 2 == 1 { 0.2 } else { 1.8 });
             let noise = random.f64() * 60.0;
             let mut status_of_pool = pool("haiku-4.5", [None; 3]);

@@ -92,7 +92,7 @@ struct Document<'a> {
     pool: Option<String>,
     /// The limit that the notice is about.
     limit: Option<&'static str>,
-    /// Why the run stopped, or what is wrong with the endpoint; null if nothing is.
+    /// Why the run stopped, or what is wrong with the endpoint; null if nothing is wrong.
     reason: Option<String>,
     /// The use of each limit over the last five minutes; empty in the first seconds of a run.
     limits: Vec<Use>,

@@ -1,13 +1,13 @@
-//! What notices say about a run that no event says.
+//! Facts about a run that notices contain and events do not.
 
 use super::decide::Purse;
 use crate::domain::Money;
 use crate::report::Stats;
 
-/// What notices say about a run that no event says.
+/// Facts about a run that notices contain and events do not.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RunFacts {
-    /// The name of the run: that of its results file without the folder, or of its input.
+    /// The name of the run: the name of its results file without the folder, or of its input.
     pub(crate) name: String,
     /// The path of the results file; `None` if the results go to standard output.
     pub(crate) results: Option<String>,

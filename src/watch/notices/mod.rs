@@ -16,8 +16,8 @@
 //! | `command.rs` | runs the program of a target |
 //! | `view.rs` | turns events of the run into notices |
 //!
-//! A notice says how many rows there are and what became of them. It never contains a prompt, an answer or the label of
-//! a row. The run never waits for a notice, and a notice that can't be sent changes nothing but one warning.
+//! A notice says how many rows there are, and how many were answered or failed. It never contains a prompt, an answer
+//! or the label of a row. The run never waits for a notice. If a notice can't be sent, the only effect is one warning.
 
 mod command;
 mod decide;

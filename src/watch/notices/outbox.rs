@@ -31,7 +31,7 @@ impl Outbox {
         Ok(Self { queues: targets.into_iter().map(start).collect::<std::io::Result<_>>()? })
     }
 
-    /// Gives a notice to each target.
+    /// Puts a notice into the queue of each target.
     pub(super) fn push(&self, notice: &Notice) {
         self.queues.iter().for_each(|queue| queue.push(notice.clone()));
     }
@@ -51,7 +51,7 @@ impl Outbox {
         self.queues.iter().all(|queue| queue.is_done())
     }
 
-    /// Gives up all notices that were not sent. Returns how many these are.
+    /// Gives up all notices that were not sent, and returns their number.
     pub(crate) fn give_up(&self) -> usize {
         self.queues.iter().map(|queue| queue.give_up()).sum()
     }

@@ -1,7 +1,7 @@
 //! The notices that wait for one target.
 //!
 //! The run puts notices in and never waits. The thread of the target takes them out. When the queue is full, its oldest
-//! notice about a threshold is dropped; a notice about the end of the run never is.
+//! notice about a threshold is dropped. A notice about the end of the run is never dropped.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::document::Notice;
 
-/// How many notices wait for one target at most.
+/// At most this many notices wait for one target.
 const MOST: usize = 16;
 
 /// The notices of one target.
@@ -81,7 +81,7 @@ impl Queue {
         }
     }
 
-    /// Waits before another try. Returns whether there should be one.
+    /// Waits before another try. Returns whether the notice should be tried again.
     pub(super) fn pause(&self, pause: Duration) -> bool {
         let state = self.lock();
         let waited = self.changed.wait_timeout_while(state, pause, |state| !state.is_given_up);
@@ -108,7 +108,7 @@ impl Queue {
         state.waiting.is_empty() && !state.is_sending
     }
 
-    /// Gives up all notices that were not sent. Returns how many these are.
+    /// Gives up all notices that were not sent, and returns their number.
     pub(super) fn give_up(&self) -> usize {
         self.change(|state| {
             state.is_given_up = true;

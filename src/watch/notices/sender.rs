@@ -1,8 +1,8 @@
 //! The thread that sends the notices of one target.
 //!
-//! A try takes at most five seconds, and there are three tries, with waits of one and two seconds between them. The first
-//! notice that can't be sent is told in a warning. Later ones are not: a receiver that is down stays down, and the user
-//! knows it.
+//! A try takes at most five seconds, and there are three tries, with waits of one and two seconds between them. The
+//! first notice that can't be sent leads to a warning. Later failures are not reported: the user already knows that the
+//! receiver is down.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::signature::signature;
 use crate::report::text::plural;
 use crate::transport::http::NoticePoster;
 
-/// How often and how patiently a notice is sent.
+/// How many times sending a notice is tried, and how long each try may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tries {
     /// How long one try may take.
@@ -89,7 +89,7 @@ impl Sender {
         while let Some((notice, dropped)) = self.queue.next() {
             if dropped > 0 && !std::mem::replace(&mut has_told_drops, true) {
                 let dropped = plural(dropped, "notice was", "notices were");
-                self.queue.warn(format!("{dropped} dropped, because {} is slower than they come", self.target));
+                self.queue.warn(format!("{dropped} dropped, because {} takes them too slowly", self.target));
             }
             if let Some(fault) = self.send(&notice)
                 && !std::mem::replace(&mut has_warned, true)

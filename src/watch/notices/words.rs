@@ -53,7 +53,7 @@ pub(crate) fn end_words(stats: &Stats, facts: &RunFacts) -> String {
     text(&happened, stats, facts)
 }
 
-/// Returns why the run stopped, or what is wrong with the endpoint; `None` if nothing is.
+/// Returns why the run stopped, or what is wrong with the endpoint; `None` if nothing is wrong.
 pub(super) fn reason_of(happened: &Happened, stats: &Stats) -> Option<String> {
     match happened {
         Happened::Halted(reason) => Some(with_message(reason)),
@@ -121,8 +121,8 @@ fn money(cost: Money, facts: &RunFacts, most: Option<Money>) -> String {
     }
 }
 
-/// Returns a text for chats. Three characters have a meaning in Slack, and `@` calls people in others; an invisible
-/// character after it prevents that.
+/// Returns a text for chats. Three characters have a special meaning in Slack, so they are escaped. In other chats, `@`
+/// notifies people; an invisible character after the `@` prevents this.
 pub(super) fn for_chats(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('@', "@\u{200b}")
 }

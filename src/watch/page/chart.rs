@@ -227,7 +227,7 @@ fn labels(axis: &Axis) -> String {
     out
 }
 
-/// Draws an area on top of what is `below`, and adds it there.
+/// Draws an area on top of the areas whose heights are in `below`, and adds its own heights to `below`.
 fn area(axis: &Axis, values: Values<'_>, below: &mut Vec<f64>, top: f64) -> String {
     below.resize(values.len().max(below.len()), 0.0);
     let mut out = String::new();

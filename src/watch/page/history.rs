@@ -27,7 +27,7 @@ pub(super) struct History<'a> {
 }
 
 impl<'a> History<'a> {
-    /// Returns the history: that of the timeline, or the one that the lines tell if there is no timeline.
+    /// Returns the history from the timeline. If there is no timeline, makes it from the times in the lines.
     pub(super) fn of(facts: &'a RunFacts) -> Self {
         let points = facts.timeline.as_ref().map(|timeline| timeline.points.clone()).unwrap_or_default();
         let is_full = !points.is_empty();
@@ -172,7 +172,7 @@ impl<'a> History<'a> {
             id: "tokens".to_owned(),
             title: "Tokens per minute".to_owned(),
             words: format!(
-                "In all: {} uncached input tokens, {} read from a cache, {} output tokens.",
+                "In total: {} uncached input tokens, {} read from a cache, {} output tokens.",
                 sum(|point| point.input),
                 sum(|point| point.cached),
                 sum(|point| point.output)
@@ -197,7 +197,7 @@ impl<'a> History<'a> {
             let chart = Chart {
                 id: "retries".to_owned(),
                 title: "Retries per minute".to_owned(),
-                words: format!("In all: {} after a 429, {} after other failures.", count(refused), count(retried)),
+                words: format!("In total: {} after a 429, {} after other failures.", count(refused), count(retried)),
                 series: vec![
                     self.series("after other failures", Mark::Ok, |point| point.retried as f64 * per_minute(point)),
                     self.series("after a 429", Mark::Bad, |point| point.refused as f64 * per_minute(point)),
@@ -285,7 +285,7 @@ fn span(point: &Point) -> (i64, i64) {
     (from, from + (point.s * 1_000.0) as i64)
 }
 
-/// Returns the points that the times of the lines tell.
+/// Makes points from the times in the lines.
 fn points_of_lines(facts: &RunFacts) -> Vec<Point> {
     let (seconds, pieces) = facts.answers.rate.pieces();
     let point = |(second, ended): (i64, crate::watch::facts::Ended)| {

@@ -248,7 +248,7 @@ fn next(facts: &RunFacts) -> String {
 fn made(history: &History<'_>) -> String {
     let mut items = vec![
         "Rows, failures, tokens and money are exact: they are sums over the lines of the results file and the error log, and over the sums that the run folder keeps of removed lines.",
-        "A row that was answered again counts with each of its lines until the run that answered it ends.",
+        "If a row was answered again, each of its lines counts until the run that answered it ends.",
         "Money is the list price of the tokens that the API reported. Discounts and taxes are not known.",
         "Percentiles are taken from counts of durations. They can be wrong by 3%.",
     ];
@@ -256,7 +256,7 @@ fn made(history: &History<'_>) -> String {
         items.push("Charts have at most 300 steps. Older steps are merged, so a short peak of a long run is lower than it was.");
         items.push("The use of a limit is what counted against it, divided by what it allowed in the same time. The levels are: low up to 50%, moderate up to 75%, high up to 90%, critical above.");
     } else {
-        items.push("The rate over time is estimated from the times at which rows ended. The time of a run is that from its first to its last row.");
+        items.push("The rate over time is estimated from the times at which rows ended. A run lasts from its first to its last row.");
     }
     items.push("This page contains ids and messages of failures, but no prompts and no answers. Quoted texts in messages are left out. It loads nothing and can be made again at any time.");
     let items: String = items.iter().map(|item| format!("<li>{}</li>\n", whole(item))).collect();

@@ -1,4 +1,4 @@
-//! The sections about rows: what came, what failed, how long it took, what it cost.
+//! The sections about rows: answers, failures, latencies and costs.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::watch::facts::{RunFacts, TopRow};
 use crate::watch::histogram::Histogram;
 use crate::watch::timeline::Timeline;
 
-/// So many failed rows are shown at once. The others are shown when the reader asks for them.
+/// At most this many failed rows are shown at first. The others are shown when the reader asks for them.
 const SHOWN_FAILURES: usize = 10;
 
 /// Returns the section about answers and failures.
@@ -33,7 +33,7 @@ pub(super) fn outcome(facts: &RunFacts) -> String {
     failures.by_class.iter().for_each(|(class, number)| add(&format!("failed: {class}"), *number));
     add("not finished: another request was to be sent", failures.unfinished);
     let columns = [("What came", Set::Wide), ("Rows", Set::Number), ("Share", Set::Number)];
-    let mut out = table("Rows by what came of them", &columns, &rows);
+    let mut out = table("Rows by outcome", &columns, &rows);
     let taken: Vec<String> = [
         (answers.batch, "came in batches"),
         (answers.copied, "were copied from equal rows"),
@@ -141,7 +141,7 @@ pub(super) fn latencies(facts: &RunFacts) -> String {
     };
     let mut rows = Vec::new();
     if first_byte.count() > 0 {
-        // This one is rounded up, and the longest time to the whole answer is exact.
+        // The histogram rounds this time, so it could be above the longest time to the whole answer, which is exact.
         let longest_first = first_byte.percentile(1.0).map(|first| longest.map_or(first, |whole| first.min(whole)));
         rows.push(row("to the first byte", first_byte, longest_first));
     }
@@ -160,7 +160,7 @@ pub(super) fn latencies(facts: &RunFacts) -> String {
         ("99%", Set::Number),
         ("Longest", Set::Number),
     ];
-    let mut out = table("So many rows were at least as fast", &columns, &rows);
+    let mut out = table("This share of the rows was at least as fast", &columns, &rows);
     out.push_str(&top("The slowest rows", answers.slowest.rows()));
     out
 }

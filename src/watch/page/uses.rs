@@ -13,7 +13,7 @@ pub(super) const MOST_CHARTS: usize = 4;
 const MOST_POOLS: usize = 20;
 /// The names of the dimensions, in the order of a point.
 pub(super) const DIMENSIONS: [&str; 3] = ["requests", "input tokens", "output tokens"];
-/// The highest use is that of this many seconds.
+/// The highest use is measured over this many seconds.
 const WINDOW: f64 = 300.0;
 
 /// The use of the limits of a pool.

@@ -1,7 +1,7 @@
 //! The content of `status.json`. Its schema is `fixtures/schemas/status.schema.json`.
 //!
-//! Within a version, members can be added, but the meaning of a member never changes. There are no prompts and no answers
-//! in it: of rows it has only ids and messages about their failures.
+//! Within a version, members can be added, but the meaning of a member never changes. The file contains no prompts and
+//! no answers. The only things it says about single rows are their ids and the messages about their failures.
 
 use std::borrow::Cow;
 use std::time::Duration;

@@ -4,9 +4,9 @@
 //! a thread of its own, which replaces `status.json` and `timeline.json`. The loop never waits for this thread: if the
 //! thread is still busy with the disk, the next second is added to the piece that waits.
 //!
-//! The files are not synced while the run is in progress. A death of the process can't damage them, because they are
-//! replaced as a whole. A loss of power can, but then the run has ended too, and its results are safe without these files.
-//! A sync per second would slow down the syncs of the results. When the run ends, both files are synced.
+//! The files are not synced while the run is in progress. A crash of the process can't damage them, because they are
+//! replaced as a whole. A loss of power can damage them, but it also ends the run, and the results do not depend on
+//! these files. A sync per second would slow down the syncs of the results. When the run ends, both files are synced.
 //!
 //! | file | content |
 //! |---|---|

@@ -14,7 +14,7 @@ use crate::domain::Interval;
 use crate::journal::Disk;
 use crate::watch::files::{Found, read, status_path};
 
-/// What a status says, as far as people are shown it.
+/// The parts of a status that are shown to people.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct Shown {
@@ -230,7 +230,7 @@ pub(crate) struct ShownCommands {
     pub(crate) retry_failed: String,
 }
 
-/// Reads the status of a run folder, as it is and in parts.
+/// Reads the status of a run folder. Returns the whole JSON document, and the parts that are shown to people.
 pub(crate) fn read_status(disk: &dyn Disk, folder: &Path) -> Found<(Value, Shown)> {
     match read::<Value>(disk, &status_path(folder), VERSION) {
         Found::Good(value) => match Shown::deserialize(&value) {

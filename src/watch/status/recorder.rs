@@ -56,7 +56,8 @@ impl Recorder {
         })
     }
 
-    /// Passes the state of the run to the thread. Only the last update waits until the thread can take it.
+    /// Passes the state of the run to the thread. Only for the last update, this function waits until the thread can
+    /// take it.
     fn pass(&mut self, now: Timestamp, stats: &Stats) {
         let Some(document) = Document::of(&self.about, stats) else { return };
         let mut tick = self.collector.take(now);

@@ -16,7 +16,8 @@ use crate::watch::files::{status_path, timeline_path};
 use crate::watch::history::History;
 use crate::watch::timeline::{Note, RunSpan};
 
-/// The user is warned when so many writes in a row have failed. On Windows, a write fails while someone reads the file.
+/// The user is warned when this many writes in a row have failed. On Windows, a write fails while someone reads the
+/// file.
 const FAILURES: u32 = 3;
 /// The longest time between two writes of the timeline.
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(10);

@@ -17,7 +17,7 @@ fn load(rows: u64) -> Load {
     Load { rows, faults: REFUSED_ONCE, kinds: Some(KINDS), mends: false, roads: Roads::One }
 }
 
-/// Runs without a death. Asserts that each request is paid for once, and that the other rows have copies.
+/// Runs without a crash. Asserts that each request is paid for once, and that the other rows have copies.
 pub fn undisturbed(rows: u64) {
     let disk = MemDisk::new();
 
@@ -32,7 +32,7 @@ pub fn undisturbed(rows: u64) {
     assert_copied(&disk, "undisturbed");
 }
 
-/// Makes the process die at every `step`-th change, with a separate run for each death. Returns the number of deaths.
+/// Makes the process die at every `step`-th change, with a separate run for each death. Returns the number of crashes.
 pub fn deaths(rows: u64, step: usize, cut: usize) -> u64 {
     let mut deaths = 0;
     for at in (0..).step_by(step) {
@@ -84,7 +84,7 @@ pub fn faults(rows: u64) {
 }
 
 /// Asserts that all rows with the same request have the same answer, and that only one of them has a cost, except for
-/// answers that were lost by a death.
+/// answers that were lost in a crash.
 fn assert_copied(disk: &MemDisk, what: &str) {
     let content = String::from_utf8(disk.content(RESULTS).expect("there are results")).expect("it is text");
     let lines: Vec<Value> = content.lines().map(|line| serde_json::from_str(line).expect("a line")).collect();

@@ -149,9 +149,9 @@ fn cost_of(rows: &BTreeMap<String, Recorded>) -> Money {
 /// Sums over runs. Each was disturbed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Disturbed {
-    /// How often a run was disturbed.
+    /// How many times a run was disturbed.
     pub points: u64,
-    /// How often a row was unfinished at such a point: an answer was written, and its follow-up was not answered.
+    /// How many times a row was unfinished at such a point: an answer was written, and its follow-up was not answered.
     pub pending: u64,
     /// Points with at least one such row.
     pub with_pending: u64,
@@ -165,7 +165,7 @@ pub struct Disturbed {
 struct History {
     what: String,
     rows: u64,
-    /// The requests for each row. If a failed row was sent again, without those of its failure.
+    /// The requests for each row. If a failed row was sent again, the requests of its failure are left out.
     calls: BTreeMap<String, u64>,
     /// The lines at the start of the last run.
     before: BTreeMap<String, Recorded>,
@@ -181,7 +181,7 @@ impl History {
         Self { what, rows, calls, before, charged: Money::ZERO, may_count_twice: false, seen: Disturbed::default() }
     }
 
-    /// Runs, and asserts that no row is sent more requests than it needs after what the files say.
+    /// Does a run, and asserts that no more requests are sent for a row than it needs according to the files.
     fn run(&mut self, disk: &MemDisk, name: &str, start: Start) -> Virtual {
         let before = recorded(disk);
         for (label, earlier) in self.before.iter().filter(|(_, row)| row.line == Line::Failed) {

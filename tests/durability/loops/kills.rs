@@ -13,7 +13,7 @@ use super::{Seen, Size};
 /// its compaction and `resume` are used.
 pub const FAULTS: &str = r#"{"rules":[{"status":413,"contains":"tenth row 7:","first_attempts_only":true},{"status":400,"contains":"tenth","first_attempts_only":true}]}"#;
 
-/// What a loop of deaths saw.
+/// What a loop of killed runs saw.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Deaths {
     /// Kills that hit a living process.
@@ -69,7 +69,7 @@ impl KilledInput {
         Self { api, workspace, unwritten: 0, reported: 0, deaths: Deaths::default() }
     }
 
-    /// Checks the files after a death.
+    /// Checks the files after a run was killed.
     fn on_death(&mut self) {
         self.api.settle();
         let unwritten = self.api.billed() - self.workspace.whole_answers();

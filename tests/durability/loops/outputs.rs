@@ -38,11 +38,11 @@ const CALLS: [&str; 5] = ["openat", "ftruncate", "pwrite64", "fdatasync,fsync", 
 pub struct Kills {
     /// Kills that hit a living process.
     pub kills: u64,
-    /// How often the output was still in the old state: missing, or with the old content.
+    /// How many times the output was still in the old state: missing, or with the old content.
     pub old: u64,
-    /// How often the output was already complete.
+    /// How many times the output was already complete.
     pub whole: u64,
-    /// How often there was an unfinished file in the same folder.
+    /// How many times there was an unfinished file in the same folder.
     pub unfinished: u64,
 }
 

@@ -120,7 +120,7 @@ pub(super) fn names(settings: &Settings) -> Vec<&str> {
     [first].into_iter().chain(others).collect()
 }
 
-/// Refuses a model that the provider surely does not have.
+/// Refuses a model that the provider certainly does not have.
 fn check_model(provider: &ProviderConfig, to: &FallbackTo) -> Result<()> {
     let Some(model) = &to.model else { return Ok(()) };
     let has_only_claude = match provider.kind {
@@ -161,7 +161,7 @@ fn tier(first: &ProviderConfig, named: &Settings, merged: &Settings) -> Result<T
     }
 }
 
-/// Returns the lane. A lane that a file sets for all runs has no effect on a provider without batches, if it is `auto`.
+/// Returns the lane. If a file sets the lane `auto` for all runs, this has no effect on a provider without batches.
 fn lane(first: &ProviderConfig, named: &Settings, merged: &Settings) -> Result<LaneChoice> {
     let lane = merged.lanes.lane.unwrap_or_default();
     match lane {

@@ -9,8 +9,8 @@ use crate::cli::config::credential::KeySource;
 use crate::cli::config::world::World;
 use crate::domain::ProviderKind;
 
-/// Returns where the key comes from. `flags` are those of this call if the provider is the first one; `files` are the
-/// settings in a file, which only the default provider uses.
+/// Returns where the key comes from. `flags` are the flags of this call, if the provider is the first one. `files` are
+/// the settings in files, which only the default provider uses.
 pub(super) fn source(
     found: Found<'_>,
     preset: &Preset,

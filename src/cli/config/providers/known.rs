@@ -49,7 +49,7 @@ impl<'t> Known<'t> {
         self.tables.iter().filter_map(name).collect()
     }
 
-    /// Returns the provider with this name. `from` is the setting that contains the name.
+    /// Returns the provider with this name. `from` is the setting that names the provider.
     ///
     /// # Errors
     /// There is no such provider. The message names all providers.

@@ -27,7 +27,7 @@ pub(crate) struct ListedProvider {
     pub(crate) kind: ProviderKind,
     /// What it is, in words.
     pub(crate) title: &'static str,
-    /// Its address if nothing changes it, with the names of places in braces.
+    /// The address in its preset, with the names of places in braces.
     pub(crate) address: Option<&'static str>,
     /// Where its table is, as `file:line`; `None` without a table.
     pub(crate) table: Option<String>,
@@ -41,7 +41,7 @@ impl Listed {
     /// Returns all providers.
     ///
     /// # Errors
-    /// A configuration file or a variable can't be read, or the settings name a provider that there is not.
+    /// A configuration file or a variable can't be read, or the settings name a provider that does not exist.
     pub(crate) fn read(flags: Settings, world: &World) -> Result<Self> {
         let Layers { named, merged, lower, providers: tables, mut warnings, .. } =
             Layers::read(flags, Settings::default(), world)?;

@@ -18,7 +18,7 @@ impl Places {
     /// Returns the places that are set.
     ///
     /// # Errors
-    /// A value can't be a part of an address. Otherwise, it could lead to another server.
+    /// A value contains characters that are not allowed. They could make the address lead to another server.
     pub(super) fn find(found: Found<'_>, preset: &'static Preset, world: &World) -> Result<Self> {
         if let Some((name, (_, at))) = found.table.and_then(|table| {
             table.places.iter().find(|(name, _)| !preset.places.iter().any(|place| place.name == **name))

@@ -15,7 +15,7 @@ use crate::cli::config::named_file;
 use crate::cli::config::world::World;
 use crate::domain::{MemberPath, ProviderFeatures, ProviderKind, RequestRules};
 
-/// The settings of all layers, as far as they are about a provider.
+/// The settings of all layers that can concern a provider.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flags<'s> {
     /// The settings of this call: the flags and the environment.
@@ -165,7 +165,7 @@ fn auth(found: Found<'_>, preset: &Preset, key: &KeySource) -> Option<AuthStyle>
     own.or(usual)
 }
 
-/// Returns the headers. Those of the table and of the flags replace headers of the same name.
+/// Returns the headers. Headers of the table and of the flags replace other headers with the same name.
 fn headers(
     found: Found<'_>,
     preset: &Preset,
@@ -192,8 +192,8 @@ fn features(found: Found<'_>, preset: &Preset) -> ProviderFeatures {
     features
 }
 
-/// Returns what is changed in requests. A member that the table leaves out is not refused. A table that switches a
-/// feature on also allows its members.
+/// Returns what is changed in requests. If the table leaves out a member, rows with this member are not refused. A
+/// table that switches a feature on also allows the members of this feature.
 fn rules(found: Found<'_>, preset: &Preset, features: &ProviderFeatures) -> RequestRules {
     let table = found.table;
     let prefix = table.and_then(|table| table.model_prefix.as_deref()).unwrap_or(&preset.model_prefix);

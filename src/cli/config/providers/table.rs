@@ -83,7 +83,7 @@ type Value<'i> = Spanned<DeValue<'i>>;
 /// Reads the tables below `[providers]`. `key` is the name `providers` itself.
 ///
 /// # Errors
-/// The file must not contain such tables, or a table has an unknown key or a wrong value. The message names file and
+/// Such tables are not allowed in this file, or a table has an unknown key or a wrong value. The message names file and
 /// line.
 pub(in crate::cli::config) fn read(
     key: &Key<'_>,

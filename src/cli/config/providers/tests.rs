@@ -141,7 +141,7 @@ fn each_preset_is_reached_with_the_usual_variables_of_its_platform() {
 fn addresses_of_variables_replace_those_of_regions() {
     let cases = [
         ("aws", "ANTHROPIC_AWS_BASE_URL", "https://x.example.invalid", "https://x.example.invalid/v1/messages"),
-        // The class of the SDK for this variable adds a path of its own.
+        // The SDK adds a path to the address in this variable.
         (
             "bedrock",
             "ANTHROPIC_BEDROCK_BASE_URL",

@@ -10,7 +10,7 @@ use crate::source::nearest;
 
 /// Members that every request needs, or that the program sets itself.
 const NEEDED: [&str; 4] = ["model", "messages", "max_tokens", "stream"];
-/// What prices can be multiplied by at most. More is certainly a mistake.
+/// The highest factor for prices. A higher one is certainly a mistake.
 const MOST_FACTOR: f64 = 100.0;
 
 /// Returns a text that is not empty.
@@ -69,7 +69,7 @@ pub(super) fn headers(value: &DeValue<'_>) -> Result<Vec<(HeaderName, HeaderValu
     entries.map(one).collect()
 }
 
-/// Returns names of models: ours, and the provider's.
+/// Returns pairs of names of models: the name here, and the provider's name.
 pub(super) fn pairs(value: &DeValue<'_>) -> Result<Vec<(String, String)>, String> {
     let entries = entries(value, r#"{ claude-haiku-4-5 = "their-name" }"#)?.into_iter();
     entries.map(|(ours, theirs)| Ok((ours.to_owned(), text(theirs)?))).collect()
@@ -128,7 +128,7 @@ pub(super) fn limits(value: &DeValue<'_>) -> Result<RateLimits, String> {
     Ok(limits)
 }
 
-/// Returns what prices are multiplied by.
+/// Returns the factor for prices.
 pub(super) fn factor(value: &DeValue<'_>) -> Result<f64, String> {
     let number = match value {
         DeValue::Integer(number) => number.to_string(),

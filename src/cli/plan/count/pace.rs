@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How many requests are in flight at most, as long as the server refuses none.
+/// At most this many requests are in flight, as long as the server refuses none.
 const AT_ONCE: usize = 8;
 /// The wait after a refusal that does not say how long to wait.
 const BACKOFF: Duration = Duration::from_secs(1);
@@ -61,7 +61,7 @@ impl Pace {
 
     /// Notes that no request may be sent for this time.
     pub(super) fn pause(&mut self, wait: Option<Duration>) {
-        // A date that is too late for the clock is as good as never.
+        // The wait is limited, so that it can't exceed the range of the clock.
         let wait = wait.unwrap_or(BACKOFF).min(2 * PATIENCE);
         self.next = self.next.max(Instant::now() + wait);
     }

@@ -42,7 +42,8 @@ pub(super) fn put(setting: Setting, config: &mut Config) {
     }
 }
 
-/// Returns the lower of a cap and the cap of flags and files. Other settings are returned unchanged.
+/// If the setting is a cap, returns the lower one of this cap and the cap in flags and files. Other settings are
+/// returned unchanged.
 ///
 /// A schedule may come from a file in the working folder, which somebody else may have written. So a schedule can lower
 /// the user's caps, but not raise them.
@@ -63,7 +64,7 @@ pub(super) fn capped(setting: Setting, base: &Config) -> Setting {
     }
 }
 
-/// Returns the value of a setting, as it is shown to people.
+/// Returns the value of a setting as text for people.
 pub(super) fn shown(setting: Setting) -> String {
     let or_none = |shown: Option<String>| shown.unwrap_or_else(|| "not set".to_owned());
     match setting {

@@ -20,7 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often the thread looks at the clock.
 const CLOCK_EVERY: Duration = Duration::from_secs(1);
 
-/// What the thread is told.
+/// A message to the thread.
 enum Told {
     /// Read the settings again (USR2).
     Reread,
@@ -146,12 +146,12 @@ impl SteeringRun {
         let _ = self.interrupts.blocking_send(interrupt);
     }
 
-    /// Answers what was not handled before the end of the run.
+    /// Answers the requests that were not handled before the end of the run.
     fn close(&mut self) {
         let Some(mut mailbox) = self.mailbox.take() else { return };
         let last = mailbox.next().ok().flatten().map(|request| request.id);
         for id in std::mem::take(&mut self.open).into_iter().chain(last) {
-            // Nobody can be told of a failure any more.
+            // If this fails, there is nobody left to report it to.
             let _ = mailbox.answer(&id, Err("the run ended before this was done".to_owned()));
         }
         mailbox.close();

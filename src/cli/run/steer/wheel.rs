@@ -1,4 +1,4 @@
-//! The current settings of a run, and the changes of them.
+//! The current settings of a run, and changes to them.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub(super) type Turn = Result<Steer, String>;
 
 /// The current settings of a run.
 pub(super) struct Wheel {
-    /// The settings of flags, environment and files, as they were read last.
+    /// The settings of flags, environment and files, from the last reading.
     base: Config,
     /// The settings that are in force.
     current: Config,
@@ -58,7 +58,7 @@ impl Wheel {
     /// Changes settings.
     ///
     /// # Errors
-    /// Why the settings are refused. Then none is changed.
+    /// Why the settings are refused. In this case, none of them is changed.
     pub(super) fn set(&mut self, changes: &[Change], by: SteeredBy) -> Turn {
         let settings: Vec<Setting> = changes.iter().filter_map(|change| self.wanted(*change, by)).collect();
         match self.adopt(&settings) {
@@ -67,14 +67,14 @@ impl Wheel {
         }
     }
 
-    /// Reads the settings of files again. Only settings that differ from those that were read last are changed.
+    /// Reads the settings of files again. Only settings that differ from the last reading are changed.
     pub(super) fn reread(&mut self) -> Turn {
         self.try_reread().map_err(|error| {
             format!("the run keeps its settings, since they can't be read again: {}", causes(error.as_ref()))
         })
     }
 
-    /// Looks at the windows of the schedule. Returns orders for those that have begun or ended since the last look.
+    /// Looks at the windows of the schedule. Returns orders for windows that have opened or closed since the last look.
     pub(super) fn follow_clock(&mut self, at: DateTime) -> Vec<Turn> {
         let states: Vec<bool> = self.windows.iter().map(|(window, _)| window.is_open(at)).collect();
         let is_moved = |(place, is_open): (usize, &bool)| (self.windows[place].1 != *is_open).then_some(place);
@@ -151,7 +151,7 @@ fn order(order: Order, by: SteeredBy, message: String) -> Steer {
     Steer { order, by, message, applied: Applied::ignored() }
 }
 
-/// Returns what a setting is, and what it was.
+/// Returns the value of a setting and its earlier value, in words.
 fn told(setting: Setting, before: &Config) -> String {
     let (name, shown) = (setting.name(), settings::shown(setting));
     match settings::named(before, name).map(settings::shown) {

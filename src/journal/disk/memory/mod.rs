@@ -1,12 +1,12 @@
 //! A disk in memory, for runs in virtual time and for tests of faults.
 //!
-//! A test can make any operation fail, or let the process die during that operation. A death of the process and a loss
+//! A test can make any operation fail, or let the process die during that operation. A crash of the process and a loss
 //! of power have different effects:
 //!
-//! - After a death of the process, everything that was written is still there.
+//! - After a crash of the process, everything that was written is still there.
 //! - After a loss of power, everything that was synced is still there. Each later write is kept, lost, cut at a
-//!   multiple of 512 bytes or replaced by zeros. What happens to a write does not depend on the order of the writes. Of
-//!   the later changes to names, only the first few are kept.
+//!   multiple of 512 bytes or replaced by zeros. What happens to a write does not depend on the order of the writes.
+//!   Only the first few of the later changes to names are kept.
 //!
 //! Paths are plain keys: there are no links, no `.` and no `..`. Every folder exists, and every file belongs to the
 //! caller.

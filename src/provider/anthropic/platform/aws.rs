@@ -1,7 +1,8 @@
 //! Errors of AWS: Claude Platform on AWS, and both Messages endpoints of Amazon Bedrock.
 //!
 //! An AWS error has its name in the header `x-amzn-errortype` or in the member `__type`, and a body
-//! `{"message":"…"}`. The Messages endpoints also send errors in the form of the API; those mean the same as with the API.
+//! `{"message":"…"}`. The Messages endpoints also send errors in the form of the API; such errors mean the same as with
+//! the API.
 //!
 //! A path that the service does not have is answered with status 200 and a body that names `UnknownOperationException`.
 //!
@@ -21,10 +22,10 @@ use super::meaning::{DAY_IS_OVER, Finding, Meaning, has_any, is_for_a_day, is_to
 use crate::domain::{ErrorClass, Failure};
 use crate::provider::ReplyHead;
 
-/// What is added if a request goes to a model that only an inference profile serves.
+/// This is added to the message if only an inference profile serves the model.
 const NEEDS_PROFILE: &str = "this model is called by the name of an inference profile, such as global.anthropic.…: name \
                              it in `models` of the provider";
-/// What is added if the path is not known.
+/// This is added to the message if the server does not know the path.
 const NO_MESSAGES_HERE: &str = "there is no Messages API at this address: check the base-url of the provider";
 
 /// Returns what an AWS error means; `None` if it is not an AWS error.
@@ -71,7 +72,7 @@ pub(super) fn finding(failure: &Failure, head: &ReplyHead) -> Option<Finding> {
     })
 }
 
-/// Returns the status of an error that came after a 200 head.
+/// Returns the status of an error in a response with the status 200.
 pub(super) fn status_of(name: &str) -> Option<u16> {
     Some(match name {
         "ValidationException" | "ConflictException" | "ServiceQuotaExceededException" => 400,
@@ -95,13 +96,15 @@ pub(in crate::provider::anthropic) fn name_in_body(json: &Value) -> Option<Strin
     ["/__type", "/Output/__type"].into_iter().find_map(|place| json.pointer(place)?.as_str()).and_then(name)
 }
 
-/// Returns a name without its namespace before it and the address after it: `com.amazon.coral.service#Name:http://…`.
+/// Returns a name without the namespace before it and the address after it: `Name` in
+/// `com.amazon.coral.service#Name:http://…`.
 fn name(text: &str) -> Option<String> {
     let local = text.split(':').next().unwrap_or_default();
     text::name(local.rsplit('#').next().unwrap_or_default().trim())
 }
 
-/// Returns the finding about a signature that is not accepted. It says what is known about the clocks.
+/// Returns the finding about a signature that was not accepted. It contains what the message or the server's date says
+/// about the clocks.
 fn key(failure: &Failure, head: &ReplyHead) -> Finding {
     let server_date = || head.headers.get(DATE).and_then(|date| date.to_str().ok());
     match (clock_words(&failure.message), server_date()) {
@@ -113,8 +116,8 @@ fn key(failure: &Failure, head: &ReplyHead) -> Finding {
     }
 }
 
-/// Returns what a message about a signature says about the clock of this machine. The first time in the message is that
-/// of the signature, and the last one that of the server.
+/// Returns what a message about a signature says about the clock of this machine. The first time in the message is the
+/// time of the signature, and the last one is the time of the server.
 fn clock_words(message: &str) -> Option<String> {
     let is_early = message.contains("Signature not yet current");
     if !is_early && !message.contains("Signature expired") {

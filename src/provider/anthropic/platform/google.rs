@@ -9,7 +9,7 @@
 use super::meaning::{DAY_IS_OVER, Finding, Meaning, has_any, is_for_a_day, is_too_long};
 use crate::domain::{ErrorClass, Failure};
 
-/// What is added if the project has not enabled the model.
+/// This is added to the message if the project has not enabled the model.
 const NOT_ENABLED: &str = "enable the model for the project in the console of Google Cloud";
 
 /// Returns what an error of Google means; `None` if it means what its status says.
@@ -18,8 +18,8 @@ pub(super) fn finding(status: u16, failure: &Failure) -> Option<Finding> {
     let is_about_model = || has(&["publisher model", "publishers/anthropic/models"]);
     Some(match (failure.kind.as_deref().unwrap_or_default(), status) {
         ("RESOURCE_EXHAUSTED", _) if is_for_a_day(failure) => Meaning::Account.because(DAY_IS_OVER),
-        // The text names a quota if the quota of the project is used up. Otherwise the capacity that all projects share
-        // is used up.
+        // If the quota of the project is used up, the text names this quota. Otherwise the capacity that all projects
+        // share is used up.
         ("RESOURCE_EXHAUSTED", _) if has(&["quota"]) => Meaning::Limit(None).into(),
         ("RESOURCE_EXHAUSTED", _) => Meaning::Overload.into(),
         ("FAILED_PRECONDITION", _) => Meaning::Model.because(NOT_ENABLED),
@@ -34,7 +34,7 @@ pub(super) fn finding(status: u16, failure: &Failure) -> Option<Finding> {
     })
 }
 
-/// Returns the status of an error that came after a 200 head.
+/// Returns the status of an error in a response with the status 200.
 pub(super) fn status_of(name: &str) -> Option<u16> {
     Some(match name {
         "INVALID_ARGUMENT" | "FAILED_PRECONDITION" | "OUT_OF_RANGE" => 400,

@@ -1,4 +1,4 @@
-//! What errors can mean, and the words that show it.
+//! What errors can mean, and the words in messages that show it.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use crate::domain::{ErrorClass, Failure};
 /// What an error of a platform means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// A limit is used up. `None` if the platform does not say how long.
+    /// A limit is used up, for this time; `None` if the platform does not say how long.
     Limit(Option<Duration>),
-    /// The platform has no capacity at the moment, whoever asks.
+    /// The platform has no capacity for anybody at the moment.
     Overload,
     /// Another try may succeed.
     Fault(ErrorClass),
     /// This row can't succeed.
     Row(ErrorClass),
-    /// The platform does not serve this model, or not to this account.
+    /// The platform does not serve this model, or does not serve it to this account.
     Model,
     /// The key, the token or its signature is not accepted.
     Key,

@@ -1,4 +1,4 @@
-//! What the errors of each platform mean, where they differ from those of the Claude API.
+//! What the errors of each platform mean, if they differ from the errors of the Claude API.
 //!
 //! There is one file for each family of platforms. A file has the platform's names of errors, its words and its headers,
 //! with their sources. An error that a file does not know means the same as an error of the API with this status.
@@ -16,7 +16,7 @@ use self::meaning::{Finding, Meaning};
 use crate::domain::{Failure, HaltReason, LimitKind, ProviderKind, Verdict};
 use crate::provider::ReplyHead;
 
-/// Returns the verdict on an error. If this platform does not use it in a way of its own, `usual` makes the verdict.
+/// Returns the verdict on an error. If this platform gives the error no special meaning, `usual` makes the verdict.
 /// `status` is the status of the head, or the one that the body names. `retry_after` is the wait that the server asks
 /// for.
 pub(super) fn verdict(
@@ -54,8 +54,8 @@ fn finding(kind: ProviderKind, status: u16, failure: &Failure, head: &ReplyHead)
     }
 }
 
-/// Returns the status of an error that came after a 200 head: the one that its body names. `usual` is the status that the
-/// API's own name of the error has.
+/// Returns the status that the body of an error names, if the status of the head is 200. `usual` is the status that
+/// belongs to the API's name of the error.
 pub(super) fn status_in_body(kind: ProviderKind, failure: &Failure, usual: Option<u16>) -> u16 {
     let named = match kind {
         ProviderKind::Anthropic => None,

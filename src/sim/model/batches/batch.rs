@@ -37,7 +37,7 @@ pub(super) struct Batch {
     pub created: Instant,
     /// When it expires.
     pub expires: Instant,
-    /// When it was canceled, and when it ends because of that.
+    /// When it was canceled, and when it therefore ends.
     pub canceled: Option<(Instant, Instant)>,
     /// When it ended, and how its requests ended.
     pub ended: Option<(Instant, Counts)>,
@@ -120,7 +120,7 @@ impl Batch {
     }
 }
 
-/// How many requests of a batch have which state.
+/// The number of requests of a batch in each state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub processing: u64,
@@ -144,13 +144,13 @@ pub(super) struct Row {
     at: u32,
     params_bytes: u32,
     id_bytes: u8,
-    /// What becomes of its result line.
+    /// What happens to its result line.
     pub line: Line,
     /// How it ended.
     pub end: End,
 }
 
-/// What becomes of the result line of a request.
+/// What happens to the result line of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Line {
     /// It is written.

@@ -1,5 +1,5 @@
-//! Reads the body that creates a batch. What is wrong here refuses the whole batch. The `params` of the requests are
-//! not checked: what is wrong with them shows only in the results.
+//! Reads the body that creates a batch. If anything is wrong here, the whole batch is refused. The `params` of the
+//! requests are not checked: what is wrong with them shows only in the results.
 //!
 //! The message about an id that is too long was seen from the API (anthropic-sdk-python#984). The other messages follow
 //! its form.

@@ -1,4 +1,4 @@
-//! How a batch goes on as time passes: its requests have their turns, and it ends.
+//! How a batch changes as time passes: its requests have their turns, and it ends.
 
 use crate::clock::Instant;
 

@@ -44,7 +44,7 @@ impl Model {
         (part.place < batch.len()).then_some(part)
     }
 
-    /// Writes the line of a request. A fault can make it no line, or two.
+    /// Writes the line of a request. Because of a fault, this can be no line, or two lines.
     fn write_lines(&self, lines: &mut Vec<u8>, batch: &Batch, row: usize) {
         let custom_id = batch.rows.custom_id(row);
         match batch.rows.rows[row].line {

@@ -33,7 +33,7 @@ pub(super) fn model_of_profile(name: &str) -> Result<Cow<'_, str>, ApiError> {
     }
 }
 
-/// Refuses what Bedrock does not take of the Claude 5 generation.
+/// Refuses the members of the Claude 5 generation that Bedrock does not accept.
 pub(super) fn refuse_members(body: &[u8]) -> Result<(), ApiError> {
     // A body that is not JSON is refused elsewhere.
     let Ok(json) = serde_json::from_slice::<Value>(body) else { return Ok(()) };

@@ -77,7 +77,7 @@ pub(super) fn needs_version(kind: ProviderKind) -> bool {
     !matches!(kind, ProviderKind::OpenRouter | ProviderKind::LiteLlm | ProviderKind::Messages)
 }
 
-/// Returns the API's name of a model that a request names as the platform does.
+/// Translates the platform's name of a model into the API's name.
 ///
 /// # Errors
 /// The platform serves no model with such a name.
@@ -104,7 +104,7 @@ pub(super) fn says_how_long(kind: ProviderKind) -> bool {
     matches!(kind, ProviderKind::Anthropic | ProviderKind::Aws | ProviderKind::Foundry | ProviderKind::LiteLlm)
 }
 
-/// Changes the headers of an answer to those of the platform. They are the headers of the API before.
+/// Changes the headers of an answer to the headers that the platform sends. They are the headers of the API before.
 pub(super) fn change_headers(kind: ProviderKind, headers: &mut HeaderMap) {
     let keeps: &[&str] = match kind {
         ProviderKind::Anthropic | ProviderKind::Aws => return,

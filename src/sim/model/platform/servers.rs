@@ -1,4 +1,4 @@
-//! Other servers: vLLM, as an example of those that serve models of their own, and Microsoft Foundry.
+//! Other servers: vLLM, as an example of servers with models of their own, and Microsoft Foundry.
 //!
 //! Sources: vllm-project/vllm#46688; Microsoft Foundry, "Deploy and use Claude models" (2026).
 

@@ -114,8 +114,8 @@ fn results(block: &Block<'_>) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Checks a last message of the assistant. It is the beginning of the answer; or a turn that the API has paused, which
-/// has a call of a server tool.
+/// Checks a last message of the assistant. Such a message is either the beginning of the answer, or a turn that the API
+/// has paused. A paused turn contains a call of a server tool.
 fn prefill(last: &Said<'_>, traits: &ModelTraits, form: &Form) -> Result<(), ApiError> {
     let is_paused = last.blocks.iter().any(|block| block.is("server_tool_use"));
     if !is_paused && !traits.allows_prefill {
@@ -139,8 +139,8 @@ fn has_thinking_budget(fields: &Fields<'_>) -> bool {
     thinking.is_some_and(|thinking| thinking.kind == "enabled")
 }
 
-/// Refuses a last message of the assistant without thinking, if the model goes on with it: at the end of the messages,
-/// or before results of tools.
+/// Refuses a last message of the assistant without thinking, if the model continues it: at the end of the messages, or
+/// before results of tools.
 fn thinking_comes_first(said: &[Said<'_>]) -> Result<(), ApiError> {
     let goes_on = match said {
         [.., last] if last.is_of_assistant() => Some(last),

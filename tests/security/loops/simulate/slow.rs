@@ -119,8 +119,8 @@ fn held(address: SocketAddr, beginning: &[u8], drops: &'static [u8], every: Dura
     began.elapsed()
 }
 
-/// Reads, and waits no longer than the pause between two writes. Returns whether the other end has closed the
-/// connection.
+/// Reads from a connection, but waits no longer than the pause between two writes. Returns whether the other end has
+/// closed the connection.
 fn is_closed(stream: &mut TcpStream) -> bool {
     let mut some = [0; 4096];
     match stream.read(&mut some) {

@@ -21,7 +21,7 @@ fn at(hour: i8) -> DateTime {
     date(2026, 11, 20).at(hour, 0, 0, 0)
 }
 
-/// Returns what is told: a sentence, or the name of an order without a sentence.
+/// Returns the messages to the user: a sentence, or the name of an order without a sentence.
 fn told(turns: Vec<Turn>) -> Vec<String> {
     let told = |turn: Turn| match turn {
         Ok(Steer { order: Order::Set(_), message, .. }) => message,
