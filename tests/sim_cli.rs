@@ -191,7 +191,7 @@ fn when_the_first_provider_refuses_batches_its_rows_go_on_and_an_open_batch_is_l
     let of = |provider: &str| kept.matches(&format!(r#""provider":"{provider}""#)).count();
     let open = said.lines().find_map(|line| line.trim().strip_suffix(" in 1 open batch")?.parse::<usize>().ok());
     let open = open.unwrap_or_else(|| panic!("no batch is left: {said}"));
-    assert!(open >= 20 && open <= 40, "{said}");
+    assert!((20..=40).contains(&open), "{said}");
     assert_eq!(of("anthropic") + of("litellm") + open, 90, "{said}");
     assert!(of("litellm") >= 40, "{said}");
     assert_eq!(output.status.code(), Some(4), "{said}");
