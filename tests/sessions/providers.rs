@@ -213,7 +213,7 @@ fn a_chain_whose_first_provider_loses_its_key_ends_with_all_rows_answered() {
 
     let said = with_tables(&folder, &args);
 
-    said.ends_with(0).tells(&["200 answered", "stopped: key, credit or spend limit"]);
+    said.ends_with(0).tells(&["200 answered", "stopped: the key was refused"]);
     let results = folder.read("prompts.results.jsonl");
     assert_each_once(&results, 200);
     let by = answers_by(&results);
