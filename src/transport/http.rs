@@ -263,13 +263,13 @@ impl Transport for HttpTransport {
 
     async fn send(&self, request: WireRequest) -> Result<HttpExchange, WireError> {
         let deadline = after(Instant::now(), self.timeout);
-        // A request with a key that stays the same is not copied.
-        let again = self.authorizer.can_renew().then(|| request.clone());
+        // A request with a key that stays the same is not copied. The copy is in a box, because this future is moved.
+        let again = self.authorizer.can_renew().then(|| Box::new(request.clone()));
         let credential = self.credential(deadline).await?;
         let exchange = self.send_with(request, &credential, deadline).await?;
         match again {
             Some(again) if matches!(exchange.head.status, 401 | 403) => {
-                Box::pin(self.send_renewed(again, exchange, &credential, deadline)).await
+                Box::pin(self.send_renewed(*again, exchange, &credential, deadline)).await
             }
             Some(_) | None => Ok(exchange),
         }

@@ -288,8 +288,7 @@ program and simulators. Each row must be answered once; where a run stops or a r
 vain. If all requests fail, the run ends by its time, and its rows stay pending. "Other tries" are the requests that got no
 answer: with llmock those that it saw, with LiteLLM those that reached the simulators.
 
-A limit of tokens in llmock counts `max_tokens` of each request in advance, which the program does not do yet. Waits are
-random: by chance, llmock takes two of nearly equal length for a wait without backoff.
+A limit of tokens in llmock counts `max_tokens` of each request in advance, which the program does not do yet.
 
 | judge | what happens | rows answered | rows failed | other tries | exit code | findings |
 |---|---|---|---|---|---|---|

@@ -77,6 +77,7 @@ pub(super) fn word_end(bytes: &[u8], at: usize) -> Option<usize> {
 const PIECE: usize = 16;
 
 /// Returns the position of the first quote, backslash or control character from `at` on.
+#[inline]
 pub(crate) fn special(bytes: &[u8], mut at: usize) -> Option<usize> {
     loop {
         let rest = bytes.get(at..)?;

@@ -89,7 +89,7 @@ pub(super) fn answer(body: Bytes, head: &ReplyHead, asked: &Request) -> Reply {
         Ok(shape) => shape,
         Err(error) => return broken(head, unreadable(&body, &error), Usage::default()),
     };
-    if shape.is_error() || (!shape.is_message() && is_error(&body, head)) {
+    if !shape.is_message() && (shape.is_error() || is_error(&body, head)) {
         return error(&body, head);
     }
     let usage = shape.usage().unwrap_or_default();
