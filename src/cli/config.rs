@@ -224,6 +224,11 @@ impl Config {
         Self::of_run_with(args, Settings::default(), world)
     }
 
+    /// Returns the providers, in the order in which they are tried.
+    pub(crate) fn providers(&self) -> impl Iterator<Item = &ProviderConfig> {
+        std::iter::once(&self.provider).chain(&self.fallback.chain)
+    }
+
     /// Returns the settings of `run`. `recorded` contains settings of an earlier run, which override files.
     fn of_run_with(args: &RunArgs, recorded: Settings, world: &World) -> Result<Self> {
         let inputs = |format| inputs(&args.inputs, format, world);
@@ -243,7 +248,7 @@ impl Config {
 
     /// Checks that the addresses of all providers are known.
     fn check_providers(&self) -> Result<()> {
-        [&self.provider].into_iter().chain(&self.fallback.chain).try_for_each(ProviderConfig::check_complete)
+        self.providers().try_for_each(ProviderConfig::check_complete)
     }
 
     /// Checks where notices are sent. Only commands that run rows send notices.

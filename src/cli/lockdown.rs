@@ -30,9 +30,8 @@ pub(super) fn begin() {
 /// Returns the other secrets, without the key: the values of headers that the user set, the addresses of notices, and
 /// the secret that signs notices.
 pub(super) fn also_secret(config: &Config) -> Vec<SecretString> {
-    let providers = [&config.provider].into_iter().chain(&config.fallback.chain);
     // Only values that the user set are secret. Values of a preset, such as a workspace, are not marked as secret.
-    let headers = providers.flat_map(|provider| &provider.headers).filter(|(_, value)| value.is_sensitive());
+    let headers = config.providers().flat_map(|provider| &provider.headers).filter(|(_, value)| value.is_sensitive());
     let headers = headers.filter_map(|(_, value)| value.to_str().ok());
     let headers = headers.filter(|value| value.len() >= SHORTEST_HEADER).map(SecretString::from);
     headers.chain(config.watch.secrets()).collect()

@@ -13,6 +13,7 @@ use super::config::Config;
 use super::config::world::World;
 use super::exit::Exit;
 use super::results::{Files, belongs_to_a_run, find};
+use super::server::SIMULATOR;
 use super::{say, shell};
 use crate::export::{Compression, ExportError, whole_file};
 use crate::journal::{Disk, FileKind, OpenMode, RealDisk, RunPaths, folder_of, read_manifest, with_suffix};
@@ -145,7 +146,7 @@ fn next(files: &Files, facts: &RunFacts, disk: &dyn Disk) -> Vec<(String, String
     {
         let words = "If rows are left, run the command of the run again, with the same flags. It begins with:";
         let input = PathBuf::from(&input.path);
-        let is_simulated = manifest.origin == "simulator";
+        let is_simulated = manifest.origin == SIMULATOR;
         let by_default = RunPaths::of_input(std::slice::from_ref(&input), is_simulated).and_then(|paths| paths.results);
         add(&mut next, words, &["run"], &input, results.filter(|results| by_default.as_deref() != Some(*results)));
     }

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::args::RunArgs;
 use super::results::{find, results_of_folder};
+use super::server::SIMULATOR;
 use crate::journal::{
     Disk, DiskFailure, FileKind, JournalError, LineKind, MOST_FILES, Manifest, Owners, RealDisk, StoredAnswers,
     StoredFile, Usable, folder_of, line_kind, read_manifest, with_suffix,
@@ -18,8 +19,6 @@ use crate::journal::{
 use crate::report::text::{escape, plural};
 use crate::source::{Expanded, InputFormat, expand};
 
-/// The origin of runs with the simulator.
-const SIMULATOR: &str = "simulator";
 /// In a folder, at most this many files are checked.
 const MOST_LOOKED_AT: usize = 10_000;
 /// A note names at most this many files.

@@ -10,6 +10,7 @@ use anyhow::Result;
 use bytes::Bytes;
 
 use super::config::Config;
+use super::config::providers::ProviderConfig;
 use super::config::world::World;
 use super::run::way::Way;
 use super::simulator::Simulator;
@@ -31,7 +32,7 @@ const MOST_BYTES: usize = 4 << 20;
 /// A download is written in pieces of at least this size.
 const PIECE_BYTES: usize = 128 << 10;
 /// The name of the simulator, where runs record the origin of their answers.
-const SIMULATOR: &str = "simulator";
+pub(crate) const SIMULATOR: &str = "simulator";
 
 /// A connection to the server, or to a simulator in this process.
 pub(crate) struct Server {
@@ -57,9 +58,17 @@ pub(crate) struct Response {
 /// # Errors
 /// The address of the API can't be read.
 pub(crate) fn origin(config: &Config) -> Result<String> {
+    origin_of(&config.provider, config)
+}
+
+/// Returns the origin of the answers of a provider, in the form that runs record.
+///
+/// # Errors
+/// The errors of [`origin`].
+pub(crate) fn origin_of(provider: &ProviderConfig, config: &Config) -> Result<String> {
     match config.simulate {
         true => Ok(SIMULATOR.to_owned()),
-        false => Ok(parts::base_url(config)?.origin().to_owned()),
+        false => Ok(parts::base_url_of(provider)?.origin().to_owned()),
     }
 }
 

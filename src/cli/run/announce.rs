@@ -31,7 +31,8 @@ impl NewRun<'_> {
         let first = self.way.words(&self.origin);
         let is_usual = *self.config.provider.name == *ProviderKind::Anthropic.name();
         let first = if is_usual { first } else { format!("{} at {first}", escape(&self.config.provider.name)) };
-        let others: Vec<_> = self.providers().skip(1).map(|provider| escape(&provider.name).into_owned()).collect();
+        let others: Vec<_> =
+            self.config.providers().skip(1).map(|provider| escape(&provider.name).into_owned()).collect();
         if others.is_empty() { first } else { format!("{first}, then {}", others.join(", then ")) }
     }
 

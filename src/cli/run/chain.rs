@@ -33,11 +33,6 @@ pub(super) struct Keys {
 pub(super) type Simulators = Vec<Simulator>;
 
 impl NewRun<'_> {
-    /// Returns the providers of the run, in the order of the chain.
-    pub(super) fn providers(&self) -> impl Iterator<Item = &ProviderConfig> {
-        std::iter::once(&self.config.provider).chain(&self.config.fallback.chain)
-    }
-
     /// Returns what all providers of the run can do.
     pub(super) fn common_features(&self) -> ProviderFeatures {
         let others = self.config.fallback.chain.iter();
@@ -73,7 +68,7 @@ impl NewRun<'_> {
             let config = simulator::config(catalogs.of_provider(&provider.name), &self.config, provider)?;
             Simulator::start(config, clock)
         };
-        self.providers().map(start).collect()
+        self.config.providers().map(start).collect()
     }
 
     /// Connects to all providers.
@@ -124,7 +119,7 @@ impl NewRun<'_> {
     /// Returns the endpoints of the run, in the order of the chain.
     pub(super) fn endpoints(&self) -> Vec<EndpointId> {
         let id = |provider: &ProviderConfig| EndpointId { provider: provider.name.clone(), account: "".into() };
-        self.providers().map(id).collect()
+        self.config.providers().map(id).collect()
     }
 
     /// Returns how rows are sent to the next provider; `None` with one provider.

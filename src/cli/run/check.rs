@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::super::{catalogs, parts, simulator};
+use super::super::{catalogs, parts, server, simulator};
 use super::new_run::NewRun;
 use super::watchdog;
 use super::way::Way;
@@ -28,14 +28,11 @@ impl NewRun<'_> {
         let catalog = catalogs::catalog(&self.config)?;
         parts::provider(&self.config)?;
         if self.config.simulate {
-            for provider in self.providers() {
+            for provider in self.config.providers() {
                 simulator::config(&catalog, &self.config, provider)?;
             }
         }
-        self.origin = match self.config.simulate {
-            true => "simulator".to_owned(),
-            false => parts::base_url(&self.config)?.origin().to_owned(),
-        };
+        self.origin = server::origin(&self.config)?;
         self.way = Way::find(&self.config, self.world)?;
         self.ways = self.check_chain()?;
         self.warn(&self.way.warnings);

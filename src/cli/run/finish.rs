@@ -133,8 +133,8 @@ impl NewRun<'_> {
 
     /// Returns the values for the message that explains why the run stopped. `stopped` is the provider that stopped last.
     fn place(&self, stopped: Option<&str>, resume: Option<String>) -> Place {
-        let at = self.providers().position(|provider| Some(&*provider.name) == stopped).unwrap_or_default();
-        let provider = self.providers().nth(at).unwrap_or(&self.config.provider);
+        let at = self.config.providers().position(|provider| Some(&*provider.name) == stopped).unwrap_or_default();
+        let provider = self.config.providers().nth(at).unwrap_or(&self.config.provider);
         let way = at.checked_sub(1).and_then(|at| self.ways.get(at)).unwrap_or(&self.way);
         let server = parts::base_url_of(provider).ok().filter(|_| !self.config.simulate);
         let is_usual = *provider.name == *ProviderKind::Anthropic.name();

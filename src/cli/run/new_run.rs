@@ -143,6 +143,6 @@ impl<'a> NewRun<'a> {
     /// process, the process has both ends of each connection. Each provider has a window of its own.
     pub(super) fn files_of_request(&self) -> usize {
         let ends = if self.config.simulate { 2 } else { 1 };
-        ends * self.providers().count()
+        ends * self.config.providers().count()
     }
 }

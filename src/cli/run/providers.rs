@@ -7,23 +7,15 @@ use anyhow::Result;
 
 use super::super::config::Config;
 use super::super::config::providers::ProviderConfig;
-use super::super::parts;
+use super::super::server::origin_of;
 use super::new_run::NewRun;
 use crate::journal::Recovered;
 use crate::report::text::{count, escape, plural};
 
-/// The name of the simulator in the files where runs record the origin of their answers.
-const SIMULATOR: &str = "simulator";
-
-/// Returns the providers of a run, in the order in which they are tried.
-fn providers(config: &Config) -> impl Iterator<Item = &ProviderConfig> {
-    [&config.provider].into_iter().chain(&config.fallback.chain)
-}
-
 /// Returns the names of the providers, in the order in which they are tried; `None` if there is only one.
 pub(super) fn several(config: &Config) -> Option<Arc<[Arc<str>]>> {
     let is_chain = !config.fallback.chain.is_empty();
-    is_chain.then(|| providers(config).map(|provider| Arc::clone(&provider.name)).collect())
+    is_chain.then(|| config.providers().map(|provider| Arc::clone(&provider.name)).collect())
 }
 
 /// Returns the origin of each provider of a run, by its name.
@@ -31,14 +23,8 @@ pub(super) fn several(config: &Config) -> Option<Arc<[Arc<str>]>> {
 /// # Errors
 /// The address of the API can't be read.
 pub(super) fn origins(config: &Config) -> Result<BTreeMap<String, String>> {
-    let of = |provider: &ProviderConfig| {
-        let origin = match config.simulate {
-            true => SIMULATOR.to_owned(),
-            false => parts::base_url_of(provider)?.origin().to_owned(),
-        };
-        Ok((provider.name.to_string(), origin))
-    };
-    providers(config).map(of).collect()
+    let of = |provider: &ProviderConfig| Ok((provider.name.to_string(), origin_of(provider, config)?));
+    config.providers().map(of).collect()
 }
 
 impl NewRun<'_> {
@@ -55,7 +41,7 @@ impl NewRun<'_> {
 
     /// If this run has other providers than the earlier runs with these results, says so.
     pub(super) fn note_other_providers(&self, recovered: &Recovered) {
-        let ours: Vec<&str> = providers(&self.config).map(|provider| &*provider.name).collect();
+        let ours: Vec<&str> = self.config.providers().map(|provider| &*provider.name).collect();
         let earlier = recovered.manifest.as_ref().map(|manifest| manifest.servers().providers);
         let earlier: Vec<String> = earlier.unwrap_or_default().into_keys().collect();
         other_providers(&recovered.answers_by.by_size(), &earlier, &ours).iter().for_each(|text| self.say(text));
