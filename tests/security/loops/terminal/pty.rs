@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
@@ -54,6 +55,21 @@ impl Pty {
         self.theirs.try_clone().expect("the descriptor can be copied").into()
     }
 
+    /// Returns the program's end of a terminal that has hung up.
+    ///
+    /// A program that another thread starts at this moment holds a copy of our end until it is executed. So this waits
+    /// until the last copy is closed.
+    pub fn hung_up(self) -> Stdio {
+        let Self { ours, theirs } = self;
+        drop(ours);
+        let deadline = Instant::now() + LONGEST;
+        while !has_hung_up(&theirs) {
+            assert!(Instant::now() < deadline, "the terminal does not hang up");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        theirs.into()
+    }
+
     /// Starts reading what is written. The program must already have its end of the terminal.
     pub fn read(self) -> JoinHandle<Vec<u8>> {
         let Self { ours, theirs } = self;
@@ -66,6 +82,12 @@ impl Pty {
             bytes
         })
     }
+}
+
+fn has_hung_up(terminal: &File) -> bool {
+    let mut seen = [PollFd::new(terminal, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut seen, Some(&at_once)).is_ok_and(|_| seen[0].revents().contains(PollFlags::HUP))
 }
 
 /// Returns a flag for opening a terminal. With this flag, the terminal does not become the controlling terminal of the

@@ -183,7 +183,7 @@ fn stream(stream: Stream) -> Stdio {
         Full => OpenOptions::new().write(true).open("/dev/full").expect("the file exists").into(),
         Closed => Stdio::null(),
         Gone => std::io::pipe().expect("a pipe").1.into(),
-        HungUp => Pty::new(USUAL).stream(),
+        HungUp => Pty::new(USUAL).hung_up(),
     }
 }
 
