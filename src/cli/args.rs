@@ -13,6 +13,7 @@ mod batches;
 pub(crate) mod blocks;
 mod deadline;
 pub(crate) mod groups;
+mod help;
 pub(crate) mod layered;
 pub(crate) mod parsers;
 mod provider_list;
@@ -42,7 +43,6 @@ pub use self::watch::{CtlArgs, ReportArgs, StatusArgs};
 
 #[cfg(feature = "sim")]
 pub(crate) use self::simulate::{Change, ChangeTo, SimLimitArgs, SimulateArgs};
-use super::exit::TABLE;
 use crate::domain::{ErrorClass, Tier};
 use crate::export::RowKind;
 
@@ -59,29 +59,29 @@ pub struct Cli {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Answer every prompt of the inputs, or resume an earlier run
-    #[command(after_help = run_help())]
+    #[command(after_help = help::run_help())]
     Run(Box<RunArgs>),
     /// Run failed rows again, from the error log of a run
-    #[command(after_help = RESUME_HELP)]
+    #[command(after_help = help::RESUME_HELP)]
     Resume(Box<ResumeArgs>),
     /// Write the answers of runs as a table, as texts, or as JSON lines
-    #[command(after_help = RESULTS_HELP)]
+    #[command(after_help = help::RESULTS_HELP)]
     Results(Box<ResultsArgs>),
     /// Show what runs have done, and how to continue
-    #[command(after_help = STATUS_HELP)]
+    #[command(after_help = help::STATUS_HELP)]
     Status(Box<StatusArgs>),
     /// Pause, resume, end or change a run in progress
-    #[command(after_help = CTL_HELP)]
+    #[command(after_help = help::CTL_HELP)]
     Ctl(Box<CtlArgs>),
     /// Write a report about a run, as one HTML page
     Report(Box<ReportArgs>),
     /// Read and check everything; send nothing
     Check(Box<CheckArgs>),
     /// Show what a run would cost, how long it would take, and what would change that
-    #[command(after_help = PLAN_HELP)]
+    #[command(after_help = help::PLAN_HELP)]
     Plan(Box<PlanArgs>),
     /// Show the limits of each tier, with their dates, or the limits that apply now
-    #[command(after_help = LIMITS_HELP)]
+    #[command(after_help = help::LIMITS_HELP)]
     Limits(Box<LimitsArgs>),
     /// List, show, collect, cancel or adopt Message Batches
     Batches(Box<BatchesArgs>),
@@ -92,119 +92,8 @@ pub enum Command {
     Providers(Box<ProvidersArgs>),
     /// Run a local server that behaves like the API
     #[cfg(feature = "sim")]
-    #[command(after_help = SIMULATE_HELP)]
+    #[command(after_help = help::SIMULATE_HELP)]
     Simulate(Box<SimulateArgs>),
-}
-
-const RUN_EXAMPLES: &str = "\
-Examples:
-  claude-batch run prompts.jsonl --tier 2
-  claude-batch run tickets.csv -t 'Classify this ticket: {{body}}' --max-cost 40
-  cat prompts.jsonl | claude-batch run --tier 2 > results.jsonl
-  claude-batch run prompts.jsonl --simulate        (a rehearsal, without a key)
-
-Every flag is also an environment variable (CLAUDE_BATCH_MAX_RETRIES for
---max-retries) and a key of claude-batch.toml (max-retries) in your
-configuration folder; one in the working folder may set a part of them.
-The key comes from ANTHROPIC_API_KEY, else ANTHROPIC_AUTH_TOKEN, or from
---api-key-file or --api-key-cmd.
-
-Exit codes:
-";
-
-const RESUME_HELP: &str = "\
-Examples:
-  claude-batch resume prompts.errors.jsonl
-  claude-batch resume prompts.errors.jsonl --only timeout,network
-  claude-batch resume prompts.errors.jsonl --only truncated --max-tokens 4096
-  claude-batch resume logs/fails.jsonl -o prompts.results.jsonl
-
-A log names its results file, which must lie beside it. For a log that lies
-elsewhere, such as one made with --errors, name the results with -o. Nothing in a
-log or run folder can choose another server, key, command or file.";
-
-const RESULTS_HELP: &str = "\
-Examples:
-  claude-batch results tickets.csv -o answers.csv
-  claude-batch results tickets.csv --fields id,text,usage.output_tokens > answers.jsonl
-  claude-batch results prompts.jsonl --output-format text --include ok
-  claude-batch results prompts.jsonl --include failed -o failed.csv
-
-RUN is a results file, an error log, a run folder, an output, or an input whose
-results are beside it. It works at any time: while the run goes on, and after it
-was killed. Nothing of the run is changed.
-
-Fields: id, text, json.PATH (into an answer that is JSON), input.COLUMN, model,
-quality, stop_reason, usage.output_tokens, cost_usd, latency_ms, error,
-error.class, message.PATH, and others (see README).";
-
-const STATUS_HELP: &str = "\
-Examples:
-  claude-batch status
-  claude-batch status prompts.jsonl --watch
-  claude-batch status prompts.jsonl --json
-
-It works at any time, in another terminal and after the end of the run, and changes
-nothing. Ctrl-C ends --watch. The use of limits is that of the last five minutes.
-
-Exit codes:
-  0  finished, and every row is answered
-  3  finished, but some rows failed
-  4  stopped before the end, or not known: the same command resumes the run
-  8  killed: the same command resumes the run
-  9  in progress, also if it is paused
-Of several runs, the first of 8, 4, 3, 9 and 0 that one of them has.";
-
-const CTL_HELP: &str = "\
-Examples:
-  claude-batch ctl prompts.jsonl pause
-  claude-batch ctl prompts.jsonl resume
-  claude-batch ctl prompts.jsonl set headroom=50%
-  claude-batch ctl prompts.jsonl set rpm=default   (the value of flags and files)
-  claude-batch ctl prompts.jsonl drain   (ends, and waits for requests in flight)
-  claude-batch ctl prompts.jsonl stop    (ends, and cuts them off)
-
-Settings: concurrency, tier, rpm, itpm, otpm, headroom, max-cost, max-requests,
-max-time. For each, the latest change counts, whether it comes from ctl, from
---schedule, or from files that are read again (signal USR2).
-The run answers within a second; exit code 2 says that nothing was done.";
-
-const PLAN_HELP: &str = "\
-Examples:
-  claude-batch plan prompts.jsonl --tier 2
-  claude-batch plan prompts.jsonl --tier 2 --deadline 'mon 9:00' --max-cost 40
-  claude-batch plan new.jsonl --history old.results.jsonl --count-tokens 100 --json
-
-The flags of run mean the same here. Nothing is sent that costs money: --count-tokens
-uses an endpoint that is free. A plan learns from earlier answers to the same
-prompts: those of this input, and those that --history names. A rehearsal counts too.";
-
-const LIMITS_HELP: &str = "\
-Examples:
-  claude-batch limits --tier 2
-  claude-batch limits --live
-  claude-batch limits --live --ask -m claude-opus-5
-  claude-batch limits --live --save night
-  claude-batch run prompts.jsonl --profile night
-
---live looks in three places, in this order: the API's list of limits, if the key
-is an administrator's (free); what a run last learned from responses (nothing is
-sent); a message of one token, after a question that says what it costs.";
-
-#[cfg(feature = "sim")]
-const SIMULATE_HELP: &str = "\
-Example:
-  claude-batch simulate --tier 2 --port 8787 --faults faults.json -v
-  then, in another terminal:
-  ANTHROPIC_API_KEY=test claude-batch run prompts.jsonl --tier 2 --base-url http://127.0.0.1:8787
-
---as bedrock plays Amazon Bedrock, --as openrouter OpenRouter, and so on; the first lines that it prints show
-the address to use.
-
-GET /__sim/stats shows what it has seen and charged, POST /__sim/reset starts over. Ctrl-C stops it.";
-
-fn run_help() -> String {
-    format!("{RUN_EXAMPLES}{TABLE}")
 }
 
 /// Arguments of `resume`. The rows contain their own parameters, which flags can replace.

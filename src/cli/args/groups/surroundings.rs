@@ -1,0 +1,141 @@
+//! Flags that say which server is used, what is shown, and where other settings and the key are.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, ValueHint};
+
+use super::super::layered::{Layered, layered};
+use super::super::parsers::{self, RefusedKey};
+use super::super::steered::{self, Change};
+use super::super::values::{self, Notify, Refused};
+use crate::report::ProgressKind;
+use crate::watch::notices::{NoticeForm, NoticeRule};
+use crate::watch::schedule::Schedule;
+
+/// Runs against the simulator.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Run")]
+pub struct SimulationArgs {
+    /// Rehearse against a built-in server; needs no key
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = parsers::switch)]
+    pub simulate: Option<bool>,
+    /// Faults to inject, for that server
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub simulate_faults: Option<PathBuf>,
+    /// Scripted answers, for that server
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub simulate_answers: Option<PathBuf>,
+}
+
+/// The server.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Run")]
+pub struct ConnectionArgs {
+    /// Server to use instead of the API, without /v1
+    #[arg(long, value_name = "URL")]
+    pub base_url: Option<String>,
+    /// Allow http:// to other machines
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = parsers::switch)]
+    pub allow_http: Option<bool>,
+    /// Connect directly, even if the environment or the system sets a proxy
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = parsers::switch)]
+    pub no_proxy: Option<bool>,
+    /// Certificates to trust in addition to the system's, as PEM
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// What is shown.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Run")]
+pub struct DisplayArgs {
+    /// How progress is shown on standard error [default: auto]
+    #[arg(long, value_name = "KIND", value_parser = values::one_of(&values::PROGRESS))]
+    pub progress: Option<ProgressKind>,
+    /// Say nothing but errors
+    #[arg(short, long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = parsers::switch, conflicts_with = "verbose")]
+    pub quiet: Option<bool>,
+    /// Say more
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// How a run is watched and steered while it is in progress.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Watching")]
+pub struct WatchArgs {
+    /// Send notices to a URL, or to the one in a variable (env:NAME), or to a program (cmd:COMMAND); repeatable
+    #[arg(long, value_name = "TARGET", value_parser = parsers::NotifyParser)]
+    pub notify: Vec<Notify>,
+    /// When notices are sent: finish, halt, failures=PCT%, limit=80, limit=95, hold=DUR, budget=PCT [default: finish,halt,limit=95]
+    #[arg(long, value_name = "EVENTS", value_delimiter = ',', value_parser = parsers::notice_rule)]
+    pub notify_on: Vec<NoticeRule>,
+    /// Form of notices to addresses [default: slack]
+    #[arg(long, value_name = "FORM", value_parser = values::one_of(&values::NOTICE_FORMS))]
+    pub notify_format: Option<NoticeForm>,
+    /// Change settings at certain times, as 'mon-fri 9:00-18:00 headroom=50%'; repeatable
+    #[arg(long, value_name = "WHEN SETTING", value_parser = steered::schedule)]
+    pub schedule: Vec<Schedule<Change>>,
+    /// Write each event of the run to this file, as JSON lines
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub log: Option<PathBuf>,
+}
+
+/// Where other settings are.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Configuration")]
+pub struct PlaceArgs {
+    /// Configuration file, instead of claude-batch.toml
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// Profile of the configuration to use
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+}
+
+/// Where the key is.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Key")]
+pub struct KeyArgs {
+    /// File with the API key
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "api_key_cmd")]
+    pub api_key_file: Option<PathBuf>,
+    /// Command that prints the API key, alone or as JSON with its end; split at blanks, run without a shell
+    #[arg(long, value_name = "CMD")]
+    pub api_key_cmd: Option<String>,
+    /// How long a key that the command printed is used [default: as its expires_at says, or for the whole run]
+    #[arg(long, value_name = "TIME", value_parser = parsers::duration)]
+    pub api_key_ttl: Option<Duration>,
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "", value_parser = RefusedKey,
+        aliases = ["api_key", "apikey", "key", "auth-token", "token"])]
+    api_key: Option<Refused>,
+}
+
+layered! {
+    SimulationArgs { simulate, simulate_faults, simulate_answers }
+    ConnectionArgs { base_url, allow_http, no_proxy, ca_file }
+    DisplayArgs { progress, quiet, verbose }
+    WatchArgs { notify, notify_on, notify_format, schedule, log }
+    PlaceArgs { config, profile }
+}
+
+impl Layered for KeyArgs {
+    /// The file and the command are two ways to give the key. So if a higher layer has one of them, both settings of a
+    /// lower layer are ignored. The lifetime is a setting of its own.
+    fn over(self, lower: Self) -> Self {
+        let api_key_ttl = self.api_key_ttl.or(lower.api_key_ttl);
+        Self { api_key_ttl, ..if self.is_set() { self } else { lower } }
+    }
+}
+
+impl KeyArgs {
+    /// Returns whether these flags give the key.
+    pub(crate) fn is_set(&self) -> bool {
+        self.api_key_file.is_some() || self.api_key_cmd.is_some()
+    }
+}
