@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 
 use super::super::layered::{Layered, layered};
-use super::super::parsers::{self};
+use super::super::parsers;
 use super::super::values::{self, Field, Fsync, Order, OutputFormat};
 use crate::journal::Owners;
 

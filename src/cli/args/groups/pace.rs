@@ -8,7 +8,7 @@ use clap::{Args, ValueHint};
 
 use super::super::deadline::{self, Deadline};
 use super::super::layered::{Layered, layered};
-use super::super::parsers::{self};
+use super::super::parsers;
 use super::super::values::{self, Concurrency, HaltRule, Headroom, Refused};
 use crate::domain::{LaneChoice, Money, PromptCache, Tier};
 

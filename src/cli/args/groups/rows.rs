@@ -3,7 +3,7 @@
 use clap::{Args, ValueHint};
 
 use super::super::layered::{Layered, layered};
-use super::super::parsers::{self};
+use super::super::parsers;
 use super::super::values::{self, Header, InputFormat, Param, StreamMode, Text};
 use crate::answer::{Expected, OnInvalid, OnRefusal, OnTruncate};
 use crate::domain::Quality;
