@@ -330,7 +330,7 @@ pub enum EventBody {
         /// Why they are sent there.
         why: FallbackCase,
     },
-    /// A provider of several has stopped, and the run goes on with the others.
+    /// One of several providers has stopped. The run continues with the others.
     ProviderStopped {
         /// The provider.
         provider: Arc<str>,

@@ -38,7 +38,7 @@ impl FallbackCase {
 pub struct FallbackOn {
     /// The row would wait longer than this because of limits; `None` if rows wait as long as they must.
     pub limit: Option<Duration>,
-    /// The row met its second overload, or the provider is not sent anything because it fails.
+    /// The provider was overloaded at two attempts of the row, or nothing is sent to the provider because it fails.
     pub overload: bool,
     /// The provider does not work, or the row has used up its tries there.
     pub endpoint: bool,
@@ -65,7 +65,7 @@ impl FallbackOn {
 }
 
 impl Default for FallbackOn {
-    /// Everything except refusals, and waits of more than five minutes.
+    /// Returns every case except refusals. Limits count if a row would wait for more than five minutes.
     fn default() -> Self {
         Self {
             limit: Some(Duration::from_secs(5 * 60)),

@@ -18,7 +18,8 @@ enum Step {
     Name(Box<str>),
     /// Each element of a list.
     Each,
-    /// Each element of a list whose member has this name and a text that begins so.
+    /// Each element of a list that has a member with this name, if the value of this member is a text that begins with
+    /// the second text.
     EachWith(Box<str>, Box<str>),
     /// The rest of the path may begin at any depth.
     Anywhere,
@@ -35,8 +36,8 @@ pub(crate) struct MemberFinder {
 pub(crate) struct FoundMember {
     /// The position of its path in the list of paths.
     pub path: usize,
-    /// What has to be left out so that the rest is the same JSON without the member: the member, and one comma if there
-    /// is one.
+    /// The range to leave out: the member, and one comma if there is one. What remains is the same JSON without the
+    /// member.
     pub cut: Range<usize>,
 }
 
@@ -71,7 +72,7 @@ impl MemberFinder {
 pub(crate) fn top_level_value(json: &[u8], wanted: &str) -> Option<Range<usize>> {
     let mut cursor = Cursor::new(json);
     let mut range = None;
-    // The walk ends early when the member is found, so the result of the walk says nothing.
+    // The walk ends early when the member is found, so the result of the walk is ignored.
     let _ = cursor.object(|cursor, name| {
         cursor.peek()?;
         let start = cursor.position();
@@ -142,7 +143,8 @@ impl Items {
         self.previous_end = Some(item.end);
     }
 
-    /// Ends the object or list. If nothing of it stays, it is itself removed: returns the path by which it was found.
+    /// Ends the object or list. If nothing of it stays, the object or list itself is removed. Then this returns the
+    /// path by which it was found.
     fn end(self, begun: usize, found: &mut Vec<FoundMember>) -> Option<usize> {
         let path = self.first_found.filter(|_| !self.has_kept)?;
         found.truncate(begun);
@@ -151,8 +153,8 @@ impl Items {
 }
 
 impl<'a> Search<'a> {
-    /// Reads a value. If nothing of the value stays, the value itself is removed: returns the path by which it was
-    /// found.
+    /// Reads a value. If nothing of the value stays, the value itself is removed. Then this returns the path by which
+    /// it was found.
     fn value(&mut self, cursor: &mut Cursor<'a>, places: &[Place], depth: u32) -> Option<Option<usize>> {
         match cursor.peek()? {
             b'{' if !places.is_empty() && depth < DEEPEST => self.object(cursor, places, depth),
@@ -214,7 +216,7 @@ impl<'a> Search<'a> {
         self.after(places, |step| matches!(step, Step::Name(wanted) if is(wanted)), !OWN.iter().any(|own| is(own)))
     }
 
-    /// Returns the same for an element of a list, which begins at the start of `element`.
+    /// Does the same as [`Self::after_name`] for an element of a list. The element begins at the start of `element`.
     fn after_element(&self, places: &[Place], element: &[u8]) -> (Option<usize>, Vec<Place>) {
         let meets = |step: &Step| match step {
             Step::Each => true,
@@ -248,7 +250,8 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Returns whether a JSON value is an object that has a text with this name, and the text begins so.
+/// Returns whether a JSON value is an object with a member `name`, and the value of this member is a text that begins
+/// with `begins`.
 fn text_begins(value: &[u8], name: &str, begins: &str) -> bool {
     let Some(range) = top_level_value(value, name) else { return false };
     unescaped(&value[range]).is_some_and(|text| text.starts_with(begins))

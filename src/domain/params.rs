@@ -23,8 +23,8 @@ impl Params {
         Self::of_object_if(json, |_, _| Ok(())).ok()
     }
 
-    /// Reads the members of an object, in their order, without parsing their values. `check` sees the members before
-    /// each member, and its name. What it returns as an error ends the reading.
+    /// Reads the members of an object, in their order, without parsing their values. `check` is called for each member,
+    /// with the members before it and its name. If `check` returns an error, reading ends.
     ///
     /// # Errors
     /// The text is not an object, or `check` refuses a member.

@@ -103,7 +103,7 @@ pub struct Prefixes {
     pub levels: Vec<Level>,
     /// The shortest prefix that the model caches, in tokens.
     pub least_tokens: u32,
-    /// How much higher the highest cost of an answer is if the request is marked for five minutes, and for an hour.
+    /// How much marks raise the highest cost of an answer: first marks for five minutes, then marks for an hour.
     pub extra_most: [Money; 2],
 }
 

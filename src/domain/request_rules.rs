@@ -7,8 +7,8 @@ use std::sync::Arc;
 pub struct RequestRules {
     /// Names of models: ours, and the provider's.
     pub models: Vec<(Arc<str>, Arc<str>)>,
-    /// The text that the provider's names have in front of ours, for Claude models that are not in `models`. It is
-    /// empty if the names are equal.
+    /// The prefix of the provider's names. It is put in front of our names of Claude models that are not in `models`.
+    /// It is empty if the names are equal.
     pub model_prefix: Arc<str>,
     /// Members that are left out of requests, and reported.
     pub drop: Vec<MemberPath>,
