@@ -365,7 +365,7 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn any_json_is_estimated_above_a_floor_and_has_a_bound_above_that(value in any_json(), name in "messages|system|tools|tool_choice") {
+        fn any_json_has_an_estimate_above_a_floor_and_a_bound_above_the_floor(value in any_json(), name in "messages|system|tools|tool_choice") {
             let pretty = serde_json::to_string_pretty(&value).expect("a value becomes JSON");
             let request = params(&format!("{{\"{name}\": {pretty}}}"));
 

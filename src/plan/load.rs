@@ -199,8 +199,8 @@ impl Load {
 
     /// Sets what is expected of the prompt cache. `rates` returns the prices for the group at a position.
     ///
-    /// Rows of several templates may share a prefix, and the plan has its tokens at the group of the first row. So all
-    /// groups with the same model and terms have the same shares, if their rows can be marked.
+    /// Rows of several templates may share a prefix, and the plan counts the tokens of the prefix in the group of the
+    /// first row. So all groups with the same model and terms have the same shares, if their rows can be marked.
     pub(crate) fn set_caching(&mut self, plan: &CachePlan, rates: &dyn Fn(usize) -> CacheRates) {
         let mut sums: HashMap<(Arc<str>, Terms), Expected> = HashMap::new();
         for (at, (group, cached)) in self.groups.iter().zip(&plan.groups).enumerate() {

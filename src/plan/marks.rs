@@ -84,7 +84,7 @@ impl Marks {
     fn of(params: Merged<'_>) -> Self {
         let mut marks = Self::default();
         let value = |name: &str| Cursor::new(params.get(name).unwrap_or("null").as_bytes());
-        // In a value that can't be read, no mark certainly counts.
+        // If a value can't be read, it is not certain that any mark in it counts.
         let _ = marks.list(&mut value("tools"), MOST_DEPTH - 1, &Place::Tool);
         let _ = marks.list(&mut value("system"), MOST_DEPTH - 1, &Place::System);
         let _ = marks.messages(&mut value("messages"));

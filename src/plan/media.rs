@@ -26,7 +26,7 @@ impl Walk<'_> {
         let vision = &self.scale.vision;
         let most = u64::from(vision.max_tokens);
         self.media += match data.and_then(|data| vision.tokens_of(data)).map(u64::from) {
-            // The published rule is exact, but not for how a picture is scaled down.
+            // The published rule is exact, except for how a picture is scaled down.
             Some(tokens) => {
                 Interval { low: tokens * 9 / 10, likely: tokens, high: (tokens * 11).div_ceil(10).min(most) }
             }

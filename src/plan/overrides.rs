@@ -33,8 +33,8 @@ impl Overrides {
         self.0.0.is_empty()
     }
 
-    /// Returns the parameters of a request with these replaced. Each keeps its place; one that the request does not have
-    /// is added at the end.
+    /// Returns the parameters of a request after the replacement. A replaced parameter keeps its place. A parameter
+    /// that the request does not have is added at the end.
     pub(super) fn over(&self, params: Merged<'_>) -> Params {
         let mut replaced =
             Params(params.iter().map(|(name, value)| (name.into(), raw_value(value.to_owned()))).collect());

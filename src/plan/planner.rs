@@ -316,7 +316,7 @@ impl Planner {
     /// Returns the request with these parameters, which is sent for `purpose`.
     ///
     /// # Errors
-    /// A message: the request can't work.
+    /// A message that says why the request can't work.
     pub fn ask_for(&mut self, params: &Params, rung: Option<Rung>, purpose: Purpose) -> Result<Ask, String> {
         let ask = self.ask_of(params.into(), Request::of(params), purpose).map_err(|fault| fault.message)?;
         Ok(Ask { rung, ..ask })
@@ -372,7 +372,7 @@ impl Planner {
     /// run again because of it.
     ///
     /// # Errors
-    /// A message: the request can't work there.
+    /// A message that says why the request can't work there.
     pub(crate) fn ask_elsewhere(&mut self, job: &Job, model: Option<&str>, is_rerun: bool) -> Result<Ask, String> {
         let mut params = raw_members(job.request.json());
         if is_rerun || self.overrides.1 == Overridden::All {
@@ -496,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_with_a_member_that_the_provider_refuses_is_rejected_and_a_dropped_one_is_told_once() {
+    fn a_refused_member_rejects_its_row_and_a_dropped_member_is_reported_once() {
         let paths = |paths: &[&str]| paths.iter().map(|path| MemberPath((*path).into())).collect();
         let rules = RequestRules {
             refuse: paths(&["output_config.format"]),
@@ -619,7 +619,7 @@ mod tests {
     }
 
     #[test]
-    fn overrides_change_what_is_sent_and_keep_the_row_its_key_and_its_place() {
+    fn overrides_change_only_what_is_sent_and_not_the_row_or_its_key_or_its_place() {
         let flags = RequestDefaults {
             model: Some("claude-sonnet-5".to_owned()),
             max_tokens: Some(90),
@@ -795,7 +795,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_answer_costs_depends_on_its_terms_its_marks_and_its_model() {
+    fn the_cost_of_an_answer_depends_on_its_terms_its_marks_and_its_model() {
         let mut planner = planner();
         let mut expense = |rest: &str| {
             let planned = plan(&mut planner, row(&HI.replacen('{', &format!(r#"{{"max_tokens":300{rest},"#), 1)));
@@ -823,7 +823,7 @@ mod tests {
     }
 
     #[test]
-    fn pools_are_told_apart_by_class_and_speed() {
+    fn pools_differ_by_class_and_speed() {
         let mut planner = planner();
         let mut pool = |model: &str, rest: &str| {
             plan(&mut planner, row(&HI.replacen('{', &format!(r#"{{"model":"{model}"{rest},"#), 1))).ask.pool

@@ -22,7 +22,7 @@ use crate::domain::{Caching, PrefixId, Prefixes, PromptCache};
 /// seconds. The difference is a reserve for the time that requests take and for differences in the speed of the run.
 const FIVE_MINUTES: f64 = 240.0;
 const HOUR: f64 = 3_300.0;
-/// The real tokens of a prefix may be this many times the estimate, or the estimate this many times the real tokens.
+/// The estimate of a prefix may be too low or too high by this factor.
 const ERROR: f64 = 1.5;
 /// Rows are read group by group if the order of the input would make shared prefixes cost more by this share.
 const WORTH_ORDERING: f64 = 0.01;
@@ -68,7 +68,7 @@ pub struct CachePlan {
     pub prefixes: u64,
     /// How many of the marked prefixes may be too short for their model. The first answers show it.
     pub uncertain: u64,
-    /// The uncertain prefix that most rows have.
+    /// The uncertain prefix with the most rows.
     pub most_uncertain: Option<Unmarked>,
     /// How many rows get at least one mark, or have marks of their own.
     pub rows: u64,
@@ -102,13 +102,13 @@ pub struct Unmarked {
     pub prefixes: u64,
     /// How many rows have one of them. A row with several of them is counted several times.
     pub rows: u64,
-    /// The estimated tokens of the prefix that most rows have.
+    /// The estimated tokens of the prefix with the most rows.
     pub tokens: u32,
     /// The shortest prefix that the model of its rows caches, in tokens.
     pub least: u32,
     /// The group of the load to which its rows belong.
     pub group: usize,
-    /// How many rows have the prefix that most rows have.
+    /// How many rows the prefix with the most rows has.
     pub most_rows: u32,
 }
 
@@ -284,8 +284,8 @@ impl Node {
     }
 
     /// Returns how many times this prefix must be written because of longer prefixes. The rows of a longer prefix read
-    /// that one; only the first of them uses this prefix. If these rows take more than `seconds`, this prefix expires
-    /// meanwhile.
+    /// the longer prefix; only the first of these rows uses this one. If the rows of a longer prefix take more than
+    /// `seconds`, this prefix expires meanwhile.
     ///
     /// The documentation of the API does not say whether a read of a longer prefix also renews the shorter one inside
     /// it, so the plan does not count on that.
@@ -504,7 +504,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_marks_no_prefix_for_longer_than_a_shorter_one_that_other_rows_do_not_have() {
+    fn a_row_keeps_its_shorter_prefix_at_least_as_long_as_its_longer_prefix() {
         // Ten minutes are between the rows with the longer prefix. The last two of them also have the shorter one.
         let number = |at: u64| if at.is_multiple_of(30) { row(&[(2, 5_000)]) } else { row(&[(100 + at, 5_000)]) };
         let both = row(&[(1, 2_000), (2, 5_000)]);

@@ -11,8 +11,8 @@ use crate::domain::{Caching, Level, MarkPlace, Merged, Money, PrefixId, Prefixes
 
 /// The shortest prefix, in tokens, that any model caches. Shorter ones are ignored.
 const LEAST_OF_ANY: u32 = 512;
-/// A token has at least about this many bytes. A prompt with fewer bytes than this, multiplied by the tokens of the
-/// shortest prefix, is ignored.
+/// A token has at least about this many bytes. A prompt is ignored if it has fewer bytes than this number times the
+/// tokens of the shortest prefix.
 const LEAST_BYTES_OF_TOKEN: usize = 2;
 /// The largest number of prefixes that are found in one request. Longer prefixes are left out.
 const MOST_LEVELS: usize = 256;

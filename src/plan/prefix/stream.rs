@@ -11,8 +11,8 @@ use std::collections::HashMap;
 use super::census::PrefixCensus;
 use crate::domain::{Caching, Level, PrefixId, Prefixes, PromptCache};
 
-/// If a row comes at most this many seconds after another one, it can probably read an entry that is kept for five
-/// minutes, or for an hour.
+/// If a row comes at most this many seconds after another one, it can probably read an entry of that row. The first
+/// number is for entries that are kept for five minutes, and the second for entries that are kept for an hour.
 const FIVE_MINUTES: u32 = 240;
 const HOUR: u32 = 3_300;
 /// A write for five minutes costs a quarter more than plain input, and a read saves nine tenths. So a mark saves money
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_is_marked_if_a_row_behind_it_shares_it() {
+    fn a_prefix_is_marked_if_a_later_row_shares_it() {
         let rows: Vec<(u32, &[u64])> = vec![(0, &[1, 11]), (0, &[1, 12]), (0, &[2, 21])];
 
         assert_eq!(marked(&rows, 8), [vec![1], vec![1], vec![]]);
