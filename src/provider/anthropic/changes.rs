@@ -1,4 +1,5 @@
-//! Changes the requests of rows for a provider: its name of the model, and without the members that it does not take.
+//! Changes the requests of rows for a provider: replaces the name of the model, and removes the members that the
+//! provider does not take.
 
 use std::sync::Arc;
 

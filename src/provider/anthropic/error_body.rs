@@ -9,8 +9,8 @@
 //! | `{"error":{"message","type","param","code"}}`, `{"error":"…"}`, `{"detail":"…"}`, `{"object":"error","type","message"}` | LiteLLM, Azure, vLLM and other servers |
 //! | a page, or nothing | gateways |
 //!
-//! Everything is read in all forms, whatever the provider is: a gateway may pass on the errors of any platform. What an
-//! error means depends on the provider ([`super::platform`]).
+//! Every form is read, whatever the provider is: a gateway may pass on the errors of any platform. What an error means
+//! depends on the provider ([`super::platform`]).
 
 use std::time::Duration;
 

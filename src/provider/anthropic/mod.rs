@@ -96,8 +96,8 @@ impl Anthropic {
         self
     }
 
-    /// Makes the adapter change requests by these rules: names of models, and members that are left out. Members that the
-    /// provider refuses are not its concern: their rows are rejected when they are planned.
+    /// Makes the adapter change requests by these rules: names of models, and members that are left out. The adapter
+    /// never sees members that the provider refuses: rows with such members are rejected when they are planned.
     #[must_use]
     pub fn with_rules(mut self, rules: Arc<RequestRules>) -> Self {
         self.changes = Changes::new(rules);
@@ -148,7 +148,7 @@ impl Provider for Anthropic {
             ProviderKind::Bedrock | ProviderKind::BedrockMantle | ProviderKind::Foundry | ProviderKind::OpenRouter => {
                 None
             }
-            // Whether a server of the last two kinds has batches is a setting.
+            // For the last two kinds, a setting says whether the server has batches.
             ProviderKind::Anthropic
             | ProviderKind::Aws
             | ProviderKind::Google

@@ -4,8 +4,8 @@
 //! refused, and then in every request.
 //!
 //! Source: API documentation, "Batch processing" (2026-09-20); changes of the official Python client 2.10.0
-//! (`billing_policy`). The documentation also names hints for caches and contexts and flags of research previews, but
-//! not their members.
+//! (`billing_policy`). The documentation also mentions hints for caches and contexts, and flags of research previews.
+//! It does not name the members for these.
 
 use crate::domain::json::{Cursor, DEEPEST};
 

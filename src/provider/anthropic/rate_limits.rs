@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mark_of_a_page_can_not_change_the_address() {
+    fn the_cursor_of_a_page_can_not_change_the_address() {
         let provider = Anthropic::new("2023-06-01", &[], HeaderMap::new()).expect("plain values");
         let path = |page| provider.ask_limits(page).map(|request| request.path.into_owned());
 

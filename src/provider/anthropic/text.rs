@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_gateways_page_only_the_visible_text_is_kept() {
+    fn only_the_visible_text_of_a_gateways_page_is_kept() {
         let page = "<html>\r\n<head><title>502 Bad Gateway</title><style>b{color:red}</style></head>\r\n<body>\
                     <script>alert(1)</script><center><h1>502 Bad Gateway</h1></center><hr>cloudflare</body></html>";
 

@@ -28,7 +28,7 @@ pub(super) fn finding(status: u16, failure: &Failure) -> Option<Finding> {
     })
 }
 
-/// What is added to the message with which a proxy without a database refuses a key.
+/// This is added to the message of a proxy without a database when it refuses a key.
 const ONLY_ITS_MASTER_KEY: &str = "a proxy without a database knows no other key than its master key: check the key";
 
 /// Returns the wait in a message such as "No deployments available for selected model, Try again in 5 seconds".

@@ -68,7 +68,7 @@ pub(super) fn is_for_a_day(failure: &Failure) -> bool {
     has_any(failure, &["per day", "per-day", "perday", "daily", "per month", "monthly"])
 }
 
-/// What is added to the message if a quota for a day is used up.
+/// This is added to the message if a quota for a day is used up.
 pub(super) const DAY_IS_OVER: &str = "this is a quota for a day or longer: resume the run when the quota is renewed, or ask the platform for a higher one";
 
 /// Returns whether the message, the kind or the code of a failure has one of these words. Case does not matter.
