@@ -117,7 +117,7 @@ mod tests {
 
     /// The token that `aws-bedrock-token-generator` 1.1.0 makes from the same input.
     #[test]
-    fn a_token_is_that_of_the_package_of_aws() {
+    fn a_token_equals_the_token_of_the_package_of_aws() {
         let credentials = AwsCredentials {
             access_key_id: "AKIDEXAMPLE".to_owned(),
             secret_access_key: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".into(),
