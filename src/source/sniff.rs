@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn of_an_endless_line_only_the_beginning_is_read() {
+    fn only_the_beginning_of_an_endless_line_is_read() {
         let peeked = Peeked::new("x", Box::new(io::repeat(b'x'))).expect("letters are text");
 
         assert!(peeked.head.len() <= HEAD_BYTES + (8 << 10));

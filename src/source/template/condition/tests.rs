@@ -56,7 +56,7 @@ fn a_condition_sees_the_answer_and_its_row() {
 }
 
 #[test]
-fn what_is_not_there_is_an_error_and_not_silently_false() {
+fn a_missing_value_is_an_error_and_not_silently_false() {
     for (expression, words) in [
         ("json.scor > 3", "json.scor is not there"),
         ("json.scor == 3", "json.scor is not there"),
@@ -78,7 +78,7 @@ fn what_is_not_there_is_an_error_and_not_silently_false() {
 }
 
 #[test]
-fn what_may_be_missing_can_be_tested() {
+fn a_value_that_may_be_missing_can_be_tested() {
     for (expression, expected) in [
         ("json.nme is defined", false),
         ("json.nme is not defined", true),
@@ -135,7 +135,7 @@ fn an_answer_that_is_not_json_is_an_error_only_if_json_is_read() {
 }
 
 #[test]
-fn only_what_is_used_is_read() {
+fn only_values_that_are_used_are_read() {
     let uses = |expression: &str| (parsed(expression).uses_json(), parsed(expression).uses_row());
 
     assert_eq!(uses("json.a"), (true, false));
