@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_was_not_accepted_is_whole_in_the_line_and_beside_a_member_of_the_row_with_its_name() {
+    fn an_error_line_has_the_whole_answer_and_keeps_the_rows_own_member_of_the_same_name() {
         let mut outcome = outcome("a", Identity::Named, failed("it is no JSON"));
         outcome.job.extra.set("message", raw("\"of the row\""));
         let before = rendered(&outcome);

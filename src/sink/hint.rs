@@ -46,8 +46,8 @@ fn again(class: ErrorClass) -> &'static str {
     }
 }
 
-/// Returns the hint for a row whose answer was not accepted, if another answer may be. `None` for a class that no answer
-/// has.
+/// Returns the hint for a row whose answer was not accepted, if another answer may be accepted. Returns `None` for a
+/// class in which there is never an answer.
 fn again_after_answer(class: ErrorClass) -> Option<&'static str> {
     match class {
         ErrorClass::Truncated | ErrorClass::Refused => {
@@ -71,8 +71,8 @@ fn again_after_answer(class: ErrorClass) -> Option<&'static str> {
     }
 }
 
-/// Returns the hint for a row whose answer was not accepted. The answer is in the same line. `None` for a class that no
-/// answer has.
+/// Returns the hint for a row whose answer was not accepted. The answer is in the same line. Returns `None` for a class
+/// in which there is never an answer.
 fn after_answer(class: ErrorClass) -> Option<&'static str> {
     match class {
         ErrorClass::Truncated => Some(
