@@ -1,6 +1,7 @@
 //! Ends a program that was started by this program, together with the programs that it started.
 //!
-//! On systems with `/proc`, these are found by the ids of their parents. Elsewhere only the program itself is ended.
+//! On systems with `/proc`, these programs are found by the ids of their parents. Elsewhere only the program itself is
+//! ended.
 
 use std::process::Child;
 

@@ -171,7 +171,7 @@ fn planted(process: &str, rng: &mut fastrand::Rng) -> Vec<u8> {
 }
 
 #[test]
-fn failures_of_the_disk_are_told_once_and_the_run_goes_on() {
+fn failures_of_the_disk_are_reported_once_and_the_run_continues() {
     let disk = MemDisk::new();
     let (mut mailbox, process) = mailbox(&disk);
     let path = Path::new(FOLDER).join(REQUEST);
@@ -254,7 +254,7 @@ mod on_a_real_disk {
     }
 
     #[test]
-    fn a_run_goes_on_without_requests_if_a_folder_has_the_name_of_its_file() {
+    fn a_run_continues_without_requests_if_a_folder_has_the_name_of_its_file() {
         for name in [PROCESS, REQUEST, ANSWERS] {
             let folder = tempfile::tempdir().expect("a folder");
             fs::create_dir(folder.path().join(name)).expect("a folder");

@@ -30,7 +30,7 @@ impl ReadFailures {
     /// Reads an error log.
     ///
     /// # Errors
-    /// Those of [`read_failures`].
+    /// The errors of [`read_failures`].
     pub(super) fn read(path: &Path, disk: &dyn Disk) -> Result<Self, JournalError> {
         let mut read = Self::default();
         read_failures(path, disk, |offset, record| {

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_told_with_its_status_and_only_the_program_is_shown() {
+    fn a_failure_shows_the_status_and_the_program_without_its_arguments() {
         let folder = tempfile::tempdir().expect("there is room");
         let failed = target("exit 3", folder.path()).run(&Bytes::new(), Duration::from_secs(30));
         let missing = CommandTarget {

@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_a_finish_or_a_halt_and_told_once() {
+    fn an_end_is_a_finish_or_a_halt_and_is_reported_once() {
         let both = [NoticeRule::Finish, NoticeRule::Halt, NoticeRule::Finish];
         let kinds = |end: EventBody, rules: &[NoticeRule]| {
             let told = play(rules, Purse::default(), &[(0, succeeded(Quality::Ok)), (1, end)]);
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_rise_above_the_threshold_of_the_rule_is_told() {
+    fn only_a_rise_above_the_threshold_of_the_rule_is_reported() {
         let events = [(80, true), (95, true), (95, false), (95, true), (80, false)];
         let events = events.map(|(threshold, is_above)| (0, crossing(threshold, is_above)));
         let count = |rules: &[NoticeRule]| play(rules, Purse::default(), &events).len();
@@ -306,7 +306,7 @@ mod tests {
 
     /// The test `tests/limit_use.rs` shows that whole runs have these crossings.
     #[test]
-    fn limits_are_told_for_the_use_that_a_run_keeps_up() {
+    fn the_use_of_a_limit_is_reported_by_its_mean_and_not_by_its_peaks() {
         for (share, expected) in [(0.60, &[][..]), (0.85, &[80]), (0.97, &[80, 95])] {
             for seed in 1..=20 {
                 let told = told_by_a_run(share, seed);
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_told_after_twenty_rows_and_once_per_crossing() {
+    fn failures_are_reported_after_twenty_rows_and_once_per_crossing() {
         let rule = [NoticeRule::Failures(0.05)];
         let good = |count| vec![(0, succeeded(Quality::Ok)); count];
         let bad = |count| vec![(0, failed(ErrorClass::Server)); count];
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_is_told_once_when_it_has_lasted_long_enough_in_one_piece() {
+    fn a_hold_is_reported_once_when_it_has_lasted_long_enough_without_a_break() {
         let rule = [NoticeRule::Hold(Duration::from_secs(60))];
         let told = |events: &[(i64, EventBody)]| play(&rule, Purse::default(), events);
         let held = EventBody::Held {
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_is_told_once_and_the_next_one_again() {
+    fn each_outage_is_reported_once() {
         let rule = [NoticeRule::Hold(Duration::from_secs(60))];
         let over = EventBody::Outage(None);
 
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_is_told_once_and_counts_earlier_runs() {
+    fn a_budget_is_reported_once_and_counts_earlier_runs() {
         // Each row costs a cent.
         let rows = |count| vec![(0, succeeded(Quality::Ok)); count];
         let told = |before: f64, most: Option<f64>, count| {

@@ -9,7 +9,7 @@
 //! | `rule.rs` | when a notice is sent, and in which form |
 //! | `decide.rs` | decides which events are worth a notice; each kind once per crossing |
 //! | `document.rs`, `words.rs` | the generic document and its text |
-//! | `facts.rs` | what they say about a run that no event says |
+//! | `facts.rs` | facts about a run that no event contains |
 //! | `outbox.rs`, `queue.rs` | the notices that wait, for each target |
 //! | `sender.rs` | the thread of a target: tries, waits, warnings |
 //! | `signature.rs` | the signature of a notice |

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn receivers_that_fail_are_tried_three_times_and_told_once() {
+    fn receivers_that_fail_are_tried_three_times_and_reported_once() {
         let dead = {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
             format!("http://{}/T0/s3cret-path", listener.local_addr().expect("it has an address"))

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_run_is_told_in_a_sentence() {
+    fn the_end_of_a_run_is_described_in_one_sentence() {
         assert_eq!(
             end_words(&stats(&[ended()]), &RunFacts { name: "a.jsonl".to_owned(), ..RunFacts::default() }),
             "claude-batch: a.jsonl finished: 1,235 of 10,000 rows done, 1 failed, $12.00 spent, after 1 min 32 s"
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn chats_see_no_links_and_call_nobody() {
+    fn a_text_for_chats_has_no_links_and_notifies_nobody() {
         assert_eq!(for_chats("<!channel> & @here"), "&lt;!channel&gt; &amp; @\u{200b}here");
     }
 }
