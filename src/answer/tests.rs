@@ -441,7 +441,7 @@ fn a_refusal_of_the_other_model_itself_fails_and_the_other_model_gets_no_more_ro
 }
 
 #[test]
-fn what_resume_replaced_stays_replaced_for_the_other_model() {
+fn parameters_that_resume_replaced_stay_replaced_for_the_other_model() {
     let rules: fn(&mut Rules) = |rules| {
         schema(rules);
         rules.on_refusal = OnRefusal::Model(OLD.to_owned());

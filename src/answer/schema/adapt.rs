@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_told() {
+    fn keywords_and_formats_that_are_not_known_are_reported() {
         let (_, changes) = adapted(r#"{"type":"integer","minimun":1,"format":"int32","x-order":2,"nullable":true}"#);
 
         assert_eq!(

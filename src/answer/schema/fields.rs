@@ -1,4 +1,4 @@
-//! The names of the members that an answer has by its schema.
+//! The names of the members that a schema gives to an answer.
 
 use super::text::{elements, members};
 

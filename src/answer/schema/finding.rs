@@ -85,9 +85,9 @@ pub(super) fn words(violation: &ValidationError<'_>) -> String {
     }
 }
 
-/// Returns the first violation of the closest alternative. Alternatives are compared in this order. One for values of
-/// another type is the farthest. One with another constant comes next: such a constant is often the name of the
-/// alternative. Of the others, the one with the fewest violations is the closest.
+/// Returns the first violation of the closest alternative. Alternatives are compared in this order. An alternative for
+/// values of another type is the farthest. An alternative with another constant comes next: such a constant is often
+/// the name of the alternative. Of the others, the one with the fewest violations is the closest.
 fn closest<'v>(violation: &'v ValidationError<'_>) -> Option<&'v ValidationError<'static>> {
     use ValidationErrorKind as Kind;
 

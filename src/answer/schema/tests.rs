@@ -102,7 +102,7 @@ fn numbers_are_read_as_64_bits_and_the_last_of_equal_names_counts() {
 }
 
 #[test]
-fn a_schema_that_is_none_is_refused_with_its_place() {
+fn a_text_that_is_not_a_schema_is_refused_with_the_place() {
     assert_eq!(refused("{"), "the schema is not JSON: EOF while parsing an object at line 1 column 1");
     assert_eq!(refused(" [1]"), "the root: a schema is an object, but this is an array");
     assert_eq!(refused(r#"{"properties": {"a": {"minimum": "1"}}}"#), "/properties/a/minimum: \"1\" is not a number");
