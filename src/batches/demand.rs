@@ -8,9 +8,9 @@ use crate::domain::{Ask, PoolId, RateLimits, Usage};
 
 /// How many output tokens an answer is expected to have before any answer has come.
 const FIRST_OUTPUT: f64 = 256.0;
-/// Until this many answers have come, the expected length of answers is above their mean length so far.
+/// Until this many answers have come, answers are expected to be longer than their mean length so far, by [`UNSURE`].
 const ENOUGH: f64 = 30.0;
-/// How much longer.
+/// The factor by which they are expected to be longer.
 const UNSURE: f64 = 1.25;
 
 /// Sums over rows of one pool.

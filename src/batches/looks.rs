@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn looks_are_frequent_at_first_and_rare_later() {
+    fn checks_are_frequent_at_first_and_rare_later() {
         let mut looks = Looks::new(Instant::ZERO);
         looks.begin_again(Instant::ZERO);
         let mut times = Vec::new();
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failing_look_backs_off_and_obeys_the_api() {
+    fn a_failing_check_backs_off_and_obeys_the_api() {
         let mut looks = Looks::new(Instant::ZERO);
 
         let first = looks.on_failed(Some(Duration::from_secs(45)), Instant::ZERO);

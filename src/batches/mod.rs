@@ -21,7 +21,7 @@
 //! | `adopt.rs` | takes over the results of a batch that no log knows |
 //! | `shape.rs` | which requests are sent online first, to see whether the API accepts their shape |
 //! | `demand.rs` | how long rows would need online |
-//! | `looks.rs` | when the state of batches is looked at |
+//! | `looks.rs` | when the state of batches is checked |
 //! | `lane/` | [`Lane`]: the state machine that brings rows from the loop into batches and back |
 //!
 //! The calls are made by the loop (`runner/batch_calls.rs`). The wire form of batches belongs to the provider.

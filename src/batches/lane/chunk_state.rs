@@ -14,7 +14,8 @@ use crate::provider::BatchCounts;
 
 /// The clocks of this machine and of the API should differ by at most this.
 const SKEW: Duration = Duration::from_secs(600);
-/// If the batch is not found, a clock may be wrong by more. Then the batch is searched among those of this time.
+/// If the batch is not found, a clock may be wrong by more. Then the batch is searched among all batches that were
+/// created within this time.
 const A_DAY: Duration = Duration::from_secs(26 * 3_600);
 
 /// If rows are missing in the results, the results are downloaded this many times.
@@ -81,7 +82,8 @@ pub(super) enum State {
     Sealed,
     /// It is being submitted.
     Posting,
-    /// It was submitted, and it is not known whether a batch exists. The value is the time of the first look since.
+    /// It was submitted, and it is not known whether a batch exists. The value is the time of the first check after the
+    /// submission.
     Unclear(Option<Instant>),
     /// The batch is being processed.
     Open,

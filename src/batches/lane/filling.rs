@@ -236,8 +236,8 @@ impl Lane {
         (kept, rows)
     }
 
-    /// Leaves the batches to a later run, because the run goes on without their server. Returns the rows that are in no
-    /// batch: those in memory, and those in chunks. They are sent elsewhere.
+    /// Leaves the batches to a later run, because the run continues without their server. Returns the rows that are in
+    /// no batch: those in memory, and those in chunks. They are sent elsewhere.
     ///
     /// # Errors
     /// The failure of the disk.

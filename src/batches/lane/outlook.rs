@@ -90,7 +90,7 @@ impl Outlook {
         1.0 - (TRUSTED * shares / ages.max(1.0) * age.as_secs_f64()).min(TRUSTED)
     }
 
-    /// Returns how long before the online lane needs them rows are moved.
+    /// Rows are moved some time before the online lane needs them. Returns this time.
     pub(super) fn lead(&self) -> Duration {
         let [least, most] = LEAD;
         self.whole_time.mul_f64(SHARE_OF_TIME).clamp(least, most) + self.longest_cancel.max(FIRST_CANCEL).mul_f64(1.2)
