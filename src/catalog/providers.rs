@@ -131,7 +131,7 @@ impl Preset {
         features
     }
 
-    /// Returns whether one of these texts contains a place. Others need not be set.
+    /// Returns whether one of these texts contains a place. A place that none of them contains need not be set.
     pub(crate) fn needs(place: &PlaceFacts, texts: &[&str]) -> bool {
         texts.iter().any(|text| text.contains(&placeholder(&place.name)))
     }
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_names_of_models_are_those_of_models_that_the_catalog_has() {
+    fn every_model_with_a_providers_name_is_in_the_catalog() {
         let catalog = Catalog::builtin();
         for preset in PRESETS.iter() {
             for name in preset.models.keys() {
