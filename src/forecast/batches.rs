@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_pays_from_a_hit_rate_that_depends_on_its_lifetime() {
+    fn a_cache_saves_money_from_a_hit_rate_that_depends_on_its_lifetime() {
         let [minutes, hour] = both("", None).1.and_then(|batches| batches.break_even).expect("the prices are known");
 
         // (1.25 − 1) / (1.25 − 0.1) and (2 − 1) / (2 − 0.1).

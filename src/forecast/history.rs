@@ -165,7 +165,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn of_many_answers_a_random_part_is_kept() {
+    fn a_random_part_of_many_answers_is_kept() {
         let mut history = History::default();
         (0..20_000).for_each(|number| history.add(&past(1, 10, 10, number)));
 

@@ -183,7 +183,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn answers_to_the_template_make_the_forecast_exact_and_those_of_the_model_less_so() {
+    fn answers_to_the_template_make_the_forecast_more_exact_than_answers_of_the_model() {
         let load = load(prompts(1_000, ""), 0);
         let same = history(&load, |number| 30 + number % 21);
         let mut other = History::default();
@@ -334,7 +334,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn answers_that_were_cut_ask_for_more_room() {
+    fn answers_that_were_cut_lead_to_a_larger_max_tokens() {
         let load = load(prompts(200, ""), 0);
         let mut history = History::default();
         let template = load.groups()[0].template.expect("one template");
