@@ -123,7 +123,7 @@ pub struct Journal {
     paths: RunPaths,
     context: RecordContext,
     manifest: Manifest,
-    /// The manifest that describes this run, as long as `manifest` describes the run before.
+    /// The manifest that describes this run. It is kept here as long as `manifest` still describes the run before.
     given: Option<Manifest>,
     slots: Slots,
     unresolved: Unresolved,

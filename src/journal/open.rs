@@ -141,7 +141,7 @@ fn next_manifest(
             let settings = before.settings.clone();
             (Manifest { settings, ..described_as(before, given.clone()) }, Some(given))
         }
-        // There are answers, but it is not known how their rows were read, even for `resume`.
+        // There are answers, but no manifest says how their rows were read. `resume` does not know it either.
         (None, Start::Resume) => (without_rows(given), None),
         (None, Start::Continue) if !recovered.done.is_empty() => (without_rows(given.clone()), Some(given)),
         (None, Start::Continue | Start::Fresh) => (given, None),

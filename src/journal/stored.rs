@@ -76,8 +76,9 @@ impl StoredAnswers {
         Ok(index.finish())
     }
 
-    /// Reads the answers that earlier runs wrote to the results file of this run, whose keys may occur again. Truncated
-    /// and refused answers count, too. `repeats` are the keys that occur more than once; `None` if they are not known.
+    /// Reads the answers that earlier runs wrote to the results file of this run, if their keys may occur again.
+    /// Truncated and refused answers count, too. `repeats` are the keys that occur more than once; `None` if they are
+    /// not known.
     ///
     /// # Errors
     /// The errors of [`StoredAnswers::read`].
@@ -162,7 +163,7 @@ impl Index {
             self.pairs.expect(before + u64::try_from(expected).unwrap_or(lines));
             found.pairs.into_iter().for_each(|pair| self.pairs.push(pair));
         };
-        // A file with records is known to belong to this program. From a file without records, nothing is taken.
+        // A file with records is known to belong to this program. Nothing is taken from a file without records.
         scan(&*file, path, true, read, take)?;
         self.lines += lines;
         self.files.push(file);
@@ -265,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn from_its_own_results_a_run_takes_answers_of_every_quality_to_repeated_requests() {
+    fn a_run_takes_answers_of_every_quality_to_repeated_requests_from_its_own_results() {
         let disk = MemDisk::new();
         disk.put("own", (line("a", 1, "m", "truncated") + &line("b", 2, "m", "ok")).as_bytes());
         let mut census = crate::plan::RequestCensus::recognizing();

@@ -32,7 +32,7 @@ pub(crate) struct Conflict {
 }
 
 impl Servers {
-    /// Returns the servers of a run. Runs of the first versions have only an origin, which is that of `anthropic`.
+    /// Returns the servers of a run. Runs of the first versions have only an origin: the origin of `anthropic`.
     pub(crate) fn new(origin: &str, providers: &BTreeMap<String, String>) -> Self {
         let mut providers = providers.clone();
         if providers.is_empty() && !origin.is_empty() {

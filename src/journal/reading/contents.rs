@@ -61,8 +61,8 @@ impl Contents {
             for (offset, record) in entries {
                 let charges = self.unresolved.read(&record, offset);
                 self.totals.add(charges);
-                // Only an entry of the run that died can belong to the request that was in flight. After a step, it is
-                // the next request for the row that was in flight.
+                // Only an entry of the run that died can belong to the request that was in flight. If the entry is a
+                // step, the request that was in flight is a later request for the row.
                 if slots::shortened(&record.run) == unclosed_run && !record.is_step {
                     self.in_flight.remove(&record.row);
                 }

@@ -98,7 +98,7 @@ pub(crate) fn read_details<T: Default + Send>(
 /// Reads all entries of an error log, in order, with the offset of each.
 ///
 /// # Errors
-/// Those of [`read_details`].
+/// The errors of [`read_details`].
 pub(crate) fn read_failures(
     path: &Path,
     disk: &dyn Disk,
@@ -143,7 +143,7 @@ pub(super) fn parse_any_detailed(line: &[u8]) -> Parsed<(ResultRecord<'_>, Detai
         Parsed::Newer(version) => return Parsed::Newer(version),
         Parsed::NotOurs => return Parsed::NotOurs,
     };
-    // A detail of an unexpected kind says nothing, and the line still counts.
+    // A detail of an unexpected kind is ignored, and the line still counts.
     let details = serde_json::from_slice(line).map(|DetailedLine { meta }| details(meta)).unwrap_or_default();
     Parsed::Record((record, details))
 }

@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn charges_that_belong_to_no_answer_are_kept_in_attempts_without_one() {
+    fn charges_that_belong_to_no_answer_are_kept_in_attempts_without_an_answer() {
         let charges = Charges {
             usage: output(20),
             spend: Money::from_dollars(1.0),

@@ -98,7 +98,7 @@ impl Unresolved {
             is_unsent: matches!(kind, EntryKind::Rejected | EntryKind::Broken),
             is_row: kind != EntryKind::Broken,
             is_of_this_run: true,
-            // The charges of this run's lines count in this run, so only the fact matters.
+            // The charges of this run's lines are counted elsewhere. Here it matters only that the row is not finished.
             unfinished: (kind == EntryKind::Unfinished).then(Charges::default),
             last_at: None,
             answer: None,
@@ -121,8 +121,9 @@ impl Unresolved {
 
     /// Removes the entries of rows that have an answer to the same request, or a later answer to another request.
     ///
-    /// Returns the charges of entries of unfinished rows, except those that the line of an answer contains. An answer that
-    /// is older than such an entry does not contain its charges: the row was asked for again.
+    /// Returns the charges of entries of unfinished rows, except charges that the line of an answer contains. If the
+    /// answer is older than the entry, the line of the answer does not contain the charges of the entry: the row was
+    /// asked for again after that answer.
     pub(crate) fn remove_answered(&mut self) -> Charges {
         let mut charges = Charges::default();
         let absorbed = &mut self.absorbed;
@@ -304,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unfinished_row_is_run_without_being_asked_for_and_a_failed_one_is_not() {
+    fn an_unfinished_row_is_run_again_without_a_flag_and_a_failed_row_is_not() {
         let class = |is_unfinished| {
             let mut unresolved = Unresolved::default();
             unresolved.read(&entry(1, is_unfinished, 5), 0);

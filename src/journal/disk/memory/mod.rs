@@ -109,7 +109,7 @@ impl Disk for MemDisk {
         if state.names.contains_key(path) {
             return Ok(Some(FileKind::File));
         }
-        // Folders have no entries of their own. One with a file in it exists for certain.
+        // Folders have no entries of their own. A folder that contains a file exists for certain.
         Ok(state.names.keys().any(|name| name.starts_with(path)).then_some(FileKind::Folder))
     }
 
