@@ -14,7 +14,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     pub(super) fn dispatch(&mut self) -> Option<Instant> {
         let now = self.clock.now();
         let until = loop {
-            let until = self.mark_what_may_go(now);
+            let until = self.mark_allowed_requests(now);
             if self.send_marked(now) {
                 break until;
             }
@@ -25,7 +25,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         until
     }
 
-    fn mark_what_may_go(&mut self, now: Instant) -> Option<Instant> {
+    fn mark_allowed_requests(&mut self, now: Instant) -> Option<Instant> {
         loop {
             if self.is_backed_up() && self.scheduler.holds_rows() {
                 self.scheduler.bind(Reason::Disk, now);

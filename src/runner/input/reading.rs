@@ -61,7 +61,7 @@ impl Reading {
         Self { rows_left: Some(rows), ..self }
     }
 
-    /// Reads from `from` to the row before `to`. A `from` of `None` is the first row, and a `to` of `None` is the end.
+    /// Reads from `from` to the row before `to`. `None` means the first row for `from`, and the end for `to`.
     pub(super) fn between(plan: &InputPlan, from: Option<RowPlace>, to: Option<RowPlace>) -> Self {
         let whole = Self { end: to, ..Self::whole(plan) };
         match from {

@@ -18,7 +18,7 @@ const LIMITS: RateLimits = RateLimits::new(100, 45_000, 9_000);
 fn every_row_arrives_once_and_in_order_through_a_narrow_channel() {
     let (plan, _file) = rows(1_000);
 
-    let arrived = items_from(None, &plan, done_but_every_third());
+    let arrived = items_from(None, &plan, every_third_row_is_new());
 
     assert_eq!(numbers(&arrived), (0..1_000).step_by(3).collect::<Vec<_>>());
     assert_eq!(skipped(&arrived), 666);
@@ -41,7 +41,7 @@ fn a_reader_that_waits_for_a_full_channel_ends_when_the_receiver_is_dropped() {
 fn a_survey_counts_rows_that_are_done() {
     let (plan, _file) = rows(30);
 
-    let looked = look(&plan, &done_but_every_third());
+    let looked = look(&plan, &every_third_row_is_new());
 
     assert_eq!((looked.rows, looked.to_send, looked.done, looked.unusable), (30, 10, 20, 0));
     assert!(looked.duplicate.is_none());
@@ -88,14 +88,14 @@ fn a_file_read_from_several_places_gives_each_row_once_with_its_own_number_and_l
 }
 
 #[test]
-fn left_out_and_done_and_broken_rows_are_the_same_from_several_places() {
+fn reading_from_several_places_finds_the_same_left_out_done_and_broken_rows() {
     let (mut plan, _file) = file(".jsonl", &phases_as_json());
     (plan.skip, plan.limit) = (10, Some(800));
-    let places = places(&plan, &done_but_every_third()).expect("phases are read faster from several places");
+    let places = places(&plan, &every_third_row_is_new()).expect("phases are read faster from several places");
 
-    let arrived = items_from(Some(&places), &plan, done_but_every_third());
+    let arrived = items_from(Some(&places), &plan, every_third_row_is_new());
 
-    let as_written = items_from(None, &plan, done_but_every_third());
+    let as_written = items_from(None, &plan, every_third_row_is_new());
     let (mut numbered, broken) =
         (numbers(&arrived), |fed: &[Incoming]| fed.iter().filter(|fed| is_broken(fed)).count());
     numbered.sort_unstable();
@@ -173,9 +173,9 @@ fn a_survey_counts_the_rows_that_are_sent_copied_and_repeated() {
 
     assert_eq!(counts(&Earlier::none()), (10, 0, 5, 0, 0, 10));
     assert_eq!(counts(&Earlier { dedupes: true, ..Earlier::none() }), (5, 5, 0, 0, 5, 5));
-    assert_eq!(counts(&done_but_every_third()), (4, 0, 0, 6, 0, 4));
-    // The requests of rows 6 and 9 are those of the done rows 1 and 4.
-    assert_eq!(counts(&Earlier { dedupes: true, ..done_but_every_third() }), (2, 2, 0, 6, 5, 2));
+    assert_eq!(counts(&every_third_row_is_new()), (4, 0, 0, 6, 0, 4));
+    // Rows 6 and 9 have the same requests as rows 1 and 4, which are done.
+    assert_eq!(counts(&Earlier { dedupes: true, ..every_third_row_is_new() }), (2, 2, 0, 6, 5, 2));
 }
 
 #[test]
@@ -323,7 +323,7 @@ fn file<T: AsRef<[u8]> + ?Sized>(suffix: &str, text: &T) -> (InputPlan, tempfile
     (InputPlan { inputs, options: Options::default(), skip: 0, limit: None, requests: 0 }, path)
 }
 
-fn done_but_every_third() -> Earlier {
+fn every_third_row_is_new() -> Earlier {
     let label = |row: u64| RowId::named(&row.to_string(), None).label;
     let new: HashSet<u64> = (0..10_000).step_by(3).map(label).collect();
     let known = move |row: RowId, _: &_| if new.contains(&row.label) { RowState::New } else { RowState::Done };
@@ -395,7 +395,7 @@ fn random_inputs_read_group_by_group_give_the_same_rows_as_in_their_written_orde
             plan.inputs.extend(random_file(&mut files, &mut random).inputs);
         }
         (plan.skip, plan.limit) = (random.u64(0..40), [None, Some(100), Some(5)][random.usize(0..3)]);
-        let earlier = || if seed % 3 == 0 { done_but_every_third() } else { Earlier::none() };
+        let earlier = || if seed % 3 == 0 { every_third_row_is_new() } else { Earlier::none() };
         let mut survey = survey(&plan, &mut planner().finding_prefixes(&[]), &earlier(), 1, &Progress::default())
             .expect("the files can be read");
         survey.decide_caching(PromptCache::Auto, &Catalog::builtin(), &|_| RateLimits::new(1, 1_000_000, 1_000_000));
@@ -424,7 +424,7 @@ fn random_inputs_read_group_by_group_give_the_same_rows_as_in_their_written_orde
 }
 
 #[test]
-fn a_file_that_changes_while_it_is_read_group_by_group_is_told() {
+fn a_file_that_changes_while_it_is_read_group_by_group_is_reported() {
     let (plan, path) = rows(1_000);
     let (out, mut arrived) = mpsc::channel(4);
     let all: Vec<Incoming> = std::thread::scope(|scope| {
