@@ -70,7 +70,7 @@
 //! | `retry-after` when output is exhausted | the time after which the level would be above zero if no more output were produced |
 //! | several limits are exhausted | the error names the limit that takes longest to recover |
 //! | growth limit | a minute may use as much as the minute before it, and one step more; [`config::Acceleration`] |
-//! | a read of a long cached prefix: does it renew the entries of shorter prefixes | no, only the entry that is read |
+//! | does a read of a long cached prefix renew the entries of shorter prefixes | no, only the entry that is read |
 //! | another schema of structured output | needs other cache entries, also for tools |
 //! | an entry is read with a breakpoint of another lifetime | the entry keeps its own lifetime |
 //! | `cache_missed_input_tokens` | the tokens of the earlier prompt from the first difference on |
@@ -92,7 +92,7 @@
 //! | a key without administrator's rights asks for limits | 403 |
 //! | how a paused turn is recognized | its assistant message has a call of a server tool; models that accept no beginning of the answer accept it |
 //! | is the text of structured output and the input of a tool sent at once | no, in deltas of about 4 tokens, or of a 48th of a longer answer |
-//! | what the media type and the pixels of an image say | only the name of the media type and the alphabet and the padding of the data are checked |
+//! | are the media type and the pixels of an image checked | only the name of the media type, and the alphabet and padding of the data |
 //! | `pattern` in schemas that bind the model | accepted; the model does not follow it |
 //! | the words of refusals that nobody has reported (references in schemas, a beginning with structured output, blocks in messages of the wrong role) | our own |
 //! | time to answer, length of answers | [`config::Latency`], [`config::OutputLengths`] |

@@ -32,8 +32,8 @@
 //! | `"schema": "broken"` | is JSON that breaks the schema: a required property is missing, or else the type is wrong; only for requests for structured output and for forced tools |
 //! | `"schema": "not_json"` | is text instead of JSON; only for requests for structured output |
 //! | `stop_reason` | ends with this reason, which can be any text |
-//! | `truncated` | ends early, as if `max_tokens` had cut it: with `true` after half of its tokens, with a number after this part (0 to 1) |
-//! | `refusal` | is a refusal, with `true` or a category; it comes before any output and is free, or after as many tokens as `after` says, and then these are billed |
+//! | `truncated` | ends early, as if `max_tokens` had cut it. With `true`, half of its tokens are sent; with a number from 0 to 1, this part of them |
+//! | `refusal` | is a refusal, with `true` or a category. It comes before any output and is free. With `after`, it comes after this number of tokens, which are billed |
 //! | `thinking` | begins with this many tokens of thinking, if the request asks for thinking |
 //!
 //! A rule needs at least one of these fields. Fields can be combined. If a rule has none of `text`, `json`, `tool` and
@@ -54,9 +54,9 @@
 //! - `max_tokens_below` selects requests whose `max_tokens` is below this number. Such a rule no longer applies when a
 //!   client repeats the request with more tokens.
 //!
-//! A share is drawn by the first user message, so all turns of a row belong to the same shares. Only the shares of rules
-//! with the same turn are added up: in the following file, the rows that get the text at turn 1 are those that get the
-//! tool call at turn 2.
+//! A share is drawn by the first user message, so all turns of a row belong to the same shares. Only the shares of
+//! rules with the same turn are added up. So in the following file, the same rows get the text at turn 1 and the tool
+//! call at turn 2.
 //!
 //! ```json
 //! {"rules": [

@@ -1,4 +1,4 @@
-//! How the values that only fault files have are read. An error says what was found and what to write instead.
+//! Reads the values that occur only in fault files. An error says what was found and what to write instead.
 
 use std::fmt;
 

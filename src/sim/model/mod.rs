@@ -7,9 +7,10 @@
 //!
 //! A request goes from `arrivals` to its endpoint (`endpoints`, `lists`), which reads the body (`fields`, `request`,
 //! `parts`, `validate`). `admission` admits a message or refuses it, `cache` says what its prompt reads and writes, and
-//! `diagnostics` says why the prompt was not read from the cache. `answer`, `script` and `scripted` say what is answered, from `schema`, `offered` and
-//! `server_tools`; `reply` and `deltas` write the answer, and `charges` bills the call. `batches` serves message batches. `state` holds what all of these modules share. `platform` has what differs between the
-//! platforms. `sized` is for calls without a body.
+//! `diagnostics` says why the prompt was not read from the cache. `answer`, `script` and `scripted` decide what is
+//! answered, and use `schema`, `offered` and `server_tools` for this; `reply` and `deltas` write the answer, and
+//! `charges` bills the call. `batches` serves message batches. `state` holds what all of these modules share.
+//! `platform` has what differs between the platforms. `sized` is for calls without a body.
 //!
 //! Invariants:
 //! - Time only goes forward.

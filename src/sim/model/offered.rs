@@ -39,7 +39,7 @@ pub(super) fn choose<'t>(tools: &'t [Tool], name: Option<&str>, pick: u64) -> Op
     }
 }
 
-/// Returns a call of the first tool of which the API makes calls.
+/// Returns a call of the first tool that the API runs itself and that the simulator models.
 pub(super) fn served(tools: &[Tool]) -> Option<Served> {
     tools.iter().filter_map(Tool::served_kind).find_map(Served::of)
 }

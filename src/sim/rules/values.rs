@@ -1,4 +1,4 @@
-//! How the values of a file of rules are read. An error says what was found and what to write instead.
+//! Reads the values in a file of rules. An error says what was found and what to write instead.
 
 use std::fmt;
 use std::time::Duration;

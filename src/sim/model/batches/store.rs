@@ -21,7 +21,7 @@ pub(in super::super) struct Batches {
     pub(super) by_number: BTreeMap<u64, Batch>,
     /// The cache entries that batches have written. Messages can't read them.
     pub(in super::super) cache: Cache,
-    /// Cache entries that are made when an answer begins, with the time of that.
+    /// Cache entries that are made when an answer begins, each with the time at which it begins.
     pub(super) fresh: VecDeque<(Instant, Vec<Write>)>,
     numbers: HashMap<String, u64>,
     open: BTreeSet<u64>,

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | the form of structured output | all |
 //! | citations on or off | system and messages |
-//! | tool choice, thinking, effort, any image or none | messages |
+//! | tool choice, thinking, effort, whether there is an image | messages |
 //!
 //! The model and the speed also belong to every entry; `admission` adds them. Source: API documentation, "Prompt
 //! caching", what invalidates the cache, and "Structured outputs" (2026-09-29). The documentation does not say whether
