@@ -46,8 +46,8 @@ after `full`, only those loops are run and only their lines are replaced. If a l
 so. `cargo test` runs a part of each loop.
 
 The first three loops play whole runs on virtual time against the simulated API, which outlives the runs, on a disk in
-memory. The last one starts the real program and the simulator. Everything is judged by the books of the API and by the
-files. *Told* are rows whose answers can't be had, and of which the run says that they may be billed twice: nobody knows
-whether a batch with them exists. A death before the creation of a batch is such a case.
+memory. The last loop starts the real program and the simulator. Everything is judged by the books of the API and by the
+files. A row is *told* if the run says that it may be billed twice. The run says so if nobody knows whether a batch with
+the row exists, so that its answer can't be collected. A death before the creation of a batch is such a case.
 
 ";

@@ -160,11 +160,12 @@ const HEAD: &str = "\
 
 Written by `cargo bench --bench plan`. Each of the 24 workloads has random rows (language, length, tools, models, tier) and
 a random server. The plan knows the rows and the tier. It is not told how long answers are, how the server counts tokens,
-how large its burst is, how fast it answers, and how it estimates input when a call begins. The truth comes from running
-all rows on virtual time, with the real loop and scheduler against the simulated API; the cost is what the server charged.
+how large its burst is, how fast it answers, and how it estimates input when a call begins. For the truth, all
+rows are run on virtual time, with the real loop and scheduler against the simulated API. The true cost is what the server
+charged.
 
 The plan is made twice: with the answers to the first 50 rows and the token counts of 50 random rows, and *blind*, with
-neither. *Width* is half of the interval's width divided by its likely value. *Middle* is the error of the middle of the
-time interval, and in brackets that of its likely value.
+neither. *Width* is half of the interval's width, divided by its likely value. *Middle* is the error of the middle of the
+time interval. The number in brackets is the error of its likely value.
 
 ";
