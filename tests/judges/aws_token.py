@@ -1,5 +1,5 @@
-"""Judges the tokens for Amazon Bedrock: 1,000 random inputs, whose tokens must be those of the package of AWS, byte for
-byte, and those that botocore signs.
+"""Judges the tokens for Amazon Bedrock. For each of 1,000 random inputs, the token must equal the token of the AWS
+package and the token that botocore signs, byte for byte.
 
 `write` makes the inputs. Then `cargo test --test aws_token -- --ignored` writes the tokens of the program, and `judge`
 compares them. It needs the Python package aws-bedrock-token-generator:
@@ -142,8 +142,9 @@ def judge(folder, page=None):
         write_section(page, "Providers: tokens of Amazon Bedrock", f"""
 Judges: Python {platform.python_version()}, {", ".join(packages)}.
 
-Random credentials, regions, times and lifetimes (seed {SEED}): each token must be that of the package of AWS and that of
-botocore, byte for byte. It is also read as a server would read it, and its signature is computed again.
+Random credentials, regions, times and lifetimes (seed {SEED}): each token must be equal to the token of the AWS
+package and to the token of botocore, byte for byte. It is also read as a server would read it, and its signature is
+computed again.
 
 | judge | tokens | differences |
 |---|---|---|

@@ -96,7 +96,7 @@ def shuffled(members, rng, colon=":"):
 
 
 class Row:
-    """A row: its label, what the server finds it by, its cells that are not sent, and its answer."""
+    """A row: its label, the key by which the server finds it, its cells that are not sent, and its answer."""
 
     def __init__(self, label, asked, cells, rng):
         self.label, self.asked, self.cells = label, asked, cells
@@ -147,8 +147,8 @@ def json_row(at, rng):
 
 
 def table_row(at, rng, carries):
-    """Returns a row of a table. `carries` returns what the format can carry of a text. Only cells of the input are held
-    to that: answers have all characters."""
+    """Returns a row of a table. `carries` returns what the format can carry of a text. This limits only cells of the
+    input: answers can have all characters."""
     cell = lambda: carries(text(rng))
     return Row(f"{cell()}#{at}", f"{cell()}#{at}#{cell()}", [cell(), number(rng)], rng)
 

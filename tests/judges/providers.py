@@ -1,8 +1,9 @@
-"""The official SDK's classes for other platforms and this program make the same requests: method, path, headers and body.
+"""Checks that the official SDK's classes for other platforms make the same requests as this program: the method, path,
+headers and body must be equal.
 
 Twenty kinds of rows go through each class, and through the program, to a server of this judge, which keeps what it gets:
-once for whole answers, and once for streams. The bodies are compared as JSON, with the spelling of numbers. Headers are
-left out that each HTTP client chooses for itself, or with which the SDK describes itself.
+once for whole answers, and once for streams. The bodies are compared as JSON, with the spelling of numbers. Two kinds
+of headers are left out: those that each HTTP client chooses for itself, and those with which the SDK describes itself.
 
 The program runs once more with a header and a member that the SDK does not send: this must be found in each request.
 
@@ -171,7 +172,7 @@ def by_program(program, folder, name, environment, base_url, rows, model, more):
     (folder / "rows.jsonl").write_text(
         "".join(json.dumps({"custom_id": f"r{at}", "params": {"model": model, **row}}) + "\n" for at, row in enumerate(rows))
     )
-    # The token of a test, instead of that of Google.
+    # A token for tests, instead of a token of Google.
     key = 'api-key-cmd = "printf %s"\n' % KEY if name == "google" else ""
     (folder / "providers.toml").write_text(f'[providers.{name}]\nbase-url = "{base_url}"\n{key}')
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("ANTHROPIC", "AWS", "CLAUDE"))}
@@ -217,7 +218,7 @@ def main():
             more = ["--stream", "on" if streams else "off", "--api-version", sdk[0][2]["anthropic-version"]]
             run = lambda rows, more: by_program(program, folder, name, environment, base_url, rows, "claude-haiku-4-5", more)
             differences = differences_of(sdk, run(rows, more))
-            # A judge that finds nothing has to show that it can.
+            # A judge that finds no difference has to show that it can find one.
             changed = differences_of(sdk, run([{**row, "top_p": 0.5} for row in rows], [*more, "--header", "x-other: 1"]))
             if len(changed) < 2 * len(rows):
                 missed.append(f"{name}: found {len(changed)} of {2 * len(rows)} differences that were made")
@@ -233,10 +234,11 @@ def main():
 Judges: Python {platform.python_version()}, anthropic {anthropic.__version__}.
 
 Each class of the SDK and the program send {len(rows)} kinds of rows. A server compares method, path with query, headers and
-body. Left out are headers that each HTTP client chooses for itself
+body. It does not compare headers that each HTTP client chooses for itself
 ({", ".join(sorted(OWN))}),
-and those with which the SDK describes itself (`x-stainless-…`). The program gets the SDK's `anthropic-version`. With a
-further header and member, each request differs, which shows that this judge can tell.
+and headers with which the SDK describes itself (`x-stainless-…`). The program gets the SDK's `anthropic-version`. In one
+more run, the program sends an additional header and member. The server finds a difference in each of these requests, so
+this judge does see differences.
 
 | class | provider | answers | rows | differences |
 |---|---|---|---|---|

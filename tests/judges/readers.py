@@ -1,4 +1,4 @@
-"""The judges: how each reads a file. They return the header and the rows. A cell that is missing is `None`."""
+"""How each judge reads a file. The functions return the header and the rows. A cell that is missing is `None`."""
 
 import csv
 import gzip
@@ -109,7 +109,7 @@ def jq(path):
 
 
 def libreoffice(path, work, columns):
-    """Returns the Excel file that LibreOffice makes of a table. With `columns`, that many columns are
+    """Returns the Excel file that LibreOffice makes from a table. With `columns`, that many columns are
     read as text. Without, it reads cells as it does when a person opens the file."""
     formats = "/".join(f"{column}/2" for column in range(1, columns + 1)) if columns else ""
     options = f"CSV:{ord(delimiter(path))},34,76,1,{formats},0,false,{'false' if columns else 'true'}"

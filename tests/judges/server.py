@@ -7,7 +7,7 @@ REFUSAL = b'{"type":"error","error":{"type":"invalid_request_error","message":"n
 
 
 class Server:
-    """Runs on a thread of its own. `key` returns what a row is found by in a body."""
+    """Runs on a thread of its own. `key` returns the key of a row from the body of a request."""
 
     def __init__(self, rows, key):
         self.known = {row.asked: at for at, row in enumerate(rows)}

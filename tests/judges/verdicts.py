@@ -19,20 +19,20 @@ Made by `.ci/judges`, which installs the judges, runs the program in a release b
 anything differs, and then this page says what. Numbers are compared as they are spelled, except in Parquet columns that
 hold numbers.
 
-- **fixtures**: the jobs of the fixtures on the simulator. The cells must be those of the input, and of the results file
-  as Python's `json` reads it.
-- **formulas**: answers that a spreadsheet takes for formulas. LibreOffice opens the table as for a person, and no cell
-  may be a formula. With `--raw-cells` some are, which shows that this judge can tell.
+- **fixtures**: the jobs of the fixtures on the simulator. The cells must be equal to the cells of the input, and to
+  the results file as Python's `json` reads it.
+- **formulas**: answers that a spreadsheet takes for formulas. LibreOffice opens the table as a person
+  would, and no cell may be a formula. With `--raw-cells`, some cells are formulas, so this judge does see formulas.
 - **round trip**: random rows with texts from all planes of Unicode, control characters, huge numbers, and members in any
   order. A server looks up each request by its bytes and answers with such texts. Tables are made with `--raw-cells`.
-- **schemas**: random schemas with random answers, judged by a test build. Does the answer fit the schema? Left out are
-  numbers above 64 bits, patterns in which Python and ECMAScript differ, and formats that Python checks only with further
-  packages.
+- **schemas**: random schemas with random answers, judged by a test build. Both must agree whether the answer
+  fits the schema. Three things are not tested: numbers above 64 bits, patterns in which Python and ECMAScript differ, and
+  formats that Python checks only with further packages.
 
-What a format can't carry is left out: a table in CSV or TSV that holds a NUL byte is refused as no text; an Excel cell
-holds no control characters but tab and line feed, and no empty text; openpyxl, which writes these sheets, does not escape
-`_x000D_` and does not mark white space, so cells of white space alone are left out; a half surrogate is no text in any
-format.
+Texts that a format can't carry are not tested. A table in CSV or TSV with a NUL byte is refused because it is not text. An
+Excel cell can't contain an empty text, or control characters other than tab and line feed. openpyxl, which writes these
+sheets, does not escape `_x000D_`, and does not mark white space. So texts such as `_x000D_` and cells with nothing but white
+space are not tested in Excel. No format can carry half of a surrogate pair.
 
 """
 
