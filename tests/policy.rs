@@ -27,7 +27,7 @@ fn statuses_without_a_body_have_their_verdicts() {
 }
 
 #[test]
-fn kinds_of_429_are_told_apart() {
+fn kinds_of_429_are_distinguished() {
     assert_all(&policy::limits());
 }
 

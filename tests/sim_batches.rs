@@ -30,7 +30,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn whatever_clients_do_counts_results_and_bills_agree(
+    fn counts_results_and_bills_agree_whatever_clients_do(
         steps in prop::collection::vec((0_u8..6, 0_usize..6, 1_u64..4_000), 1..40),
         seed in any::<u64>(),
         minutes in 0_u64..180,
@@ -170,7 +170,7 @@ fn results_come_in_an_order_of_their_own_which_depends_on_the_seed() {
 }
 
 #[test]
-fn what_is_wrong_with_params_shows_only_at_the_end() {
+fn faults_of_params_show_only_at_the_end() {
     let mut api = api();
     let with = |name: &str, value: Value| {
         let mut body = question("x");
@@ -235,7 +235,7 @@ fn a_bad_batch_is_refused_as_a_whole_and_a_large_body_is_accepted_only_here() {
 }
 
 #[test]
-fn a_canceled_batch_holds_what_was_processed_before() {
+fn a_canceled_batch_has_the_answers_that_were_finished_before() {
     let ids: Vec<String> = (0..100).map(|number| format!("r{number}")).collect();
     let mut api = api();
     let created = api.create(&ids.iter().map(String::as_str).collect::<Vec<_>>());
@@ -262,7 +262,7 @@ fn a_canceled_batch_holds_what_was_processed_before() {
 }
 
 #[test]
-fn what_was_not_processed_in_a_day_expires() {
+fn requests_that_are_not_processed_in_a_day_expire() {
     let mut stuck = Api::new(with_time(BatchTime::Stuck));
     let mut slow = Api::new(with_time(BatchTime::Fixed(2 * DAY)));
 
@@ -589,7 +589,7 @@ fn requests_can_be_made_to_fail_or_expire_by_share() {
 }
 
 #[test]
-fn results_can_be_cut_slow_or_short_or_have_lines_too_many() {
+fn results_can_be_cut_slow_or_incomplete_or_have_extra_lines() {
     let whole = {
         let mut api = api();
         let id = api.create_and_end(&["a", "b", "c"]);
@@ -626,7 +626,7 @@ fn results_can_be_cut_slow_or_short_or_have_lines_too_many() {
 }
 
 #[test]
-fn rules_about_messages_do_not_touch_batches_and_the_other_way_round() {
+fn rules_about_messages_do_not_affect_batches_and_rules_about_batches_do_not_affect_messages() {
     let mut api = faulty_rules(json!([{"status": 500, "calls": "create"}, {"status": 529}]));
 
     let create = api.call(Method::POST, "", Some(body_of(&["a"]))).status;

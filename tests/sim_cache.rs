@@ -103,7 +103,7 @@ fn a_breakpoint_finds_an_entry_that_ends_within_twenty_blocks() {
 }
 
 #[test]
-fn what_the_api_refuses_about_breakpoints_is_refused() {
+fn breakpoints_that_the_api_does_not_accept_are_refused() {
     let text = |ttl: &str| json!({"type": "text", "text": "word", "cache_control": mark(ttl)});
     let user = |content: Value| json!({"messages": [{"role": "user", "content": content}]});
     let thinking = json!({"type": "thinking", "thinking": "Hm.", "signature": "x", "cache_control": mark("5m")});

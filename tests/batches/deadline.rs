@@ -79,9 +79,10 @@ fn run(lane: LaneChoice, rows: u64) -> Run {
     Run { lane, batch_rows: 100, window: 200, ..Run::of(0..rows) }
 }
 
-/// Returns the cost of the cheapest way to meet the deadline. It belongs to a client that knows in advance how fast
-/// each batch is, cancels the batches that are too slow at the last possible moment, the slowest first, and always uses
-/// the whole limit of the online lane. One row is sent online in any case, to see whether the API accepts it.
+/// Returns the cost of the cheapest way to meet the deadline. It is the cost of a client that knows in advance how fast
+/// each batch is. The client cancels the batches that are too slow, the slowest first, at the last possible moment. It
+/// always uses the whole limit of the online lane. One row is sent online in any case, to see whether the API accepts
+/// it.
 fn cheapest(seed: u64) -> f64 {
     let Case { rows, rpm, deadline, time, cancel } = case(seed);
     let batches = BatchConfig { time, cancel_time: cancel, ..BatchConfig::default() };
@@ -140,8 +141,8 @@ pub fn too_early() {
     });
 }
 
-/// A run dies when it has noted that a batch is to be cancelled, and before it has asked the API for that. The next run
-/// cancels the batch in time.
+/// A run dies after it has noted that a batch is to be cancelled, and before it has asked the API to cancel it. The
+/// next run cancels the batch in time.
 pub fn a_death_before_a_cancellation() {
     let batches =
         || BatchConfig { time: BatchTime::Stuck, expiry: Duration::from_secs(7_200), ..BatchConfig::default() };

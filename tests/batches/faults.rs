@@ -94,8 +94,8 @@ pub fn a_list_that_lags() {
 }
 
 /// Two batches of a run have the same number of rows. The first was collected. The run dies before the reply to the
-/// second arrives, and the list shows the second late. The collected one must not be taken for it.
-pub fn a_collected_batch_is_not_taken_for_a_lost_one() {
+/// second arrives, and the list shows the second late. The run must not mistake the collected batch for the second one.
+pub fn a_collected_batch_is_not_mistaken_for_a_lost_one() {
     let faults = r#"{"rules":[
         {"kind":"unlisted","within":"40s"},
         {"kind":"request_errored","contains":"row","first_attempts_only":true}
@@ -117,7 +117,7 @@ pub fn a_collected_batch_is_not_taken_for_a_lost_one() {
     assert_eq!(tried, 1);
 }
 
-/// Somebody else creates batches of the same size in the same moment. The run may mistake one of them for its own. It
+/// Somebody else creates batches of the same size at the same moment. The run may mistake one of them for its own. It
 /// never cancels such a batch, and gives it up when it ends. Then the run finds its own batch, or submits its rows once
 /// more if its own batch does not exist.
 pub fn foreign_batches_of_the_same_size() {
@@ -140,8 +140,9 @@ pub fn foreign_batches_of_the_same_size() {
     }
 }
 
-/// Two batches of the same size are unclear at once: the first does not exist, and the run mistook somebody else's
-/// batch for it; and the reply to the second is lost. The batch that then appears in the list belongs to the second.
+/// The run does not know of two batches of the same size whether they exist. The first does not exist, but the run
+/// mistook somebody else's batch for it. The second exists, but the reply to its creation is lost. The batch that then
+/// appears in the list is the second.
 pub fn two_unclear_batches() {
     let faults = r#"{"rules":[
         {"kind":"reset_before","calls":"create","arrivals":[2]},
@@ -184,7 +185,8 @@ pub fn a_busy_workspace(seeds: u64) {
 
 // ---- limits of the API ----------------------------------------------------------------------------------------------
 
-/// The queue has no room for a second batch while ours are open: the run waits for its own, and sends every row once.
+/// The queue has no room for a second batch while batches of this run are open. The run waits for them, and sends every
+/// row once.
 pub fn a_full_queue() {
     play(NO_FAULTS, BatchConfig { queue: Some(45), ..quick() }, async |world| {
         let (_, found) = run_to_end(world, &Run::of(0..101), "a full queue").await;

@@ -89,8 +89,8 @@ fn a_list_that_lags() {
 }
 
 #[test]
-fn a_collected_batch_is_not_taken_for_a_lost_one() {
-    faults::a_collected_batch_is_not_taken_for_a_lost_one();
+fn a_collected_batch_is_not_mistaken_for_a_lost_one() {
+    faults::a_collected_batch_is_not_mistaken_for_a_lost_one();
 }
 
 #[test]
@@ -249,19 +249,19 @@ fn every_row_is_answered_by_the_deadline_and_few_rows_more_than_needed_go_online
 }
 
 #[test]
-fn a_deadline_that_no_lane_can_meet_is_told_and_both_lanes_work() {
+fn a_deadline_that_no_lane_can_meet_is_reported_and_both_lanes_work() {
     deadline::too_early();
 }
 
 #[test]
-fn random_sequences_of_commands_lose_no_row_and_bill_none_twice_without_a_word() {
+fn random_sequences_of_commands_lose_no_row_and_report_each_row_that_is_billed_twice() {
     let done = random::sequences(0..100);
 
     assert!(done.deaths > 50 && done.batches > 250, "{done:?}");
 }
 
 #[test]
-fn other_random_sequences_of_commands_lose_no_row_and_bill_none_twice_without_a_word() {
+fn other_random_sequences_of_commands_lose_no_row_and_report_each_row_that_is_billed_twice() {
     let done = random::sequences(100..200);
 
     assert!(done.deaths > 50 && done.batches > 250, "{done:?}");

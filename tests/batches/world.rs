@@ -44,7 +44,7 @@ const ANSWER_TOKENS: u32 = 30;
 /// The most tokens that a prompt or an answer can have, for the budget.
 const MOST_TOKENS: u128 = 100;
 
-/// A run that is longer never ends.
+/// A run that takes longer counts as a run that never ends.
 const LONGEST_RUN: Duration = Duration::from_secs(3 * 3600);
 /// A run that is polled this many times while no time passes is in an endless loop.
 const MOST_POLLS: u64 = 20_000;
@@ -450,7 +450,7 @@ impl World {
             let (model, clock) = (self.model.clone(), self.clock);
             tokio::spawn(async move {
                 tokio::time::sleep(after).await;
-                // A refusal is theirs.
+                // If the API refuses the batch, this concerns only the other client.
                 let _ = call(&model, clock, http::Method::POST, "", &foreign_body(rows));
             });
         }

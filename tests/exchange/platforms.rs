@@ -188,7 +188,7 @@ fn a_response_that_is_cut_is_never_an_answer() {
 }
 
 #[test]
-fn a_clock_that_is_wrong_is_told() {
+fn a_wrong_clock_is_reported() {
     for (kind, name, words) in [
         (ProviderKind::Bedrock, "clock", "the clock of this machine is wrong: it is 30 min ahead of the server's"),
         (ProviderKind::Aws, "auth", "the request was signed 60 min before the server's time"),

@@ -79,7 +79,7 @@ class Streams(unittest.TestCase):
         self.assertEqual(set(deltas), {"content_block_delta"})
         self.assertEqual(kinds[-3:], ["content_block_stop", "message_delta", "message_stop"])
 
-    def test_accumulated_message_is_the_plain_one(self):
+    def test_accumulated_message_equals_the_plain_message(self):
         plain = client().messages.create(**ask("The same either way"))
         with client().messages.stream(**ask("The same either way")) as stream:
             text = "".join(stream.text_stream)

@@ -34,7 +34,7 @@ fn a_run_in_batches_waits_for_them_and_says_what_the_half_price_saved() {
 }
 
 #[test]
-fn batches_that_are_left_are_the_last_thing_that_is_said_and_the_printed_command_collects_them() {
+fn open_batches_are_reported_last_and_the_printed_command_collects_them() {
     let (folder, api) = ready(30, Duration::from_millis(1_500));
 
     let left = folder.run_at(&api, &[&RUN[..], &["--detach"]].concat());
@@ -107,7 +107,7 @@ fn an_interrupted_run_leaves_its_batches_and_keeps_its_exit_code() {
 }
 
 #[test]
-fn with_a_key_of_another_workspace_open_batches_are_not_taken_for_deleted() {
+fn a_key_of_another_workspace_does_not_make_open_batches_look_deleted() {
     let time = BatchTime::Fixed(Duration::from_millis(1_500));
     let mut config = quick().with_batches(BatchConfig { time, ..BatchConfig::default() });
     config.organizations = Organizations::PerKey;

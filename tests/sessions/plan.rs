@@ -124,7 +124,7 @@ fn a_plan_says_what_is_cached_and_what_that_saves() {
 }
 
 #[test]
-fn a_rehearsal_is_a_history_too() {
+fn a_plan_learns_from_a_rehearsal_too() {
     let folder = Folder::with_rows(60);
     folder.run(&["run", "prompts.jsonl", "--simulate", "--tier", "4"]).ends_with(0);
 
@@ -165,7 +165,7 @@ fn the_api_counts_tokens_for_a_plan_and_charges_nothing() {
 }
 
 #[test]
-fn a_refused_key_and_a_server_without_token_counts_are_told() {
+fn a_refused_key_and_a_server_without_token_counts_are_reported() {
     let folder = Folder::with_rows(20);
     let mut config = quick();
     config.keys = claude_batch::sim::config::Keys::Only(["another".into()].into_iter().collect());
@@ -293,7 +293,7 @@ fn a_changed_model_has_the_cost_that_the_typed_change_has() {
 }
 
 #[test]
-fn rows_without_a_price_are_counted_apart_and_never_guessed() {
+fn rows_without_a_price_are_counted_separately_and_their_cost_is_never_guessed() {
     let folder = Folder::new();
     let row = |model: &str| format!("{{\"prompt\":\"Hi\",\"model\":\"{model}\"}}\n");
     folder.write("mixed.jsonl", &[row("claude-haiku-4-5").repeat(2), row("my-model")].concat());
@@ -315,7 +315,7 @@ fn rows_without_a_price_are_counted_apart_and_never_guessed() {
 }
 
 #[test]
-fn what_can_not_be_planned_gets_a_clear_message() {
+fn a_plan_that_is_not_possible_gets_a_clear_message() {
     let folder = Folder::with_rows(3);
     folder.write("empty.jsonl", "");
 

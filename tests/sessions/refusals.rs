@@ -308,7 +308,7 @@ fn a_model_without_a_price_is_refused_with_a_budget() {
 }
 
 #[test]
-fn a_budget_with_which_no_row_can_be_sent() {
+fn a_budget_with_which_no_row_can_be_sent_is_refused() {
     let folder = Folder::with_rows(2);
     let run = |budget: &'static str| ["run", "prompts.jsonl", "--simulate", "--max-cost", budget];
     let expected = ["--max-cost <$0.0001", "no row can be sent", "each of the 2 rows", "raise it"];
@@ -322,7 +322,7 @@ fn a_budget_with_which_no_row_can_be_sent() {
 }
 
 #[test]
-fn a_price_file_with_a_mistake() {
+fn a_price_file_with_a_mistake_is_refused() {
     let folder = Folder::with_rows(2);
     folder.write("folder/a", "");
     let entry = "[[price]]\nmodel = \"claude-haiku-4-5\"\ninput = 1\noutput = -5\n";

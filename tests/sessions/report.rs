@@ -83,7 +83,7 @@ fn a_run_that_was_killed_has_a_report_that_says_so() {
 }
 
 #[test]
-fn results_without_a_run_folder_and_a_run_that_is_nowhere() {
+fn results_without_a_run_folder_have_a_report_and_a_missing_run_is_named() {
     let folder = Folder::with_rows(3);
     folder.run(&["run", "prompts.jsonl", "-o", "out.jsonl", "--simulate"]).ends_with(0);
     folder.write("d/copy.jsonl", &folder.read("out.jsonl"));

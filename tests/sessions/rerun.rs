@@ -185,7 +185,7 @@ fn without_the_run_folder_rows_are_recognized_by_the_other_flags_and_never_paid_
 }
 
 #[test]
-fn what_can_not_be_asked_again_is_refused() {
+fn a_rerun_that_is_not_possible_is_refused() {
     let folder = table();
     let api = Api::quick();
     let none = folder.run_at(&api, &[&["run", "in.csv"][..], &TEMPLATE, &AGAIN].concat());

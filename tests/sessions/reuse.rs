@@ -205,7 +205,7 @@ fn results_that_can_not_be_reused_are_named_before_anything_is_sent() {
 }
 
 #[test]
-fn a_folder_with_results_of_other_servers_gives_those_of_this_server() {
+fn only_results_of_this_server_are_taken_from_a_folder() {
     let folder = Folder::with_rows(5);
     let (api, other) = (Api::quick(), Api::quick());
     folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0);

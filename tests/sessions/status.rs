@@ -80,7 +80,7 @@ fn a_second_run_with_the_same_results_leaves_the_files_of_the_first_alone() {
 }
 
 #[test]
-fn failed_rows_are_told_with_an_example_and_a_command() {
+fn failed_rows_are_shown_with_an_example_and_a_command() {
     let folder = Folder::with_rows(10);
     let api = Api::with_faults(r#"{"rules":[{"status":400,"contains":"number 3."}]}"#);
 
@@ -127,7 +127,7 @@ fn a_budget_stops_a_run_and_several_runs_have_a_line_each() {
 }
 
 #[test]
-fn files_that_are_damaged_or_of_an_older_version_are_told() {
+fn files_that_are_damaged_or_of_an_older_version_are_reported() {
     let (folder, api) = (Folder::with_rows(5), Api::quick());
     folder.run_at(&api, &RUN).ends_with(0);
     let good = folder.read(STATUS);
@@ -153,7 +153,7 @@ fn files_that_are_damaged_or_of_an_older_version_are_told() {
 }
 
 #[test]
-fn a_status_that_can_not_be_written_is_one_warning_and_the_run_goes_on() {
+fn a_status_that_can_not_be_written_causes_one_warning_and_the_run_continues() {
     let (folder, api) = (Folder::with_rows(30), Api::quick());
     // A folder of this name can't be replaced by a file, even by an administrator.
     folder.write("prompts.results.jsonl.run/status.json/x", "");
@@ -201,7 +201,7 @@ fn after_ctrl_c_a_run_is_stopped_with_its_reason() {
 }
 
 #[test]
-fn a_run_without_files_is_told() {
+fn a_run_without_files_is_reported() {
     let folder = Folder::with_rows(3);
 
     let none = folder.run(&["status"]);

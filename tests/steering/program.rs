@@ -160,7 +160,7 @@ fn at_random_moments_an_order_is_acknowledged_within_a_second_and_nothing_is_los
 }
 
 #[test]
-fn a_run_that_was_killed_is_told_apart_from_one_that_has_ended() {
+fn a_killed_run_is_distinguished_from_a_run_that_has_ended() {
     let (folder, api) = (Folder::with_rows(ROWS), Api::slow(Duration::from_millis(100)));
     let mut child = started(&folder, &api, &[]);
     child.kill().expect("it can be killed");
@@ -174,7 +174,7 @@ fn a_run_that_was_killed_is_told_apart_from_one_that_has_ended() {
 }
 
 #[test]
-fn a_run_that_can_not_be_reached_is_told_why() {
+fn the_message_says_why_a_run_can_not_be_reached() {
     let folder = Folder::with_rows(2);
 
     ctl(&folder, &["pause"]).ends_with(2).tells(&["no results"]);
@@ -185,7 +185,7 @@ fn a_run_that_can_not_be_reached_is_told_why() {
 }
 
 #[test]
-fn a_run_goes_on_when_a_folder_has_the_name_of_a_request() {
+fn a_run_continues_when_a_folder_has_the_name_of_a_request() {
     let (folder, api) = (Folder::with_rows(4), Api::quick());
     folder.run_at(&api, &[&RUN[..], &["--limit", "1"]].concat()).ends_with(0);
     folder.write("prompts.results.jsonl.run/ctl.request/file", "");

@@ -1,6 +1,6 @@
-//! Runs over a chain of two providers that die. The first provider is overloaded for some rows, breaks off others, and
-//! then loses its key, so rows move to the second one at all stages of the run. The next run has the same chain, no chain,
-//! or only the second provider.
+//! Runs over a chain of two providers that die. The first provider is overloaded for some rows, and breaks off the
+//! answers to others. Later it refuses the key. So rows move to the second provider at all stages of the run. The next
+//! run has the same chain, no chain, or only the second provider.
 //!
 //! The books of both simulated APIs say what was paid.
 
@@ -18,7 +18,7 @@ const FAULTS: &str = r#"{"rules":[
     {"status":401,"type":"authentication_error","message":"invalid x-api-key","from":"3s"}
 ]}"#;
 
-/// Sums over runs. Each died.
+/// Sums over runs that died.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Deaths {
     /// How often a run died.

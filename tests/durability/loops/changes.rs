@@ -19,7 +19,7 @@ fn undisturbed(rows: u64) -> BTreeMap<String, Value> {
     assert_ends(&disk, load(rows), "undisturbed")
 }
 
-/// Sums over runs. Each run was disturbed once, by a fault or a crash.
+/// Sums over runs that were each disturbed once, by a fault or a crash.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Disturbed {
     /// Runs.

@@ -20,7 +20,7 @@ use super::virtual_run::{self, ERRORS, IN_FLIGHT, Load, NO_FAULTS, RESULTS, Road
 use super::{Seen, Size};
 use crate::support;
 
-/// The script. Each answer must be JSON. A follow-up to an answer that is none quotes this answer.
+/// The script. Each answer must be JSON. If an answer is not JSON, the follow-up quotes this answer.
 const ANSWERS: &str = r#"{"rules":[
     {"contains":"cut","max_tokens_below":200,"truncated":true,"json":{"a":"a long answer that does not fit"}},
     {"contains":"second try","json":{"a":3}},
@@ -32,7 +32,7 @@ const ANSWERS: &str = r#"{"rules":[
     {"json":{"a":1}}
 ]}"#;
 
-/// What is asked of a row, and how many requests it needs.
+/// Returns the words of a row's prompt that select its answers, and how many requests the row needs.
 fn kind(number: u64) -> (&'static str, u64) {
     match number % 10 {
         1 | 4 => ("cut", 2),
@@ -61,7 +61,8 @@ pub fn row(number: u64) -> Planned {
     planned
 }
 
-/// The settings of a run that sends follow-ups: answers that are no JSON are repaired, and truncated ones may be longer.
+/// The settings of a run that sends follow-ups: an answer that is not JSON is repaired, and after a truncated answer a
+/// longer one is asked for.
 pub fn config(plain: Config) -> Config {
     let catalog = Arc::new(Catalog::builtin());
     let rules = Rules {
@@ -146,14 +147,15 @@ fn cost_of(rows: &BTreeMap<String, Recorded>) -> Money {
 
 // ---- the judge ----------------------------------------------------------------------------------------------------
 
-/// Sums over runs. Each was disturbed.
+/// Sums over runs that were disturbed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Disturbed {
     /// How many times a run was disturbed.
     pub points: u64,
-    /// How many times a row was unfinished at such a point: an answer was written, and its follow-up was not answered.
+    /// How many times a row was unfinished when its run was disturbed: an answer was written, and its follow-up was not
+    /// answered.
     pub pending: u64,
-    /// Points with at least one such row.
+    /// Disturbances at which at least one row was unfinished.
     pub with_pending: u64,
     /// Answers that were paid for and are in no line.
     pub lost: u64,

@@ -80,11 +80,11 @@ pub struct Load {
 /// The providers of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Roads {
-    /// The usual one.
+    /// Only the usual provider.
     One,
-    /// The usual one has the faults, and rows go on to a second one.
+    /// The usual provider has the faults, and rows go on to a second provider.
     Two,
-    /// Only the second one.
+    /// Only the second provider.
     Second,
 }
 
