@@ -30,7 +30,7 @@ pub struct PoolStatus {
     /// The limits that apply at this moment.
     pub limits: RateLimits,
     /// How full each bucket is: its level divided by the limit per minute, from 0 to 1. `None` if there is no limit.
-    /// The order is that of [`Dimension::ALL`].
+    /// The buckets are in the order of [`Dimension::ALL`].
     pub level: [Option<f64>; 3],
     /// After a 429, the pool is held: nothing is sent through it for some time. This is the time that is left; `None`
     /// when the pool is not held.
