@@ -1,6 +1,6 @@
 //! A first pass over the input, which finds the keys and labels that occur more than once.
 //!
-//! Both collections take eight bytes for each row. A key is already a hash, so its first half is enough: if two halves
+//! Both collections take eight bytes for each row. A key is already a hash, so its first half is enough. If two halves
 //! are equal by chance, a row is counted unnecessarily, and nothing else goes wrong. Two labels with the same hash may
 //! be equal. A second pass compares the labels themselves.
 
@@ -53,7 +53,7 @@ impl Repeats {
     }
 }
 
-/// Finds rows whose request is equal to that of an earlier row.
+/// Finds rows whose request is equal to the request of an earlier row.
 #[derive(Debug)]
 pub(crate) enum RequestCensus {
     /// Counts these rows when all rows are known. This needs eight bytes for each row.
@@ -78,7 +78,7 @@ impl RequestCensus {
         Self::Recognizing { seen: Seen::default(), again: Vec::new() }
     }
 
-    /// Adds a row. Returns whether its request is known to be equal to that of an earlier row.
+    /// Adds a row. Returns whether its request is known to be equal to the request of an earlier row.
     pub(crate) fn add(&mut self, key: JobKey) -> bool {
         match self {
             Self::Counting(keys) => {

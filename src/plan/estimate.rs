@@ -139,7 +139,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_interval_is_as_wide_as_what_is_not_known() {
+    fn the_interval_is_wider_if_less_is_known() {
         let width = |content: &str| {
             let request = params(&format!(r#"{{"messages":[{{"role":"user","content":{content}}}]}}"#));
             let Interval { low, likely, high } = estimate(&request, TokenizerFamily::Old, PROMPT).tokens;

@@ -696,7 +696,7 @@ mod tests {
     }
 
     #[test]
-    fn unnamed_rows_are_counted_by_key_and_named_ones_are_not() {
+    fn unnamed_rows_are_counted_by_key_and_named_rows_are_not() {
         let mut planner = planner();
         let other = HI.replace("Hi", "Ho");
 

@@ -92,7 +92,7 @@ pub(super) fn weigh_escaped(weights: &Weights, body: &[u8], previous: &mut Class
             *previous = if lead.is_ascii() { CLASS_OF[usize::from(lead)] } else { Class::Inner };
             rest = &rest[taken..];
         } else {
-            // A string can't contain an unescaped quote. If there is one nevertheless, it counts as a sign.
+            // A string can't contain an unescaped quote. If a text contains one, it counts as a sign.
             let run = special(rest, 1).unwrap_or(rest.len());
             sum.weight += weigh(weights, &rest[..run], previous);
             sum.wide += weigh_wide(weights, &rest[..run]);

@@ -287,8 +287,8 @@ impl Node {
     /// the longer prefix; only the first of these rows uses this one. If the rows of a longer prefix take more than
     /// `seconds`, this prefix expires meanwhile.
     ///
-    /// The documentation of the API does not say whether a read of a longer prefix also renews the shorter one inside
-    /// it, so the plan does not count on that.
+    /// The documentation of the API does not say whether a read of a longer prefix also renews the shorter prefix
+    /// inside it. So the plan does not count on that.
     fn least_writes(&self, seconds: f64, rows_per_second: f64) -> f64 {
         let of_longer = f64::from(self.most_of_longer);
         let is_slow = self.most_of_longer > 1 && of_longer > seconds * rows_per_second;
@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn too_short_prefixes_are_named_and_uncertain_ones_are_marked() {
+    fn prefixes_that_are_too_short_are_named_and_uncertain_prefixes_are_marked() {
         let plan = auto([row(&[(1, 600)]), row(&[(1, 600)]), row(&[(2, 900)]), row(&[(2, 900)])]);
 
         assert_eq!(plan.lifetime(PrefixId(1)), None);

@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mark_of_tools_is_on_the_last_one_that_is_always_loaded() {
+    fn the_mark_of_tools_is_on_the_last_tool_that_is_always_loaded() {
         let tool = |name: &str, more: &str| format!(r#"{{"name":"{name}"{more},"description":{}}}"#, long(name));
         let deferred = r#","defer_loading":true"#;
         let loaded = tool("second", r#","defer_loading":false"#);
