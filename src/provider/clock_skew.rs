@@ -70,7 +70,7 @@ fn clock_skew(head: &ReplyHead, message: &str, now: Timestamp) -> Option<String>
         Some(ahead) => {
             let direction = if ahead.is_positive() { "ahead of" } else { "behind" };
             let by = SignedDuration::from_secs(ahead.abs().as_secs());
-            format!("the clock of this machine is {by:#} {direction} that of the server: correct the clock")
+            format!("the clock of this machine is {by:#} {direction} the clock of the server: correct the clock")
         }
         None => "the server finds the time of the signature wrong: check the clock of this machine".to_owned(),
     })
@@ -122,11 +122,11 @@ mod tests {
 
         assert_eq!(
             ahead.as_deref(),
-            Some("the clock of this machine is 15m ahead of that of the server: correct the clock")
+            Some("the clock of this machine is 15m ahead of the clock of the server: correct the clock")
         );
         assert_eq!(
             behind.as_deref(),
-            Some("the clock of this machine is 1h 30s behind that of the server: correct the clock")
+            Some("the clock of this machine is 1h 30s behind the clock of the server: correct the clock")
         );
     }
 

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_member_is_left_out_and_so_is_a_mark_inside_it() {
+    fn a_dropped_member_is_left_out_with_the_mark_inside_it() {
         let json = r#"{"model":"claude-x","tools":[{"name":"t"}],"system":"Be kind.","messages":[]}"#;
         let at = |text: &str| json.find(text).expect("it is there") as u32;
         let levels = [

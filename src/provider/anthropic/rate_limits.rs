@@ -53,8 +53,8 @@ impl LimitsPage {
 }
 
 impl LimitGroup {
-    /// Returns the limits per minute of Messages requests at standard speed. A limit of zero counts as missing, and so
-    /// does a number that is too large to be a limit.
+    /// Returns the limits per minute of Messages requests at standard speed. A limit of zero counts as missing. A
+    /// number that is too large to be a limit counts as missing too.
     pub(crate) fn rate_limits(&self) -> RateLimits {
         let of = |names: &[&str]| {
             let (_, value) = self.limits.iter().find(|(name, _)| names.contains(&name.as_str()))?;

@@ -93,7 +93,8 @@ mod tests {
         assert_eq!(text(&[], true), r#"{"stream":true}"#);
     }
 
-    /// Returns the body of a request whose prefixes end at these places. `marked` are the positions of the marked ones.
+    /// Returns the body of a request whose prefixes end at these places. `marked` has the positions of the prefixes
+    /// that are marked.
     fn marked(json: &str, places: Vec<MarkPlace>, marked: &[usize], stream: bool) -> String {
         let lifetime = |at: usize| if at == 0 { Caching::Hour } else { Caching::FiveMinutes };
         let level = |(at, place)| Level { id: PrefixId(at as u64), tokens: 2_000, place, lifetime: lifetime(at) };

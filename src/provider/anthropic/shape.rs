@@ -27,9 +27,9 @@
 //! | any other | kept: unknown |
 //!
 //! If an answer is refused, the row is tried again, just as after a lost answer. The exception is `pause_turn`: such a
-//! row is not tried again. If the answer has a tool call, the names of tools are compared with those in the request.
-//! For this, the request is parsed once, from the bytes that were sent. Some requests can add tools that they do not
-//! name (`mcp_servers`, a toolset without a `name`, a `thread`). For the answers to such requests, any name is
+//! row is not tried again. If the answer has a tool call, the names of its tools are compared with the names in the
+//! request. For this, the request is parsed once, from the bytes that were sent. Some requests can add tools that they
+//! do not name (`mcp_servers`, a toolset without a `name`, a `thread`). For the answers to such requests, any name is
 //! accepted.
 //!
 //! In a stream, the input of a tool call comes as pieces of text. If this text is not JSON, the result depends on how

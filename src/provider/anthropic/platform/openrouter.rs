@@ -35,7 +35,7 @@ pub(in crate::provider::anthropic) fn more(json: &Value) -> Option<String> {
         let reasons = metadata.get("reasons")?.as_array()?.iter().filter_map(Value::as_str).collect::<Vec<_>>();
         (!reasons.is_empty()).then(|| format!("flagged for {}", reasons.join(", ")))
     };
-    let limit = || string("limit_source").map(|source| format!("the limit is that of the {source}"));
+    let limit = || string("limit_source").map(|source| format!("this is the limit of the {source}"));
     let raw = || string("raw").filter(|raw| !raw.is_empty()).map(str::to_owned);
     limit().or_else(reasons).or_else(raw)
 }
@@ -72,7 +72,7 @@ mod tests {
             more(&serde_json::from_str(&format!(r#"{{"error":{{"metadata":{metadata}}}}}"#)).expect("JSON"))
         };
 
-        assert_eq!(of(r#"{"limit_source":"key"}"#).as_deref(), Some("the limit is that of the key"));
+        assert_eq!(of(r#"{"limit_source":"key"}"#).as_deref(), Some("this is the limit of the key"));
         assert_eq!(of(r#"{"reasons":["hate","x"],"raw":"y"}"#).as_deref(), Some("flagged for hate, x"));
         assert_eq!(of(r#"{"provider_name":"Amazon","raw":"overloaded"}"#).as_deref(), Some("overloaded"));
         assert_eq!(of("{}"), None);

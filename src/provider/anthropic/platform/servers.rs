@@ -1,7 +1,7 @@
 //! Errors of other servers that speak the Messages API: vLLM, SGLang, llama.cpp, Ollama, LM Studio, Microsoft Foundry.
 //!
-//! Their bodies have several forms, and their statuses differ from those of the API: a prompt that is too long may lead
-//! to a 500, and a missing model to a 400. So the words of the message decide.
+//! Their bodies have several forms, and their statuses differ from the statuses of the API: a prompt that is too long
+//! may lead to a 500, and a missing model to a 400. So the words of the message decide.
 //!
 //! Sources: vllm-project/vllm#46688, ggml-org/llama.cpp#15780, #17570 and #19774, anthropics/claude-code#67179, ollama/ollama (`server/routes.go`), Microsoft Foundry,
 //! "Deploy and use Claude models" (2026).
