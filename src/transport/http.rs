@@ -8,10 +8,9 @@
 //!   Redirects are not followed, because the key would be sent to the other address as well.
 //! - There are two time limits. `timeout` runs from the call to the end of the body. `idle_timeout` limits the wait
 //!   between two pieces of the body. The `idle_timeout` starts when the head has arrived, because the wait for the head
-//!   can be long: without streaming, the server is silent while the model works, and it sends the head when the whole
+//!   can be long. Without streaming, the server is silent while the model works: it sends the head when the whole
 //!   answer is ready. With streaming, the head comes early, and after that the server sends pings while the model
-//!   works.
-//!   Large transfers have other limits: `upload.rs` for a body that is read while it is sent, and
+//!   works. Large transfers have other limits: `upload.rs` for a body that is read while it is sent, and
 //!   [`Transfer::Bulk`] for a large response.
 //! - If connecting failed, it is certain that nothing was sent. After any later failure, the server may have received
 //!   the request and billed it. But if the last piece of an upload was not sent, no server can have the request.

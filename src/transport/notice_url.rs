@@ -1,7 +1,7 @@
 //! Addresses to which notices about a run are sent.
 //!
 //! Such an address is a secret: whoever knows it can write to the channel of its owner. So only its scheme and host are
-//! shown, and its `Debug` form shows no more than that. It may point to the same addresses as a base URL.
+//! shown, also in its `Debug` form. It may point to the same addresses as a base URL.
 
 use std::fmt;
 

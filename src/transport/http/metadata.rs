@@ -42,7 +42,7 @@ pub(crate) enum MetadataFault {
     #[error("the metadata server answered with status {0}")]
     Status(u16),
     /// The answer lacks the header of a metadata server, or is too large.
-    #[error("the answer is not that of a metadata server of Google Cloud")]
+    #[error("the answer does not come from a metadata server of Google Cloud")]
     Other,
 }
 

@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn the_checked_addresses_are_the_ones_that_are_used() {
+    fn only_addresses_that_were_checked_are_used() {
         let found = answer(&["10.0.0.1", "2001:db8::1", "127.0.0.1"]);
 
         assert_eq!(checked("gateway.example", found.clone()), Ok(found));

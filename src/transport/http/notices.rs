@@ -1,8 +1,8 @@
 //! Sends notices about a run to an address of the user.
 //!
 //! A notice goes to a server that is not the API. So it has a client of its own, and no key or header of the API is in
-//! reach of this module. Proxy and certificates follow the rules of the API. Redirects are not followed: the address is
-//! a secret, and so is what the notice says. The body of the response is not read, so it may be of any length.
+//! reach of this module. Proxy and certificates follow the rules of the API. Redirects are not followed, because the
+//! address and the content of a notice are secret. The body of the response is not read, so it may be of any length.
 
 use std::fmt;
 use std::time::Duration;
