@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_field_of_another_type_is_damage() {
-        // The schema is a number here. The parquet crate would nevertheless read it as a list.
+        // The schema is a number here. The parquet crate would still read it as a list.
         assert!(check(&[0x15, 2, 0x15, 0x2c, 0]).is_err());
         assert!(check(&[0x15, 2, 0x19, 0x15, 2, 0]).is_err());
     }
