@@ -14,8 +14,9 @@ const ROOM: usize = 1024;
 /// Appends a result line.
 ///
 /// Shape: `{"custom_id","result":{"type":"succeeded","message":{…}},"meta":{"v",…}}`. Only lines of unnamed rows have
-/// `meta.occurrence`. Only lines of rows with a schema have `meta.schema`, and only lines of rows with several answers
-/// or whose requests were sent to several providers have `meta.steps`: see [`super::steps`].
+/// `meta.occurrence`. Only lines of rows with a schema have `meta.schema`. Only lines of two kinds of rows have
+/// `meta.steps`: rows with several answers, and rows whose requests were sent to several providers. See
+/// [`super::steps`].
 pub(super) fn result_line(outcome: &Outcome, message: &Message, context: &RecordContext, out: &mut Vec<u8>) {
     out.reserve(message.json.len() + ROOM);
     let meta = |meta: &mut Object<'_>| members_of_meta(meta, outcome, message, context);

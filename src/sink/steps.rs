@@ -17,8 +17,8 @@
 //! | `request_id` | the API's id of the answer |
 //!
 //! Requests without an answer are not listed, with two exceptions. Both apply only if requests of the row were sent to
-//! several providers: the last request to each provider that the row left is listed, and if the row failed, its last
-//! request is listed. So the sums of a row can be larger than the sums of its steps.
+//! several providers. The last request to each provider that the row left is listed. If the row failed, its last
+//! request is listed too. So the sums of a row can be larger than the sums of its steps.
 //!
 use crate::domain::{AttemptRecord, Lane, Outcome, Purpose};
 
