@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_are_those_of_all_durations() {
+    fn percentiles_are_computed_from_all_durations() {
         let mut all = Histogram::default();
         (1..=1_000).for_each(|millis| all.add_millis(millis));
 

@@ -1,7 +1,7 @@
 //! The history of a run in at most 300 points: the file `timeline.json` in the run folder.
 //!
-//! The points of a resumed run follow those of the earlier runs. Older points are merged in pairs, so the size of the file
-//! is bounded, whatever the length of the runs.
+//! The points of a resumed run follow the points of the earlier runs. Older points are merged in pairs, so the size of
+//! the file is bounded, whatever the length of the runs.
 
 use std::collections::BTreeMap;
 

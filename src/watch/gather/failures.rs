@@ -86,7 +86,7 @@ impl ReadFailures {
     }
 }
 
-/// Chooses the lines that are shown: of each class the first ones, in turn, so that every class has examples.
+/// Chooses the lines that are shown. The first lines of each class are taken in turn, so that every class has examples.
 fn examples(mut offsets: BTreeMap<ErrorClass, Vec<u64>>) -> Vec<u64> {
     offsets.values_mut().for_each(|of_class| of_class.sort_unstable());
     let longest = offsets.values().map(Vec::len).max().unwrap_or_default().min(MOST_EXAMPLES);

@@ -1,8 +1,7 @@
 //! Reads the facts of a run from its files, for the report. Nothing is changed, and no file is locked.
 //!
-//! Each file is read once. The memory does not grow with the rows: all lists are bounded, and so is the number of
-//! remembered failures. If a file of the run folder is missing or damaged, this is not an error: the report says what
-//! is missing.
+//! Each file is read once. The memory does not grow with the rows: all lists and the number of remembered failures are
+//! bounded. If a file of the run folder is missing or damaged, this is not an error: the report says what is missing.
 //!
 //! | file | content |
 //! |---|---|

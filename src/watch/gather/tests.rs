@@ -13,7 +13,7 @@ const MODELS: [&str; 3] = ["claude-haiku-4-5", "claude-sonnet-5", "mo\"del"];
 const QUALITIES: [&str; 4] = ["ok", "truncated", "refused", "unknown"];
 
 #[test]
-fn the_facts_are_those_of_a_plain_reading() {
+fn the_facts_equal_the_facts_of_a_plain_reading() {
     let mut random = fastrand::Rng::with_seed(22);
     for round in 0..20 {
         let lines: Vec<String> = (0..random.usize(0..400)).map(|row| line(row, &mut random)).collect();

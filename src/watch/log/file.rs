@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_added_after_those_of_earlier_runs() {
+    fn lines_are_added_after_the_lines_of_earlier_runs() {
         let disk = MemDisk::new();
         disk.put("log.jsonl", b"old\nhalf");
         let mut file = open(&disk);

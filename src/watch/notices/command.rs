@@ -1,7 +1,7 @@
 //! Runs the program of a target, with the document of a notice on its standard input.
 //!
-//! The program is started without a shell. It gets no variable that contains a key or another secret of this program,
-//! its output is discarded, and it is ended when it takes too long, together with the programs that it started.
+//! The program is started without a shell. It gets no variable that contains a key or another secret of this program.
+//! Its output is discarded. If it takes too long, it is ended, together with the programs that it started.
 
 use std::fmt;
 use std::io::Write;

@@ -1,9 +1,9 @@
 //! Decides which events of a run lead to a notice.
 //!
 //! The decider is pure: it knows only the events and the counters. A rule leads to one notice when its threshold is
-//! crossed. It leads to another one only after the value has been clearly below the threshold: for failures, below four
-//! fifths of it. For limits, the events about crossings already have this margin. Spent money never decreases, so the
-//! threshold of a budget is crossed again only if the budget was raised.
+//! crossed. It leads to another notice only after the value has been clearly below the threshold. For failures, this
+//! means below four fifths of the threshold. For limits, the events about crossings already have this margin. Spent
+//! money never decreases, so the threshold of a budget is crossed again only if the budget was raised.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -225,7 +225,7 @@ mod tests {
     use crate::report::stats::tests::{at, pool, status};
 
     #[test]
-    fn the_use_of_a_limit_is_that_of_the_last_five_minutes() {
+    fn the_use_of_a_limit_is_measured_over_the_last_five_minutes() {
         let mut stats = Stats::default();
         // Half of the limit for ten minutes, then all of it for five.
         for second in 1..=900 {

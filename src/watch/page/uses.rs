@@ -124,7 +124,7 @@ mod tests {
     use crate::watch::timeline::PoolUse;
 
     #[test]
-    fn the_highest_use_is_that_of_five_minutes_and_not_of_a_moment() {
+    fn the_highest_use_is_measured_over_five_minutes_and_not_at_a_moment() {
         let point = |counted: u64| Point {
             s: 60.0,
             uses: [(0, PoolUse { counted: [counted, 0, 0], allowed: [Some(100.0), None, None] })].into(),
