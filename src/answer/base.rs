@@ -1,5 +1,5 @@
-//! The request that a follow-up is made from: the first request for the row, with the model, `max_tokens` and form of
-//! the schema that were used for the last answer.
+//! The request that a follow-up is made from. It is the first request for the row, but with the model, the `max_tokens`
+//! and the form of the schema that were used for the last answer.
 
 use super::Form;
 use super::follow_up::{self, Base, params_of};

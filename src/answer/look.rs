@@ -13,8 +13,8 @@ use crate::domain::{
     Ask, AttemptRecord, ErrorClass, Failure, Job, Message, Params, PoolId, Purpose, Request, Rung, Usage, quoted,
 };
 
-/// Makes requests from parameters: estimates them, and finds their limits and their cost. The pool is that of the row's
-/// last request: the next request goes to the same provider. An error is a message.
+/// Makes requests from parameters: estimates them, and finds their limits and their cost. The pool is the pool of the
+/// row's last request, because the next request goes to the same provider. An error is a message.
 pub type Measure = Box<dyn FnMut(&Params, Option<Rung>, Purpose, &PoolId) -> Result<Ask, String> + Send>;
 
 /// An answer that is being checked, with all that is known about its row.

@@ -1,5 +1,5 @@
-//! The policy that follows from the user's rules: it looks at each answer, and decides whether the answer is kept, the
-//! row fails, or another request is sent.
+//! The policy that follows from the user's rules. It looks at each answer, and decides what happens: the answer is
+//! kept, the row fails, or another request is sent.
 
 use std::cell::RefCell;
 use std::sync::Arc;

@@ -125,8 +125,8 @@ impl<'a> Seen<'a> {
         self.stop_reason.as_deref() == Some(PAUSED)
     }
 
-    /// Returns whether the answer can be sent back, with a message about it. The API refuses an answer without content, and
-    /// one that consists of thinking only.
+    /// Returns whether the answer can be sent back, with a message about it. The API refuses an answer that has no
+    /// content or consists of thinking only.
     pub(super) fn can_be_discussed(&self) -> bool {
         self.has_words
     }

@@ -73,7 +73,7 @@ fn line(violation: &ValidationError<'_>) -> String {
 }
 
 /// Returns what is wrong with a value. If it fits no alternative, the first violation of the closest alternative is
-/// added. If that alternative has alternatives too, the closest one of these counts, and so on.
+/// added. If that alternative has alternatives too, this is repeated with the closest of them.
 pub(super) fn words(violation: &ValidationError<'_>) -> String {
     let said = said(violation);
     match std::iter::successors(closest(violation), |&inner| closest(inner)).last() {

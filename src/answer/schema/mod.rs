@@ -12,7 +12,7 @@
 //!   checked.
 //! - Patterns are matched in linear time. The value of `pattern` may look around or back (`(?=…)`, `(?<!…)`, `\1`). In
 //!   that case, its steps and the length of the text are limited, and a text that is too long does not match. A pattern
-//!   that can't be compiled is refused, and so is one that looks around in `patternProperties`.
+//!   that can't be compiled is refused. In `patternProperties`, a pattern that looks around or back is refused too.
 //! - Numbers are read as 64-bit integers or else as 64-bit floating-point numbers. So two integers above 2^64 may count
 //!   as equal, and a number above 1.8e308 is not read: the answer counts as not JSON.
 //! - If an object has two members with the same name, the last one counts. In a schema this is refused.
@@ -115,8 +115,8 @@ impl Schema {
         &self.0.changes
     }
 
-    /// Returns the names of the members that the root of an answer has by the schema, in the order of the schema. The
-    /// order is that of `properties` at the root and in the schemas that the root refers to or combines with `allOf`.
+    /// Returns the names of the members that the root of an answer has by the schema, in the order of the schema. It is
+    /// the order of `properties` at the root and in the schemas that the root refers to or combines with `allOf`.
     pub fn fields(&self) -> &[String] {
         &self.0.fields
     }

@@ -14,8 +14,8 @@ use crate::domain::{ANSWER_TOOL, Merged, ProviderFeatures, Rung};
 impl Rung {
     /// Returns the best means that the provider, the model, the schema and the other parameters of the request allow.
     ///
-    /// - A provider without structured outputs or strict tools gets neither: for example, Amazon Bedrock gets a tool that
-    ///   must be called. The answer is checked here in any case.
+    /// - A provider that has no structured outputs or no strict tools does not get them. For example, Amazon Bedrock
+    ///   gets a tool that must be called. The answer is checked here in any case.
     /// - A format of the request itself stays as it is, so the answer is a text: [`Rung::Format`].
     /// - The API refuses a format if documents have citations, or if the request ends with the beginning of the answer.
     /// - The model is forced to call a tool. The API refuses this if the model thinks, and some models always refuse it.
