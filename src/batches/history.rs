@@ -69,7 +69,7 @@ mod tests {
     use crate::journal::MemDisk;
 
     #[test]
-    fn collected_and_lost_batches_are_remembered_and_refused_ones_are_not() {
+    fn collected_and_lost_batches_are_remembered_and_refused_batches_are_not() {
         let disk = MemDisk::new();
         let at = "2026-11-26T10:00:00Z";
         let mut log = String::new();

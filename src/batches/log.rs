@@ -111,7 +111,7 @@ pub(crate) enum Record {
         /// The highest possible cost of their answers, in pico-dollars.
         at_most: u64,
     },
-    /// The key belongs to this organization and workspace. A key of another one does not see the batches.
+    /// The key belongs to this organization and workspace. A key of another workspace does not see the batches.
     Workspace {
         /// The name that the API gives it.
         name: String,

@@ -1,7 +1,7 @@
 //! The batch lane: rows are sent in Message Batches, at half the price.
 //!
 //! A batch is submitted in one call and is done within a day, usually within an hour. Nothing of it can be read before
-//! it has ended. So rows are collected into *chunks*, each chunk is submitted as one batch, and the results of a batch
+//! it has ended. So rows are collected into *chunks*, and each chunk is submitted as one batch. The results of a batch
 //! are merged into the same results file and error log as answers that come online.
 //!
 //! There is no way to tell the API that two submissions are the same. So the lane never submits again what may exist:

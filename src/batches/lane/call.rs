@@ -14,8 +14,8 @@ use crate::provider::Batch;
 pub(crate) enum Call {
     /// Submits a chunk.
     Create(Arc<ChunkFiles>),
-    /// Lists the batches of the workspace, from the newest to those created before `since`, or until all `wanted` ones
-    /// are found.
+    /// Lists the batches of the workspace, the newest first. The list may end at batches that were created before
+    /// `since`, or when all `wanted` batches are found.
     List {
         /// The ids of batches whose state is wanted.
         wanted: Vec<String>,

@@ -1,4 +1,4 @@
-//! What the reply to a submission means, and how an unclear one is resolved.
+//! What the reply to a submission means, and how an unclear reply is resolved.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -38,8 +38,8 @@ impl Lane {
         }
     }
 
-    /// Compares the workspace of a reply with that of the batches. With a key of another workspace, all batches would
-    /// seem to be gone, and their rows would be paid for again.
+    /// Compares the workspace of a reply with the workspace of the batches. With a key of another workspace, all
+    /// batches would seem to be gone, and their rows would be paid for again.
     ///
     /// # Errors
     /// The failure of the disk.

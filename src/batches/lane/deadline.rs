@@ -4,8 +4,8 @@
 //! deadline, minus the time that the online limits need for all rows that are left, minus a margin. From this moment
 //! on, only as many rows are moved as the online lane needs to have work at all times:
 //! - Rows that are not submitted go online first.
-//! - When there are none, the newest batch is cancelled. It is the least likely to end by itself. Answers that it had
-//!   finished are kept, at half the price; the other rows go online.
+//! - When no such rows are left, the newest batch is cancelled. It is the least likely to end by itself. Answers that
+//!   it had finished are kept, at half the price; the other rows go online.
 //! - If batches end by themselves in the meantime, fewer rows are left, and moving may stop again.
 //!
 //! If the online lane can't answer all rows in time, this moment is already over at the start. Then both lanes work at
@@ -25,8 +25,8 @@ use crate::scheduler::Scheduler;
 /// A run takes longer than its limits alone would need, by this factor: because of headroom, retries, and a start with
 /// a small window.
 const SLOWER: f64 = 1.05;
-/// With a deadline, a chunk has at most as many rows as the online lane can answer in this share of the whole time, but
-/// at most in ten minutes. With small chunks, few rows are moved that need not be moved.
+/// With a deadline, chunks are small: the online lane can answer the rows of a chunk in this share of the whole time,
+/// and in at most ten minutes. With small chunks, few rows are moved that need not be moved.
 const CHUNK_TIME: (f64, Duration) = (0.04, Duration::from_secs(600));
 /// The fewest rows of a chunk.
 const FEWEST_ROWS: f64 = 20.0;
