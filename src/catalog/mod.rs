@@ -96,7 +96,7 @@ impl Catalog {
         }
     }
 
-    /// Replaces prices with those of a price file.
+    /// Replaces prices with the prices of a price file.
     ///
     /// Shape: TOML.
     /// - `date = "2026-12-01"` and `web_search_per_thousand = 10.0` come first. Both are optional. The date has

@@ -1,4 +1,4 @@
-//! The price file: prices that override those of the catalog.
+//! The price file: prices that override the prices of the catalog.
 
 use std::fmt;
 
