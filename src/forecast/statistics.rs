@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_found_and_neither_part_of_it_is_negative() {
+    fn a_line_is_found_and_has_no_negative_part() {
         let pairs: Vec<(f64, f64)> = (1..50).map(|x| (f64::from(x), 600.0 + 8.0 * f64::from(x))).collect();
         let (start, slope, off) = line(&pairs).expect("there are enough");
         assert!((start - 600.0).abs() < 1e-6 && (slope - 8.0).abs() < 1e-9 && off < 1e-9);

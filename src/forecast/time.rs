@@ -35,8 +35,8 @@ use crate::sim::model::SizedCall;
 const PLAYED_MINUTES: f64 = 5.0;
 /// At least this many rows are played, or all rows if there are fewer.
 const LEAST_ROWS: usize = 3_000;
-/// The low end of the interval is this share below the lowest played time, and the high end is this share above the
-/// highest one, because a real server differs from the simulated one. Chosen from `benches/PLAN.md`.
+/// A real server differs from the simulated server. So the low end of the interval is this share below the lowest
+/// played time, and the high end is this share above the highest played time. Chosen from `benches/PLAN.md`.
 const MARGIN: f64 = 0.03;
 /// If no speed is known, a speed is assumed. The real speed may be higher or lower by up to this factor.
 const SPEED_FACTOR: f64 = 2.0;
