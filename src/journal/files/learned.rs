@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn limits_that_were_written_are_read_again() {
         let disk = MemDisk::new();
         disk.create_folder(Path::new(FOLDER)).expect("a new disk has room");
 

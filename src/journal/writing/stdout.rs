@@ -204,8 +204,8 @@ fn write_groups(shared: &Shared, mut targets: Targets) {
     }
 }
 
-/// Reports the failure, and from then on writes only the error log. The first entries are those of the group that could
-/// not be written.
+/// Reports the failure, and from then on writes only the error log. The first entries are the entries of the group that
+/// could not be written.
 fn write_errors(shared: &Shared, mut targets: Targets, failed: Group) {
     shared.syncer.end();
     let mut next = Some(failed);
