@@ -47,8 +47,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         None
     }
 
-    /// Copies the answers that can be copied, and sends rows that have become leaders: the next row with the same
-    /// request must be sent, because the last one got no answer.
+    /// Copies the answers that can be copied. Also sends rows that have become leaders: if a leader got no answer, the
+    /// next row with the same request must be sent.
     pub(super) fn serve_equal_rows(&mut self) {
         if self.equal.as_ref().is_some_and(|equal| !equal.is_empty()) {
             self.copy_due();
@@ -117,8 +117,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                     equal.last = Some((place, answer.clone()));
                     self.write_taken(Taken { job: planned.job, answer, from: TakenFrom::EqualRow });
                 }
-                // The line belongs to another key with the same half, or it can't be read any more, or its answer is not
-                // one that this row may have.
+                // The line belongs to another key with the same half, or it can't be read any more, or this row may not
+                // have its answer.
                 None => {
                     if let Some(planned) = equal.lead_or_park(planned) {
                         self.send_row(planned);

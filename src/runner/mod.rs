@@ -7,9 +7,9 @@
 //! tests, all three are in memory, so tests can play whole runs in virtual time.
 //!
 //! The files:
-//! - `turns`: the loop. Each turn, which is an iteration of the loop, takes rows (`rows`), sends what the scheduler
-//!   allows (`sending`), then waits for whatever happens first: the end of an attempt (`outcomes`), lines on disk
-//!   (`lines`), an interrupt (`halting`).
+//! - `turns`: the loop. An iteration of the loop is called a turn. Each turn takes rows (`rows`) and sends what the
+//!   scheduler allows (`sending`). Then it waits for whatever happens first: the end of an attempt (`outcomes`), lines
+//!   on disk (`lines`), or an interrupt (`halting`).
 //! - `equal` holds back rows whose request is equal to the request of a row in flight, and `copying` copies answers for
 //!   them.
 //! - `attempts` starts a task for each request; `attempt` is the work of such a task; `answer_memory` limits the

@@ -3,7 +3,7 @@
 //! An entry of the prompt cache lives for minutes. If rows of very many prefixes are mixed, each prefix would have to
 //! be written again for nearly every row. Therefore such an input is read once more to find where each row is and which
 //! prefixes it has. After that, the rows are read prefix by prefix. The prefixes are in the order of their first rows,
-//! so the order differs as little as possible from that of the input.
+//! so the order differs as little as possible from the order of the input.
 //!
 //! The places take 24 bytes for each row. Rows that follow each other in the file are read together.
 
