@@ -19,7 +19,7 @@
 //! | every answer to a message and every 429 because of a limit has rate headers: the limit per minute, the amount that is left (tokens to the nearest thousand), and the time at which the bucket is full again | Docs, Rate limits, 2026-08-22; recorded answers, 2026-02-25 |
 //! | each of the headers `anthropic-ratelimit-tokens-…` is the sum of input and output | Docs, Rate limits, 2026-08-22; recorded answers, 2026-02-25 |
 //! | `retry-after` is in whole seconds; a retry before that fails | Docs, Rate limits, 2026-08-22 |
-//! | each tier has its own limits: the simulator knows those up to 2026-06-25 and those of today, and the request limit of `count_tokens` | Docs, Rate limits, 2026-01-15 to 2026-10-08 (the catalog) |
+//! | each tier has its own limits: the simulator knows the limits up to 2026-06-25, the limits of today, and the request limit of `count_tokens` | Docs, Rate limits, 2026-01-15 to 2026-10-08 (the catalog) |
 //! | a 429 also refuses input that grows too fast (`ramp_limit_exceeded`), too many open requests (without rate headers) and requests beyond the spend cap (without `retry-after`) | Docs, Errors, 2026-10; Rate limits, 2026-08-22; reports of users |
 //! | `count_tokens` has a request limit of its own, is free, ignores caching and accepts only the fields of a prompt | Docs, Token counting, 2026-08-22; API reference, 2026-10 |
 //! | error bodies have a type, details and the request id; the request id is in head and body | Docs, Errors, 2026-10 |
@@ -32,10 +32,10 @@
 //! | the answer is a 400 for unknown fields, prompts larger than the context window, `max_tokens` above the model's maximum, tools without name or schema, empty texts and stop sequences, cache lifetimes in the wrong order, and for prefill, sampling, thinking and forced tools if the model does not accept them; it is a 404 for unknown and retired models, and a 413 for bodies over 32 MB | Docs, API reference and Errors, 2026-10; answers seen |
 //! | each call of a tool needs its result in the next user message, before everything else there; each result needs its call in the assistant message before; ids of calls are unique and have only letters, digits, `_` and `-`; consecutive messages with the same role count as one | Docs, Handle tool calls, 2026-08; API reference, Messages, 2026-10; anthropics/claude-code#8210 and #13460; maximhq/bifrost#5097 |
 //! | the result of a server tool comes after its call, in the same message | anthropics/claude-code#64383, 2026-06 |
-//! | blocks with unknown types are refused | AstrBotDevs/AstrBot#4444, 2026-01; the types are those of the Python SDK 2.14.0, 2026-11 |
+//! | blocks with unknown types are refused | AstrBotDevs/AstrBot#4444, 2026-01; the types are taken from the Python SDK 2.14.0, 2026-11 |
 //! | images are JPEG, PNG, GIF or WebP, and their data is Base64 | Docs, Vision, 2026-08-22; anthropics/claude-code#8184 and #2438; felixarntz/ai-services#19 |
 //! | names of tools match `^[a-zA-Z0-9_-]{1,128}$` and are unique; their schemas have no `oneOf`, `allOf` or `anyOf` at the top | home-assistant/core#147760, 2025-06; anthropics/claude-code#96152, 2026-09, and #10687; Hmbown/Codewhale#4329, 2026-07 |
-//! | thinking can't be used with a forced tool choice; with a budget for thinking, an assistant message that the model goes on with has to begin with thinking | Docs, Extended thinking, 2026-08; mastra-ai/mastra#7507; deepset-ai/haystack-core-integrations#2146 |
+//! | thinking can't be used with a forced tool choice; with a budget for thinking, an assistant message that the model continues has to begin with thinking | Docs, Extended thinking, 2026-08; mastra-ai/mastra#7507; deepset-ai/haystack-core-integrations#2146 |
 //! | a beginning of the answer must not end with white space, and can't be used with structured output | Docs, Prefill Claude's response and Structured outputs, 2026-08; tailcallhq/forgecode#1872 |
 //! | schemas of structured output and of strict tools need `additionalProperties: false` in each object, and have no limits of numbers, of lengths of texts and lists (except `minItems` 0 and 1), no external references and no recursion; a request has at most 20 strict tools, and 24 optional properties in all these schemas | Docs, Structured outputs, 2026-08; veryfront/veryfront-code#3918, BerriAI/litellm#35808, agentjido/req_llm#302 and #706, laravel/ai#715, 2025-12 to 2026-08 |
 //! | an answer has one of the stop reasons `end_turn`, `max_tokens`, `stop_sequence`, `tool_use`, `refusal`, `model_context_window_exceeded`; `pause_turn` and others can be scripted | Docs, Handling stop reasons, 2026-08-22 |
@@ -44,9 +44,9 @@
 //! | structured output and forced tools are answered with JSON that fits the schema | Docs, Structured outputs, 2026-08 |
 //! | all other documented errors (402, 409, 500, 504, 529, `error_code`s, `x-should-retry`), and the errors of a gateway in front of the API, can be injected with a fault file | Docs, Errors, 2026-10; reports of users |
 //! | a stream has the documented events in the documented order: pings, text, thinking, signature and tool input, the count of output at the end, and errors inside the stream | Docs, Streaming messages, 2026-08-22 |
-//! | prompt caching has breakpoints (up to four, explicit or automatic), a least length, two lifetimes (the longer ones first), renewal by reading, and prices; a breakpoint looks for entries at 20 positions, its own included; consecutive tool calls are one position, and so are consecutive results; an entry can be read once the first answer has begun, and its lifetime is counted from the start of the request; `max_tokens` 0 fills the cache | Docs, Prompt caching, 2026-09-29 |
+//! | prompt caching has breakpoints (up to four, explicit or automatic), a least length, two lifetimes (the longer ones first), renewal by reading, and prices; a breakpoint looks for entries at 20 positions, including its own; consecutive tool calls are one position, and consecutive results are one position; an entry can be read once the first answer has begun, and its lifetime is counted from the start of the request; `max_tokens` 0 fills the cache | Docs, Prompt caching, 2026-09-29 |
 //! | cache entries belong to an organization, a model and a speed; turning citations on or off needs other entries for system and messages; another tool choice, thinking or effort, or the first image, needs other entries for messages | Docs, Prompt caching, 2026-09-29 |
-//! | a request with `diagnostics` is told why its prompt was not read from the cache | API reference, Messages (Python SDK 2.14.0), 2026-11 |
+//! | the answer to a request with `diagnostics` says why the prompt was not read from the cache | API reference, Messages (Python SDK 2.14.0), 2026-11 |
 //! | a batch is `in_progress`, perhaps `canceling`, and then `ended`; its counts add up to its size and are split only at the end; `results_url` is null until then | Docs, Batch processing, 2026-09-20; API reference (Python SDK 2.14.0), 2026-11 |
 //! | a batch has at most 100,000 requests and 256 MB; ids have 1 to 64 letters, digits, `-` and `_`, and are unique; otherwise the whole batch is refused at once | Docs, Batch processing, 2026-09-20; anthropic-sdk-python#984 |
 //! | the `params` of requests are checked when they are processed, so faults show only in the results; `stream`, `speed`, `fallbacks`, `thread` and `max_tokens` 0 are refused there | Docs, Batch processing, 2026-09-20 |
@@ -84,7 +84,7 @@
 //! | how long a cancellation takes | [`config::BatchConfig::cancel_time`]; requests that were processed before it are answered, all others are canceled |
 //! | which requests count as waiting for processing | those that were not processed, in batches that have not ended |
 //! | the 429 of a full queue | `rate_limit_error`, without rate headers and `retry-after` |
-//! | rate headers of batch endpoints | only those of a 429 |
+//! | rate headers of batch endpoints | only a 429 has them |
 //! | the error type of an unknown model in a batch | `invalid_request_error`, as for all other faults of `params` |
 //! | results of a batch that has not ended, a deletion before the end, a cancellation after the end | 400 |
 //! | results that are gone | 404 |

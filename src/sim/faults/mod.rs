@@ -44,8 +44,8 @@
 //! **Batches**: a rule with `calls` is about calls of the batch endpoints, and not about messages. `calls` is one or some
 //! of `"create"`, `"list"`, `"retrieve"`, `"results"`, `"cancel"` and `"delete"`. The kinds `status`, `html`, `empty`,
 //! `reset_before`, `reset_mid`, `stall`, `slow_drip` and `truncated_json` can have `calls`.
-//! - With `"takes_effect": true`, a call that gets an error response or `reset_before` does its work nevertheless: the
-//!   batch exists, but its creator does not learn its id.
+//! - With `"takes_effect": true`, a call that gets an error response or `reset_before` still does its work: the batch
+//!   exists, but its creator does not learn its id.
 //! - `within` limits a rule to batches that are younger than this time, such as `"30s"`.
 //! - `arrivals` are the numbers of the calls of the same name, from 1. `first_attempts_only` means the first call with
 //!   this batch, or the first creation with this body. `contains` looks into the body of a creation.

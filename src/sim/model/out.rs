@@ -48,7 +48,7 @@ mod tests {
     use crate::domain::is_simulated_id;
 
     #[test]
-    fn ids_are_recognized_as_those_of_the_simulator() {
+    fn ids_are_recognized_as_ids_of_the_simulator() {
         for seed in [0, 1, 42, u64::MAX] {
             for serial in [0, 1, 61, 62, 1_000_000, 10_000_000_000] {
                 assert!(is_simulated_id(&id("msg_01", seed, serial)) && is_simulated_id(&id("req_01", seed, serial)));

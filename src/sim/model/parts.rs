@@ -78,7 +78,7 @@ impl PartKind {
     }
 
     /// Returns whether a part of this kind that follows a part of kind `before` belongs to the same position.
-    /// Consecutive calls of tools are one position, and so are consecutive results.
+    /// Consecutive calls of tools are one position. Consecutive results are one position too.
     pub(super) fn continues(self, before: Self) -> bool {
         self == before && matches!(self, Self::ToolUse | Self::ToolResult)
     }
@@ -153,8 +153,8 @@ pub(super) fn message(hash: Hash, raw: &RawValue) -> Hash {
     }
 }
 
-/// Adds the content of a part to a hash. A breakpoint changes nothing, and neither does a member that is `null`. A
-/// string is short for a list with one text block, so both give the same hash.
+/// Adds the content of a part to a hash. Breakpoints and members that are `null` change nothing. A string is short for
+/// a list with one text block, so both give the same hash.
 fn content(hash: Hash, raw: &RawValue) -> Hash {
     let Ok(fields) = serde_json::from_str::<Fields<'_>>(raw.get()) else {
         return text(hash, raw);
