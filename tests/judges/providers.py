@@ -1,9 +1,10 @@
 """Checks that the official SDK's classes for other platforms make the same requests as this program: the method, path,
 headers and body must be equal.
 
-Twenty kinds of rows go through each class, and through the program, to a server of this judge, which keeps what it gets:
-once for whole answers, and once for streams. The bodies are compared as JSON, with the spelling of numbers. Two kinds
-of headers are left out: those that each HTTP client chooses for itself, and those with which the SDK describes itself.
+Twenty kinds of rows go through each class, and through the program, to a server of this judge. The server keeps what it
+gets. This is done once for whole answers, and once for streams. The bodies are compared as JSON, with the spelling of
+numbers. Two kinds of headers are left out: headers that each HTTP client chooses for itself, and headers with which the
+SDK describes itself.
 
 The program runs once more with a header and a member that the SDK does not send: this must be found in each request.
 

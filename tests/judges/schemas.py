@@ -1,11 +1,11 @@
 """Random pairs of a schema and an answer, judged by Python's `jsonschema` and by the program.
 
 `.ci/judges` calls this file to write the pairs, then runs `tests/schema_judge.rs`, which writes what the program says
-about each pair. `judge` compares that with what Python says. The generator does not know what is right: it makes an
+about each pair. `judge` compares this with what Python says. The generator does not know what is right: it makes an
 answer that roughly fits and then often damages it.
 
-What the two validators read differently by design is left out: numbers above 64 bits, patterns in which Python and
-ECMAScript differ, and formats that Python checks only with further packages.
+The two validators differ in some things by design, and these are left out: numbers above 64 bits, patterns in which
+Python and ECMAScript differ, and formats that Python checks only with further packages.
 """
 
 import copy
@@ -209,7 +209,7 @@ def write(path, count):
 
 
 def judge(folder, verdicts):
-    """Compares the verdicts of the program, in `verdicts.txt`, with those of Python."""
+    """Compares the verdicts of the program, in `verdicts.txt`, with the verdicts of Python."""
     import jsonschema
 
     formats = jsonschema.FormatChecker(formats=FORMATS)
