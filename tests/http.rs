@@ -849,7 +849,7 @@ async fn a_refusal_in_the_middle_of_an_upload_is_the_answer() {
 }
 
 #[tokio::test]
-async fn a_bulk_response_may_be_larger_and_take_longer_than_usual_ones() {
+async fn a_bulk_response_may_be_larger_and_take_longer_than_a_usual_response() {
     let server = Server::start(|stream, _| {
         write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: 3000000\r\n\r\n")?;
         stream.write_all(&[b'a'; 1_500_000])?;

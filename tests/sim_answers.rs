@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 /// A model that accepts a beginning of the answer and a budget for thinking.
 const MODEL: &str = "claude-haiku-4-5";
-/// A model that accepts neither.
+/// A model that accepts no beginning of the answer and no budget for thinking.
 const LATER: &str = "claude-sonnet-4-6";
 
 #[test]

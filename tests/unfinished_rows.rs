@@ -1,4 +1,4 @@
-//! What the journal does with a row whose answer was not accepted, so that another request follows: the answer and its
+//! What the journal does with a row whose answer was not accepted, so that another request follows. The answer and its
 //! cost are in the error log, a later run continues from there, and each cost counts once.
 
 mod support;

@@ -165,7 +165,7 @@ impl Game {
         }
     }
 
-    /// Somebody cancels a batch with the command for that.
+    /// Somebody cancels a batch with the command `batches cancel`.
     fn cancel(&mut self, world: &World) {
         self.what += ", cancel";
         let open: Vec<u64> = open_chunks(world).into_iter().collect();

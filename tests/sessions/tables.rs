@@ -154,7 +154,7 @@ fn texts_go_to_standard_output_and_the_answers_are_kept() {
 }
 
 #[test]
-fn results_works_while_a_run_goes_on_and_after_it_was_killed() {
+fn results_works_during_a_run_and_after_it_was_killed() {
     let folder = Folder::with_rows(200);
     let api = Api::slow(std::time::Duration::from_millis(20));
     let mut child = folder

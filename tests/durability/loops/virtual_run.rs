@@ -82,7 +82,7 @@ pub struct Load {
 pub enum Roads {
     /// Only the usual provider.
     One,
-    /// The usual provider has the faults, and rows go on to a second provider.
+    /// The usual provider has the faults, and rows move to a second provider.
     Two,
     /// Only the second provider.
     Second,
