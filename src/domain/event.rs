@@ -152,7 +152,7 @@ pub struct BatchesStatus {
     pub open: usize,
     /// How many rows they have.
     pub rows: u64,
-    /// The age of the oldest.
+    /// The age of the oldest batch.
     pub oldest: Duration,
     /// The time until the first of them expires; `None` if that is not known yet.
     pub expires_in: Option<Duration>,

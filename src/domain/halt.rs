@@ -13,7 +13,7 @@ pub enum HaltReason {
     Forbidden(Failure),
     /// There is a problem with billing, credit or a spend cap, or the API has put the organization on hold.
     Account(Failure),
-    /// No model of the run is available: the API answered 404 for each.
+    /// No model of the run is available: the API answered 404 for each model.
     Models(Failure),
     /// The server asks to wait longer than the user allows.
     RetryAfter {

@@ -17,7 +17,7 @@ pub struct RequestRules {
 }
 
 impl RequestRules {
-    /// Returns whether requests are sent as they are, and none is refused.
+    /// Returns whether requests are sent as they are, and no request is refused.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

@@ -10,7 +10,7 @@ pub enum Verdict {
     /// The request was answered.
     Answered(Message),
     /// The API paused the answer. The same request would be paused again; a request that continues the answer may
-    /// complete it. If none is sent, the row fails.
+    /// complete it. If no such request is sent, the row fails.
     Paused {
         /// The answer so far.
         message: Message,
