@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_of_32_mb_passes_and_a_larger_one_does_not() {
+    fn a_body_of_32_mb_passes_and_a_larger_body_does_not() {
         assert_eq!(body(MAX_BODY_BYTES), Ok(()));
         let fault = body(40 << 20).expect_err("it is too large");
         assert_eq!(fault.class, ErrorClass::TooLarge);

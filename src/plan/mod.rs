@@ -8,8 +8,8 @@
 //!   defaults are put before the row's own: first `model`, `max_tokens` and `system`, then the parameters of `--param`
 //!   in order. The parameters never contain `stream`, because the runner decides whether an answer is streamed.
 //! - A key never changes between versions of this program ([`key()`]).
-//! - Only requests that certainly can't work are rejected. All others are sent. A request that will probably fail gets
-//!   a `Notice`.
+//! - Only requests that certainly can't work are rejected. All other requests are sent. A request that will probably
+//!   fail gets a `Notice`.
 //!
 //! Rejected:
 //! - Parsing each row into a tree. This takes three times as much memory and ten times as much time as reading the raw

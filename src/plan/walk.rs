@@ -16,8 +16,8 @@ pub(super) const BYTES_AROUND: u64 = 16;
 ///
 /// No tokenizer is published. Texts of ten languages, code, JSON and tables of numbers were counted by two counters: by
 /// these weights, and by a counter that cuts text into runs of letters, digits and punctuation. The ratio of the two
-/// was 0.52 to 1.35 for ASCII texts and 0.46 to 1.44 for the others. Measurements of third parties (April 2026) differ
-/// by a fifth among themselves.
+/// counts was 0.52 to 1.35 for ASCII texts and 0.46 to 1.44 for other texts. Measurements of third parties (April 2026)
+/// differ by a fifth among themselves.
 const ASCII_TEXT: Interval<u64> = Interval { low: 550, likely: 1000, high: 1500 };
 const WIDE_TEXT: Interval<u64> = Interval { low: 500, likely: 1000, high: 1500 };
 /// The tokens that the API adds for each message.

@@ -1,12 +1,12 @@
 //! The weight of each byte of text, in tokens. It depends on the byte and on the class of the byte before it.
 //!
 //! No tokenizer is published, so tokens are estimated by statistics. The start of a word counts as most of a token, and
-//! each further letter counts as a small part of one. In a series of blanks, digits or punctuation, each byte after the
-//! first weighs less. In other writing systems, the first UTF-8 byte of each character has the weight of the character.
-//! So it is enough to look at pairs of bytes, with one fast look-up in a table for each byte. The figures are fitted to
-//! published ratios. Latin prose has about 3.3 characters per token with the old tokenizer, and 2.6 with the new one.
-//! Code has about 2.8 characters per token, and Chinese and Japanese have about 1.0. The estimates are more often too
-//! high than too low. A run corrects them within tens of answers, with the usage that the API reports.
+//! each further letter counts as a small part of a token. In a series of blanks, digits or punctuation, each byte after
+//! the first weighs less. In other writing systems, the first UTF-8 byte of each character has the weight of the
+//! character. So it is enough to look at pairs of bytes, with one fast look-up in a table for each byte. The figures
+//! are fitted to published ratios. Latin prose has about 3.3 characters per token with the old tokenizer, and 2.6 with
+//! the new one. Code has about 2.8 characters per token, and Chinese and Japanese have about 1.0. The estimates are
+//! more often too high than too low. A run corrects them within tens of answers, with the usage that the API reports.
 //!
 //! Source: API documentation, glossary, "Models overview" and "Token counting" (2026-08-22); measurements of third
 //! parties (April 2026).

@@ -33,7 +33,7 @@ pub struct PrefixCensus {
 /// A prefix that several rows have.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Node {
-    /// The next shorter prefix; 0 for none.
+    /// The next shorter prefix; 0 if there is none.
     pub(super) parent: u64,
     /// How many rows have it.
     pub(super) rows: u32,

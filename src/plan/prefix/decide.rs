@@ -100,7 +100,7 @@ pub struct Unmarked {
     pub reason: UnmarkedReason,
     /// How many prefixes there are.
     pub prefixes: u64,
-    /// How many rows have one of them. A row with several of them is counted several times.
+    /// How many rows have one of these prefixes. A row with several of them is counted several times.
     pub rows: u64,
     /// The estimated tokens of the prefix with the most rows.
     pub tokens: u32,
@@ -336,7 +336,7 @@ impl CachePlan {
         self.chosen.get(&prefix.0).copied()
     }
 
-    /// Removes the prefixes of a row that are not marked, and sets how long each of the others is cached.
+    /// Removes the prefixes of a row that are not marked, and sets how long each remaining prefix is cached.
     pub(super) fn keep_chosen(&self, prefixes: &mut Prefixes) {
         let are_own = prefixes.are_own();
         prefixes.levels.retain_mut(|level| {
@@ -344,7 +344,7 @@ impl CachePlan {
             level.lifetime = chosen.filter(|_| !are_own).unwrap_or(level.lifetime);
             chosen.is_some()
         });
-        // If there are too many, the longest prefixes are kept: they contain the others.
+        // If there are too many, the longest prefixes are kept: they contain the shorter prefixes.
         let extra = prefixes.levels.len().saturating_sub(Prefixes::MOST);
         prefixes.levels.drain(..extra);
         if are_own {
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn two_rows_with_a_prefix_are_enough_and_one_is_not() {
+    fn two_rows_with_a_prefix_are_enough_and_one_row_is_not() {
         let plan = auto([row(&[(1, 5_000)]), row(&[(2, 5_000)]), row(&[(2, 5_000)])]);
 
         assert_eq!(plan.lifetime(PrefixId(1)), None);
@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_that_is_not_used_while_a_longer_one_is_read_is_cached_for_longer() {
+    fn a_prefix_that_is_not_used_while_a_longer_prefix_is_read_is_cached_for_longer() {
         let rows = || (0..90).map(|number| row(&[(1, 2_000), (10 + number / 30, 4_000)]));
         // The rows of a document take five seconds, five minutes, and more than an hour.
         let lifetimes = [6.0, 0.1, 0.008].map(|rows_per_second| {

@@ -77,9 +77,9 @@ impl StreamCensus {
         Before { now, rows: before }
     }
 
-    /// Removes the prefixes of a row that are not worth a mark, and sets how long the others are cached. `before` comes
-    /// from [`StreamCensus::add`]. Rows must be decided in the order in which they were added. Returns the longest
-    /// lifetime; `None` if no prefix is left.
+    /// Removes the prefixes of a row that are not worth a mark, and sets how long the remaining prefixes are cached.
+    /// `before` comes from [`StreamCensus::add`]. Rows must be decided in the order in which they were added. Returns
+    /// the longest lifetime; `None` if no prefix is left.
     pub(crate) fn decide(&mut self, prefixes: &mut Prefixes, before: &Before) -> Option<Caching> {
         if prefixes.are_own() {
             let own = prefixes.levels.iter().map(|level| level.lifetime).max();
