@@ -32,7 +32,8 @@ pub struct WireRequest {
 
 /// Which limits of size and time apply to the response.
 ///
-/// The longest silence between two pieces applies to both. The body of an error is always limited.
+/// The longest silence between two pieces is limited for both kinds of response. The body of an error is always
+/// limited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transfer {
     /// An answer of usual size. One time limit applies to the request and the answer together.

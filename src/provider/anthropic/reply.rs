@@ -27,7 +27,7 @@ const PAUSED: &str = "the answer is not finished: the API paused it (stop_reason
 pub(super) struct WholeDecoder {
     /// The first piece of the body; most bodies have only one.
     first: Bytes,
-    /// All pieces, if there is more than one.
+    /// All pieces, if there is more than one piece.
     body: Growing,
 }
 
