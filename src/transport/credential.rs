@@ -47,7 +47,7 @@ impl Credential {
         Ok(Some((name, value)))
     }
 
-    /// Returns the name of the second header that gets the value of the first.
+    /// Returns the name of the second header that gets the value of the first header.
     pub(super) fn also_as(&self) -> Option<HeaderName> {
         match self {
             Self::ApiKeyTwice(_) => Some(HeaderName::from_static("api-key")),
