@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn files_left_out_are_counted_and_one_is_named() {
+    fn files_that_are_left_out_are_counted_and_one_of_them_is_named() {
         let folder = folder(&["d/a.txt", "d/b.csv", "d/a.png", "d/.hidden.txt", "d/.git/config", "d/sub/.x.txt"]);
 
         let left_out = texts("d", folder.path(), InputFormat::Auto).left_out();
