@@ -11,7 +11,7 @@ use crate::watch::facts::{RunFacts, TopRow};
 use crate::watch::histogram::Histogram;
 use crate::watch::timeline::Timeline;
 
-/// At most this many failed rows are shown at first. The others are shown when the reader asks for them.
+/// At most this many failed rows are shown at first. The other rows are shown when the reader asks for them.
 const SHOWN_FAILURES: usize = 10;
 
 /// Returns the section about answers and failures.

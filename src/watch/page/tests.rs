@@ -67,7 +67,7 @@ fn every_number_of_the_facts_is_on_the_page() {
 }
 
 #[test]
-fn the_largest_page_has_less_than_2_mb_and_an_empty_one_is_whole() {
+fn the_largest_page_has_less_than_2_mb_and_an_empty_page_is_whole() {
     let largest = page(&facts(&"&".repeat(400), 300));
     let empty = page(&RunFacts { timeline: None, answers: Answers::default(), ..facts("row", 0) });
 

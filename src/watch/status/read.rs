@@ -34,7 +34,7 @@ pub(crate) struct Shown {
     pub(crate) end: Option<ShownEnd>,
     /// The counters.
     pub(crate) progress: ShownProgress,
-    /// The pools, with their limits and the use of these.
+    /// The pools, with their limits and the use of these limits.
     pub(crate) pools: Vec<ShownPool>,
     /// Amounts in dollars.
     pub(crate) money: ShownMoney,
@@ -216,7 +216,7 @@ pub(crate) struct ShownError {
     pub(crate) message: String,
     /// How many rows.
     pub(crate) rows: u64,
-    /// The id of one of them.
+    /// The id of one of these rows.
     pub(crate) row: String,
 }
 

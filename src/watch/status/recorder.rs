@@ -38,7 +38,7 @@ impl Recorder {
     /// # Errors
     /// The system can't start a thread.
     pub(crate) fn start(about: About, disk: Arc<dyn Disk>, folder: PathBuf) -> std::io::Result<Self> {
-        // One update can wait while another one is written.
+        // One update can wait while another update is written.
         let (sender, updates) = sync_channel(1);
         let warning = Warning::default();
         let writer = Writer::new(disk, folder, warning.clone());
