@@ -1,7 +1,7 @@
 //! Makes the requests that follow an answer that is not accepted.
 //!
-//! Each is made from the first request for the row and the last answer, never from other follow-ups. So a run that was
-//! killed can continue with the last answer alone, and a conversation does not grow with each try.
+//! Each follow-up is made from the first request for the row and the last answer, never from other follow-ups. So a run
+//! that was killed can continue with the last answer alone, and a conversation does not grow with each try.
 
 use serde_json::value::RawValue;
 

@@ -87,7 +87,8 @@ pub(super) fn words(violation: &ValidationError<'_>) -> String {
 
 /// Returns the first violation of the closest alternative. Alternatives are compared in this order. An alternative for
 /// values of another type is the farthest. An alternative with another constant comes next: such a constant is often
-/// the name of the alternative. Of the others, the one with the fewest violations is the closest.
+/// the name of the alternative. Among all other alternatives, the alternative with the fewest violations is the
+/// closest.
 fn closest<'v>(violation: &'v ValidationError<'_>) -> Option<&'v ValidationError<'static>> {
     use ValidationErrorKind as Kind;
 
