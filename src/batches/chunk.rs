@@ -100,7 +100,7 @@ struct RowLine<'a> {
     /// 0 in a line of an earlier version.
     #[serde(default)]
     max_tokens: u32,
-    /// The row's own request, if another one was submitted for it.
+    /// The row's own request, if another request was submitted for the row.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     own: Option<&'a RawValue>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]

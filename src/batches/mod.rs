@@ -4,7 +4,8 @@
 //! it has ended. So rows are collected into *chunks*, and each chunk is submitted as one batch. The results of a batch
 //! are merged into the same results file and error log as answers that come online.
 //!
-//! There is no way to tell the API that two submissions are the same. So the lane never submits again what may exist:
+//! There is no way to tell the API that two submissions are the same. So the lane never submits a chunk again if a
+//! batch of the chunk may exist:
 //! - Before a submission, its rows and an intent are made durable in `<results>.batches/` (`chunk`, `log`).
 //! - If a reply is lost, the list of batches shows whether the batch exists. Until then, nothing else is submitted
 //!   (`lane`).

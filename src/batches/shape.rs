@@ -1,4 +1,4 @@
-//! Shapes of requests, and the first request of each.
+//! Shapes of requests, and the first request of each shape.
 //!
 //! In a batch, the API checks the parameters of a request late: an error is seen only when the whole batch has ended.
 //! So the first request of each shape is sent online, as an ordinary row. Other rows of its shape go into batches only

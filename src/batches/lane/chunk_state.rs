@@ -66,7 +66,7 @@ pub(super) struct Chunk {
     pub(super) has_unreadable_lines: bool,
     /// How many rows are missing in the results, and the highest possible cost of their answers.
     pub(super) lacking: (u32, Money),
-    /// Which rows have ended, a bit for each.
+    /// Which rows have ended, with one bit for each row.
     pub(super) seen: Vec<u64>,
     /// What its rows need online.
     pub(super) demand: Demand,

@@ -123,8 +123,8 @@ impl Lane {
         self.deadline.on_progress(share, at.since(chunk.opened));
     }
 
-    /// Returns the rows of open batches. With `leaving`, only batches that are being cancelled count; without, only the
-    /// others.
+    /// Returns the rows of open batches. With `leaving`, only batches that are being cancelled count; without it, only
+    /// all other batches count.
     fn demand_of_batches(&self, leaving: bool, now: Instant) -> Demand {
         let mut sum = Demand::default();
         for chunk in self.chunks.values() {

@@ -13,7 +13,7 @@ const EVERY: Duration = Duration::from_secs(5);
 const LEAD: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(180)];
 /// Between the two bounds of `LEAD`, the lead is this share of the time from the start to the deadline.
 const SHARE_OF_TIME: f64 = 0.04;
-/// How long a cancellation is expected to take, until the first one was seen.
+/// How long a cancellation is expected to take, until a cancellation has been seen.
 const FIRST_CANCEL: Duration = Duration::from_secs(25);
 /// The API does not say how many rows of a batch are finished. The estimate comes from cancelled batches: other batches
 /// are expected to finish their rows at the same speed. To be careful, only this part of the estimate is counted.
