@@ -48,7 +48,7 @@ impl OutputFormat {
 /// How an output is compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Compression {
-    /// Not at all.
+    /// No compression.
     #[default]
     None,
     /// As gzip (`.gz`).

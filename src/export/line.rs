@@ -203,7 +203,7 @@ impl<'a> Line<'a> {
         Some(text)
     }
 
-    /// Returns the text in which the answer is JSON. If an answer has a tool call for it, this is the input of the call,
+    /// Returns the text in which the answer is JSON. If the answer is the input of a tool call, this is that input,
     /// even if there is also a text.
     pub(crate) fn json(&self) -> Option<Cow<'a, str>> {
         self.input().or_else(|| self.text())
@@ -256,7 +256,7 @@ fn is_escaped(own: &[u8], name: &str) -> bool {
 #[derive(Default)]
 struct Answered<'a> {
     count: usize,
-    /// The last of them.
+    /// The last of these requests.
     last: Option<&'a [u8]>,
     /// Whether the list also has requests without an answer.
     has_others: bool,

@@ -186,8 +186,8 @@ pub(crate) fn project(
 }
 
 /// Returns the fields of an output. By default, a table has the columns of the inputs, the text and the error. If the
-/// inputs have no columns, it has the label instead of them. If the members of answers are known, they replace the text.
-/// If they are known for some runs only, the table has both.
+/// inputs have no columns, it has the label instead of them. If the members of answers are known, they replace the
+/// text. If they are known for some runs only, the table has the members and the text.
 fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
     if let Some(fields) = &request.fields {
         return Ok(fields.clone());
