@@ -9,7 +9,7 @@
 //! lowest and with the highest sizes, and these two times give the interval.
 //!
 //! The burst that a server accepts is not published. If it is not known from earlier runs, the run is played with a
-//! burst of a whole minute and with a burst of a second. The likely time is the mean of both.
+//! burst of a whole minute and with a burst of a second. The likely time is the mean of both times.
 //!
 //! Not played: other clients of the same organization, faults and overloads of the API, limits on growth
 //! (acceleration), and prompt caches.
