@@ -1,4 +1,4 @@
-//! The files to which a run appends: results and error log. Each is opened once and locked.
+//! The files to which a run appends: results and error log. Each file is opened once and locked.
 //!
 //! A lock on a name is not enough: two runs can share an error log, or reach the same file by different names. So each
 //! file has a lock of its own, in addition to the lock of the run folder (`lock.rs`). The lock applies to the opened

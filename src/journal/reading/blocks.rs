@@ -1,7 +1,7 @@
 //! Reads all lines of a file on several threads, in order.
 //!
-//! The file is cut into blocks of equal length. A line belongs to the block in which it begins, so each thread can
-//! find the lines of its block without the others. Blocks are read in rounds: a free thread takes the next block of
+//! The file is cut into blocks of equal length. A line belongs to the block in which it begins, so each thread can find
+//! the lines of its block without the other threads. Blocks are read in rounds: a free thread takes the next block of
 //! the round. When all blocks of a round are read, their results are passed on in the order of the file. So the memory
 //! in use does not depend on the size of the file. If a thread panics, the reading ends, and no other thread waits
 //! forever.

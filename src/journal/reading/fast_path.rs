@@ -376,7 +376,7 @@ mod tests {
         assert_eq!(*fast, parsed, "{:?}", String::from_utf8_lossy(line));
     }
 
-    /// If the fast path finds the details of a line, checks that the parser finds the same.
+    /// If the fast path finds the details of a line, checks that the parser finds the same details.
     fn assert_details_agree(line: &[u8]) {
         let Some((record, details)) = parse_detailed(line) else { return };
         let Parsed::Record((parsed, parsed_details)) = parse_any_detailed(line) else {

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_line_with_quality_ok_is_complete_and_ids_show_the_simulator() {
+    fn only_a_line_with_quality_ok_is_complete_and_an_id_shows_whether_it_is_simulated() {
         let read = |from: &str, to: &str| parse_stored(LINE.replace(from, to).as_bytes());
 
         for other in [r#""quality":"truncated""#, r#""quality":"later""#, r#""other":"ok""#, r#""quality":null"#] {

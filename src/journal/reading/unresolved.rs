@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_answer_contains_the_charges_of_a_step_and_an_earlier_one_does_not() {
+    fn a_later_answer_contains_the_charges_of_a_step_and_an_earlier_answer_does_not() {
         // The step ended at second 100.
         for (key, at, charges, is_absorbed, stays) in [
             (1, 101, 0, true, false),

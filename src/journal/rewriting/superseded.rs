@@ -1,5 +1,5 @@
-//! Superseded answers: if a row has several result lines, the last one counts. The others are removed at the end of a
-//! run.
+//! Superseded answers: if a row has several result lines, the last line counts. The other lines are removed at the end
+//! of a run.
 //!
 //! A named row gets a second answer if somebody changes its request and runs the row again. A failure does not
 //! supersede an answer: the paid answer stays until there is another answer.
