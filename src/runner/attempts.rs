@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_attempt_that_panics_ends_and_the_next_one_is_sent() {
+    async fn an_attempt_that_panics_ends_and_the_next_attempt_is_sent() {
         let (mut attempts, mut reports) = attempts(Play::Panic);
 
         for _ in 0..2 {

@@ -22,7 +22,7 @@ use super::signals::{GRACE, INT, Meaning, Signals};
 #[derive(Debug, Default)]
 pub struct Progress {
     rows: AtomicU64,
-    /// The signal that asked the survey to end; 0 for none.
+    /// The signal that asked the survey to end; 0 if there is none.
     ended_by: AtomicI32,
 }
 

@@ -82,7 +82,8 @@ pub struct Earlier {
     pub stored: Option<Arc<StoredAnswers>>,
     /// Rows whose last answer was not accepted. They are continued from that answer, so they take no stored answer.
     pub unfinished: Arc<HashSet<RowId>>,
-    /// Decides which of these answers a row can take: those that it keeps. `None` if rows take all of them.
+    /// Decides which of these answers a row can take: the answers that its policy keeps. `None` if rows take all of
+    /// these answers.
     pub policy: Option<Policy>,
     /// Whether rows go into batches, where they cost less.
     pub in_batches: bool,

@@ -54,7 +54,7 @@ impl Window {
         Self { census: StreamCensus::new(cache), items, bytes: 0, begun, waited: Duration::ZERO }
     }
 
-    /// Returns whether rows wait for others.
+    /// Returns whether any row waits for further rows.
     pub(super) fn is_waiting(&self) -> bool {
         !self.items.is_empty()
     }
@@ -87,7 +87,7 @@ impl Window {
     }
 }
 
-/// Decides which prefixes of a row are marked, and removes the others.
+/// Decides which prefixes of a row are marked, and removes its other prefixes.
 fn decide(planned: &mut Planned, before: &Before, census: &mut StreamCensus) {
     let Some(prefixes) = planned.ask.prefixes.take() else { return };
     let mut prefixes = Prefixes::clone(&prefixes);
