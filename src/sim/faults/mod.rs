@@ -58,7 +58,7 @@
 //! | `request_errored` | a request of a batch ends as `errored`, with `type` (default `api_error`) and `message` | no |
 //! | `request_expired` | a request of a batch is never processed, so the batch ends only when it expires | no |
 //! | `result_missing` | the results lack the line of a request | yes |
-//! | `result_extra` | the results contain the line of a request twice; the second one has the `custom_id` of the rule, if the rule has one | yes |
+//! | `result_extra` | the results contain the line of a request twice; the second line has the `custom_id` of the rule, if the rule has one | yes |
 //!
 //! These rules choose among the requests of batches (`unlisted`: among batches) by `share`, `draw`, `contains`, `models`,
 //! `first_attempts_only` and time. For example:

@@ -247,7 +247,7 @@ fn kind(schema: &Value) -> &str {
 }
 
 /// Returns the first simple alternative. An alternative is simple if it has no members, items, references or further
-/// alternatives. If no alternative is simple, returns the first.
+/// alternatives. If no alternative is simple, returns the first alternative.
 fn simplest(ways: &[Value]) -> &Value {
     let is_plain =
         |way: &&Value| ["properties", "items", "$ref", "anyOf", "oneOf", "allOf"].iter().all(|n| way.get(n).is_none());
