@@ -398,7 +398,7 @@ const FORCED: [&str; 6] = [
     "claude-opus-5",
 ];
 
-/// Adds tools: of the client, of the API, or of both. Perhaps one of them is forced.
+/// Adds tools: of the client, of the API, or of both. Perhaps one of these tools is forced.
 fn tools(random: &mut fastrand::Rng, body: &mut Value) {
     let mut tools = Vec::new();
     for at in 0..random.usize(1..4) {

@@ -499,7 +499,7 @@ async fn compressed_answers_are_read() {
 }
 
 #[tokio::test]
-async fn a_small_body_that_unpacks_to_a_large_one_is_cut_off() {
+async fn a_small_body_that_unpacks_to_a_large_body_is_cut_off() {
     let mut config = Server::start(gzipped).config_after();
     config.1.max_response_bytes = 100_000;
 

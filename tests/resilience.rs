@@ -223,7 +223,7 @@ fn check(case: &Case) -> Result<(), String> {
 }
 
 #[test]
-fn every_good_row_is_answered_and_every_bad_one_is_in_the_log() {
+fn every_good_row_is_answered_and_every_bad_row_is_in_the_log() {
     let number = |name: &str, usual| std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(usual);
     let (runs, first): (u64, u64) = (number("RUNS", 100), number("FIRST", 0));
     let mut wrong = Vec::new();

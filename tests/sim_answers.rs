@@ -108,7 +108,7 @@ fn several_calls_follow_a_text_and_all_ids_differ() {
 }
 
 #[test]
-fn a_refusal_before_output_is_free_and_a_later_one_is_billed() {
+fn a_refusal_before_output_is_free_and_a_later_refusal_is_billed() {
     let mut api = api(json!([
         {"contains": "first", "refusal": "cyber"},
         {"contains": "second", "refusal": true, "after": 3, "text": "one two three four five"}

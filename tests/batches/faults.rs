@@ -365,7 +365,7 @@ pub fn results_of_unknown_types() {
 }
 
 /// All batches are stuck until they expire. With the lane `batch`, rows fail after the last try and say so; with the
-/// lane `auto`, they go online after the second.
+/// lane `auto`, they go online after the second try.
 pub fn expired_batches() {
     let stuck = || BatchConfig { time: BatchTime::Stuck, ..quick() };
     play(NO_FAULTS, stuck(), async |world| {
@@ -592,7 +592,7 @@ pub fn interrupts() {
 
 // ---- rows -----------------------------------------------------------------------------------------------------------
 
-/// The first rows of a shape fail online. The next one is tried, and batches begin only after one is answered.
+/// The first rows of a shape fail online. Then the next row is tried. Batches begin only after a row is answered.
 pub fn a_shape_whose_first_rows_fail() {
     let faults = r#"{"rules":[{"status":400,"contains":[":0:",":1:",":2:"],"first_attempts_only":true}]}"#;
     play(faults, quick(), async |world| {

@@ -16,8 +16,8 @@ use crate::world::{Run, World, labels, play, quick, row};
 
 /// Rows of a run. With one row online, there are three batches.
 pub const ROWS: u64 = 60;
-/// One row in ten fails once, one is invalid once, one expires once, and the reply to the second creation of a batch is
-/// lost although the batch exists.
+/// Of ten rows, one fails once, one is invalid once, and one expires once. The reply to the second creation of a batch
+/// is lost although the batch exists.
 const FAULTS: &str = r#"{"rules": [
     {"kind": "request_errored", "contains": "tenth", "first_attempts_only": true},
     {"kind": "request_errored", "type": "invalid_request_error", "contains": ":13:", "first_attempts_only": true},

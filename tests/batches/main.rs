@@ -1,5 +1,5 @@
-//! The batch lane as a whole: no row is lost, and none is submitted or paid twice, whatever happens to the run, to the
-//! API and to the batches.
+//! The batch lane as a whole: no row is lost, submitted twice or paid twice, whatever happens to the run, to the API
+//! and to the batches.
 //!
 //! Whole runs are played on virtual time against the simulated API, which outlives them ([`world`]). The judge reads the
 //! books of the API and the files ([`judge`]).

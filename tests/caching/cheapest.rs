@@ -54,7 +54,7 @@ impl Node {
 /// Whether the prefixes are in the cache when the run begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begins {
-    /// None of them.
+    /// No prefix.
     Cold,
     /// All prefixes that several rows have.
     Warm,
@@ -155,14 +155,14 @@ impl Node {
         let (length, own) = (before + self.tokens, open + self.tokens);
         sum.input += self.tokens * self.rows;
         sum.plain += Money(prices.plain * u128::from(self.tokens * self.rows));
-        // If all rows share a longer prefix, only the longer one is written.
+        // If all rows share a longer prefix, only the longer prefix is written.
         let is_last = self.longer.values().all(|node| node.rows < self.rows);
         let pays = prices.first + prices.read * u128::from(self.rows - 1) < prices.plain * u128::from(self.rows);
         let is_cached = is_last && self.rows > 1 && length >= prices.least && pays;
         let open = if is_cached { 0 } else { own };
         if is_cached && own > 0 {
             // A row uses only the longest prefix that it reads. So this prefix is not used while the rows of a longer
-            // one are sent. If these rows take more than five minutes, this prefix is written again after them, or
+            // prefix are sent. If these rows take more than five minutes, this prefix is written again after them, or
             // written once for an hour.
             let is_slow = |node: &&Node| node.rows > 1 && node.rows as f64 * prices.seconds > FIVE_MINUTES;
             let pauses = self.longer.values().filter(is_slow).count().saturating_sub(1) as u64;

@@ -123,7 +123,7 @@ fn limit_memory() {
 }
 
 /// Returns a file with a few bits or bytes changed. Most changes are in the first half, where the pages of a Parquet
-/// file are. The others are in the second half, where its footer is.
+/// file are. The other changes are in the second half, where its footer is.
 fn mutated(good: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
     let mut bytes = good.to_vec();
     let (middle, end) = (bytes.len() * 45 / 100, bytes.len() - 8);

@@ -29,7 +29,8 @@ pub struct Deaths {
     pub paid_again: u64,
 }
 
-/// Makes a run die at every `step`-th change to the disk, with a separate run for each. Then another run ends all rows.
+/// Makes a run die at every `step`-th change to the disk, with a separate run for each change. Then another run ends
+/// all rows.
 pub fn deaths(rows: u64, step: usize) -> Deaths {
     let mut all = Deaths::default();
     for (at, roads) in (0..).step_by(step).zip([Roads::Two, Roads::One, Roads::Second].into_iter().cycle()) {

@@ -25,7 +25,8 @@ const MOST: Duration = Duration::from_secs(40 * 60);
 pub struct FaultCounts {
     /// Faults that happened.
     pub faults: u64,
-    /// Combinations of call and fault. Each was tried at call 1, 2 and so on, up to the last call of the runs.
+    /// Combinations of call and fault. Each combination was tried at call 1, 2 and so on, up to the last call of the
+    /// runs.
     pub kinds: u64,
     /// Combinations for which some call numbers were skipped.
     pub thinned: u64,

@@ -291,8 +291,8 @@ pub enum End {
     Fault(ErrorKind),
 }
 
-/// Ends a run early at every `step`-th change, with a separate run for each. Then `next` runs, and then a run that ends
-/// all rows.
+/// Ends a run early at every `step`-th change, with a separate run for each change. Then `next` runs, and then a run
+/// that ends all rows.
 pub fn ends(rows: u64, step: usize, end: End, next: Start) -> Disturbed {
     let mut all = Disturbed::default();
     for at in (0..).step_by(step) {

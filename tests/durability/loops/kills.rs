@@ -24,8 +24,8 @@ pub struct Deaths {
     pub unwritten: u64,
     /// Rows reported as possibly paid.
     pub reported: u64,
-    /// Slots that were filled when the program was killed. Each is for a row that was sent and whose line was not yet
-    /// synced.
+    /// Slots that were filled when the program was killed. Each slot is for a row that was sent and whose line was not
+    /// yet synced.
     pub marked: u64,
     /// For one kill, the highest number of answers that were produced but not written.
     pub most_unwritten: u64,

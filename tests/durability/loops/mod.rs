@@ -1,4 +1,4 @@
-//! The loops that test the promises about durability and faults. Each has a small and a full size.
+//! The loops that test the promises about durability and faults. Each loop has a small and a full size.
 //!
 //! A loop asserts what must be true, and returns what it saw. `tests/durability/main.rs` runs a part of each loop with
 //! the other tests. `benches/durability.rs` runs all of them and writes what they saw to `benches/DURABILITY.md`.

@@ -121,7 +121,7 @@ fn outcome(job: Job, number: u64) -> Outcome {
         template: 7,
         estimated_input: 12,
     };
-    // Some lines are longer than several sectors, and some are shorter than one.
+    // Some lines are longer than several sectors, and some are shorter than one sector.
     let text = "word ".repeat(number as usize * 37 % 400);
     let json = format!(r#"{{"id":"msg","content":[{{"type":"text","text":"{text}"}}]}}"#);
     let ended = match number % 10 {

@@ -64,7 +64,8 @@ enum Output {
 
 use Output::{None as Nothing, Results, Text};
 
-/// The commands. Each has its arguments, its exit code if both streams work, and what it writes to standard output.
+/// The commands. Each command has its arguments, its exit code if both streams work, and what it writes to standard
+/// output.
 const COMMANDS: &[(&[&str], i32, Output)] = &[
     (&["--help"], 0, Text),
     (&["--version"], 0, Text),
