@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_always_json() {
+    fn the_remaining_text_is_always_json() {
         let parts = [r#""a":1"#, r#""b":{"c":1,"d":2}"#, r#""e":[{"c":1},{"c":2,"d":3}]"#, r#""f":"x""#];
         let paths = ["a", "b.c", "b.d", "b", "e[].c", "e[].d", "e[c=x]", "f", "**.d", "**.c"];
         for order in 0..24_usize {
