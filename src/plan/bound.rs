@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_other_models_may_answer_says_so() {
+    fn a_request_that_other_models_may_answer_is_recognized() {
         assert!(bound_of(r#"{"messages":[],"fallbacks":"default"}"#, None).may_fall_back);
         assert!(!bound_of(r#"{"messages":[],"fallbacks":null}"#, None).may_fall_back);
     }

@@ -164,7 +164,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn escaped_text_counts_as_the_text_it_means() {
+    fn escaped_text_counts_like_the_same_text_without_escapes() {
         let plain = serde_json::to_string(CHINESE).expect("a string becomes JSON");
         let ascii: String = CHINESE.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
 
@@ -172,7 +172,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_text_block_counts_as_its_string() {
+    fn a_text_block_counts_like_a_string_with_the_same_text() {
         let text = serde_json::to_string(ENGLISH).expect("a string becomes JSON");
 
         let as_block =
@@ -255,7 +255,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_most_tokens_are_one_for_each_byte_of_the_prompt() {
+    fn the_upper_bound_is_one_token_for_each_byte_of_the_prompt() {
         let most = |json: &str| {
             estimate(&params(json), TokenizerFamily::Old, PROMPT).most_tokens - super::super::walk::BYTES_AROUND
         };

@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_can_not_pass_for_a_further_parameter() {
+    fn a_value_can_not_be_mistaken_for_another_parameter() {
         assert_ne!(key_of(r#"{"a":"1","b":"2"}"#), key_of(r#"{"a":"1\n\"b\":\"2\""}"#));
         assert_ne!(key_of(r#"{"a":1,"b":2}"#), key_of(r#"{"a":{"b":2}}"#));
     }

@@ -550,7 +550,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_come_first_and_fill_in_what_the_row_leaves_out() {
+    fn defaults_come_first_and_are_used_only_if_the_row_has_no_value() {
         let mut planner = planner_with(RequestDefaults {
             model: None,
             system: Some("Be \"brief\"".to_owned()),
@@ -602,7 +602,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mapped_row_is_the_row_that_names_the_other_model() {
+    fn a_mapped_row_equals_a_row_that_names_the_other_model() {
         let map = ModelMap(vec![("gpt-4o-mini".to_owned(), "claude-haiku-4-5".to_owned())]);
         let mut planner = planner_with(RequestDefaults { model_map: map, ..RequestDefaults::default() });
         let with = |model: &str| row(&HI.replacen('{', &format!(r#"{{"model":"{model}","#), 1));
@@ -770,7 +770,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cost_is_one_request_the_estimate_and_max_tokens() {
+    fn the_cost_has_one_request_the_estimated_input_and_max_tokens() {
         let planned = plan(&mut planner(), row(&HI.replacen('{', r#"{"max_tokens":300,"#, 1)));
 
         assert_eq!(planned.ask.cost, Cost { requests: 1, input_tokens: 9, output_tokens: 300 });
@@ -838,7 +838,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_one_template_share_its_mark() {
+    fn rows_of_one_template_have_the_same_number() {
         let mut planner = planner();
         let mut mark = |rest: &str, text: &str| {
             plan(&mut planner, row(&HI.replacen('{', &format!("{{{rest}"), 1).replace("Hi", text))).ask.template
@@ -868,7 +868,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rejected_row_keeps_all_that_its_error_entry_needs() {
+    fn a_rejected_row_keeps_everything_that_its_error_entry_needs() {
         let json = HI.replacen('{', r#"{"max_tokens":65000,"#, 1);
         let mut planner = planner();
 
@@ -954,7 +954,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_order_of_parameters_has_one_key_and_its_own_bytes(
+        fn any_order_of_parameters_gives_the_same_key_and_keeps_its_bytes(
             members in prop::collection::btree_map("[a-z\"é]{1,6}", "[ -~]{0,12}", 0..6).prop_shuffle_members(),
         ) {
             let json = |members: &[(String, String)]| {

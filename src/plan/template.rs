@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_depends_on_what_is_shared_and_not_on_the_row_before() {
+    fn the_number_of_a_template_depends_on_shared_parameters_and_not_on_the_row_before() {
         let defaults = params(r#"{"model":"a"}"#);
         let mut templates = Templates::default();
         let rows = [

@@ -495,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn a_longer_prefix_never_lives_longer_than_a_shorter_one() {
+    fn a_longer_prefix_never_lives_longer_than_a_shorter_prefix() {
         let rows = (0..300).map(|number| row(&[(1, 2_000), (100 + number % 30, 5_000)]));
         let plan = plan(&mut census(rows), 0.05, PromptCache::Auto, false);
 
