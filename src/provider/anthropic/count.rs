@@ -78,7 +78,7 @@ mod tests {
     use crate::domain::{ModelClass, Params, Speed};
 
     #[test]
-    fn a_count_has_the_fields_of_the_prompt_and_no_others() {
+    fn a_request_for_a_count_has_only_the_fields_of_the_prompt() {
         let provider = Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("plain values fit in headers");
         let (provider_name, account, class) = ("anthropic".into(), "".into(), ModelClass("m".into()));
         let pool = Arc::new(PoolId { provider: provider_name, account, class, speed: Speed::Standard });
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_whole_count_is_a_count() {
+    fn a_count_must_be_a_whole_number() {
         assert_eq!(count_of(br#"{"input_tokens":14}"#), Some(14));
         assert_eq!(count_of(br#"{"input_tokens":-1}"#), None);
         assert_eq!(count_of(b"<html>"), None);

@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recorded_head_gives_limits_and_what_remains() {
+    fn a_recorded_head_gives_limits_and_remaining_amounts() {
         let headers = head(&[
             ("anthropic-ratelimit-requests-limit", "50"),
             ("anthropic-ratelimit-requests-remaining", "49"),
