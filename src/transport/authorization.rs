@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_source_without_a_token_or_with_an_unusable_one_says_so() {
+    async fn the_error_says_that_a_source_has_no_token_or_an_unusable_token() {
         let closed = Authorizer::new(Authorization::Asked(Tokens::new(&[])), Vec::new()).expect("nothing yet");
         let broken = Authorizer::new(Authorization::Asked(Tokens::new(&["a\nb"])), Vec::new()).expect("nothing yet");
 

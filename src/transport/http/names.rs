@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn one_address_where_no_api_can_be_is_enough_to_refuse_all_of_them() {
+    fn one_forbidden_address_is_enough_to_refuse_all_addresses_of_a_name() {
         let bad =
             ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "0.0.0.0", "::", "224.0.0.1", "fd00:ec2::254"];
         for bad in bad {
