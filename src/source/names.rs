@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_name_is_found_if_one_is_near_enough() {
+    fn the_nearest_name_is_found_if_it_is_near_enough() {
         let names = ["id", "subject", "body", "ticket_id", "first name"];
         let cases = [
             ("bdy", Some("body")),

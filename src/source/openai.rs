@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn several_system_messages_become_blocks_and_later_ones_stay() {
+    fn several_system_messages_become_blocks_and_later_system_messages_stay() {
         let body = r#"{"messages":[{"role":"system","content":"A"},{"role":"developer","content":[{"type":"text","text":"[B]"}]},
             {"role":"user","content":"Q"},{"role":"system","content":"C"}]}"#;
 

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn each_file_is_a_row_and_an_unreadable_file_does_not_affect_others() {
+    fn each_file_is_a_row_and_an_unreadable_file_does_not_affect_other_files() {
         let folder = tempfile::tempdir().expect("there is room");
         let write = |name: &str, text: &[u8]| fs::write(folder.path().join(name), text).expect("there is room");
         write("1.txt", "\u{feff}one\n".as_bytes());

@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_with_known_names_are_used_and_others_are_kept() {
+    fn columns_with_known_names_are_used_and_other_columns_are_kept() {
         let text = "custom_id,prompt,system,model,max_tokens,note\na1,Hi,Be brief,m,50,=1+1\n,Ho,,,,\n";
 
         let found = items("t.csv", text, &Options::default());
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_record_does_not_affect_others() {
+    fn a_broken_record_does_not_affect_other_records() {
         let mut text = b"id,prompt,max_tokens\n1,a,\n2,b\n3,c,1,x\n4,\xff,\n5,e,-1\n6,\"\",\n7,\0,\n".to_vec();
         text.extend_from_slice(b"8,h,\n9,\"open,\n10,x,\n");
 
