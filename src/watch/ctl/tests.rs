@@ -77,7 +77,7 @@ fn a_second_request_waits_and_a_request_can_be_taken_back() {
 }
 
 #[test]
-fn what_was_there_before_the_run_is_removed_unread() {
+fn files_from_before_the_run_are_removed_unread() {
     let disk = MemDisk::new();
     let process = random_id().expect("random numbers");
     let path = |name: &str| Path::new(FOLDER).join(name);

@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prompts_and_templates_are_not_among_what_was_asked() {
+    fn prompts_and_templates_are_not_among_the_settings_of_a_run() {
         let manifest: Manifest = serde_json::from_str(
             r#"{"format":1,"tool":"9","run":"r1","origin":"simulator","inputs":[{"path":"a.csv","bytes":1234}],
             "shape":{"model":"m1","max_tokens":2000,"params":{"system":"SECRET","temperature":0.5,"stop_sequences":["SECRET"]}},

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_file_is_renamed_and_three_older_ones_are_kept() {
+    fn a_large_file_is_renamed_and_three_older_files_are_kept() {
         let disk = MemDisk::new();
         let mut file = open(&disk);
         file.most_bytes = 4;
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn two_runs_do_not_write_to_one_log() {
+    fn two_runs_do_not_write_to_the_same_log() {
         let disk = MemDisk::new();
         let _first = open(&disk);
 

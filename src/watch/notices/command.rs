@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_hangs_is_ended_with_what_it_started() {
+    fn a_program_that_hangs_is_ended_with_the_programs_that_it_started() {
         let folder = tempfile::tempdir().expect("there is room");
         let target = target("sleep 600 & echo $! > child; sleep 600", folder.path());
 

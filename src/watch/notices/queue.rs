@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn giving_up_ends_a_pause_and_counts_what_is_left() {
+    fn giving_up_ends_a_pause_and_counts_the_remaining_notices() {
         let queue = Arc::new(Queue::default());
         (0..3).for_each(|number| queue.push(notice(number, false)));
         let first = queue.next();

@@ -131,7 +131,7 @@ fn after_the_end_both_files_survive_a_loss_of_power() {
 }
 
 #[test]
-fn a_disk_that_can_not_be_written_causes_one_warning_and_a_single_failure_none() {
+fn a_disk_that_can_not_be_written_causes_one_warning_and_a_single_failure_causes_no_warning() {
     let broken = MemDisk::new();
     broken.die_at(0, 0);
     let full = MemDisk::new();
