@@ -11,7 +11,7 @@ use crate::domain::json::is_filled_array;
 /// The parts of an answer that the rules for answers need.
 #[derive(Debug, Default)]
 pub(super) struct Seen<'a> {
-    /// The blocks, in order. Each has its own JSON text.
+    /// The blocks, in order. Each block has its own JSON text.
     pub(super) blocks: Vec<&'a RawValue>,
     /// The blocks that the API accepts in a request: all blocks except blank texts.
     pub(super) sendable: Vec<&'a RawValue>,

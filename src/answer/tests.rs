@@ -317,7 +317,7 @@ fn an_answer_grows_to_the_given_number_but_not_beyond_what_the_model_accepts() {
 }
 
 #[test]
-fn an_answer_that_is_only_thinking_grows_and_keeps_its_budget_and_one_at_the_window_does_not() {
+fn an_answer_that_is_only_thinking_grows_with_the_same_budget_unless_it_fills_the_window() {
     let thinking = r#"{"thinking":{"type":"enabled","budget_tokens":1024}}"#;
     let only = r#"[{"type":"thinking","thinking":"hm","signature":"s"}]"#;
 
@@ -373,7 +373,7 @@ fn an_answer_that_can_not_be_continued_grows() {
 }
 
 #[test]
-fn a_paused_answer_is_continued_with_all_its_blocks_and_only_so_often() {
+fn a_paused_answer_is_continued_with_all_its_blocks_a_limited_number_of_times() {
     let block = |n: u32| format!(r#"{{"type":"server_tool_use","id":"s{n}","name":"web_search","input":{{}}}}"#);
     let mut row = Row::new(HAIKU, |_| (), r#"{"tools":[{"type":"web_search_20250305","name":"web_search"}]}"#);
     let first = row.ask.request.clone();
@@ -431,7 +431,7 @@ fn another_model_is_asked_once_after_a_refusal_with_its_own_form_of_the_schema()
 }
 
 #[test]
-fn a_refusal_of_the_other_model_itself_fails_and_the_other_model_gets_no_more_room_than_it_accepts() {
+fn a_refusal_by_the_other_model_fails_and_that_model_gets_no_more_room_than_it_accepts() {
     let rules: fn(&mut Rules) = |rules| rules.on_refusal = OnRefusal::Model(OLD.to_owned());
     let large = format!(r#"{{"model":"{HAIKU}","max_tokens":64000,"messages":[{{"role":"user","content":"x"}}]}}"#);
 
