@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_other_programs_are_not_ours() {
+    fn ids_of_other_programs_are_recognized() {
         for text in ["", "row-1", "a-1-2", "a-1-2-3", "-1-2-00000000000000070000000000000007", "a-g-2-0", "a-1-2-+"] {
             assert_eq!(ItemId::parse(text), None, "{text}");
         }

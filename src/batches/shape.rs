@@ -64,7 +64,8 @@ impl Trials {
         Trial::First(planned)
     }
 
-    /// Notes the end of a row that was sent online. Returns its shape, if this proves the shape.
+    /// Notes the end of a row that was sent online. Returns the shape of the row, if the end shows that the API accepts
+    /// this shape.
     pub(crate) fn on_end(&mut self, job: JobId, is_answered: bool) -> Option<String> {
         let shape = self.in_flight.remove(&job).filter(|_| is_answered)?;
         self.proven.insert(shape.clone()).then_some(shape)
