@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn models_of_a_generation_share_a_class_and_an_unknown_model_has_its_own() {
+    fn models_of_a_generation_share_a_class_and_an_unknown_model_has_a_class_of_its_own() {
         let catalog = Catalog::builtin();
 
         assert_eq!(catalog.class_of("claude-opus-4-8"), catalog.class_of("claude-opus-4-5-20251101"));
