@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_that_need_it_are_quoted() {
+    fn cells_that_need_quotes_get_quotes() {
         let rows: [&[Value<'_>]; 3] = [
             &[text("a,b"), text("say \"hi\"\nnow\r")],
             &[Value::Missing, Value::Json("-1.5".into())],

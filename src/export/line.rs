@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answers_of_a_row_are_counted_and_the_last_one_says_how_it_was_mended() {
+    fn the_answers_of_a_row_are_counted_and_the_purpose_of_the_last_request_is_found() {
         let steps = r#""steps":[{"purpose":"first"},{"purpose":"repair"},{"purpose":"more_room"}]"#;
         let several = ANSWER.replace(r#""v":1"#, &format!(r#""v":1,{steps}"#));
         let taken = ANSWER.replace(r#""v":1"#, r#""v":1,"attempts":0"#);

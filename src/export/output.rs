@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn two_commands_never_write_one_output() {
+    fn two_commands_never_write_the_same_output() {
         let disk = MemDisk::new();
 
         let made = whole_file(&disk, Path::new(PATH), Compression::None, |out| {

@@ -186,7 +186,7 @@ fn without_settings_an_unnamed_row_is_found_by_its_line() {
 }
 
 #[test]
-fn columns_of_the_input_keep_their_names_and_ours_are_renamed() {
+fn columns_of_the_input_keep_their_names_and_our_columns_are_renamed() {
     let place = Place::new(&[answer("1", "ok", "one")], &[]);
     let input = place.input("t.csv", "id,text,_text,error\n1,a,b,c\n");
 
