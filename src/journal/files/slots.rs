@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_death_leaves_exactly_what_was_in_flight() {
+    fn a_death_leaves_exactly_the_rows_that_were_in_flight() {
         let disk = MemDisk::new();
         let mut slots = Slots::create(&disk, Some(Path::new(FOLDER)), 3, "run-1").expect("it can be made");
         let first = slots.mark(row(1), cost(1));
