@@ -3,7 +3,7 @@ use crate::plan::RequestCensus;
 use crate::scheduler::tests::long;
 
 #[test]
-fn the_first_of_equal_rows_leads_and_the_others_copy_its_answer() {
+fn the_first_of_equal_rows_leads_and_the_other_rows_copy_its_answer() {
     let mut equal = EqualRows::new(None, None);
 
     assert_eq!([admit(&mut equal, 1), admit(&mut equal, 1), admit(&mut equal, 2)], [true, false, true]);

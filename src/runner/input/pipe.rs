@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_waits_for_at_most_a_second_although_others_keep_coming() {
+    fn a_row_waits_for_at_most_a_second_although_other_rows_keep_coming() {
         let mut window = Window::new(PromptCache::Auto);
         let mut passed = Vec::new();
         for number in 0..30 {

@@ -154,7 +154,7 @@ mod tests {
     use crate::scheduler::tests::long;
 
     #[test]
-    fn the_channel_is_limited_by_bytes_for_large_rows_and_by_number_for_small_ones() {
+    fn the_channel_is_limited_by_bytes_for_large_rows_and_by_number_for_small_rows() {
         for (bytes, most) in [(1_000, 256), (200_000, 83), (FEED_BYTES / 2, 1), (2 * FEED_BYTES, 1)] {
             let row = long("one", bytes);
             let (out, mut arrived) = mpsc::channel(256);
