@@ -232,7 +232,7 @@ mod tests {
     use crate::sim::presets;
 
     #[tokio::test(start_paused = true)]
-    async fn a_plain_answer_comes_when_it_is_ready() {
+    async fn a_plain_answer_is_sent_when_all_of_it_is_ready() {
         let (transport, clock) = transport(config());
 
         let mut exchange = transport.send(request(false)).await.expect("an answer");
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_head_of_a_stream_comes_at_the_first_token_and_its_end_at_the_last() {
+    async fn the_head_of_a_stream_comes_at_the_first_token_and_its_end_at_the_last_token() {
         let (transport, clock) = transport(config());
 
         let mut exchange = transport.send(request(true)).await.expect("an answer");

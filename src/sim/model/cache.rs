@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn with_both_lifetimes_an_hour_is_paid_up_to_its_last_breakpoint_and_five_minutes_after_it() {
+    fn tokens_up_to_the_last_breakpoint_for_an_hour_cost_an_hour_and_later_tokens_five_minutes() {
         let mut cache = Cache::default();
         fill(&mut cache, &[part(1, 1500, Some(true))], NOW);
         let parts = [

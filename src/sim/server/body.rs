@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_is_too_large_gives_its_share_of_the_budget_back() {
+    async fn the_share_of_a_body_that_is_too_large_returns_to_the_budget() {
         let budget = Budget::new(33 << 20);
         let pieces: Vec<usize> = vec![1 << 20; 33];
 

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_with_a_batch_is_said_with_its_place() {
+    fn the_error_for_a_bad_batch_names_the_fault_and_its_place() {
         let with_id = |id: &str| format!(r#"{{"requests":[{{"custom_id":"{id}","params":{{}}}}]}}"#);
         let cases = [
             ("{".to_owned(), "not valid JSON"),

@@ -123,7 +123,7 @@ fn bedrock_answers_an_unknown_path_with_a_200() {
 }
 
 #[test]
-fn bedrock_refuses_what_it_does_not_take() {
+fn bedrock_refuses_members_that_it_does_not_take() {
     let kind = ProviderKind::Bedrock;
     for (members, words) in [
         (r#","output_config":{"format":{"type":"json_schema","schema":{}}}"#, "output_config.format: Extra inputs"),
@@ -140,7 +140,7 @@ fn bedrock_refuses_what_it_does_not_take() {
 }
 
 #[test]
-fn a_model_that_a_platform_does_not_serve_is_refused_in_its_form() {
+fn a_model_that_a_platform_does_not_serve_is_refused_in_the_form_of_the_platform() {
     for kind in ProviderKind::ALL {
         let body = r#"{"model":"claude-none","max_tokens":9,"messages":[{"role":"user","content":"Hi"}]}"#;
         let answer = send(&mut model(kind), &format!("{}/v1/messages", base_path(kind)), body);

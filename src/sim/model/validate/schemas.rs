@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_supported_is_named() {
+    fn keywords_that_are_not_supported_are_named() {
         let cases = [
             (json!({"type": "object"}), "For 'object' type, 'additionalProperties' must be explicitly set to false"),
             (json!({"type": "object", "additionalProperties": true}), "'additionalProperties: true' is not supported"),
