@@ -619,7 +619,7 @@ fn a_death_while_rows_are_asked_again_loses_no_answer_and_no_cost() {
 }
 
 #[test]
-fn the_old_answer_of_a_row_is_not_the_one_that_was_in_flight() {
+fn the_old_answer_of_a_row_is_not_the_answer_that_was_in_flight() {
     let disk = truncated_once();
     let (mut journal, _) = open(&disk, "r2", Start::Continue).expect("the disk works");
     let _slots = [0, 4].map(|id| journal.mark(&job(id), AT_MOST));
@@ -972,7 +972,7 @@ fn money_that_belongs_to_no_row_counts_in_later_runs() {
 }
 
 #[test]
-fn a_row_with_two_requests_has_one_line_with_the_cost_of_both() {
+fn a_row_with_two_requests_has_one_line_with_the_cost_of_both_requests() {
     let disk = MemDisk::new();
     let (journal, _) = open(&disk, "r1", Start::Continue).expect("the disk works");
     let mut ledger = JournalLedger::new(journal, clock());

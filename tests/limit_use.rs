@@ -15,7 +15,7 @@ use support::whole::{WholeRow, whole_run_in_json};
 const LIMITS: RateLimits = RateLimits::new(200, 450_000, 90_000);
 
 #[test]
-fn a_run_crosses_the_thresholds_that_its_use_is_above_once_each() {
+fn a_run_crosses_each_threshold_below_its_use_exactly_once() {
     for (headroom, expected) in [(0.40, &[][..]), (0.15, &[80]), (0.03, &[80, 95])] {
         for seed in 1..=20 {
             let burst = if seed % 2 == 0 { Burst::Minute } else { Burst::Time(Duration::from_secs(3)) };

@@ -153,7 +153,7 @@ proptest! {
     }
 
     #[test]
-    fn a_pool_takes_from_all_buckets_or_from_none_and_unused_amounts_are_returned(
+    fn a_pool_takes_from_all_buckets_or_from_no_bucket_and_unused_amounts_are_returned(
         rows in prop::collection::vec((1..5_000u32, 1..500u32, any::<bool>(), any::<bool>(), 0..3_000u64), 1..100),
     ) {
         let limits = RateLimits::new(600, 100_000, 20_000);

@@ -236,7 +236,7 @@ async fn bytes_that_are_not_a_request_do_no_harm() {
 }
 
 #[tokio::test]
-async fn streams_that_clients_leave_end_and_cost_what_was_produced() {
+async fn streams_that_clients_leave_end_and_only_their_output_so_far_is_charged() {
     let (server, model) =
         start(Latency { first_token: Duration::ZERO, tokens_per_second: 50.0, ..Latency::ZERO }).await;
     let mut body = good_body();

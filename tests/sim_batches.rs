@@ -377,7 +377,7 @@ fn results_are_gone_after_29_days() {
 }
 
 #[test]
-fn records_show_what_each_request_was_and_cost() {
+fn records_show_each_request_and_its_cost() {
     let mut api = api();
     api.create_and_end(&["a", "b"]);
 
@@ -666,7 +666,7 @@ fn a_model_that_is_not_in_the_list_can_be_served() {
 }
 
 #[test]
-fn scripted_answers_apply_to_the_requests_of_batches_and_what_the_api_refuses_ends_as_an_error() {
+fn scripted_answers_apply_to_requests_in_batches_and_refused_requests_end_as_errors() {
     let rules = json!({"rules": [
         {"contains": "one", "text": "Scripted."}, {"contains": "two", "refusal": true},
         {"share": 1, "times": 1, "first_attempts_only": true, "tool": {"name": "f", "input": {"a": 1}}}

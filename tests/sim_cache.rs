@@ -140,7 +140,7 @@ fn breakpoints_that_the_api_does_not_accept_are_refused() {
 }
 
 #[test]
-fn a_prefix_below_the_minimum_is_billed_like_one_without_a_breakpoint() {
+fn a_prefix_below_the_minimum_is_billed_like_a_prefix_without_a_breakpoint() {
     let body = |text: String, is_marked: bool| {
         let block = if is_marked { marked(&text) } else { json!({"type": "text", "text": text}) };
         json!({"system": [block], "messages": [{"role": "user", "content": "Why?"}]})

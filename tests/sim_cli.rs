@@ -172,7 +172,7 @@ fn the_simulator_plays_other_platforms() {
 }
 
 #[test]
-fn if_the_first_provider_refuses_batches_its_rows_go_to_the_next_one_and_an_open_batch_stays() {
+fn if_the_first_provider_refuses_batches_its_rows_go_to_the_next_provider_and_an_open_batch_stays() {
     let folder = tempfile::tempdir().expect("a folder");
     let rows: String = (0..90).map(|row| format!("{{\"prompt\":\"Capital of country {row}?\"}}\n")).collect();
     std::fs::write(folder.path().join("rows.jsonl"), rows).expect("written");

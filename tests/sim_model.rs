@@ -263,7 +263,7 @@ fn a_full_bucket_admits_a_row_larger_than_its_burst_and_is_then_below_zero() {
 }
 
 #[test]
-fn the_old_rule_charges_max_tokens_up_front_and_gives_back_what_was_not_used() {
+fn the_old_rule_charges_max_tokens_up_front_and_gives_unused_tokens_back() {
     let mut config = instant_answers(RateLimits { otpm: Some(1_000), ..RateLimits::NONE });
     config.output_rule = OutputRule::MaxTokensUpFront;
     config.latency = Latency { first_token: Duration::from_secs(2), ..Latency::ZERO };

@@ -146,7 +146,7 @@ fn when_a_step_is_on_disk_only_its_next_request_is_in_flight() {
 }
 
 #[test]
-fn a_run_that_keeps_its_marks_keeps_none_for_a_step() {
+fn a_run_that_keeps_its_marks_keeps_no_mark_for_a_step() {
     let disk = MemDisk::new();
     let (mut ledger, _) = open(&disk, "r1");
     for row in [1, 2] {

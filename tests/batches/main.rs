@@ -32,14 +32,14 @@ fn an_undisturbed_run_answers_every_row_once() {
 }
 
 #[test]
-fn a_death_at_any_change_loses_no_row_and_submits_none_twice() {
+fn a_death_at_any_change_loses_no_row_and_submits_no_row_twice() {
     let deaths = kills::at_changes(17, 100, None);
 
     assert!(deaths.deaths >= 10, "{deaths:?}");
 }
 
 #[test]
-fn a_loss_of_power_at_any_change_loses_no_row_and_submits_none_twice() {
+fn a_loss_of_power_at_any_change_loses_no_row_and_submits_no_row_twice() {
     let deaths = kills::at_changes(19, 300, Some(1));
 
     assert!(deaths.deaths >= 10, "{deaths:?}");
@@ -53,14 +53,14 @@ fn a_death_and_then_a_loss_of_power_end_in_a_start_that_works() {
 }
 
 #[test]
-fn a_death_at_any_call_loses_no_row_and_submits_none_twice() {
+fn a_death_at_any_call_loses_no_row_and_submits_no_row_twice() {
     let deaths = kills::at_calls(3);
 
     assert!(deaths.deaths >= 15, "{deaths:?}");
 }
 
 #[test]
-fn a_disk_that_fails_at_any_change_loses_no_row_and_submits_none_twice() {
+fn a_disk_that_fails_at_any_change_loses_no_row_and_submits_no_row_twice() {
     let deaths = kills::faults(19, ErrorKind::StorageFull);
 
     assert!(deaths.deaths >= 10, "{deaths:?}");
@@ -89,8 +89,8 @@ fn a_list_that_lags() {
 }
 
 #[test]
-fn a_collected_batch_is_not_mistaken_for_a_lost_one() {
-    faults::a_collected_batch_is_not_mistaken_for_a_lost_one();
+fn a_collected_batch_is_not_mistaken_for_a_lost_batch() {
+    faults::a_collected_batch_is_not_mistaken_for_a_lost_batch();
 }
 
 #[test]
@@ -286,6 +286,6 @@ fn rows_that_are_never_sent_do_not_keep_a_batch() {
 }
 
 #[test]
-fn a_paused_run_collects_its_batches_and_submits_none() {
+fn a_paused_run_collects_its_batches_and_submits_no_batch() {
     pause::collects_and_does_not_submit();
 }

@@ -28,7 +28,7 @@ fn a_kill_at_any_moment_loses_no_row_and_duplicates_no_line() {
 }
 
 #[test]
-fn one_of_equal_rows_is_paid_for_and_after_a_death_no_written_answer_is_paid_for_again() {
+fn only_one_of_several_equal_rows_is_paid_for_and_after_a_death_no_written_answer_is_paid_for_again() {
     equal::undisturbed(100);
 
     let deaths: u64 = [0, 700, usize::MAX].into_iter().map(|cut| equal::deaths(60, 5, cut)).sum();
@@ -51,7 +51,7 @@ fn a_death_between_an_answer_and_its_follow_up_loses_no_cost_and_sends_no_answer
 }
 
 #[test]
-fn deaths_of_a_run_over_two_providers_lose_no_row_and_pay_only_what_was_in_flight_again() {
+fn after_deaths_of_a_run_over_two_providers_no_row_is_lost_and_only_requests_in_flight_are_paid_again() {
     let deaths = chain::deaths(30, 4);
 
     assert!(deaths.points >= 20 && deaths.moved > 0, "{deaths:?}");
@@ -75,7 +75,7 @@ fn a_kill_while_changed_rows_get_new_answers_loses_no_answer_and_leaves_one_line
 }
 
 #[test]
-fn a_kill_while_an_output_is_made_leaves_the_old_output_or_the_complete_new_one() {
+fn a_kill_while_an_output_is_made_leaves_the_old_output_or_the_complete_new_output() {
     let seen = outputs::at_random_moments(1_000, 10, 15);
 
     assert!(seen.kills == 10 && seen.old > 0, "{seen:?}");

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_that_use_each_other_are_a_circle() {
+    fn files_that_use_each_other_form_a_circle() {
         let found = circles_of(&[
             ("a/one.rs", "use super::two::Two;"),
             ("a/two.rs", "fn f() { crate::a::three::f() }"),

@@ -309,7 +309,7 @@ fn lost_answers_count_against_max_cost_in_later_runs_too() {
 }
 
 #[test]
-fn max_cost_never_overshoots_what_the_server_charged() {
+fn the_charges_of_the_server_use_most_of_max_cost_and_never_exceed_it() {
     let folder = Folder::with_rows(200);
     let api = Api::quick();
 

@@ -48,7 +48,7 @@ fn ended_batches_have_counts_and_a_command_that_collects_them() {
 }
 
 #[test]
-fn without_a_key_or_a_server_the_list_has_what_the_log_knows() {
+fn without_a_key_or_a_server_the_list_shows_the_content_of_the_log() {
     let (folder, api) = detached(STUCK);
     let body = br#"{"type":"error","error":{"type":"permission_error","message":"no sk-ant-canary here"}}"#;
     let forbidden = Hostile::always(response(403, &[("content-type", "application/json")], body));
@@ -177,7 +177,7 @@ fn rows_that_must_be_sent_again_are_left_for_the_next_run() {
 }
 
 #[test]
-fn canceled_batches_keep_what_was_processed() {
+fn canceled_batches_keep_the_answers_that_were_finished() {
     let (folder, api) = detached(BatchTime::Fixed(Duration::from_secs(3_600)));
 
     let unasked = folder.run_at(&api, &["batches", "cancel", "prompts.jsonl"]);

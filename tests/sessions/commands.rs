@@ -88,11 +88,11 @@ fn printed_commands_finish_the_run_with_any_names_and_settings() {
         },
     ];
     for case in cases {
-        finished_by_what_is_printed(&api(), &case, quoted);
+        finished_by_printed_commands(&api(), &case, quoted);
     }
 }
 
-fn finished_by_what_is_printed(api: &Api, case: &Case<'_>, quoted: &str) {
+fn finished_by_printed_commands(api: &Api, case: &Case<'_>, quoted: &str) {
     let folder = Folder::new();
     std::fs::create_dir(folder.path("logs")).expect("a folder");
     folder.write("p.jsonl", &rows(ROWS));

@@ -131,7 +131,7 @@ fn a_killed_run_leaves_the_old_answers_and_counts_what_was_in_flight() {
 }
 
 #[test]
-fn a_budget_counts_the_old_answers_and_the_new_ones() {
+fn a_budget_counts_old_and_new_answers() {
     let folder = table();
     let api = Api::quick();
     folder.run_at(&api, &[&["run", "in.csv"][..], &TEMPLATE, &SHORT].concat()).ends_with(0);

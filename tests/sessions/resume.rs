@@ -282,7 +282,7 @@ fn failed_rows_wait_for_retry_failed() {
 }
 
 #[test]
-fn rows_added_to_the_input_are_the_only_ones_sent() {
+fn only_rows_added_to_the_input_are_sent() {
     let folder = Folder::with_rows(5);
     let api = Api::quick();
     folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0);

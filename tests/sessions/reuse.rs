@@ -18,7 +18,7 @@ use super::support::{Api, Folder, Said, feed, rows};
 use super::support::{finish, ids};
 
 #[test]
-fn one_of_equal_rows_is_sent_and_each_gets_its_own_line() {
+fn one_of_several_equal_rows_is_sent_and_each_row_gets_a_line() {
     let folder = Folder::new();
     folder.write("prompts.jsonl", &equal_rows(200, 80));
     let api = Api::quick();

@@ -102,7 +102,7 @@ impl Server {
 }
 
 #[test]
-fn json_lines_arrive_byte_for_byte_and_so_do_their_answers() {
+fn json_lines_and_their_answers_arrive_byte_for_byte() {
     let seed = 5;
     let mut random = fastrand::Rng::with_seed(seed);
     for (input, count) in [("rows.jsonl", 1_500), ("rows.jsonl.gz", 200), ("rows.jsonl.zst", 200)] {
@@ -113,7 +113,7 @@ fn json_lines_arrive_byte_for_byte_and_so_do_their_answers() {
 }
 
 #[test]
-fn tables_arrive_byte_for_byte_and_so_do_their_answers() {
+fn tables_and_their_answers_arrive_byte_for_byte() {
     let seed = 6;
     let mut random = fastrand::Rng::with_seed(seed);
     for (input, count) in [("rows.csv", 1_000), ("rows.tsv", 500), ("rows.csv.gz", 200), ("rows.tsv.zst", 200)] {

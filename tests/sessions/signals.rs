@@ -93,7 +93,7 @@ fn usr2_reads_limits_and_budget_from_the_files_again_and_loses_no_row() {
 }
 
 #[test]
-fn if_the_settings_read_again_are_wrong_the_run_keeps_the_old_ones() {
+fn if_the_settings_read_again_are_wrong_the_run_keeps_the_old_settings() {
     let (folder, api) = (Folder::with_rows(ROWS), Api::slow(Duration::from_millis(30)));
     let child = folder.command_at(&api, &RUN).spawn().expect("it starts");
     api.wait_for_requests(5);
