@@ -69,7 +69,7 @@ impl Ask {
 /// Why a request is sent for a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Purpose {
-    /// The row's own request. A retry after a fault or a limit uses the same ask, not a new one.
+    /// The row's own request. A retry after a fault or a limit uses the same ask, not a new ask.
     #[default]
     First,
     /// The policy did not accept an answer, and the model is told why.

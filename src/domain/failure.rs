@@ -29,8 +29,8 @@ pub struct Failure {
     pub message: String,
     /// `request-id`, which support asks for.
     pub request_id: Option<String>,
-    /// The usage of the attempt that the response reported; zero if it reported none. For example, a stream can report
-    /// usage and then break off.
+    /// The usage of the attempt that the response reported; zero if it reported no usage. For example, a stream can
+    /// report usage and then break off.
     pub usage: Usage,
     /// What was wrong with the stream, if the stream caused the failure.
     pub stream: Option<StreamFault>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Dimension;
 
-/// A usage tier of an organization, or none.
+/// A usage tier of an organization, or no tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tier {
     /// The run begins with the strictest preset in use, and adopts the limits that responses report.
@@ -203,7 +203,7 @@ pub struct RateSignals {
     pub input_tokens: LimitSignal,
     /// Output tokens.
     pub output_tokens: LimitSignal,
-    /// `retry-after-ms` or `retry-after`, the longer one when both are valid; `None` when both are missing or invalid.
+    /// `retry-after-ms` or `retry-after`, the longer wait when both are valid; `None` when both are missing or invalid.
     pub retry_after: Option<Duration>,
     /// Whether the server says that the client should try the request again; `None` when the server says nothing about
     /// this.

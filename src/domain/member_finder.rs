@@ -53,8 +53,8 @@ impl MemberFinder {
     }
 
     /// Returns the members and elements of a JSON object that have one of the paths, in order. If all members of an
-    /// object or all elements of a list are found, the object or list itself is found instead. A text that is not a JSON
-    /// object has none.
+    /// object or all elements of a list are found, the object or list itself is found instead. Nothing is found in a
+    /// text that is not a JSON object.
     pub(crate) fn find(&self, json: &[u8]) -> Vec<FoundMember> {
         let mut search = Search { paths: &self.paths, json, found: Vec::new() };
         let all = (0..self.paths.len()).map(|path| Place { path, step: 0 }).collect::<Vec<_>>();
@@ -120,7 +120,7 @@ struct Search<'a> {
 /// What was decided about the items of an object or a list so far.
 #[derive(Default)]
 struct Items {
-    /// The end of the item before this one.
+    /// The end of the item before the current item.
     previous_end: Option<usize>,
     has_kept: bool,
     /// The path of the first item that was found.

@@ -3,8 +3,8 @@
 //! A prefix is everything up to the end of a block, in the order in which the API reads a request: tools, system,
 //! messages. A mark on that block asks the API to keep the prefix, as a cache entry. A later request with the same
 //! prefix and a mark at its end reads the entry. This costs a tenth of the price of plain input or less, and does not
-//! count against the input limit. A prefix of one request is also called a *level*: a request can have several, and
-//! each contains all shorter ones.
+//! count against the input limit. A prefix of one request is also called a *level*: a request can have several levels,
+//! and each level contains all shorter levels.
 //!
 //! The marks that the program adds are not part of a row. They are inserted when the row's request is sent, so the key
 //! of a row never depends on them.
@@ -70,7 +70,7 @@ pub enum MarkPlace {
         /// Where the string ends.
         end: u32,
     },
-    /// Inside a plain string. The string becomes a list of two text blocks, and the prefix ends with the first one.
+    /// Inside a plain string. The string becomes a list of two text blocks, and the prefix ends with the first block.
     Cut {
         /// Where the string begins.
         start: u32,
