@@ -134,7 +134,7 @@ impl Tools {
     }
 
     /// Returns the largest number of turns that the API takes on its own, but not more than `most`; `None` if the API
-    /// runs none of the tools.
+    /// runs no tool of the request.
     fn turns(&self, most: u64) -> Option<u64> {
         let turns = self.most_calls.map_or(most, |calls| calls.saturating_add(1).min(most));
         self.are_served.then_some(turns)

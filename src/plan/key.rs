@@ -42,7 +42,7 @@ const GATHERED: usize = 4096;
 pub(super) struct KeyMaker {
     begun: Context,
     /// Text that has not been hashed yet. It is collected, because hashing a few long pieces is faster than hashing
-    /// many short ones.
+    /// many short pieces.
     text: Vec<u8>,
 }
 

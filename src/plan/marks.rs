@@ -50,7 +50,7 @@ pub(super) fn check(params: Merged<'_>, caching: Caching) -> Result<(), Fault> {
     }
 }
 
-/// A mark. Its lifetime is `None` if it is not a known one.
+/// A mark. Its lifetime is `None` if it is not a known lifetime.
 struct Mark {
     place: Place,
     lifetime: Option<Caching>,

@@ -5,8 +5,9 @@
 //! the first weighs less. In other writing systems, the first UTF-8 byte of each character has the weight of the
 //! character. So it is enough to look at pairs of bytes, with one fast look-up in a table for each byte. The figures
 //! are fitted to published ratios. Latin prose has about 3.3 characters per token with the old tokenizer, and 2.6 with
-//! the new one. Code has about 2.8 characters per token, and Chinese and Japanese have about 1.0. The estimates are
-//! more often too high than too low. A run corrects them within tens of answers, with the usage that the API reports.
+//! the new tokenizer. Code has about 2.8 characters per token, and Chinese and Japanese have about 1.0. The estimates
+//! are more often too high than too low. A run corrects them within tens of answers, with the usage that the API
+//! reports.
 //!
 //! Source: API documentation, glossary, "Models overview" and "Token counting" (2026-08-22); measurements of third
 //! parties (April 2026).
@@ -27,8 +28,8 @@ type Table = [[u16; 256]; CLASSES];
 /// The old tokenizer.
 pub(super) static OLD: Weights = Weights::by(&OLD_TABLE);
 static OLD_TABLE: Table = build(Kind::Old);
-/// The new tokenizer. It makes about 1.28 times as many tokens as the old one for ASCII, and 1.04 times as many for
-/// other scripts.
+/// The new tokenizer. It makes about 1.28 times as many tokens as the old tokenizer for ASCII, and 1.04 times as many
+/// for other scripts.
 pub(super) static NEW: Weights = Weights::by(&NEW_TABLE);
 static NEW_TABLE: Table = build(Kind::New);
 /// A lower bound: no real text has fewer tokens. Six bytes count as one token. Repeated blanks and signs count as zero.
@@ -92,7 +93,8 @@ pub(super) fn weigh_escaped(weights: &Weights, body: &[u8], previous: &mut Class
             *previous = if lead.is_ascii() { CLASS_OF[usize::from(lead)] } else { Class::Inner };
             rest = &rest[taken..];
         } else {
-            // A string can't contain an unescaped quote. If a text contains one, it counts as a sign.
+            // A string can't contain an unescaped quote. If a text contains an unescaped quote, the quote counts as a
+            // sign.
             let run = special(rest, 1).unwrap_or(rest.len());
             sum.weight += weigh(weights, &rest[..run], previous);
             sum.wide += weigh_wide(weights, &rest[..run]);

@@ -3,7 +3,7 @@
 //! The prefixes of all rows form a trie: the parent of a prefix is the next shorter prefix of the same row. Most
 //! prefixes belong to a single row. A node is kept only for prefixes that at least two rows have. For each row, only
 //! the shortest of its other prefixes is kept, as a hash ([`SeenPrefixes`]). As long as no other row has this prefix,
-//! no other row has a longer one.
+//! no other row has a longer prefix of this row.
 //!
 //! So a prefix is recognized as shared when its second row comes. At that moment, the longer prefixes of its first row
 //! are needed too: the second row may share them. Rows with a common prefix are often neighbours, so the longer

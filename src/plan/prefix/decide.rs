@@ -8,8 +8,8 @@
 //! The length of the pauses follows from how many rows are sent in a second, and from how far apart the rows are in the
 //! input. If rows are read group by group, there are no pauses.
 //!
-//! In this file, a *longer* prefix contains a shorter one and belongs to some of its rows. An *own* prefix ends at a
-//! mark that is part of the rows.
+//! In this file, a *longer* prefix contains a shorter prefix, and belongs to some of the rows of the shorter prefix. An
+//! *own* prefix ends at a mark that is part of the rows.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
@@ -168,7 +168,7 @@ impl PrefixCensus {
     }
 
     /// Computes `most_of_longer` for each prefix. If all rows of a prefix share the same longer prefix, only the longer
-    /// one is marked.
+    /// prefix is marked.
     fn note_longer(&mut self) {
         let longer: Vec<(u64, u32)> = self.nodes.values().map(|node| (node.parent, node.rows)).collect();
         for (parent, rows) in longer {
@@ -284,7 +284,7 @@ impl Node {
     }
 
     /// Returns how many times this prefix must be written because of longer prefixes. The rows of a longer prefix read
-    /// the longer prefix; only the first of these rows uses this one. If the rows of a longer prefix take more than
+    /// the longer prefix; only the first of these rows uses this prefix. If the rows of a longer prefix take more than
     /// `seconds`, this prefix expires meanwhile.
     ///
     /// The documentation of the API does not say whether a read of a longer prefix also renews the shorter prefix
@@ -350,8 +350,8 @@ impl CachePlan {
         if are_own {
             return;
         }
-        // The API refuses a longer prefix that lives longer than a shorter one. A plan may contain such a pair, because
-        // it may not know that all rows of the longer prefix also have the shorter one.
+        // The API refuses a longer prefix that lives longer than a shorter prefix. A plan may contain such a pair,
+        // because it may not know that all rows of the longer prefix also have the shorter prefix.
         let mut longest = Caching::None;
         for level in prefixes.levels.iter_mut().rev() {
             longest = longest.max(level.lifetime);
@@ -505,7 +505,8 @@ mod tests {
 
     #[test]
     fn a_row_keeps_its_shorter_prefix_at_least_as_long_as_its_longer_prefix() {
-        // Ten minutes are between the rows with the longer prefix. The last two of them also have the shorter one.
+        // Ten minutes are between the rows with the longer prefix. The last two of these rows also have the shorter
+        // prefix.
         let number = |at: u64| if at.is_multiple_of(30) { row(&[(2, 5_000)]) } else { row(&[(100 + at, 5_000)]) };
         let both = row(&[(1, 2_000), (2, 5_000)]);
         let rows = (0..300).map(number).chain([both.clone(), both.clone()]);

@@ -1,7 +1,7 @@
 //! A set of hashes of prefixes that needs little memory. In rare cases, it takes one hash for another.
 //!
 //! The set uses 44 bits of each hash: 12 bits choose a small set, and the other 32 bits are kept in it. So a hash takes
-//! six to twelve bytes. Among ten million hashes, about three are mistaken for another one. Then a prefix is marked
+//! six to twelve bytes. Among ten million hashes, about three are mistaken for another hash. Then a prefix is marked
 //! although only one row has it, and the row pays a quarter more for this prefix.
 
 use std::collections::HashSet;

@@ -104,7 +104,7 @@ impl StreamCensus {
         });
         let extra = prefixes.levels.len().saturating_sub(Prefixes::MOST);
         prefixes.levels.drain(..extra);
-        // The API refuses a longer prefix that lives longer than a shorter one. So all get the same lifetime.
+        // The API refuses a longer prefix that lives longer than a shorter prefix. So all get the same lifetime.
         let longest = prefixes.levels.iter().map(|level| level.lifetime).max()?;
         for level in &mut prefixes.levels {
             level.lifetime = longest;
@@ -122,8 +122,8 @@ impl StreamCensus {
         }
     }
 
-    /// Returns whether a further row will probably share a prefix of the current row. `rows` rows had it before the
-    /// current one.
+    /// Returns whether a further row will probably share a prefix of the current row. `rows` rows had the prefix before
+    /// the current row.
     fn is_likely_to_come(&self, rows: u32) -> bool {
         let rows = (rows as usize).min(MOST_COUNTED - 1);
         let with = |rows: usize| if rows == 0 { self.census.distinct() as u64 } else { self.with_rows[rows] };
