@@ -43,7 +43,7 @@ pub enum BatchCall<'a> {
 /// The state of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchStatus {
-    /// Requests are waiting or running. A state that this program does not know counts as this one.
+    /// Requests are waiting or running. A state that this program does not know counts as this state.
     InProgress,
     /// The batch is being canceled, and has not ended yet.
     Canceling,

@@ -64,8 +64,9 @@ pub trait Decoder: Send {
         self.push(&chunk)
     }
 
-    /// Returns the usage that the reply has reported before its end; `None` if it has not reported any yet. Once it
-    /// has, the response has begun, and other requests can read the prefixes that this one wrote to the prompt cache.
+    /// Returns the usage that the reply has reported before its end; `None` if it has not reported any yet. Once the
+    /// reply has reported usage, the response has begun. Then other requests can read the prefixes that this request
+    /// wrote to the prompt cache.
     fn first_usage(&self) -> Option<Usage> {
         None
     }

@@ -150,7 +150,7 @@ impl Fold {
     }
 
     /// Handles `message_delta`. The members of `delta`, and the other members of the event, become members of the
-    /// message. New counts of usage replace earlier ones.
+    /// message. New counts of usage replace earlier counts.
     fn on_message_delta(&mut self, event: Params) -> Result<(), String> {
         let message = self.message.as_mut().ok_or("message_delta before message_start")?;
         self.has_message_delta = true;

@@ -25,7 +25,7 @@ const PAUSED: &str = "the answer is not finished: the API paused it (stop_reason
 /// Decodes a response that is not a stream of events.
 #[derive(Default)]
 pub(super) struct WholeDecoder {
-    /// The first piece of the body; most bodies have only one.
+    /// The first piece of the body; most bodies have only one piece.
     first: Bytes,
     /// All pieces, if there is more than one piece.
     body: Growing,

@@ -117,7 +117,7 @@ fn key(failure: &Failure, head: &ReplyHead) -> Finding {
 }
 
 /// Returns what a message about a signature says about the clock of this machine. The first time in the message is the
-/// time of the signature, and the last one is the time of the server.
+/// time of the signature, and the last time is the time of the server.
 fn clock_words(message: &str) -> Option<String> {
     let is_early = message.contains("Signature not yet current");
     if !is_early && !message.contains("Signature expired") {
