@@ -37,7 +37,7 @@ impl From<Credential> for Authorization {
     }
 }
 
-/// What a source of credentials returns: the current credential, or why there is none.
+/// What a source of credentials returns: the current credential, or why there is no credential.
 pub type Asked<'a> = Pin<Box<dyn Future<Output = Result<Arc<Credential>, String>> + Send + 'a>>;
 
 /// A source of credentials that expire. Its `Debug` form must not show them.
@@ -52,8 +52,8 @@ pub trait CredentialSource: fmt::Debug + Send + Sync {
     /// sent, and its row is tried again.
     fn credential(&self) -> Asked<'_>;
 
-    /// Returns another credential, because a server refused this one with 401 or 403. Returns the refused credential if
-    /// there is no other. If it was replaced since it was sent, returns the current credential.
+    /// Returns another credential, because a server refused this credential with 401 or 403. Returns the refused
+    /// credential if there is no other. If it was replaced since it was sent, returns the current credential.
     ///
     /// Many requests may be refused together. Their calls must lead to one renewal only.
     ///
@@ -120,12 +120,12 @@ impl Authorizer {
         }
     }
 
-    /// Returns whether a server that refuses a credential may get another one.
+    /// Returns whether a server that refuses a credential may get another credential.
     pub(super) fn can_renew(&self) -> bool {
         matches!(self.source, Authorization::Asked(_))
     }
 
-    /// Returns another credential, after a server refused this one; `None` if there is no other.
+    /// Returns another credential, after a server refused this credential; `None` if there is no other credential.
     pub(super) async fn renewed(&self, refused: &Arc<Credential>) -> Option<Arc<Credential>> {
         let Authorization::Asked(source) = &self.source else { return None };
         let other = source.renew(refused).await.ok()?;

@@ -139,7 +139,7 @@ impl HttpTransport {
         Ok(url)
     }
 
-    /// Returns the credential for a request. Fails if there is none by `deadline`.
+    /// Returns the credential for a request. Fails if there is no credential by `deadline`.
     async fn credential(&self, deadline: Instant) -> Result<Arc<Credential>, WireError> {
         let credential = tokio::time::timeout_at(deadline, self.authorizer.credential()).await;
         let none = || Err(format!("there was none within {:?} (--timeout)", self.timeout));
@@ -233,8 +233,8 @@ impl HttpTransport {
         })
     }
 
-    /// Sends a request once more with another credential, after the server refused the first one. If there is no other
-    /// credential, returns the refusal.
+    /// Sends a request once more with another credential, after the server refused the first credential. If there is no
+    /// other credential, returns the refusal.
     async fn send_renewed(
         &self,
         request: WireRequest,

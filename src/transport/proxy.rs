@@ -187,8 +187,8 @@ impl fmt::Display for PassedOver {
     }
 }
 
-/// If [`proxy_for`] returns no proxy but an environment variable names one, returns that variable. Otherwise returns
-/// `None`.
+/// If [`proxy_for`] returns no proxy but an environment variable names a proxy, returns that variable. Otherwise
+/// returns `None`.
 pub(crate) fn passed_over<'a>(base_url: &BaseUrl, variable: impl Fn(&str) -> Option<&'a OsStr>) -> Option<PassedOver> {
     let (own, other) = if base_url.is_https() { (HTTPS, HTTP) } else { (HTTP, HTTPS) };
     let own_one = set(own, &variable).or_else(|| set(ALL, &variable));

@@ -1,6 +1,7 @@
 //! Credentials that expire, and are renewed before they do.
 //!
-//! An [`Issuer`] makes credentials, for example with a command. [`Renewing`] decides when it is asked for another one:
+//! An [`Issuer`] makes credentials, for example with a command. [`Renewing`] decides when the issuer is asked for
+//! another credential:
 //!
 //! - Some time before the current credential expires: five minutes, or a tenth of its life if that is shorter. Until
 //!   then, requests use the current credential.
@@ -269,7 +270,8 @@ impl Held {
         Self { credential: Arc::new(credential), also_secret, due, end }
     }
 
-    /// Returns this credential. If the earlier credential has the same key, returns the earlier one with the new life.
+    /// Returns this credential. If the earlier credential has the same key, returns the earlier credential with the new
+    /// life.
     fn or_same(self, before: &Self) -> Self {
         let is_same = self.credential.exposed() == before.credential.exposed();
         let credential = if is_same { before.credential.clone() } else { self.credential };
