@@ -38,7 +38,7 @@ impl Pattern {
         self.with_skipped(vec![0])
     }
 
-    /// Returns the parts with which a name inside the folder `name` is compared. There are none if no file in this
+    /// Returns the parts with which a name inside the folder `name` is compared. There are no parts if no file in this
     /// folder can match.
     pub(super) fn enter(&self, reached: &Reached, name: &str) -> Reached {
         let after = |&at: &usize| match &*self.parts[at] {

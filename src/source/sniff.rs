@@ -140,7 +140,7 @@ fn binary_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
 const MIN_BYTES_FOR_CONTROL: usize = 64;
 
 /// Finds any other binary data: more than one byte in twenty is a control character that text does not use. Random data
-/// has about one such byte in ten. Text in a single-byte encoding has almost none.
+/// has about one such byte in ten. Text in a single-byte encoding has almost no such byte.
 fn full_of_control(head: &[u8]) -> Option<(&'static str, &'static str)> {
     let is_control = |byte: &&u8| matches!(byte, 0..=8 | 14..=26 | 28..=31 | 127);
     let found = head.iter().filter(is_control).count();

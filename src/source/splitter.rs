@@ -4,8 +4,8 @@
 //! too long is skipped and is never in memory as a whole. Only its first [`KEPT_BYTES`] are kept, for the error entry.
 //!
 //! The splitter finds the end of a CSV record by the same rules as the CSV parser. So the length of every record is
-//! bounded, its raw text is kept, and a broken record does not affect the next one. The parser alone could not do this:
-//! it gives no raw text, and with an unclosed quote it would read the rest of the input into memory.
+//! bounded, its raw text is kept, and a broken record does not affect the next record. The parser alone could not do
+//! this: it gives no raw text, and with an unclosed quote it would read the rest of the input into memory.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;

@@ -105,8 +105,8 @@ pub(crate) enum Expanded {
 /// Returns what a path on the command line means. A relative path starts at `working_folder`.
 ///
 /// A folder means the text files in it and in the folders below it. A pattern means the text files that match it. There
-/// are two exceptions: none of the matching files is a text file, or `format` is for files with rows. In these cases,
-/// the pattern means all files that match it, and each of them is a separate input.
+/// are two exceptions: no matching file is a text file, or `format` is for files with rows. In these cases, the pattern
+/// means all files that match it, and each of them is a separate input.
 ///
 /// # Errors
 /// [`SourceError::NoMatch`], [`SourceError::NoTexts`], [`SourceError::FolderFormat`], [`SourceError::Open`].

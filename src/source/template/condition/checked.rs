@@ -101,7 +101,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// Returns how much fuel it takes to compare a value with another one.
+/// Returns how much fuel it takes to compare a value with another value.
 fn weight(value: &Value) -> u64 {
     match value.as_str() {
         Some(text) => text.len() as u64 / BYTES_OF_FUEL,
