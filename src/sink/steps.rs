@@ -10,7 +10,7 @@
 //! | `provider` | the provider that it was sent to; missing if an earlier version sent it |
 //! | `model` | the model that it was for |
 //! | `max_tokens` | how many output tokens its answer could have |
-//! | `quality` | how good the answer was: [`Quality::name`](crate::domain::Quality::name); null if none came |
+//! | `quality` | how good the answer was: [`Quality::name`](crate::domain::Quality::name); null if no answer came |
 //! | `failed` | the class of the failure: [`ErrorClass::name`](crate::domain::ErrorClass::name), only if no answer came |
 //! | `lane` | `batch`, only if it was sent in a batch |
 //! | `usage`, `cost_usd` | what it used, and what this costs; the cost is null for a model without a price |
