@@ -197,7 +197,7 @@ impl Collector {
 }
 
 impl Sums {
-    /// Returns what was used and allowed since the last call; `None` if nothing was.
+    /// Returns what was used and allowed since the last call; `None` if nothing was used or allowed.
     fn take(&mut self) -> Option<PoolUse> {
         let (counted, allowed) = self.now;
         let (counted_before, allowed_before) = std::mem::replace(&mut self.before, self.now);

@@ -30,7 +30,7 @@ pub(crate) struct RunFacts {
     pub(crate) totals: Totals,
     /// Requests that were in flight when the run was killed. They may have been billed.
     pub(crate) dead_in_flight: u64,
-    /// The history; `None` if the run has none, or if it can't be read.
+    /// The history; `None` if the run has no history, or if it can't be read.
     pub(crate) timeline: Option<Timeline>,
     /// What is missing in the report and why, as sentences.
     pub(crate) missing: Vec<String>,

@@ -6,7 +6,7 @@ use super::timeline::{Point, PoolUse, RunSpan};
 use crate::report::json::rounded;
 
 impl Point {
-    /// Merges the next point into this one.
+    /// Merges the next point into this point.
     pub(crate) fn absorb(&mut self, next: &Self) {
         let seconds = self.s + next.s;
         if seconds > 0.0 {

@@ -49,7 +49,7 @@ impl<'a> Caller<'a> {
         })
     }
 
-    /// Returns the id of the process that runs; `None` if no process has written one.
+    /// Returns the id of the process that runs; `None` if no process has written an id.
     ///
     /// # Errors
     /// The file can't be read, or this program must not use it.
@@ -84,7 +84,7 @@ impl<'a> Caller<'a> {
         }
     }
 
-    /// Returns the answer to a request; `None` while there is none.
+    /// Returns the answer to a request; `None` while there is no answer.
     pub(crate) fn answer(&self, id: &str) -> Option<Answer> {
         Answers::find(self.disk, &self.folder.join(ANSWERS), id)
     }

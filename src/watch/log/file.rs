@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::journal::{Disk, DiskFailure, DiskFile, LockAttempt, OpenMode, with_suffix};
 
-/// How large a file becomes before the next one begins.
+/// How large a file becomes before the next file begins.
 const MOST_BYTES: u64 = 64 << 20;
 /// The endings of the older files, the newest first.
 pub(crate) const OLDER: [&str; 3] = [".1", ".2", ".3"];

@@ -20,7 +20,7 @@ pub enum NoticeRule {
 }
 
 impl NoticeRule {
-    /// The rules that apply if the user gives none.
+    /// The rules that apply if the user gives no rules.
     pub const DEFAULT: [Self; 3] = [Self::Finish, Self::Halt, Self::Limit(95)];
 
     /// Returns the name of the kind of notice.

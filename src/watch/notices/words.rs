@@ -1,7 +1,7 @@
 //! The text of a notice.
 //!
 //! Names and messages from outside are shortened and escaped. Only messages about the whole run are shown. The message
-//! about a single row is not: it may quote the prompt or the answer of the row.
+//! about a single row is not shown, because it may quote the prompt or the answer of the row.
 
 use super::decide::Happened;
 use super::facts::RunFacts;

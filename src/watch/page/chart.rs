@@ -235,7 +235,7 @@ fn area(axis: &Axis, values: Values<'_>, below: &mut Vec<f64>, top: f64) -> Stri
         let Some(value) = value.filter(|value| *value > 0.0) else { continue };
         let (bottom, above) = (y(below[at], top), y(below[at] + value, top));
         below[at] += value;
-        // A piece is at least one unit wide, so that a single short one can be seen.
+        // A piece is at least one unit wide, so that a single short piece can be seen.
         let (x, end) = (axis.x(*from), axis.x(*to));
         let end = end.max(x + 1.0);
         let _ = write!(out, "M{} {}V{}H{}V{}Z", place(x), place(bottom), place(above), place(end), place(bottom));

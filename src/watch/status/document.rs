@@ -81,7 +81,7 @@ struct End {
     reason: Option<Cow<'static, str>>,
     /// Rows without a result.
     pending: u64,
-    /// Rows that failed, in this run or in earlier ones.
+    /// Rows that failed, in this run or in earlier runs.
     failed: u64,
     /// Batches that are open or not collected.
     batches: u64,
