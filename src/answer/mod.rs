@@ -65,7 +65,7 @@ pub enum Then {
     Ask(Box<Ask>),
     /// Keep this answer, which was made from several answers.
     Answer(Box<Message>),
-    /// The answer is not accepted, and another request may get a better one. Record the answer with this class and
+    /// The answer is not accepted, and another request may get a better answer. Record the answer with this class and
     /// failure, and send the request.
     FollowUp {
         /// The request.

@@ -36,7 +36,7 @@ fn needs_look(rules: &Rules, ask: &Ask, message: &Message) -> bool {
             Quality::Ok => !matches!(rules.form, Form::Any) || !rules.conditions.is_empty(),
             Quality::Truncated => rules.on_truncate != OnTruncate::Keep,
             Quality::Refused => rules.on_refusal != OnRefusal::Keep,
-            // The answer may come from an earlier run and be a paused one.
+            // The answer may come from an earlier run, and may be a paused answer.
             Quality::Unknown => true,
         }
 }

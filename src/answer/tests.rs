@@ -94,7 +94,7 @@ impl Row {
         Self { rules, job, ask, attempts: Vec::new() }
     }
 
-    /// Gives the policy an answer. If it asks again, that request is the current one.
+    /// Gives the policy an answer. If the policy sends another request, that request becomes the current request.
     fn gets(&mut self, content: &str, stop_reason: &str) -> Did {
         let quality = match stop_reason {
             "end_turn" | "tool_use" | "stop_sequence" => Quality::Ok,
@@ -133,7 +133,7 @@ impl Row {
         }
     }
 
-    /// Changes the row to what a later run sees: its request is the first one again, and its attempts are known.
+    /// Changes the row to what a later run sees: its request is the first request again, and its attempts are known.
     fn restarted(mut self) -> Self {
         let first = Self::of_request(str::from_utf8(self.job.request.json()).expect("JSON"), self.rules);
         self.ask = first.ask;

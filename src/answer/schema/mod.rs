@@ -7,7 +7,7 @@
 //!
 //! # What is checked
 //!
-//! - The draft is 2020-12, if `$schema` names no other one. Drafts 4, 6, 7 and 2019-09 are known too.
+//! - The draft is 2020-12, unless `$schema` names another draft. Drafts 4, 6, 7 and 2019-09 are known too.
 //! - `format` is checked for the formats of the draft, except for `idn-email` and `idn-hostname`. Other formats are not
 //!   checked.
 //! - Patterns are matched in linear time. The value of `pattern` may look around or back (`(?=…)`, `(?<!…)`, `\1`). In
@@ -15,7 +15,7 @@
 //!   that can't be compiled is refused. In `patternProperties`, a pattern that looks around or back is refused too.
 //! - Numbers are read as 64-bit integers or else as 64-bit floating-point numbers. So two integers above 2^64 may count
 //!   as equal, and a number above 1.8e308 is not read: the answer counts as not JSON.
-//! - If an object has two members with the same name, the last one counts. In a schema this is refused.
+//! - If an object has two members with the same name, the last member counts. In a schema this is refused.
 //! - An answer that is nested more than 127 levels deep does not fit. The number is lower if more than 11 subschemas apply
 //!   to one value because of each other (`$ref` to `allOf` to `$ref` and so on).
 //!

@@ -60,7 +60,7 @@ fn add_tool(params: &mut Params, schema: &str, is_strict: bool) {
     params.set("tool_choice", raw_value(choice.json()));
 }
 
-/// Adds the instruction at the end of the system prompt. A text stays a text, and a list gets one block more, so marks
+/// Adds the instruction at the end of the system prompt. A text stays a text, and a list gets one more block, so marks
 /// of the prompt cache stay where they are.
 fn add_instruction(params: &mut Params, schema: &str) {
     let words = format!("{INSTRUCTION}\n\n{schema}");

@@ -18,8 +18,8 @@ impl Rung {
     ///   gets a tool that must be called. The answer is checked here in any case.
     /// - A format of the request itself stays as it is, so the answer is a text: [`Rung::Format`].
     /// - The API refuses a format if documents have citations, or if the request ends with the beginning of the answer.
-    /// - The model is forced to call a tool. The API refuses this if the model thinks, and some models always refuse it.
-    ///   A request that has tools of its own needs them, so it is not forced to call another one.
+    /// - The model is forced to call a tool. The API refuses this if the model thinks, and some models always refuse
+    ///   it. A request that has tools of its own needs them, so the model is not forced to call another tool.
     ///
     /// For a model that is not in the catalog, the name decides. If it contains `claude`, it is probably a later model
     /// or the name that a gateway uses, and both accept formats. If it contains `anthropic.claude`, it is a model of

@@ -32,8 +32,8 @@ pub(super) fn elements(json: &str) -> Vec<&str> {
     elements.into_iter().map(RawValue::get).collect()
 }
 
-/// Checks that no object has two members with the same name. Most parsers would keep only one of them, and different
-/// parsers keep different ones.
+/// Checks that no object has two members with the same name. Most parsers would keep only one of the two, and not all
+/// parsers keep the same one.
 pub(super) fn check_names(json: &str, pointer: &str) -> Result<(), SchemaError> {
     match first_byte(json.as_bytes()) {
         Some(b'{') => {
