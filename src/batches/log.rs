@@ -142,7 +142,7 @@ pub(crate) struct Submitted {
     pub(crate) at: jiff::Timestamp,
     /// The server's origin, or `simulator`; empty if the log does not say.
     pub(crate) origin: String,
-    /// The batch; `None` if it is not known whether there is one.
+    /// The batch; `None` if it is not known whether a batch exists.
     pub(crate) batch: Option<Known>,
     /// Batches that were mistaken for the batch of this chunk.
     pub(crate) foreign: Vec<String>,

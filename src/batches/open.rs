@@ -29,8 +29,8 @@ pub(crate) fn folder_of_batches(results: &Path) -> PathBuf {
 }
 
 impl Opened {
-    /// Opens the folder of batches of a results file. If there is none, nothing is created. Files that belong to no
-    /// open chunk are removed. The caller must hold the lock of the results file.
+    /// Opens the folder of batches of a results file. If there is no such folder, nothing is created. Files that belong
+    /// to no open chunk are removed. The caller must hold the lock of the results file.
     ///
     /// # Errors
     /// [`BatchesError`]

@@ -49,7 +49,7 @@ pub(super) struct Chunk {
     pub(super) not_before: Instant,
     /// How many downloads have failed.
     pub(super) downloads: u32,
-    /// When the downloads began to fail; `None` if the last one worked.
+    /// When the downloads began to fail; `None` if the last download worked.
     pub(super) failing_since: Option<Instant>,
     /// How many complete downloads lacked rows, and when the first of them ended.
     pub(super) incomplete: u32,

@@ -210,7 +210,7 @@ impl Lane {
             Ok(_) => self.looks.begin_again(now),
             Err(fault) => {
                 if let Some(chunk) = self.chunks.get_mut(&number) {
-                    // A batch that has ended can't be cancelled. The next check shows whether it has.
+                    // A batch that has ended can't be cancelled. The next check shows whether the batch has ended.
                     chunk.is_cancel_due = chunk.state == State::Open;
                     chunk.not_before = now + fault.retry_after.unwrap_or(Duration::from_secs(10));
                 }

@@ -87,7 +87,7 @@ pub(super) struct Building {
 pub(super) struct Submitting {
     /// Not before this moment.
     pub(super) not_before: Instant,
-    /// When the submissions began to fail; `None` if the last one worked.
+    /// When the submissions began to fail; `None` if the last submission worked.
     pub(super) failing_since: Option<Instant>,
     pub(super) failures: u32,
     /// How many submissions in a row were refused because of a limit.
