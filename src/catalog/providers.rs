@@ -131,7 +131,7 @@ impl Preset {
         features
     }
 
-    /// Returns whether one of these texts contains a place. A place that none of them contains need not be set.
+    /// Returns whether one of these texts contains a place. A place that no text contains need not be set.
     pub(crate) fn needs(place: &PlaceFacts, texts: &[&str]) -> bool {
         texts.iter().any(|text| text.contains(&placeholder(&place.name)))
     }

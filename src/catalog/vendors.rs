@@ -1,8 +1,8 @@
 //! Recognizes models of other vendors by the beginnings of their names.
 //!
-//! Files that were made for other services contain the names of such models. The Claude API serves none of them, so a
-//! row that names such a model would certainly fail. A gateway may serve such models, so for requests to a gateway the
-//! name proves nothing.
+//! Files that were made for other services contain the names of such models. The Claude API serves no such model, so a
+//! row that names one would certainly fail. A gateway may serve such models, so for requests to a gateway the name
+//! proves nothing.
 //!
 //! Source: the lists of models of these vendors (October 2026). No Claude model can have a name with one of the
 //! beginnings in this list.
