@@ -232,7 +232,7 @@ pub(crate) fn value(json: &[u8]) -> Value<'_> {
     }
 }
 
-/// Returns the value of a member of an object. If several members have this name, the last one is used, as in most
+/// Returns the value of a member of an object. If several members have this name, the last member is used, as in most
 /// parsers.
 fn member<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let mut found = None;

@@ -47,7 +47,7 @@ impl Order {
 pub(crate) struct Request {
     /// Format and compression.
     pub(crate) form: Form,
-    /// The fields; `None` for the default ones.
+    /// The fields; `None` for the default fields.
     pub(crate) fields: Option<Vec<Field>>,
     /// The order of rows.
     pub(crate) order: Order,
