@@ -184,7 +184,7 @@ impl Question<'_> {
 
     /// Returns another `max_tokens` that the user should know about. If many answers were cut, it is twice the present
     /// value. Otherwise it is a value that no earlier answer reached; `None` if that value is not below half of the
-    /// present one.
+    /// present value.
     fn other_max_tokens(&self, base: &Forecast, sizes: &[Sizes]) -> Option<u32> {
         let rows = self.load.rows();
         let present = (self.load.groups().iter().map(|group| group.max_tokens).sum::<u64>() / rows.max(1)) as u32;

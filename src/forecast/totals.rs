@@ -83,10 +83,10 @@ pub struct Totals {
     pub input_tokens: Interval<u64>,
     /// Output tokens.
     pub output_tokens: Interval<u64>,
-    /// The cost of the rows that have a price; `None` if no row has one.
+    /// The cost of the rows that have a price; `None` if no row has a price.
     pub cost: Option<Interval<Money>>,
-    /// The highest cost of one paid answer to each row that has a price; `None` if no row has one, or if it is not
-    /// known.
+    /// The highest cost of one paid answer to each row that has a price; `None` if no row has a price, or if the cost
+    /// is not known.
     pub at_most: Option<Money>,
 }
 
