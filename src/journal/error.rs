@@ -114,7 +114,7 @@ pub enum JournalError {
     OtherOrigin {
         /// The results file.
         path: PathBuf,
-        /// The provider whose address has changed; `None` if only one of the runs uses the simulator.
+        /// The provider whose address has changed; `None` if one run uses the simulator and the other does not.
         provider: Option<String>,
         /// The origin of these results.
         theirs: String,

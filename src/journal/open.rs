@@ -123,8 +123,8 @@ impl Journal {
     }
 }
 
-/// Returns the manifest with which the run begins. If it describes the run before this one, also returns the manifest
-/// that describes this run.
+/// Returns the manifest with which the run begins. If this manifest still describes the run before, also returns the
+/// manifest that describes this run.
 fn next_manifest(
     given: Manifest,
     run: &str,

@@ -1,7 +1,7 @@
 //! Writes the lines of rows that take their answer from another line, and reads answers of this run back.
 //!
-//! With a results file, an answer is read back from that file. Without one, the answers that may be needed again are
-//! also written to a private file, which has no name and vanishes with the process.
+//! With a results file, an answer is read back from that file. Without a results file, the answers that may be needed
+//! again are also written to a private file, which has no name and vanishes with the process.
 
 use super::Journal;
 use super::disk::DiskFile;

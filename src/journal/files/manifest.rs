@@ -50,7 +50,7 @@ pub struct Manifest {
     /// Where answers come from: the origin of the base URL, or `simulator`.
     #[serde(default)]
     pub origin: String,
-    /// The providers that this run or an earlier one could use, with their origins. Empty in the first versions, which
+    /// The providers that this run or an earlier run could use, with their origins. Empty in the first versions, which
     /// had only one provider.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub providers: BTreeMap<String, String>,
@@ -74,7 +74,7 @@ pub struct Manifest {
     /// Sums that no line contains.
     #[serde(default)]
     pub carried: Carried,
-    /// The number of runs that have opened the run folder, including the latest one. Each run also writes its number to
+    /// The number of runs that have opened the run folder, including the latest run. Each run also writes its number to
     /// its file of slots.
     #[serde(default)]
     pub opening: u64,

@@ -23,7 +23,7 @@ pub(crate) struct Servers {
 /// Why the answers of two runs must not be mixed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Conflict {
-    /// The provider whose address has changed; `None` if only one of the runs uses the simulator.
+    /// The provider whose address has changed; `None` if one run uses the simulator and the other does not.
     pub(crate) provider: Option<String>,
     /// The origin of the earlier run.
     pub(crate) theirs: String,

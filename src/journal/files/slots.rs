@@ -137,8 +137,8 @@ fn place(at: u32) -> Range<usize> {
     from..from + SLOT_BYTES
 }
 
-/// Reads the slots that the last run left. There are none if the last run closed its journal, or if the file is missing
-/// or damaged.
+/// Reads the slots that the last run left. There are no slots if the last run closed its journal, or if the file is
+/// missing or damaged.
 pub(crate) fn read_unclosed(disk: &dyn Disk, folder: &Path) -> Result<UnclosedRun, DiskFailure> {
     let path = path_in(folder);
     if disk.kind(&path).map_err(DiskFailure::of("look at", &path))?.is_none() {

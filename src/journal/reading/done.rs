@@ -19,8 +19,8 @@ pub enum RowState {
     New,
     /// The row has an answer.
     Done,
-    /// The row has an answer of this quality, and is run again because of this quality. Until there is a newer answer,
-    /// this one stays.
+    /// The row has an answer of this quality, and is run again because of this quality. The answer stays until there is
+    /// a newer answer.
     Rerun(Quality),
     /// The row is in a batch that is not collected yet.
     Submitted,

@@ -31,8 +31,8 @@ pub struct ErrorLog {
 /// The offset of an entry, and the results that it names.
 type Named = (u64, Option<String>);
 
-/// Reads an error log without changing it. `output` is the results file that the user named. If the user named none,
-/// the log itself says which results it belongs to.
+/// Reads an error log without changing it. `output` is the results file that the user named. If the user named no
+/// results file, the log itself says which results it belongs to.
 ///
 /// # Errors
 /// - [`JournalError::Foreign`] or [`JournalError::ForeignLine`] if the file is not an error log.

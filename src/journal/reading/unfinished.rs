@@ -18,7 +18,7 @@ use crate::sink::parse_usd;
 pub struct UnfinishedRow {
     /// The last answer.
     pub message: Message,
-    /// The attempts so far, oldest first. The last one got the answer. Their times are not known.
+    /// The attempts so far, oldest first. The last attempt got the answer. The times of the attempts are not known.
     pub attempts: Vec<AttemptRecord>,
 }
 

@@ -37,7 +37,7 @@ struct Entry {
     /// If the row is not finished: the charges of the line. A later line of the row contains them too.
     unfinished: Option<Charges>,
     last_at: Option<jiff::Timestamp>,
-    /// Key and time of the row's answer, if the results contain one.
+    /// Key and time of the row's answer, if the results contain an answer.
     answer: Option<(u64, Option<jiff::Timestamp>)>,
 }
 
