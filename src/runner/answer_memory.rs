@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 /// How many bytes of answers can be in memory before answers wait for each other. With this value, a run with 16
-/// requests in flight stays within 64 MB even if the server is hostile. With 8, 16 or 32 MiB, it does not. The 64 MB
+/// requests in flight stays within 64 MB even if the server is hostile. With 8, 16 or 32 MiB, it needs more. The 64 MB
 /// contain one answer of 32 MiB, these 4 MiB, and the bytes that the client reads ahead.
 const SHARED_BYTES: usize = 4 << 20;
 /// Each request in flight adds this many bytes to the limit, beginning with the 17th request. The bytes of a stream
@@ -224,7 +224,7 @@ mod tests {
             let (mut second, mut third) = (pin!(two.wait()), pin!(three.wait()));
             let before = [is_ready(second.as_mut()), is_ready(third.as_mut())];
             drop(one);
-            // From here on, one of the two is exempt, and the other one keeps waiting.
+            // From here on, one of the two answers is exempt, and the other answer keeps waiting.
             (before, [is_ready(second.as_mut()), is_ready(third.as_mut())])
         };
 

@@ -143,7 +143,7 @@ pub(super) fn event_of(outcome: &Outcome) -> EventBody {
     }
 }
 
-/// Returns the pool of the last request of a row; `None` if this run sent none.
+/// Returns the pool of the last request of a row; `None` if this run sent no request for the row.
 fn pool_of(outcome: &Outcome) -> Option<Arc<PoolId>> {
     outcome.attempts.last().and_then(|attempt| attempt.pool.clone())
 }

@@ -8,7 +8,7 @@
 //! thread switches for each row.
 //!
 //! The reader knows how many bytes are in the channel without asking the loop. Rows leave the channel in the order in
-//! which they were sent, so the rows in the channel are the last ones that were sent. The channel knows how many rows
+//! which they were sent, so the rows in the channel are the last rows that were sent. The channel knows how many rows
 //! it contains.
 
 use std::collections::VecDeque;
