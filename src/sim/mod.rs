@@ -90,7 +90,7 @@
 //! | results that are gone | 404 |
 //! | when a request of a batch can read the cache entries of another | after the usual time to the first token |
 //! | a key without administrator's rights asks for limits | 403 |
-//! | how a paused turn is recognized | its assistant message has a call of a server tool; models that accept no beginning of the answer accept it |
+//! | how a paused turn is recognized | its assistant message has a call of a server tool; models that accept no beginning of the answer accept a paused turn |
 //! | is the text of structured output and the input of a tool sent at once | no, in deltas of about 4 tokens, or of a 48th of a longer answer |
 //! | are the media type and the pixels of an image checked | only the name of the media type, and the alphabet and padding of the data |
 //! | `pattern` in schemas that bind the model | accepted; the model does not follow it |

@@ -65,6 +65,6 @@ pub struct ToolCall {
 pub struct Refusal {
     /// `stop_details.category`.
     pub category: Option<String>,
-    /// The number of tokens of the answer that come before it. If there are none, the refusal is free.
+    /// The number of tokens of the answer that come before it. If there are no such tokens, the refusal is free.
     pub after: u64,
 }

@@ -146,7 +146,7 @@ pub enum Fault {
     NoStart,
     /// The last event, or the closing brace, is missing.
     NoEnd,
-    /// A gateway that does not know cache breakpoints answers 400 to a request with one.
+    /// A gateway that does not know cache breakpoints answers 400 to a request with a breakpoint.
     CacheRefused,
     /// Cache breakpoints have no effect: nothing is written to the cache or read from it.
     CacheIgnored,

@@ -49,7 +49,7 @@ impl Remembered {
         Self { scope, settings: settings.messages.end(), parts }
     }
 
-    /// Returns why a later request can't read this one; `None` if it can.
+    /// Returns why a later request can't read what this request cached; `None` if it can read it.
     fn miss_of(&self, later: &Self) -> Option<Miss> {
         let tokens_from =
             |level: Level| self.parts.iter().filter(move |part| part.level >= level).map(|part| part.tokens);

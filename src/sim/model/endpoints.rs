@@ -232,7 +232,7 @@ fn betas(headers: &HeaderMap) -> Result<(), ApiError> {
     )))
 }
 
-/// Refuses compressed bodies. The API accepts some encodings; the simulator accepts none.
+/// Refuses compressed bodies. The API accepts some encodings; the simulator accepts no encoding.
 fn encoding(headers: &HeaderMap) -> Result<(), ApiError> {
     match headers.get(http::header::CONTENT_ENCODING).map(http::HeaderValue::as_bytes) {
         None | Some(b"" | b"identity") => Ok(()),

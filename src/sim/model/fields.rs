@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::errors::ApiError;
 use super::hash::Hash;
 
-/// The top-level fields of a body. If a name occurs twice, the last one counts.
+/// The top-level fields of a body. If a name occurs twice, the last value counts.
 #[derive(Debug)]
 pub(super) struct Fields<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
 

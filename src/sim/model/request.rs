@@ -54,7 +54,7 @@ impl Block<'_> {
     }
 }
 
-/// Returns the tokens of an object that the model reads as JSON. A breakpoint has none.
+/// Returns the tokens of an object that the model reads as JSON. A breakpoint has no tokens.
 fn of_json(raw: &RawValue, is_marked: bool) -> u64 {
     let fields = if is_marked { serde_json::from_str::<Fields<'_>>(raw.get()).ok() } else { None };
     let Some(fields) = fields else { return tokens::of_text(raw.get()) };

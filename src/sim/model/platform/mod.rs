@@ -8,7 +8,7 @@
 //!
 //! | question | choice |
 //! |---|---|
-//! | does the path of a platform need its own beginning | no: a request in process has none, so `/v1/messages` is served too |
+//! | does the path of a platform need its own beginning | no: a request in process has no such beginning, so `/v1/messages` is served too |
 //! | the form of a 400 of Google and Foundry | the form of the API |
 //! | an overload of Bedrock | `ServiceUnavailableException` |
 //! | an error inside a stream of Bedrock, Google or Foundry | an event as the API sends it |

@@ -1,5 +1,5 @@
 //! The messages of a request as they are checked: blocks with their places. The API reads consecutive messages with the
-//! same role as one.
+//! same role as one message.
 
 use std::borrow::Cow;
 

@@ -8,7 +8,7 @@
 //!
 //! The model and the speed also belong to every entry; `admission` adds them. Source: API documentation, "Prompt
 //! caching", what invalidates the cache, and "Structured outputs" (2026-09-29). The documentation does not say whether
-//! another form of structured output also changes the entries of tools. Here it does.
+//! another form of structured output also changes the entries of tools. In the simulator, it does.
 
 use std::borrow::Cow;
 
