@@ -2,8 +2,8 @@
 //!
 //! `cargo bench --bench durability` runs a part of each loop. With `-- full`, every loop runs in full, and its results
 //! are written into the page. If names of loops follow (`-- full kills power`), only those loops run, and the lines of
-//! the others stay as they are. If a loop finds a violation, its line in the page says so, and the other loops still
-//! run.
+//! the other loops stay as they are. If a loop finds a violation, its line in the page says so, and the other loops
+//! still run.
 
 #[path = "../tests/durability/corpora.rs"]
 mod corpora;

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench security` runs a part of each loop. With `-- full`, every loop runs in full, and its results
 //! are written into the page. If names of loops follow (`-- full key files`), only those loops run, and the lines of
-//! the others stay as they are.
+//! the other loops stay as they are.
 
 #[path = "../tests/support/hostile.rs"]
 mod hostile;
