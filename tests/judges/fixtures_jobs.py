@@ -35,7 +35,7 @@ def journal(path):
 
 
 def text(line):
-    """Returns the text of an answer; `None` when it has none, as when it only calls a tool."""
+    """Returns the text of an answer; `None` when it has no text, for example when it only calls a tool."""
     blocks = [block["text"] for block in line["result"]["message"]["content"] if block["type"] == "text"]
     return "".join(blocks) if blocks else None
 
