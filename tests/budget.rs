@@ -268,7 +268,7 @@ impl Case {
         if let How::AbortedAfter(seconds) = how {
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
-                // The first one stops sending, the second one aborts what is in flight.
+                // The first interrupt stops sending. The second interrupt aborts the requests in flight.
                 let _ = interrupts_in.send(Interrupt::End(2)).await;
                 let _ = interrupts_in.send(Interrupt::End(2)).await;
                 std::future::pending::<()>().await;

@@ -450,7 +450,7 @@ async fn a_stream_in_many_chunks_is_one_message() {
 
     let (_, reply) = send(&server.transport(), request()).await.expect("a stream");
 
-    // The recorded head has an id, and this head has none. The id is not part of a message.
+    // The recorded head has an id, and this head has no id. The id is not part of a message.
     assert_eq!(format!("{reply:?}"), expected);
 }
 

@@ -46,7 +46,7 @@ fn shown(reply: &Reply) -> String {
 }
 
 /// Returns how many bytes at the start of the body are enough for a complete reply. Line breaks at the end of the body
-/// are not needed, except the first one of a stream.
+/// are not needed, except the first line break of a stream.
 fn needed(name: &str, exchange: &Exchange) -> usize {
     let text = exchange.body.trim_ascii_end().len();
     if name.starts_with("stream") && text < exchange.body.len() { text + 1 } else { text }

@@ -94,7 +94,8 @@ pub fn a_list_that_lags() {
 }
 
 /// Two batches of a run have the same number of rows. The first was collected. The run dies before the reply to the
-/// second arrives, and the list shows the second late. The run must not mistake the collected batch for the second one.
+/// second arrives, and the list shows the second late. The run must not mistake the collected batch for the second
+/// batch.
 pub fn a_collected_batch_is_not_mistaken_for_a_lost_batch() {
     let faults = r#"{"rules":[
         {"kind":"unlisted","within":"40s"},

@@ -174,7 +174,7 @@ pub fn play(scale: Scale) -> Played {
     let watched = child.id();
     let reader = std::thread::spawn(move || {
         let mut said = String::new();
-        // The pipe ends when the process does. Until then, its peak is read each time that it prints something.
+        // The pipe ends when the process ends. Until then, its peak is read each time that it prints something.
         stderr.read_to_string(&mut said).expect("it says text");
         said
     });

@@ -149,7 +149,7 @@ struct Prices {
 }
 
 impl Node {
-    /// Adds the price of this prefix and of all longer ones. `before` is the length of the next shorter prefix, and
+    /// Adds the price of this prefix and of all longer prefixes. `before` is the length of the next shorter prefix, and
     /// `open` is the number of tokens at its end that are not cached.
     fn price(&self, prices: &Prices, before: u64, open: u64, sum: &mut Cheapest) {
         let (length, own) = (before + self.tokens, open + self.tokens);

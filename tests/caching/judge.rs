@@ -52,7 +52,8 @@ fn judge(case: &Case) -> Judged {
     Judged { off, auto, warm, free, ..judged(case, Begins::Cold) }
 }
 
-/// Plays a workload, and then another one on the same server: its cache is warm then. Judges the second workload.
+/// Plays a workload, and then another workload on the same server, whose cache is warm then. Judges the second
+/// workload.
 fn judge_second(first: &Case, second: &Case) -> Judged {
     let begun = Session::new(first);
     begun.run(PromptCache::Auto);

@@ -62,7 +62,7 @@ pub fn row(number: u64) -> Planned {
 }
 
 /// The settings of a run that sends follow-ups: an answer that is not JSON is repaired, and after a truncated answer a
-/// longer one is asked for.
+/// longer answer is asked for.
 pub fn config(plain: Config) -> Config {
     let catalog = Arc::new(Catalog::builtin());
     let rules = Rules {
