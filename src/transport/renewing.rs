@@ -34,7 +34,7 @@ use crate::domain::Secrets;
 const MARGIN: Duration = Duration::from_secs(5 * 60);
 /// The shortest time between two renewals that follow refusals by a server.
 const BETWEEN_REFUSALS: Duration = Duration::from_secs(60);
-/// How long to wait after a failed renewal before the next one.
+/// How long to wait after a failed renewal before the next renewal.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
 /// The shortest wait after a failed renewal.
 const AFTER_FAILURE_AT_LEAST: Duration = Duration::from_secs(1);
@@ -45,10 +45,10 @@ pub(crate) trait Issuer: fmt::Debug + Send + Sync + 'static {
     /// same credential may be returned again.
     ///
     /// # Errors
-    /// The reason why there is none, as a message for people, without secrets.
+    /// The reason why there is no credential, as a message for people, without secrets.
     fn issue(&self) -> Result<Issued, String>;
 
-    /// Tells the user that the credential can't be renewed. After a call, the next one comes only if a renewal has
+    /// Tells the user that the credential can't be renewed. After a call, the next call comes only if a renewal has
     /// succeeded in between.
     fn warn(&self, warning: &str);
 }
@@ -144,8 +144,8 @@ impl Renewing {
         }
     }
 
-    /// Returns the credential to use instead of a refused one. If a renewal can't begin yet, this is the refused one
-    /// again. Otherwise begins a renewal, and returns what to wait for.
+    /// Returns the credential to use instead of a refused credential. If a renewal can't begin yet, this is the refused
+    /// one again. Otherwise begins a renewal, and returns what to wait for.
     fn other(&self, refused: &Arc<Credential>, now: Instant) -> Result<Arc<Credential>, watch::Receiver<()>> {
         let mut state = self.0.lock();
         if !Arc::ptr_eq(&state.held.credential, refused) {
