@@ -1,10 +1,10 @@
-//! Facts about a run that notices contain and events do not.
+//! Facts about a run that notices contain and events do not contain.
 
 use super::decide::Purse;
 use crate::domain::Money;
 use crate::report::Stats;
 
-/// Facts about a run that notices contain and events do not.
+/// Facts about a run that notices contain and events do not contain.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RunFacts {
     /// The name of the run: the name of its results file without the folder, or of its input.
