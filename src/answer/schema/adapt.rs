@@ -257,7 +257,7 @@ fn check_all_of(list: &[&str], at: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The types of a value: JSON of a name or of a list of names; empty if it has no type.
+/// The types of a value, as JSON: a name or a list of names. Empty if the value has no type.
 #[derive(Default)]
 struct Kind(String);
 
