@@ -17,7 +17,7 @@ use crate::scheduler::Scheduler;
 
 /// If the list shows no batch that could be the submitted one for this long, the batch does not exist.
 const LOOKED_FOR: Duration = Duration::from_secs(120);
-/// The longest wait before a submission that was refused or did not arrive is tried again.
+/// A submission that was refused or did not arrive is tried again after at most this time.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 impl Lane {
