@@ -15,7 +15,7 @@ pub struct BatchConfig {
     pub rpm: Option<u32>,
     /// How many requests of an organization can wait for processing, in all its batches together; `None` for no limit.
     pub queue: Option<u32>,
-    /// The beginning of `results_url` for requests without a `Host` header, without a slash at the end.
+    /// The beginning of `results_url` for requests without a `Host` header. It has no slash at the end.
     pub origin: String,
 }
 

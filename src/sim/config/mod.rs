@@ -24,7 +24,7 @@ pub use models::{SimModel, UnknownModels};
 /// The settings of a simulated API.
 #[derive(Clone, Debug)]
 pub struct SimConfig {
-    /// The platform that it is: its paths, names of models, headers and errors.
+    /// The platform that the simulator plays: its paths, names of models, headers and errors.
     pub kind: ProviderKind,
     /// Seed for answers, lengths, latencies and faults.
     pub seed: u64,

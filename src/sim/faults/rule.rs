@@ -25,8 +25,8 @@ pub struct FaultRule {
     pub calls: Vec<BatchCall>,
     /// Only batches that are younger than this; `None` for all batches.
     pub within: Option<Duration>,
-    /// Whether a call of a batch endpoint that gets an error, or whose connection breaks before the head, still has its
-    /// effect.
+    /// Whether a call of a batch endpoint still has its effect if it gets an error, or if its connection breaks before
+    /// the head.
     pub takes_effect: bool,
 }
 

@@ -107,8 +107,7 @@ impl Bucket {
         nanos_for(self.missing(), self.refill)
     }
 
-    /// Returns how long this bucket and `other` take until they contain, together, as much as the sum of their
-    /// capacities.
+    /// Returns the time until this bucket and `other` together contain as much as the sum of their capacities.
     pub(super) fn time_to_full_with(&self, other: &Self) -> Duration {
         nanos_for(self.missing() + other.missing(), self.refill + other.refill)
     }
