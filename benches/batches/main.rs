@@ -47,7 +47,8 @@ so. `cargo test` runs a part of each loop.
 
 The first three loops play whole runs on virtual time against the simulated API, which outlives the runs, on a disk in
 memory. The last loop starts the real program and the simulator. Everything is judged by the books of the API and by the
-files. A row is *told* if the run says that it may be billed twice. The run says so if nobody knows whether a batch with
-the row exists, so that its answer can't be collected. A death before the creation of a batch is such a case.
+files. A row is *told* if the run says that it may be billed twice. This is the case if nobody knows whether a
+batch with the row exists, so that its answer can't be collected: for example, after a death before the creation of a
+batch.
 
 ";

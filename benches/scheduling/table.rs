@@ -119,7 +119,7 @@ No run can be faster than its lower bound. If a run were faster, the measurement
 
 In some scenarios, the remaining time is checked after 5 % of the time instead of 5 % of the rows. If the server allows
 a burst of a minute, the first 5 % of 20,000 rows are sent in this burst. The burst shows nothing about the share of
-another client. If requests are the binding limit, the remaining time is wrong by 30 % at that point, and right after a
-minute.
+another client. If requests are the binding limit, the remaining time is wrong by 30 % at that point. It is correct
+a minute later.
 
 ";
