@@ -156,12 +156,13 @@ pub fn two_unclear_batches() {
         let (ended, found) = run_to_end(world, &Run::of(0..41), "two unclear batches").await;
 
         assert_eq!((found.billed_again, found.overlaps, found.told), (0, 0, 20), "{ended:?} {:?}", log(world));
-        // Only the foreign batch was mistaken for one of this run's, at most once for each of the two chunks.
+        // Only the foreign batch was mistaken for a batch of this run, at most once for each of the two chunks.
         assert!(recorded(world, "foreign") <= 2, "{:?}", log(world));
     });
 }
 
-/// Others create batches of the same size all the time, and replies are lost again and again, with and without effect.
+/// Others create batches of the same size all the time, and replies are lost again and again. Some of the calls with a
+/// lost reply had an effect, others had none.
 pub fn a_busy_workspace(seeds: u64) {
     for seed in 0..seeds {
         let faults = format!(
@@ -197,7 +198,8 @@ pub fn a_full_queue() {
     });
 }
 
-/// Others fill the queue. Smaller batches are tried until one fits, and larger ones as soon as there is room again.
+/// Others fill the queue. Smaller batches are tried until one fits. As soon as there is room again, larger batches are
+/// tried.
 pub fn a_queue_that_others_fill() {
     let slow = BatchConfig { queue: Some(45), expiry: 20 * MINUTE, ..taking(600) };
     play(NO_FAULTS, slow, async |world| {
@@ -319,8 +321,8 @@ pub fn bad_downloads() {
     }
 }
 
-/// Results lack rows that were billed. The run reports this, sends the rows again, and their money counts as spent in
-/// all later runs.
+/// Results lack rows that were billed. The run reports this and sends the rows again. The money for the lost answers
+/// counts as spent in all later runs.
 pub fn results_that_lack_rows() {
     let faults = r#"{"rules":[{"kind":"result_missing","contains":[":5:",":6:"],"first_attempts_only":true}]}"#;
     play(faults, quick(), async |world| {

@@ -37,7 +37,8 @@ use tokio::sync::mpsc;
 use crate::seen::{Call, Kill, Traffic, Watched};
 use crate::support::{self, RESULTS, journal_options};
 
-/// The model of all rows. A million of its input tokens costs a dollar, and a million of its output tokens five.
+/// The model of all rows. A million of its input tokens costs one dollar, and a million of its output tokens costs five
+/// dollars.
 pub const MODEL: &str = "claude-haiku-4-5";
 /// The tokens of each answer.
 const ANSWER_TOKENS: u32 = 30;

@@ -88,7 +88,7 @@ fn measure(params: &Params, _: Option<Rung>, purpose: Purpose, _: &PoolId) -> Re
     Ok(Ask { request: Request::of(params), expense: Some(expense(max_tokens)), purpose, ..ask })
 }
 
-/// No answer costs more: a token of the input costs 1 and a token of the output 5 millionths of a dollar.
+/// No answer costs more: a token of the input costs a millionth of a dollar, and a token of the output five millionths.
 fn expense(max_tokens: u32) -> Expense {
     const INPUT_TOKENS: u128 = 400;
     Expense { most: Money((INPUT_TOKENS + u128::from(max_tokens) * 5) * 1_000_000), ..Expense::default() }
