@@ -39,7 +39,7 @@ pub struct Ask {
     pub body_bytes: u32,
     /// Why the request is sent.
     pub purpose: Purpose,
-    /// The first request for the row, if this request is a later one.
+    /// The first request for the row, if this request is a later request for the row.
     pub base: Option<Box<Request>>,
     /// How the schema for the answer is put into the request; `None` without a schema.
     pub rung: Option<Rung>,

@@ -330,7 +330,7 @@ pub enum EventBody {
         /// Why they are sent there.
         why: FallbackCase,
     },
-    /// One of several providers has stopped. The run continues with the others.
+    /// One of several providers has stopped. The run continues with the other providers.
     ProviderStopped {
         /// The provider.
         provider: Arc<str>,

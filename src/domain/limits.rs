@@ -131,7 +131,7 @@ impl Speed {
 pub struct PoolId {
     /// The provider that serves the models, for example `anthropic`.
     pub provider: Arc<str>,
-    /// The key or organization that has these limits; empty when the run has only one.
+    /// The key or organization that has these limits; empty when the run has only one key.
     pub account: Arc<str>,
     /// The models that share the limits.
     pub class: ModelClass,

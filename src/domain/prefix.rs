@@ -99,7 +99,7 @@ pub struct Level {
 /// The prefixes of one request that may be cached, from the shortest to the longest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prefixes {
-    /// When the request is sent, at most [`Prefixes::MOST`]. In the survey, there can be more.
+    /// When the request is sent, at most [`Prefixes::MOST`]. In the survey, there can be more levels.
     pub levels: Vec<Level>,
     /// The shortest prefix that the model caches, in tokens.
     pub least_tokens: u32,
@@ -113,7 +113,7 @@ impl Prefixes {
     /// The largest number of marks in one request. Source: API documentation, "Prompt caching" (2026-08-22).
     pub const MOST_MARKS: usize = 4;
 
-    /// Returns whether the marks are part of the row. Such a row gets no others.
+    /// Returns whether the marks are part of the row. Such a row gets no other marks.
     pub(crate) fn are_own(&self) -> bool {
         self.levels.iter().any(|level| level.place == MarkPlace::Own)
     }

@@ -19,7 +19,7 @@ const ENTRIES: usize = 1 << 16;
 
 /// The runs of secrets.
 pub(super) struct Filter {
-    /// The entry of each run is 1; all others are 0.
+    /// The entry of each run is 1; all other entries are 0.
     table: Box<Zeroizing<[u8; ENTRIES]>>,
     /// All runs, sorted.
     runs: Zeroizing<Vec<u64>>,
