@@ -96,7 +96,7 @@ pub(super) struct Part {
     pub weight: u64,
     /// Whether the API accepts a mark on the part.
     pub can_be_marked: bool,
-    /// The lifetime of the mark that the part itself has, if any.
+    /// The lifetime of the mark that the part itself has, if it has a mark.
     pub own_mark: Caching,
 }
 

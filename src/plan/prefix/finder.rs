@@ -18,10 +18,10 @@ pub(in crate::plan) struct PrefixFinder {
 /// Which prefixes are wanted.
 #[derive(Debug, Default)]
 enum Wanted {
-    /// None.
+    /// No prefixes.
     #[default]
     Nothing,
-    /// All.
+    /// All prefixes.
     All,
     /// The prefixes that the plan marks.
     Chosen(Arc<CachePlan>),

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use super::census::PrefixCensus;
 use crate::domain::{Caching, Level, PrefixId, Prefixes, PromptCache};
 
-/// If a row comes at most this many seconds after another one, it can probably read an entry of that row. The first
+/// If a row comes at most this many seconds after another row, it can probably read an entry of that row. The first
 /// number is for entries that are kept for five minutes, and the second for entries that are kept for an hour.
 const FIVE_MINUTES: u32 = 240;
 const HOUR: u32 = 3_300;
@@ -104,7 +104,7 @@ impl StreamCensus {
         });
         let extra = prefixes.levels.len().saturating_sub(Prefixes::MOST);
         prefixes.levels.drain(..extra);
-        // The API refuses a longer prefix that lives longer than a shorter prefix. So all get the same lifetime.
+        // The API refuses a longer prefix that lives longer than a shorter prefix. So all levels get the same lifetime.
         let longest = prefixes.levels.iter().map(|level| level.lifetime).max()?;
         for level in &mut prefixes.levels {
             level.lifetime = longest;
