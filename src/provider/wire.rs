@@ -67,8 +67,8 @@ pub trait BodySource: Send + Sync + fmt::Debug {
         self.len() == 0
     }
 
-    /// Reads bytes at `offset` into the buffer, and returns how many. Fewer bytes than the buffer has room for are
-    /// allowed. 0 means that there are no bytes at `offset`.
+    /// Reads bytes at `offset` into the buffer, and returns how many bytes it has read. Fewer bytes than the buffer has
+    /// room for are allowed. 0 means that there are no bytes at `offset`.
     ///
     /// # Errors
     /// The bytes can't be read.
@@ -159,7 +159,7 @@ impl Body {
         self.splices.iter().fold(self.bytes.len(), sent)
     }
 
-    /// Returns the source, if the body is read from one.
+    /// Returns the source, if the body is read from a source.
     pub(crate) fn source(&self) -> Option<&Arc<dyn BodySource>> {
         self.source.as_ref()
     }

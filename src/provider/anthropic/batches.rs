@@ -224,7 +224,7 @@ impl RawBatch {
     }
 }
 
-/// Reads a moment that is not needed. If it can't be read, it counts as missing.
+/// Reads a moment. The program can work without it, so it counts as missing if it can't be read.
 fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
     let value = Value::deserialize(deserializer)?;
     Ok(value.as_str().and_then(|text| text.parse().ok()))
