@@ -53,7 +53,8 @@ pub trait CredentialSource: fmt::Debug + Send + Sync {
     fn credential(&self) -> Asked<'_>;
 
     /// Returns another credential, because a server refused this credential with 401 or 403. Returns the refused
-    /// credential if there is no other. If it was replaced since it was sent, returns the current credential.
+    /// credential if there is no other credential. If it was replaced since it was sent, returns the current
+    /// credential.
     ///
     /// Many requests may be refused together. Their calls must lead to one renewal only.
     ///

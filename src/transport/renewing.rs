@@ -162,7 +162,7 @@ impl Renewing {
         if state.is_renewing { Err(self.0.ended.subscribe()) } else { Ok(refused.clone()) }
     }
 
-    /// Begins a renewal, unless one is running.
+    /// Begins a renewal, unless a renewal is running.
     fn begin(&self, state: &mut State, now: Instant) {
         if std::mem::replace(&mut state.is_renewing, true) {
             return;

@@ -67,7 +67,7 @@ pub(super) fn client(reach: &Reach<'_>) -> Result<reqwest::Client, TransportErro
     }
     if !reach.base_url.is_https() && !reach.proxy.is_some_and(Proxy::is_https) {
         // No connection uses TLS, so the system's certificates are not needed. Reading them takes a while, and a
-        // machine may have none.
+        // machine may have no certificates.
         builder = builder.tls_certs_only([]);
     }
     builder.build().map_err(|error| TransportError::Client { reason: described(&error) })
