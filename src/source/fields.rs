@@ -70,7 +70,7 @@ const MAX_CHECKED: usize = 1000;
 struct Checked {
     all: HashSet<Box<str>>,
     /// The first of these names. Most inputs have so few names that `first` contains all of them. Comparing a name with
-    /// a few others is faster than computing its hash.
+    /// a few other names is faster than computing its hash.
     first: Vec<Box<str>>,
 }
 

@@ -43,8 +43,8 @@ fn is_device(_: &fs::Metadata) -> bool {
     false
 }
 
-/// Returns whether an input can be read a second time. A regular file or a list of text files can; a pipe or a device
-/// can't.
+/// Returns whether an input can be read a second time. This is true for regular files and lists of text files, but not
+/// for pipes and devices.
 pub fn is_seekable(input: &Input) -> bool {
     match input {
         Input::File(path) => fs::metadata(path).is_ok_and(|metadata| metadata.is_file()),

@@ -161,7 +161,7 @@ impl Splitter {
         Ok(Some(self.finish(line, byte_offset, end)))
     }
 
-    /// Reads up to the next line end, including it, but at most `most` bytes. Returns how many.
+    /// Reads up to the next line end, including it, but at most `most` bytes. Returns how many bytes it has read.
     fn read_up_to_line_end(&mut self, most: usize) -> io::Result<usize> {
         let mut read = 0;
         loop {

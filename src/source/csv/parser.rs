@@ -130,7 +130,7 @@ mod tests {
         }
     }
 
-    /// Returns the records, and whether the last one is incomplete because a quote is not closed.
+    /// Returns the records, and whether the last record is incomplete because a quote is not closed.
     fn split_and_parse(text: &str) -> (Vec<csv::StringRecord>, bool) {
         let input = Box::new(io::Cursor::new(text.as_bytes().to_vec()));
         let mut splitter = Splitter::new("test".into(), input, Cut::Records(b','), 1 << 20, 0);

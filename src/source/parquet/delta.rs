@@ -1,5 +1,5 @@
 //! Decodes the byte arrays of a page in one of two encodings: the page stores all lengths first, or it stores only how
-//! each value differs from the one before. The result is plain byte arrays.
+//! each value differs from the previous value. The result is plain byte arrays.
 //!
 //! The parquet crate allocates memory for as many lengths as such a page claims to have. Values with the same beginning
 //! can need far more memory than their page. This module limits both: it returns no more values than the page has, and

@@ -22,7 +22,7 @@ const MAX_TAG_SIGNS: usize = 2_000;
 const MAX_CONTAINERS: usize = 1_000;
 /// Filters and functions that put their arguments into a list or an object.
 const CONTAINERS: [&str; 6] = ["batch", "slice", "groupby", "zip", "chain", "dict"];
-/// The highest number of `elif` tags. In the syntax tree, each of them is nested in the one before it.
+/// The highest number of `elif` tags. In the syntax tree, each of them is nested in the previous `elif`.
 const MAX_ELIFS: usize = 500;
 
 /// What a source is.
@@ -88,7 +88,8 @@ fn refused(line: usize, message: String) -> TemplateError {
     TemplateError::Syntax { line: line.max(1).into(), message }
 }
 
-/// Returns whether a token can add a level to the tree. Words can, because `and`, `not` and `is` are words.
+/// Returns whether a token can add a level to the tree. Words count as such tokens, because `and`, `not` and `is` are
+/// words.
 fn may_nest(token: &Token<'_>) -> bool {
     match token {
         Token::TemplateData(_)

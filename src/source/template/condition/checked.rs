@@ -196,7 +196,7 @@ impl<'a> Checked<'a> {
         }
     }
 
-    /// Returns an expression that makes a value from others.
+    /// Returns an expression that makes a value from other values.
     fn made(&mut self, expr: &Expr<'a>) -> Expr<'a> {
         let span = expr.span();
         match expr {
