@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn the_use_of_a_limit_is_measured_over_the_last_five_minutes() {
         let mut stats = Stats::default();
-        // Half of the limit for ten minutes, then all of it for five.
+        // Half of the limit for ten minutes, then all of it for five minutes.
         for second in 1..=900 {
             let limits = RateLimits { rpm: Some(600), ..RateLimits::NONE };
             let counted = if second <= 600 { 5 * second } else { 3_000 + 10 * (second - 600) };

@@ -61,8 +61,8 @@ impl Queue {
         self.change(|state| state.is_closed = true);
     }
 
-    /// Waits for the next notice. Returns `None` when there will be no more. The second value is how many were dropped
-    /// since the last call.
+    /// Waits for the next notice. Returns `None` when there will be no more notices. The second value is the number of
+    /// notices that were dropped since the last call.
     pub(super) fn next(&self) -> Option<(Notice, u64)> {
         let mut state = self.lock();
         state.is_sending = false;

@@ -100,7 +100,7 @@ pub(crate) struct ShownProgress {
     pub(crate) reason: Option<String>,
     /// The open batches.
     pub(crate) batches: Option<ShownBatches>,
-    /// The providers of a run with several; otherwise empty.
+    /// The providers of the run; empty if the run has only one provider.
     pub(crate) providers: Vec<ShownProvider>,
 }
 
@@ -128,9 +128,9 @@ pub(crate) struct ShownProvider {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct ShownBatches {
-    /// How many.
+    /// How many batches are open.
     pub(crate) open: u64,
-    /// Their rows.
+    /// How many rows they have.
     pub(crate) rows: u64,
 }
 
