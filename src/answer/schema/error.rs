@@ -81,7 +81,7 @@ pub enum SchemaError {
     TooWide {
         /// The JSON pointer of the schema, in words.
         place: String,
-        /// How many may apply.
+        /// How many subschemas may apply.
         limit: u64,
     },
 }

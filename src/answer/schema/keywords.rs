@@ -7,13 +7,13 @@ use serde_json::Value;
 /// To which values a subschema applies.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Reach {
-    /// To the same value as the schema around it.
+    /// It applies to the same value as the schema around it.
     Same,
-    /// To the member with this name.
+    /// It applies to the member with this name.
     Member(Box<str>),
-    /// To members or elements that the keyword does not name one by one.
+    /// It applies to several members or elements, and the keyword does not name each of them.
     Inner,
-    /// To nothing by itself: references lead to it.
+    /// It applies to no value by itself. References lead to it.
     Nothing,
 }
 
