@@ -157,7 +157,7 @@ impl Adoption {
         Ok(())
     }
 
-    /// Makes the chunk durable, if it has rows. Returns how many it has.
+    /// Makes the chunk durable, if it has rows. Returns the number of its rows.
     ///
     /// # Errors
     /// The failure of the disk.

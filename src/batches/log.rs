@@ -116,7 +116,7 @@ pub(crate) enum Record {
         /// The name that the API gives it.
         name: String,
     },
-    /// A request of this shape was answered online, so batches may contain others.
+    /// A request of this shape was answered online, so batches may contain other requests of this shape.
     Proven {
         /// The shape.
         shape: String,
@@ -251,7 +251,8 @@ pub(crate) struct BatchLog {
 }
 
 impl BatchLog {
-    /// Opens the log in a folder, and creates both if they are missing. A half-written last line is removed.
+    /// Opens the log in a folder. Creates the log and the folder if they are missing. A half-written last line is
+    /// removed.
     ///
     /// # Errors
     /// [`BatchesError`]

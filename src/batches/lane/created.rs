@@ -237,8 +237,8 @@ impl Lane {
     }
 
     /// Returns the likeliest batch of each unclear chunk. A batch is likely if it has as many rows as the chunk and was
-    /// created at about the time of the submission. If there are several, the pairs with the smallest difference in
-    /// time are chosen first. The results will show whether the batch really belongs to the chunk.
+    /// created at about the time of the submission. If there are several such pairs, the pairs with the smallest
+    /// difference in time are chosen first. The results will show whether the batch really belongs to the chunk.
     fn likely_batches(&self, unclear: &[u32], listed: &[Batch]) -> BTreeMap<u32, Batch> {
         let chunks = || unclear.iter().filter_map(|number| self.chunks.get(number));
         let may_be = |chunk: &Chunk, batch: &Batch| {

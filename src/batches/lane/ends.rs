@@ -77,7 +77,7 @@ impl Lane {
         }
     }
 
-    /// Handles lines that are on disk. If all lines of a chunk are, it is collected.
+    /// Handles lines that are on disk. If all lines of a chunk are on disk, the chunk is collected.
     ///
     /// # Errors
     /// The failure of the disk.

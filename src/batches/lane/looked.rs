@@ -124,7 +124,7 @@ impl Lane {
         }
     }
 
-    /// The API does not know one of this run's batches any more.
+    /// Handles a batch of this run that the API no longer knows.
     fn on_gone(&mut self, number: u32, scheduler: &mut Scheduler) -> Result<(), DiskFailure> {
         self.lose(number, "the API does not know the batch any more; somebody may have deleted it", scheduler)
     }

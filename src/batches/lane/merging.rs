@@ -200,8 +200,8 @@ impl Lane {
         Ok(())
     }
 
-    /// Returns the rows of a chunk that have no answer. A row may have one from an earlier run, which died before it had
-    /// collected the chunk.
+    /// Returns the rows of a chunk that have no answer. A row may have an answer from an earlier run, which died before
+    /// it had collected the chunk.
     pub(super) fn unanswered(&mut self, number: u32, scheduler: &mut Scheduler) -> Result<Vec<u32>, DiskFailure> {
         let Some(chunk) = self.chunks.get_mut(&number) else { return Ok(Vec::new()) };
         let mut unanswered: Vec<u32> = chunk.unseen().collect();
