@@ -29,7 +29,7 @@ fn compact(json: &str) -> String {
     json.chars().filter(is_kept).collect()
 }
 
-/// Returns what is inside the marks of a code block, if the whole text is one.
+/// Returns what is inside the marks of a code block, if the whole text is a code block.
 fn unfenced(text: &str) -> &str {
     let Some(inside) = text.strip_prefix("```").and_then(|text| text.strip_suffix("```")) else { return text };
     let language = inside.get(..4).filter(|start| start.eq_ignore_ascii_case("json"));

@@ -199,7 +199,7 @@ impl Of {
     }
 }
 
-/// Returns the names in a dotted path; `None` for an empty one.
+/// Returns the names in a dotted path; `None` for an empty path.
 fn path(dotted: &str) -> Option<Path> {
     (!dotted.is_empty()).then(|| dotted.split('.').map(str::to_owned).collect())
 }

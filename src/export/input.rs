@@ -194,7 +194,8 @@ impl Rows<'_> {
         Ok(source::open(input, &options)?)
     }
 
-    /// Makes the planner if it does not exist yet and the run has one. Returns whether this call made it.
+    /// Makes the planner if it does not exist yet and the run has a function that makes it. Returns whether this call
+    /// made it.
     fn begin_planning(&mut self) -> bool {
         match (&self.planner, &self.input.planner) {
             (None, Some(make)) => {

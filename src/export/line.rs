@@ -7,7 +7,7 @@ use super::fields::Path;
 use crate::domain::ANSWER_TOOL;
 use crate::domain::json::{Cursor, DEEPEST, inside_quotes, unescaped};
 
-/// Which members of a line are needed. The others are skipped.
+/// Which members of a line are needed. The other members are skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needed {
     /// The message that the API sent. It is needed for every field of the message except the text, because the text is
@@ -53,8 +53,9 @@ impl<'a> Line<'a> {
     }
 
     /// Reads the line of an answer at the beginning of a text, which can contain more lines after it. Stops as soon as
-    /// all needed members are found, without looking for the end of the line. Returns `None` if finding the needed
-    /// members takes the whole line. In that case, use [`Line::parse`].
+    /// all needed members are found, without looking for the end of the line. Returns `None` if the needed members
+    /// can't be found in this way, for example because one of them is at the end of the line or is missing. In that
+    /// case, use [`Line::parse`].
     pub(crate) fn parse_beginning(text: &'a [u8], needed: Needed) -> Option<Self> {
         if needed != Needed::default() {
             return None;
@@ -155,7 +156,8 @@ impl<'a> Line<'a> {
         Value::Text(format!("{}:{}", part("source"), part("line")).into())
     }
 
-    /// Returns how many requests for the row were answered. For a failed row, this is known only if there were several.
+    /// Returns how many requests for the row were answered. For a failed row, this is known only if there were several
+    /// requests.
     pub(crate) fn steps(&self) -> Value<'a> {
         let count = match self.list_of_steps() {
             Some(steps) => answered(steps).count,

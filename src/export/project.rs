@@ -1,4 +1,4 @@
-//! Makes a projection of one run or of several.
+//! Makes a projection of one run or of several runs.
 
 use std::path::PathBuf;
 
