@@ -12,8 +12,8 @@ pub(super) struct Sampled {
 }
 
 /// Returns the factor by which a standard error is multiplied for an interval of 95 %, from a sample of `n`. It is a
-/// little above the quantile of Student's distribution, because lengths are not spread evenly around their mean: a few
-/// are much longer.
+/// little above the quantile of Student's distribution, because the lengths of answers are not spread evenly around
+/// their mean: a few answers are much longer.
 fn quantile(n: usize) -> f64 {
     1.96 + 4.0 / (n.max(2) - 1) as f64
 }
