@@ -135,7 +135,7 @@ pub enum JournalError {
         /// The results file that the line names.
         results: String,
     },
-    /// An error log refers to a results file that must not be used, such as one in another folder.
+    /// An error log refers to a results file that must not be used, such as a file in another folder.
     #[error(
         "line {line} of {} names the results file {} (error.results), which is {what}: only a results file in the folder \
          of the log is used; name the file with -o RESULTS",

@@ -3,7 +3,7 @@
 /// The ways in which a run can begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Start {
-    /// Resumes where the last run stopped. If there was no earlier run, begins a new one.
+    /// Resumes where the last run stopped. If there was no earlier run, begins a new run.
     #[default]
     Continue,
     /// Begins a new run (`--fresh`). Files of earlier runs are renamed to `<name>.old-<run>`, where `<run>` is the id

@@ -25,7 +25,7 @@ const VERSION: u32 = 1;
 /// The largest size of a file that is read. One pool needs about 200 bytes.
 const MOST_BYTES: u64 = 256 << 10;
 /// The largest length of a class or the name of a provider, in bytes. For a model that the catalog does not know, the
-/// class is the name of the model. The length is limited because messages show both.
+/// class is the name of the model. The length is limited because messages show both names.
 const NAME_BYTES: usize = 256;
 
 /// What a run learned about limits.

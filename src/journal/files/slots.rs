@@ -62,7 +62,7 @@ pub(crate) struct UnclosedRun {
 }
 
 impl Slots {
-    /// Creates the slots of a run. All are empty. Without a run folder, nothing is ever written.
+    /// Creates the slots of a run. All slots are empty. Without a run folder, nothing is ever written.
     pub(crate) fn create(disk: &dyn Disk, folder: Option<&Path>, opening: u64, run: &str) -> Result<Self, DiskFailure> {
         let Some(folder) = folder else {
             return Ok(Self::over(None, PathBuf::new()));

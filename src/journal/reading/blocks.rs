@@ -7,7 +7,7 @@
 //! forever.
 //!
 //! Rejected:
-//! - One thread that reads and splits, and others that parse: every byte would be copied once more.
+//! - One thread that reads and splits, and other threads that parse: every byte would be copied once more.
 //! - Channels instead of rounds: not faster, because a round has 30 blocks for each thread.
 //! - Mapping the file into memory: if the file shrank in the meantime, the process would be killed.
 

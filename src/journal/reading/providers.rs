@@ -2,7 +2,7 @@
 
 use super::record::{ProviderText, decoded};
 
-/// At most this many providers are counted. A file with more was not written by this program.
+/// At most this many providers are counted. A file with more providers was not written by this program.
 const MOST: usize = 64;
 /// A name has at most this many bytes.
 const NAME_BYTES: usize = 256;

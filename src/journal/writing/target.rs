@@ -85,8 +85,8 @@ impl Targets {
         matches!(self.results, Target::Stdout(_)) && failure.target == WriteTarget::StandardOutput
     }
 
-    /// Returns the files that a sync has to make durable: first the results, then the error log. None with `--fsync
-    /// off`.
+    /// Returns the files that a sync has to make durable: first the results, then the error log. With `--fsync off`, it
+    /// has to make no file durable.
     pub(super) fn files_to_sync(&self) -> [Option<(Arc<dyn DiskFile>, PathBuf)>; 2] {
         match self.fsync {
             Fsync::Group | Fsync::Always => [self.results.file(), self.errors.file()],

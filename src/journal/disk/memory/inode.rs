@@ -1,6 +1,7 @@
 //! The content of one file: what a reader sees, and what remains of it after a loss of power.
 
-/// Size of a piece in bytes. After a loss of power, some pieces of a write may be on the disk and others not.
+/// Size of a piece in bytes. After a loss of power, some pieces of a write may be on the disk while other pieces are
+/// lost.
 const SECTOR: usize = 512;
 
 /// A file, without its names.
@@ -50,7 +51,8 @@ impl Inode {
         }
     }
 
-    /// Changes the content to one of the contents that are possible after a loss of power. `random` chooses which one.
+    /// Changes the content to one of the contents that are possible after a loss of power. `random` chooses the
+    /// content.
     pub(super) fn lose_power(&mut self, random: &mut fastrand::Rng) {
         let mut changes = std::mem::take(&mut self.unsynced);
         random.shuffle(&mut changes);
