@@ -162,7 +162,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Ends a row that may not be put into a batch again, because it was in too many.
+    /// Ends a row that may not be put into a batch again, because it was in too many batches already.
     pub(super) fn give_up_in_batches(&mut self, planned: Planned, class: ErrorClass, now: Instant) {
         let failure = Failure {
             message: "the row was in several batches and none answered it; run it again, or use --lane auto or online"

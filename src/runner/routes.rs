@@ -22,7 +22,7 @@ impl<T> Clone for Route<T> {
 /// How all endpoints of a run are reached.
 pub struct Routes<T> {
     first: Route<T>,
-    /// The others, by the name of their provider.
+    /// The other routes, by the name of their provider.
     others: Vec<(Arc<str>, Route<T>)>,
 }
 

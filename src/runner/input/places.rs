@@ -53,7 +53,7 @@ impl Layout {
 }
 
 /// The places at which an input is read alternately: a part at one place, then a part at the next place. There are at
-/// least two. They are in the order of the file.
+/// least two places. They are in the order of the file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Places {
     starts: Vec<RowPlace>,
