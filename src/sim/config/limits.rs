@@ -87,7 +87,7 @@ pub struct OtherClient {
     pub permille: u32,
     /// When it starts.
     pub from: Instant,
-    /// When it ends; [`Instant::NEVER`] if it never does.
+    /// When it ends; [`Instant::NEVER`] if it never ends.
     pub until: Instant,
     /// In what way it takes its share.
     pub manner: OtherManner,

@@ -86,7 +86,7 @@ pub struct BatchBooks {
     pub ended: u64,
     /// Requests in the batches that were created.
     pub requests: u64,
-    /// Requests that succeeded. Only these are billed.
+    /// Requests that succeeded. Only these requests are billed.
     pub succeeded: u64,
     /// Requests that ended with an error.
     pub errored: u64,

@@ -18,7 +18,7 @@ pub struct Bounds {
     pub head_bytes: usize,
     /// All bodies that are being received can have at most this many bytes together.
     pub body_bytes: usize,
-    /// The same for bodies that create batches: a single one can have 256 MB.
+    /// The same for bodies that create batches: a single such body can have 256 MB.
     pub batch_bytes: usize,
     /// All requests and answers in flight can have at most this many bytes together. The bodies of the requests are not
     /// counted.

@@ -31,7 +31,7 @@ pub(super) struct Batch {
     pub done: usize,
     /// How many requests were left out when they had their turn. Such requests expire.
     pub left_out: usize,
-    /// How long its requests are processed; `None` if they never are.
+    /// How long its requests are processed; `None` if they are never processed.
     pub time: Option<Duration>,
     /// When it was created.
     pub created: Instant,
