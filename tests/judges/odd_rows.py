@@ -120,7 +120,7 @@ class Row:
 
 def json_row(at, rng):
     """Returns a row in the shape of Message Batches, and its line. Its members are in any order. Its number makes it
-    differ from all others."""
+    differ from all other rows."""
     label = f"{text(rng)}#{at}"
     prompt = quoted(f"{text(rng)}#{at}#{text(rng)}", rng)
     params = [
