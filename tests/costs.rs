@@ -35,7 +35,7 @@ const MODELS: [&str; 10] = [
     // Only the price file has it.
     "my-proxy-model",
 ];
-/// How many rows are tried. `ROWS=20000 cargo test --test costs` tries more.
+/// How many rows are tried. `ROWS=20000 cargo test --test costs` tries more rows.
 const ROWS: u64 = 1_000;
 /// How many rows a run has.
 const RUN: usize = 10;

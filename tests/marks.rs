@@ -16,7 +16,7 @@ use fastrand::Rng;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-/// How many requests are tried. `ROWS=200000 cargo test --test marks` tries more.
+/// How many requests are tried. `ROWS=200000 cargo test --test marks` tries more requests.
 const ROWS: u64 = 3_000;
 
 #[test]

@@ -172,8 +172,8 @@ pub fn a_death_before_a_cancellation() {
     assert!(tried > 0);
 }
 
-/// The survey counts rows that are never sent, because they copy the answers of others. They do not keep batches from
-/// being cancelled in time.
+/// The survey counts rows that are never sent, because they copy the answers of other rows. They do not keep batches
+/// from being cancelled in time.
 pub fn rows_that_are_never_sent() {
     let batches = BatchConfig { time: BatchTime::Stuck, expiry: Duration::from_secs(7_200), ..BatchConfig::default() };
     play(NO_FAULTS, batches, async |world| {

@@ -1,4 +1,5 @@
-//! Single faults: of the API, of others who use it, and of the user. Each function plays one and says what must be true.
+//! Single faults: of the API, of others who use it, and of the user. Each function plays one fault and says what must
+//! be true.
 
 use std::time::Duration;
 

@@ -519,8 +519,8 @@ fn config(run: &Run, recovered: &Recovered) -> Config {
 /// The highest possible cost of a row in a batch.
 pub const MOST_IN_BATCH: Money = Money(MOST_TOKENS * 6 * 500_000);
 
-/// A row. One in two is named. The words in its prompt select faults: one row in ten contains "tenth", and each row
-/// contains its own number between two colons.
+/// A row. Every second row is named. The words in its prompt select faults: one row in ten contains "tenth", and each
+/// row contains its own number between two colons.
 pub fn row(number: u64) -> Planned {
     let word = if number % 10 == 7 { "tenth" } else { "plain" };
     shaped(number, &format!("{word} row :{number}:"))

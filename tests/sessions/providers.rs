@@ -1,4 +1,4 @@
-//! Providers: the command that lists them, and the runs that use one.
+//! Providers: the command that lists them, and the runs that use a provider.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! Runs over a chain of two providers that die. The first provider is overloaded for some rows, and breaks off the
-//! answers to others. Later it refuses the key. So rows move to the second provider at all stages of the run. The next
-//! run has the same chain, no chain, or only the second provider.
+//! answers to other rows. Later it refuses the key. So rows move to the second provider at all stages of the run. The
+//! next run has the same chain, no chain, or only the second provider.
 //!
 //! The books of both simulated APIs say what was paid.
 

@@ -77,7 +77,7 @@ pub fn deaths_in_a_row(sequences: u64, rows: u64, seed: u64) -> Disturbed {
         let mut reported = std::collections::BTreeSet::new();
         for again in 0..random.u64(2..=5) {
             let start = if again > 0 && random.bool() { Start::Resume } else { Start::Continue };
-            // Recovery and compaction make about twenty changes. A run makes about five for each row.
+            // Recovery and compaction make about twenty changes. A run makes about five changes for each row.
             let reach = if random.bool() { 24 } else { rows * 5 };
             disk.die_at(random.u64(0..reach), random.usize(0..600));
             let dead = run(&disk, &format!("r{again}"), start, load(rows));

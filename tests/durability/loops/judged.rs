@@ -113,7 +113,7 @@ pub struct Judgement {
     pub books: Books,
 }
 
-/// A row. Its number makes its request different from all others.
+/// A row. Its number makes its request different from all other requests.
 fn row(number: u64) -> Planned {
     let mut planned = support::planned(number, "claude-haiku-4-5", 20, 100);
     let messages = format!(r#"[{{"role":"user","content":"row {number}"}}]"#);

@@ -1,5 +1,5 @@
-//! A long input with bad lines among good ones. Each bad line gets one entry in the error log, all others are answered,
-//! and memory stays bounded.
+//! A long input with bad lines among good ones. Each bad line gets one entry in the error log, all other lines are
+//! answered, and memory stays bounded.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

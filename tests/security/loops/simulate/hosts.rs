@@ -232,7 +232,7 @@ fn foreign_origin(rng: &mut fastrand::Rng) -> Vec<u8> {
     }
 }
 
-/// Sends heads that no ordinary program sends. Returns how many were refused.
+/// Sends heads that no ordinary program sends. Returns how many heads were refused.
 fn odd_heads(simulator: &Simulator) -> usize {
     let none = "";
     let form = |kind: &str| format!("host: localhost\r\ncontent-type: {kind}\r\n");

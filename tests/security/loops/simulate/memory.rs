@@ -15,7 +15,7 @@ use super::super::super::page::{Seen, Size};
 use super::super::super::support::quick;
 use super::wire::{Simulator, ask, connect, message, message_of, prompt};
 
-/// The number of connections, and the number of requests that each has in flight.
+/// The number of connections, and the number of requests that each connection has in flight.
 const CLIENTS: u64 = 4;
 const PIPELINED: u64 = 50;
 
