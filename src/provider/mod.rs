@@ -71,7 +71,7 @@ pub trait Decoder: Send {
         None
     }
 
-    /// Returns roughly how many bytes of memory the body uses, including the memory that it will need when it is
+    /// Returns about how many bytes of memory the body uses, including the memory that it will need when it is
     /// complete.
     ///
     /// For a stream this is a small part of the bytes received.

@@ -166,7 +166,7 @@ impl Fold {
         Ok(())
     }
 
-    /// Returns roughly how many bytes the blocks hold.
+    /// Returns about how many bytes the blocks hold.
     pub(super) fn held_bytes(&self) -> usize {
         self.held_bytes
     }
