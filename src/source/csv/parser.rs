@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use super::super::raw::Fault;
 
-/// The csv crate's reader, fed one record at a time.
+/// The csv crate's reader, which gets one record at a time.
 ///
 /// One reader is used for all records, because a new reader must first build the tables of its automaton, which takes
 /// longer than parsing a record.
