@@ -71,7 +71,7 @@ pub(crate) struct Point {
     pub(crate) s: f64,
     /// Rows answered, of any quality.
     pub(crate) ok: u64,
-    /// Rows that failed for good.
+    /// Rows that failed and are not tried again.
     pub(crate) failed: u64,
     /// Requests sent online.
     pub(crate) sent: u64,

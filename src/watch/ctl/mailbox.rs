@@ -38,8 +38,8 @@ enum Found {
 }
 
 impl Mailbox {
-    /// Removes what earlier runs or others left, unread, and writes the id of this process. From then on, `ctl` reaches
-    /// the run.
+    /// Removes the files that earlier runs or others left, without reading them. Then writes the id of this process.
+    /// From then on, `ctl` reaches the run.
     ///
     /// `disk` must accept only files of this user. `folder` is the run folder, which this run has locked.
     ///

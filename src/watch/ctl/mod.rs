@@ -8,7 +8,7 @@
 //!
 //! The rules for a request:
 //!
-//! - When a run begins, it removes files with these names unread.
+//! - When a run begins, it removes files with these names without reading them.
 //! - A request counts only if it names the random id of the process, so a request for an earlier run is not obeyed.
 //! - It counts only if the file is a regular file of this user that has only one name (no hard links), even with
 //!   `--trust-owner`.
