@@ -84,7 +84,7 @@ pub(crate) enum Record {
         /// The number of the chunk.
         chunk: u32,
     },
-    /// The batch with this id turned out to belong to somebody else.
+    /// The batch with this id belongs to somebody else, as its results have shown.
     Foreign {
         /// The number of the chunk.
         chunk: u32,

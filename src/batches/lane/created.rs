@@ -262,7 +262,7 @@ impl Lane {
         found
     }
 
-    /// The batch of a chunk turned out to belong to somebody else.
+    /// Handles the case that the results of a chunk's batch show that the batch belongs to somebody else.
     ///
     /// # Errors
     /// The failure of the disk.
