@@ -74,7 +74,7 @@ impl Journal {
             false => slots.close()?,
         }
         if let (Some(folder), Some(learned)) = (&folder, &learned) {
-            // The file is only a convenience: without it, nothing is lost. So a failure changes nothing.
+            // Nothing is lost without this file. So a failure changes nothing.
             let _ = learned::write(&*disk, folder, learned);
         }
         let failed = unresolved.by_class();

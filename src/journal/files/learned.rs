@@ -5,7 +5,7 @@
 //! {"requests":16,"input_tokens":7000,"output_tokens":null}}]}`. A number that no response reported is `null`. Files of
 //! the first versions do not name the provider: it is `anthropic`.
 //!
-//! The file is only a convenience. It is replaced atomically at the end of a run in which a response reported a limit.
+//! No result depends on this file. It is replaced atomically at the end of a run in which a response reported a limit.
 //! If it can't be written, the run still ends normally. A run folder may come from another person, so the file is not
 //! trusted: its size is bounded, and a file counts as missing if its content shows that this program did not write it.
 
