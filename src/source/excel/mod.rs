@@ -8,8 +8,8 @@
 //! byte offset, so `byte_offset` is an estimate: the row's number times the average length of a row.
 //!
 //! Cells to the right of the last named column are left out. If cells are merged, the first of them has the value, and
-//! the others count as missing. A cell can show an error, such as `#N/A`. If the column is sent or is the label, the
-//! row of such a cell is broken. In any other column, the cell counts as missing.
+//! the other cells count as missing. A cell can show an error, such as `#N/A`. If the column is sent or is the label,
+//! the row of such a cell is broken. In any other column, the cell counts as missing.
 
 mod archive;
 mod cell;

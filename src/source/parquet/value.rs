@@ -104,7 +104,7 @@ pub(super) fn single(value: f32) -> Shown<'static> {
     float(value.is_finite(), format_args!("{value:?}"))
 }
 
-/// Rust writes finite floating-point numbers as JSON does. Others become text.
+/// Rust writes finite floating-point numbers as JSON does. Other numbers become text.
 fn float(is_finite: bool, text: std::fmt::Arguments<'_>) -> Shown<'static> {
     let text = text.to_string();
     if is_finite { Shown::Json(text) } else { Shown::Text(text.into()) }
