@@ -2,7 +2,7 @@
 //!
 //! The results become a chunk with new ids. This chunk has no batch to wait for: its results are on disk already. From
 //! then on, the lane treats the chunk like any other: its rows get their lines exactly once, whatever happens in
-//! between. Only rows with an answer are in the chunk. The others cost nothing and are sent by the next run.
+//! between. Only rows with an answer are in the chunk. The other rows cost nothing and are sent by the next run.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
