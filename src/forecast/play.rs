@@ -359,7 +359,7 @@ pub(super) mod tests {
         assert!((0.97..1.05).contains(&share), "{share}");
     }
 
-    /// A run whose sizes scatter.
+    /// A run whose rows have different sizes.
     struct Scattered {
         limits: RateLimits,
         burst_secs: u64,

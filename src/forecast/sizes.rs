@@ -37,7 +37,7 @@ pub enum Basis {
 /// counted tokens.
 pub type Counts = Vec<(usize, u32, u64)>;
 
-/// A quantity of a row of a group. The real mean is within `errors` with a probability of 95 %.
+/// A quantity that each row of a group has. The real mean is within `errors` with a probability of 95 %.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Quantity {
     /// Its likely mean.
