@@ -5,9 +5,9 @@
 //! flight if that is more.
 //!
 //! Below the limit, every answer is read as it comes, so slow streams of long answers don't wait for each other. Above
-//! the limit, only one answer continues to be read, whatever its size. This answer is exempt from the limit. The others
-//! wait and are not read. Their servers notice this because the buffers of the network fill up. So even answers of the
-//! largest size succeed, one after the other.
+//! the limit, only one answer continues to be read, whatever its size. This answer is exempt from the limit. The other
+//! answers wait and are not read. Their servers notice this because the buffers of the network fill up. So even answers
+//! of the largest size succeed, one after the other.
 //!
 //! - Ordinary answers are not counted: the first [`FREE_BYTES`] of each are free.
 //! - An answer keeps its share of the memory until its line has been written to the operating system. So lines for a
