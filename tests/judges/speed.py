@@ -1,7 +1,8 @@
 """Measures how long a table of a million answers takes, beside jq, DuckDB and Polars on the same results file.
 
 Each program makes a CSV of the columns id, text and error in the order of the input, on one core, several times in turn.
-The others sort by `meta.index`; claude-batch reads the input to know its order. All outputs must have the same cells.
+The other programs sort by `meta.index`; claude-batch reads the input to know its order. All outputs must have the
+same cells.
 """
 
 import argparse
@@ -170,7 +171,7 @@ def write(page, args, table):
         f"{args.runs} times",
         "in turn (jq once); the figures are medians. The cells of all outputs are the same. claude-batch also reads the "
         "input, because",
-        "it takes the order from there, and waits until its output is on the disk. The others sort by `meta.index`.",
+        "it takes the order from there, and waits until its output is on the disk. The other programs sort by `meta.index`.",
         "",
         "| program | wall time | CPU time | most memory | CPU time beside claude-batch |",
         "|---|---|---|---|---|",
