@@ -1,5 +1,5 @@
-//! Single faults: of the API, of others who use it, and of the user. Each function plays one fault and says what must
-//! be true.
+//! Single faults: of the API, of other clients, and of the user. Each function plays one fault and says what must be
+//! true.
 
 use std::time::Duration;
 
@@ -162,8 +162,8 @@ pub fn two_unclear_batches() {
     });
 }
 
-/// Others create batches of the same size all the time, and replies are lost again and again. Some of the calls with a
-/// lost reply had an effect, others had none.
+/// Other clients create batches of the same size all the time, and replies are lost again and again. Some of the calls
+/// with a lost reply had an effect, others had none.
 pub fn a_busy_workspace(seeds: u64) {
     for seed in 0..seeds {
         let faults = format!(
@@ -199,8 +199,8 @@ pub fn a_full_queue() {
     });
 }
 
-/// Others fill the queue. Smaller batches are tried until one fits. As soon as there is room again, larger batches are
-/// tried.
+/// Other clients fill the queue. Smaller batches are tried until one fits. As soon as there is room again, larger
+/// batches are tried.
 pub fn a_queue_that_others_fill() {
     let slow = BatchConfig { queue: Some(45), expiry: 20 * MINUTE, ..taking(600) };
     play(NO_FAULTS, slow, async |world| {
@@ -637,7 +637,7 @@ pub fn rows_that_batches_refuse() {
     });
 }
 
-/// Rows of many shapes: the first of each goes online, the others into batches together.
+/// Rows of many shapes: the first row of each shape goes online, and the other rows go into batches together.
 pub fn many_shapes() {
     fn of_many_shapes(number: u64) -> Planned {
         let mut planned = row(number);
@@ -662,8 +662,8 @@ pub fn many_shapes() {
     });
 }
 
-/// Only one of several rows with equal requests is sent in a batch. The others copy its answer, even in a run that ends
-/// as soon as everything is submitted.
+/// Only one of several rows with equal requests is sent in a batch. The other rows copy its answer, even in a run that
+/// ends as soon as everything is submitted.
 pub fn equal_rows() {
     fn of_twenty(number: u64) -> Planned {
         let (mut planned, like) = (row(number), shaped(number % 20, "equal row"));

@@ -140,7 +140,7 @@ pub fn assert_collected(world: &World, what: &str) {
     assert!(left.is_empty(), "{what}: files are left: {left:?}");
 }
 
-/// Asserts that not more than this was charged. The batches of others do not count.
+/// Asserts that not more than this was charged. The batches of other clients do not count.
 pub fn assert_within(world: &World, most: Money, what: &str) {
     let api = world.api();
     let theirs = api.books().by_id.get("theirs").map_or(0.0, |theirs| theirs.usd);

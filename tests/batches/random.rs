@@ -1,6 +1,6 @@
-//! Random sequences of commands and events: runs in all lanes, resumes, cancellations, deletions by others, changes of
-//! the input, and time that passes. A run can end, leave its batches open, be interrupted or die. After each command,
-//! the judge looks at the books. At the end, each row has exactly one line.
+//! Random sequences of commands and events: runs in all lanes, resumes, cancellations, deletions by other clients,
+//! changes of the input, and time that passes. A run can end, leave its batches open, be interrupted or die. After each
+//! command, the judge looks at the books. At the end, each row has exactly one line.
 
 use std::time::Duration;
 
