@@ -17,8 +17,8 @@ use crate::domain::{Failure, HaltReason, LimitKind, ProviderKind, Verdict};
 use crate::provider::ReplyHead;
 
 /// Returns the verdict on an error. If this platform gives the error no special meaning, `usual` makes the verdict.
-/// `status` is the status of the head, or the one that the body names. `retry_after` is the wait that the server asks
-/// for.
+/// `status` is the status of the head, or the status that the body names. `retry_after` is the wait that the server
+/// asks for.
 pub(super) fn verdict(
     kind: ProviderKind,
     status: u16,
