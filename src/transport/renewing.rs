@@ -145,7 +145,7 @@ impl Renewing {
     }
 
     /// Returns the credential to use instead of a refused credential. If a renewal can't begin yet, this is the refused
-    /// one again. Otherwise begins a renewal, and returns what to wait for.
+    /// credential again. Otherwise begins a renewal, and returns what to wait for.
     fn other(&self, refused: &Arc<Credential>, now: Instant) -> Result<Arc<Credential>, watch::Receiver<()>> {
         let mut state = self.0.lock();
         if !Arc::ptr_eq(&state.held.credential, refused) {

@@ -14,7 +14,7 @@ type TunnelError = <Tunnel<HttpConnector> as Service<Uri>>::Error;
 /// Why a proxy opened no tunnel to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TunnelFault {
-    /// The proxy asks for a user name and a password, or refuses the ones that it got (407).
+    /// The proxy asks for a user name and a password, or refuses the name and the password that it got (407).
     Unauthorized,
     /// The proxy answered, but did not open the tunnel.
     Refused,
