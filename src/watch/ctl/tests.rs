@@ -231,7 +231,7 @@ mod on_a_real_disk {
         let (folder, mut mailbox, process) = opened();
         let path = folder.path().join(REQUEST);
         fs::write(&path, request(&process, Verb::Stop).line()).expect("it is written");
-        // Only root can give a file away.
+        // Only root can change the owner of a file.
         if std::os::unix::fs::chown(&path, Some(12_345), None).is_err() {
             return;
         }
