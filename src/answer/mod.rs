@@ -77,8 +77,8 @@ pub enum Then {
     },
 }
 
-/// Decides what to do next. The last argument lists the attempts for the row, oldest first, including the one that just
-/// ended. If an earlier run left the row unfinished, its attempts are in the list too.
+/// Decides what to do next. The last argument lists the attempts for the row, oldest first, including the attempt that
+/// has just ended. If an earlier run left the row unfinished, its attempts are in the list too.
 ///
 /// A policy must not return new requests for ever. It uses the list of attempts to limit their number.
 pub type Policy = Box<dyn Fn(&Job, &Ask, Came<'_>, &[AttemptRecord]) -> Then + Send>;

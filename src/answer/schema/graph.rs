@@ -1,4 +1,4 @@
-//! The subschemas of a schema, and which of them apply because another one applies.
+//! The subschemas of a schema, and which of them apply because another subschema applies.
 //!
 //! The graph answers three questions that decide how long a check of an answer can take: whether a reference leaves the
 //! file, how many subschemas apply to one value, and whether a schema contains itself. It follows a `$dynamicRef` to
