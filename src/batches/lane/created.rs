@@ -15,7 +15,7 @@ use crate::journal::DiskFailure;
 use crate::provider::Batch;
 use crate::scheduler::Scheduler;
 
-/// If the list shows no batch that could be the submitted one for this long, the batch does not exist.
+/// If for this long, no batch in the list could be the submitted batch, the submitted batch does not exist.
 const LOOKED_FOR: Duration = Duration::from_secs(120);
 /// A submission that was refused or did not arrive is tried again after at most this time.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
