@@ -1,9 +1,9 @@
 //! Reads an error log for `resume`: which results file the log belongs to, and how many rows the log contains.
 //!
 //! A log may come from anyone, so it is not trusted. The results file that it names must be in the folder of the log
-//! and must have been written by a run. Without this rule, an entry could make the program create a file with any
-//! name. Any other results file is refused, and never opened. If the user names a results file, it is used instead of
-//! the one in the log.
+//! and must have been written by a run. Without this rule, an entry could make the program create a file with any name.
+//! Any other results file is refused, and never opened. If the user names a results file, this file is used instead of
+//! the results file that the log names.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
