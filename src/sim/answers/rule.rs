@@ -16,7 +16,7 @@ pub struct AnswerPlan {
 pub struct AnswerRule {
     /// The requests that it answers.
     pub selection: Selection,
-    /// Only requests with these turns, which are counted from 1. If the list is empty, all requests.
+    /// Only requests with these turns, which are counted from 1. If the list is empty, the rule selects all requests.
     pub turns: Vec<u64>,
     /// Only requests whose `max_tokens` is below this number.
     pub max_tokens_below: Option<u64>,

@@ -54,7 +54,7 @@ impl Reason {
 /// A refusal by a limit, which becomes a 429.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
-    /// The exhausted limit. If several limits are exhausted, this is the one that takes longest to recover.
+    /// The exhausted limit. If several limits are exhausted, this is the limit that takes longest to recover.
     pub reason: Reason,
     /// After this many seconds the same request would be admitted, provided that nobody else sends requests.
     pub retry_after: u64,

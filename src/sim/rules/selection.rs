@@ -13,12 +13,12 @@ pub struct Selection {
     pub draw: Draw,
     /// Whether only the first attempt of each row is affected.
     pub first_attempts_only: bool,
-    /// Only requests whose body contains one of these texts. If the list is empty, all requests.
+    /// Only requests whose body contains one of these texts. If the list is empty, the rule selects all requests.
     pub contains: Vec<String>,
-    /// Only requests for these models. If the list is empty, all requests.
+    /// Only requests for these models. If the list is empty, the rule selects all requests.
     pub models: Vec<String>,
-    /// Only requests with these numbers. If the list is empty, all requests. Requests are numbered from 1 as they
-    /// arrive.
+    /// Only requests with these numbers. If the list is empty, the rule selects all requests. Requests are numbered
+    /// from 1 as they arrive.
     pub arrivals: Vec<u64>,
     /// The rule applies from this time on, counted from the start.
     pub from: Duration,
