@@ -619,7 +619,8 @@ mod tests {
         for millis in (0..180_000_u64).step_by(10) {
             let now = Instant::from_millis(millis);
             level = (level + f64::from(limit) / 6_000.0).min(f64::from(limit));
-            while let Some((_, reservation, signals, was_admitted)) = replies.pop_front_if(|(at, ..)| *at <= now) {
+            while replies.front().is_some_and(|(at, ..)| *at <= now) {
+                let (_, reservation, signals, was_admitted) = replies.pop_front().expect("it was just looked at");
                 let cost = reservation.cost();
                 pool.observe(cost, &signals, was_admitted, now);
                 let used = Cost { requests: 1, input_tokens: if was_admitted { 4 } else { 0 }, output_tokens: 15 };
