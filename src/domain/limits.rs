@@ -203,6 +203,10 @@ pub struct RateSignals {
     pub input_tokens: LimitSignal,
     /// Output tokens.
     pub output_tokens: LimitSignal,
+    /// Input and output tokens together. The Claude API reports here the limit with the least room. Its limits for
+    /// input and for output are then in the head as well. Some other servers report only this limit. It counts the input
+    /// and `max_tokens` of a request when the request is admitted.
+    pub all_tokens: LimitSignal,
     /// `retry-after-ms` or `retry-after`, the longer wait when both are valid; `None` when both are missing or invalid.
     pub retry_after: Option<Duration>,
     /// Whether the server says that the client should try the request again; `None` when the server says nothing about
@@ -211,13 +215,20 @@ pub struct RateSignals {
 }
 
 impl RateSignals {
-    /// Returns the signal of one dimension.
+    /// Returns the signal of one dimension. A limit on input and output together is a limit of the input dimension.
     pub fn of(&self, dimension: Dimension) -> LimitSignal {
         match dimension {
             Dimension::Requests => self.requests,
+            Dimension::InputTokens if self.counts_together() => self.all_tokens,
             Dimension::InputTokens => self.input_tokens,
             Dimension::OutputTokens => self.output_tokens,
         }
+    }
+
+    /// Returns whether the head reports one limit on input and output together, and no limit on either of them.
+    pub(crate) fn counts_together(&self) -> bool {
+        let none = LimitSignal::default();
+        self.all_tokens != none && self.input_tokens == none && self.output_tokens == none
     }
 
     /// Returns whether the head reported any limit. A 429 for concurrency reports no limit, and a proxy can hide the

@@ -30,6 +30,8 @@ pub(super) struct DimensionState {
     by_hand: Option<u32>,
     /// The limit that the latest head reported.
     reported: Option<u32>,
+    /// Whether heads report the exact remaining amount, and not a number that is rounded to thousands.
+    is_exact: bool,
     /// The highest known level of the server's bucket, computed from response heads; 0 if no head has shown one.
     most_held: u32,
     /// The amount that requests took from the server's bucket. Only requests whose heads have come are included.
@@ -87,6 +89,7 @@ impl DimensionState {
             dimension,
             by_hand: by_hand.of(dimension),
             reported: None,
+            is_exact: dimension == Dimension::Requests,
             most_held: 0,
             given: 0,
             bucket,

@@ -7,6 +7,14 @@
 //! `dimension` decides what a head changes in a dimension.
 //!
 //! Where a proxy hides the headers, limits are learned from refusals (`hidden`).
+//!
+//! Some servers have one limit on input and output together. This limit takes the place of the input limit. The servers
+//! that are known to report it count the input and `max_tokens` of a request when they admit it, and give nothing back.
+//! So a request reserves that sum as its input, and keeps it. If a server does give tokens back, heads report more than
+//! this program counts, and raise the level.
+//!
+//! Rejected: a fourth dimension for such a limit. Each place that names dimensions would need it: flags, presets,
+//! reports, and the headers that it never comes with.
 
 mod learned;
 
@@ -51,6 +59,8 @@ pub struct Pool {
     paced_at: Instant,
     heads_seen: u32,
     has_seen_limits: bool,
+    /// Whether the limit of the input dimension is a limit on input and output together.
+    counts_together: bool,
 }
 
 impl Pool {
@@ -69,6 +79,7 @@ impl Pool {
             paced_at: now,
             heads_seen: 0,
             has_seen_limits: false,
+            counts_together: false,
         };
         pool.follow_limits(now);
         pool
@@ -101,11 +112,14 @@ impl Pool {
         RateLimits { rpm, itpm, otpm }
     }
 
-    /// Returns what response heads showed about the limits; `None` if no head reported a limit.
+    /// Returns what response heads showed about the limits; `None` if no head reported a limit. A limit on input and
+    /// output together is left out, because it says nothing about the limit on input alone.
     pub(crate) fn reported(&self) -> Option<LearnedPool> {
-        let [rpm, itpm, otpm] = [0, 1, 2].map(|at: usize| self.dimensions[at].reported());
+        let is_known = |dimension| dimension != Dimension::InputTokens || !self.counts_together;
+        let known = |dimension: Dimension| Some(&self.dimensions[dimension.index()]).filter(|_| is_known(dimension));
+        let [rpm, itpm, otpm] = Dimension::ALL.map(|dimension| known(dimension)?.reported());
         let limits = RateLimits { rpm, itpm, otpm };
-        let bursts = [0, 1, 2].map(|at: usize| self.dimensions[at].burst_seen());
+        let bursts = Dimension::ALL.map(|dimension| known(dimension)?.burst_seen());
         let PoolId { provider, class, speed, .. } = &self.id;
         let (provider, class) = (provider.clone(), class.clone());
         (limits != RateLimits::NONE).then_some(LearnedPool { provider, class, speed: *speed, limits, bursts })
@@ -155,6 +169,11 @@ impl Pool {
         self.has_seen_limits
     }
 
+    /// Returns whether a request must reserve its input and its `max_tokens` together, as input.
+    pub(crate) fn counts_together(&self) -> bool {
+        self.counts_together
+    }
+
     /// Takes `cost` from every bucket, or from none.
     pub fn reserve(&mut self, cost: Cost, now: Instant) -> Admission {
         if self.held_until > now {
@@ -178,6 +197,10 @@ impl Pool {
     pub fn settle(&mut self, reservation: Reservation, used: Cost, head_seen: bool, now: Instant) {
         let Reservation { cost, taken_at } = reservation;
         let took = now.since(taken_at);
+        // A server that counts input and output together gives nothing back. A refused request used no input.
+        let keeps_input = self.counts_together && used.input_tokens > 0;
+        let input_tokens = if keeps_input { used.input_tokens.max(cost.input_tokens) } else { used.input_tokens };
+        let used = Cost { input_tokens, ..used };
         for dimension in &mut self.dimensions {
             dimension.on_end(cost, head_seen);
             dimension.settle(cost, used, took, now);
@@ -192,7 +215,10 @@ impl Pool {
     pub fn observe(&mut self, cost: Cost, signals: &RateSignals, was_admitted: bool, now: Instant) -> bool {
         self.dimensions.iter_mut().for_each(|dimension| dimension.on_head(cost));
         self.heads_seen = self.heads_seen.saturating_add(1);
-        self.has_seen_limits |= signals.has_limits();
+        if signals.has_limits() {
+            self.has_seen_limits = true;
+            self.counts_together = signals.counts_together();
+        }
         if was_admitted {
             self.refusals_in_a_row = 0;
         }
@@ -342,6 +368,7 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
     use std::sync::Arc;
 
     use super::*;
@@ -573,6 +600,68 @@ mod tests {
             pool.level(Dimension::Requests, Instant::from_secs(300)) <= Some(8),
             "at most what the limit gives in half a second"
         );
+    }
+
+    fn all_tokens(limit: u32, remaining: u32) -> RateSignals {
+        let all_tokens = LimitSignal { limit: Some(limit), remaining: Some(remaining) };
+        RateSignals { all_tokens, ..RateSignals::default() }
+    }
+
+    #[test]
+    fn a_limit_on_input_and_output_together_is_used_and_not_exceeded() {
+        // The server counts 85 tokens for each request, and gives nothing back. This program estimates 70. The server's
+        // bucket is full at the start, and a reply takes 50 ms.
+        let (limit, counted) = (10_000, 85.0);
+        let mut pool =
+            Pool::new(pool(RateLimits::NONE).id, RateLimits::NONE, RateLimits::NONE, Headroom::Auto, Instant::ZERO);
+        let (mut level, mut sent, mut refused) = (f64::from(limit), 0, 0);
+        let mut replies: VecDeque<(Instant, Reservation, RateSignals, bool)> = VecDeque::new();
+        for millis in (0..180_000_u64).step_by(10) {
+            let now = Instant::from_millis(millis);
+            level = (level + f64::from(limit) / 6_000.0).min(f64::from(limit));
+            while replies.front().is_some_and(|(at, ..)| *at <= now) {
+                let (_, reservation, signals, was_admitted) = replies.pop_front().expect("it was just looked at");
+                let cost = reservation.cost();
+                pool.observe(cost, &signals, was_admitted, now);
+                let used = Cost { requests: 1, input_tokens: if was_admitted { 4 } else { 0 }, output_tokens: 15 };
+                pool.settle(reservation, used, true, now);
+                if !was_admitted {
+                    pool.on_refusal(cost, &signals, false, now);
+                    pool.hold_until(now + signals.retry_after.expect("it is in each refusal"), cost, now);
+                }
+            }
+            while replies.len() < 16 {
+                let input_tokens = if pool.counts_together() { 70 } else { 10 };
+                let Admission::Granted(reservation) = pool.reserve(Cost { input_tokens, ..ONE }, now) else { break };
+                let is_admitted = level >= counted;
+                level -= if is_admitted { counted } else { 0.0 };
+                (sent, refused) = (sent + u32::from(is_admitted), refused + u32::from(!is_admitted));
+                let wait = Duration::from_secs_f64((counted - level).max(0.0) * 60.0 / f64::from(limit));
+                let signals =
+                    RateSignals { retry_after: (!is_admitted).then_some(wait), ..all_tokens(limit, level as u32) };
+                replies.push_back((now + Duration::from_millis(50), reservation, signals, is_admitted));
+            }
+        }
+
+        let possible = 4.0 * f64::from(limit) / counted;
+        let share = f64::from(sent) / possible;
+        assert!((0.96..=1.0).contains(&share) && refused <= 12, "{share} of the possible, {refused} refusals");
+        assert_eq!(pool.reported(), None, "this limit says nothing about input alone");
+    }
+
+    #[test]
+    fn a_limit_on_input_and_output_together_adds_nothing_to_limits_on_each() {
+        let mut pool = pool(RateLimits::NONE);
+        let tokens = |limit| LimitSignal { limit: Some(limit), remaining: Some(limit) };
+        let both =
+            RateSignals { input_tokens: tokens(50_000), output_tokens: tokens(10_000), ..all_tokens(20_000, 1_000) };
+
+        observe(&mut pool, &all_tokens(20_000, 19_000), Instant::ZERO);
+        let together = pool.counts_together();
+        observe(&mut pool, &both, Instant::from_secs(1));
+
+        assert!(together && !pool.counts_together());
+        assert_eq!(pool.limits(), RateLimits { itpm: Some(50_000), otpm: Some(10_000), ..TIER_2 });
     }
 
     #[test]

@@ -32,6 +32,11 @@ impl Backoff {
     /// the pool.
     pub(super) const REFUSED_AGAIN: Self = Self { base: Duration::from_secs(1), most: Duration::from_secs(30) };
 
+    /// Returns this delay, or the longest delay of this backoff if that is shorter.
+    pub(super) fn at_most(&self, delay: Duration) -> Duration {
+        delay.min(self.most)
+    }
+
     /// Returns the delay before the next try, when `tries` tries have failed. The delay is never shorter than the wait
     /// that the server asks for.
     pub(super) fn delay(&self, tries: u32, asked: Option<Duration>, rng: &mut fastrand::Rng) -> Duration {

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use crate::clock::Instant;
-use crate::domain::{AttemptRecord, JobId, Marks, Money, Planned, RetriedRow, shortened};
+use crate::domain::{AttemptRecord, ErrorClass, JobId, Marks, Money, Planned, RetriedRow, shortened};
 
 use super::endpoint::Tally;
+
+/// A wait that was longer than this is no measure for the next wait of its row: it was an outage.
+const LONGEST_MEASURE: Duration = Duration::from_secs(10);
 
 /// A row with its history in this run.
 #[derive(Debug)]
@@ -83,6 +86,16 @@ impl Entry {
     /// Returns the row's id if its mark must stay although an attempt has ended.
     pub(super) fn keeps_mark(&self) -> Option<JobId> {
         self.may_be_billed().then_some(self.planned.job.id)
+    }
+
+    /// Returns the shortest wait before the next try after a fault: a quarter longer than the last wait of the row. The
+    /// last wait may have been longer than its delay, for example because the endpoint was probed. Without this bound
+    /// the next wait would be shorter, although the row has failed once more.
+    pub(super) fn least_delay(&self) -> Duration {
+        let [.., before, last] = &self.attempts[..] else { return Duration::ZERO };
+        let waited = last.started_at.since(before.ended_at);
+        let was_fault = !matches!(before.failed, None | Some(ErrorClass::RateLimit));
+        if was_fault && waited <= LONGEST_MEASURE { waited.mul_f64(1.25) } else { Duration::ZERO }
     }
 
     /// Returns what reporters show of the row when its last attempt ended without an answer. It can be sent again after

@@ -99,7 +99,7 @@ impl Scheduler {
             self.hold_if_refused(end);
         }
         let failed = if is_overload { entry.overloads } else { entry.tries };
-        let delay = backoff.delay(failed, retry_after, &mut self.rng);
+        let delay = backoff.delay(failed, retry_after, &mut self.rng).max(backoff.at_most(entry.least_delay()));
         let delay = self.within_quota(delay, end);
         let next = if is_last { None } else { self.next_try(&mut entry, delay, retry_after, end) };
         let status = failure.status;

@@ -78,7 +78,7 @@ impl Scheduler {
         let behind = state.ready.iter().enumerate().take(REACH).skip(1);
         let mut costs = behind.filter_map(|(at, entry)| {
             let plan = self.plan_without_lead(entry, state.endpoint, now)?;
-            Some((at, plan, state.prediction.cost(&entry.planned.ask, plan.read_tokens)))
+            Some((at, plan, state.cost(&entry.planned.ask, plan.read_tokens)))
         });
         let small = costs.find(|(_, _, cost)| cost.of(dimension) <= need / SMALL_PART);
         let fresh = Passing { since: now, dimension, taken: 0 };

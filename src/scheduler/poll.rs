@@ -146,7 +146,7 @@ impl Scheduler {
             }
         };
         let state = &mut self.pools[pool];
-        let cost = state.prediction.cost(&state.ready[first].planned.ask, plan.read_tokens);
+        let cost = state.cost(&state.ready[first].planned.ask, plan.read_tokens);
         let admission = state.pool.reserve(cost, now);
         if let Admission::Wait { until, on } = &admission {
             self.note_wait(pool, *until, on.is_none(), now);

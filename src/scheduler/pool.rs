@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::clock::Instant;
-use crate::domain::{Ask, Dimension};
+use crate::domain::{Ask, Cost, Dimension};
 use crate::limiter::Pool;
 
 use super::config::StreamMode;
@@ -64,6 +64,15 @@ impl PoolState {
             closed_until: None,
             goes_to: Vec::new(),
         }
+    }
+
+    /// Returns what a request reserves. `read` of its estimated input tokens are probably read from the cache.
+    pub(super) fn cost(&self, ask: &Ask, read: u32) -> Cost {
+        let mut cost = self.prediction.cost(ask, read);
+        if self.pool.counts_together() {
+            cost.input_tokens = cost.input_tokens.saturating_add(ask.max_tokens);
+        }
+        cost
     }
 
     /// Returns the position of the row that is sent as the next probe of a failing endpoint. It is the first of the

@@ -205,10 +205,10 @@ fn a_retry_after_beyond_retry_for_stops_the_run_and_keeps_the_row() {
 fn faults_are_tried_again_as_often_as_allowed_and_then_fail_the_row() {
     let mut scheduler = scheduler_with(1, config(RateLimits::NONE, 1));
     let mut now = Instant::ZERO;
-    for _ in 0..3 {
+    for wait in [1, 3, 9] {
         let tickets = dispatched(&mut scheduler, now);
         assert!(matches!(scheduler.on_end(tickets[0], fault(), now), Next::Again { .. }));
-        now = now + Duration::from_secs(3);
+        now = now + Duration::from_secs(wait);
     }
 
     let tickets = dispatched(&mut scheduler, now);
@@ -217,6 +217,21 @@ fn faults_are_tried_again_as_often_as_allowed_and_then_fail_the_row() {
     let Next::Finished(outcome) = next else { panic!("the row is tried again") };
     assert!(matches!(outcome.ended, Ended::Failed { class: ErrorClass::Server, is_retryable: true, .. }));
     assert_eq!(outcome.attempts.len(), 4);
+}
+
+#[test]
+fn a_row_waits_longer_after_each_fault_even_if_its_last_wait_was_longer_than_its_delay() {
+    let mut scheduler = scheduler_with(1, config(RateLimits::NONE, 1));
+    for second in [0, 3] {
+        let now = Instant::from_secs(second);
+        let tickets = dispatched(&mut scheduler, now);
+        scheduler.on_end(tickets[0], fault(), now);
+    }
+
+    let early = dispatched(&mut scheduler, Instant::from_millis(3_000 + 3_740)).len();
+    let later = dispatched(&mut scheduler, Instant::from_millis(3_000 + 3_760)).len();
+
+    assert_eq!((early, later), (0, 1), "the last wait was three seconds, and the next is a quarter longer");
 }
 
 #[test]

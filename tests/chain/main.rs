@@ -11,43 +11,49 @@ mod world;
 use std::time::Duration;
 
 use claude_batch::clock::Instant;
-use claude_batch::sim::model::Books;
+use claude_batch::domain::Dimension;
 
 use world::{BURST, Played, Setting, play};
 
 const SEEDS: u64 = 50;
 /// The longest time of a run, as a multiple of the least time that the limits allow.
 const MOST_TIME: f64 = 1.1;
-/// The most requests that come to an API, as a multiple of what its limits allow.
-const MOST_REQUESTS: f64 = 1.05;
+/// The most that is asked of an API, as a multiple of what its limits allow.
+const MOST_ASKED: f64 = 1.05;
 /// How long the first API stalls.
 const STALL_S: f64 = 600.0;
 
 #[test]
 fn while_the_first_provider_stalls_for_ten_minutes_the_second_answers() {
-    judge_all(
-        "stalls",
-        |case| {
-            let (from, until) = (case.at_s, case.at_s + STALL_S);
-            let rule = format!(r#"{{"status":429,"from":"{from}s","until":"{until}s","retry_after":600}}"#);
-            let capacity = [
-                Capacity::of(case.rpm[0], &[(0.0, from), (until, f64::INFINITY)]),
-                Capacity::of(case.rpm[1], &[(from, until)]),
-            ];
-            // The run continues for some minutes after the stall.
-            let rows = rows_within(&capacity, until + case.more_s);
-            Trial {
-                faults: rules(&rule),
-                dies_at: None,
-                rows: vec![0; rows],
-                least_s: least_time(&capacity, rows as f64),
-            }
-        },
-        |played| {
-            assert_eq!(paid_twice(played), 0, "nothing was in flight that broke off");
-            assert_eq!(played.told, ["first > second: limit", "back to first"]);
-        },
-    );
+    judge_all("stalls", stall, answers_while_the_first_stalls);
+}
+
+#[test]
+fn input_tokens_can_bind_at_both_providers() {
+    judge_bound("stalls, input binds", Dimension::InputTokens, stall, answers_while_the_first_stalls);
+}
+
+#[test]
+fn output_tokens_can_bind_at_both_providers() {
+    judge_bound("stalls, output binds", Dimension::OutputTokens, stall, answers_while_the_first_stalls);
+}
+
+/// Returns a trial in which the first provider refuses everything for ten minutes.
+fn stall(case: &Case) -> Trial {
+    let (from, until) = (case.at_s, case.at_s + STALL_S);
+    let rule = format!(r#"{{"status":429,"from":"{from}s","until":"{until}s","retry_after":600}}"#);
+    let capacity = [
+        Capacity::of(case.rpm[0], &[(0.0, from), (until, f64::INFINITY)]),
+        Capacity::of(case.rpm[1], &[(from, until)]),
+    ];
+    // The run continues for some minutes after the stall.
+    let rows = rows_within(&capacity, until + case.more_s);
+    Trial { faults: rules(&rule), dies_at: None, rows: vec![0; rows], least_s: least_time(&capacity, rows as f64) }
+}
+
+fn answers_while_the_first_stalls(played: &Played) {
+    assert_eq!(paid_twice(played), 0, "nothing was in flight that broke off");
+    assert_eq!(played.told, ["first > second: limit", "back to first"]);
 }
 
 #[test]
@@ -177,16 +183,21 @@ fn rules(rule: &str) -> String {
     format!(r#"{{"rules":[{rule}]}}"#)
 }
 
-/// Plays a run for each seed and judges it.
+/// Plays a run for each seed and judges it. The limit on requests binds.
 fn judge_all(name: &str, trial: impl Fn(&Case) -> Trial, check: impl Fn(&Played)) {
-    let mut ratios = Vec::new();
+    judge_bound(name, Dimension::Requests, trial, check);
+}
+
+/// Plays a run for each seed and judges it. The limit on `binding` is used up first.
+fn judge_bound(name: &str, binding: Dimension, trial: impl Fn(&Case) -> Trial, check: impl Fn(&Played)) {
+    let (mut ratios, mut most_asked) = (Vec::new(), 0.0_f64);
     for seed in 0..SEEDS {
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut rpm = || rng.u32(20..60);
         let rpm = [rpm(), rpm()];
         let case = Case { seed, rpm, at_s: rng.u32(60..240).into(), more_s: rng.u32(150..300).into() };
         let Trial { faults, dies_at, rows, least_s } = trial(&case);
-        let setting = Setting { seed, rpm, faults, dies_at, rows };
+        let setting = Setting { seed, rpm, binding, faults, dies_at, rows };
 
         let played = play(&setting);
 
@@ -198,8 +209,10 @@ fn judge_all(name: &str, trial: impl Fn(&Case) -> Trial, check: impl Fn(&Played)
         assert_eq!((answered.len(), &*played.ledger.failed), (setting.rows.len(), &[][..]), "seed {seed}");
         assert_eq!((&played.finish.halted, played.finish.pending), (&None, 0), "seed {seed}");
         assert_eq!(played.warnings, [""; 0], "seed {seed}");
-        for (books, rpm) in played.books.iter().zip(rpm) {
-            assert!(of_limits(books, rpm, played.elapsed) <= MOST_REQUESTS, "seed {seed}: {books:?}");
+        for (at, dimension) in [0, 1].into_iter().flat_map(|at| Dimension::ALL.map(|dimension| (at, dimension))) {
+            let share = of_limit(&setting, &played, at, dimension);
+            most_asked = most_asked.max(share);
+            assert!(share <= MOST_ASKED, "seed {seed}: {share} of {dimension:?}, {:?}", played.books[at]);
         }
         check(&played);
         assert!(ratio <= MOST_TIME, "seed {seed}: {:?} instead of {least_s} s", played.elapsed);
@@ -207,7 +220,7 @@ fn judge_all(name: &str, trial: impl Fn(&Case) -> Trial, check: impl Fn(&Played)
     }
     let mean = ratios.iter().sum::<f64>() / ratios.len() as f64;
     let most = ratios.iter().copied().fold(0.0, f64::max);
-    println!("{name}: {mean:.3} of the least time on average, at most {most:.3}");
+    println!("{name}: {mean:.3} of the least time on average, at most {most:.3}; at most {most_asked:.3} of a limit");
 }
 
 /// Returns how many rows were charged more than once, by both APIs together.
@@ -215,17 +228,23 @@ fn paid_twice(played: &Played) -> u64 {
     played.charged.values().filter(|calls| **calls > 1).count() as u64
 }
 
-/// Returns the requests that came to an API, as a share of what its limits allow in the time of the run. Requests that
-/// got an injected fault are not counted: they never reach the limits.
-fn of_limits(books: &Books, rpm: u32, elapsed: Duration) -> f64 {
+/// Returns what was asked of one limit of an API, as a share of what the limit allows in the time of the run. Refused
+/// requests count as well. Requests that got an injected fault do not count: they never reach the limits.
+fn of_limit(setting: &Setting, played: &Played, at: usize, dimension: Dimension) -> f64 {
+    let (books, row) = (&played.books[at], setting.row());
+    let used = [books.billed_calls, books.billed.input_tokens, books.billed.output_tokens][dimension.index()];
+    if setting.binding == dimension {
+        assert_eq!(used, books.billed_calls * u64::from(row.of(dimension)), "the limits are made for such rows");
+    }
     let injected: u64 = books.faults.values().sum();
+    let asked = (books.requests - injected) as f64 * f64::from(row.of(dimension));
     // Each model has limits of its own, so at most two buckets are used. Requests for a missing model get the fault, so
     // they use no bucket.
-    let allowed = f64::from(rpm) / 60.0 * (elapsed + BURST).as_secs_f64();
-    (books.requests - injected) as f64 / allowed
+    let limit = setting.limits(at).of(dimension).expect("each dimension has a limit");
+    asked / (f64::from(limit) / 60.0 * (played.elapsed + BURST).as_secs_f64())
 }
 
-/// How many requests an API allows over time, by its limit on requests. The other limits allow more.
+/// How many rows an API allows over time, by the limit that binds. The other limits allow more.
 struct Capacity {
     per_second: f64,
     /// When the API works and gets rows: the first and the last second of each period.
@@ -237,7 +256,7 @@ impl Capacity {
         Self { per_second: f64::from(rpm) / 60.0, open: open.to_vec() }
     }
 
-    /// Returns how many requests are allowed until a time. At the beginning of each period, the bucket of the API is
+    /// Returns how many rows are allowed until a time. At the beginning of each period, the bucket of the API is
     /// full.
     fn by(&self, time: f64) -> f64 {
         let burst = (self.per_second * BURST.as_secs_f64()).max(1.0);

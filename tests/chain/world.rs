@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use claude_batch::clock::{Instant, RunClock};
 use claude_batch::domain::{
-    Ask, EventBody, FallbackCase, FallbackOn, Job, Planned, PoolId, Purpose, RateLimits, RunEvent, Secrets,
-    WireErrorKind,
+    Ask, Cost, Dimension, EventBody, FallbackCase, FallbackOn, Job, Planned, PoolId, Purpose, RateLimits, RunEvent,
+    Secrets, WireErrorKind,
 };
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::provider::{Provider, ReplyHead, WireRequest};
@@ -32,14 +32,21 @@ pub const NAMES: [&str; 2] = ["first", "second"];
 /// A server's bucket holds what its limit gives in this time.
 pub const BURST: Duration = Duration::from_secs(5);
 
-const INPUT_TOKENS: u32 = 20;
-const OUTPUT_TOKENS: u32 = 20;
+/// The tokens of a prompt that are no words: the number of the row, and those that the API adds.
+const NOT_WORDS: usize = 6;
+/// How many tokens a row uses in the dimension that binds, and in the other one. Heads round tokens to thousands, so the
+/// limits on tokens must be as high as real ones.
+const MANY_TOKENS: u32 = 500;
+const FEW_TOKENS: u32 = 20;
 
 /// The conditions of a run.
+#[derive(Clone)]
 pub struct Setting {
     pub seed: u64,
-    /// Requests per minute that each API allows for each model.
+    /// Rows per minute that each API allows for each model.
     pub rpm: [u32; 2],
+    /// The limit that is used up first.
+    pub binding: Dimension,
     /// The fault file of the first API.
     pub faults: String,
     /// When the first API can't be reached any more. Its requests in flight fail at this moment.
@@ -85,7 +92,8 @@ async fn played(setting: &Setting) -> Played {
     let (ledger, commits) = MemLedger::new();
     let (feed_in, feed) = mpsc::channel(64);
     let (_interrupts_in, interrupts) = mpsc::channel(8);
-    let rows: Vec<_> = setting.rows.iter().enumerate().map(|(row, model)| planned(row as u64, *model)).collect();
+    let rows: Vec<_> =
+        setting.rows.iter().enumerate().map(|(row, model)| planned(row as u64, *model, setting.row())).collect();
     tokio::spawn(async move {
         for row in rows {
             if feed_in.send(Incoming::Planned(row)).await.is_err() {
@@ -129,25 +137,40 @@ async fn played(setting: &Setting) -> Played {
 fn api(setting: &Setting, at: usize, faults: &str) -> SimConfig {
     let faults = if faults == "{}" { r#"{"rules":[]}"# } else { faults };
     SimConfig::new(presets::models())
-        .with_limits(limits(setting.rpm[at]))
+        .with_limits(setting.limits(at))
         .with_burst(Burst::Time(BURST))
         .with_seed(setting.seed * 2 + at as u64)
         .with_latency(Latency { first_token: Duration::from_millis(1_500), jitter: 0.4, ..Latency::ZERO })
-        .with_lengths(OutputLengths::fixed(OUTPUT_TOKENS))
+        .with_lengths(OutputLengths::fixed(setting.row().output_tokens))
         .with_faults(FaultPlan::parse(faults, "faults.json").unwrap_or_else(|error| panic!("{error}")))
 }
 
-/// Returns limits with this limit on requests. The other limits are so high that this one is used up first.
-fn limits(rpm: u32) -> RateLimits {
-    RateLimits::new(rpm, rpm * 1_000, rpm * 1_000)
+impl Setting {
+    /// Returns what a row uses.
+    pub fn row(&self) -> Cost {
+        let tokens = |dimension| if self.binding == dimension { MANY_TOKENS } else { FEW_TOKENS };
+        let [input_tokens, output_tokens] = [Dimension::InputTokens, Dimension::OutputTokens].map(tokens);
+        Cost { requests: 1, input_tokens, output_tokens }
+    }
+
+    /// Returns the limits of an API: the binding one, and others that are so high that they are never used up.
+    pub fn limits(&self, at: usize) -> RateLimits {
+        let limit = |dimension| match self.binding == dimension {
+            true => self.rpm[at] * self.row().of(dimension),
+            false => self.rpm[at] * 1_000,
+        };
+        let [rpm, itpm, otpm] = Dimension::ALL.map(limit);
+        RateLimits::new(rpm, itpm, otpm)
+    }
 }
 
 fn config(setting: &Setting) -> Config {
-    let rpm = setting.rpm;
-    let limits_of = move |pool: &PoolId| limits(if &*pool.provider == NAMES[0] { rpm[0] } else { rpm[1] });
-    let ask_for = |job: &Job, id: &EndpointId| {
+    let limits = [0, 1].map(|at| setting.limits(at));
+    let limits_of = move |pool: &PoolId| limits[usize::from(&*pool.provider != NAMES[0])];
+    let row = setting.row();
+    let ask_for = move |job: &Job, id: &EndpointId| {
         let model = MODELS.iter().position(|model| job.custom_id.ends_with(model)).expect("the label names the model");
-        let Planned { ask, .. } = planned(job.id.0, model);
+        let Planned { ask, .. } = planned(job.id.0, model, row);
         let pool = PoolId { provider: id.provider.clone(), ..PoolId::clone(&ask.pool) };
         Ok(Ask { pool: pool.into(), purpose: Purpose::Fallback, ..ask })
     };
@@ -159,12 +182,13 @@ fn config(setting: &Setting) -> Config {
     }
 }
 
-fn planned(row: u64, model: usize) -> Planned {
+fn planned(row: u64, model: usize, cost: Cost) -> Planned {
     let model = MODELS[model];
-    let mut planned = support::planned(row, model, INPUT_TOKENS, 64);
+    let mut planned = support::planned(row, model, cost.input_tokens, cost.output_tokens + 44);
+    let words = " word".repeat(cost.input_tokens as usize - NOT_WORDS);
     planned.job.custom_id = format!("row-{row}@{model}");
     support::ask(&mut planned, "model", format!("{model:?}"));
-    support::ask(&mut planned, "messages", format!(r#"[{{"role":"user","content":"{row} five words in all"}}]"#));
+    support::ask(&mut planned, "messages", format!(r#"[{{"role":"user","content":"{row:06}{words}"}}]"#));
     support::ask(&mut planned, "metadata", format!(r#"{{"user_id":"row-{row}"}}"#));
     planned.ask.pool = PoolId { provider: NAMES[0].into(), ..support::pool_id(model) }.into();
     planned

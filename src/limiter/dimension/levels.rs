@@ -40,8 +40,10 @@ use crate::domain::{Cost, Dimension, LimitSignal};
 
 use super::{DimensionState, first_burst};
 
-/// Token counts in heads are rounded to thousands. The real count differs by at most this much.
-const ROUNDING: i64 = 500;
+/// Token counts in heads are rounded to thousands. The real count differs by at most this much. A server that once
+/// reports another number does not round.
+const ROUNDED_TO: i64 = 1_000;
+const ROUNDING: i64 = ROUNDED_TO / 2;
 /// The search for the burst begins this far below the remaining amount that a refusal reports. Half of this distance
 /// allows for rounding.
 const UNSURE: u32 = 1_000;
@@ -111,10 +113,11 @@ impl DimensionState {
     pub(in crate::limiter) fn adopt_level(&mut self, head: HeadSignal, now: Instant) {
         let (Some(remaining), Some(bucket)) = (head.signal.remaining.map(i64::from), &mut self.bucket) else { return };
         let cost = head.cost.of(self.dimension);
-        let (rounding, uncovered) = match self.dimension {
-            Dimension::Requests => (0, 0),
-            Dimension::InputTokens => (ROUNDING, 0),
-            Dimension::OutputTokens => (ROUNDING, self.production.uncovered(self.uncounted, bucket.per_second())),
+        self.is_exact |= remaining % ROUNDED_TO != 0;
+        let rounding = if self.is_exact { 0 } else { ROUNDING };
+        let uncovered = match self.dimension {
+            Dimension::Requests | Dimension::InputTokens => 0,
+            Dimension::OutputTokens => self.production.uncovered(self.uncounted, bucket.per_second()),
         };
         // If a request was refused, the real remaining amount is at the lower end of the rounding range. A rounded
         // amount that is equal to the cost may be less in reality.
@@ -186,9 +189,9 @@ impl DimensionState {
     /// enough room, but its figure may be rounded up.
     pub(in crate::limiter) fn may_have_been_short(&self, cost: Cost, signal: LimitSignal) -> bool {
         let needed = match self.dimension {
-            Dimension::InputTokens => i64::from(self.amount(cost)) + ROUNDING,
-            // The number of remaining requests is not rounded. For output, one remaining token is enough.
-            Dimension::Requests | Dimension::OutputTokens => return false,
+            Dimension::InputTokens if !self.is_exact => i64::from(self.amount(cost)) + ROUNDING,
+            // The number that is left is not rounded. For output, one remaining token is enough.
+            Dimension::Requests | Dimension::InputTokens | Dimension::OutputTokens => return false,
         };
         signal.remaining.is_some_and(|remaining| i64::from(remaining) < needed)
     }

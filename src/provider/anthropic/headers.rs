@@ -50,6 +50,7 @@ fn either(own: RateSignals, behind: RateSignals) -> RateSignals {
         requests: limit(own.requests, behind.requests),
         input_tokens: limit(own.input_tokens, behind.input_tokens),
         output_tokens: limit(own.output_tokens, behind.output_tokens),
+        all_tokens: limit(own.all_tokens, behind.all_tokens),
         retry_after: own.retry_after.max(behind.retry_after),
         should_retry: own.should_retry.or(behind.should_retry),
     }
@@ -74,6 +75,7 @@ struct Values<'a> {
     requests: Limit<'a>,
     input_tokens: Limit<'a>,
     output_tokens: Limit<'a>,
+    all_tokens: Limit<'a>,
     retry_after_ms: Single<'a>,
     retry_after: Single<'a>,
     date: Single<'a>,
@@ -135,6 +137,7 @@ impl<'a> Values<'a> {
             requests: self.requests.signal(),
             input_tokens: self.input_tokens.signal(),
             output_tokens: self.output_tokens.signal(),
+            all_tokens: self.all_tokens.signal(),
             retry_after: self.retry_after(now),
             should_retry: self.should_retry(),
         }
@@ -148,6 +151,8 @@ impl<'a> Values<'a> {
             "input-tokens-remaining" => Some(&mut self.input_tokens.remaining),
             "output-tokens-limit" => Some(&mut self.output_tokens.limit),
             "output-tokens-remaining" => Some(&mut self.output_tokens.remaining),
+            "tokens-limit" => Some(&mut self.all_tokens.limit),
+            "tokens-remaining" => Some(&mut self.all_tokens.remaining),
             _ => None,
         }
     }
@@ -303,6 +308,19 @@ mod tests {
         assert_eq!(signals.input_tokens, LimitSignal { limit: Some(30_000), remaining: Some(28_000) });
         assert_eq!(signals.output_tokens, LimitSignal { limit: Some(8_000), remaining: Some(0) });
         assert_eq!(signals.retry_after, None);
+    }
+
+    #[test]
+    fn a_limit_on_all_tokens_is_a_fact_of_its_own() {
+        let all = [("anthropic-ratelimit-tokens-limit", "10000"), ("anthropic-ratelimit-tokens-remaining", "85")];
+        let with_input = [all[0], all[1], ("anthropic-ratelimit-input-tokens-limit", "50000")];
+
+        let (alone, with_input) = (rate_signals(&head(&all)), rate_signals(&head(&with_input)));
+
+        let all_tokens = LimitSignal { limit: Some(10_000), remaining: Some(85) };
+        assert_eq!(alone, RateSignals { all_tokens, ..RateSignals::default() });
+        assert!(alone.has_limits() && alone.counts_together() && !with_input.counts_together());
+        assert_eq!((with_input.all_tokens, with_input.input_tokens.limit), (all_tokens, Some(50_000)));
     }
 
     #[test]
