@@ -1,6 +1,7 @@
 """Drives this program and other tools against its simulator, and measures each from outside.
 
-`.ci/judges` installs the tools, and calls this.
+Each tool runs twice in each case, in a folder of its own, with a simulator of its own. Several run at once: they mostly
+wait for the simulator. `.ci/judges peers` installs the tools, and calls this.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import pathlib
 import sys
 
 import peers_tools
+from peers_page import write_page
 from peers_run import Case, measure
 
 LATENCY = ["--latency", "600ms,120"]
@@ -40,7 +42,10 @@ CASES = [
     Case("kill", rows(200), [*NO_LIMITS, "--output-tokens", "40", "--batch-time", "10s", *LATENCY], kill_at=80),
     Case(
         "mixed", mixed(), [*NO_LIMITS, "--output-tokens", "40", *LATENCY],
-        faults=[{"status": 400, "share": 1, "contains": "[refused]"}],
+        faults=[
+            {"status": 400, "share": 1, "contains": "[refused]"},
+            {"kind": "request_errored", "share": 1, "contains": "[refused]"},
+        ],
         answers=[{"truncated": True, "contains": "[long]"}], most_seconds=150,
     ),
     Case(
@@ -58,11 +63,11 @@ def tools(program, given):
     all_tools = [
         peers_tools.Ours(program),
         peers_tools.Ours(program, "--lane", "batch"),
-        script("own script", given.sdk, "own_script.py", ["anthropic"]),
-        script("own script, append", given.sdk, "own_script.py", ["anthropic"], "append"),
-        peers_tools.Batches("Message Batches by hand", given.sdk, "batches_by_hand.py", ["anthropic"]),
-        script("lm-deluge", given.deluge, "lm_deluge_script.py", ["lm-deluge"]),
-        script("async-batch-llm", given.sdk, "async_batch_llm_script.py", ["async-batch-llm", "anthropic"]),
+        script("own script", given.packages, "own_script.py", ["anthropic"]),
+        script("own script, append", given.packages, "own_script.py", ["anthropic"], "append"),
+        peers_tools.Batches("Message Batches by hand", given.packages, "batches_by_hand.py", ["anthropic"]),
+        script("lm-deluge", given.packages, "lm_deluge_script.py", ["lm-deluge"]),
+        script("async-batch-llm", given.packages, "async_batch_llm_script.py", ["async-batch-llm", "anthropic"]),
         peers_tools.Curator("curator", given.curator, "curator_script.py", ["bespokelabs-curator"]),
         peers_tools.Promptfoo(given.promptfoo),
         peers_tools.Parallel(),
@@ -88,12 +93,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("program", type=pathlib.Path)
     parser.add_argument("folder", type=pathlib.Path, help="a folder for files")
-    parser.add_argument("--sdk", required=True, help="the Python with anthropic and async-batch-llm")
-    parser.add_argument("--deluge", required=True, help="the Python with lm-deluge")
+    parser.add_argument("--packages", required=True, help="the Python with anthropic, async-batch-llm and lm-deluge")
     parser.add_argument("--curator", required=True, help="the Python with bespokelabs-curator")
     parser.add_argument("--promptfoo", required=True, help="the command promptfoo")
     parser.add_argument("--only-tool", help="only tools with this text")
     parser.add_argument("--only-case", help="only cases with this text")
+    parser.add_argument("--page", type=pathlib.Path, help="the page that gets the results")
     parser.add_argument("--times", type=int, default=2)
     parser.add_argument("--at-once", type=int, default=3)
     given = parser.parse_args()
@@ -114,12 +119,15 @@ def main():
         shown = {name: value for name, value in found.items() if name not in ("said_before", "stats", "statuses")}
         shown |= {name: len(found[name]) for name in ("lost", "failed", "marked")}
         print(f"{case.name}, {tool.name}: {shown}", flush=True)
-        return {"tool": tool.name, "version": tool.version(), "shown": tool.shown, "case": case.name, "turn": turn, **found}
+        return {"tool": tool.name, "version": tool.version(), "shown": tool.shown, "case": case.name, "turn": turn, "most_seconds": case.most_seconds, **found}
 
+    # Measurements of earlier calls with the same folder count too, so that a part can be measured again.
     with concurrent.futures.ThreadPoolExecutor(given.at_once) as threads, kept.open("a") as out:
         for found in threads.map(one, work):
             out.write(json.dumps(found) + "\n")
             out.flush()
+    if given.page:
+        write_page(given.page, [json.loads(line) for line in kept.read_text().splitlines()])
 
 
 sys.dont_write_bytecode = True

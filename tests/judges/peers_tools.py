@@ -61,7 +61,17 @@ class Curator(Script):
     def command(self, simulator, case, is_again):
         variables = ["TELEMETRY_ENABLED=false", "CURATOR_CACHE_DIR=cache", "CURATOR_DISABLE_RICH_DISPLAY=1"]
         variables += ["LITELLM_LOCAL_MODEL_COST_MAP=True", "HF_HUB_OFFLINE=1", "HF_DATASETS_OFFLINE=1"]
+        # Otherwise it downloads a table of tokens. LiteLLM, which it depends on, has a copy.
+        packages = said(self.python, "-c", "import litellm.litellm_core_utils.tokenizers as t; print(t.__path__[0])")
+        variables += [f"TIKTOKEN_CACHE_DIR={packages}"]
         return ["env", *variables, *super().command(simulator, case, is_again)]
+
+
+    def ends(self, place, case):
+        known = super().ends(place, case)
+        for path in (place / "cache").glob("*/failed_requests.jsonl"):
+            known["failed"] |= {line["original_row"]["id"] for line in json_lines(path)}
+        return known
 
 
 class Batches(Script):
@@ -77,7 +87,7 @@ class Batches(Script):
 class Promptfoo:
     name = "promptfoo"
     cap = False
-    shown = "promptfoo eval -j 20 -o out.json; after a kill `promptfoo eval --resume -o out.json`"
+    shown = "promptfoo eval -j 20 -o out.json (after a kill with --resume)"
 
     def __init__(self, program):
         self.program = program
@@ -120,7 +130,7 @@ class Parallel:
 
     name = "GNU parallel + curl"
     cap = False
-    shown = "parallel --jobs 20 [--delay S] --retries 5 --joblog log.tsv --resume-failed sh ask.sh {} :::: ids.txt"
+    shown = "parallel --jobs 20 [--delay S] --joblog log.tsv --resume-failed sh ask.sh {} :::: ids.txt"
 
     def version(self):
         return said("parallel", "--version").splitlines()[0] + ", " + " ".join(said("curl", "--version").split()[:2])
@@ -136,7 +146,7 @@ class Parallel:
 
     def command(self, simulator, case, is_again):
         delay = ["--delay", case.told["DELAY"]] if "DELAY" in case.told else []
-        options = ["--will-cite", "--jobs", "20", *delay, "--retries", "5", "--joblog", "log.tsv", "--resume-failed"]
+        options = ["--will-cite", "--jobs", "20", *delay, "--joblog", "log.tsv", "--resume-failed"]
         return ["parallel", *options, "sh", SCRIPTS / "ask.sh", "{}", "::::", "ids.txt"]
 
     def ends(self, place, case):
@@ -147,7 +157,9 @@ class Parallel:
             except ValueError:
                 continue
         answered = {id for id, answer in answers.items() if answer["type"] == "message"}
-        return ends(answered, set(answers) - answered, [id for id in answered if answers[id]["stop_reason"] == "max_tokens"])
+        jobs = (place / "log.tsv").read_text().splitlines()[1:]
+        failed = {job.rsplit(" ", 1)[-1] for job in jobs if job.split("\t")[6] != "0"}
+        return ends(answered, failed - answered, [id for id in answered if answers[id]["stop_reason"] == "max_tokens"])
 
 
 class Ours:

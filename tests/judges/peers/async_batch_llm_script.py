@@ -13,6 +13,7 @@ from async_batch_llm import (
     GuardrailConfig,
     JsonlArtifactStore,
     ProcessorConfig,
+    RateLimitConfig,
     ResumePolicy,
     process_stream,
 )
@@ -53,7 +54,11 @@ if "CAP" in os.environ:
 
 
 async def main():
-    config = ProcessorConfig(concurrency=20, max_queue_size=128, max_result_queue_size=64, **settings)
+    # Its guide recommends these pauses for APIs with limits per minute. By default, one 429 pauses the run for 300 s.
+    pauses = RateLimitConfig(cooldown_seconds=30.0, max_cooldown_seconds=300.0)
+    config = ProcessorConfig(
+        concurrency=20, max_queue_size=128, max_result_queue_size=64, rate_limit=pauses, **settings
+    )
     stored = {"artifact_store": JsonlArtifactStore("store.jsonl", identity=identity), "resume": ResumePolicy.REUSE_SUCCESSES}
     with open("out.jsonl", "w") as out:
         async for result in process_stream(CallableStrategy(ask, identity=identity), rows(), config=config, **stored):
