@@ -39,7 +39,8 @@ CASES = [
         ["--tier", "none", "--rpm", "4000", "--itpm", "100000", "--otpm", "12000", "--output-tokens", "100", *LATENCY],
         max_tokens=1000, told={"RPM": 4000, "ITPM": 100_000, "OTPM": 12_000, "EXPECTED": 100, "DELAY": 0.5},
     ),
-    Case("kill", rows(200), [*NO_LIMITS, "--output-tokens", "40", "--batch-time", "10s", *LATENCY], kill_at=80),
+    # Answers differ in length and latency, so that they do not all end at the same moment.
+    Case("kill", rows(200), [*NO_LIMITS, "--output-tokens", "mean=60,sigma=0.6", "--batch-time", "10s"], kill_at=80),
     Case(
         "mixed", mixed(), [*NO_LIMITS, "--output-tokens", "40", *LATENCY],
         faults=[

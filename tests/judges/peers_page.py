@@ -64,7 +64,6 @@ def kill(tools, measured):
         if runs:
             yield name, [
                 both(found["billed_again"] for found in runs),
-                both(found["in_flight_at_kill"] for found in runs),
                 lost_cell(runs),
             ]
 
@@ -123,7 +122,7 @@ def write_page(page, found_list):
     write_section(page, "Time and refusals under limits", SPEED + table([
         "requests bind: time ÷ bound", "429s", "rows lost", "output binds: time ÷ bound", "429s", "rows lost",
     ], speed(order, measured)))
-    write_section(page, "A kill in the middle", KILL + table(["rows paid twice", "in flight at the kill", "rows lost"], kill(order, measured)))
+    write_section(page, "A kill in the middle", KILL + table(["rows paid twice (of 200)", "rows lost"], kill(order, measured)))
     write_section(page, "Failures and truncated answers", FAULTS + table([
         "outage: rows lost", "400: other rows lost", "400: failed rows named (of 10)", "tries of such a row",
         "truncated: answers marked (of 10)", "times paid for such a row",
@@ -157,10 +156,10 @@ answers.
 
 """
 KILL = """
-200 rows without limits, at most 20 in flight. `kill -9` after 80 answers (for batches: after the batch was created), then the
-same command again. The simulator counts answers that it charged a second time. An answer in flight at the kill is
-charged, and its client is gone, so no tool can avoid that it is paid again. How many were in flight at the moment of the
-kill depends on chance.
+200 rows without limits, at most 20 in flight. `kill -9` after 80 answers (for batches: as soon as a batch is created), then
+the same command again. The simulator counts the answers that it charged a second time. An answer in flight at the kill
+is charged, but nobody receives it, so each online tool pays for up to 20 rows again. How many of the 20 are in flight at
+the moment of the kill depends on chance.
 
 """
 FAULTS = """
