@@ -40,7 +40,7 @@ CASES = [
         max_tokens=1000, told={"RPM": 4000, "ITPM": 100_000, "OTPM": 12_000, "EXPECTED": 100, "DELAY": 0.5},
     ),
     # Answers differ in length and latency, so that they do not all end at the same moment.
-    Case("kill", rows(200), [*NO_LIMITS, "--output-tokens", "mean=60,sigma=0.6", "--batch-time", "10s"], kill_at=80),
+    Case("kill", rows(200), [*NO_LIMITS, "--output-tokens", "mean=60,sigma=0.6", "--batch-time", "10s"], kill_at=80, few=True),
     Case(
         "mixed", mixed(), [*NO_LIMITS, "--output-tokens", "40", *LATENCY],
         faults=[
@@ -49,9 +49,10 @@ CASES = [
         ],
         answers=[{"truncated": True, "contains": "[long]"}], most_seconds=150,
     ),
+    # The tools start within 30 s. Without the outage, 20 requests in flight take about 80 s.
     Case(
-        "outage", rows(200), [*NO_LIMITS, "--output-tokens", "40", *LATENCY],
-        faults=[{"status": 529, "share": 1, "until": "45s"}], most_seconds=300,
+        "outage", rows(600), [*NO_LIMITS, "--output-tokens", "40", "--latency", "2s,100"],
+        faults=[{"status": 529, "share": 1, "from": "30s", "until": "75s"}], most_seconds=420, few=True,
     ),
     Case("cap", rows(200), [*NO_LIMITS, "--output-tokens", "40", *LATENCY], told={"CAP": 0.02}),
     Case("memory 500", rows(500, extra=" word" * 2000), [*NO_LIMITS, "--output-tokens", "40", "--latency", "zero"]),

@@ -5,8 +5,6 @@ import datetime
 import platform
 import re
 
-from page_section import write_section
-
 HEAD = """# Other tools, measured
 
 Made by `.ci/judges peers`. It installs each tool by its name, runs it against `claude-batch simulate` on the same machine,
@@ -68,25 +66,39 @@ def kill(tools, measured):
             ]
 
 
+def outage(tools, measured):
+    for name in tools:
+        runs = measured.get((name, "outage"), [])
+        if runs:
+            yield name, [
+                lost_cell(runs),
+                both(found["statuses"].get("529", 0) for found in runs),
+                both(f"{found['seconds']:.0f} s" if found["seconds"] else "–" for found in runs),
+            ]
+
+
 def faults(tools, measured):
     for name in tools:
-        runs, outage = measured.get((name, "mixed"), []), measured.get((name, "outage"), [])
+        runs = measured.get((name, "mixed"), [])
         if not runs:
             continue
-        good = [sum(int(row[1:]) % 10 not in (3, 7) for row in found["lost"]) for found in runs]
-        named = [f"{len(found['failed'])}" for found in runs]
+        others = [sum(not is_refused(row) and not is_truncated(row) for row in found["lost"]) for found in runs]
+        named = [sum(map(is_refused, found["failed"])) for found in runs]
         per_refused = [f"{found['refused_bodies'] / 10:.0f}" for found in runs]
-        if name == "Message Batches by hand":
-            per_refused = ["1"]
+        kept = [10 - sum(map(is_truncated, found["lost"])) for found in runs]
+        # Batches are no requests for messages.
+        per_refused = ["1"] if name == "Message Batches by hand" else per_refused
+        paid = [1 + found["billed_again"] // 10 for found in runs]
         marked = [len(found["marked"]) for found in runs]
-        yield name, [
-            lost_cell(outage) if outage else "–",
-            both(good),
-            both(named),
-            both(per_refused),
-            both(marked),
-            both(1 + found["billed_again"] // 10 for found in runs),
-        ]
+        yield name, [both(others), both(named), both(per_refused), both(kept), both(marked), both(paid)]
+
+
+def is_refused(row):
+    return int(row[1:]) % 10 == 3
+
+
+def is_truncated(row):
+    return int(row[1:]) % 10 == 7
 
 
 def memory(tools, measured):
@@ -98,13 +110,13 @@ def memory(tools, measured):
         said = measured.get((name, "mixed"), small)
         is_told = both("yes" if re.search(r"\$ ?\d", found.get("said_before", "")) else "no" for found in said)
         cap = measured.get((name, "cap"), [])
-        charged = both(f"${found['billed_usd']:.4f}" for found in cap) if cap else "no cap used"
+        charged = both(f"${found['billed_usd']:.4f}" for found in cap) if cap else "–"
         yield name, [both(found["peak_mb"] for found in small), both(sizes), is_told, charged]
 
 
 def table(heads, rows):
     lines = ["| tool | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
-    return "\n".join(lines + [f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows]) + "\n"
+    return "\n" + "\n".join(lines + [f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows]) + "\n"
 
 
 def write_page(page, found_list):
@@ -116,20 +128,18 @@ def write_page(page, found_list):
     for found in found_list:
         tools[found["tool"]] = found
     order = [name for name in ORDER if name in tools] + [name for name in tools if name not in ORDER]
-    page.write_text(HEAD, encoding="utf-8")
     versions = [(name, [tools[name]["version"], f"`{tools[name]['shown']}`"]) for name in order]
-    write_section(page, "Versions and commands", f"Python {platform.python_version()}, {platform.system()}, a machine with two processors that other work shared.\n\n" + table(["version", "command"], versions).replace("---:", "---") + VERSIONS)
-    write_section(page, "Time and refusals under limits", SPEED + table([
-        "requests bind: time ÷ bound", "429s", "rows lost", "output binds: time ÷ bound", "429s", "rows lost",
-    ], speed(order, measured)))
-    write_section(page, "A kill in the middle", KILL + table(["rows paid twice (of 200)", "rows lost"], kill(order, measured)))
-    write_section(page, "Failures and truncated answers", FAULTS + table([
-        "outage: rows lost", "400: other rows lost", "400: failed rows named (of 10)", "tries of such a row",
-        "truncated: answers marked (of 10)", "times paid for such a row",
-    ], faults(order, measured)))
-    write_section(page, "Memory and money", MEMORY + table([
-        "500 rows (MB)", "5,000 rows (MB)", "dollars named before the first request", "charged with a cap of $0.0200",
-    ], memory(order, measured)))
+    where = f"Last run: {datetime.date.today()}, Python {platform.python_version()}, {platform.system()}, two processors"
+    sections = [
+        ("Versions and commands", f"{where}.\n\n" + table(["version", "command"], versions).replace("---:", "---") + VERSIONS),
+        ("Time and refusals under limits", SPEED + table(SPEED_HEADS, speed(order, measured)) + SPEED_READ),
+        ("A kill in the middle", KILL + table(KILL_HEADS, kill(order, measured)) + KILL_READ),
+        ("An outage", OUTAGE + table(OUTAGE_HEADS, outage(order, measured))),
+        ("Rows that fail, and truncated answers", FAULTS + table(FAULT_HEADS, faults(order, measured)) + FAULTS_READ),
+        ("Memory and money", MEMORY + table(MEMORY_HEADS, memory(order, measured))),
+    ]
+    text = HEAD + "".join(f"\n## {heading}\n\n{said.strip()}\n" for heading, said in sections)
+    page.write_text(text, encoding="utf-8")
 
 
 ORDER = [
@@ -141,18 +151,22 @@ VERSIONS = """
   a semaphore of 20. With `append` it writes each answer as it comes, and skips rows that have an answer.
 - **Message Batches by hand** is [batches_by_hand.py](../tests/judges/peers/batches_by_hand.py): create, poll, results.
 - **promptfoo** is the latest version that npm installs with Node 20.
-- **curator** needs an older SDK than the other tools, so it is installed apart.
+- **curator** needs an older SDK than the other tools, so it is installed apart. It gets a table of tokens from a copy in
+  LiteLLM, because nothing but the simulator can be reached here.
 - **async-batch-llm** runs with `cooldown_seconds=30`, as its guide recommends for limits per minute. With its default of
-  300 s, one 429 paused both runs under limits for 300 s.
-- All tools have at most 20 requests in flight, except `claude-batch`, which chooses the number itself (in the kill, 20).
+  300 s, one 429 paused the runs under limits for longer than the 240 s that a run may take here.
+- **GNU parallel** starts curl for each row, with `--retry 6 --retry-all-errors`. Under limits, `--delay` sets the rate: 0.25 s
+  where requests bind, 0.5 s where output binds.
+- **lm-deluge** has one limit for input and output together, and reserves `max_tokens` of each request. It is told the sum
+  of both limits. **async-batch-llm** is told the sum too, and the true length of the answers.
+- All tools have at most 20 requests in flight. Under limits, `claude-batch` chooses the number itself.
 """
 SPEED = """
 Two cases. *Requests bind*: 440 rows, 240 requests a minute, answers of 40 tokens. *Output binds*: 220 rows, 12,000 output
 tokens a minute, answers of 100 tokens, `max_tokens` 1,000. The first minute's limit can be used at once, so each case
 takes at least about 50 s (the *bound*). The time is measured from the first request to the last answer, without the
-start of the tool. The API counts output as it is produced, so a client with requests in flight can go below the bound
-in the second case. A row is lost if it has no answer at the end. A time below 1 with lost rows is the time of fewer
-answers.
+start of the tool. The API counts output as it is produced, so a client with many requests in flight can go below the
+bound in the second case. A row is lost if it has no answer at the end.
 
 """
 KILL = """
@@ -162,16 +176,35 @@ is charged, but nobody receives it, so each online tool pays for up to 20 rows a
 the moment of the kill depends on chance.
 
 """
+SPEED_HEADS = ["requests bind: time ÷ bound", "429s", "rows lost", "output binds: time ÷ bound", "429s", "rows lost"]
+SPEED_READ = """
+Where output binds, promptfoo was the fastest, and async-batch-llm and the script were faster than `claude-batch`, at the
+price of refused requests. Where requests bind, lm-deluge was as fast as `claude-batch`; the script was done earlier only
+because it gave up rows.
+"""
+KILL_HEADS = ["rows paid twice (of 200)", "rows lost"]
+KILL_READ = ""
+OUTAGE = """
+600 rows, at most 20 in flight, answers after 2.4 s. Every request is answered with 529 from second 30 to second 75 after
+the start of the simulator. Without the outage, the rows take at least 72 s.
+"""
+OUTAGE_HEADS = ["rows lost (of 600)", "529s", "first request to last answer"]
 FAULTS = """
-*Outage*: 200 rows; every request is answered with 529 for 45 s after the start of the simulator, and the tools start at
-once. *400 and truncated*: 100 rows; every tenth row is always refused with 400, and every tenth answer ends at
-`max_tokens`. *Named* means that the tool's own output names the failed row. *Marked* means that the output of the tool or
-of its script has the stop reason or a mark.
-
+100 rows. One row of ten is always refused with 400, and the answer to another row of ten ends at `max_tokens`. *Named*: the
+refused rows that the output of the tool names. *Kept* and *marked*: the truncated answers in the output, and those that
+have a stop reason or a mark there. *Paid*: how often a truncated answer was charged.
+"""
+FAULT_HEADS = [
+    "other rows lost (of 80)", "refused rows named (of 10)", "requests per refused row", "truncated answers kept (of 10)",
+    "marked", "times paid",
+]
+FAULTS_READ = """
+The script, and the script for async-batch-llm, keep only the text of an answer. Their authors could keep the stop reason
+too. By default, Curator takes a truncated answer for a failure, asks ten more times, and drops the row.
 """
 MEMORY = """
-Rows of 10 kB without limits and latency. The memory is that of all processes of the tool together, sampled every 0.1 s.
-*Dollars named* looks at what the tool had printed when its first request arrived. *Cap*: 200 rows that would cost $0.0424,
-with a cap of $0.02, if the tool has one.
-
+Rows of 10 kB, answered at once. The memory is that of all processes of a tool together, sampled every 0.1 s. *Dollars
+named*: whether the tool had printed an amount in dollars when its first request arrived. *Cap*: 200 rows that would cost
+$0.0424, with a cap of $0.0200. A dash means that no setting for a cap was found.
 """
+MEMORY_HEADS = ["500 rows (MB)", "5,000 rows (MB)", "dollars named before the first request", "charged with a cap of $0.0200"]

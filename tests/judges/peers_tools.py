@@ -182,7 +182,7 @@ class Ours:
         names = {"RPM": "--rpm", "ITPM": "--itpm", "OTPM": "--otpm", "CAP": "--max-cost"}
         told = [part for name, flag in names.items() if name in case.told for part in (flag, case.told[name])]
         limits = told if "RPM" in case.told else ["--tier", "none", *told]
-        few = ["-c", "20"] if case.kill_at else []
+        few = ["-c", "20"] if case.few else []
         command = [self.program, "run", "rows.jsonl", "-o", "out.jsonl", "--max-tokens", case.max_tokens]
         return [*command, "--base-url", simulator.url, "--yes", *limits, *few, *self.more]
 
