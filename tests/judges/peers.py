@@ -56,7 +56,7 @@ CASES = [
     ),
     Case("cap", rows(200), [*NO_LIMITS, "--output-tokens", "40", *LATENCY], told={"CAP": 0.02}),
     Case("memory 500", rows(500, extra=" word" * 2000), [*NO_LIMITS, "--output-tokens", "40", "--latency", "zero"]),
-    Case("memory 5000", rows(5000, extra=" word" * 2000), [*NO_LIMITS, "--output-tokens", "40", "--latency", "zero"]),
+    Case("memory 2500", rows(2500, extra=" word" * 2000), [*NO_LIMITS, "--output-tokens", "40", "--latency", "zero"]),
 ]
 
 

@@ -103,7 +103,7 @@ def is_truncated(row):
 
 def memory(tools, measured):
     for name in tools:
-        small, large = (measured.get((name, f"memory {count}"), []) for count in (500, 5000))
+        small, large = (measured.get((name, f"memory {count}"), []) for count in (500, 2500))
         if not small:
             continue
         sizes = [f"not done after {found.get('most_seconds', 240)} s, {found['peak_mb']}" if is_late(found) else found["peak_mb"] for found in large]
@@ -207,4 +207,4 @@ Rows of 10 kB, answered at once. The memory is that of all processes of a tool t
 named*: whether the tool had printed an amount in dollars when its first request arrived. *Cap*: 200 rows that would cost
 $0.0424, with a cap of $0.0200. A dash means that no setting for a cap was found.
 """
-MEMORY_HEADS = ["500 rows (MB)", "5,000 rows (MB)", "dollars named before the first request", "charged with a cap of $0.0200"]
+MEMORY_HEADS = ["500 rows (MB)", "2,500 rows (MB)", "dollars named before the first request", "charged with a cap of $0.0200"]
