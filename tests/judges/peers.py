@@ -40,7 +40,10 @@ CASES = [
         max_tokens=1000, told={"RPM": 4000, "ITPM": 100_000, "OTPM": 12_000, "EXPECTED": 100, "DELAY": 0.5},
     ),
     # Answers differ in length and latency, so that they do not all end at the same moment.
-    Case("kill", rows(200), [*NO_LIMITS, "--output-tokens", "mean=60,sigma=0.6", "--batch-time", "10s"], kill_at=80, few=True),
+    Case(
+        "kill", rows(200), [*NO_LIMITS, "--output-tokens", "mean=60,sigma=0.6", "--batch-time", "10s"],
+        max_tokens=2000, kill_at=80, few=True,
+    ),
     Case(
         "mixed", mixed(), [*NO_LIMITS, "--output-tokens", "40", *LATENCY],
         faults=[
@@ -62,20 +65,20 @@ CASES = [
 
 def tools(program, given):
     script = peers_tools.Script
-    all_tools = [
+    streams = script("async-batch-llm", given.packages, "async_batch_llm_script.py", ["async-batch-llm", "anthropic"])
+    streams.cap = True
+    return [
         peers_tools.Ours(program),
         peers_tools.Ours(program, "--lane", "batch"),
         script("own script", given.packages, "own_script.py", ["anthropic"]),
         script("own script, append", given.packages, "own_script.py", ["anthropic"], "append"),
         peers_tools.Batches("Message Batches by hand", given.packages, "batches_by_hand.py", ["anthropic"]),
         script("lm-deluge", given.packages, "lm_deluge_script.py", ["lm-deluge"]),
-        script("async-batch-llm", given.packages, "async_batch_llm_script.py", ["async-batch-llm", "anthropic"]),
+        streams,
         peers_tools.Curator("curator", given.curator, "curator_script.py", ["bespokelabs-curator"]),
         peers_tools.Promptfoo(given.promptfoo),
         peers_tools.Parallel(),
     ]
-    all_tools[6].cap = True
-    return all_tools
 
 
 # Where a tool adds nothing: the batch lane and batches by hand have no part in limits per minute, and the second form of
@@ -121,7 +124,8 @@ def main():
         shown = {name: value for name, value in found.items() if name not in ("said_before", "stats", "statuses")}
         shown |= {name: len(found[name]) for name in ("lost", "failed", "marked")}
         print(f"{case.name}, {tool.name}: {shown}", flush=True)
-        return {"tool": tool.name, "version": tool.version(), "shown": tool.shown, "case": case.name, "turn": turn, "most_seconds": case.most_seconds, **found}
+        about = {"tool": tool.name, "version": tool.version(), "shown": tool.shown, "most_seconds": case.most_seconds}
+        return {**about, "case": case.name, "turn": turn, **found}
 
     # Measurements of earlier calls with the same folder count too, so that a part can be measured again.
     with concurrent.futures.ThreadPoolExecutor(given.at_once) as threads, kept.open("a") as out:

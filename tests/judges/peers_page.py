@@ -7,14 +7,15 @@ import re
 
 HEAD = """# Other tools, measured
 
-Made by `.ci/judges peers`. It installs each tool by its name, runs it against `claude-batch simulate` on the same machine,
-and counts what the simulator saw and charged. All tools get the same rows, model and limits. Each number was measured
-twice, and both values are given if they differ. The tools are used as their documentation recommends: they are told the
-limits if they have a setting for them, and they use their cache, checkpoints or log to resume.
+Made by `.ci/judges peers`. It installs each tool by its name, runs it against `claude-batch simulate` on the same
+machine, and counts what the simulator saw and charged. All tools get the same rows, model and limits. Each number was
+measured twice, and both values are given if they differ. The tools are used as their documentation recommends: they
+are told the limits if they have a setting for them, and they use their cache, checkpoints or log to resume.
 [tests/judges/peers](../tests/judges/peers) has the scripts.
 
-The simulator is a part of this project. It follows the documented rules of the API; [src/sim/mod.rs](../src/sim/mod.rs)
-lists them. Tools of which only their documentation is known are not in these tables.
+The simulator is a part of this project. It follows the documented rules of the API;
+[src/sim/mod.rs](../src/sim/mod.rs) lists them. Tools of which only their documentation is known are not in these
+tables.
 """
 
 # The seconds that the limits of these cases allow at best, without the last answer.
@@ -35,7 +36,7 @@ def time_cell(case, runs):
     cells = []
     for found in runs:
         if is_late(found):
-            cells.append(f"not done after {found.get('most_seconds', 240)} s")
+            cells.append(f"not done after {found['most_seconds']} s")
         else:
             cells.append(f"{found['seconds'] / BOUNDS[case]:.2f}")
     return both(cells)
@@ -106,12 +107,16 @@ def memory(tools, measured):
         small, large = (measured.get((name, f"memory {count}"), []) for count in (500, 2500))
         if not small:
             continue
-        sizes = [f"not done after {found.get('most_seconds', 240)} s, {found['peak_mb']}" if is_late(found) else found["peak_mb"] for found in large]
+        sizes = [size_cell(found) for found in large]
         said = measured.get((name, "mixed"), small)
-        is_told = both("yes" if re.search(r"\$ ?\d", found.get("said_before", "")) else "no" for found in said)
+        is_told = both("yes" if re.search(r"\$ ?\d", found["said_before"]) else "no" for found in said)
         cap = measured.get((name, "cap"), [])
-        charged = both(f"${found['billed_usd']:.4f}" for found in cap) if cap else "–"
+        charged = both(f"${found['billed_usd']:.4f} in {found['seconds']:.0f} s" for found in cap) if cap else "–"
         yield name, [both(found["peak_mb"] for found in small), both(sizes), is_told, charged]
+
+
+def size_cell(found):
+    return f"{found['peak_mb']} (not done after {found['most_seconds']} s)" if is_late(found) else found["peak_mb"]
 
 
 def table(heads, rows):
@@ -134,7 +139,7 @@ def write_page(page, found_list):
         ("Versions and commands", f"{where}.\n\n" + table(["version", "command"], versions).replace("---:", "---") + VERSIONS),
         ("Time and refusals under limits", SPEED + table(SPEED_HEADS, speed(order, measured)) + SPEED_READ),
         ("A kill in the middle", KILL + table(KILL_HEADS, kill(order, measured)) + KILL_READ),
-        ("An outage", OUTAGE + table(OUTAGE_HEADS, outage(order, measured))),
+        ("An outage", OUTAGE + table(OUTAGE_HEADS, outage(order, measured)) + OUTAGE_READ),
         ("Rows that fail, and truncated answers", FAULTS + table(FAULT_HEADS, faults(order, measured)) + FAULTS_READ),
         ("Memory and money", MEMORY + table(MEMORY_HEADS, memory(order, measured))),
     ]
@@ -147,64 +152,70 @@ ORDER = [
     "async-batch-llm", "curator", "promptfoo", "GNU parallel + curl",
 ]
 VERSIONS = """
-- **own script** is [own_script.py](../tests/judges/peers/own_script.py): asyncio, the official SDK with `max_retries=5`, and
-  a semaphore of 20. With `append` it writes each answer as it comes, and skips rows that have an answer.
-- **Message Batches by hand** is [batches_by_hand.py](../tests/judges/peers/batches_by_hand.py): create, poll, results.
+- **own script** is [own_script.py](../tests/judges/peers/own_script.py): asyncio, the official SDK with
+  `max_retries=5`, and a semaphore of 20. With `append` it writes each answer as it comes, and skips rows that have an
+  answer.
+- **Message Batches by hand** is [batches_by_hand.py](../tests/judges/peers/batches_by_hand.py): create, poll,
+  results.
 - **promptfoo** is the latest version that npm installs with Node 20.
-- **curator** needs an older SDK than the other tools, so it is installed apart. It gets a table of tokens from a copy in
-  LiteLLM, because nothing but the simulator can be reached here.
-- **async-batch-llm** runs with `cooldown_seconds=30`, as its guide recommends for limits per minute. With its default of
-  300 s, one 429 paused the runs under limits for longer than the 240 s that a run may take here.
-- **GNU parallel** starts curl for each row, with `--retry 6 --retry-all-errors`. Under limits, `--delay` sets the rate: 0.25 s
-  where requests bind, 0.5 s where output binds.
-- **lm-deluge** has one limit for input and output together, and reserves `max_tokens` of each request. It is told the sum
-  of both limits. **async-batch-llm** is told the sum too, and the true length of the answers.
+- **curator** needs an older SDK than the other tools, so it is installed apart. It gets a table of tokens from a copy
+  in LiteLLM, because nothing but the simulator can be reached here.
+- **async-batch-llm** runs with `cooldown_seconds=30`, as its guide recommends for limits per minute. With its default
+  of 300 s, one 429 paused the runs under limits for longer than the 240 s that a run may take here.
+- **GNU parallel** starts curl for each row, with `--retry 6 --retry-all-errors`. Under limits, `--delay` sets the
+  rate: 0.25 s where requests bind, 0.5 s where output binds.
+- **lm-deluge** has one limit for input and output together, and reserves `max_tokens` of each request. It is told the
+  sum of both limits. **async-batch-llm** is told the sum too, and the true length of the answers.
 - All tools have at most 20 requests in flight. Under limits, `claude-batch` chooses the number itself.
 """
 SPEED = """
-Two cases. *Requests bind*: 440 rows, 240 requests a minute, answers of 40 tokens. *Output binds*: 220 rows, 12,000 output
-tokens a minute, answers of 100 tokens, `max_tokens` 1,000. The first minute's limit can be used at once, so each case
-takes at least about 50 s (the *bound*). The time is measured from the first request to the last answer, without the
-start of the tool. The API counts output as it is produced, so a client with many requests in flight can go below the
-bound in the second case. A row is lost if it has no answer at the end.
-
+Two cases. *Requests bind*: 440 rows, 240 requests a minute, answers of 40 tokens. *Output binds*: 220 rows, 12,000
+output tokens a minute, answers of 100 tokens, `max_tokens` 1,000. The first minute's limit can be used at once, so
+each case takes at least about 50 s (the *bound*). The time is measured from the first request to the last answer,
+without the start of the tool. The API counts output as it is produced, so a client with many requests in flight can
+go below the bound in the second case. A row is lost if it has no answer at the end.
 """
 KILL = """
-200 rows without limits, at most 20 in flight. `kill -9` after 80 answers (for batches: as soon as a batch is created), then
-the same command again. The simulator counts the answers that it charged a second time. An answer in flight at the kill
-is charged, but nobody receives it, so each online tool pays for up to 20 rows again. How many of the 20 are in flight at
-the moment of the kill depends on chance.
-
+200 rows without limits, at most 20 in flight. `kill -9` after 80 answers (for batches: as soon as a batch is
+created), then the same command again. The simulator counts the answers that it charged a second time. An answer in
+flight at the kill is charged, but nobody receives it, so each online tool pays for up to 20 rows again. How many of
+the 20 are in flight at the moment of the kill depends on chance.
 """
 SPEED_HEADS = ["requests bind: time ÷ bound", "429s", "rows lost", "output binds: time ÷ bound", "429s", "rows lost"]
 SPEED_READ = """
-Where output binds, promptfoo was the fastest, and async-batch-llm and the script were faster than `claude-batch`, at the
-price of refused requests. Where requests bind, lm-deluge was as fast as `claude-batch`; the script was done earlier only
-because it gave up rows.
+Where output binds, promptfoo was the fastest, and async-batch-llm and the script were faster than `claude-batch`, at
+the price of refused requests. Where requests bind, lm-deluge was as fast as `claude-batch`; the script was done
+earlier only because it gave up rows.
 """
 KILL_HEADS = ["rows paid twice (of 200)", "rows lost"]
 KILL_READ = ""
 OUTAGE = """
-600 rows, at most 20 in flight, answers after 2.4 s. Every request is answered with 529 from second 30 to second 75 after
-the start of the simulator. Without the outage, the rows take at least 72 s.
+600 rows, at most 20 in flight, answers after 2.4 s. Every request is answered with 529 from second 30 to second 75
+after the start of the simulator. Without the outage, the rows take at least 72 s.
 """
 OUTAGE_HEADS = ["rows lost (of 600)", "529s", "first request to last answer"]
+OUTAGE_READ = """
+`claude-batch` sends only a few requests during an outage, and raises their number slowly after it. So it was done 12
+to 20 seconds later than GNU parallel and lm-deluge, which sent more. The other tools gave up rows. With more retries
+than the 5 of the script here, the SDK would have gone on longer.
+"""
 FAULTS = """
-100 rows. One row of ten is always refused with 400, and the answer to another row of ten ends at `max_tokens`. *Named*: the
-refused rows that the output of the tool names. *Kept* and *marked*: the truncated answers in the output, and those that
-have a stop reason or a mark there. *Paid*: how often a truncated answer was charged.
+100 rows. One row of ten is always refused with 400, and the answer to another row of ten ends at `max_tokens`.
+*Named*: the refused rows that the output of the tool names. *Kept* and *marked*: the truncated answers in the output,
+and those that have a stop reason or a mark there. *Paid*: how often a truncated answer was charged.
 """
 FAULT_HEADS = [
     "other rows lost (of 80)", "refused rows named (of 10)", "requests per refused row", "truncated answers kept (of 10)",
     "marked", "times paid",
 ]
 FAULTS_READ = """
-The script, and the script for async-batch-llm, keep only the text of an answer. Their authors could keep the stop reason
-too. By default, Curator takes a truncated answer for a failure, asks ten more times, and drops the row.
+The script, and the script for async-batch-llm, keep only the text of an answer. Their authors could keep the stop
+reason too. By default, Curator takes a truncated answer for a failure, asks ten more times, and drops the row.
 """
 MEMORY = """
 Rows of 10 kB, answered at once. The memory is that of all processes of a tool together, sampled every 0.1 s. *Dollars
-named*: whether the tool had printed an amount in dollars when its first request arrived. *Cap*: 200 rows that would cost
-$0.0424, with a cap of $0.0200. A dash means that no setting for a cap was found.
+named*: whether the tool had printed an amount in dollars when its first request arrived. *Cap*: 200 rows that would
+cost $0.0424, with a cap of $0.0200. A dash means that no setting for a cap was found. `claude-batch` reserves the
+most that each request can cost, so it stays below the cap, and sends fewer requests at a time near it.
 """
 MEMORY_HEADS = ["500 rows (MB)", "2,500 rows (MB)", "dollars named before the first request", "charged with a cap of $0.0200"]
