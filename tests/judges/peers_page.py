@@ -9,13 +9,12 @@ HEAD = """# Other tools, measured
 
 Made by `.ci/judges peers`. It installs each tool by its name, runs it against `claude-batch simulate` on the same
 machine, and counts what the simulator saw and charged. All tools get the same rows, model and limits. Each number was
-measured twice, and both values are given if they differ. The tools are used as their documentation recommends: they
-are told the limits if they have a setting for them, and they use their cache, checkpoints or log to resume.
+measured twice, and both values are given if they differ. The tools are told the limits if they have a setting for them, and
+they use their cache, checkpoints or log to resume.
 [tests/judges/peers](../tests/judges/peers) has the scripts.
 
 The simulator is a part of this project. It follows the documented rules of the API;
-[src/sim/mod.rs](../src/sim/mod.rs) lists them. Tools of which only their documentation is known are not in these
-tables.
+[src/sim/mod.rs](../src/sim/mod.rs) lists them. Nothing here is taken from the documentation of a tool alone.
 """
 
 # The seconds that the limits of these cases allow at best, without the last answer.
@@ -136,7 +135,7 @@ def write_page(page, found_list):
     versions = [(name, [tools[name]["version"], f"`{tools[name]['shown']}`"]) for name in order]
     where = f"Last run: {datetime.date.today()}, Python {platform.python_version()}, {platform.system()}, two processors"
     sections = [
-        ("Versions and commands", f"{where}.\n\n" + table(["version", "command"], versions).replace("---:", "---") + VERSIONS),
+        ("Versions and commands", f"{where}.\n" + table(["version", "command"], versions).replace("---:", "---") + VERSIONS),
         ("Time and refusals under limits", SPEED + table(SPEED_HEADS, speed(order, measured)) + SPEED_READ),
         ("A kill in the middle", KILL + table(KILL_HEADS, kill(order, measured)) + KILL_READ),
         ("An outage", OUTAGE + table(OUTAGE_HEADS, outage(order, measured)) + OUTAGE_READ),
@@ -157,7 +156,7 @@ VERSIONS = """
   answer.
 - **Message Batches by hand** is [batches_by_hand.py](../tests/judges/peers/batches_by_hand.py): create, poll,
   results.
-- **promptfoo** is the latest version that npm installs with Node 20.
+- **promptfoo** is the version that `npm install promptfoo` chose with Node 20.20.2.
 - **curator** needs an older SDK than the other tools, so it is installed apart. It gets a table of tokens from a copy
   in LiteLLM, because nothing but the simulator can be reached here.
 - **async-batch-llm** runs with `cooldown_seconds=30`, as its guide recommends for limits per minute. With its default

@@ -16,18 +16,13 @@ register_model(
     input_cost=1.0,
     output_cost=5.0,
 )
-limits = {}
-if "RPM" in os.environ:
-    limits = {
-        "max_requests_per_minute": int(os.environ["RPM"]),
-        "max_tokens_per_minute": int(os.environ["ITPM"]) + int(os.environ["OTPM"]),
-    }
 client = LLMClient(
     "local-haiku",
     max_new_tokens=int(os.environ["MAX_TOKENS"]),
     max_concurrent_requests=20,
     cache=SqliteCache("cache.db"),
-    **limits,
+    max_requests_per_minute=int(os.environ.get("RPM", 100_000)),
+    max_tokens_per_minute=int(os.environ.get("ITPM", 100_000_000)) + int(os.environ.get("OTPM", 0)),
 )
 rows = [json.loads(line) for line in open("rows.jsonl")]
 answers = client.process_prompts_sync([Conversation().user(row["prompt"]) for row in rows], show_progress=False)
