@@ -67,9 +67,19 @@ class Simulator:
         self.process.terminate()
         self.process.wait()
 
-    def stats(self):
-        with urllib.request.urlopen(f"{self.url}/__sim/stats", timeout=10) as reply:
-            return json.load(reply)
+    def stats(self, tries=6):
+        """Returns what the simulator counted. Many new connections of a tool can delay it."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/__sim/stats", timeout=10) as reply:
+                return json.load(reply)
+        except TimeoutError:
+            pass
+        except OSError as error:
+            if not isinstance(getattr(error, "reason", None), TimeoutError):
+                raise
+        if not tries:
+            raise SystemExit("the simulator does not answer")
+        return self.stats(tries - 1)
 
     def lines(self):
         """Returns the requests for messages that the simulator saw. Curator's call with another model, which it makes to
@@ -113,11 +123,9 @@ class Run:
         return self.process.poll() is None
 
     def kill(self):
-        try:
+        if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self.process.wait()
+            self.process.wait()
 
 
 def group_kb(group):
@@ -159,7 +167,16 @@ def measure(program, tool, case, folder):
 
 
 def watch(run, simulator, case, found):
-    """Waits until the tool ends, has to be killed, or takes too long."""
+    """Waits until the tool ends, has to be killed, or takes too long. If the judge itself fails, the tool ends too."""
+    try:
+        watch_it(run, simulator, case, found)
+    finally:
+        run.kill()
+    found["stats"] = simulator.stats()
+    found["exit"] = run.process.returncode
+
+
+def watch_it(run, simulator, case, found):
     while run.is_running():
         stats = simulator.stats()
         answered = stats["billed_calls"] + stats["batches"]["succeeded"]
@@ -173,8 +190,6 @@ def watch(run, simulator, case, found):
             found["too_long"] = True
             run.kill()
         time.sleep(STEP)
-    found["stats"] = simulator.stats()
-    found["exit"] = run.process.returncode
 
 
 def figures(simulator, run, tool, place, case):
