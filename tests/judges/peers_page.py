@@ -2,6 +2,7 @@
 
 import collections
 import datetime
+import os
 import platform
 import re
 
@@ -9,9 +10,9 @@ HEAD = """# Other tools, measured
 
 Made by `.ci/judges peers`. It installs each tool by its name, runs it against `claude-batch simulate` on the same
 machine, and counts what the simulator saw and charged. All tools get the same rows, model and limits. Each number was
-measured twice, and both values are given if they differ. The tools are told the limits if they have a setting for them, and
-they use their cache, checkpoints or log to resume.
-[tests/judges/peers](../tests/judges/peers) has the scripts.
+measured twice, and both values are given if they differ. The tools are told the limits if they have a setting for
+them, and they use their cache, checkpoints or log to resume. [tests/judges/peers](../tests/judges/peers) has the
+scripts. `tests/judges/peers.py` can also measure a part again; the page has the latest measurement of each part.
 
 The simulator is a part of this project. It follows the documented rules of the API;
 [src/sim/mod.rs](../src/sim/mod.rs) lists them. Nothing here is taken from the documentation of a tool alone.
@@ -136,7 +137,8 @@ def write_page(page, found_list):
         tools[found["tool"]] = found
     order = [name for name in ORDER if name in tools] + [name for name in tools if name not in ORDER]
     versions = [(name, [tools[name]["version"], f"`{tools[name]['shown']}`"]) for name in order]
-    where = f"Last run: {datetime.date.today()}, Python {platform.python_version()}, {platform.system()}, two processors"
+    load = f"{os.cpu_count()} processors with a load of {os.getloadavg()[2]:.0f}, work of other programs included"
+    where = f"Last run: {datetime.date.today()}, Python {platform.python_version()}, {platform.system()}, {load}"
     sections = [
         ("Versions and commands", f"{where}.\n" + table(["version", "command"], versions).replace("---:", "---") + VERSIONS),
         ("Time and refusals under limits", SPEED + table(SPEED_HEADS, speed(order, measured)) + SPEED_READ),
@@ -200,8 +202,8 @@ OUTAGE_READ = """
 `claude-batch` sends only a few requests during an outage, and raises their number slowly after it. So it was done 12
 to 20 seconds later than GNU parallel and lm-deluge, which sent more. In the other tools, rows ended without an answer
 when their retries were used up. More retries than the 5 of the script would have lasted longer. A second run asks for
-such rows again with `append`, async-batch-llm and `promptfoo eval --retry-errors`. A tool that is missing here
-started too late.
+such rows again with `append` and async-batch-llm, and with promptfoo's `--retry-errors`; this was not measured. A
+tool that is missing here started too late.
 """
 FAULTS = """
 100 rows. One row of ten is always refused with 400, and the answer to another row of ten ends at `max_tokens`.
@@ -220,6 +222,7 @@ MEMORY = """
 Rows of 10 kB, answered at once. The memory is that of all processes of a tool together, sampled every 0.1 s. *Dollars
 named*: whether the tool had printed an amount in dollars when its first request arrived. *Cap*: 200 rows that would
 cost $0.0424, with a cap of $0.0200. A dash means that no setting for a cap was found. `claude-batch` reserves the
-most that each request can cost, so it stays below the cap, and sends fewer requests at a time near it.
+most that each request can cost, so it stays below the cap, and sends fewer requests at a time near it. Here it
+chooses the number of requests in flight itself; the other tools have 20.
 """
 MEMORY_HEADS = ["500 rows (MB)", "2,500 rows (MB)", "dollars named before the first request", "charged with a cap of $0.0200"]
