@@ -8,11 +8,12 @@ import re
 
 HEAD = """# Other tools, measured
 
-Made by `.ci/judges peers`. It installs each tool by its name, runs it against `claude-batch simulate` on the same
-machine, and counts what the simulator saw and charged. All tools get the same rows, model and limits. Each number was
-measured twice, and both values are given if they differ. The tools are told the limits if they have a setting for
-them, and they use their cache, checkpoints or log to resume. [tests/judges/peers](../tests/judges/peers) has the
-scripts. `tests/judges/peers.py` can also measure a part again; the page has the latest measurement of each part.
+Made by `tests/judges/peers.py`. `.ci/judges peers` installs each tool by its name and starts it. It runs each tool
+against `claude-batch simulate` on the same machine, and counts what the simulator saw and charged. All tools get the
+same rows, model and limits. Each number was measured twice, and both values are given if they differ. The tools are
+told the limits if they have a setting for them, and they use their cache, checkpoints or log to resume.
+[tests/judges/peers](../tests/judges/peers) has the scripts. A part can be measured again alone; the page has the
+latest measurement of each part.
 
 The simulator is a part of this project. It follows the documented rules of the API;
 [src/sim/mod.rs](../src/sim/mod.rs) lists them. Nothing here is taken from the documentation of a tool alone.
