@@ -156,6 +156,7 @@ ORDER = [
     "claude-batch", "claude-batch --lane batch", "own script", "own script, append", "Message Batches by hand", "lm-deluge",
     "async-batch-llm", "curator", "promptfoo", "GNU parallel + curl",
 ]
+# What is said below tables is about the measurement of 2026-11-27. Compare it with the tables after a new measurement.
 VERSIONS = """
 - **own script** is [own_script.py](../tests/judges/peers/own_script.py): asyncio, the official SDK with
   `max_retries=5`, and a semaphore of 20. With `append` it writes each answer as it comes, and skips rows that have an
@@ -200,11 +201,11 @@ after the start of the simulator. Without the outage, the rows take at least 72 
 """
 OUTAGE_HEADS = ["rows lost (of 600)", "529s", "first request to last answer"]
 OUTAGE_READ = """
-`claude-batch` sends only a few requests during an outage, and raises their number slowly after it. So it was done 12
-to 20 seconds later than GNU parallel and lm-deluge, which sent more. In the other tools, rows ended without an answer
-when their retries were used up. More retries than the 5 of the script would have lasted longer. A second run asks for
-such rows again with `append` and async-batch-llm, and with promptfoo's `--retry-errors`; this was not measured. A
-tool that is missing here started too late.
+`claude-batch` sends only a few requests during an outage, and raises their number slowly after it. So it was done
+later than GNU parallel and lm-deluge, which sent more. In the other tools, rows ended without an answer when their
+retries were used up. More retries than the 5 of the script would have lasted longer. A second run asks for such rows
+again with `append` and async-batch-llm, and with promptfoo's `--retry-errors`; this was not measured. A tool that is
+missing here started so late that its first call fell into the outage.
 """
 FAULTS = """
 100 rows. One row of ten is always refused with 400, and the answer to another row of ten ends at `max_tokens`.
@@ -224,6 +225,7 @@ Rows of 10 kB, answered at once. The memory is that of all processes of a tool t
 named*: whether the tool had printed an amount in dollars when its first request arrived. *Cap*: 200 rows that would
 cost $0.0424, with a cap of $0.0200. A dash means that no setting for a cap was found. `claude-batch` reserves the
 most that each request can cost, so it stays below the cap, and sends fewer requests at a time near it. Here it
-chooses the number of requests in flight itself; the other tools have 20.
+chooses the number of requests in flight itself; the other tools have 20. During a run, Curator shows a running
+estimate of the total; at the end, lm-deluge shows the cost.
 """
 MEMORY_HEADS = ["500 rows (MB)", "2,500 rows (MB)", "dollars named before the first request", "charged with a cap of $0.0200"]

@@ -99,6 +99,7 @@ def environment(simulator, case, place):
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
         "HOME": str(place / "home"),
+        "PYTHONUNBUFFERED": "1",
         "ANTHROPIC_API_KEY": "sk-ant-test-0123456789",
         "ANTHROPIC_BASE_URL": simulator.url,
         "MAX_TOKENS": str(case.max_tokens),
