@@ -1,0 +1,63 @@
+//! The figures of the README are measured: they are on pages that benchmarks write.
+
+use crate::page::{Page, readme};
+
+/// The sections with figures.
+const MEASURED: [&str; 2] = ["## Five reasons", "## Compared with other ways"];
+
+#[test]
+fn every_figure_is_on_a_page_that_its_paragraph_links() {
+    let readme = readme();
+    let mut wrong = Vec::new();
+    let mut checked = 0;
+    for section in MEASURED.map(|heading| readme.section(heading)) {
+        for paragraph in paragraphs(section) {
+            let measured: String = pages_of(&paragraph).iter().map(|path| Page::read(path).text).collect();
+            for figure in figures(&paragraph) {
+                checked += 1;
+                if !numbers(&measured).any(|number| number == figure) {
+                    wrong.push(format!("{figure} is not on the pages of: {}", paragraph.trim()));
+                }
+            }
+        }
+    }
+
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    assert!(checked >= 10, "only {checked} figures were found");
+}
+
+/// Returns the paragraphs and list items of a text. A table belongs to the paragraph above it.
+fn paragraphs(text: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut is_new = true;
+    for line in text.lines() {
+        let starts = line.starts_with("- ") || line.starts_with("1. ") || (is_new && !line.starts_with('|'));
+        match found.last_mut() {
+            Some(last) if !starts => last.push_str(&format!("\n{line}")),
+            _ => found.push(line.to_owned()),
+        }
+        is_new = line.is_empty();
+    }
+    found
+}
+
+/// Returns the pages of `benches` that a paragraph links.
+fn pages_of(paragraph: &str) -> Vec<String> {
+    let links = paragraph.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+    links.filter(|target| target.starts_with("benches/")).map(str::to_owned).collect()
+}
+
+/// Returns the numbers of a paragraph that are figures: not those in code, and not the number of a list item.
+fn figures(paragraph: &str) -> Vec<String> {
+    let without_code: String = paragraph.split('`').step_by(2).collect();
+    let without_links: String =
+        without_code.split("](").map(|part| part.split_once(')').map_or(part, |(_, rest)| rest)).collect();
+    let text = without_links.strip_prefix("1. ").unwrap_or(&without_links).to_owned();
+    numbers(&text).map(str::to_owned).collect()
+}
+
+/// Returns the numbers in a text, as they are spelled: `1,000`, `0.5`.
+fn numbers(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|char: char| !(char.is_ascii_digit() || ['.', ','].contains(&char)));
+    words.map(|word| word.trim_matches(['.', ','])).filter(|word| !word.is_empty())
+}
