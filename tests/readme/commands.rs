@@ -92,12 +92,18 @@ fn api_of(page: &Page) -> Api {
     let time = BatchTime::Fixed(Duration::from_secs(1));
     let config = quick().with_batches(BatchConfig { time, ..BatchConfig::default() });
     let slow = Latency { first_token: Duration::from_millis(400), jitter: 0.4, ..Latency::ZERO };
+    let failing = |rule: &str| {
+        let faults = format!(r#"{{"seed": 5, "rules": [{rule}]}}"#);
+        FaultPlan::parse(&faults, "faults").expect("a fault plan")
+    };
     match page.path.as_str() {
         DURING_A_RUN => Api::new(config.with_latency(slow)),
         // Some rows fail, so that there are failed rows to list.
-        "src/export/TABLES.md" => {
-            let faults = r#"{"seed": 5, "rules": [{"status": 400, "share": 0.05}]}"#;
-            Api::new(config.with_faults(FaultPlan::parse(faults, "faults").expect("a fault plan")))
+        "src/export/TABLES.md" => Api::new(config.with_faults(failing(r#"{"status": 400, "share": 0.05}"#))),
+        // One row of prompts.jsonl fails until it is sent again, so that there is a failed row to resume.
+        "README.md" | "src/journal/RESUMING.md" => {
+            let rule = r#"{"status": 400, "contains": "a speaking invitation", "first_attempts_only": true}"#;
+            Api::new(config.with_faults(failing(rule)))
         }
         _ => Api::new(config),
     }
