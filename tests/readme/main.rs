@@ -15,4 +15,5 @@ mod shell;
 #[path = "../sessions/support.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod support;
+mod tiers;
 mod words;
