@@ -2,7 +2,7 @@
 
 use crate::page::{Page, readme};
 
-/// The sections with figures.
+/// The sections in which every number is a figure. In other sections, the numbers of paragraphs that link a page are.
 const MEASURED: [&str; 2] = ["## Five reasons", "## Compared with other ways"];
 
 #[test]
@@ -10,9 +10,14 @@ fn every_figure_is_on_a_page_that_its_paragraph_links() {
     let readme = readme();
     let mut wrong = Vec::new();
     let mut checked = 0;
-    for section in MEASURED.map(|heading| readme.section(heading)) {
+    for section in readme.text.split("\n## ").skip(1) {
+        let is_measured = MEASURED.iter().any(|heading| section.starts_with(&heading["## ".len()..]));
         for paragraph in paragraphs(section) {
-            let measured: String = pages_of(&paragraph).iter().map(|path| Page::read(path).text).collect();
+            let measured = pages_of(&paragraph);
+            if measured.is_empty() && !is_measured {
+                continue;
+            }
+            let measured: String = measured.iter().map(|path| Page::read(path).text).collect();
             for figure in figures(&paragraph) {
                 checked += 1;
                 if !numbers(&measured).any(|number| number == figure) {
@@ -23,7 +28,7 @@ fn every_figure_is_on_a_page_that_its_paragraph_links() {
     }
 
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
-    assert!(checked >= 10, "only {checked} figures were found");
+    assert!(checked >= 20, "only {checked} figures were found");
 }
 
 /// Returns the paragraphs and list items of a text. A table belongs to the paragraph above it.
