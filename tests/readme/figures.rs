@@ -1,6 +1,9 @@
 //! The figures of the README are measured: they are on pages that benchmarks write.
 
-use crate::page::{Page, readme};
+use crate::page::{Page, readme, root};
+
+/// The page with the comparison. It comes with a change that is merged with the README.
+const PEERS: &str = "benches/PEERS.md";
 
 /// The sections in which every number is a figure. In other sections, the numbers of paragraphs that link a page are.
 const MEASURED: [&str; 2] = ["## Five reasons", "## Compared with other ways"];
@@ -10,10 +13,13 @@ fn every_figure_is_on_a_page_that_its_paragraph_links() {
     let readme = readme();
     let mut wrong = Vec::new();
     let mut checked = 0;
-    for section in readme.text.split("\n## ").skip(1) {
+    for section in readme.text.split("\n## ") {
         let is_measured = MEASURED.iter().any(|heading| section.starts_with(&heading["## ".len()..]));
         for paragraph in paragraphs(section) {
             let measured = pages_of(&paragraph);
+            if measured.iter().any(|path| path == PEERS && !has_peers()) {
+                continue;
+            }
             if measured.is_empty() && !is_measured {
                 continue;
             }
@@ -29,6 +35,34 @@ fn every_figure_is_on_a_page_that_its_paragraph_links() {
 
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
     assert!(checked >= 20, "only {checked} figures were found");
+}
+
+#[test]
+fn each_row_of_the_comparison_has_the_figures_of_its_tool() {
+    if !has_peers() {
+        return;
+    }
+    let (readme, peers) = (readme(), Page::read(PEERS));
+    let measured = rows(&peers.text);
+    let rows = rows(readme.section("## Compared with other ways"));
+
+    for row in rows.iter().filter(|row| !row[0].is_empty() && !row[0].starts_with('-')) {
+        let own: Vec<_> = measured.iter().filter(|own| own[0] == row[0]).flatten().collect();
+        for cell in row.iter().filter(|cell| !cell.is_empty()) {
+            assert!(own.contains(&cell), "{cell} is not in a row of {}", row[0]);
+        }
+    }
+    assert!(rows.len() >= 9, "{rows:?}");
+}
+
+fn has_peers() -> bool {
+    root().join(PEERS).is_file()
+}
+
+/// Returns the cells of the rows of all tables in a text.
+fn rows(text: &str) -> Vec<Vec<String>> {
+    let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
+    text.lines().filter(|line| line.starts_with('|')).map(cells).collect()
 }
 
 /// Returns the paragraphs and list items of a text. A table belongs to the paragraph above it.
