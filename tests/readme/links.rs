@@ -5,7 +5,8 @@ use std::path::{Component, Path, PathBuf};
 use crate::page::{Page, pages, readme, root};
 
 /// Files that come with changes that are merged with these pages.
-const COMING: [&str; 6] = [
+const COMING: [&str; 7] = [
+    "benches/PEERS.md",
     "fixtures/pictures/plan-dark.svg",
     "fixtures/pictures/plan-light.svg",
     "fixtures/pictures/storm-dark.svg",
