@@ -178,7 +178,9 @@ fn texts_contain_no_machine_paths_and_no_notes_to_oneself() {
     let texts = TEXTS.iter().map(|name| (name.to_string(), read(&root.join(name))));
     let sources = files_below(&root.join("src")).into_iter().map(|(name, text)| (format!("src/{name}"), text));
 
-    assert_none(texts.chain(sources).flat_map(|(name, text)| text_faults(&name, &text)).collect());
+    let pages = files_ending_in("md", &root.join("src")).into_iter().map(|(name, text)| (format!("src/{name}"), text));
+
+    assert_none(texts.chain(sources).chain(pages).flat_map(|(name, text)| text_faults(&name, &text)).collect());
 }
 
 #[test]
@@ -211,6 +213,10 @@ fn project() -> &'static [Source] {
 /// Reads all Rust files below a folder. Returns the path and the text of each file, sorted by path. The paths are
 /// relative to that folder, with `/`.
 fn files_below(folder: &Path) -> Vec<(String, String)> {
+    files_ending_in("rs", folder)
+}
+
+fn files_ending_in(ending: &str, folder: &Path) -> Vec<(String, String)> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
@@ -219,7 +225,7 @@ fn files_below(folder: &Path) -> Vec<(String, String)> {
             let path = entry.expect("a listed entry can be read").path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+            } else if path.extension().is_some_and(|extension| extension == ending) {
                 let name = path.strip_prefix(folder).expect("a file is below its folder");
                 let parts: Vec<_> = name.iter().map(|part| part.to_string_lossy()).collect();
                 files.push((parts.join("/"), read(&path)));

@@ -27,7 +27,6 @@ mod providers;
 #[path = "../security/loops/terminal/pty.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod pty;
-mod readme;
 mod refusals;
 mod report;
 mod rerun;
