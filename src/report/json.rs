@@ -30,6 +30,7 @@ mod limit_use;
 mod numbers;
 mod objects;
 mod providers;
+mod summary;
 
 use std::io::Write;
 
@@ -44,6 +45,7 @@ use crate::domain::{EventBody, RunEvent};
 
 pub(crate) use self::numbers::rounded;
 pub(crate) use self::objects::Progress;
+pub(crate) use self::summary::{SummaryEnd, summary_line};
 
 /// Writes JSON lines.
 pub(crate) struct Json {

@@ -1,6 +1,8 @@
-//! The summary at the end of a run: the number of answers, their cost, where they are, and what to do next.
+//! The summary at the end of a run: what happened, what it cost, what slowed it down, where the answers are, and the one
+//! command that is worth typing next.
 //!
-//! It is plain text, made from [`Stats`] and from facts that only the caller knows ([`SummaryContext`]).
+//! It is plain text, made from [`Stats`] and from facts that only the caller knows ([`SummaryContext`]). A row that would
+//! say nothing is left out. As JSON, the same facts are made by `json/summary.rs`.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -8,31 +10,31 @@ use std::time::Duration;
 
 use super::advice::advice;
 use super::failures;
+use super::headline::headline;
+use super::kinds;
 use super::lanes;
+use super::next_step::next_step;
 use super::plain::rate_words;
 use super::planned;
 use super::providers::OfProvider;
 use super::standing::Ending;
 use super::stats::Stats;
 use super::summary_context::SummaryContext;
-use super::text::{ListRow, count, duration, escape, list, percent, plural, wrap};
+use super::text::{ListRow, count, escape, latency, list, percent, plural, wrap};
 use super::totals;
 use super::use_of_limits;
-use super::words::halt_words;
-use crate::domain::Quality;
+use super::words::doing_words;
 
 /// Returns the summary in lines of at most `columns`. Only paths and commands can be longer, because they are not
 /// broken.
 pub(crate) fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -> String {
-    let mut rows = vec![ListRow::text("rows", totals::answered(stats, context))];
-    rows.extend(unfinished(stats, context).into_iter().map(|text| ListRow::text("", text)));
-    rows.extend(labelled("by", stats.providers.several().iter().map(OfProvider::words).collect(), ListRow::text));
+    let mut rows = kinds::rows(stats, context);
+    rows.extend(labelled("by", stats.providers.several().iter().map(OfProvider::words).collect()));
     rows.extend(by_all_runs(stats, context).map(|text| ListRow::text("all runs", text)));
-    rows.extend(labelled("lanes", lanes::lines(stats), ListRow::text));
-    rows.extend(labelled("why", failures::reasons(stats), ListRow::cut));
+    rows.extend(labelled("lanes", lanes::lines(stats)));
     if let Some(ending) = &stats.ending {
-        rows.extend(pace(stats, ending));
-        rows.extend(labelled("limits", use_of_limits::lines(&ending.uses, ending.elapsed), ListRow::text));
+        rows.extend(pace(stats, ending, context));
+        rows.extend(labelled("limits", use_of_limits::lines(&ending.uses, ending.elapsed)));
         let faster = advice(stats, ending, context.concurrency);
         rows.extend(faster.map(|advice| ListRow::text("faster", format!("with {advice}"))));
     }
@@ -41,30 +43,14 @@ pub(crate) fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -
     rows.extend(stats.caching().map(|used| ListRow::text("cache", format!("{of_run}{}", used.words()))));
     rows.extend(planned::line(stats).map(|line| ListRow::text("plan", format!("{of_run}{line}"))));
     rows.extend(repeated(stats, context));
-    rows.extend(files(stats, context));
-    rows.extend(labelled("change", failures::to_change(&context.failed_in_log, stats), ListRow::text));
+    rows.extend(labelled("change", failures::to_change(&context.failed_in_log, stats)));
+    rows.extend(files_and_next(stats, context));
     format!("{}\n{}", wrap(&headline(stats, context), columns).join("\n"), list(&rows, columns))
 }
 
 /// Returns list rows. Only the first of them has the label.
-fn labelled(
-    label: &'static str,
-    values: Vec<String>,
-    row: impl Fn(&'static str, String) -> ListRow,
-) -> impl Iterator<Item = ListRow> {
-    values.into_iter().enumerate().map(move |(at, value)| row(if at == 0 { label } else { "" }, value))
-}
-
-fn headline(stats: &Stats, context: &SummaryContext) -> String {
-    let what = match stats.ending.as_ref().and_then(|ending| ending.halt.as_ref()) {
-        Some(halt) => format!("stopped ({})", halt_words(halt)),
-        None if pending(stats) > 0 => "ended early".to_owned(),
-        None if let Some(open) = left_words(stats) => format!("left with {open}"),
-        None if stats.failed_total() + context.failed_before > 0 => "finished with failures".to_owned(),
-        None => "finished".to_owned(),
-    };
-    let simulated = if context.is_simulated { ", simulated" } else { "" };
-    format!("{what} after {}{simulated}", duration(stats.elapsed()))
+fn labelled(label: &'static str, values: Vec<String>) -> impl Iterator<Item = ListRow> {
+    values.into_iter().enumerate().map(move |(at, value)| ListRow::text(if at == 0 { label } else { "" }, value))
 }
 
 /// Returns how many answers each provider gave in all runs: `1,204 by openrouter, 96 by anthropic`. Returns `None` if all
@@ -79,47 +65,8 @@ fn by_all_runs(stats: &Stats, context: &SummaryContext) -> Option<String> {
     (has_earlier && counts.len() > 1).then(|| by_size(counts.into_iter().map(by)))
 }
 
-fn unfinished(stats: &Stats, context: &SummaryContext) -> Vec<String> {
-    let mut lines: Vec<String> = stats.taken.words().into_iter().collect();
-    if let Some(words) = stats.mended.words() {
-        lines.push(format!("{} of them needed another request ({words})", count(stats.mended.rows())));
-    }
-    if stats.failed_total() > 0 {
-        let classes = stats.failed.iter().map(|(class, failed)| (failed.rows, class.name()));
-        lines.push(format!("{} failed ({})", count(stats.failed_total()), by_size(classes)));
-    }
-    if context.failed_before > 0 {
-        lines.push(format!("{} failed in earlier runs and not tried again", count(context.failed_before)));
-    }
-    if let Some(open) = left_words(stats) {
-        lines.push(format!("{} in {open}", count(left(stats).1)));
-    }
-    let pending = pending(stats);
-    if pending > 0 {
-        lines.push(format!("{} pending", count(pending)));
-    }
-    lines
-}
-
-/// Returns how many rows have no line and are in no open batch.
-fn pending(stats: &Stats) -> u64 {
-    let read = stats.ending.as_ref().map_or(0, |ending| ending.pending);
-    let unfinished = stats.remaining().filter(|_| stats.total.is_some()).unwrap_or(0);
-    unfinished.saturating_sub(left(stats).1).max(read)
-}
-
-/// Returns how many batches are left open or not collected, and how many rows they have.
-fn left(stats: &Stats) -> (u64, u64) {
-    stats.ending.as_ref().map_or((0, 0), |ending| (ending.batches.left, ending.batches.left_rows))
-}
-
-/// Returns the batches that are left in words; `None` if there are none.
-fn left_words(stats: &Stats) -> Option<String> {
-    let (batches, _) = left(stats);
-    (batches > 0).then(|| plural(batches, "open batch", "open batches"))
-}
-
-fn pace(stats: &Stats, ending: &Ending) -> Vec<ListRow> {
+/// Returns how fast the run was, how long answers took, and what the run waited for.
+fn pace(stats: &Stats, ending: &Ending, context: &SummaryContext) -> Vec<ListRow> {
     let mut rows = Vec::new();
     if let Some(rate) = stats.mean_rows_per_minute() {
         let most = match ending.max_in_flight as u64 {
@@ -127,16 +74,30 @@ fn pace(stats: &Stats, ending: &Ending) -> Vec<ListRow> {
             0 => String::new(),
             most => format!(", at most {} in flight", count(most)),
         };
-        rows.push(ListRow::text("speed", format!("{} rows/min{most}", rate_words(rate))));
+        let chart = stats.rate_bins.sparkline(ending.elapsed).filter(|_| context.has_chart);
+        let chart = chart.map(|chart| format!(" {chart}")).unwrap_or_default();
+        rows.push(ListRow::text("speed", format!("{} rows/min{most}{chart}", rate_words(rate))));
     }
+    rows.extend(latencies(stats).map(|text| ListRow::text("latency", text)));
     // After a run of less than a second, no reason is shown, because the user could do nothing about it.
     let bound = ending.reasons.iter().filter(|(_, share)| *share >= 0.01).take(3).collect::<Vec<_>>();
-    if let ([(first, share), rest @ ..], true) = (bound.as_slice(), ending.elapsed >= Duration::from_secs(1)) {
-        let mut text = format!("{} {} of the time", first.name(), percent(*share));
-        rest.iter().for_each(|(reason, share)| text.push_str(&format!(", {} {}", reason.name(), percent(*share))));
-        rows.push(ListRow::text("bound by", text));
+    if !bound.is_empty() && ending.elapsed >= Duration::from_secs(1) {
+        let parts = bound.iter().map(|(reason, share)| format!("{} {}", percent(*share), doing_words(*reason)));
+        rows.push(ListRow::text("time", parts.collect::<Vec<_>>().join(", ")));
     }
     rows
+}
+
+/// Returns how long online answers took; `None` if there were none.
+fn latencies(stats: &Stats) -> Option<String> {
+    let slowest = stats.pace.longest;
+    // The histogram rounds, and the longest latency is exact.
+    let of = |share| stats.latencies.percentile(share).map(|found| latency(found.min(slowest)));
+    let slowest = Some(slowest).filter(|slowest| !slowest.is_zero())?;
+    match stats.latencies.count() {
+        1 => Some(latency(slowest)),
+        _ => Some(format!("half within {}, 95% within {}, slowest {}", of(0.5)?, of(0.95)?, latency(slowest))),
+    }
 }
 
 fn repeated(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
@@ -145,41 +106,35 @@ fn repeated(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
         let causes = stats.retried.iter().map(|(cause, attempts)| (*attempts, cause.name()));
         rows.push(ListRow::text("retries", format!("{}: {}", count(stats.retried_total()), by_size(causes))));
     }
-    let maybe = context.maybe_paid.saturating_add(context.maybe_paid_before);
-    if maybe > 0 {
-        let mut text = format!("{} possibly billed twice", plural(maybe, "answer", "answers"));
-        if context.maybe_paid_before > 0 {
-            text.push_str(&format!(
-                ", {} of them because an earlier run was cut short",
-                count(context.maybe_paid_before)
-            ));
-        }
-        if context.maybe_paid_earlier > 0 {
-            text.push_str(&format!(
-                "; {} in all runs together",
-                count(maybe.saturating_add(context.maybe_paid_earlier))
-            ));
-        }
-        rows.push(ListRow::text("billing", text));
-    }
+    rows.extend(billed_twice(context).map(|text| ListRow::text("billing", text)));
     rows
 }
 
-fn files(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
-    let mut rows = Vec::new();
-    let mut add = |label, value: &Option<String>, is_wanted: bool| {
-        if let Some(value) = value.as_ref().filter(|_| is_wanted) {
-            rows.push(ListRow::verbatim(label, escape(value)));
-        }
-    };
-    add("results", &context.results, true);
-    add("errors", &context.errors, true);
-    add("rerun", &context.longer_command, stats.succeeded_as(Quality::Truncated) > 0);
-    add("continue", &context.rerun_command, pending(stats) > 0);
-    // If a run from a pipe was stopped, its rows are run again from the error log.
-    let is_pipe = context.results.is_none() && pending(stats) > 0;
-    add(if is_pipe { "continue" } else { "retry" }, &context.resume_command, true);
-    rows
+/// Returns how many answers may have been billed a second time: `possibly billed twice: 11 answers`.
+fn billed_twice(context: &SummaryContext) -> Option<String> {
+    let maybe = context.maybe_paid.saturating_add(context.maybe_paid_before);
+    let mut text = (maybe > 0).then(|| billed_twice_words(maybe))?;
+    if context.maybe_paid_before > 0 {
+        text.push_str(&format!(", {} of them because an earlier run was cut short", count(context.maybe_paid_before)));
+    }
+    if context.maybe_paid_earlier > 0 {
+        let all = maybe.saturating_add(context.maybe_paid_earlier);
+        text.push_str(&format!("; {} in all runs together", count(all)));
+    }
+    Some(text)
+}
+
+/// Returns the number of answers that may have been billed a second time, in words.
+pub(crate) fn billed_twice_words(answers: u64) -> String {
+    format!("possibly billed twice: {}", plural(answers, "answer", "answers"))
+}
+
+/// Returns the files, and last the command that is worth typing next.
+fn files_and_next(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
+    let files = [("results", &context.results), ("errors", &context.errors)];
+    let files = files.into_iter().filter_map(|(label, path)| Some(ListRow::verbatim(label, escape(path.as_ref()?))));
+    let next = next_step(stats, context);
+    files.chain(next.map(|next| ListRow::verbatim(next.kind.name(), escape(&next.command.text)))).collect()
 }
 
 /// Returns counts such as `12 a, 3 b`, the largest first.

@@ -56,8 +56,12 @@ impl Level {
     }
 }
 
-/// Returns a line for each pool that has limits, such as `used 34% of requests, 97% of input tokens (critical)`. If
-/// there are several pools, each line begins with the name of the pool.
+/// A pool that used less of each of its limits gets no line of its own.
+const LITTLE: f64 = 0.1;
+
+/// Returns a line for each pool that used much of a limit, such as `used 34% of requests, 97% of input tokens
+/// (critical)`. If there are several pools, each line begins with the name of the pool. Pools that used little of each of
+/// their limits share one line.
 pub(super) fn lines(uses: &[LimitUse], elapsed: Duration) -> Vec<String> {
     if elapsed < SHORTEST {
         return Vec::new();
@@ -73,7 +77,19 @@ pub(super) fn lines(uses: &[LimitUse], elapsed: Duration) -> Vec<String> {
         let name = if uses.len() > 1 { format!("{}: ", escape(&used.pool.named(has_several))) } else { String::new() };
         (!parts.is_empty()).then(|| format!("{name}used {parts}"))
     };
-    uses.iter().filter_map(line).collect()
+    let highest = |used: &&LimitUse| Dimension::ALL.into_iter().filter_map(|one| used.share(one)).reduce(f64::max);
+    let limited: Vec<_> = uses.iter().filter(|used| highest(used).is_some()).collect();
+    let much = |used: &&LimitUse| highest(used).is_some_and(|share| share >= LITTLE);
+    let mut lines: Vec<String> = limited.iter().copied().filter(much).filter_map(line).collect();
+    let little = limited.len() - lines.len();
+    let of_each = format!("less than {} of each limit", percent(LITTLE));
+    match (lines.is_empty(), little) {
+        (_, 0) => {}
+        (true, _) => lines.push(format!("used {of_each}")),
+        (false, 1) => lines.push(format!("1 other model used {of_each}")),
+        (false, little) => lines.push(format!("{little} other models used {of_each}")),
+    }
+    lines
 }
 
 fn remark(share: f64, elapsed: Duration) -> String {
@@ -116,6 +132,19 @@ pub(crate) mod tests {
         let shown = lines(&[haiku, opus, free], Duration::from_secs(60));
 
         assert_eq!(shown, ["haiku-4.5: used 60% of requests (moderate)", "opus\\u{1b}: used 10% of output tokens"]);
+    }
+
+    #[test]
+    fn pools_that_used_little_of_their_limits_share_a_line() {
+        let used = |class: &str, requests| limit_use(class, [requests, 0, 0], RateLimits::new(100, 100, 100), 60);
+        let shown = |uses: &[LimitUse]| lines(uses, MINUTE);
+
+        assert_eq!(shown(&[used("a", 9)]), ["used less than 10% of each limit"]);
+        assert_eq!(shown(&[used("a", 9), used("b", 3)]), ["used less than 10% of each limit"]);
+        let three = shown(&[used("a", 9), used("b", 70), used("c", 3)]);
+        assert_eq!(three[1..], ["2 other models used less than 10% of each limit"]);
+        assert!(three[0].starts_with("b: used 70% of requests"), "{three:?}");
+        assert_eq!(shown(&[used("a", 9), used("b", 70)])[1], "1 other model used less than 10% of each limit");
     }
 
     #[test]

@@ -5,7 +5,9 @@
 use std::borrow::Cow;
 
 use super::text::{duration, escape};
-use crate::domain::{Failure, FallbackCase, HaltReason, Outage, WireErrorKind, WriteFault, WriteTarget, shortened};
+use crate::domain::{
+    Dimension, Failure, FallbackCase, HaltReason, Outage, Reason, WireErrorKind, WriteFault, WriteTarget, shortened,
+};
 
 /// Returns a short text that says why a run stopped. The text is a part of a line.
 pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
@@ -31,6 +33,29 @@ pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
         HaltReason::Ctl { is_drain: true } => "drained by ctl".into(),
         HaltReason::Ctl { is_drain: false } => "stopped by ctl".into(),
         HaltReason::Budget(_) => "a limit you set is reached".into(),
+    }
+}
+
+/// Returns what a run does while this reason slows it down, as text that can follow a share of its time: `74% waiting for
+/// the last answers`.
+pub(crate) fn doing_words(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Limit(Dimension::Requests) => "at the limit of requests per minute",
+        Reason::Limit(Dimension::InputTokens) => "at the limit of input tokens per minute",
+        Reason::Limit(Dimension::OutputTokens) => "at the limit of output tokens per minute",
+        Reason::Window => "at full concurrency",
+        Reason::Hold => "held after 429",
+        Reason::Ramp => "raising the rate step by step",
+        Reason::Probe => "waiting for the failing endpoint",
+        Reason::Gate => "waiting for the prompt cache",
+        Reason::Backoff => "waiting for retries",
+        Reason::Budget => "waiting for the rest of the budget",
+        Reason::Input => "waiting for the input",
+        Reason::Memory => "at the limit of memory for rows",
+        Reason::Disk => "waiting for the disk",
+        Reason::Paused => "paused",
+        Reason::Batches => "waiting for batches",
+        Reason::Draining => "waiting for the last answers",
     }
 }
 
@@ -122,7 +147,6 @@ fn wire_words(kind: WireErrorKind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Reason;
 
     #[test]
     fn the_name_of_a_hold_mentions_only_the_429() {

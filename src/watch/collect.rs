@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::histogram::Histogram;
+use crate::report::histogram::Histogram;
 use super::timeline::{Note, Point, PoolUse};
 use crate::domain::{
     Dimension, ErrorClass, EventBody, Money, PoolId, PoolStatus, RateLimits, RunEvent, Usage, shortened,

@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 
-use super::histogram::Histogram;
+use crate::report::histogram::Histogram;
 use super::timeline::Timeline;
 use crate::domain::{ErrorClass, Money, Usage};
 use crate::journal::{FailureText, Totals};

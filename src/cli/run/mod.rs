@@ -31,6 +31,7 @@ mod resume;
 mod reuse;
 mod send;
 mod steer;
+mod summary;
 mod voice;
 mod watchdog;
 pub(super) mod way;
