@@ -17,7 +17,7 @@ pub(super) fn rows(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
     if stats.succeeded.keys().any(|quality| *quality != Quality::Ok) {
         rows.extend(Quality::ALL.into_iter().filter_map(|quality| answers(stats, quality)));
     }
-    rows.extend(stats.taken.words().map(|words| ListRow::text("taken", words)));
+    rows.extend(stats.taken.words().map(|words| ListRow::text("reuse", words)));
     if let Some(words) = stats.mended.words() {
         let text = format!("{} needed another request ({words})", count(stats.mended.rows()));
         rows.push(ListRow::text("mended", text));
@@ -118,7 +118,7 @@ mod tests {
 
         let shown = list(&rows(&stats, &SummaryContext::default()), 120);
 
-        assert_eq!(shown, "refused  1: row \\u{1b}[2Jxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…\n");
+        assert_eq!(shown, "refused  1: row \\u{1b}[2Jxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…\n");
     }
 
     fn shown(answers: &[Quality], failed_before: u64) -> String {

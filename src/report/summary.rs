@@ -32,7 +32,9 @@ pub(crate) fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -
     rows.extend(labelled("by", stats.providers.several().iter().map(OfProvider::words).collect()));
     rows.extend(by_all_runs(stats, context).map(|text| ListRow::text("all runs", text)));
     rows.extend(labelled("lanes", lanes::lines(stats)));
-    if let Some(ending) = &stats.ending {
+    // What slowed down a run that finished no row says nothing about the rows.
+    let has_done = stats.succeeded_total() + stats.failed_total() > 0;
+    if let Some(ending) = stats.ending.as_ref().filter(|_| has_done) {
         rows.extend(pace(stats, ending, context));
         rows.extend(labelled("limits", use_of_limits::lines(&ending.uses, ending.elapsed)));
         let faster = advice(stats, ending, context.concurrency);
@@ -74,7 +76,8 @@ fn pace(stats: &Stats, ending: &Ending, context: &SummaryContext) -> Vec<ListRow
             0 => String::new(),
             most => format!(", at most {} in flight", count(most)),
         };
-        let chart = stats.rate_bins.sparkline(ending.elapsed).filter(|_| context.has_chart);
+        // The rows of a batch come all at once, so the chart leaves them out. It would be misleading beside them.
+        let chart = stats.rate_bins.sparkline(ending.elapsed).filter(|_| context.has_chart && stats.batch_rows.rows == 0);
         let chart = chart.map(|chart| format!(" {chart}")).unwrap_or_default();
         rows.push(ListRow::text("speed", format!("{} rows/min{most}{chart}", rate_words(rate))));
     }
@@ -94,10 +97,9 @@ fn latencies(stats: &Stats) -> Option<String> {
     // The histogram rounds, and the longest latency is exact.
     let of = |share| stats.latencies.percentile(share).map(|found| latency(found.min(slowest)));
     let slowest = Some(slowest).filter(|slowest| !slowest.is_zero())?;
-    match stats.latencies.count() {
-        1 => Some(latency(slowest)),
-        _ => Some(format!("half within {}, 95% within {}, slowest {}", of(0.5)?, of(0.95)?, latency(slowest))),
-    }
+    let (half, most, slowest) = (of(0.5)?, of(0.95)?, latency(slowest));
+    // After a few answers, these are the same.
+    Some(if half == slowest { half } else { format!("half within {half}, 95% within {most}, slowest {slowest}") })
 }
 
 fn repeated(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
@@ -145,4 +147,4 @@ fn by_size(counts: impl Iterator<Item = (u64, impl Display)>) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

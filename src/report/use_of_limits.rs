@@ -56,7 +56,7 @@ impl Level {
     }
 }
 
-/// A pool that used less of each of its limits gets no line of its own.
+/// A limit of which less was used is not shown. A pool that used less of each of its limits gets no line of its own.
 const LITTLE: f64 = 0.1;
 
 /// Returns a line for each pool that used much of a limit, such as `used 34% of requests, 97% of input tokens
@@ -70,7 +70,7 @@ pub(super) fn lines(uses: &[LimitUse], elapsed: Duration) -> Vec<String> {
     let has_several = uses.iter().any(|used| Some(&used.pool.provider) != first);
     let line = |used: &LimitUse| {
         let parts = Dimension::ALL.into_iter().filter_map(|dimension| {
-            let share = used.share(dimension)?;
+            let share = used.share(dimension).filter(|share| *share >= LITTLE)?;
             Some(format!("{} of {}{}", percent(share), dimension.name(), remark(share, elapsed)))
         });
         let parts = parts.collect::<Vec<_>>().join(", ");
@@ -155,10 +155,10 @@ pub(crate) mod tests {
         };
 
         assert_eq!(used(9), "");
-        assert_eq!(used(10), "used 600% of requests (a burst), 100% of input tokens, <1% of output tokens");
-        assert!(used(59).starts_with("used 102% of requests, "), "{}", used(59));
+        assert_eq!(used(10), "used 600% of requests (a burst), 100% of input tokens");
+        assert!(used(59).starts_with("used 102% of requests, 17% of"), "{}", used(59));
         let long = limit_use("haiku-4.5", [1_300, 0, 0], RateLimits::new(1_000, 1, 1), 60);
-        assert!(lines(&[long], MINUTE)[0].starts_with("used 130% of requests (critical, with a burst), "));
+        assert_eq!(lines(&[long], MINUTE), ["used 130% of requests (critical, with a burst)"]);
     }
 
     /// Returns the use of limits in a run of this many seconds, during which the limits did not change.

@@ -16,7 +16,7 @@ fn the_sample_file_is_answered_row_by_row_on_the_built_in_simulator() {
     let found = ids(&folder.read("out.jsonl"));
     let distinct: std::collections::BTreeSet<_> = found.iter().collect();
     assert_eq!((found.len(), distinct.len()), (40, 40));
-    assert_eq!(folder.read("out.errors.jsonl"), "");
+    assert_eq!(folder.read_log("out.errors.jsonl"), "");
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn rows_of_a_pipe_that_name_another_vendor_do_not_affect_others() {
 
     let said = feed(folder.command(&["run", "--simulate"]), &foreign(&["claude-haiku-4-5", "gpt-4o"]));
 
-    said.ends_with(3).tells(&["1 answered", "1 failed (1 invalid_input)"]);
+    said.ends_with(3).tells(&["1 answered", "1 failed\n", "1 invalid_input: "]);
     assert_eq!(ids(&said.out), ["r0"]);
 }
 

@@ -154,7 +154,7 @@ fn a_path_cannot_control_the_terminal() {
 
 /// Returns the kinds of ends, each with its name, its counters and what the program knows about it. The first four are
 /// ordinary.
-fn kinds_of_ends() -> Vec<(&'static str, Stats, SummaryContext)> {
+pub(in super::super) fn kinds_of_ends() -> Vec<(&'static str, Stats, SummaryContext)> {
     let command = |text: &str| Some(text.into());
     let errors = Some("prompts.errors.jsonl".to_owned());
     let answers_command: Option<super::super::PrintedCommand> = command("claude-batch results prompts.results.jsonl");
