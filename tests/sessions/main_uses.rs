@@ -44,10 +44,7 @@ fn answers_are_written_to_a_file_next_to_the_input() {
 
     said.ends_with(0).tells(&["5 answered", "prompts.results.jsonl"]);
     assert_each_once(&folder.read("prompts.results.jsonl"), 5);
-    assert_eq!(
-        folder.names(),
-        ["prompts.errors.jsonl", "prompts.jsonl", "prompts.results.jsonl", "prompts.results.jsonl.run"]
-    );
+    assert_eq!(folder.names(), ["prompts.jsonl", "prompts.results.jsonl", "prompts.results.jsonl.run"]);
 }
 
 #[test]

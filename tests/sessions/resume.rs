@@ -361,7 +361,9 @@ fn a_fresh_start_keeps_the_old_files() {
     said.ends_with(0).tells(&["3 answered"]);
     assert_each_once(&folder.read("prompts.results.jsonl"), 3);
     let kept = folder.names().into_iter().find(|name| name.starts_with("prompts.results.jsonl.old-"));
-    assert_eq!(folder.read(&kept.expect("the old results are kept")), old);
+    let kept = kept.expect("the old results are kept");
+    said.tells(&[&format!("note: --fresh: prompts.results.jsonl is now {kept}\n")]);
+    assert_eq!(folder.read(&kept), old);
     assert_eq!(api.books().billed_calls, 6);
 }
 

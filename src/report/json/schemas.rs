@@ -202,7 +202,9 @@ fn everything() -> Stats {
     let batches = BatchesStatus { open: 2, rows: 40, next_look: Some(lasted), ..BatchesStatus::default() };
     stats.fold(&at(121, EventBody::Batches(Some(batches))));
     stats.fold(&at(122, in_batch()));
-    [Quality::Truncated, Quality::Refused, Quality::Unknown].map(|quality| stats.fold(&at(123, succeeded(quality))));
+    for quality in [Quality::Truncated, Quality::Refused, Quality::Unknown] {
+        stats.fold(&at(123, succeeded(quality)));
+    }
     stats
 }
 
