@@ -39,7 +39,7 @@
 //! open:  check names → lock → read both files → repair → manifest → [compact, for resume] → slots → writer
 //! turn:  fill a slot → flush → send … append the line → commit → free the slot
 //! close: sync → carried sums → compact the error log → remove superseded answers → empty the slots → keep the learned
-//!        limits → unlock
+//!        limits → remove an empty error log → unlock
 //! ```
 //!
 //! Invariants:

@@ -5,8 +5,11 @@ use super::summary_context::SummaryContext;
 use super::text::{count, duration, plural};
 use super::words::halt_words;
 
+/// Stands for a blank at which no line is broken, until the lines are made.
+pub(super) const FIXED_BLANK: &str = "\u{a0}";
+
 /// Returns the first line, such as `finished after 14 s: 318 answered` or `stopped (interrupted) after 1 min 32 s:
-/// 137 of 200 answered (this run: 92), 9 failed, 54 pending`.
+/// 137 of 200 answered (this run: 92), 9 failed, 54 pending`. The blanks inside a count are [`FIXED_BLANK`].
 pub(super) fn headline(stats: &Stats, context: &SummaryContext) -> String {
     let what = match stats.ending.as_ref().and_then(|ending| ending.halt.as_ref()) {
         Some(halt) => format!("stopped ({})", halt_words(halt)),
@@ -19,7 +22,7 @@ pub(super) fn headline(stats: &Stats, context: &SummaryContext) -> String {
     format!("{what} after {}{simulated}: {}", duration(stats.elapsed()), counts(stats, context))
 }
 
-/// Returns the counts of all runs on this file. If there were earlier runs, the answers of this run follow in brackets.
+/// Returns the counts of all runs on this file, each of which stays on one line. If there were earlier runs, the answers of this run follow in brackets.
 fn counts(stats: &Stats, context: &SummaryContext) -> String {
     let (own, before) = (stats.succeeded_total(), answered_before(stats, context));
     let is_part = before > 0 || pending(stats) > 0;
@@ -31,7 +34,7 @@ fn counts(stats: &Stats, context: &SummaryContext) -> String {
     parts.extend(left_words(stats).map(|open| format!("{} in {open}", count(left(stats).1))));
     let pending = pending(stats);
     parts.extend((pending > 0).then(|| format!("{} pending", count(pending))));
-    parts.join(", ")
+    parts.iter().map(|part| part.replace(' ', FIXED_BLANK)).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns how many rows earlier runs answered.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::advice::advice;
 use super::failures;
-use super::headline::headline;
+use super::headline::{FIXED_BLANK, headline};
 use super::kinds;
 use super::lanes;
 use super::next_step::next_step;
@@ -47,7 +47,8 @@ pub(crate) fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -
     rows.extend(repeated(stats, context));
     rows.extend(labelled("change", failures::to_change(&context.failed_in_log, stats)));
     rows.extend(files_and_next(stats, context));
-    format!("{}\n{}", wrap(&headline(stats, context), columns).join("\n"), list(&rows, columns))
+    let first = wrap(&headline(stats, context), columns).join("\n").replace(FIXED_BLANK, " ");
+    format!("{first}\n{}", list(&rows, columns))
 }
 
 /// Returns list rows. Only the first of them has the label.

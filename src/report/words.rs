@@ -36,27 +36,32 @@ pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
     }
 }
 
-/// Returns what a run does while this reason slows it down, as text that can follow a share of its time: `74% waiting for
+/// Returns what a run does while this reason slows it down. The words can follow a share of its time: `74% waiting for
 /// the last answers`.
 pub(crate) fn doing_words(reason: Reason) -> &'static str {
     match reason {
-        Reason::Limit(Dimension::Requests) => "at the limit of requests per minute",
-        Reason::Limit(Dimension::InputTokens) => "at the limit of input tokens per minute",
-        Reason::Limit(Dimension::OutputTokens) => "at the limit of output tokens per minute",
-        Reason::Window => "at full concurrency",
-        Reason::Hold => "held after 429",
+        Reason::Limit(Dimension::Requests) => "limited by requests per minute",
+        Reason::Limit(Dimension::InputTokens) => "limited by input tokens per minute",
+        Reason::Limit(Dimension::OutputTokens) => "limited by output tokens per minute",
+        Reason::Window => "limited by concurrency",
+        Reason::Hold => "held by the server (429)",
         Reason::Ramp => "raising the rate step by step",
-        Reason::Probe => "waiting for the failing endpoint",
-        Reason::Gate => "waiting for the prompt cache",
-        Reason::Backoff => "waiting for retries",
-        Reason::Budget => "waiting for the rest of the budget",
+        Reason::Probe => "waiting for the endpoint to work again",
+        Reason::Gate => "waiting for the cache to be filled",
+        Reason::Backoff => "waiting for the next try of failed requests",
+        Reason::Budget => "limited by the budget",
         Reason::Input => "waiting for the input",
-        Reason::Memory => "at the limit of memory for rows",
+        Reason::Memory => "limited by memory for rows",
         Reason::Disk => "waiting for the disk",
         Reason::Paused => "paused",
         Reason::Batches => "waiting for batches",
         Reason::Draining => "waiting for the last answers",
     }
+}
+
+/// Returns the same for the name of a reason, as a status file has it; `None` for a name that this program does not know.
+pub(crate) fn doing_words_of(name: &str) -> Option<&'static str> {
+    Reason::ALL.into_iter().find(|reason| reason.name() == name).map(doing_words)
 }
 
 /// Returns a short text that says what is wrong with an endpoint, based on its last failure.
@@ -151,6 +156,13 @@ mod tests {
     #[test]
     fn the_name_of_a_hold_mentions_only_the_429() {
         assert_eq!(Reason::Hold.name(), "holds after 429");
+    }
+
+    #[test]
+    fn the_words_for_a_reason_are_found_by_its_name() {
+        assert_eq!(doing_words_of("last answers"), Some("waiting for the last answers"));
+        assert_eq!(doing_words_of("output tokens per minute"), Some("limited by output tokens per minute"));
+        assert_eq!(doing_words_of("a reason of a later version"), None);
     }
 
     #[test]

@@ -55,7 +55,7 @@ fn low_credit_stops_the_run_with_its_rows_pending() {
     let api = Api::with_faults(r#"{"rules": [{"status": 402, "contains": "number 20.", "times": 1}]}"#);
 
     let said = folder.run_at(&api, &["run", "prompts.jsonl", "-c", "2"]);
-    let log = folder.read("prompts.errors.jsonl");
+    let log = folder.read_log("prompts.errors.jsonl");
     let on = folder.run_at(&api, &["run", "prompts.jsonl"]);
 
     said.ends_with(5).tells(&["pending", "402"]);

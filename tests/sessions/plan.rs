@@ -38,7 +38,7 @@ fn a_plan_shows_cost_and_time_and_changes_nothing() {
         "at most $",
         "prices of ",
         "time      about ",
-        "bound by  requests per minute",
+        "% limited by requests per minute",
         "tier 1 (as of 2026-01-15)",
         "output: assumed, 8 to max_tokens tokens and likely 256 (200 rows)",
         "--tier 2",

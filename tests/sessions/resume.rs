@@ -238,15 +238,30 @@ fn resume_is_proposed_only_for_rows_that_may_succeed_and_the_rest_get_advice() {
 }
 
 #[test]
-fn with_a_log_without_failures_there_is_nothing_to_do_and_the_log_stays() {
+fn after_a_run_without_failures_there_is_no_log_and_nothing_to_resume() {
     let folder = Folder::with_rows(2);
     let api = Api::quick();
     folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0);
 
     let said = folder.run_at(&api, &["resume", "prompts.errors.jsonl"]);
 
+    let said_of_another = folder.run_at(&api, &["resume", "prompt.errors.jsonl"]);
+
+    said.ends_with(0).tells(&["nothing to do: there is no prompts.errors.jsonl; a run without failures removes its log"]);
+    said_of_another.ends_with(2).tells(&["prompt.errors.jsonl: no such file"]);
+    assert!(!folder.path("prompts.errors.jsonl").exists());
+}
+
+#[test]
+fn a_log_without_lines_stays_when_it_is_resumed() {
+    let (folder, api) = (Folder::with_rows(2), Api::quick());
+    folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0);
+    folder.write("prompts.errors.jsonl", "");
+
+    let said = folder.run_at(&api, &["resume", "prompts.errors.jsonl"]);
+
     said.ends_with(0).tells(&["nothing to do: no rows in prompts.errors.jsonl"]);
-    assert_eq!(folder.read_log("prompts.errors.jsonl"), "");
+    assert_eq!(folder.read("prompts.errors.jsonl"), "");
 }
 
 #[test]
