@@ -51,6 +51,22 @@ fn a_stream_of_json_ends_with_json_unless_something_else_is_wanted() {
 }
 
 #[test]
+fn a_small_chart_needs_a_terminal_that_shows_its_characters() {
+    let has_blocks = |variables: &[(&str, &str)]| {
+        let mut place = Place::new();
+        for (name, value) in variables {
+            place.world.variables.insert(name.into(), value.into());
+        }
+        place.run(&["prompts.jsonl"]).expect("good flags").has_blocks
+    };
+
+    assert!(has_blocks(&[]) && has_blocks(&[("LANG", "de_DE.UTF-8"), ("TERM", "xterm")]));
+    assert!(!has_blocks(&[("TERM", "dumb")]) && !has_blocks(&[("LANG", "C")]));
+    assert!(!has_blocks(&[("LC_ALL", "POSIX"), ("LANG", "de_DE.UTF-8")]));
+    assert!(has_blocks(&[("LC_ALL", ""), ("LC_CTYPE", "C.UTF-8"), ("LANG", "C")]));
+}
+
+#[test]
 fn every_key_of_the_file_is_a_flag_and_every_flag_is_a_key() {
     let text = fixture("every-key.toml");
     let keys = text.lines().filter_map(|line| line.split_once(" = ")).map(|(key, _)| key).collect::<Vec<_>>();

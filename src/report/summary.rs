@@ -43,7 +43,7 @@ pub(crate) fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -
     rows.extend(totals::spent(stats, context));
     let of_run = if context.earlier.is_some() { "this run: " } else { "" };
     rows.extend(stats.caching().map(|used| ListRow::text("cache", format!("{of_run}{}", used.words()))));
-    rows.extend(planned::line(stats).map(|line| ListRow::text("plan", format!("{of_run}{line}"))));
+    rows.extend(planned::line(stats).map(|line| ListRow::text("plan", line)));
     rows.extend(repeated(stats, context));
     rows.extend(labelled("change", failures::to_change(&context.failed_in_log, stats)));
     rows.extend(files_and_next(stats, context));

@@ -60,8 +60,8 @@ impl Level {
 const LITTLE: f64 = 0.1;
 
 /// Returns a line for each pool that used much of a limit, such as `used 34% of requests, 97% of input tokens
-/// (critical)`. If there are several pools, each line begins with the name of the pool. Pools that used little of each of
-/// their limits share one line.
+/// (critical)`. If there are several pools, each line begins with the name of the pool and has only the limit of which
+/// the pool used most. Pools that used little of each of their limits share one line.
 pub(super) fn lines(uses: &[LimitUse], elapsed: Duration) -> Vec<String> {
     if elapsed < SHORTEST {
         return Vec::new();
@@ -69,12 +69,19 @@ pub(super) fn lines(uses: &[LimitUse], elapsed: Duration) -> Vec<String> {
     let first = uses.first().map(|used| &used.pool.provider);
     let has_several = uses.iter().any(|used| Some(&used.pool.provider) != first);
     let line = |used: &LimitUse| {
-        let parts = Dimension::ALL.into_iter().filter_map(|dimension| {
-            let share = used.share(dimension).filter(|share| *share >= LITTLE)?;
-            Some(format!("{} of {}{}", percent(share), dimension.name(), remark(share, elapsed)))
-        });
-        let parts = parts.collect::<Vec<_>>().join(", ");
-        let name = if uses.len() > 1 { format!("{}: ", escape(&used.pool.named(has_several))) } else { String::new() };
+        let share_of = |dimension| Some((dimension, used.share(dimension).filter(|share| *share >= LITTLE)?));
+        let mut shares: Vec<_> = Dimension::ALL.into_iter().filter_map(share_of).collect();
+        let mut name = String::new();
+        if uses.len() > 1 {
+            // The other limits of a pool matter less, and each pool has a line.
+            let most = shares.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1));
+            shares = most.into_iter().collect();
+            name = format!("{}: ", escape(&used.pool.named(has_several)));
+        }
+        let part = |(dimension, share): &(Dimension, f64)| {
+            format!("{} of {}{}", percent(*share), dimension.name(), remark(*share, elapsed))
+        };
+        let parts = shares.iter().map(part).collect::<Vec<_>>().join(", ");
         (!parts.is_empty()).then(|| format!("{name}used {parts}"))
     };
     let highest = |used: &&LimitUse| Dimension::ALL.into_iter().filter_map(|one| used.share(one)).reduce(f64::max);
@@ -143,7 +150,7 @@ pub(crate) mod tests {
         assert_eq!(shown(&[used("a", 9), used("b", 3)]), ["used less than 10% of each limit"]);
         let three = shown(&[used("a", 9), used("b", 70), used("c", 3)]);
         assert_eq!(three[1..], ["2 other models used less than 10% of each limit"]);
-        assert!(three[0].starts_with("b: used 70% of requests"), "{three:?}");
+        assert_eq!(three[0], "b: used 70% of requests (moderate)");
         assert_eq!(shown(&[used("a", 9), used("b", 70)])[1], "1 other model used less than 10% of each limit");
     }
 
