@@ -196,10 +196,7 @@ mod tests {
 
         let log = BTreeMap::from([(class, 10)]);
 
-        assert_eq!(
-            reasons(&stats),
-            ["1 server: row r0, 500, \"broken\"", "1 invalid_request, as explained below"]
-        );
+        assert_eq!(reasons(&stats), ["1 server: row r0, 500, \"broken\"", "1 invalid_request, as explained below"]);
         let line = in_one_line(&log, &stats, "e.jsonl");
         assert_eq!(line.as_deref(), Some("10 rows failed with invalid_request; the error log is e.jsonl"));
     }

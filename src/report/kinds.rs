@@ -51,7 +51,8 @@ fn answers(stats: &Stats, quality: Quality) -> Option<ListRow> {
         Quality::Unknown => ("other", " ended for an unknown reason"),
     };
     let example = stats.examples.get(&quality).map(|label| short_label(label));
-    let example = example.map(|label| if rows == 1 { format!(": row {label}") } else { format!(", such as row {label}") });
+    let example =
+        example.map(|label| if rows == 1 { format!(": row {label}") } else { format!(", such as row {label}") });
     (rows > 0).then(|| ListRow::cut(label, format!("{}{what}{}", count(rows), example.unwrap_or_default())))
 }
 

@@ -17,9 +17,11 @@ pub(super) fn line(stats: &Stats) -> Option<String> {
     if !compared.is_judged {
         let parts: Vec<_> = [cost.map(|cost| cost.0), time.map(|time| time.0)].into_iter().flatten().collect();
         let rows = plural(compared.rows, "row", "rows");
-        return (!parts.is_empty()).then(|| format!("{} for {rows}, of which {} are done", parts.join(", "), count(compared.done)));
+        return (!parts.is_empty())
+            .then(|| format!("{} for {rows}, of which {} are done", parts.join(", "), count(compared.done)));
     }
-    let parts: Vec<_> = [("cost", cost), ("time", time)].into_iter().filter_map(|(name, part)| Some((name, part?))).collect();
+    let parts: Vec<_> =
+        [("cost", cost), ("time", time)].into_iter().filter_map(|(name, part)| Some((name, part?))).collect();
     if parts.iter().all(|(_, (_, verdict))| *verdict == Verdict::Within) {
         let ranges: Vec<_> = parts.into_iter().map(|(_, (range, _))| range).collect();
         return (!ranges.is_empty()).then(|| format!("as planned: {}", ranges.join(", ")));
@@ -115,10 +117,7 @@ mod tests {
         let outside = run(10, 10, Some((0.2, 0.3)), Some((20, 25)), 30, None);
 
         assert_eq!(within.as_deref(), Some("as planned: $0.0800–0.1200, 20–40 s"));
-        assert_eq!(
-            outside.as_deref(),
-            Some("cost below the planned $0.2000–0.3000; time above the planned 20–25 s")
-        );
+        assert_eq!(outside.as_deref(), Some("cost below the planned $0.2000–0.3000; time above the planned 20–25 s"));
     }
 
     #[test]

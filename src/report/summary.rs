@@ -78,7 +78,8 @@ fn pace(stats: &Stats, ending: &Ending, context: &SummaryContext) -> Vec<ListRow
             most => format!(", at most {} in flight", count(most)),
         };
         // The rows of a batch come all at once, so the chart leaves them out. It would be misleading beside them.
-        let chart = stats.rate_bins.sparkline(ending.elapsed).filter(|_| context.has_chart && stats.batch_rows.rows == 0);
+        let chart =
+            stats.rate_bins.sparkline(ending.elapsed).filter(|_| context.has_chart && stats.batch_rows.rows == 0);
         let chart = chart.map(|chart| format!(" {chart}")).unwrap_or_default();
         rows.push(ListRow::text("speed", format!("{} rows/min{most}{chart}", rate_words(rate))));
     }

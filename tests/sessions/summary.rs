@@ -34,10 +34,10 @@ fn a_quiet_run_can_end_with_a_summary_as_json_and_nothing_else() {
 
     let summary = last_line(said.ends_with(3));
     assert_eq!((&summary["rows"]["failed"], &summary["exit_code"]), (&1.into(), &3.into()));
-    assert_eq!((&summary["failures"][0]["class"], &summary["files"]["errors"]), (
-        &"invalid_request".into(),
-        &"prompts.errors.jsonl".into()
-    ));
+    assert_eq!(
+        (&summary["failures"][0]["class"], &summary["files"]["errors"]),
+        (&"invalid_request".into(), &"prompts.errors.jsonl".into())
+    );
     let idle = last_line(again.ends_with(3));
     assert_eq!((&idle["rows"], &idle["this_run"]["answered"]), (&summary["rows"], &0.into()));
 }

@@ -119,7 +119,8 @@ impl World {
     pub(crate) fn has_blocks(&self) -> bool {
         let value = |name: &str| self.variables.get(OsStr::new(name)).filter(|value| !value.is_empty());
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(value);
-        value("TERM").is_none_or(|term| term != "dumb") && locale.is_none_or(|locale| locale != "C" && locale != "POSIX")
+        value("TERM").is_none_or(|term| term != "dumb")
+            && locale.is_none_or(|locale| locale != "C" && locale != "POSIX")
     }
 
     /// Returns a path that can be opened. Relative paths start in the working folder.

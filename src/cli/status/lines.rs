@@ -106,8 +106,7 @@ fn progress_rows(state: State, shown: &Shown) -> Vec<ListRow> {
         Some(window) => format!("{} of {} in flight", count(in_flight), count(window)),
         None => format!("{} in flight", count(in_flight)),
     });
-    let bound: Vec<String> =
-        progress.reason.iter().map(|reason| now_words(reason)).chain(in_flight).collect();
+    let bound: Vec<String> = progress.reason.iter().map(|reason| now_words(reason)).chain(in_flight).collect();
     if !bound.is_empty() {
         rows.push(ListRow::text("now", bound.join(", ")));
     }

@@ -58,7 +58,8 @@ fn the_summary_of_every_kind_of_end_is_as_its_schema_says() {
     let mut kinds = BTreeSet::new();
     for (name, stats, context) in kinds_of_ends() {
         let reason = stats.end_reason();
-        let end = SummaryEnd { run: "r1", at: at(99, EventBody::Skipped).at, exit_code: 130, reason: reason.as_deref() };
+        let end =
+            SummaryEnd { run: "r1", at: at(99, EventBody::Skipped).at, exit_code: 130, reason: reason.as_deref() };
 
         let line = summary_line(&stats, &context, end);
 

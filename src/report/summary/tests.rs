@@ -140,7 +140,10 @@ fn rows_of_a_pipe_that_are_in_open_batches_are_not_pending() {
 
     let shown = summary(&stats, &context(), 80);
 
-    assert!(shown.starts_with("ended early after 1 min 32 s: 0 answered, 40 in 2 open batches, 3 pending\n"), "{shown}");
+    assert!(
+        shown.starts_with("ended early after 1 min 32 s: 0 answered, 40 in 2 open batches, 3 pending\n"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -197,11 +200,8 @@ pub(in super::super) fn kinds_of_ends() -> Vec<(&'static str, Stats, SummaryCont
         ..SummaryContext::default()
     };
     let answers_by = vec![("openrouter".to_owned(), 1_204), ("foun\u{1b}dry".to_owned(), 2)];
-    let all_failed = SummaryContext {
-        errors,
-        failed_in_log: BTreeMap::from([(ErrorClass::InvalidRequest, 10)]),
-        ..stopped.clone()
-    };
+    let all_failed =
+        SummaryContext { errors, failed_in_log: BTreeMap::from([(ErrorClass::InvalidRequest, 10)]), ..stopped.clone() };
     let full_disk =
         WriteFault { target: WriteTarget::File, cause: WriteCause::Full, message: "no space left".to_owned() };
     vec![
