@@ -18,7 +18,7 @@ use claude_batch::cli::config::world::World;
 use claude_batch::cli::config::{Config, InputArg, OutputArg, folder, inputs};
 use claude_batch::domain::{ErrorClass, LaneChoice, Money, PromptCache, RateLimits, Tier};
 use claude_batch::journal::Owners;
-use claude_batch::report::{ProgressKind, Verbosity};
+use claude_batch::report::{ProgressKind, SummaryKind, Verbosity};
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
@@ -37,6 +37,33 @@ fn without_flags_the_defaults_hold() {
         ("2023-06-01", None, KeySource::Missing)
     );
     assert_eq!((config.verbosity, config.progress), (Verbosity::Normal, ProgressKind::Auto));
+    assert_eq!(config.summary, SummaryKind::Text);
+}
+
+#[test]
+fn a_stream_of_json_ends_with_json_unless_something_else_is_wanted() {
+    let kind = |flags: &[&str]| Place::new().run(&[&["prompts.jsonl"], flags].concat()).expect("good flags").summary;
+
+    assert_eq!(kind(&["--progress", "json"]), SummaryKind::Json);
+    assert_eq!(kind(&["--progress", "json", "--summary", "text"]), SummaryKind::Text);
+    assert_eq!(kind(&["--progress", "plain"]), SummaryKind::Text);
+    assert_eq!(kind(&["--summary", "none"]), SummaryKind::None);
+}
+
+#[test]
+fn a_small_chart_needs_a_terminal_that_shows_its_characters() {
+    let has_blocks = |variables: &[(&str, &str)]| {
+        let mut place = Place::new();
+        for (name, value) in variables {
+            place.world.variables.insert(name.into(), value.into());
+        }
+        place.run(&["prompts.jsonl"]).expect("good flags").has_blocks
+    };
+
+    assert!(has_blocks(&[]) && has_blocks(&[("LANG", "de_DE.UTF-8"), ("TERM", "xterm")]));
+    assert!(!has_blocks(&[("TERM", "dumb")]) && !has_blocks(&[("LANG", "C")]));
+    assert!(!has_blocks(&[("LC_ALL", "POSIX"), ("LANG", "de_DE.UTF-8")]));
+    assert!(has_blocks(&[("LC_ALL", ""), ("LC_CTYPE", "C.UTF-8"), ("LANG", "C")]));
 }
 
 #[test]
@@ -98,8 +125,8 @@ fn a_file_sets_everything_it_names() {
         ("https://gateway.example/claude", BaseUrlSource::File)
     );
     assert_eq!(
-        (config.fsync, config.progress, config.verbosity),
-        (Fsync::Always, ProgressKind::Plain, Verbosity::Verbose)
+        (config.fsync, config.progress, config.summary, config.verbosity),
+        (Fsync::Always, ProgressKind::Plain, SummaryKind::Json, Verbosity::Verbose)
     );
     assert_eq!(config.provider.key, KeySource::File(place.user_folder().join("key.txt")));
     assert_eq!((&*config.provider.name, config.provider.key_ttl), ("anthropic", Some(Duration::from_secs(600))));

@@ -365,6 +365,22 @@ fn results_without_superseded_answers_are_not_written_again() {
 }
 
 #[test]
+fn an_empty_log_is_removed_at_a_clean_end_only() {
+    let ended = |start, fails: &[u64], keeps_slots| {
+        let disk = MemDisk::new();
+        run(&disk, "r1", fails);
+        let (journal, _) = open(&disk, "r2", start).expect("the disk works");
+        journal.close(InputRead::Part, keeps_slots).expect("the disk works");
+        disk.content(ERRORS).map(|log| log.is_empty())
+    };
+
+    assert_eq!(ended(Start::Continue, NONE_FAIL, false), None);
+    assert_eq!(ended(Start::Continue, NONE_FAIL, true), Some(true), "marks of requests stay, and so does the log");
+    assert_eq!(ended(Start::Resume, NONE_FAIL, false), Some(true), "the user named this log");
+    assert_eq!(ended(Start::Continue, FAILS, false), Some(false));
+}
+
+#[test]
 fn a_changed_row_that_fails_keeps_its_old_answer() {
     let disk = answered_once();
     let (mut journal, _) = open(&disk, "r2", Start::Continue).expect("the disk works");
@@ -594,7 +610,7 @@ fn a_row_that_is_asked_again_and_fails_keeps_its_answer() {
 
     assert_eq!((state, truncated_rows(&disk)), (RowState::Done, CHANGED.len()));
     assert_eq!(recovered.totals.spend, spent(ROWS + 1));
-    assert_eq!(disk.content(ERRORS).as_deref(), Some(&b""[..]), "the row is no failed row");
+    assert_eq!(disk.content(ERRORS), None, "the row is no failed row, and an empty log is removed");
 }
 
 #[test]

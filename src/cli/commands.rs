@@ -19,10 +19,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, ArgMatches, Args, Command, CommandFactory};
 
-use super::args::{ApiArgs, Cli, ResumeArgs, RunArgs};
+use super::args::{ApiArgs, Cli, ResultsArgs, ResumeArgs, RunArgs};
 use super::shell;
 use crate::domain::ErrorClass;
 use crate::journal::RunPaths;
+use crate::report::PrintedCommand;
 
 /// Flags of `resume` that are not copied from the typed command. `-o` is set from the paths of the files instead.
 const NOT_CARRIED: [&str; 4] = ["output", "only", "simulate-faults", "simulate-answers"];
@@ -81,20 +82,20 @@ impl Commands {
     }
 
     /// Returns the command that continues the run.
-    pub(crate) fn again(&self) -> String {
-        shell::ours(self.typed_again())
+    pub(crate) fn again(&self) -> PrintedCommand {
+        shell::printed(self.typed_again())
     }
 
     /// Returns the command that continues the run and tries failed rows again, too.
-    pub(crate) fn again_with_failed(&self) -> String {
+    pub(crate) fn again_with_failed(&self) -> PrintedCommand {
         let (mut flags, rest) = without(self.typed_again(), "--retry-failed");
         flags.push("--retry-failed".into());
-        shell::ours(flags.into_iter().chain(rest))
+        shell::printed(flags.into_iter().chain(rest))
     }
 
     /// Returns the command that asks again for the truncated answers of a run, with this many tokens; `None` if its input
     /// is not a file.
-    pub(crate) fn longer(&self, max_tokens: u32) -> Option<String> {
+    pub(crate) fn longer(&self, max_tokens: u32) -> Option<PrintedCommand> {
         let matches = self.matches()?;
         let (_, typed) = matches.subcommand().filter(|(name, _)| *name == "run")?;
         let is_typed = |id: &str| typed.value_source(id) == Some(clap::parser::ValueSource::CommandLine);
@@ -117,7 +118,7 @@ impl Commands {
                 .filter(|arg| arg.get_long().is_some_and(is_kept))
                 .flat_map(|arg| typed_again(arg, typed)),
         );
-        Some(shell::ours(args))
+        Some(shell::printed(args))
     }
 
     /// Returns the command that continues the run and waits for its batches.
@@ -139,16 +140,16 @@ impl Commands {
 
     /// Returns the command that runs the failed rows of these files again. `only` limits the command to some failure
     /// classes; it is the value for `--only`.
-    pub(crate) fn resume(&self, paths: &RunPaths, only: Option<&str>) -> String {
+    pub(crate) fn resume(&self, paths: &RunPaths, only: Option<&str>) -> PrintedCommand {
         self.resume_with(paths, only, None)
     }
 
     /// Returns the command that asks again for the truncated answers of these files, with room for this many tokens.
-    pub(crate) fn resume_longer(&self, paths: &RunPaths, max_tokens: u32) -> String {
+    pub(crate) fn resume_longer(&self, paths: &RunPaths, max_tokens: u32) -> PrintedCommand {
         self.resume_with(paths, Some(ErrorClass::Truncated.name()), Some(max_tokens))
     }
 
-    fn resume_with(&self, paths: &RunPaths, only: Option<&str>, max_tokens: Option<u32>) -> String {
+    fn resume_with(&self, paths: &RunPaths, only: Option<&str>, max_tokens: Option<u32>) -> PrintedCommand {
         let mut args = vec!["resume".into(), shell::file(&paths.errors)];
         if let Some(results) = paths.results.as_deref().filter(|_| !paths.log_finds_results()) {
             args.extend(["-o".into(), shell::file(results)]);
@@ -165,7 +166,16 @@ impl Commands {
             }
         }
         args.extend(carried);
-        shell::ours(args)
+        shell::printed(args)
+    }
+
+    /// Returns the command that shows the answers in these results.
+    pub(crate) fn answers(&self, results: &Path) -> PrintedCommand {
+        let all = ResultsArgs::augment_args(Command::new("results"));
+        // This command writes no results.
+        let needed = all.get_arguments().filter(|arg| arg.get_long() != Some("fsync")).cloned();
+        let carried = self.carried(&Command::new("results").args(needed));
+        shell::printed(["results".into(), shell::file(results)].into_iter().chain(carried))
     }
 
     /// Returns the command that does something with the batches of a run. The typed flags for calls of the API are
@@ -259,14 +269,14 @@ mod tests {
 
     fn resume(typed: &[&str]) -> String {
         let paths = RunPaths::given(Some("o.jsonl".into()), "o.errors.jsonl".into());
-        commands(typed, false).resume(&paths, None)
+        commands(typed, false).resume(&paths, None).text
     }
 
     #[test]
     fn the_results_are_named_if_the_log_cannot_name_them() {
         let args = |results: Option<&str>, errors: &str| {
             let paths = RunPaths::given(results.map(PathBuf::from), errors.into());
-            commands(&["run", "p.jsonl"], false).resume(&paths, None).replace('\\', "/")
+            commands(&["run", "p.jsonl"], false).resume(&paths, None).text.replace('\\', "/")
         };
 
         assert_eq!(args(Some("d/o.jsonl"), "d/o.errors.jsonl"), "claude-batch resume d/o.errors.jsonl");
@@ -279,7 +289,7 @@ mod tests {
     #[test]
     fn truncated_answers_are_asked_for_again_with_one_max_tokens() {
         let paths = RunPaths::given(Some("o.jsonl".into()), "o.errors.jsonl".into());
-        let of = |typed: &[&str]| commands(typed, false).resume_longer(&paths, 4_096);
+        let of = |typed: &[&str]| commands(typed, false).resume_longer(&paths, 4_096).text;
 
         for typed in
             [&["run", "p.jsonl", "--tier", "2", "--max-tokens", "9"][..], &["resume", "e.jsonl", "--tier", "2"]]
@@ -391,15 +401,34 @@ mod tests {
                 "p.csv --rerun truncated --max-tokens 64 --model m",
             ),
         ] {
-            assert_eq!(commands(typed, false).longer(64), Some(format!("claude-batch run {expected}")), "{typed:?}");
+            let made = commands(typed, false).longer(64).map(|made| made.text);
+            assert_eq!(made, Some(format!("claude-batch run {expected}")), "{typed:?}");
         }
         assert_eq!(
-            commands(&["run", "p.csv"], true).longer(9).as_deref(),
+            commands(&["run", "p.csv"], true).longer(9).map(|made| made.text).as_deref(),
             Some("claude-batch run p.csv --rerun truncated --max-tokens 9 --fresh=false")
         );
         for typed in [&["run", "-"][..], &["run"], &["resume", "e.jsonl"]] {
             assert_eq!(commands(typed, false).longer(64), None, "{typed:?}");
         }
+    }
+
+    #[test]
+    fn the_command_for_the_answers_has_the_flags_that_it_needs_to_read_them() {
+        let answers = |typed: &[&str]| commands(typed, false).answers(Path::new("-o.jsonl")).text;
+
+        assert_eq!(answers(&["run", "p.jsonl", "--tier", "2", "-o", "-o.jsonl"]), "claude-batch results ./-o.jsonl");
+        assert_eq!(
+            answers(&["run", "p.jsonl", "--id", "n", "--fsync", "off", "--trust-owner"]),
+            "claude-batch results ./-o.jsonl --id n --trust-owner"
+        );
+    }
+
+    #[test]
+    fn a_script_gets_the_words_of_a_command_without_quotation_marks() {
+        let again = commands(&["run", "a b.jsonl", "--tier", "2"], false).again();
+
+        assert_eq!(again.argv, ["claude-batch", "run", "a b.jsonl", "--tier", "2"]);
     }
 
     #[test]
@@ -428,14 +457,14 @@ mod tests {
         let typed = ["run", "p.jsonl", "--trust-owner", "--trust-owner=true", "--tier", "2", "--", "--trust-owner"];
         let commands = commands(&typed, false).for_file();
 
-        assert_eq!(commands.again(), "claude-batch run p.jsonl --tier 2 -- --trust-owner");
+        assert_eq!(commands.again().text, "claude-batch run p.jsonl --tier 2 -- --trust-owner");
         let paths = RunPaths::given(Some("o.jsonl".into()), "o.errors.jsonl".into());
-        assert!(!commands.resume(&paths, None).contains("trust-owner"));
+        assert!(!commands.resume(&paths, None).text.contains("trust-owner"));
     }
 
     #[test]
     fn resuming_never_starts_over() {
-        let again = |typed: &[&str], is_fresh| commands(typed, is_fresh).again();
+        let again = |typed: &[&str], is_fresh| commands(typed, is_fresh).again().text;
 
         assert_eq!(again(&["run", "a b.jsonl", "--tier", "2"], false), "claude-batch run 'a b.jsonl' --tier 2");
         assert_eq!(again(&["run", "p.jsonl", "--fresh"], true), "claude-batch run p.jsonl --fresh=false");

@@ -58,7 +58,7 @@ use super::args::{CheckArgs, ResultsArgs, ResumeArgs, RunArgs, Settings};
 use crate::domain::{LaneChoice, Money, PromptCache, Quality, RateLimits, Tier};
 use crate::journal::Owners;
 use crate::plan::{Dialect, RequestDefaults};
-use crate::report::{ProgressKind, Verbosity};
+use crate::report::{ProgressKind, SummaryKind, Verbosity};
 
 pub use self::answers::AnswerConfig;
 pub use self::inputs::{InputArg, OutputArg, inputs};
@@ -189,12 +189,16 @@ pub struct Config {
     pub ca_pem: Option<Vec<u8>>,
     /// How progress is shown.
     pub progress: ProgressKind,
+    /// How the summary is shown.
+    pub summary: SummaryKind,
     /// How many messages are printed.
     pub verbosity: Verbosity,
     /// Whether standard error is a terminal.
     pub is_terminal: bool,
     /// Whether colours are allowed on standard error.
     pub is_colored: bool,
+    /// Whether standard error shows block characters, for small charts.
+    pub has_blocks: bool,
     /// When results are forced to disk.
     pub fsync: Fsync,
     /// Whose files may be used.
@@ -453,9 +457,11 @@ impl Config {
             ca_pem: ca_pem.transpose()?,
             ca_file,
             progress: merged.display.progress.unwrap_or_default(),
+            summary: summary_kind(merged.display.summary, merged.display.progress),
             verbosity: verbosity(merged.display.quiet, merged.display.verbose),
             is_terminal: world.stderr_is_terminal,
             is_colored: world.is_colored(),
+            has_blocks: world.has_blocks(),
             fsync: merged.storage.fsync.unwrap_or_default(),
             owners: merged.storage.owners(),
             inputs,
@@ -478,6 +484,11 @@ fn check_simulation(simulate: bool, named: &Settings) -> Result<()> {
 /// Reads a file for the simulator. Without the simulator, the file is not needed.
 fn simulated_file(flag: &str, path: Option<PathBuf>, simulate: bool, world: &World) -> Result<Option<TextFile>> {
     named_file(flag, path.filter(|_| simulate), world)
+}
+
+/// Returns how the summary is shown. A stream of JSON ends with JSON, unless the user wants something else.
+fn summary_kind(summary: Option<SummaryKind>, progress: Option<ProgressKind>) -> SummaryKind {
+    summary.unwrap_or(if progress == Some(ProgressKind::Json) { SummaryKind::Json } else { SummaryKind::Text })
 }
 
 fn verbosity(quiet: Option<bool>, verbose: u8) -> Verbosity {

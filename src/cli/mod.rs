@@ -88,6 +88,11 @@ fn obey(cli: &Cli) -> Result<Exit> {
 /// Prints an error that happened before anything was sent, on one line.
 fn fail(error: &anyhow::Error) -> Exit {
     say::err(&format!("claude-batch: {}", escape(&causes(error.as_ref()))));
+    exit_of(error)
+}
+
+/// Returns how the program ends after an error.
+fn exit_of(error: &anyhow::Error) -> Exit {
     let is_output = error.chain().any(|cause| {
         cause.downcast_ref::<DiskFailure>().is_some()
             || cause.downcast_ref::<OutputFailure>().is_some()

@@ -12,6 +12,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
+use crate::report::PrintedCommand;
 use crate::report::text::{escape, is_steering};
 
 /// Replaces a secret value in a printed command.
@@ -23,6 +24,13 @@ const PROGRAM: &str = "claude-batch";
 /// Returns the command that runs this program with these arguments.
 pub(crate) fn ours(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
     args.into_iter().fold(PROGRAM.to_owned(), |command, arg| command + " " + &quoted(arg))
+}
+
+/// Returns the command that runs this program with these arguments, as text and as a list of words.
+pub(crate) fn printed(args: impl IntoIterator<Item = OsString>) -> PrintedCommand {
+    let args: Vec<_> = args.into_iter().collect();
+    let words = args.iter().map(|arg| arg.to_string_lossy().into_owned());
+    PrintedCommand { text: ours(&args), argv: std::iter::once(PROGRAM.to_owned()).chain(words).collect() }
 }
 
 /// Returns a path as an argument. If it begins with a dash, it is changed: otherwise it would be read as a flag.

@@ -37,7 +37,27 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Returns the name shown to people.
+    /// Every reason.
+    pub(crate) const ALL: [Self; 16] = [
+        Self::Limit(Dimension::Requests),
+        Self::Limit(Dimension::InputTokens),
+        Self::Limit(Dimension::OutputTokens),
+        Self::Window,
+        Self::Hold,
+        Self::Ramp,
+        Self::Probe,
+        Self::Gate,
+        Self::Backoff,
+        Self::Budget,
+        Self::Input,
+        Self::Memory,
+        Self::Disk,
+        Self::Paused,
+        Self::Batches,
+        Self::Draining,
+    ];
+
+    /// Returns the name for scripts. People read `report::words::doing_words`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Limit(Dimension::Requests) => "requests per minute",

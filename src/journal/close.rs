@@ -1,11 +1,11 @@
 //! Closes the journal: makes everything durable and removes lines that no longer count.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::disk::{Disk, DiskFailure};
 use super::error::JournalError;
-use super::files::{RunPaths, learned};
+use super::files::{Output, learned};
 use super::rewriting::compact;
 use super::{Journal, resume_input_in};
 use crate::domain::ErrorClass;
@@ -25,7 +25,7 @@ pub enum InputRead {
 pub struct Closed {
     /// Entries of the error log by class, including the entries of earlier runs.
     pub failed: BTreeMap<ErrorClass, u64>,
-    /// Where the error log is. `None` if results went to standard output and the log was empty: such a log is removed.
+    /// Where the error log is. `None` if it was empty and was removed.
     pub errors: Option<PathBuf>,
 }
 
@@ -51,6 +51,7 @@ impl Journal {
             writer,
             mut outputs,
             learned,
+            is_log_ours,
             _lock,
             ..
         } = self;
@@ -78,17 +79,16 @@ impl Journal {
             let _ = learned::write(&*disk, folder, learned);
         }
         let failed = unresolved.by_class();
-        let errors = remove_empty_log(&*disk, &paths, failed.is_empty())?;
-        Ok(Closed { failed, errors })
+        let is_clean = failed.is_empty() && (!keeps_slots || paths.results.is_none());
+        let is_removed = is_clean && is_log_ours && remove_empty_log(&*disk, &outputs.errors);
+        Ok(Closed { failed, errors: (!is_removed).then_some(paths.errors) })
     }
 }
 
-/// Removes an empty error log if results went to standard output. Otherwise returns the path of the log.
-fn remove_empty_log(disk: &dyn Disk, paths: &RunPaths, is_empty: bool) -> Result<Option<PathBuf>, DiskFailure> {
-    let path: &Path = &paths.errors;
-    if paths.results.is_some() || !is_empty {
-        return Ok(Some(path.to_owned()));
-    }
-    disk.remove(path).map_err(DiskFailure::of("remove", path))?;
-    Ok(None)
+/// Removes an error log that has no bytes. Returns whether it is gone. The log is still locked, so no other run can write
+/// to it: a run that opened it before sees that the name leads elsewhere, and creates a new log. A log that can't be
+/// removed stays. That is only untidy.
+fn remove_empty_log(disk: &dyn Disk, log: &Output) -> bool {
+    let is_empty = log.file.size().is_ok_and(|size| size == 0) && log.file.is_at(&log.path).unwrap_or(false);
+    is_empty && disk.remove(&log.path).is_ok()
 }

@@ -39,7 +39,7 @@
 //! open:  check names → lock → read both files → repair → manifest → [compact, for resume] → slots → writer
 //! turn:  fill a slot → flush → send … append the line → commit → free the slot
 //! close: sync → carried sums → compact the error log → remove superseded answers → empty the slots → keep the learned
-//!        limits → unlock
+//!        limits → remove an empty error log → unlock
 //! ```
 //!
 //! Invariants:
@@ -142,6 +142,10 @@ pub struct Journal {
     outputs: Outputs,
     /// What the run learned about limits. It is written to the run folder at the end.
     learned: Option<LearnedLimits>,
+    /// Whether the error log may be removed at the end if it is empty: this run created it, it has the usual name of the
+    /// log for these results, or results go to standard output. A log that `resume` reads stays beside its results,
+    /// because the user named it.
+    is_log_ours: bool,
     _lock: Option<Lock>,
 }
 

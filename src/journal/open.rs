@@ -9,7 +9,9 @@ use super::Journal;
 use super::charges::Charges;
 use super::disk::{Disk, DiskFailure};
 use super::error::JournalError;
-use super::files::{Access, FORMAT_VERSION, Manifest, Output, Outputs, RunPaths, Slots, UnclosedRun, manifest};
+use super::files::{
+    Access, FORMAT_VERSION, Manifest, Output, Outputs, RunPaths, Slots, UnclosedRun, is_own_log, manifest,
+};
 use super::recovery::{Existing, Recovered, Recovery};
 use super::rewriting::compact;
 use super::start::Start;
@@ -72,6 +74,11 @@ impl Journal {
         if let Some(log) = existing_outputs.errors.as_mut().filter(|_| start == Start::Resume) {
             compact(&*disk, log, &mut unresolved, |removed| manifest.carry(&*disk, folder.as_deref(), removed))?;
         }
+        let is_log_ours = match paths.results.as_deref() {
+            None => true,
+            Some(_) if start == Start::Resume => false,
+            Some(results) => existing_outputs.errors.is_none() || is_own_log(results, &paths.errors),
+        };
         let slots = Slots::create(&*disk, folder.as_deref(), manifest.opening, &run)?;
         let outputs = existing_outputs.complete(&*disk, &paths, &mut recovered.notes)?;
         recovered.notes.extend(disk.take_notes());
@@ -101,6 +108,7 @@ impl Journal {
             writer,
             outputs,
             learned: None,
+            is_log_ours,
             _lock: lock,
         };
         Ok((journal, recovered))

@@ -172,11 +172,13 @@ impl<'a> Recovery<'a> {
     /// of these steps, the results are either all still in place or all renamed.
     ///
     /// Only files that this run has locked are renamed. An error log that belongs to other results is not renamed.
-    pub(crate) fn set_aside(&self, found: ExistingOutputs) -> Result<(), JournalError> {
+    pub(crate) fn set_aside(&mut self, found: ExistingOutputs) -> Result<(), JournalError> {
         let suffix = format!(".old-{}", self.run);
         for Output { path, file: _ } in [&found.errors, &found.results].into_iter().flatten() {
-            self.disk.rename(path, &with_suffix(path, &suffix)).map_err(DiskFailure::of("rename", path))?;
+            let aside = with_suffix(path, &suffix);
+            self.disk.rename(path, &aside).map_err(DiskFailure::of("rename", path))?;
             sync_name(self.disk, path)?;
+            self.recovered.notes.push(format!("--fresh: {} is now {}", path.display(), aside.display()));
         }
         if let Some(folder) = self.paths.folder() {
             manifest::set_aside(self.disk, &folder, &suffix)?;

@@ -20,14 +20,18 @@ pub(crate) fn by_size(stats: &Stats) -> Vec<(ErrorClass, &FailedRows)> {
 /// How many faults of a class are shown.
 const FAULTS: usize = 3;
 
-/// Returns an example of each class in which rows of this run failed, the largest class first: `server: row r7, 500,
-/// "Internal server error"`. If rows of a class failed for several reasons, each has an example and a count. Only five
-/// classes are shown in this way; the others are only counted. The class that stopped the run is left out, because it
+/// Returns the number of rows of each class that failed in this run, with an example, the largest class first: `3 server:
+/// row r7, 500, "Internal server error"`. If rows of a class failed for several reasons, each reason has a line. Only five
+/// classes are shown in this way; the others are only counted. The class that stopped the run has no example, because it
 /// is explained elsewhere.
 pub(crate) fn reasons(stats: &Stats) -> Vec<String> {
-    let classes: Vec<_> = by_size(stats).into_iter().filter(|(class, _)| !stopped_the_run(*class, stats)).collect();
+    let classes = by_size(stats);
     let (shown, rest) = classes.split_at(classes.len().min(SHOWN));
-    let mut reasons: Vec<_> = shown.iter().flat_map(|(class, failed)| of_class(*class, failed)).collect();
+    let of_class = |(class, failed): &(ErrorClass, &FailedRows)| match stopped_the_run(*class, stats) {
+        true => vec![format!("{} {class}, as explained below", count(failed.rows))],
+        false => of_class(*class, failed),
+    };
+    let mut reasons: Vec<_> = shown.iter().flat_map(of_class).collect();
     if !rest.is_empty() {
         let rows = rest.iter().map(|(_, failed)| failed.rows).sum();
         let classes = plural(rest.len() as u64, "other class", "other classes");
@@ -36,20 +40,14 @@ pub(crate) fn reasons(stats: &Stats) -> Vec<String> {
     reasons
 }
 
-/// Returns the reasons why rows of one class failed, the most common first.
+/// Returns the reasons why rows of one class failed, the most common first. The count comes first, because the end of a
+/// long line is cut off.
 fn of_class(class: ErrorClass, failed: &FailedRows) -> Vec<String> {
     let groups = failed.faults.by_size();
-    if let [only] = &groups[..] {
-        return vec![format!("{class}: {}", words(&only.first))];
-    }
-    let example = |group: &&Group<FailedRow>| match group.rows {
-        1 => format!("{class}: {}", words(&group.first)),
-        // The count comes first, because the end of a long line is cut off.
-        rows => format!("{class}: {} rows like {}", count(rows), words(&group.first)),
-    };
+    let example = |group: &&Group<FailedRow>| format!("{} {class}: {}", count(group.rows), words(&group.first));
     let mut reasons: Vec<_> = groups.iter().take(FAULTS).map(example).collect();
     let rest = groups.iter().skip(FAULTS).map(|group| group.rows).sum::<u64>() + failed.faults.others();
-    reasons.extend((rest > 0).then(|| format!("{class}: {} with other messages", plural(rest, "row", "rows"))));
+    reasons.extend((rest > 0).then(|| format!("{} {class}: other messages", count(rest))));
     reasons
 }
 
@@ -109,19 +107,11 @@ fn change(class: ErrorClass) -> &'static str {
             "the API will refuse these rows again; correct them in the input, then run it again"
         }
         ErrorClass::TooLarge => "shorten these rows in the input, then run it again",
-        ErrorClass::Auth => {
-            "give the key the permissions that these rows need, then run the input again with --retry-failed"
-        }
-        ErrorClass::Refused => {
-            "the model refused to answer; change the prompts, or resume these rows with --only refused and -m MODEL"
-        }
-        ErrorClass::Truncated => {
-            "the answers are cut off; resume these rows with --only truncated and a larger --max-tokens, or shorten the \
-             prompts"
-        }
+        ErrorClass::Auth => "give the key the permissions that these rows need, then try them again",
+        ErrorClass::Refused => "the model refused to answer; change these prompts, or ask another model",
+        ErrorClass::Truncated => "the answers are cut off; they need a larger max_tokens, or shorter prompts",
         ErrorClass::InvalidOutput => {
-            "the answers can't be used, and the error log says why; change the prompts or what answers must be, or resume \
-             these rows with --only invalid_output"
+            "the answers can't be used, and the error log says why; change the prompts or what answers must be"
         }
         ErrorClass::RateLimit
         | ErrorClass::Overloaded
@@ -166,7 +156,7 @@ mod tests {
         let reasons = reasons(&stats);
 
         assert_eq!(reasons.len(), 6);
-        assert_eq!(reasons[0], "invalid_input: row r0, 500, \"it failed\"");
+        assert!(reasons[0].ends_with(" invalid_input: row r0, 500, \"it failed\""), "{reasons:?}");
         assert_eq!(reasons[5], "3 rows of 2 other classes");
     }
 
@@ -186,11 +176,11 @@ mod tests {
         assert_eq!(
             reasons[..2],
             [
-                "invalid_input: 400 rows like row r0, 500, \"max_tokens is 1, above 64000\"",
-                "invalid_input: row r0, 500, \"has no text\""
+                "400 invalid_input: row r0, 500, \"max_tokens is 1, above 64000\"",
+                "1 invalid_input: row r0, 500, \"has no text\""
             ]
         );
-        assert_eq!((reasons.len(), reasons[3].as_str()), (4, "invalid_input: 4 rows with other messages"));
+        assert_eq!((reasons.len(), reasons[3].as_str()), (4, "4 invalid_input: other messages"));
     }
 
     #[test]
@@ -206,7 +196,7 @@ mod tests {
 
         let log = BTreeMap::from([(class, 10)]);
 
-        assert_eq!(reasons(&stats), ["server: row r0, 500, \"broken\""]);
+        assert_eq!(reasons(&stats), ["1 server: row r0, 500, \"broken\"", "1 invalid_request, as explained below"]);
         let line = in_one_line(&log, &stats, "e.jsonl");
         assert_eq!(line.as_deref(), Some("10 rows failed with invalid_request; the error log is e.jsonl"));
     }

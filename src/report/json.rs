@@ -1,23 +1,6 @@
 //! `--progress json`: one JSON object per line, for scripts.
 //!
-//! Every object has `v` (the version of the form), `at` (RFC 3339), `run` and `type`:
-//!
-//! | `type` | when | further members |
-//! |---|---|---|
-//! | `started` | once | `total` (null on a pipe), `already_done` |
-//! | `progress` | after a second, then every second, and at the end | the members of [`Progress`] |
-//! | `providers` | once, in a run with several providers | `providers`: their names, in the order in which they are tried |
-//! | `held` | a pool waits after a 429 | `provider`, `pool`, `wait_s`, `limit`, `dimension` |
-//! | `limits` | a response changed a limit | `provider`, `pool`, `limits` {`rpm`, `itpm`, `otpm`} |
-//! | `parked` | a model was not found | `model`, `message` |
-//! | `crossed` | the use of a limit rose above 80 or 95 %, or fell clearly below again | `provider`, `pool`, `dimension`, `threshold`, `share` (of the last five minutes), `above` |
-//! | `diverted` | rows of a provider begin to be sent to another | `from`, `to`, `why` (`limit`, `overload`, `endpoint`, `refusal`, `model` or `account`) |
-//! | `returned` | a provider gets its own rows again | `to` |
-//! | `steered` | settings were changed during the run | `by` (`ctl`, `signal` or `schedule`), `message` |
-//! | `warning` | something a person should know | `message` |
-//! | `draining` | no more requests are started | `in_flight`, `reason` (null at the end of the input) |
-//! | `note` | a message for people before or after the run: where requests go, the summary, what to do next | `message` |
-//! | `ended` | the last event | `pending`, `reason` (null at the end of the input), `elapsed_s`, `max_in_flight`, `bound_by` [{`reason`, `share`}], `limit_use` [objects with the members of [`PoolUse`]], `cache` {`read_tokens`, `write_5m_tokens`, `write_1h_tokens`, `hit_rate` (tokens read, divided by tokens read or written), `saved_usd`} (null if no token was written or read), `batches` {`answered`, `saved_usd`, `left`, `left_rows`, `refused` [{`parameter`, `rows`}]} (null in a run without batches), `providers` [the same objects as in `progress`] (empty in a run with one provider), `failures` [objects with the members of [`Failures`]] |
+//! `EVENTS.md` describes the objects, and `fixtures/schemas/event.schema.json` is their schema.
 //!
 //! Characters that could control a terminal are written as `\uXXXX`, because people look at these lines too.
 //!
@@ -30,6 +13,7 @@ mod limit_use;
 mod numbers;
 mod objects;
 mod providers;
+mod summary;
 
 use std::io::Write;
 
@@ -44,6 +28,7 @@ use crate::domain::{EventBody, RunEvent};
 
 pub(crate) use self::numbers::rounded;
 pub(crate) use self::objects::Progress;
+pub(crate) use self::summary::{SummaryEnd, summary_line};
 
 /// Writes JSON lines.
 pub(crate) struct Json {
@@ -104,6 +89,9 @@ pub(crate) fn note(run: &str, message: &str, at: Timestamp) -> String {
     let line = Line { v: EVENT_VERSION, at, run, body: Body::Note { message } };
     harmless::to_vec(&line).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod schemas;
 
 #[cfg(test)]
 mod tests {

@@ -4,66 +4,111 @@
 //! ones, and the start and the end of a run take time in which few rows finish. So after a run that stopped early, the
 //! summary shows the plan without a verdict.
 
-use std::fmt::Display;
-use std::time::Duration;
-
 use super::ranges::{money_range, time_range};
 use super::stats::Stats;
-use super::text::{count, duration, plural};
-use crate::domain::{Interval, Money};
+use super::text::{count, plural};
+use crate::domain::Interval;
 
-/// Returns the comparison in words, such as `$8.90–10.20 planned, $9.60 spent (within); 38–44 min planned, 47 min 10 s
-/// taken (above)`. `None` if there was no plan.
+/// Returns the comparison in words: `as planned: $8.90–10.20, 38–44 min`, or `cost within the planned $8.90–10.20; time
+/// above the planned 38–44 min`. `None` if there was no plan.
 pub(super) fn line(stats: &Stats) -> Option<String> {
+    let compared = compared(stats)?;
+    let (cost, time) = (compared.cost, compared.time);
+    if !compared.is_judged {
+        let parts: Vec<_> = [cost.map(|cost| cost.0), time.map(|time| time.0)].into_iter().flatten().collect();
+        let rows = plural(compared.rows, "row", "rows");
+        return (!parts.is_empty())
+            .then(|| format!("{} for {rows}, of which {} are done", parts.join(", "), count(compared.done)));
+    }
+    let parts: Vec<_> =
+        [("cost", cost), ("time", time)].into_iter().filter_map(|(name, part)| Some((name, part?))).collect();
+    if parts.iter().all(|(_, (_, verdict))| *verdict == Verdict::Within) {
+        let ranges: Vec<_> = parts.into_iter().map(|(_, (range, _))| range).collect();
+        return (!ranges.is_empty()).then(|| format!("as planned: {}", ranges.join(", ")));
+    }
+    let words = parts.iter().map(|(name, (range, verdict))| format!("{name} {} the planned {range}", verdict.name()));
+    Some(words.collect::<Vec<_>>().join("; "))
+}
+
+/// What was planned, and how the run compares with it.
+struct Compared {
+    /// The range of the cost, and where the real cost is.
+    cost: Option<(String, Verdict)>,
+    /// The range of the time, and where the real time is.
+    time: Option<(String, Verdict)>,
+    /// How many rows were planned.
+    rows: u64,
+    /// How many of them are done.
+    done: u64,
+    /// Whether the run did all of them.
+    is_judged: bool,
+}
+
+/// Returns where the real cost and the real time are, for scripts; `None` for what was not planned, and for a run that
+/// did not do all its rows.
+pub(super) fn verdicts(stats: &Stats) -> (Option<Verdict>, Option<Verdict>) {
+    match compared(stats).filter(|compared| compared.is_judged) {
+        Some(compared) => (compared.cost.map(|cost| cost.1), compared.time.map(|time| time.1)),
+        None => (None, None),
+    }
+}
+
+fn compared(stats: &Stats) -> Option<Compared> {
     let forecast = stats.forecast.as_ref().filter(|forecast| forecast.rows > 0)?;
     let ending = stats.ending.as_ref()?;
-    let is_finished = ending.halt.is_none() && stats.remaining().unwrap_or(0).max(ending.pending) == 0;
-    if !is_finished {
-        return unfinished(stats, forecast.rows, forecast.cost, forecast.time);
-    }
-    let cost = forecast.cost.filter(|_| stats.unpriced == 0);
-    let cost = cost.map(|planned| {
+    let is_judged = ending.halt.is_none() && stats.remaining().unwrap_or(0).max(ending.pending) == 0;
+    let cost = forecast.cost.filter(|_| stats.unpriced == 0 || !is_judged).map(|planned| {
         let spent = stats.cost.to_string();
         let looks_equal = [planned.low, planned.high].iter().any(|end| end.to_string() == spent);
-        let verdict = verdict(planned, stats.cost, looks_equal);
-        format!("{} planned, {spent} spent ({verdict})", money_range(planned))
+        let verdict = if looks_equal { Verdict::Within } else { Verdict::of(planned, stats.cost) };
+        (money_range(planned), verdict)
     });
     let time = forecast.time.map(|planned| {
         // People see whole seconds.
-        let verdict = verdict(planned.map(|time| time.as_secs()), ending.elapsed.as_secs(), false);
-        format!("{} planned, {} taken ({verdict})", time_range(planned), duration(ending.elapsed))
+        let verdict = Verdict::of(planned.map(|time| time.as_secs()), ending.elapsed.as_secs());
+        (time_range(planned), verdict)
     });
-    let parts = [cost, time].into_iter().flatten().collect::<Vec<_>>();
-    (!parts.is_empty()).then(|| parts.join("; "))
+    let done = (stats.succeeded_total() + stats.failed_total()).saturating_sub(stats.taken.rows());
+    Some(Compared { cost, time, rows: forecast.rows, done, is_judged })
 }
 
-fn unfinished(
-    stats: &Stats,
-    rows: u64,
-    cost: Option<Interval<Money>>,
-    time: Option<Interval<Duration>>,
-) -> Option<String> {
-    let parts = [cost.map(money_range), time.map(time_range)].into_iter().flatten().collect::<Vec<_>>();
-    let done = count((stats.succeeded_total() + stats.failed_total()).saturating_sub(stats.taken.rows()));
-    let rows = plural(rows, "row", "rows");
-    (!parts.is_empty()).then(|| {
-        format!("{} for {rows}; {done} are done, and only a run that does all of them is compared", parts.join(" and "))
-    })
+/// Where a real number is, compared with its planned range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Below the range.
+    Below,
+    /// In the range.
+    Within,
+    /// Above the range.
+    Above,
 }
 
-fn verdict<T: PartialOrd + Copy>(planned: Interval<T>, truth: T, looks_equal: bool) -> impl Display {
-    match () {
-        () if planned.contains(truth) || looks_equal => "within",
-        () if truth < planned.low => "below",
-        () => "above",
+impl Verdict {
+    fn of<T: PartialOrd + Copy>(planned: Interval<T>, truth: T) -> Self {
+        match () {
+            () if planned.contains(truth) => Self::Within,
+            () if truth < planned.low => Self::Below,
+            () => Self::Above,
+        }
+    }
+
+    /// Returns the name shown to people and scripts.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Below => "below",
+            Self::Within => "within",
+            Self::Above => "above",
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::stats::tests::{at, started, succeeded, without_price};
     use super::*;
-    use crate::domain::{EventBody, HaltReason, Quality, RunForecast};
+    use crate::domain::{EventBody, HaltReason, Money, Quality, RunForecast};
 
     #[test]
     fn a_finished_run_is_compared_with_its_plan() {
@@ -71,33 +116,22 @@ mod tests {
         let within = run(10, 10, Some((0.08, 0.12)), Some((20, 40)), 30, None);
         let outside = run(10, 10, Some((0.2, 0.3)), Some((20, 25)), 30, None);
 
-        assert_eq!(
-            within.as_deref(),
-            Some("$0.0800–0.1200 planned, $0.1000 spent (within); 20–40 s planned, 30 s taken (within)")
-        );
-        assert_eq!(
-            outside.as_deref(),
-            Some("$0.2000–0.3000 planned, $0.1000 spent (below); 20–25 s planned, 30 s taken (above)")
-        );
+        assert_eq!(within.as_deref(), Some("as planned: $0.0800–0.1200, 20–40 s"));
+        assert_eq!(outside.as_deref(), Some("cost below the planned $0.2000–0.3000; time above the planned 20–25 s"));
     }
 
     #[test]
     fn a_run_that_stopped_early_is_not_judged() {
         let stopped = run(10, 4, Some((0.2, 0.3)), Some((600, 720)), 30, Some(HaltReason::Signal(2)));
 
-        assert_eq!(
-            stopped.as_deref(),
-            Some(
-                "$0.2000–0.3000 and 10–12 min for 10 rows; 4 are done, and only a run that does all of them is compared"
-            )
-        );
+        assert_eq!(stopped.as_deref(), Some("$0.2000–0.3000, 10–12 min for 10 rows, of which 4 are done"));
     }
 
     #[test]
     fn what_was_not_planned_is_not_compared() {
         let only_time = run(10, 10, None, Some((20, 40)), 30, None);
 
-        assert_eq!(only_time.as_deref(), Some("20–40 s planned, 30 s taken (within)"));
+        assert_eq!(only_time.as_deref(), Some("as planned: 20–40 s"));
         assert_eq!(run(10, 10, None, None, 30, None), None);
         assert_eq!(line(&Stats::default()), None);
     }

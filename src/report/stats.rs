@@ -10,9 +10,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::cached_rows::CachedRows;
+use super::histogram::Histogram;
 use super::mix::Mix;
 use super::pace::{Pace, between};
 use super::providers::Providers;
+use super::rate_bins::RateBins;
 use super::spread::RowsSoFar;
 use super::standing::{Ending, Standing};
 use super::tallies::{BatchRows, FailedRows, MendedRows, RetryCause, TakenRows};
@@ -74,6 +76,12 @@ pub struct Stats {
     pub(super) mix: Mix,
     pub(super) cached_rows: CachedRows,
     pub(super) batch_rows: BatchRows,
+    /// The label of the first answered row of each quality.
+    pub(super) examples: BTreeMap<Quality, Box<str>>,
+    /// The latencies of all answers that came online.
+    pub(super) latencies: Histogram,
+    /// How many rows finished in each part of the run.
+    pub(super) rate_bins: RateBins,
     pub(crate) tracker: Tracker,
     /// What each provider did.
     pub(crate) providers: Providers,
@@ -100,7 +108,8 @@ impl Stats {
                 *self.retried.entry(RetryCause::of(*class, *limit)).or_default() += 1;
                 self.maybe_paid += u64::from(*maybe_paid);
             }
-            EventBody::Succeeded { pool, model, quality, usage, cost, without_cache, latency, mended, .. } => {
+            EventBody::Succeeded { row, pool, model, quality, usage, cost, without_cache, latency, mended, .. } => {
+                self.examples.entry(*quality).or_insert_with(|| row.clone());
                 self.providers.answered(pool.as_deref(), *usage, *cost);
                 mended.iter().for_each(|purpose| self.mended.add(*purpose));
                 self.cached_rows.add(*cost, *without_cache);
@@ -111,6 +120,7 @@ impl Stats {
                     Some(latency) => {
                         self.note_pace(event.at, *usage, *cost);
                         self.pace.note_latency(*latency);
+                        self.latencies.add(*latency);
                     }
                     // All rows of a batch come at once, which says nothing about the rows that are left.
                     None => {
@@ -123,7 +133,8 @@ impl Stats {
                 self.providers.used(pool.as_deref(), *usage, *cost);
                 self.finish_row(*usage, *cost);
             }
-            EventBody::Taken { row: _, from, quality, saved } => {
+            EventBody::Taken { row, from, quality, saved } => {
+                self.examples.entry(*quality).or_insert_with(|| row.clone());
                 *self.succeeded.entry(*quality).or_default() += 1;
                 self.taken.add(*from, *saved);
             }
@@ -181,7 +192,9 @@ impl Stats {
 
     fn note_pace(&mut self, at: Timestamp, usage: Usage, cost: Option<Money>) {
         self.pace.note(at, usage);
-        self.rows_so_far.add(cost, self.started_at.unwrap_or(at), at);
+        let start = self.started_at.unwrap_or(at);
+        self.rows_so_far.add(cost, start, at);
+        self.rate_bins.add(start, at);
     }
 
     fn finish_row(&mut self, usage: Usage, cost: Option<Money>) {

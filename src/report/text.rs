@@ -131,6 +131,14 @@ pub(crate) fn duration(span: Duration) -> String {
     }
 }
 
+/// Returns how long an answer took: `350 ms`, `1.2 s`, `42 s`, `12 min 04 s`.
+pub(crate) fn latency(span: Duration) -> String {
+    match span.as_secs_f64() {
+        1.0..10.0 => format!("{:.1} s", span.as_secs_f64()),
+        _ => duration(span),
+    }
+}
+
 /// Returns an estimated time span, in one unit if that is exact enough: `42 s`, `12 min`, `1 h 02 min`.
 pub(crate) fn rough_duration(span: Duration) -> String {
     match span.as_secs() {
@@ -277,6 +285,13 @@ mod tests {
         assert_eq!(shown, ["0 s", "42 s", "12 min 04 s", "1 h 02 min", "3 d 04 h"]);
         assert_eq!(duration(Duration::from_millis(350)), "350 ms");
         assert_eq!(duration(Duration::from_micros(3)), "1 ms");
+    }
+
+    #[test]
+    fn a_latency_of_some_seconds_has_a_decimal_place() {
+        let shown = [0.35, 1.0, 1.26, 9.94, 10.0, 42.4, 724.0].map(|secs| latency(Duration::from_secs_f64(secs)));
+
+        assert_eq!(shown, ["350 ms", "1.0 s", "1.3 s", "9.9 s", "10 s", "42 s", "12 min 04 s"]);
     }
 
     #[test]

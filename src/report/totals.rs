@@ -1,36 +1,10 @@
-//! The rows, tokens and cost of the summary. If earlier runs worked on the same file, the sums over all runs come
+//! The tokens and the cost of the summary. If earlier runs worked on the same file, the sums over all runs come
 //! first, and the sums of this run follow.
 
 use super::stats::Stats;
 use super::summary_context::SummaryContext;
 use super::text::{ListRow, count, escape, plural};
-use crate::domain::{Money, Quality, Usage};
-
-/// Returns how many rows are answered: `92 answered`, or `12,000 of 12,000 answered (this run: 4,000)`.
-pub(super) fn answered(stats: &Stats, context: &SummaryContext) -> String {
-    let kinds = [
-        (Quality::Truncated, "truncated"),
-        (Quality::Refused, "refused"),
-        (Quality::Unknown, "ended for an unknown reason"),
-    ];
-    let apart = kinds.map(|(quality, name)| {
-        let rows = stats.succeeded_as(quality);
-        (rows > 0).then(|| format!("{} {name}", count(rows)))
-    });
-    let now = stats.succeeded_total();
-    let apart = apart.into_iter().flatten().collect::<Vec<_>>().join(", ");
-    let ok = count(stats.succeeded_as(Quality::Ok));
-    let before = stats.already_done().saturating_sub(context.failed_before);
-    match (before, apart.is_empty()) {
-        (0, true) => format!("{} answered", count(now)),
-        (0, false) => format!("{} answered ({ok} ok, {apart})", count(now)),
-        (before, is_ok) => {
-            let of = stats.total.map(|total| format!(" of {}", count(total))).unwrap_or_default();
-            let apart = if is_ok { String::new() } else { format!("; {ok} ok, {apart}") };
-            format!("{}{of} answered (this run: {}{apart})", count(before + now), count(now))
-        }
-    }
-}
+use crate::domain::{Money, Usage};
 
 /// Returns the tokens and their cost; nothing if no run has done anything.
 pub(super) fn spent(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
@@ -97,22 +71,13 @@ mod tests {
     use super::super::summary_context::EarlierRuns;
     use super::super::text::list;
     use super::*;
-
-    #[test]
-    fn answers_that_ended_for_an_unknown_reason_are_counted_separately() {
-        let mut stats = Stats::default();
-        let qualities = [Quality::Ok, Quality::Unknown, Quality::Unknown];
-        qualities.into_iter().for_each(|quality| stats.fold(&at(1, succeeded(quality))));
-
-        assert_eq!(answered(&stats, &SummaryContext::default()), "3 answered (1 ok, 2 ended for an unknown reason)");
-    }
+    use crate::domain::Quality;
 
     #[test]
     fn after_earlier_runs_the_sums_over_all_runs_come_first() {
         let stats = resumed(&[Quality::Ok, Quality::Truncated]);
 
         insta::assert_snapshot!(shown(&stats, Money::from_dollars(0.5)), @"
-        9 of 12 answered (this run: 2; 1 ok, 1 truncated)
         tokens  1,200 in, 60 out in all runs; 200 in, 20 out in this one
         cost    $0.5200 in all runs, $0.0200 in this one (prices of 2026-11-24)
         ");
@@ -121,7 +86,6 @@ mod tests {
     #[test]
     fn a_run_that_had_nothing_to_do_still_shows_what_the_file_has_cost() {
         insta::assert_snapshot!(shown(&resumed(&[]), Money::from_dollars(0.5)), @"
-        7 of 12 answered (this run: 0)
         tokens  1,000 in, 40 out in all runs; 0 in, 0 out in this one
         cost    $0.5000 in all runs, $0.00 in this one (prices of 2026-11-24)
         ");
@@ -154,6 +118,6 @@ mod tests {
         let price_date = Some("2026-11-24".to_owned());
         let context =
             SummaryContext { earlier: Some(EarlierRuns { usage, cost }), price_date, ..SummaryContext::default() };
-        format!("{}\n{}", answered(stats, &context), list(&spent(stats, &context), 100))
+        list(&spent(stats, &context), 100)
     }
 }

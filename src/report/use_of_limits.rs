@@ -56,8 +56,12 @@ impl Level {
     }
 }
 
-/// Returns a line for each pool that has limits, such as `used 34% of requests, 97% of input tokens (critical)`. If
-/// there are several pools, each line begins with the name of the pool.
+/// A limit of which less was used is not shown. A pool that used less of each of its limits gets no line of its own.
+const LITTLE: f64 = 0.1;
+
+/// Returns a line for each pool that used much of a limit, such as `used 34% of requests, 97% of input tokens
+/// (critical)`. If there are several pools, each line begins with the name of the pool and has only the limit of which
+/// the pool used most. Pools that used little of each of their limits share one line.
 pub(super) fn lines(uses: &[LimitUse], elapsed: Duration) -> Vec<String> {
     if elapsed < SHORTEST {
         return Vec::new();
@@ -65,15 +69,34 @@ pub(super) fn lines(uses: &[LimitUse], elapsed: Duration) -> Vec<String> {
     let first = uses.first().map(|used| &used.pool.provider);
     let has_several = uses.iter().any(|used| Some(&used.pool.provider) != first);
     let line = |used: &LimitUse| {
-        let parts = Dimension::ALL.into_iter().filter_map(|dimension| {
-            let share = used.share(dimension)?;
-            Some(format!("{} of {}{}", percent(share), dimension.name(), remark(share, elapsed)))
-        });
-        let parts = parts.collect::<Vec<_>>().join(", ");
-        let name = if uses.len() > 1 { format!("{}: ", escape(&used.pool.named(has_several))) } else { String::new() };
+        let share_of = |dimension| Some((dimension, used.share(dimension).filter(|share| *share >= LITTLE)?));
+        let mut shares: Vec<_> = Dimension::ALL.into_iter().filter_map(share_of).collect();
+        let mut name = String::new();
+        if uses.len() > 1 {
+            // The other limits of a pool matter less, and each pool has a line.
+            let most = shares.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1));
+            shares = most.into_iter().collect();
+            name = format!("{}: ", escape(&used.pool.named(has_several)));
+        }
+        let part = |(dimension, share): &(Dimension, f64)| {
+            format!("{} of {}{}", percent(*share), dimension.name(), remark(*share, elapsed))
+        };
+        let parts = shares.iter().map(part).collect::<Vec<_>>().join(", ");
         (!parts.is_empty()).then(|| format!("{name}used {parts}"))
     };
-    uses.iter().filter_map(line).collect()
+    let highest = |used: &&LimitUse| Dimension::ALL.into_iter().filter_map(|one| used.share(one)).reduce(f64::max);
+    let limited: Vec<_> = uses.iter().filter(|used| highest(used).is_some()).collect();
+    let much = |used: &&LimitUse| highest(used).is_some_and(|share| share >= LITTLE);
+    let mut lines: Vec<String> = limited.iter().copied().filter(much).filter_map(line).collect();
+    let little = limited.len() - lines.len();
+    let of_each = format!("less than {} of each limit", percent(LITTLE));
+    match (lines.is_empty(), little) {
+        (_, 0) => {}
+        (true, _) => lines.push(format!("used {of_each}")),
+        (false, 1) => lines.push(format!("1 other model used {of_each}")),
+        (false, little) => lines.push(format!("{little} other models used {of_each}")),
+    }
+    lines
 }
 
 fn remark(share: f64, elapsed: Duration) -> String {
@@ -119,6 +142,19 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn pools_that_used_little_of_their_limits_share_a_line() {
+        let used = |class: &str, requests| limit_use(class, [requests, 0, 0], RateLimits::new(100, 100, 100), 60);
+        let shown = |uses: &[LimitUse]| lines(uses, MINUTE);
+
+        assert_eq!(shown(&[used("a", 9)]), ["used less than 10% of each limit"]);
+        assert_eq!(shown(&[used("a", 9), used("b", 3)]), ["used less than 10% of each limit"]);
+        let three = shown(&[used("a", 9), used("b", 70), used("c", 3)]);
+        assert_eq!(three[1..], ["2 other models used less than 10% of each limit"]);
+        assert_eq!(three[0], "b: used 70% of requests (moderate)");
+        assert_eq!(shown(&[used("a", 9), used("b", 70)])[1], "1 other model used less than 10% of each limit");
+    }
+
+    #[test]
     fn a_short_run_shows_a_burst_and_no_level() {
         let used = |seconds| {
             let used = limit_use("haiku-4.5", [600, 7_500, 10], RateLimits::new(600, 45_000, 90_000), seconds);
@@ -126,10 +162,10 @@ pub(crate) mod tests {
         };
 
         assert_eq!(used(9), "");
-        assert_eq!(used(10), "used 600% of requests (a burst), 100% of input tokens, <1% of output tokens");
-        assert!(used(59).starts_with("used 102% of requests, "), "{}", used(59));
+        assert_eq!(used(10), "used 600% of requests (a burst), 100% of input tokens");
+        assert!(used(59).starts_with("used 102% of requests, 17% of"), "{}", used(59));
         let long = limit_use("haiku-4.5", [1_300, 0, 0], RateLimits::new(1_000, 1, 1), 60);
-        assert!(lines(&[long], MINUTE)[0].starts_with("used 130% of requests (critical, with a burst), "));
+        assert_eq!(lines(&[long], MINUTE), ["used 130% of requests (critical, with a burst)"]);
     }
 
     /// Returns the use of limits in a run of this many seconds, during which the limits did not change.

@@ -5,7 +5,9 @@
 use std::borrow::Cow;
 
 use super::text::{duration, escape};
-use crate::domain::{Failure, FallbackCase, HaltReason, Outage, WireErrorKind, WriteFault, WriteTarget, shortened};
+use crate::domain::{
+    Dimension, Failure, FallbackCase, HaltReason, Outage, Reason, WireErrorKind, WriteFault, WriteTarget, shortened,
+};
 
 /// Returns a short text that says why a run stopped. The text is a part of a line.
 pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
@@ -32,6 +34,34 @@ pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
         HaltReason::Ctl { is_drain: false } => "stopped by ctl".into(),
         HaltReason::Budget(_) => "a limit you set is reached".into(),
     }
+}
+
+/// Returns what a run does while this reason slows it down. The words can follow a share of its time: `74% waiting for
+/// the last answers`.
+pub(crate) fn doing_words(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Limit(Dimension::Requests) => "limited by requests per minute",
+        Reason::Limit(Dimension::InputTokens) => "limited by input tokens per minute",
+        Reason::Limit(Dimension::OutputTokens) => "limited by output tokens per minute",
+        Reason::Window => "limited by concurrency",
+        Reason::Hold => "held by the server (429)",
+        Reason::Ramp => "raising the rate step by step",
+        Reason::Probe => "waiting for the endpoint to work again",
+        Reason::Gate => "waiting for the cache to be filled",
+        Reason::Backoff => "waiting for the next try of failed requests",
+        Reason::Budget => "limited by the budget",
+        Reason::Input => "waiting for the input",
+        Reason::Memory => "limited by memory for rows",
+        Reason::Disk => "waiting for the disk",
+        Reason::Paused => "paused",
+        Reason::Batches => "waiting for batches",
+        Reason::Draining => "waiting for the last answers",
+    }
+}
+
+/// Returns the same for the name of a reason, as a status file has it; `None` for a name that this program does not know.
+pub(crate) fn doing_words_of(name: &str) -> Option<&'static str> {
+    Reason::ALL.into_iter().find(|reason| reason.name() == name).map(doing_words)
 }
 
 /// Returns a short text that says what is wrong with an endpoint, based on its last failure.
@@ -122,11 +152,17 @@ fn wire_words(kind: WireErrorKind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Reason;
 
     #[test]
     fn the_name_of_a_hold_mentions_only_the_429() {
         assert_eq!(Reason::Hold.name(), "holds after 429");
+    }
+
+    #[test]
+    fn the_words_for_a_reason_are_found_by_its_name() {
+        assert_eq!(doing_words_of("last answers"), Some("waiting for the last answers"));
+        assert_eq!(doing_words_of("output tokens per minute"), Some("limited by output tokens per minute"));
+        assert_eq!(doing_words_of("a reason of a later version"), None);
     }
 
     #[test]

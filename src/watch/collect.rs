@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::histogram::Histogram;
 use super::timeline::{Note, Point, PoolUse};
 use crate::domain::{
     Dimension, ErrorClass, EventBody, Money, PoolId, PoolStatus, RateLimits, RunEvent, Usage, shortened,
 };
+use crate::report::histogram::Histogram;
 use crate::report::json::rounded;
 use crate::report::notes::limit_name;
 use crate::report::text::{count, duration, percent};

@@ -4,10 +4,10 @@
 
 use jiff::Timestamp;
 
-use super::histogram::Histogram;
 use super::timeline::Timeline;
 use crate::domain::{ErrorClass, Money, Usage};
 use crate::journal::{FailureText, Totals};
+use crate::report::histogram::Histogram;
 
 /// What the report of a run shows.
 #[derive(Debug)]

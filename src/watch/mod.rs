@@ -9,7 +9,6 @@
 //! | `notices/` | notices to the user: when they are sent, what they say, and how they are sent |
 //! | `log.rs`, `log/` | the file of `--log`, with every event of a run |
 //! | `processes.rs` | ends a program that this program started |
-//! | `histogram.rs` | counts of durations, for percentiles |
 //! | `collect.rs` | counts what happened in a second, for the timeline |
 //! | `history.rs`, `merge.rs` | add to the timeline, and merge its older points |
 //! | `files.rs` | the files in the run folder, and how they are read |
@@ -25,7 +24,6 @@ pub(crate) mod ctl;
 pub(crate) mod facts;
 pub(crate) mod files;
 pub(crate) mod gather;
-pub(crate) mod histogram;
 mod history;
 pub(crate) mod log;
 mod merge;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::histogram::Histogram;
+use crate::report::histogram::Histogram;
 
 /// The version of the file's format.
 pub(crate) const VERSION: u32 = 1;

@@ -23,7 +23,7 @@ fn a_wrong_key_stops_the_run_and_fails_no_row() {
         "--api-key-file",
         "claude-batch run prompts.jsonl",
     ]);
-    assert_eq!(folder.read("prompts.errors.jsonl"), "");
+    assert_eq!(folder.read_log("prompts.errors.jsonl"), "");
     assert_eq!(folder.read("prompts.results.jsonl"), "");
     assert!(api.books().requests <= 64, "{} requests went out", api.books().requests);
 }
@@ -55,7 +55,7 @@ fn low_credit_stops_the_run_with_its_rows_pending() {
     let api = Api::with_faults(r#"{"rules": [{"status": 402, "contains": "number 20.", "times": 1}]}"#);
 
     let said = folder.run_at(&api, &["run", "prompts.jsonl", "-c", "2"]);
-    let log = folder.read("prompts.errors.jsonl");
+    let log = folder.read_log("prompts.errors.jsonl");
     let on = folder.run_at(&api, &["run", "prompts.jsonl"]);
 
     said.ends_with(5).tells(&["pending", "402"]);
@@ -77,7 +77,7 @@ fn an_unknown_model_stops_the_run() {
     let said = folder.run_at(&api, &["run", "prompts.jsonl"]);
 
     said.ends_with(5).tells(&["claude-nope-1", "2 pending"]);
-    assert_eq!(folder.read("prompts.errors.jsonl"), "");
+    assert_eq!(folder.read_log("prompts.errors.jsonl"), "");
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn an_unreachable_host_ends_the_run_with_advice() {
     );
 
     said.ends_with(6).tells(&["example.invalid", "3 pending", "--base-url", "claude-batch run prompts.jsonl"]);
-    assert_eq!(folder.read("prompts.errors.jsonl"), "");
+    assert_eq!(folder.read_log("prompts.errors.jsonl"), "");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn a_redirect_stops_the_run_immediately_fails_no_row_and_says_what_to_set() {
     let from_to = format!("{}/v1/messages redirects to {}/v1/messages (301)", moved.url, api.url);
     said.ends_with(6).tells(&["20 pending", &from_to, "no row was lost"]);
     assert!(moved.requests() <= 4 && !said.err.contains("hunter2"), "{} requests: {}", moved.requests(), said.err);
-    assert_eq!(folder.read("prompts.errors.jsonl"), "");
+    assert_eq!(folder.read_log("prompts.errors.jsonl"), "");
     elsewhere.ends_with(0).tells(&["20 answered"]);
 }
 
@@ -146,7 +146,7 @@ fn a_proxy_that_wants_a_password_stops_the_run_immediately_and_fails_no_row() {
             &format!("Set {variable} to http://USER:PASSWORD@{address}, or connect directly with --no-proxy"),
         ]);
         assert!(!said.err.contains("hunter2"), "{}", said.err);
-        assert_eq!(folder.read("prompts.errors.jsonl"), "");
+        assert_eq!(folder.read_log("prompts.errors.jsonl"), "");
     }
 }
 
@@ -167,7 +167,7 @@ fn a_dead_proxy_is_named_as_the_cause_and_no_row_fails() {
         "Check HTTPS_PROXY, or connect directly with --no-proxy",
     ]);
     assert!(!said.err.contains("hunter2"), "{}", said.err);
-    assert_eq!(folder.read("prompts.errors.jsonl"), "");
+    assert_eq!(folder.read_log("prompts.errors.jsonl"), "");
 }
 
 #[test]
@@ -350,7 +350,7 @@ fn faults_on_first_attempts_fail_no_row() {
     said.ends_with(0).tells(&["60 answered", "retries", "possibly billed twice"]);
     assert_each_once(&folder.read("prompts.results.jsonl"), 60);
     let books = api.books();
-    let reported = said.number_before("answers possibly billed twice");
+    let reported = said.billed_twice();
     assert!(books.billed_again <= reported, "billed twice {} times, {reported} reported", books.billed_again);
 }
 

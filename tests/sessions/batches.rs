@@ -24,9 +24,9 @@ fn a_run_in_batches_waits_for_them_and_says_what_the_half_price_saved() {
     said.ends_with(0).tells(&[
         "half price in batches",
         "waiting for 2 batches (39 rows), the oldest submitted 1 s ago; most end within an hour, the first expires in",
-        "rows      40 answered\nlanes     39 in batches at half price (saved $",
+        ": 40 answered\nlanes    39 in batches at half price (saved $",
         "), 1 online\n",
-        "bound by  batches",
+        "% waiting for batches",
     ]);
     assert!(!said.err.contains("disk") && !said.err.contains("left"), "{}", said.err);
     assert_each_once(&folder.read("prompts.results.jsonl"), 40);
@@ -39,7 +39,7 @@ fn open_batches_are_reported_last_and_the_printed_command_collects_them() {
 
     let left = folder.run_at(&api, &[&RUN[..], &["--detach"]].concat());
 
-    left.ends_with(4).tells(&["left with 1 open batch after", " 1 answered\n", " 29 in 1 open batch\n"]);
+    left.ends_with(4).tells(&["left with 1 open batch after", ": 1 answered, 29 in 1 open batch\n"]);
     let last: Vec<_> = left.err.lines().rev().take(3).collect();
     assert_eq!(
         last,

@@ -15,7 +15,7 @@ fn broken_rows_affect_no_other_row() {
     let again = folder.run_at(&api, &["run", "prompts.jsonl"]);
     let resumed = folder.run_at(&api, &["resume", "prompts.errors.jsonl"]);
 
-    said.ends_with(3).tells(&["3 answered", "3 failed (3 invalid_input)", "prompts.jsonl:2:2"]);
+    said.ends_with(3).tells(&["3 answered", "3 failed\n", " invalid_input: ", "prompts.jsonl:2:2"]);
     again.ends_with(3);
     resumed.ends_with(3).tells(&["nothing to do", "3 rows", "correct the input"]);
     assert_eq!(api.books().requests, 3);
@@ -56,7 +56,7 @@ fn a_corrected_row_is_answered_by_the_same_command() {
 
     said.ends_with(0).tells(&["answered (this run: 1)"]);
     assert_each_once(&folder.read("prompts.results.jsonl"), 2);
-    assert_eq!(folder.read("prompts.errors.jsonl"), "");
+    assert_eq!(folder.read_log("prompts.errors.jsonl"), "");
 }
 
 #[test]

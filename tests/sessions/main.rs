@@ -39,6 +39,7 @@ mod secrets;
 #[cfg(unix)]
 mod signals;
 mod status;
+mod summary;
 mod support;
 mod tables;
 mod templates;

@@ -16,7 +16,7 @@ fn the_sample_file_is_answered_row_by_row_on_the_built_in_simulator() {
     let found = ids(&folder.read("out.jsonl"));
     let distinct: std::collections::BTreeSet<_> = found.iter().collect();
     assert_eq!((found.len(), distinct.len()), (40, 40));
-    assert_eq!(folder.read("out.errors.jsonl"), "");
+    assert_eq!(folder.read_log("out.errors.jsonl"), "");
 }
 
 #[test]
@@ -44,10 +44,7 @@ fn answers_are_written_to_a_file_next_to_the_input() {
 
     said.ends_with(0).tells(&["5 answered", "prompts.results.jsonl"]);
     assert_each_once(&folder.read("prompts.results.jsonl"), 5);
-    assert_eq!(
-        folder.names(),
-        ["prompts.errors.jsonl", "prompts.jsonl", "prompts.results.jsonl", "prompts.results.jsonl.run"]
-    );
+    assert_eq!(folder.names(), ["prompts.jsonl", "prompts.results.jsonl", "prompts.results.jsonl.run"]);
 }
 
 #[test]

@@ -124,7 +124,7 @@ fn progress_as_json_is_a_line_of_json_for_each_event() {
     let events = said.err.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")));
     let events: Vec<serde_json::Value> = events.collect();
     let kinds: Vec<_> = events.iter().filter_map(|event| event["type"].as_str()).collect();
-    for kind in ["note", "started", "progress", "ended"] {
+    for kind in ["note", "started", "progress", "ended", "summary"] {
         assert!(kinds.contains(&kind), "{kind} is missing in {kinds:?}");
     }
 }

@@ -34,11 +34,11 @@ fn a_plan_shows_cost_and_time_and_changes_nothing() {
     said.ends_with(0);
     for part in [
         "200 to send of prompts.jsonl",
-        "cost      about $",
+        "cost    about $",
         "at most $",
         "prices of ",
-        "time      about ",
-        "bound by  requests per minute",
+        "time    about ",
+        "% limited by requests per minute",
         "tier 1 (as of 2026-01-15)",
         "output: assumed, 8 to max_tokens tokens and likely 256 (200 rows)",
         "--tier 2",
@@ -309,7 +309,7 @@ fn rows_without_a_price_are_counted_separately_and_their_cost_is_never_guessed()
         |name: &str| mixed["by_model"].as_array().and_then(|all| all.iter().find(|one| one["model"] == name));
     assert_eq!(of_model("my-model").map(|one| &one["cost_usd"]), Some(&Value::Null));
     unknown.ends_with(0);
-    assert!(unknown.out.contains("cost      unknown: a model has no price"), "{}", unknown.out);
+    assert!(unknown.out.contains("cost    unknown: a model has no price"), "{}", unknown.out);
     assert!(unknown.out.starts_with("1 row has a model without a known price"), "{}", unknown.out);
     line.ends_with(0).tells(&["without 1 row whose cost is unknown", "about $"]);
 }

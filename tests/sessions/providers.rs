@@ -155,7 +155,7 @@ fn a_rehearsal_with_a_fallback_sends_the_rows_that_the_first_provider_fails_to_t
         "faults.json",
     ]);
 
-    said.ends_with(0).tells(&["30 answered", "by        anthropic: 0 answered", "openrouter: 30 answered"]);
+    said.ends_with(0).tells(&["30 answered", " anthropic: 0 answered", "openrouter: 30 answered"]);
     let results = folder.read("out.jsonl");
     assert_each_once(&results, 30);
     assert_eq!(answers_by(&results), [("openrouter".to_owned(), 30)].into());

@@ -104,7 +104,7 @@ fn a_row_that_fails_keeps_its_old_answer_and_the_printed_command_tries_it_again(
             .ends_with(0)
             .tells(&["1 truncated answer is asked for again"]);
         assert_eq!(qualities(&lines(&folder)), ["ok"; 4]);
-        assert_eq!(folder.read("in.csv.errors.jsonl"), "");
+        assert_eq!(folder.read_log("in.csv.errors.jsonl"), "");
     }
 }
 
@@ -122,7 +122,7 @@ fn a_killed_run_leaves_the_old_answers_and_counts_what_was_in_flight() {
 
     let usual = folder.run_at(&api, &[&["run", "in.csv"][..], &TEMPLATE, &SHORT].concat());
 
-    usual.ends_with(0).tells(&["nothing to do: all 4 rows are answered", "1 answer possibly billed twice"]);
+    usual.ends_with(0).tells(&["nothing to do: all 4 rows are answered", "possibly billed twice: 1 answer"]);
     let between = lines(&folder);
     assert_eq!(keys(&between), before);
     assert_eq!(qualities(&between).iter().filter(|quality| **quality == "ok").count(), 1);

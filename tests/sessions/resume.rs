@@ -31,7 +31,7 @@ fn rows_that_failed_are_answered_by_resume_after_the_fault_is_gone() {
     first.ends_with(3).tells(&["invalid_request", "out.errors.jsonl"]);
     assert!((6..=20).contains(&failed.len()), "a tenth of 120 failed: {}", failed.len());
     resumed.ends_with(0).tells(&[&format!("{} answered", failed.len())]);
-    assert_eq!(folder.read("out.errors.jsonl"), "");
+    assert_eq!(folder.read_log("out.errors.jsonl"), "");
     assert_each_once(&folder.read("out.jsonl"), 120);
 }
 
@@ -109,7 +109,7 @@ fn resume_continues_a_row_from_its_last_answer_and_does_not_ask_for_that_answer_
 
         resumed.ends_with(0).tells(&["1 answered"]);
         assert_eq!((api.books().requests, api.books().billed_calls), (3, 2), "{resumed:?}");
-        assert_eq!(folder.read("prompts.errors.jsonl"), "");
+        assert_eq!(folder.read_log("prompts.errors.jsonl"), "");
         let line: serde_json::Value = serde_json::from_str(&folder.read("prompts.results.jsonl")).expect("one line");
         assert_eq!(line["meta"]["steps"].as_array().map(Vec::len), Some(2), "{line}");
         let paid = line["meta"]["cost_usd"].as_f64().expect("the model has a price");
@@ -131,7 +131,7 @@ fn a_row_that_is_run_again_because_of_its_answer_is_continued_too() {
 
         resumed.ends_with(0).tells(&["1 answered"]);
         assert_eq!((api.books().requests, api.books().billed_calls), (4, 3), "{again:?} {resumed:?}");
-        assert_eq!(folder.read("prompts.errors.jsonl"), "");
+        assert_eq!(folder.read_log("prompts.errors.jsonl"), "");
         let line: serde_json::Value = serde_json::from_str(&folder.read("prompts.results.jsonl")).expect("one line");
         assert_eq!(line["meta"]["steps"].as_array().map(Vec::len), Some(2), "{line}");
     }
@@ -233,15 +233,31 @@ fn resume_is_proposed_only_for_rows_that_may_succeed_and_the_rest_get_advice() {
     again.ends_with(3).tells(&["nothing to do", "invalid_request: ", "correct them in the input, then run it again"]);
     assert!(!again.err.contains("resume"), "{}", again.err);
     corrected.ends_with(0).tells(&["1 row to send", "answered (this run: 1)"]);
-    assert_eq!(folder.read("prompts.errors.jsonl"), "");
+    assert_eq!(folder.read_log("prompts.errors.jsonl"), "");
     assert_each_once(&folder.read("prompts.results.jsonl"), 30);
 }
 
 #[test]
-fn with_a_log_without_failures_there_is_nothing_to_do_and_the_log_stays() {
+fn after_a_run_without_failures_there_is_no_log_and_nothing_to_resume() {
     let folder = Folder::with_rows(2);
     let api = Api::quick();
     folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0);
+
+    let said = folder.run_at(&api, &["resume", "prompts.errors.jsonl"]);
+
+    let said_of_another = folder.run_at(&api, &["resume", "prompt.errors.jsonl"]);
+
+    said.ends_with(0)
+        .tells(&["nothing to do: there is no prompts.errors.jsonl; a run without failures removes its log"]);
+    said_of_another.ends_with(2).tells(&["prompt.errors.jsonl: no such file"]);
+    assert!(!folder.path("prompts.errors.jsonl").exists());
+}
+
+#[test]
+fn a_log_without_lines_stays_when_it_is_resumed() {
+    let (folder, api) = (Folder::with_rows(2), Api::quick());
+    folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0);
+    folder.write("prompts.errors.jsonl", "");
 
     let said = folder.run_at(&api, &["resume", "prompts.errors.jsonl"]);
 
@@ -277,7 +293,7 @@ fn failed_rows_wait_for_retry_failed() {
     same.ends_with(3).tells(&["nothing to do", "1 failed", "the failures are in prompts.errors.jsonl", "correct them"]);
     retried.ends_with(0).tells(&["answered (this run: 1)"]);
     assert_eq!(api.books().requests, 21);
-    assert_eq!(folder.read("prompts.errors.jsonl"), "");
+    assert_eq!(folder.read_log("prompts.errors.jsonl"), "");
     assert_each_once(&folder.read("prompts.results.jsonl"), 20);
 }
 
@@ -361,7 +377,9 @@ fn a_fresh_start_keeps_the_old_files() {
     said.ends_with(0).tells(&["3 answered"]);
     assert_each_once(&folder.read("prompts.results.jsonl"), 3);
     let kept = folder.names().into_iter().find(|name| name.starts_with("prompts.results.jsonl.old-"));
-    assert_eq!(folder.read(&kept.expect("the old results are kept")), old);
+    let kept = kept.expect("the old results are kept");
+    said.tells(&[&format!("note: --fresh: prompts.results.jsonl is now {kept}\n")]);
+    assert_eq!(folder.read(&kept), old);
     assert_eq!(api.books().billed_calls, 6);
 }
 
@@ -438,7 +456,7 @@ fn a_run_that_an_earlier_version_left_behind_is_resumed() {
     assert!(results.starts_with(&before), "what was answered stays as it was");
     let (found, asked) = (ids(&results), ids(&folder.read("prompts.jsonl")).len());
     let once: std::collections::BTreeSet<&String> = found.iter().collect();
-    assert_eq!((found.len(), once.len(), folder.read("out.errors.jsonl").len()), (asked, asked, 0));
+    assert_eq!((found.len(), once.len(), folder.read_log("out.errors.jsonl").len()), (asked, asked, 0));
 }
 
 #[test]

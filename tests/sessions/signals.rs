@@ -137,12 +137,7 @@ fn after_kill_9_at_any_moment_the_same_command_finishes_each_row_once_and_counts
 
         on.ends_with(0);
         assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
-        let reported = if on.err.contains("possibly billed twice") {
-            let line = on.err.lines().find(|line| line.starts_with("billing")).expect("the line of the summary");
-            line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
-        } else {
-            0
-        };
+        let reported = on.billed_twice();
         let again = api.books().billed_again;
         let unwritten = sent - written.min(sent);
         assert!(again <= reported, "{again} were answered twice, {reported} reported");
@@ -201,7 +196,7 @@ fn the_second_ctrl_c_cuts_off_requests_in_flight_and_counts_them() {
     let on = folder.run_at(&quick, &RUN);
 
     assert_eq!(said.code, Some(130));
-    assert!(said.err.contains("8 answers possibly billed twice"), "{}", said.err);
+    assert!(said.err.contains("possibly billed twice: 8 answers"), "{}", said.err);
     // A different port is a different origin, and results of two origins are never mixed.
     on.ends_with(2);
 }
@@ -219,7 +214,7 @@ fn the_next_run_reports_what_a_cut_off_run_may_have_paid() {
     let on = folder.run_at(&api, &[&RUN[..4], &["-c60"]].concat());
 
     on.ends_with(0);
-    let reported = on.number_before("answers possibly billed twice");
+    let reported = on.billed_twice();
     assert!(api.books().billed_again <= reported && reported <= 16, "{}", on.err);
     assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
 }

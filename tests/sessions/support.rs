@@ -52,6 +52,11 @@ impl Folder {
         fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
+    /// Returns the lines of an error log. A run without failures removes its log, so a log that is gone has no lines.
+    pub fn read_log(&self, name: &str) -> String {
+        if self.path(name).exists() { self.read(name) } else { String::new() }
+    }
+
     /// Returns the sorted names of everything in the folder.
     pub fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.folder.path()).expect("the folder can be read");
@@ -159,6 +164,13 @@ impl Said {
             assert!(self.err.contains(part), "{part:?} is missing in:\n{}", self.err);
         }
         self
+    }
+
+    /// Returns how many answers were reported as possibly billed twice.
+    pub fn billed_twice(&self) -> u64 {
+        let Some((_, after)) = self.err.split_once("possibly billed twice: ") else { return 0 };
+        let number: String = after.chars().take_while(|char| char.is_ascii_digit() || *char == ',').collect();
+        number.replace(',', "").parse().unwrap_or_else(|_| panic!("no number of answers:\n{}", self.err))
     }
 
     /// Returns the number before a text on standard error, for example 3 for `3 pending`; 0 if the text is not there.

@@ -200,6 +200,8 @@ fn an_output_of_another_program_is_not_overwritten() {
     let folder = tickets();
     let api = Api::quick();
     folder.run_at(&api, &["run", "tickets.csv", "-t", "{{subject}}", "-o", "o.csv"]).ends_with(0);
+    // A run without failures leaves no log.
+    folder.write("o.csv.errors.jsonl", "");
 
     for output in ["tickets.csv", "o.csv.results.jsonl", "o.csv.errors.jsonl"] {
         let before = folder.read(output);
@@ -245,6 +247,7 @@ fn files_of_another_run_are_never_overwritten_and_missing_results_are_reported()
     run("a.jsonl");
     run("b.jsonl");
     run("o.csv");
+    folder.write("a.errors.jsonl", "");
 
     for output in ["a.jsonl", "a.errors.jsonl", "o.csv.results.jsonl", "b.jsonl.run/manifest.json"] {
         let before = folder.read(output);

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use crate::answer::{Expected, OnInvalid};
 use crate::domain::{ErrorClass, LaneChoice, PromptCache, Quality, Tier};
 use crate::export::RowKind;
-use crate::report::ProgressKind;
+use crate::report::{ProgressKind, SummaryKind};
 
 pub use crate::export::{Field, Order, OutputFormat};
 pub use crate::journal::Fsync;
@@ -175,6 +175,10 @@ pub(crate) const PROGRESS: [(&str, ProgressKind); 5] = [
     ("json", ProgressKind::Json),
     ("none", ProgressKind::None),
 ];
+
+/// Names of kinds of summaries.
+pub(crate) const SUMMARIES: [(&str, SummaryKind); 3] =
+    [("text", SummaryKind::Text), ("json", SummaryKind::Json), ("none", SummaryKind::None)];
 
 /// Names of the forms of notices.
 pub(crate) const NOTICE_FORMS: [(&str, NoticeForm); 2] = [("slack", NoticeForm::Slack), ("json", NoticeForm::Json)];

@@ -11,7 +11,7 @@ use crate::cli::args::groups::MoneyArgs;
 use crate::report::text::duration;
 
 /// Settings that the file can contain.
-pub const FREE: [&str; 24] = [
+pub const FREE: [&str; 25] = [
     "format",
     "id",
     "sheet",
@@ -26,6 +26,7 @@ pub const FREE: [&str; 24] = [
     "headroom",
     "concurrency",
     "progress",
+    "summary",
     "output-format",
     "fields",
     "order",

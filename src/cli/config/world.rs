@@ -114,6 +114,15 @@ impl World {
         self.stderr_is_terminal && !self.has("NO_COLOR") && !is_dumb
     }
 
+    /// Returns whether standard error shows block characters. The terminal must not be dumb, and the locale must not ask for
+    /// ASCII. If no locale is set, as in most containers, they are shown: files and logs of today are UTF-8.
+    pub(crate) fn has_blocks(&self) -> bool {
+        let value = |name: &str| self.variables.get(OsStr::new(name)).filter(|value| !value.is_empty());
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(value);
+        value("TERM").is_none_or(|term| term != "dumb")
+            && locale.is_none_or(|locale| locale != "C" && locale != "POSIX")
+    }
+
     /// Returns a path that can be opened. Relative paths start in the working folder.
     pub(crate) fn resolve(&self, path: &Path) -> PathBuf {
         self.working_folder.join(path)

@@ -12,6 +12,7 @@ use super::{Fit, Plan, batches, caching};
 use crate::domain::{Interval, Lane, Money, RunForecast, Tier};
 use crate::forecast::{Alternative, Basis, Change};
 use crate::report::text::{ListRow, count, escape, list, percent, plural, rough_duration, wrap};
+use crate::report::words::doing_words;
 
 /// Reasons with a smaller share of the time are left out.
 const LEAST_SHARE: f64 = 0.01;
@@ -84,9 +85,9 @@ fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
     rows.extend(plan.max_time.map(|most| ListRow::text("", max_time_words(plan, most))));
     rows.extend(plan.deadline.map(|deadline| ListRow::text("", deadline_words(time, deadline, &plan.now))));
     let bound = forecast.time.bound_by.iter().filter(|(_, share)| *share >= LEAST_SHARE).take(3);
-    let bound: Vec<_> = bound.map(|(reason, share)| format!("{} {}", reason.name(), percent(*share))).collect();
+    let bound: Vec<_> = bound.map(|(reason, share)| format!("{} {}", percent(*share), doing_words(*reason))).collect();
     if !bound.is_empty() {
-        rows.push(ListRow::text("bound by", format!("{} of the time", bound.join(", "))));
+        rows.push(ListRow::text("", bound.join(", ")));
     }
     if forecast.by_model.len() > 1 {
         let of_model = |(at, (model, totals)): (usize, &(String, crate::forecast::Totals))| {

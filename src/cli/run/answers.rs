@@ -4,7 +4,7 @@ use super::failures::FailedInLog;
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
 use crate::domain::ErrorClass;
-use crate::report::{Stats, failures};
+use crate::report::{PrintedCommand, Stats, failures};
 use crate::runner::input::Survey;
 
 /// A truncated answer should get this many times the tokens that it had.
@@ -24,7 +24,7 @@ impl NewRun<'_> {
         stats: &Stats,
         survey: Option<&Survey>,
         catalog: &Catalog,
-    ) -> Option<String> {
+    ) -> Option<PrintedCommand> {
         // A row that failed when it was asked again keeps its old answer, so `resume` does not run it.
         let again = failures::worth_asking_again(log).filter(|_| self.config.rerun.is_empty());
         self.resume_command(log, stats).or_else(|| match again? {

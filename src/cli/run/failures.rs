@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::new_run::NewRun;
 use crate::domain::ErrorClass;
-use crate::report::{Stats, Verbosity, failures};
+use crate::report::{PrintedCommand, Stats, Verbosity, failures};
 
 /// How many rows of each class are in the error log.
 pub(super) type FailedInLog = BTreeMap<ErrorClass, u64>;
@@ -12,7 +12,7 @@ pub(super) type FailedInLog = BTreeMap<ErrorClass, u64>;
 impl NewRun<'_> {
     /// Returns the command that runs failed rows again. The command selects only rows that can succeed without a
     /// change. Returns `None` if there are no such rows.
-    pub(super) fn resume_command(&self, log: &FailedInLog, stats: &Stats) -> Option<String> {
+    pub(super) fn resume_command(&self, log: &FailedInLog, stats: &Stats) -> Option<PrintedCommand> {
         let classes = failures::worth_retrying(log, stats);
         let is_all = log.iter().filter(|(_, rows)| **rows > 0).count() == classes.len();
         let only = classes.iter().map(|class| class.name()).collect::<Vec<_>>().join(",");

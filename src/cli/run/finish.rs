@@ -4,7 +4,6 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::super::args::values::Concurrency;
 use super::super::config::InputArg;
 use super::super::exit::Exit;
 use super::super::explain::{Next, Place, explain};
@@ -13,23 +12,34 @@ use super::super::report::{LONG_RUN, report_at_end};
 use super::failures::FailedInLog;
 use super::new_run::NewRun;
 use super::send::{Ended, Known};
-use crate::domain::{ErrorClass, HaltReason, Money, ProviderKind, Usage};
+use crate::domain::{ErrorClass, HaltReason, ProviderKind};
 use crate::journal::RealDisk;
-use crate::report::progress::terminal_width;
 use crate::report::text::{escape, plural};
-use crate::report::words::stopped_words;
-use crate::report::{EarlierRuns, Stats, SummaryContext, summary};
+use crate::report::words::{halt_words, stopped_words};
+use crate::report::{Stats, SummaryContext};
 use crate::runner::{Finish, JournalLedger};
+
+/// A run whose files are closed.
+struct Closed {
+    /// How the program ends.
+    exit: Result<Exit>,
+    context: SummaryContext,
+    /// Why the run ended before its rows were done.
+    reason: Option<String>,
+}
 
 impl NewRun<'_> {
     /// Closes the files, prints the summary, waits for the last notices, and returns the exit code.
     pub(super) fn finish(&self, (finish, ledger, mut report): Ended, known: &Known) -> Result<Exit> {
-        let exit = self.close(finish, ledger, report.stats(), known);
+        let closed = self.close(finish, ledger, report.stats(), known);
         self.end_notices(&mut report);
+        let Some(Closed { exit, context, reason }) = closed else { return self.end_without_rows() };
+        self.end_with_document(report.stats(), &context, &exit, reason.as_deref());
         exit
     }
 
-    fn close(&self, mut finish: Finish, ledger: JournalLedger, stats: &Stats, known: &Known) -> Result<Exit> {
+    /// Closes the files, and prints everything that people read at the end. Returns `None` if there were no rows.
+    fn close(&self, mut finish: Finish, ledger: JournalLedger, stats: &Stats, known: &Known) -> Option<Closed> {
         let was_counted = known.2.is_some();
         if was_counted {
             self.note_missing_rows(&mut finish, stats);
@@ -38,18 +48,27 @@ impl NewRun<'_> {
         let is_idle = finish.halted.is_none() && finish.input_error.is_none() && stats.finished() == 0;
         let has_left = finish.batches.0 > 0;
         if is_idle && !was_counted && !has_left {
-            return self.end_without_rows();
+            return None;
         }
         let failed: u64 = log.values().sum();
-        let resume = self.resume_command(&log, stats);
+        let resume = self.resume_command(&log, stats).map(|command| command.text);
         let context = self.summary_context(&finish, log, stats, known);
-        self.say(summary(stats, &context, terminal_width().unwrap_or(80)).trim_end());
+        self.say_summary(stats, &context);
         if self.config.inputs.contains(&InputArg::Stdin) && context.rerun_command.is_some() {
             self.say("the rows came from standard input: pipe the same rows into the command that resumes the run");
         }
         self.say_failures_if_quiet(&context.failed_in_log, stats);
         self.explain_stop(&finish, resume);
-        let (catalog, _, survey) = known;
+        let exit = self.after_summary(&finish, stats, known).map(|()| match (&finish.halted, &finish.input_error) {
+            (None, Some(_)) => Exit::Usage,
+            (halted, _) => Exit::of_run(halted.as_ref(), finish.batches.0, failed),
+        });
+        let reason = finish.halted.as_ref().map(|halted| halt_words(halted).into_owned()).or(finish.input_error);
+        Some(Closed { exit, context, reason })
+    }
+
+    /// Makes the output and the report, and says what becomes of the batches that are left.
+    fn after_summary(&self, finish: &Finish, stats: &Stats, (catalog, _, survey): &Known) -> Result<()> {
         if !matches!(finish.halted, Some(HaltReason::Disk(_))) {
             self.make_output(catalog, survey.as_ref().map(|survey| &survey.repeats))?;
         }
@@ -57,10 +76,7 @@ impl NewRun<'_> {
         if stats.elapsed() >= LONG_RUN {
             self.make_report();
         }
-        Ok(match (&finish.halted, &finish.input_error) {
-            (None, Some(_)) => Exit::Usage,
-            (halted, _) => Exit::of_run(halted.as_ref(), finish.batches.0, failed),
-        })
+        Ok(())
     }
 
     /// Makes the report, and says where it is. A run does not fail because its report can't be made.
@@ -147,43 +163,6 @@ impl NewRun<'_> {
                 None if self.config.fresh => Next::WithoutFresh,
                 None => Next::Same,
             },
-        }
-    }
-
-    fn summary_context(
-        &self,
-        finish: &Finish,
-        failed_in_log: FailedInLog,
-        stats: &Stats,
-        (catalog, recovered, survey): &Known,
-    ) -> SummaryContext {
-        let shown = |path: &Path| path.display().to_string();
-        let errors = failed_in_log.values().any(|rows| *rows > 0).then(|| shown(&self.paths.errors));
-        let models = survey.iter().flat_map(|survey| &survey.models).filter(|(_, sum)| sum.unpriced > 0);
-        let unpriced_models = models.map(|(model, _)| model.to_string()).collect();
-        let is_pipe = self.paths.results.is_none();
-        let has_more = finish.pending > 0 || finish.halted.is_some() || finish.input_error.is_some();
-        SummaryContext {
-            results: self.paths.results.as_deref().map(shown),
-            resume_command: self.command_for_failures(&failed_in_log, stats, survey.as_ref(), catalog),
-            longer_command: survey.as_ref().and_then(|survey| self.longer_command(survey, catalog)),
-            failed_in_log,
-            rerun_command: (has_more && !is_pipe && !self.is_collecting).then(|| self.commands.again()),
-            errors,
-            price_date: Some(catalog.price_date().to_owned()),
-            unpriced_models,
-            maybe_paid: finish.maybe_paid,
-            maybe_paid_before: recovered.dead_in_flight,
-            maybe_paid_earlier: recovered.totals.maybe_paid.saturating_sub(recovered.dead_in_flight),
-            failed_before: survey.as_ref().map_or(0, |survey| survey.failed_before),
-            earlier: Some(EarlierRuns { usage: recovered.totals.usage, cost: recovered.totals.spend })
-                .filter(|earlier| earlier.usage != Usage::default() || earlier.cost > Money::ZERO),
-            concurrency: match self.config.concurrency {
-                Concurrency::Auto => None,
-                Concurrency::Fixed(most) => Some(most.get()),
-            },
-            is_simulated: self.config.simulate,
-            answers_by: recovered.answers_by.by_size(),
         }
     }
 }

@@ -31,6 +31,7 @@ mod resume;
 mod reuse;
 mod send;
 mod steer;
+mod summary;
 mod voice;
 mod watchdog;
 pub(super) mod way;
@@ -58,7 +59,7 @@ pub(crate) use collect::collect;
 use files::{Files, Opened};
 use new_run::NewRun;
 use output::recorded_output;
-use resume::{check_logs, disk, read_log};
+use resume::{check_logs, disk, is_log_gone, read_log};
 use send::Ready;
 
 /// Answers every prompt of the inputs, or resumes an earlier run that has the same results file.
@@ -136,12 +137,14 @@ pub(crate) fn resume(args: &ResumeArgs, world: &World) -> Result<Exit> {
 }
 
 fn resume_one(args: &ResumeArgs, log: &Path, world: &World) -> Result<Exit> {
+    if is_log_gone(args, log) {
+        say_unless_quiet(args, &format!("there is no {}; a run without failures removes its log", shown(log)));
+        return Ok(Exit::Done);
+    }
     let disk = disk(args, world)?;
     let known = read_log(args, log, &disk)?;
     if known.rows.is_empty() && known.broken == 0 {
-        if args.settings().display.quiet != Some(true) {
-            say::err(&format!("nothing to do: no rows in {}", escape(&log.display().to_string())));
-        }
+        say_unless_quiet(args, &format!("no rows in {}", shown(log)));
         return Ok(Exit::Done);
     }
     let paths = RunPaths::given(known.results, log.to_owned());
@@ -157,6 +160,17 @@ fn resume_one(args: &ResumeArgs, log: &Path, world: &World) -> Result<Exit> {
     let projection = recorded_output(paths.results.as_deref(), &disk)?;
     let new = NewRun::new(config, reread, world, name, paths, plan, Start::Resume);
     NewRun { projection, only: args.only.clone(), unreadable: known.broken, ..new }.go()
+}
+
+/// Says why there is nothing to do, except with `--quiet`.
+fn say_unless_quiet(args: &ResumeArgs, why: &str) {
+    if args.settings().display.quiet != Some(true) {
+        say::err(&format!("nothing to do: {why}"));
+    }
+}
+
+fn shown(path: &Path) -> String {
+    escape(&path.display().to_string()).into_owned()
 }
 
 impl NewRun<'_> {

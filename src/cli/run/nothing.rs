@@ -12,7 +12,7 @@ use crate::catalog::Catalog;
 use crate::forecast::Forecast;
 use crate::journal::{Recovered, Start};
 use crate::report::text::{count, escape, plural};
-use crate::report::{Stats, failures};
+use crate::report::{Stats, billed_twice_words, failures};
 use crate::runner::input::Survey;
 
 impl NewRun<'_> {
@@ -23,7 +23,9 @@ impl NewRun<'_> {
             0 => format!("nothing to do: no rows in {inputs}"),
             skip => format!("nothing to do: no rows in {inputs} after the first {} (--skip)", count(skip)),
         });
-        Ok(Exit::Done)
+        let exit = Ok(Exit::Done);
+        self.end_idle_with_document(None, FailedInLog::new(), &exit, None);
+        exit
     }
 
     /// Ends a dry run. Prints what would be sent.
@@ -71,8 +73,8 @@ impl NewRun<'_> {
         }
         self.say(&said);
         if recovered.dead_in_flight > 0 {
-            let answers = plural(recovered.dead_in_flight, "answer", "answers");
-            self.say(&format!("{answers} possibly billed twice because an earlier run was cut short"));
+            let answers = billed_twice_words(recovered.dead_in_flight);
+            self.say(&format!("{answers}, because an earlier run was cut short"));
         }
         match self.start {
             Start::Resume if self.unreadable > 0 => self.say(&format!(
@@ -81,17 +83,19 @@ impl NewRun<'_> {
             )),
             Start::Continue | Start::Fresh if failed > 0 => {
                 let again = self.command_for_failures(&log, &Stats::default(), Some(survey), catalog);
-                self.say_what_to_do(&log, &errors, again);
+                self.say_what_to_do(&log, &errors, again.map(|again| again.text));
             }
             _ => {}
         }
         self.say_failures_if_quiet(&log, &Stats::default());
-        self.make_output(catalog, Some(&survey.repeats))?;
-        if let Some(damage) = &survey.damage {
-            self.say_input_error(damage);
-            return Ok(Exit::Usage);
+        let made = self.make_output(catalog, Some(&survey.repeats));
+        let damage = survey.damage.as_deref().filter(|_| made.is_ok());
+        damage.iter().for_each(|damage| self.say_input_error(damage));
+        let exit = made.map(|()| if damage.is_some() { Exit::Usage } else { Exit::of_run(None, 0, failed) });
+        if !self.config.dry_run {
+            self.end_idle_with_document(Some((survey, recovered)), log, &exit, damage);
         }
-        Ok(Exit::of_run(None, 0, failed))
+        exit
     }
 
     /// Prints where the failed rows are, and how the user can run them again. Called if this run does not send them.

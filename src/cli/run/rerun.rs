@@ -17,6 +17,7 @@ use crate::cli::config::world::World;
 use crate::domain::Quality;
 use crate::journal::{RealDisk, Recovered, RunPaths, Start, manifest_path, read_manifest};
 use crate::plan::{Overridden, Overrides, Planner, RequestDefaults};
+use crate::report::PrintedCommand;
 use crate::report::text::{count, escape, plural};
 use crate::runner::input::Survey;
 
@@ -133,7 +134,7 @@ impl NewRun<'_> {
     /// Returns the command that asks again for truncated answers with four times as many tokens, or with the most that
     /// all models of the run accept. Returns `None` if that is not more than before, or if the command would not
     /// recognize the rows.
-    pub(super) fn longer_command(&self, survey: &Survey, catalog: &Catalog) -> Option<String> {
+    pub(super) fn longer_command(&self, survey: &Survey, catalog: &Catalog) -> Option<PrintedCommand> {
         let is_recorded = self.paths.results.is_some() && !recorded_rows(&self.config).is_empty();
         if !is_recorded || self.start == Start::Resume || self.is_collecting {
             return None;

@@ -36,6 +36,15 @@ pub(super) fn disk(args: &ResumeArgs, world: &World) -> Result<RealDisk> {
     Ok(RealDisk::new(Config::owners_of_resume(args, world)?))
 }
 
+/// Returns whether the results of an error log exist, but the log does not. A run without failures removes its log.
+pub(super) fn is_log_gone(args: &ResumeArgs, log: &Path) -> bool {
+    let exists = |path: &Path| path.symlink_metadata().is_ok();
+    let name = log.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".errors.jsonl"));
+    let of_name = |name: &str| [".results.jsonl", ".jsonl"].map(|ending| log.with_file_name(format!("{name}{ending}")));
+    let found = || name.is_some_and(|name| of_name(name).iter().any(|path| exists(path)));
+    !exists(log) && args.output.as_deref().map_or_else(found, exists)
+}
+
 /// Reads an error log.
 pub(super) fn read_log(args: &ResumeArgs, log: &Path, disk: &RealDisk) -> Result<ErrorLog> {
     let output = args.output.as_deref();

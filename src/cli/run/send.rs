@@ -173,8 +173,8 @@ impl NewRun<'_> {
             results: results.display().to_string(),
             spent_before: recovered.totals.spend,
             failed_before: survey.map_or(0, |survey| survey.failed_before),
-            resume: commands.again(),
-            retry_failed: commands.resume(&self.paths, None),
+            resume: commands.again().text,
+            retry_failed: commands.resume(&self.paths, None).text,
         };
         let disk = Arc::new(RealDisk::new(self.config.owners));
         Ok(Some(Recorder::start(about, disk, folder)?))

@@ -10,6 +10,7 @@ use crate::domain::{Interval, Money};
 use crate::report::plain::rate_words;
 use crate::report::ranges::{rough_money_range, time_range};
 use crate::report::text::{ListRow, count, duration, escape, list, percent, plural, rough_duration, short_count};
+use crate::report::words::doing_words_of;
 use crate::watch::status::{Shown, ShownEta, ShownMoney, ShownPool, ShownProgress, ShownProvider, ShownUse};
 
 /// How many kinds of failures are shown.
@@ -105,16 +106,20 @@ fn progress_rows(state: State, shown: &Shown) -> Vec<ListRow> {
         Some(window) => format!("{} of {} in flight", count(in_flight), count(window)),
         None => format!("{} in flight", count(in_flight)),
     });
-    let bound: Vec<String> =
-        progress.reason.iter().map(|reason| escape(reason).into_owned()).chain(in_flight).collect();
+    let bound: Vec<String> = progress.reason.iter().map(|reason| now_words(reason)).chain(in_flight).collect();
     if !bound.is_empty() {
-        rows.push(ListRow::text("bound by", bound.join(", ")));
+        rows.push(ListRow::text("now", bound.join(", ")));
     }
     rows.extend(progress.batches.iter().map(|batches| {
         let open = plural(batches.open, "batch", "batches");
         ListRow::text("batches", format!("{open} with {}", plural(batches.rows, "row", "rows")))
     }));
     rows
+}
+
+/// Returns what the run does at the moment. A later version may have reasons that this one does not know.
+fn now_words(reason: &str) -> String {
+    doing_words_of(reason).map_or_else(|| escape(reason).into_owned(), str::to_owned)
 }
 
 /// Returns the time left: `12 min`.

@@ -146,10 +146,7 @@ impl<'a> Body<'a> {
                 reason: reason.as_deref().map(halt_words),
                 elapsed_s: seconds(*elapsed),
                 max_in_flight: *max_in_flight,
-                bound_by: reasons
-                    .iter()
-                    .map(|(reason, share)| Bound { reason: reason.name(), share: rounded(*share) })
-                    .collect(),
+                bound_by: reasons.iter().map(|(reason, share)| Bound::of(*reason, *share)).collect(),
                 limit_use: uses.iter().map(|used| PoolUse::of(used, *elapsed)).collect(),
                 cache: stats.caching().map(|used| Cache::of(&used)),
                 batches: BatchesAtEnd::of(stats),
@@ -179,6 +176,12 @@ pub(super) struct Bound {
     share: f64,
 }
 
+impl Bound {
+    pub(super) fn of(reason: Reason, share: f64) -> Self {
+        Self { reason: reason.name(), share: rounded(share) }
+    }
+}
+
 /// The rows of this run that failed in one class. `ended` lists the largest class first.
 #[derive(Debug, Serialize)]
 pub(crate) struct Failures<'a> {
@@ -202,7 +205,7 @@ struct Example<'a> {
 }
 
 impl<'a> Failures<'a> {
-    fn of((class, failed): (ErrorClass, &'a FailedRows)) -> Self {
+    pub(super) fn of((class, failed): (ErrorClass, &'a FailedRows)) -> Self {
         let example = failed.example();
         Self {
             class: class.name(),

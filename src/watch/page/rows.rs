@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::history::History;
 use super::html::{Set, dollars, latency, money, paragraph, remark, table};
 use crate::domain::Money;
+use crate::report::histogram::Histogram;
 use crate::report::text::{count, percent, plural};
 use crate::watch::facts::{RunFacts, TopRow};
-use crate::watch::histogram::Histogram;
 use crate::watch::timeline::Timeline;
 
 /// At most this many failed rows are shown at first. The other rows are shown when the reader asks for them.

@@ -18,6 +18,7 @@ use crate::report::plain::rate_words;
 use crate::report::stats::Stats;
 use crate::report::tracker::RecentUse;
 use crate::report::use_of_limits::Level;
+use crate::report::words::doing_words;
 
 /// The version of the file's format.
 pub(crate) const VERSION: u32 = 1;
@@ -268,8 +269,8 @@ fn eta(stats: &Stats) -> Option<Eta> {
 
 fn basis(stats: &Stats) -> String {
     let rate = stats.rows_per_minute().map(|rate| format!("the last rows ({} per minute)", rate_words(rate)));
-    let bound = stats.standing.as_ref().map(|standing| format!("bound by {}", standing.reason.name()));
-    rate.into_iter().chain(bound).collect::<Vec<_>>().join(", ")
+    let bound = stats.standing.as_ref().map(|standing| doing_words(standing.reason));
+    rate.into_iter().chain(bound.map(str::to_owned)).collect::<Vec<_>>().join(", ")
 }
 
 fn errors(stats: &Stats) -> Vec<Failures> {

@@ -20,7 +20,7 @@ pub fn retried_attempts_are_counted() {
     let run = Outcome::of(workspace.command_with_messages(&api, &["run", "in.jsonl", "-o", "out.jsonl"]));
 
     assert_eq!((run.code, api.billed()), (Some(0), 22), "{run:?}");
-    assert!(run.stderr.contains("2 answers possibly billed twice"), "{}", run.stderr);
+    assert!(run.stderr.contains("possibly billed twice: 2 answers"), "{}", run.stderr);
     assert_eq!(sum_of(&workspace, "out.jsonl", "meta"), 2);
 }
 
@@ -36,7 +36,7 @@ pub fn attempts_that_are_not_retried_are_counted() {
     let resumed = Outcome::of(workspace.command_with_messages(&api, &["resume", "out.errors.jsonl"]));
 
     assert_eq!((run.code, sent, charged, maybe_paid), (Some(3), 20, 20, 2), "{run:?}");
-    assert!(run.stderr.contains("2 answers possibly billed twice"), "{}", run.stderr);
+    assert!(run.stderr.contains("possibly billed twice: 2 answers"), "{}", run.stderr);
     assert_eq!((resumed.code, api.requests(), workspace.answers().map(|answers| answers.len())), (Some(0), 22, Ok(20)));
     // The entries are removed from the log, but their counts are kept.
     assert_eq!(workspace.reported(), 2);
@@ -63,7 +63,7 @@ pub fn a_kill_is_counted_with_or_without_the_flag() {
             "{again:?}"
         );
         assert_eq!(workspace.reported(), IN_FLIGHT as u64, "{flags:?}");
-        assert!(again.stderr.contains("16 answers possibly billed twice"), "{}", again.stderr);
+        assert!(again.stderr.contains("possibly billed twice: 16 answers"), "{}", again.stderr);
     }
 }
 

@@ -9,7 +9,7 @@ use super::super::layered::{Layered, layered};
 use super::super::parsers::{self, RefusedKey};
 use super::super::steered::{self, Change};
 use super::super::values::{self, Notify, Refused};
-use crate::report::ProgressKind;
+use crate::report::{ProgressKind, SummaryKind};
 use crate::watch::notices::{NoticeForm, NoticeRule};
 use crate::watch::schedule::Schedule;
 
@@ -56,6 +56,9 @@ pub struct DisplayArgs {
     /// How progress is shown on standard error [default: auto]
     #[arg(long, value_name = "KIND", value_parser = values::one_of(&values::PROGRESS))]
     pub progress: Option<ProgressKind>,
+    /// How the summary at the end is shown on standard error [default: text; json with --progress json]
+    #[arg(long, value_name = "KIND", value_parser = values::one_of(&values::SUMMARIES))]
+    pub summary: Option<SummaryKind>,
     /// Say nothing but errors
     #[arg(short, long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch, conflicts_with = "verbose")]
@@ -119,7 +122,7 @@ pub struct KeyArgs {
 layered! {
     SimulationArgs { simulate, simulate_faults, simulate_answers }
     ConnectionArgs { base_url, allow_http, no_proxy, ca_file }
-    DisplayArgs { progress, quiet, verbose }
+    DisplayArgs { progress, summary, quiet, verbose }
     WatchArgs { notify, notify_on, notify_format, schedule, log }
     PlaceArgs { config, profile }
 }

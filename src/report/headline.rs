@@ -1,0 +1,66 @@
+//! The first line of the summary: how the run ended, after how long, and how many rows of the file are done.
+
+use super::stats::Stats;
+use super::summary_context::SummaryContext;
+use super::text::{count, duration, plural};
+use super::words::halt_words;
+
+/// Stands for a blank at which no line is broken, until the lines are made.
+pub(super) const FIXED_BLANK: &str = "\u{a0}";
+
+/// Returns the first line, such as `finished after 14 s: 318 answered` or `stopped (interrupted) after 1 min 32 s:
+/// 137 of 200 answered (this run: 92), 9 failed, 54 pending`. The blanks inside a count are [`FIXED_BLANK`].
+pub(super) fn headline(stats: &Stats, context: &SummaryContext) -> String {
+    let what = match stats.ending.as_ref().and_then(|ending| ending.halt.as_ref()) {
+        Some(halt) => format!("stopped ({})", halt_words(halt)),
+        None if pending(stats) > 0 => "ended early".to_owned(),
+        None if let Some(open) = left_words(stats) => format!("left with {open}"),
+        None if failed(stats, context) > 0 => "finished with failures".to_owned(),
+        None => "finished".to_owned(),
+    };
+    let simulated = if context.is_simulated { ", simulated" } else { "" };
+    format!("{what} after {}{simulated}: {}", duration(stats.elapsed()), counts(stats, context))
+}
+
+/// Returns the counts of all runs on this file, each of which stays on one line. If there were earlier runs, the answers of this run follow in brackets.
+fn counts(stats: &Stats, context: &SummaryContext) -> String {
+    let (own, before) = (stats.succeeded_total(), answered_before(stats, context));
+    let is_part = before > 0 || pending(stats) > 0;
+    let of = stats.total.filter(|_| is_part).map(|total| format!(" of {}", count(total))).unwrap_or_default();
+    let this_run = if before > 0 { format!(" (this run: {})", count(own)) } else { String::new() };
+    let mut parts = vec![format!("{}{of} answered{this_run}", count(before + own))];
+    let failed = failed(stats, context);
+    parts.extend((failed > 0).then(|| format!("{} failed", count(failed))));
+    parts.extend(left_words(stats).map(|open| format!("{} in {open}", count(left(stats).1))));
+    let pending = pending(stats);
+    parts.extend((pending > 0).then(|| format!("{} pending", count(pending))));
+    parts.iter().map(|part| part.replace(' ', FIXED_BLANK)).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns how many rows earlier runs answered.
+pub(super) fn answered_before(stats: &Stats, context: &SummaryContext) -> u64 {
+    stats.already_done().saturating_sub(context.failed_before)
+}
+
+/// Returns how many rows failed, in this run or in earlier runs.
+pub(super) fn failed(stats: &Stats, context: &SummaryContext) -> u64 {
+    stats.failed_total() + context.failed_before
+}
+
+/// Returns how many rows have no line and are in no open batch.
+pub(super) fn pending(stats: &Stats) -> u64 {
+    let read = stats.ending.as_ref().map_or(0, |ending| ending.pending);
+    let unfinished = stats.remaining().filter(|_| stats.total.is_some()).unwrap_or(0);
+    unfinished.saturating_sub(left(stats).1).max(read)
+}
+
+/// Returns how many batches are left open or not collected, and how many rows they have.
+pub(super) fn left(stats: &Stats) -> (u64, u64) {
+    stats.ending.as_ref().map_or((0, 0), |ending| (ending.batches.left, ending.batches.left_rows))
+}
+
+/// Returns the batches that are left in words; `None` if there are none.
+fn left_words(stats: &Stats) -> Option<String> {
+    let (batches, _) = left(stats);
+    (batches > 0).then(|| plural(batches, "open batch", "open batches"))
+}

@@ -1,0 +1,101 @@
+//! The one command that is worth typing after a run.
+
+use super::headline::pending;
+use super::stats::Stats;
+use super::summary_context::{PrintedCommand, SummaryContext};
+use crate::domain::Quality;
+
+/// The command that is worth typing next, and what it is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NextStep<'a> {
+    /// What the command does.
+    pub(super) kind: NextKind,
+    /// The command.
+    pub(super) command: &'a PrintedCommand,
+}
+
+/// What a next command does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NextKind {
+    /// It continues with pending rows.
+    Continue,
+    /// It runs failed rows again.
+    Retry,
+    /// It asks again for truncated answers, with room for longer ones.
+    Rerun,
+    /// It shows the answers.
+    Answers,
+}
+
+impl NextKind {
+    /// Returns the name shown to people and scripts.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Continue => "continue",
+            Self::Retry => "retry",
+            Self::Rerun => "rerun",
+            Self::Answers => "answers",
+        }
+    }
+}
+
+/// Returns the command that is worth typing next; `None` if there is none. Pending rows come first, then failed rows that
+/// may succeed, then truncated answers. If nothing is left to do, the command shows the answers.
+pub(super) fn next_step<'a>(stats: &Stats, context: &'a SummaryContext) -> Option<NextStep<'a>> {
+    let is_stopped = pending(stats) > 0;
+    // If a run from a pipe was stopped, its rows are run again from the error log.
+    let of_pipe = context.resume_command.as_ref().filter(|_| context.results.is_none());
+    let has_truncated = stats.succeeded_as(Quality::Truncated) > 0;
+    let has_answers = stats.succeeded_total() + stats.already_done() > context.failed_before;
+    let steps = [
+        (NextKind::Continue, context.rerun_command.as_ref().or(of_pipe).filter(|_| is_stopped)),
+        (NextKind::Retry, context.resume_command.as_ref()),
+        (NextKind::Rerun, context.longer_command.as_ref().filter(|_| has_truncated)),
+        (NextKind::Answers, context.answers_command.as_ref().filter(|_| has_answers)),
+    ];
+    steps.into_iter().find_map(|(kind, command)| Some(NextStep { kind, command: command? }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stats::tests::{at, started, succeeded};
+    use super::*;
+
+    #[test]
+    fn pending_rows_come_before_failed_rows_and_these_before_truncated_answers() {
+        let mut context = SummaryContext {
+            results: Some("r".to_owned()),
+            rerun_command: Some("continue".into()),
+            resume_command: Some("retry".into()),
+            longer_command: Some("rerun".into()),
+            answers_command: Some("answers".into()),
+            ..SummaryContext::default()
+        };
+        let mut stats = Stats::default();
+        stats.fold(&at(0, started(Some(2), 0)));
+        stats.fold(&at(1, succeeded(Quality::Truncated)));
+
+        let first = shown(&stats, &context);
+        stats.fold(&at(1, succeeded(Quality::Ok)));
+        let second = shown(&stats, &context);
+        context.resume_command = None;
+        let third = shown(&stats, &context);
+        context.longer_command = None;
+
+        assert_eq!([first, second, third, shown(&stats, &context)], ["continue", "retry", "rerun", "answers"]);
+    }
+
+    #[test]
+    fn without_an_answer_there_is_nothing_to_show() {
+        let context = SummaryContext { answers_command: Some("answers".into()), ..SummaryContext::default() };
+
+        assert_eq!(shown(&Stats::default(), &context), "");
+    }
+
+    fn shown(stats: &Stats, context: &SummaryContext) -> String {
+        next_step(stats, context).map_or_else(String::new, |next| {
+            assert_eq!(next.kind.name(), next.command.text, "each command is named after its kind here");
+            next.command.text.clone()
+        })
+    }
+}
