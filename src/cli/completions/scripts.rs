@@ -1,0 +1,111 @@
+//! The script of each shell.
+
+use clap_complete::generate;
+use clap_complete::shells;
+
+use super::command::{PROFILES, PROVIDERS, command};
+use super::elvish;
+use crate::cli::args::Shell;
+
+/// Flags that exist only to refuse every value. The generator for bash does not leave them out.
+const REFUSED: [&str; 2] = ["--tpm", "--api-key"];
+
+/// Returns the script of a shell.
+pub(super) fn script(shell: Shell) -> String {
+    match shell {
+        Shell::Bash => bash(&generated(shells::Bash)),
+        Shell::Zsh => asked(&generated(shells::Zsh), "$(", ")"),
+        // fish runs a command in parentheses when it completes a word, even if the parentheses are inside of quotes.
+        Shell::Fish => asked(&generated(shells::Fish), "(", ")"),
+        Shell::Elvish => elvish::with_values(&generated(shells::Elvish), &command()),
+        Shell::Powershell => generated(shells::PowerShell),
+    }
+}
+
+fn generated(shell: impl clap_complete::Generator) -> String {
+    let mut script = Vec::new();
+    generate(shell, &mut command(), "claude-batch", &mut script);
+    String::from_utf8(script).expect("a script is text")
+}
+
+/// Replaces the names that stand for lists by calls of this program.
+fn asked(script: &str, begin: &str, end: &str) -> String {
+    let call = |kind: &str| format!("{begin}claude-batch completions --list {kind} 2>/dev/null{end}");
+    script.replace(PROFILES, &call("profiles")).replace(PROVIDERS, &call("providers"))
+}
+
+/// Returns the script of bash. The generator offers flags where a file is expected. Without them, bash offers files.
+fn bash(script: &str) -> String {
+    // Whether the command has subcommands, or an argument with known values.
+    let mut has_words = false;
+    let mut text = String::new();
+    for line in asked(script, "$(", ")").lines() {
+        let indent = &line[..line.len() - line.trim_start().len()];
+        if let Some(words) = line.trim().strip_prefix("opts=\"").and_then(|rest| rest.strip_suffix('"')) {
+            let is_offered = |word: &&str| !REFUSED.contains(word);
+            let words: Vec<&str> = words.split_whitespace().filter(is_offered).collect();
+            has_words = words.iter().any(|word| !word.starts_with('-'));
+            text.push_str(&format!("{indent}opts=\"{}\"\n", words.join(" ")));
+            continue;
+        }
+        let condition = "if [[ ${cur} == -* || ${COMP_CWORD} -eq ";
+        match line.trim().strip_prefix(condition) {
+            Some(_) if !has_words => text.push_str(&format!("{indent}if [[ ${{cur}} == -* ]] ; then\n")),
+            Some(_) | None => text.push_str(&format!("{line}\n")),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Command;
+
+    use super::*;
+
+    const SHELLS: [Shell; 5] = [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::Elvish, Shell::Powershell];
+
+    fn check(command: &Command, script: &str, shell: Shell) {
+        for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
+            assert!(script.contains(inner.get_name()), "{shell:?} {}", inner.get_name());
+            check(inner, script, shell);
+        }
+        for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
+            let Some(long) = arg.get_long() else { continue };
+            // fish has the name of a flag after -l.
+            let is_there = script.contains(&format!("--{long}")) || script.contains(&format!("-l {long}"));
+            assert!(is_there, "{shell:?} {} --{long}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn each_script_has_every_command_and_every_flag() {
+        for shell in SHELLS {
+            check(&command(), &script(shell), shell);
+        }
+    }
+
+    #[test]
+    fn no_script_has_a_word_that_stands_for_names_or_a_refused_flag() {
+        for shell in SHELLS {
+            let script = script(shell);
+
+            let is_of_powershell = shell == Shell::Powershell;
+            assert!(is_of_powershell || (!script.contains(PROFILES) && !script.contains(PROVIDERS)), "{shell:?}");
+            assert!(!script.split_whitespace().any(|word| REFUSED.contains(&word)), "{shell:?}");
+        }
+    }
+
+    #[test]
+    fn scripts_have_values_of_flags_and_ask_for_names_of_the_configuration() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::Elvish] {
+            let script = script(shell);
+
+            for text in
+                ["claude-haiku-4-5", "openrouter", "completions --list profiles", "completions --list providers"]
+            {
+                assert!(script.contains(text), "{shell:?} {text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! All settings, each with its values in all layers.
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches};
+
+use crate::cli::config::defaults::{Default, default_of};
+use crate::cli::config::origins::{Entry, Origin, Origins};
+use crate::cli::config::reader::Reader;
+
+/// The heading of flags without a heading.
+const OTHERS: &str = "Others";
+
+/// A setting.
+#[derive(Debug)]
+pub(super) struct Setting {
+    /// Its name, which is the long name of its flag.
+    pub(super) name: String,
+    /// The heading of its group in the help.
+    pub(super) group: String,
+    /// Whether it can have several values.
+    pub(super) is_list: bool,
+    /// Its values. The first one counts; it overrides the others.
+    pub(super) layers: Vec<Entry>,
+    /// Its value if no layer has one.
+    pub(super) default: Default,
+    /// Why the first value has no effect; `None` if it has.
+    pub(super) idle: Option<String>,
+}
+
+/// Returns the settings in the order of the help.
+pub(super) fn settings(reader: &Reader, typed: Vec<Entry>, origins: &Origins) -> Vec<Setting> {
+    let all: Vec<&Entry> = typed.iter().chain(&origins.entries).collect();
+    // The key file and the command are two ways to give the key: the higher layer counts for both.
+    let is_key = |name: &str| matches!(name, "api-key-file" | "api-key-cmd");
+    let key = all.iter().find(|entry| is_key(&entry.name)).map(|entry| entry.name.clone());
+    let setting = |arg: &Arg| {
+        let name = arg.get_long()?.to_owned();
+        let mut layers: Vec<Entry> =
+            all.iter().filter(|entry| entry.name == name).map(|entry| (*entry).clone()).collect();
+        if origins.lowered.contains(&name.as_str()) {
+            // For caps, the lowest value counts. The file in the working folder is the only file that can lower them.
+            let at = layers.iter().position(|entry| is_of_working_folder(&entry.origin));
+            at.map(|at| layers[..=at].rotate_right(1));
+        }
+        let other = key.as_ref().filter(|key| is_key(&name) && **key != name && !layers.is_empty());
+        Some(Setting {
+            group: group(arg),
+            is_list: matches!(arg.get_action(), ArgAction::Append),
+            idle: other.map(|other| format!("not used, because {other} is set")),
+            default: default_of(arg),
+            name,
+            layers,
+        })
+    };
+    reader.flags().filter_map(setting).collect()
+}
+
+/// Returns the values of the flags that were typed. `matches` are those of the command that has all settings.
+pub(super) fn typed(reader: &Reader, matches: &ArgMatches) -> Vec<Entry> {
+    let entry = |arg: &Arg| {
+        let (id, name) = (arg.get_id().as_str(), arg.get_long()?);
+        if matches.value_source(id) != Some(ValueSource::CommandLine) {
+            return None;
+        }
+        let values: Vec<String> = match arg.get_action() {
+            ArgAction::Count => vec![matches.get_count(id).to_string()],
+            _ => matches.get_raw(id)?.map(|value| value.to_string_lossy().into_owned()).collect(),
+        };
+        Some(Entry::new(name, &values, Origin::Flag))
+    };
+    reader.flags().filter_map(entry).collect()
+}
+
+fn is_of_working_folder(origin: &Origin) -> bool {
+    matches!(origin, Origin::File { path, .. } if path == crate::cli::config::layers::FILE_NAME)
+}
+
+/// Returns the heading of a flag, without the remark in parentheses.
+pub(super) fn group(arg: &Arg) -> String {
+    let heading = arg.get_help_heading().unwrap_or(OTHERS);
+    heading.split_once(" (").map_or(heading, |(heading, _)| heading).to_owned()
+}
