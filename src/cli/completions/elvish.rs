@@ -14,7 +14,7 @@ pub(super) fn with_values(script: &str, command: &Command) -> String {
     collect(command, "claude-batch", &mut values, &mut takes_files);
     let takes_files: Vec<String> = takes_files.iter().map(|name| format!("&'{name}'=$true")).collect();
     let offer = format!(
-        "    var values = [{values}\n    ]\n    var takes-files = [&{}]\n    var before = $command';'$words[-2]\n    \
+        "    var values = [{values}\n    ]\n    var takes-files = [{}]\n    var before = $command';'$words[-2]\n    \
          if (has-key $values $before) {{\n        $values[$before] $words[-1]\n    \
          }} elif (and (has-key $takes-files $command) (not (str:has-prefix $words[-1] '-'))) {{\n        \
          edit:complete-filename $words[-1]\n    }} else {{\n    {OFFER}    }}\n",
@@ -43,7 +43,9 @@ fn collect(command: &Command, path: &str, values: &mut String, takes_files: &mut
         let Some(body) = candidates(arg) else { continue };
         if arg.is_positional() {
             // The values of arguments are known for a few commands, whose other words are flags.
-            values.push_str(&format!("\n        &'{path};{}'= {{|word| {body} }}", command.get_name()));
+            if !arg.get_possible_values().is_empty() {
+                values.push_str(&format!("\n        &'{path};{}'= {{|word| {body} }}", command.get_name()));
+            }
             continue;
         }
         let long = arg.get_long().map(|long| format!("--{long}"));

@@ -16,7 +16,7 @@ pub(super) fn script(shell: Shell) -> String {
         Shell::Bash => bash(&generated(shells::Bash)),
         Shell::Zsh => asked(&generated(shells::Zsh), "$(", ")"),
         // fish runs a command in parentheses when it completes a word, even if the parentheses are inside of quotes.
-        Shell::Fish => asked(&generated(shells::Fish), "(", ")"),
+        Shell::Fish => asked(&(generated(shells::Fish) + &arguments_of_fish(&command(), &[])), "(", ")"),
         Shell::Elvish => elvish::with_values(&generated(shells::Elvish), &command()),
         Shell::Powershell => generated(shells::PowerShell),
     }
@@ -34,12 +34,38 @@ fn asked(script: &str, begin: &str, end: &str) -> String {
     script.replace(PROFILES, &call("profiles")).replace(PROVIDERS, &call("providers"))
 }
 
-/// Returns the script of bash. The generator offers flags where a file is expected. Without them, bash offers files.
+/// Returns lines of fish that offer the values of arguments without a flag. The generator leaves them out.
+fn arguments_of_fish(command: &clap::Command, path: &[&str]) -> String {
+    let mut lines = String::new();
+    let values: Vec<String> = command
+        .get_positionals()
+        .flat_map(clap::Arg::get_possible_values)
+        .filter(|value| !value.is_hide_set())
+        .map(|value| value.get_name().to_owned())
+        .collect();
+    let condition = match path {
+        [command] => format!("__fish_claude_batch_using_subcommand {command}"),
+        [command, verb] => {
+            format!("__fish_claude_batch_using_subcommand {command}; and __fish_seen_subcommand_from {verb}")
+        }
+        _ => String::new(),
+    };
+    if !values.is_empty() && !condition.is_empty() {
+        lines.push_str(&format!("complete -c claude-batch -n \"{condition}\" -f -a \"{}\"\n", values.join(" ")));
+    }
+    for inner in command.get_subcommands() {
+        lines.push_str(&arguments_of_fish(inner, &[path, &[inner.get_name()]].concat()));
+    }
+    lines
+}
+
+/// Returns the script of bash. The generator offers flags where a file is expected. Without them, bash offers files. And
+/// because of the hyphen in the program's name, the generator writes the names of subcommands in two ways.
 fn bash(script: &str) -> String {
     // Whether the command has subcommands, or an argument with known values.
     let mut has_words = false;
     let mut text = String::new();
-    for line in asked(script, "$(", ")").lines() {
+    for line in asked(script, "$(", ")").replace("claude__subcmd__batch", "claude__batch").lines() {
         let indent = &line[..line.len() - line.trim_start().len()];
         if let Some(words) = line.trim().strip_prefix("opts=\"").and_then(|rest| rest.strip_suffix('"')) {
             let is_offered = |word: &&str| !REFUSED.contains(word);
@@ -49,6 +75,10 @@ fn bash(script: &str) -> String {
             continue;
         }
         let condition = "if [[ ${cur} == -* || ${COMP_CWORD} -eq ";
+        if !has_words && line == "            COMPREPLY=( $(compgen -W \"${opts}\" -- \"${cur}\") )" {
+            text.push_str("            COMPREPLY=()\n");
+            continue;
+        }
         match line.trim().strip_prefix(condition) {
             Some(_) if !has_words => text.push_str(&format!("{indent}if [[ ${{cur}} == -* ]] ; then\n")),
             Some(_) | None => text.push_str(&format!("{line}\n")),
@@ -82,6 +112,18 @@ mod tests {
     fn each_script_has_every_command_and_every_flag() {
         for shell in SHELLS {
             check(&command(), &script(shell), shell);
+        }
+    }
+
+    #[test]
+    fn each_command_that_the_script_of_bash_finds_has_its_words() {
+        let script = script(Shell::Bash);
+        let found = script.lines().filter_map(|line| line.trim().strip_prefix("cmd=\"")?.strip_suffix('"'));
+        let found: Vec<&str> = found.filter(|name| !name.is_empty()).collect();
+
+        assert!(found.len() > 15, "{found:?}");
+        for name in found {
+            assert!(script.lines().any(|line| line.trim() == format!("{name})")), "{name}");
         }
     }
 

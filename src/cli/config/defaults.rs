@@ -8,6 +8,7 @@ use super::answers::MAX_FOLLOW_UPS;
 use super::lanes::BATCH_ROWS;
 use super::rows::API_VERSION;
 use crate::catalog::Catalog;
+use crate::cli::args::parsers::typed_duration;
 use crate::cli::args::providers::cases;
 use crate::cli::args::values;
 use crate::domain::{FallbackOn, LaneChoice, PromptCache, ProviderKind, Tier};
@@ -79,9 +80,9 @@ fn value(name: &str) -> Option<String> {
         "lane" => LaneChoice::default().name().to_owned(),
         "batch-rows" => BATCH_ROWS.to_string(),
         "max-retries" => MAX_RETRIES.to_string(),
-        "retry-for" => typed(RETRY_FOR),
-        "timeout" => typed(TIMEOUT),
-        "idle-timeout" => typed(IDLE_TIMEOUT),
+        "retry-for" => typed_duration(RETRY_FOR),
+        "timeout" => typed_duration(TIMEOUT),
+        "idle-timeout" => typed_duration(IDLE_TIMEOUT),
         "halt" => "first-ten".to_owned(),
         "prompt-cache" => PromptCache::default().name().to_owned(),
         "max-follow-ups" => MAX_FOLLOW_UPS.to_string(),
@@ -99,15 +100,6 @@ fn value(name: &str) -> Option<String> {
 
 fn named<T: PartialEq>(names: &[(&'static str, T)], wanted: T) -> String {
     names.iter().find(|(_, value)| *value == wanted).map_or_else(String::new, |(name, _)| (*name).to_owned())
-}
-
-/// Returns a time as it is typed, in the largest unit in which it is a whole number.
-fn typed(time: Duration) -> String {
-    match time.as_secs() {
-        secs if secs % 3_600 == 0 => format!("{}h", secs / 3_600),
-        secs if secs % 60 == 0 => format!("{}m", secs / 60),
-        secs => format!("{secs}s"),
-    }
 }
 
 #[cfg(test)]

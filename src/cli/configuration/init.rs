@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::Arg;
 
 use super::examples::example;
-use super::known::group;
+use super::known::{group, in_groups};
 use crate::cli::args::InitArgs;
 use crate::cli::config::Config;
 use crate::cli::config::defaults::{Default, default_of};
@@ -117,7 +117,7 @@ fn text(profile: Option<&str>, is_wanted: impl Fn(&str) -> bool) -> String {
     };
     let reader = Reader::new();
     let mut heading = String::new();
-    for flag in reader.flags() {
+    for flag in in_groups(&reader) {
         let name = flag.get_long().unwrap_or_default();
         if matches!(name, "config" | "profile") || !is_wanted(name) {
             continue;

@@ -52,7 +52,20 @@ pub(super) fn settings(reader: &Reader, typed: Vec<Entry>, origins: &Origins) ->
             layers,
         })
     };
-    reader.flags().filter_map(setting).collect()
+    in_groups(reader).into_iter().filter_map(setting).collect()
+}
+
+/// Returns the flags of all settings in the order of the help. Flags with the same heading are together.
+pub(super) fn in_groups(reader: &Reader) -> Vec<&Arg> {
+    let mut groups: Vec<String> = Vec::new();
+    for heading in reader.flags().map(group) {
+        if !groups.contains(&heading) {
+            groups.push(heading);
+        }
+    }
+    let mut flags: Vec<&Arg> = reader.flags().collect();
+    flags.sort_by_key(|flag| groups.iter().position(|own| *own == group(flag)));
+    flags
 }
 
 /// Returns the values of the flags that were typed. `matches` are those of the command that has all settings.

@@ -48,11 +48,11 @@ fn words(files: &[FilePlace], world: &World) -> String {
         _ => "Configuration files (a setting in the first overrides the same setting in the next)\n".to_owned(),
     };
     for file in files {
-        let state = if file.exists { "read" } else { "not there" };
+        let state = if file.exists { "found" } else { "not found" };
         text.push_str(&format!("  {state:<11}{} ({})\n", escape(&full(&file.path, world)), file.owner));
     }
     if files.iter().all(|file| !file.exists) {
-        text.push_str("No file is there: claude-batch config init writes one.\n");
+        text.push_str("There is none: claude-batch config init writes one.\n");
     }
     text.push_str("\nRun folders\n");
     text.push_str("  Beside the results of each run: prompts.results.jsonl.run for prompts.results.jsonl\n");

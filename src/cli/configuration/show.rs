@@ -8,7 +8,7 @@ use clap::{ArgMatches, CommandFactory};
 use super::known::{self, Setting};
 use super::{document, table};
 use crate::cli::args::{Cli, Settings, ShowConfigArgs};
-use crate::cli::config::address::BaseUrlSource;
+use crate::cli::config::address::{BaseUrl, BaseUrlSource};
 use crate::cli::config::credential::KeySource;
 use crate::cli::config::layers::Layers;
 use crate::cli::config::origins::{Origin, Origins};
@@ -59,8 +59,7 @@ pub(super) fn show(args: &ShowConfigArgs, world: &World) -> Result<Exit> {
 fn read(args: &ShowConfigArgs, typed: impl Iterator<Item = OsString>, world: &World) -> Result<Shown> {
     let reader = Reader::new();
     let typed = matches(typed)?;
-    let Layers { origins, warnings, notes, merged, .. } =
-        Layers::read(args.settings.clone(), Settings::default(), world)?;
+    let Layers { origins, warnings, merged, .. } = Layers::read(args.settings.clone(), Settings::default(), world)?;
     let mut settings = known::settings(&reader, known::typed(&reader, &typed), &origins);
     let Listed { mut providers, warnings: of_providers } = Listed::read(args.settings.clone(), world)?;
     if let Some(first) = providers.iter().find(|provider| provider.order == Some(0)) {
@@ -69,7 +68,7 @@ fn read(args: &ShowConfigArgs, typed: impl Iterator<Item = OsString>, world: &Wo
     providers.retain(|provider| provider.order.is_some() || provider.table.is_some());
     providers.sort_by_key(|provider| provider.order.unwrap_or(usize::MAX));
     let mut all = warnings;
-    for warning in of_providers.into_iter().chain(notes) {
+    for warning in of_providers {
         if !all.contains(&warning) {
             all.push(warning);
         }
@@ -95,7 +94,7 @@ fn mark_idle(settings: &mut [Setting], first: &ListedProvider) {
         KeySource::AuthTokenVariable => Some("ANTHROPIC_AUTH_TOKEN"),
         _ => None,
     };
-    let is_of_variable = |base: &crate::cli::config::address::BaseUrl| base.source == BaseUrlSource::Environment;
+    let is_of_variable = |base: &BaseUrl| base.source == BaseUrlSource::Environment;
     let address = provider.base_url.as_ref().filter(|base| is_of_variable(base)).map(|_| "ANTHROPIC_BASE_URL");
     for setting in settings {
         let variable = match setting.name.as_str() {

@@ -51,13 +51,10 @@ fn rows(setting: &Setting, columns: usize, home: &str) -> Vec<String> {
         };
         return row("  ", name, &value, origin, columns);
     };
-    let origin = match &setting.idle {
-        Some(idle) => format!("{}, {idle}", origin(&first.origin, home)),
-        None => origin(&first.origin, home),
-    };
-    let mut rows = row("* ", name, &value(first), &origin, columns);
+    let mut rows = row("* ", name, &value(first), &origin(&first.origin, home), columns);
+    rows.extend(setting.idle.iter().flat_map(|idle| row("  ", "", idle, "", columns)));
     for other in others {
-        let words = format!("overrides {} ({})", value(other), self::origin(&other.origin, home));
+        let words = format!("overrides {} ({})", value(other), origin(&other.origin, home));
         rows.extend(row("  ", "", &words, "", columns));
     }
     rows
@@ -157,7 +154,7 @@ fn closing(shown: &Shown, is_only_set: bool, columns: usize) -> Vec<String> {
                    writes a configuration file."
             .to_owned(),
         (set, true) => format!("{} set. Without --set, all settings are shown.", are(set)),
-        (set, false) => format!("{} set and marked with *; the others have their defaults.", are(set)),
+        (set, false) => format!("{} set and marked with *; the others have their defaults, and - is none.", are(set)),
     };
     wrap(&text, columns)
 }
