@@ -7,8 +7,8 @@ use super::command::{PROFILES, PROVIDERS, command};
 use super::elvish;
 use crate::cli::args::Shell;
 
-/// Flags that exist only to refuse every value. The generator for bash does not leave them out.
-const REFUSED: [&str; 2] = ["--tpm", "--api-key"];
+/// Flags that the help does not show. The generators of some shells do not leave them out.
+const HIDDEN: [&str; 3] = ["--tpm", "--api-key", "--list"];
 
 /// Returns the script of a shell.
 pub(super) fn script(shell: Shell) -> String {
@@ -17,8 +17,8 @@ pub(super) fn script(shell: Shell) -> String {
         Shell::Zsh => asked(&generated(shells::Zsh), "$(", ")"),
         // fish runs a command in parentheses when it completes a word, even if the parentheses are inside of quotes.
         Shell::Fish => asked(&(generated(shells::Fish) + &arguments_of_fish(&command(), &[])), "(", ")"),
-        Shell::Elvish => elvish::with_values(&generated(shells::Elvish), &command()),
-        Shell::Powershell => generated(shells::PowerShell),
+        Shell::Elvish => elvish::with_values(&without_hidden(&generated(shells::Elvish)), &command()),
+        Shell::Powershell => without_hidden(&generated(shells::PowerShell)),
     }
 }
 
@@ -26,6 +26,12 @@ fn generated(shell: impl clap_complete::Generator) -> String {
     let mut script = Vec::new();
     generate(shell, &mut command(), "claude-batch", &mut script);
     String::from_utf8(script).expect("a script is text")
+}
+
+/// Returns a script without the lines that offer a hidden flag. Each line offers one flag.
+fn without_hidden(script: &str) -> String {
+    let is_hidden = |line: &&str| HIDDEN.iter().any(|flag| line.split([' ', '\'']).any(|word| word == *flag));
+    script.lines().filter(|line| !is_hidden(line)).fold(String::new(), |text, line| text + line + "\n")
 }
 
 /// Replaces the names that stand for lists by calls of this program.
@@ -68,7 +74,7 @@ fn bash(script: &str) -> String {
     for line in asked(script, "$(", ")").replace("claude__subcmd__batch", "claude__batch").lines() {
         let indent = &line[..line.len() - line.trim_start().len()];
         if let Some(words) = line.trim().strip_prefix("opts=\"").and_then(|rest| rest.strip_suffix('"')) {
-            let is_offered = |word: &&str| !REFUSED.contains(word);
+            let is_offered = |word: &&str| !HIDDEN.contains(word);
             let words: Vec<&str> = words.split_whitespace().filter(is_offered).collect();
             has_words = words.iter().any(|word| !word.starts_with('-'));
             text.push_str(&format!("{indent}opts=\"{}\"\n", words.join(" ")));
@@ -94,6 +100,10 @@ mod tests {
     use super::*;
 
     const SHELLS: [Shell; 5] = [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::Elvish, Shell::Powershell];
+
+    fn words_of(line: &str) -> impl Iterator<Item = &str> {
+        line.split([' ', '\'', '"', '='])
+    }
 
     fn check(command: &Command, script: &str, shell: Shell) {
         for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
@@ -134,7 +144,8 @@ mod tests {
 
             let is_of_powershell = shell == Shell::Powershell;
             assert!(is_of_powershell || (!script.contains(PROFILES) && !script.contains(PROVIDERS)), "{shell:?}");
-            assert!(!script.split_whitespace().any(|word| REFUSED.contains(&word)), "{shell:?}");
+            let mut words = script.lines().filter(|line| !line.contains("completions --list")).flat_map(words_of);
+            assert_eq!(words.find(|word| HIDDEN.contains(word)), None, "{shell:?}");
         }
     }
 

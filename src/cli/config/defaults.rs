@@ -118,7 +118,8 @@ mod tests {
         let Ours::Run(args) = Cli::try_parse_from(typed).expect("each default is a value of its flag").command else {
             panic!("it is run");
         };
-        format!("{:?}", Config::of_run(&args, &World::default()).expect("the defaults fit each other"))
+        let config = Config::of_run(&args, &World::default());
+        format!("{:?}", config.unwrap_or_else(|error| panic!("{flags:?}: {error:#}")))
     }
 
     #[test]
@@ -138,7 +139,9 @@ mod tests {
 
         assert!(given.len() > 30, "{given:?}");
         for flag in &given {
-            assert_eq!(config(std::slice::from_ref(flag)), config(&[]), "{flag}");
+            let base = Vec::from_iter(flag.starts_with("--fallback-on").then(|| "--fallback=openrouter".to_owned()));
+            let with_default = [&base[..], std::slice::from_ref(flag)].concat();
+            assert_eq!(config(&with_default), config(&base), "{flag}");
         }
     }
 

@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 
-use super::known::Setting;
-use super::show::Shown;
+use super::known::{Setting, Shown};
 use crate::cli::config::defaults::Default;
 use crate::cli::config::origins::{Entry, Origin};
 use crate::cli::providers::source_words;

@@ -4,11 +4,27 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches};
 
 use crate::cli::config::defaults::{Default, default_of};
+use crate::cli::config::layers::FILE_NAME;
 use crate::cli::config::origins::{Entry, Origin, Origins};
+use crate::cli::config::providers::ListedProvider;
 use crate::cli::config::reader::Reader;
 
 /// The heading of flags without a heading.
 const OTHERS: &str = "Others";
+
+/// Everything that is shown.
+pub(super) struct Shown {
+    /// The settings, in the order of the help.
+    pub(super) settings: Vec<Setting>,
+    /// The chosen profile.
+    pub(super) profile: Option<String>,
+    /// The layers below the flags.
+    pub(super) origins: Origins,
+    /// The providers that are used, and those that the configuration contains.
+    pub(super) providers: Vec<ListedProvider>,
+    /// Warnings about variables and files.
+    pub(super) warnings: Vec<String>,
+}
 
 /// A setting.
 #[derive(Debug)]
@@ -85,7 +101,7 @@ pub(super) fn typed(reader: &Reader, matches: &ArgMatches) -> Vec<Entry> {
 }
 
 fn is_of_working_folder(origin: &Origin) -> bool {
-    matches!(origin, Origin::File { path, .. } if path == crate::cli::config::layers::FILE_NAME)
+    matches!(origin, Origin::File { path, .. } if path == FILE_NAME)
 }
 
 /// Returns the heading of a flag, without the remark in parentheses.

@@ -5,13 +5,13 @@ use std::ffi::OsString;
 use anyhow::{Context, Result, bail};
 use clap::{ArgMatches, CommandFactory};
 
-use super::known::{self, Setting};
+use super::known::{self, Setting, Shown};
 use super::{document, table};
 use crate::cli::args::{Cli, Settings, ShowConfigArgs};
 use crate::cli::config::address::{BaseUrl, BaseUrlSource};
 use crate::cli::config::credential::KeySource;
 use crate::cli::config::layers::Layers;
-use crate::cli::config::origins::{Origin, Origins};
+use crate::cli::config::origins::Origin;
 use crate::cli::config::providers::{Listed, ListedProvider};
 use crate::cli::config::reader::Reader;
 use crate::cli::config::world::World;
@@ -23,20 +23,6 @@ use crate::source::nearest;
 
 /// No line is wider than this, except those with a long value or path.
 const COLUMNS: usize = 80;
-
-/// Everything that is shown.
-pub(super) struct Shown {
-    /// The settings, in the order of the help.
-    pub(super) settings: Vec<Setting>,
-    /// The chosen profile.
-    pub(super) profile: Option<String>,
-    /// The layers below the flags.
-    pub(super) origins: Origins,
-    /// The providers that are used, and those that the configuration contains.
-    pub(super) providers: Vec<ListedProvider>,
-    /// Warnings about variables and files.
-    pub(super) warnings: Vec<String>,
-}
 
 /// Shows the settings.
 pub(super) fn show(args: &ShowConfigArgs, world: &World) -> Result<Exit> {

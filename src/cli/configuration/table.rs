@@ -1,7 +1,6 @@
 //! Settings as text.
 
-use super::known::Setting;
-use super::show::Shown;
+use super::known::{Setting, Shown};
 use crate::cli::args::ShowConfigArgs;
 use crate::cli::config::defaults::Default;
 use crate::cli::config::origins::{Entry, Origin};
