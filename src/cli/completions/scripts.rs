@@ -14,9 +14,11 @@ const HIDDEN: [&str; 3] = ["--tpm", "--api-key", "--list"];
 pub(super) fn script(shell: Shell) -> String {
     match shell {
         Shell::Bash => bash(&generated(shells::Bash)),
-        Shell::Zsh => asked(&generated(shells::Zsh), "$(", ")"),
+        Shell::Zsh => asked(&without_hidden(&generated(shells::Zsh)), "$(", ")"),
         // fish runs a command in parentheses when it completes a word, even if the parentheses are inside of quotes.
-        Shell::Fish => asked(&(generated(shells::Fish) + &arguments_of_fish(&command(), &[])), "(", ")"),
+        Shell::Fish => {
+            asked(&(without_hidden(&generated(shells::Fish)) + &arguments_of_fish(&command(), &[])), "(", ")")
+        }
         Shell::Elvish => elvish::with_values(&without_hidden(&generated(shells::Elvish)), &command()),
         Shell::Powershell => without_hidden(&generated(shells::PowerShell)),
     }
@@ -30,7 +32,10 @@ fn generated(shell: impl clap_complete::Generator) -> String {
 
 /// Returns a script without the lines that offer a hidden flag. Each line offers one flag.
 fn without_hidden(script: &str) -> String {
-    let is_hidden = |line: &&str| HIDDEN.iter().any(|flag| line.split([' ', '\'']).any(|word| word == *flag));
+    let is_word = |line: &str, flag: &str| line.split([' ', '\'', '=']).any(|word| word == flag);
+    // fish has the name of a flag after -l.
+    let is_of_fish = |line: &str, flag: &str| line.contains(&format!(" -l {} ", flag.trim_start_matches('-')));
+    let is_hidden = |line: &&str| HIDDEN.iter().any(|flag| is_word(line, flag) || is_of_fish(line, flag));
     script.lines().filter(|line| !is_hidden(line)).fold(String::new(), |text, line| text + line + "\n")
 }
 
@@ -138,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn no_script_has_a_word_that_stands_for_names_or_a_refused_flag() {
+    fn no_script_has_a_word_that_stands_for_names_or_a_hidden_flag() {
         for shell in SHELLS {
             let script = script(shell);
 
