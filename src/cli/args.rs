@@ -11,6 +11,7 @@
 
 mod batches;
 pub(crate) mod blocks;
+mod configuration;
 mod deadline;
 pub(crate) mod groups;
 mod help;
@@ -19,6 +20,7 @@ pub(crate) mod parsers;
 mod provider_list;
 pub(crate) mod providers;
 mod settings;
+mod shells;
 #[cfg(feature = "sim")]
 mod simulate;
 pub(crate) mod steered;
@@ -30,6 +32,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 pub use self::batches::{AdoptArgs, ApiArgs, BatchesArgs, BatchesVerb, CancelArgs, CollectArgs, ListArgs, ShowArgs};
+pub use self::configuration::{ConfigArgs, ConfigVerb, InitArgs, PathArgs, ShowConfigArgs};
 pub use self::deadline::Deadline;
 use self::groups::{
     AnswerArgs, ConnectionArgs, DisplayArgs, FaultArgs, FormArgs, KeyArgs, LaneArgs, MoneyArgs, OverrideArgs,
@@ -39,6 +42,7 @@ use self::groups::{
 pub use self::provider_list::ProvidersArgs;
 use self::providers::ProviderArgs;
 pub use self::settings::{RunArgs, Settings};
+pub use self::shells::{CompletionsArgs, Listed, ManArgs, Shell};
 pub use self::watch::{CtlArgs, ReportArgs, StatusArgs};
 
 #[cfg(feature = "sim")]
@@ -94,6 +98,14 @@ pub enum Command {
     #[cfg(feature = "sim")]
     #[command(after_help = help::SIMULATE_HELP)]
     Simulate(Box<SimulateArgs>),
+    /// Show every setting with its value and where it comes from, or write a configuration file
+    Config(Box<ConfigArgs>),
+    /// Print a script that completes commands, flags and values in your shell
+    #[command(after_help = shells::COMPLETIONS_HELP)]
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write all pages into a folder
+    #[command(after_help = shells::MAN_HELP)]
+    Man(ManArgs),
 }
 
 /// Arguments of `resume`. The rows contain their own parameters, which flags can replace.

@@ -13,18 +13,20 @@ mod answers;
 pub mod authorization;
 mod aws;
 pub mod credential;
+pub(crate) mod defaults;
 mod file_layer;
 pub mod folder;
 mod google;
 mod inputs;
 mod key_command;
 mod lanes;
-mod layers;
+pub(crate) mod layers;
 pub(super) mod opened;
+pub(crate) mod origins;
 mod place;
 mod printed;
 pub mod providers;
-mod reader;
+pub(crate) mod reader;
 pub(crate) mod recorded;
 mod rerun;
 mod rows;
@@ -42,6 +44,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 
+use self::defaults::{IDLE_TIMEOUT, MAX_RETRIES, RETRY_FOR, TIMEOUT};
 use self::inputs::output_of;
 use self::lanes::Lanes;
 use self::layers::Layers;
@@ -209,16 +212,6 @@ pub struct Config {
     pub notes: Vec<String>,
 }
 
-/// `--max-retries`. If 13 % of requests fail at random, 5 retries would lose 371 of ten million rows, and 8 retries
-/// would lose less than one.
-const MAX_RETRIES: u32 = 8;
-/// `--retry-for`.
-const RETRY_FOR: Duration = Duration::from_secs(30 * 60);
-/// `--timeout`: the same as in the API's own clients.
-const TIMEOUT: Duration = Duration::from_secs(600);
-/// `--idle-timeout`. In a stream, the API sends pings much more often than once a minute.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-
 impl Config {
     /// Returns the settings of `run`.
     ///
@@ -372,7 +365,7 @@ impl Config {
         inputs: impl FnOnce(InputFormat) -> Result<Vec<InputArg>>,
         world: &World,
     ) -> Result<Self> {
-        let Layers { named, merged, lower, mut warnings, notes, providers, has_own_max_cost } =
+        let Layers { named, merged, lower, mut warnings, notes, providers, has_own_max_cost, origins: _ } =
             Layers::read(flags, recorded, world)?;
         let simulate = merged.simulation.simulate.unwrap_or(false);
         check_simulation(simulate, &named)?;

@@ -12,13 +12,16 @@ mod catalogs;
 mod check;
 mod columns;
 mod commands;
+mod completions;
 pub mod config;
+mod configuration;
 mod ctl;
 pub mod exit;
 pub(crate) mod explain;
 mod faults;
 mod limits;
 mod lockdown;
+mod man;
 mod models;
 mod models_table;
 mod parts;
@@ -82,6 +85,9 @@ fn obey(cli: &Cli) -> Result<Exit> {
         Command::Providers(args) => providers::providers(args, &world),
         #[cfg(feature = "sim")]
         Command::Simulate(args) => simulator::serve(args, &world),
+        Command::Config(args) => configuration::config(&args.verb, &world),
+        Command::Completions(args) => completions::completions(args, &world),
+        Command::Man(args) => man::man(args, &world),
     }
 }
 

@@ -6,6 +6,8 @@
 mod document;
 mod words;
 
+pub(super) use self::words::source_words;
+
 use anyhow::{Result, bail};
 
 use super::args::ProvidersArgs;

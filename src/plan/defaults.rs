@@ -6,7 +6,8 @@ use crate::domain::Params;
 use crate::domain::json::{raw_value, string_value};
 
 /// The `max_tokens` that is used when neither the row nor a flag gives one.
-const DEFAULT_MAX_TOKENS: u32 = 1024;
+pub(crate) const DEFAULT_MAX_TOKENS: u32 = 1024;
+
 /// Puts defaults into the order in which they are sent: model, max_tokens and system, then the parameters of `--param`
 /// in their order.
 pub(super) fn in_order(defaults: RequestDefaults, catalog: &Catalog) -> Params {

@@ -92,6 +92,8 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("anyhow", &["cli/", "main.rs"]),
     ("calamine", &["source/excel/"]),
     ("clap", &["cli/"]),
+    ("clap_complete", &["cli/completions/"]),
+    ("clap_mangen", &["cli/man.rs"]),
     ("console", &["report/"]),
     ("crc32fast", &["source/parquet/pages.rs"]),
     ("csv", &["source/csv/", "export/csv.rs"]),

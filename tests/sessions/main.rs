@@ -11,6 +11,7 @@ mod batches;
 mod batches_command;
 #[cfg(unix)]
 mod commands;
+mod config;
 #[path = "../support/hostile.rs"]
 mod hostile;
 mod input;

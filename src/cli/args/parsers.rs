@@ -80,6 +80,16 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(span).map_err(|_| "a time can't be negative".to_owned())
 }
 
+/// Returns a duration as it is typed, in the largest unit in which it is a whole number.
+pub(crate) fn typed_duration(time: Duration) -> String {
+    match time.as_millis() {
+        millis if millis % 3_600_000 == 0 => format!("{}h", millis / 3_600_000),
+        millis if millis % 60_000 == 0 => format!("{}m", millis / 60_000),
+        millis if millis % 1_000 == 0 => format!("{}s", millis / 1_000),
+        millis => format!("{millis}ms"),
+    }
+}
+
 /// Parses a duration above zero.
 pub(crate) fn positive_duration(text: &str) -> Result<Duration, String> {
     if text.trim().parse::<f64>() == Ok(0.0) || duration(text)?.is_zero() {

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::layered::{Layered, layered};
-use super::parsers::duration;
+use super::parsers::{duration, typed_duration};
 use crate::domain::FallbackOn;
 use crate::source::nearest;
 
@@ -86,7 +86,7 @@ pub(crate) fn fallback_on(text: &str) -> Result<FallbackOn, String> {
 
 /// Returns the cases in the form in which they are typed.
 pub(crate) fn cases(on: FallbackOn) -> String {
-    let limit = on.limit.map(|limit| format!("limit={}ms", limit.as_millis()));
+    let limit = on.limit.map(|limit| format!("limit={}", typed_duration(limit)));
     let others = [
         ("overload", on.overload),
         ("endpoint", on.endpoint),

@@ -11,7 +11,7 @@ use crate::cli::args::values::Text;
 use crate::source::Condition;
 
 /// `--max-follow-ups`. Nearly all answers that can be mended are mended by the first follow-up.
-const MAX_FOLLOW_UPS: u32 = 2;
+pub(super) const MAX_FOLLOW_UPS: u32 = 2;
 
 /// The rules for answers.
 #[derive(Clone, Debug)]

@@ -31,11 +31,18 @@ impl FileLayer {
 /// Settings with their names.
 #[derive(Default)]
 pub(super) struct Table {
+    /// The place of its heading, as `file:line`; empty for the keys outside of profiles.
+    pub(super) at: String,
     pub(super) settings: Settings,
     names: Vec<String>,
 }
 
 impl Table {
+    /// Returns an empty profile whose heading is at this place.
+    pub(super) fn of_profile(at: String) -> Self {
+        Self { at, ..Self::default() }
+    }
+
     pub(super) fn add(&mut self, name: &str, settings: Settings) {
         self.settings = settings.over(std::mem::take(&mut self.settings));
         self.names.push(name.to_owned());

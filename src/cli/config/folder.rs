@@ -150,6 +150,19 @@ pub(super) fn lower(own: &mut MoneyArgs, folder: &MoneyArgs) -> Vec<String> {
     said
 }
 
+/// Returns the names of the caps that the file in the working folder decides, because it has the lower value.
+pub(super) fn lowered_names(own: &MoneyArgs, folder: &MoneyArgs) -> Vec<&'static str> {
+    fn is_lower<T: Ord>(own: Option<T>, folder: Option<T>) -> bool {
+        folder.is_some_and(|folder| own.is_none_or(|own| folder < own))
+    }
+    let names = [
+        ("max-cost", is_lower(own.max_cost, folder.max_cost)),
+        ("max-requests", is_lower(own.max_requests, folder.max_requests)),
+        ("max-time", is_lower(own.max_time, folder.max_time)),
+    ];
+    names.into_iter().filter(|(_, is_lower)| *is_lower).map(|(name, _)| name).collect()
+}
+
 /// Lowers one cap. If the user's cap is already lower, returns the user's cap.
 fn lowered<T: Copy + Ord>(own: &mut Option<T>, folder: Option<T>) -> Option<T> {
     let folder = folder?;

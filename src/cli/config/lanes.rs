@@ -13,7 +13,7 @@ use crate::domain::LaneChoice;
 
 /// `--batch-rows`. The results of a batch can be read only when the whole batch has ended, so a large batch delays its
 /// first results. Small batches need more requests. Between 5,000 and 20,000 rows, neither matters.
-const BATCH_ROWS: NonZeroU32 = NonZeroU32::new(10_000).expect("it is above zero");
+pub(super) const BATCH_ROWS: NonZeroU32 = NonZeroU32::new(10_000).expect("it is above zero");
 
 /// The settings of the lanes, checked.
 pub(super) struct Lanes {

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
-use super::file_layer::FileLayer;
+use super::file_layer::{FileLayer, Table};
 use super::folder;
+use super::origins::{Origins, ProfilePlace};
 use super::providers::table::ProviderTable;
 use super::reader::Reader;
 use super::trust::Trust;
@@ -16,6 +17,7 @@ use super::world::World;
 use crate::cli::args::Settings;
 use crate::cli::args::groups::MoneyArgs;
 use crate::cli::args::layered::Layered;
+use crate::source::nearest;
 
 /// Name of a configuration file.
 pub(crate) const FILE_NAME: &str = "claude-batch.toml";
@@ -37,6 +39,8 @@ pub(crate) struct Layers {
     pub providers: Vec<ProviderTable>,
     /// Whether the user set `max-cost` in any layer. The file in the working folder does not count.
     pub has_own_max_cost: bool,
+    /// Where the values below the flags come from.
+    pub origins: Origins,
 }
 
 impl Layers {
@@ -60,15 +64,18 @@ impl Layers {
         let caps = folder_caps(chosen, &mut files);
         let profile = profile(chosen, &files)?;
         let upper = named.clone().over(recorded);
+        let mut origins = Origins { entries: reader.entries, profiles: profiles(&files), lowered: Vec::new() };
+        origins.sort(chosen);
         let set = files.iter().find(|file| file.trust == Trust::Folder).and_then(|file| file.set(chosen));
         let providers = files.iter_mut().flat_map(|file| std::mem::take(&mut file.providers)).collect();
         let lower = files.into_iter().fold(profile, |upper, file| upper.over(file.plain.settings));
         let mut merged = upper.over(lower.clone());
         let has_own_max_cost = merged.money.max_cost.is_some();
+        origins.lowered = folder::lowered_names(&merged.money, &caps);
         let idle = folder::lower(&mut merged.money, &caps);
         let notes = set.map(|set| [vec![set], idle].concat().join("; "));
         let notes = notes.into_iter().collect();
-        Ok(Self { named, merged, lower, warnings, notes, providers, has_own_max_cost })
+        Ok(Self { named, merged, lower, warnings, notes, providers, has_own_max_cost, origins })
     }
 }
 
@@ -82,6 +89,41 @@ fn folder_caps(profile: Option<&str>, files: &mut [FileLayer]) -> MoneyArgs {
         caps = chosen.over(folder::take_caps(&mut file.plain.settings.money));
     }
     caps
+}
+
+/// A configuration file that is looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FilePlace {
+    /// Its path. A relative path starts in the working folder.
+    pub(crate) path: PathBuf,
+    /// Who put it there, in words.
+    pub(crate) owner: &'static str,
+    /// Whether there is such a file.
+    pub(crate) exists: bool,
+}
+
+/// Returns the files that are looked for. A setting in a file overrides the same setting in the files after it. The
+/// files are not read.
+///
+/// # Errors
+/// A variable has a wrong value.
+pub(crate) fn files(flags: Settings, world: &World) -> Result<Vec<FilePlace>> {
+    let (environment, _) = Reader::new().environment(world)?;
+    let place = |(path, trust): (PathBuf, Trust)| FilePlace {
+        exists: world.resolve(&path).exists(),
+        owner: match trust {
+            Trust::Named => "named with --config",
+            Trust::Folder => "in the working folder",
+            Trust::User => "your own",
+        },
+        path,
+    };
+    Ok(places(&flags.over(environment), world).into_iter().map(place).collect())
+}
+
+fn profiles(files: &[FileLayer]) -> Vec<ProfilePlace> {
+    let of = |(name, table): (&String, &Table)| ProfilePlace { name: name.clone(), at: table.at.clone() };
+    files.iter().flat_map(|file| file.profiles.iter().map(of)).collect()
 }
 
 /// Returns the paths of the files to read. Each overrides the files after it.
@@ -99,9 +141,17 @@ fn profile(name: Option<&str>, files: &[FileLayer]) -> Result<Settings> {
     let Some(name) = name else { return Ok(Settings::default()) };
     let mut found = files.iter().filter_map(|file| file.profiles.get(name)).peekable();
     if found.peek().is_none() {
-        let known = files.iter().flat_map(|file| file.profiles.keys()).cloned().collect::<Vec<_>>().join(", ");
-        let known = if known.is_empty() { "no file has any".to_owned() } else { format!("there are {known}") };
-        bail!("--profile: there is no profile {name:?}; {known}");
+        let mut known: Vec<&str> = files.iter().flat_map(|file| file.profiles.keys()).map(String::as_str).collect();
+        known.sort_unstable();
+        known.dedup();
+        match (nearest(name, known.iter().copied()), &known[..]) {
+            (Some(meant), _) => bail!("--profile: there is no profile {name:?}; did you mean {meant:?}?"),
+            (None, []) => bail!(
+                "--profile: there is no profile {name:?}; no file has any: write one as [profile.{name}] in your \
+                 configuration file"
+            ),
+            (None, known) => bail!("--profile: there is no profile {name:?}; there are {}", known.join(", ")),
+        }
     }
     Ok(found.fold(Settings::default(), |upper, lower| upper.over(lower.settings.clone())))
 }

@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::file_layer::{FileLayer, Table};
 use super::opened;
+use super::origins::{Entry, Origin};
 use super::place::{Flag, PREFIX, Place, line_of, variable};
 use super::providers::table;
 use super::trust::Trust;
@@ -21,17 +22,27 @@ use crate::cli::args::layered::Layered;
 use crate::journal::Owners;
 use crate::report::text::escape;
 
+type Key<'i> = Spanned<std::borrow::Cow<'i, str>>;
+
 /// Parses single settings with the parsers of the flags.
-pub(super) struct Reader {
+pub(crate) struct Reader {
     command: Command,
+    /// Where the values that were read come from.
+    pub(super) entries: Vec<Entry>,
     /// The users whose files are trusted like this user's own.
     pub(super) owners: Owners,
 }
 
 impl Reader {
-    pub(super) fn new() -> Self {
+    /// Returns a reader for all settings.
+    pub(crate) fn new() -> Self {
         let command = Settings::augment_args(Command::new("settings").no_binary_name(true).disable_help_flag(true));
-        Self { command, owners: Owners::Own }
+        Self { command, entries: Vec::new(), owners: Owners::Own }
+    }
+
+    /// Returns the flags of all settings, without those that are always refused.
+    pub(crate) fn flags(&self) -> impl Iterator<Item = &clap::Arg> {
+        self.command.get_arguments().filter(|arg| !arg.is_hide_set())
     }
 
     /// Returns the names of all settings, with their aliases.
@@ -58,6 +69,9 @@ impl Reader {
                 };
                 let parsed = self.parse(key, &values).map_err(|message| anyhow!("{variable}: {message}"))?;
                 settings = settings.over(parsed);
+                if let Some(flag) = self.flag(key) {
+                    self.entries.push(Entry::new(&flag.name, &values, Origin::Variable(variable.clone())));
+                }
             }
         }
         let is_unknown = |name: &str| name.starts_with(PREFIX) && !variables.contains_key(name);
@@ -94,6 +108,7 @@ impl Reader {
         let place = Place { shown: shown.clone(), text, folder, trust, writers, hides_values };
         let mut layer =
             FileLayer { trust, shown, plain: Table::default(), profiles: BTreeMap::new(), providers: Vec::new() };
+        let before = self.entries.len();
         for (key, value) in table.get_ref() {
             match (key.get_ref().as_ref(), value.get_ref()) {
                 ("profile", DeValue::Table(profiles)) => {
@@ -101,33 +116,40 @@ impl Reader {
                         let DeValue::Table(settings) = value.get_ref() else {
                             bail!("{}: a profile is a table, such as [profile.night]", place.at(name));
                         };
-                        layer.profiles.insert(name.get_ref().to_string(), self.table(settings, &place)?);
+                        let table = self.table(name, settings, &place)?;
+                        layer.profiles.insert(name.get_ref().to_string(), table);
                     }
                 }
                 ("profile", _) => bail!("{}: a profile is a table, such as [profile.night]", place.at(key)),
                 ("providers", value) => layer.providers = table::read(key, value, &place)?,
-                (name, _) => layer.plain.add(name, self.entry(key, value, &place)?),
+                (name, _) => layer.plain.add(name, self.entry(key, value, None, &place)?),
             }
         }
+        // If a key and its alias are both in the file, the later one counts.
+        self.entries[before..].reverse();
         Ok(Some(layer))
     }
 
-    fn table(&mut self, table: &DeTable<'_>, place: &Place<'_>) -> Result<Table> {
-        let mut settings = Table::default();
+    fn table(&mut self, name: &Key<'_>, table: &DeTable<'_>, place: &Place<'_>) -> Result<Table> {
+        let mut settings = Table::of_profile(place.at(name));
         for (key, value) in table {
-            settings.add(key.get_ref(), self.entry(key, value, place)?);
+            settings.add(key.get_ref(), self.entry(key, value, Some(name.get_ref()), place)?);
         }
         Ok(settings)
     }
 
     fn entry(
         &mut self,
-        key: &Spanned<std::borrow::Cow<'_, str>>,
+        key: &Key<'_>,
         value: &Spanned<DeValue<'_>>,
+        profile: Option<&str>,
         place: &Place<'_>,
     ) -> Result<Settings> {
         let name = key.get_ref().as_ref();
         let Some(flag) = self.flag(name) else {
+            if name == "profiles" && profile.is_none() {
+                bail!("{}: a profile is written as [profile.NAME], such as [profile.night]", place.at(key));
+            }
             if name == "providers" {
                 bail!("{}: [providers.NAME] is not a part of a profile; put it at the top level", place.at(key));
             }
@@ -147,6 +169,15 @@ impl Reader {
         let texts = texts(name, value.get_ref()).map_err(wrong)?;
         let values = texts.into_iter().map(|value| place.rebase(name, value)).collect::<Vec<_>>();
         let mut settings = self.parse(name, &values).map_err(wrong)?;
+        let origin = Origin::File {
+            path: place.shown.clone(),
+            line: line_of(place.text, key.span().start),
+            profile: profile.map(str::to_owned),
+        };
+        self.entries.push(match place.hides_values {
+            true => Entry::hidden(&flag.name, origin),
+            false => Entry::new(&flag.name, &values, origin),
+        });
         if place.trust == Trust::Folder {
             place.confine(key, &mut settings.source.template);
             place.confine(key, &mut settings.request.system);

@@ -13,7 +13,7 @@ use crate::plan::{Dialect, ModelMap, RequestDefaults};
 use crate::source::Template;
 
 /// `--api-version`. All models and parameters work with this version.
-const API_VERSION: &str = "2023-06-01";
+pub(super) const API_VERSION: &str = "2023-06-01";
 
 /// How rows are read.
 #[derive(Clone, Debug, Default)]

@@ -71,7 +71,7 @@ fn key(config: &ProviderConfig, world: &World) -> (&'static str, String) {
 }
 
 /// Returns where the key comes from. The arguments of a command are not shown, because they may be secret.
-pub(super) fn source_words(source: &KeySource) -> String {
+pub(in crate::cli) fn source_words(source: &KeySource) -> String {
     match source {
         KeySource::File(path) => format!("the file {}", path.display()),
         KeySource::Command(command) => {

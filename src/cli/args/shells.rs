@@ -1,0 +1,69 @@
+//! The arguments of `completions` and `man`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum, ValueHint};
+
+/// The last lines of the help of `completions`.
+pub(super) const COMPLETIONS_HELP: &str = "\
+To install, run the line of your shell, then start a new shell:
+  bash        mkdir -p ~/.local/share/bash-completion/completions && claude-batch completions bash > ~/.local/share/bash-completion/completions/claude-batch
+  zsh         mkdir -p ~/.zfunc && claude-batch completions zsh > ~/.zfunc/_claude-batch
+              and in ~/.zshrc, above compinit: fpath=(~/.zfunc $fpath)
+  fish        claude-batch completions fish > ~/.config/fish/completions/claude-batch.fish
+  elvish      claude-batch completions elvish >> ~/.config/elvish/rc.elv
+  powershell  claude-batch completions powershell >> $PROFILE
+
+The scripts complete commands, flags, files and values such as tiers and models.
+In bash, zsh, fish and elvish they also complete the profiles and providers of your
+configuration, which they ask this program for. Print the script again after an
+update of the program.";
+
+/// The last lines of the help of `man`.
+pub(super) const MAN_HELP: &str = "\
+Examples:
+  claude-batch man | man -l -
+  claude-batch man -o ~/.local/share/man/man1";
+
+/// Arguments of `completions`.
+#[derive(Clone, Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL", required_unless_present = "list")]
+    pub shell: Option<Shell>,
+    /// Print the names of this kind that the configuration contains, for the scripts
+    #[arg(long, value_name = "KIND", hide = true, conflicts_with = "shell")]
+    pub list: Option<Listed>,
+}
+
+/// A shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// bash.
+    Bash,
+    /// zsh.
+    Zsh,
+    /// fish.
+    Fish,
+    /// Elvish.
+    Elvish,
+    /// PowerShell.
+    Powershell,
+}
+
+/// Names that the configuration contains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Listed {
+    /// Profiles.
+    Profiles,
+    /// Providers.
+    Providers,
+}
+
+/// Arguments of `man`.
+#[derive(Clone, Debug, Args)]
+pub struct ManArgs {
+    /// Folder for the pages of all commands [default: only the page of the program, on standard output]
+    #[arg(short, long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub output: Option<PathBuf>,
+}

@@ -1,0 +1,50 @@
+//! The command `completions`: scripts that complete commands in a shell.
+//!
+//! The scripts are made from the command line itself (`command.rs` adds values to it), and are changed where a shell's
+//! generator leaves something out (`scripts.rs`, `elvish.rs`). Names that only the user's configuration knows are not in
+//! the scripts. The scripts ask this program for them, with a hidden flag.
+
+mod command;
+mod elvish;
+mod scripts;
+
+use std::io::Write;
+
+use anyhow::Result;
+
+use super::args::{CompletionsArgs, Listed, Settings};
+use super::config::layers::Layers;
+use super::config::providers::Listed as Providers;
+use super::config::world::World;
+use super::exit::Exit;
+use super::say;
+use crate::report::text::escape;
+
+/// Prints a script, or the names that a script asks for.
+pub(crate) fn completions(args: &CompletionsArgs, world: &World) -> Result<Exit> {
+    match (args.list, args.shell) {
+        (Some(kind), _) => names(kind, world).iter().try_for_each(|name| say::out(&escape(name)))?,
+        (None, Some(shell)) => say::printed(say::results().write_all(scripts::script(shell).as_bytes()))?,
+        (None, None) => {}
+    }
+    Ok(Exit::Done)
+}
+
+/// Returns names from the configuration; none if it contains mistakes, because a shell can't show them.
+fn names(kind: Listed, world: &World) -> Vec<String> {
+    match kind {
+        Listed::Profiles => {
+            let read = Layers::read(Settings::default(), Settings::default(), world);
+            let profiles = read.map(|layers| layers.origins.profiles).unwrap_or_default();
+            let mut names: Vec<String> = profiles.into_iter().map(|profile| profile.name).collect();
+            names.sort();
+            names.dedup();
+            names
+        }
+        Listed::Providers => {
+            let read = Providers::read(Settings::default(), world);
+            let providers = read.map(|listed| listed.providers).unwrap_or_default();
+            providers.into_iter().filter(|provider| provider.table.is_some()).map(|provider| provider.name).collect()
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Where the values of settings come from: which flag, variable, or line of a file. The command `config show` shows it.
+//!
+//! A value is kept only in the form in which it can be shown. Its secret parts are replaced when it is recorded.
+
+use crate::cli::shell::{HIDDEN, shown_value};
+use crate::transport::parse_base_url;
+
+/// What the layers below the flags contain.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Origins {
+    /// The values of all layers. Those of higher layers come first.
+    pub(crate) entries: Vec<Entry>,
+    /// The profiles of all files, in the order of the files.
+    pub(crate) profiles: Vec<ProfilePlace>,
+    /// The caps for which the file in the working folder counts, although its layer is low.
+    pub(crate) lowered: Vec<&'static str>,
+}
+
+/// The value of a setting in one layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// The name of the setting, which is the long name of its flag.
+    pub(crate) name: String,
+    /// The value in the form in which it is typed, without secrets. A flag that can be repeated can have several.
+    pub(crate) values: Vec<String>,
+    /// The layer.
+    pub(crate) origin: Origin,
+}
+
+/// The place where a value was set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The flag of this call.
+    Flag,
+    /// An environment variable, by its name.
+    Variable(String),
+    /// A configuration file.
+    File {
+        /// Its path.
+        path: String,
+        /// The line, counted from 1.
+        line: usize,
+        /// The profile that contains the key; `None` for a key outside of profiles.
+        profile: Option<String>,
+    },
+}
+
+/// A profile in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ProfilePlace {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its place, as `file:line`.
+    pub(crate) at: String,
+}
+
+impl Entry {
+    /// Returns a value without its secret parts.
+    pub(crate) fn new(name: &str, values: &[String], origin: Origin) -> Self {
+        Self { name: name.to_owned(), values: values.iter().map(|value| without_secret(name, value)).collect(), origin }
+    }
+
+    /// Returns a value that must not be shown at all.
+    pub(super) fn hidden(name: &str, origin: Origin) -> Self {
+        Self { name: name.to_owned(), values: vec![HIDDEN.to_owned()], origin }
+    }
+}
+
+impl Origins {
+    /// Puts the values in order: the environment, the chosen profile, the files. The values of other profiles are left
+    /// out.
+    pub(super) fn sort(&mut self, chosen: Option<&str>) {
+        let rank = |entry: &Entry| match &entry.origin {
+            Origin::Flag => Some(0),
+            Origin::Variable(_) => Some(1),
+            Origin::File { profile: Some(profile), .. } => (chosen == Some(profile.as_str())).then_some(2),
+            Origin::File { profile: None, .. } => Some(3),
+        };
+        self.entries.retain(|entry| rank(entry).is_some());
+        self.entries.sort_by_key(rank);
+    }
+}
+
+/// Returns a value without its secret parts: the values of headers, addresses of notices, the arguments of commands, and
+/// addresses of servers that are not in the usual form.
+fn without_secret(name: &str, value: &str) -> String {
+    match name {
+        "header" => shown_value("--header", value.into()).to_string_lossy().into_owned(),
+        "notify" => match value.strip_prefix("cmd:") {
+            Some(command) => format!("cmd:{}", program(command)),
+            None => shown_value("--notify", value.into()).to_string_lossy().into_owned(),
+        },
+        "api-key-cmd" => program(value),
+        "base-url" => parse_base_url(value, true).map_or_else(|_| HIDDEN.to_owned(), |url| url.join("")),
+        _ => value.to_owned(),
+    }
+}
+
+/// Returns a command without its arguments.
+fn program(command: &str) -> String {
+    match command.trim().split_once(char::is_whitespace) {
+        Some((program, _)) => format!("{program} {HIDDEN}"),
+        None => command.trim().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secret_parts_of_values_are_hidden() {
+        for (name, value, shown) in [
+            ("header", "x-team: s3cret", "x-team: [hidden]"),
+            ("notify", "https://chat.example.invalid/s3cret", "[hidden]"),
+            ("notify", "env:SLACK_URL", "env:SLACK_URL"),
+            ("notify", "cmd:send --token s3cret", "cmd:send [hidden]"),
+            ("api-key-cmd", "pass show s3cret", "pass [hidden]"),
+            ("api-key-cmd", "print-key", "print-key"),
+            ("base-url", "https://user:s3cret@gateway.example.invalid", "[hidden]"),
+            ("base-url", "https://gateway.example.invalid/claude/", "https://gateway.example.invalid/claude"),
+            ("tier", "2", "2"),
+        ] {
+            assert_eq!(Entry::new(name, &[value.to_owned()], Origin::Flag).values, [shown], "{name} {value}");
+        }
+    }
+
+    #[test]
+    fn the_chosen_profile_comes_before_plain_keys_and_other_profiles_are_left_out() {
+        let of = |profile: Option<&str>, line| Entry {
+            name: "tier".to_owned(),
+            values: vec!["1".to_owned()],
+            origin: Origin::File { path: "f".to_owned(), line, profile: profile.map(str::to_owned) },
+        };
+        let variable = Entry { origin: Origin::Variable("V".to_owned()), ..of(None, 0) };
+        let entries = vec![of(None, 1), of(Some("day"), 2), of(Some("night"), 3), variable.clone()];
+        let mut origins = Origins { entries, ..Origins::default() };
+
+        origins.sort(Some("night"));
+
+        assert_eq!(origins.entries, [variable, of(Some("night"), 3), of(None, 1)]);
+    }
+}

@@ -1,0 +1,111 @@
+//! All settings, each with its values in all layers.
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches};
+
+use crate::cli::config::defaults::{Default, default_of};
+use crate::cli::config::layers::FILE_NAME;
+use crate::cli::config::origins::{Entry, Origin, Origins};
+use crate::cli::config::providers::ListedProvider;
+use crate::cli::config::reader::Reader;
+
+/// The heading of flags without a heading.
+const OTHERS: &str = "Others";
+
+/// Everything that is shown.
+pub(super) struct Shown {
+    /// The settings, in the order of the help.
+    pub(super) settings: Vec<Setting>,
+    /// The chosen profile.
+    pub(super) profile: Option<String>,
+    /// The layers below the flags.
+    pub(super) origins: Origins,
+    /// The providers that are used, and those that the configuration contains.
+    pub(super) providers: Vec<ListedProvider>,
+    /// Warnings about variables and files.
+    pub(super) warnings: Vec<String>,
+}
+
+/// A setting.
+#[derive(Debug)]
+pub(super) struct Setting {
+    /// Its name, which is the long name of its flag.
+    pub(super) name: String,
+    /// The heading of its group in the help.
+    pub(super) group: String,
+    /// Whether it can have several values.
+    pub(super) is_list: bool,
+    /// Its values. The first one counts; it overrides the others.
+    pub(super) layers: Vec<Entry>,
+    /// Its value if no layer has one.
+    pub(super) default: Default,
+    /// Why the first value has no effect; `None` if it has.
+    pub(super) idle: Option<String>,
+}
+
+/// Returns the settings in the order of the help.
+pub(super) fn settings(reader: &Reader, typed: Vec<Entry>, origins: &Origins) -> Vec<Setting> {
+    let all: Vec<&Entry> = typed.iter().chain(&origins.entries).collect();
+    // The key file and the command are two ways to give the key: the higher layer counts for both.
+    let is_key = |name: &str| matches!(name, "api-key-file" | "api-key-cmd");
+    let key = all.iter().find(|entry| is_key(&entry.name)).map(|entry| entry.name.clone());
+    let setting = |arg: &Arg| {
+        let name = arg.get_long()?.to_owned();
+        let mut layers: Vec<Entry> =
+            all.iter().filter(|entry| entry.name == name).map(|entry| (*entry).clone()).collect();
+        if origins.lowered.contains(&name.as_str()) {
+            // For caps, the lowest value counts. The file in the working folder is the only file that can lower them.
+            let at = layers.iter().position(|entry| is_of_working_folder(&entry.origin));
+            at.map(|at| layers[..=at].rotate_right(1));
+        }
+        let other = key.as_ref().filter(|key| is_key(&name) && **key != name && !layers.is_empty());
+        Some(Setting {
+            group: group(arg),
+            is_list: matches!(arg.get_action(), ArgAction::Append),
+            idle: other.map(|other| format!("not used, because {other} is set")),
+            default: default_of(arg),
+            name,
+            layers,
+        })
+    };
+    in_groups(reader).into_iter().filter_map(setting).collect()
+}
+
+/// Returns the flags of all settings in the order of the help. Flags with the same heading are together.
+pub(super) fn in_groups(reader: &Reader) -> Vec<&Arg> {
+    let mut groups: Vec<String> = Vec::new();
+    for heading in reader.flags().map(group) {
+        if !groups.contains(&heading) {
+            groups.push(heading);
+        }
+    }
+    let mut flags: Vec<&Arg> = reader.flags().collect();
+    flags.sort_by_key(|flag| groups.iter().position(|own| *own == group(flag)));
+    flags
+}
+
+/// Returns the values of the flags that were typed. `matches` are those of the command that has all settings.
+pub(super) fn typed(reader: &Reader, matches: &ArgMatches) -> Vec<Entry> {
+    let entry = |arg: &Arg| {
+        let (id, name) = (arg.get_id().as_str(), arg.get_long()?);
+        if matches.value_source(id) != Some(ValueSource::CommandLine) {
+            return None;
+        }
+        let values: Vec<String> = match arg.get_action() {
+            ArgAction::Count => vec![matches.get_count(id).to_string()],
+            _ => matches.get_raw(id)?.map(|value| value.to_string_lossy().into_owned()).collect(),
+        };
+        Some(Entry::new(name, &values, Origin::Flag))
+    };
+    reader.flags().filter_map(entry).collect()
+}
+
+fn is_of_working_folder(origin: &Origin) -> bool {
+    matches!(origin, Origin::File { path, .. } if path == FILE_NAME)
+}
+
+/// Returns the heading of a flag, without the remark in parentheses.
+pub(super) fn group(arg: &Arg) -> String {
+    let heading = arg.get_help_heading().unwrap_or(OTHERS);
+    heading.split_once(" (").map_or(heading, |(heading, _)| heading).to_owned()
+}

@@ -1,0 +1,119 @@
+//! The verb `show`: every setting with its value and where it comes from.
+
+use std::ffi::OsString;
+
+use anyhow::{Context, Result, bail};
+use clap::{ArgMatches, CommandFactory};
+
+use super::known::{self, Setting, Shown};
+use super::{document, table};
+use crate::cli::args::{Cli, Settings, ShowConfigArgs};
+use crate::cli::config::address::{BaseUrl, BaseUrlSource};
+use crate::cli::config::credential::KeySource;
+use crate::cli::config::layers::Layers;
+use crate::cli::config::origins::Origin;
+use crate::cli::config::providers::{Listed, ListedProvider};
+use crate::cli::config::reader::Reader;
+use crate::cli::config::world::World;
+use crate::cli::exit::Exit;
+use crate::cli::say;
+use crate::report::progress::terminal_width;
+use crate::report::text::escape;
+use crate::source::nearest;
+
+/// No line is wider than this, except those with a long value or path.
+const COLUMNS: usize = 80;
+
+/// Shows the settings.
+pub(super) fn show(args: &ShowConfigArgs, world: &World) -> Result<Exit> {
+    let mut shown = read(args, std::env::args_os().skip(1), world)?;
+    shown.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));
+    select(&mut shown.settings, &args.names)?;
+    if args.set {
+        shown.settings.retain(|setting| !setting.layers.is_empty());
+    }
+    if args.json {
+        say::out(&document::document(&shown))?;
+        return Ok(Exit::Done);
+    }
+    let columns = terminal_width().unwrap_or(COLUMNS).min(COLUMNS);
+    say::out(table::table(&shown, args, columns, world).trim_end())?;
+    Ok(Exit::Done)
+}
+
+/// Returns everything that can be shown. `typed` are the arguments of this process.
+fn read(args: &ShowConfigArgs, typed: impl Iterator<Item = OsString>, world: &World) -> Result<Shown> {
+    let reader = Reader::new();
+    let typed = matches(typed)?;
+    let Layers { origins, warnings, merged, .. } = Layers::read(args.settings.clone(), Settings::default(), world)?;
+    let mut settings = known::settings(&reader, known::typed(&reader, &typed), &origins);
+    let Listed { mut providers, warnings: of_providers } = Listed::read(args.settings.clone(), world)?;
+    if let Some(first) = providers.iter().find(|provider| provider.order == Some(0)) {
+        mark_idle(&mut settings, first);
+    }
+    providers.retain(|provider| provider.order.is_some() || provider.table.is_some());
+    providers.sort_by_key(|provider| provider.order.unwrap_or(usize::MAX));
+    let mut all = warnings;
+    for warning in of_providers {
+        if !all.contains(&warning) {
+            all.push(warning);
+        }
+    }
+    Ok(Shown { settings, profile: merged.place.profile, origins, providers, warnings: all })
+}
+
+/// Returns the flags of this call.
+fn matches(typed: impl Iterator<Item = OsString>) -> Result<ArgMatches> {
+    let typed = [OsString::from("claude-batch")].into_iter().chain(typed);
+    let mut matches = Cli::command().try_get_matches_from(typed).context("the command line can't be read twice")?;
+    while let Some((_, inner)) = matches.remove_subcommand() {
+        matches = inner;
+    }
+    Ok(matches)
+}
+
+/// Marks settings of files that a variable overrides which is not a variable of this program.
+fn mark_idle(settings: &mut [Setting], first: &ListedProvider) {
+    let Ok(provider) = &first.settings else { return };
+    let key = match provider.key {
+        KeySource::ApiKeyVariable => Some("ANTHROPIC_API_KEY"),
+        KeySource::AuthTokenVariable => Some("ANTHROPIC_AUTH_TOKEN"),
+        _ => None,
+    };
+    let is_of_variable = |base: &BaseUrl| base.source == BaseUrlSource::Environment;
+    let address = provider.base_url.as_ref().filter(|base| is_of_variable(base)).map(|_| "ANTHROPIC_BASE_URL");
+    for setting in settings {
+        let variable = match setting.name.as_str() {
+            "api-key-file" | "api-key-cmd" => key,
+            "base-url" => address,
+            _ => None,
+        };
+        let is_of_file = matches!(setting.layers.first(), Some(entry) if matches!(entry.origin, Origin::File { .. }));
+        if let Some(variable) = variable.filter(|_| is_of_file) {
+            setting.idle = Some(format!("not used, because {variable} is set"));
+        }
+    }
+}
+
+/// Leaves only the settings with these names. A name can be that of a flag or a variable.
+fn select(settings: &mut Vec<Setting>, names: &[String]) -> Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let plain = |name: &str| {
+        let name = name.trim_start_matches('-').to_lowercase().replace('_', "-");
+        name.strip_prefix("claude-batch-").map(str::to_owned).unwrap_or(name)
+    };
+    let wanted: Vec<String> = names.iter().map(|name| plain(name)).collect();
+    for (name, typed) in wanted.iter().zip(names) {
+        if !settings.iter().any(|setting| setting.name == *name) {
+            let known = settings.iter().map(|setting| setting.name.as_str());
+            match nearest(name, known) {
+                Some(meant) => bail!("there is no setting {:?}; did you mean {meant}?", escape(typed)),
+                None => bail!("there is no setting {:?}; claude-batch config show lists all of them", escape(typed)),
+            }
+        }
+    }
+    settings.retain(|setting| wanted.contains(&setting.name));
+    Ok(())
+}
