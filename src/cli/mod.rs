@@ -17,8 +17,10 @@ mod ctl;
 pub mod exit;
 pub(crate) mod explain;
 mod faults;
+mod help;
 mod limits;
 mod lockdown;
+pub(crate) mod message;
 mod models;
 mod models_table;
 mod parts;
@@ -52,7 +54,6 @@ use self::say::OutputFailure;
 use crate::domain::{Secrets, causes};
 use crate::export::ExportError;
 use crate::journal::{DiskFailure, JournalError};
-use crate::report::text::escape;
 
 /// Runs the command that was typed.
 pub fn run() -> ExitCode {
@@ -85,9 +86,9 @@ fn obey(cli: &Cli) -> Result<Exit> {
     }
 }
 
-/// Prints an error that happened before anything was sent, on one line.
+/// Prints an error that happened before anything was sent: where, what was found, what to do.
 fn fail(error: &anyhow::Error) -> Exit {
-    say::err(&format!("claude-batch: {}", escape(&causes(error.as_ref()))));
+    say::err(&message::lines(&causes(error.as_ref())));
     let is_output = error.chain().any(|cause| {
         cause.downcast_ref::<DiskFailure>().is_some()
             || cause.downcast_ref::<OutputFailure>().is_some()
