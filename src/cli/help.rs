@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use clap::builder::Resettable;
 use clap::{ArgAction, Command, CommandFactory};
 
-use self::short::{GROUPS, SHORT, Short, START};
+use self::short::{ABOUT, GROUPS, SHORT, Short, START};
 use super::args::Cli;
 
 /// The name of the value of a switch.
@@ -52,7 +52,7 @@ pub(crate) fn shown(command: &Command, name: &str, is_long: bool) -> Command {
     let is_whole = name == command.get_name();
     let command = command.clone().bin_name(name).mut_args(|arg| {
         let is_switch = arg.get_value_names().is_some_and(|names| names.iter().any(|name| name == SWITCH));
-        if is_switch { arg.num_args(0).action(ArgAction::SetTrue) } else { arg }
+        if is_switch { arg.num_args(0).require_equals(false).action(ArgAction::SetTrue) } else { arg }
     });
     let command = match is_whole {
         true => by_task(command),
@@ -63,13 +63,8 @@ pub(crate) fn shown(command: &Command, name: &str, is_long: bool) -> Command {
 
 /// Returns a command with the flags that matter only.
 fn in_short(command: Command, name: &str) -> Command {
-    let last = format!("{name} --help shows all flags and more examples.");
     let Some(Short { flags, examples, .. }) = SHORT.iter().find(|short| short.command == name) else {
-        let after = command.get_after_help().map(ToString::to_string);
-        return match after {
-            Some(text) => command.after_help(text),
-            None => command,
-        };
+        return command;
     };
     let command = command.mut_args(|arg| {
         if arg.is_positional() {
@@ -77,23 +72,22 @@ fn in_short(command: Command, name: &str) -> Command {
         }
         let place = flags.iter().position(|(long, _)| Some(*long) == arg.get_long());
         match place {
-            Some(at) => arg
-                .help(flags[at].1)
-                .help_heading(Resettable::Reset)
-                .hide_possible_values(true)
-                .display_order(at),
+            Some(at) => {
+                let arg = arg.help(flags[at].1).help_heading(Resettable::Reset).display_order(at);
+                if arg.get_action().takes_values() { arg.hide_possible_values(true) } else { arg }
+            }
             None => arg.hide(true),
         }
     });
     let examples: String = examples.iter().map(|example| format!("  claude-batch {example}\n")).collect();
-    command.after_help(format!("Examples:\n{examples}\n{last}"))
+    command.after_help(format!("Examples:\n{examples}\n{name} --help shows all flags."))
 }
 
 /// Returns the whole program, with its commands grouped by task.
 fn by_task(whole: Command) -> Command {
     let mut rest: Vec<&str> = whole.get_subcommands().map(Command::get_name).collect();
     let width = rest.iter().map(|name| name.len()).max().unwrap_or(0);
-    let mut text = format!("{{about}}\n\n{START}\n\n{{usage-heading}} {{usage}}\n");
+    let mut text = format!("{ABOUT}\n\n{START}\n\n{{usage-heading}} {{usage}}\n");
     for (heading, names) in GROUPS {
         let of_group: Vec<_> = match names {
             [] => rest.clone(),

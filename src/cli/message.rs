@@ -39,6 +39,14 @@ pub(crate) fn of_value(value: &str, words: &str) -> String {
     }
 }
 
+/// Returns what is wrong with a value that must not be shown. `words` are as for [`of_value`].
+pub(crate) fn of_secret(words: &str) -> String {
+    match parts(words).len() {
+        2.. => words.to_owned(),
+        _ => format!("its value is not valid; {words}"),
+    }
+}
+
 /// Returns names as a choice: `a, b or c`.
 pub(crate) fn choice(names: &[impl AsRef<str>]) -> String {
     match names {

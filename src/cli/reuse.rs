@@ -66,7 +66,7 @@ pub(super) fn read_stored(
     let stored = StoredAnswers::read(&files, disk).map_err(|error| match error {
         JournalError::Foreign { path } => anyhow!("{} is not a results file of claude-batch", path.display()),
         JournalError::ForeignLine { path, line } => {
-            anyhow!("line {line} of {} is not a line of claude-batch: remove it", path.display())
+            anyhow!("line {line} of {} is not a line of claude-batch; remove it", path.display())
         }
         error => anyhow!("{error}"),
     });
@@ -179,7 +179,7 @@ impl Taker<'_> {
     /// Returns the results file for a path that names a single run.
     fn one(&self, path: &Path, disk: &dyn Disk) -> Result<Found> {
         if disk.kind(path).map_err(DiskFailure::of("look at", path))? == Some(FileKind::Symlink) {
-            bail!("it is a symbolic link, which could lead anywhere: name the file itself");
+            bail!("it is a symbolic link, which could lead anywhere; name the file itself");
         }
         let Some(results) = find(path, disk)?.results else {
             bail!("this run wrote its results to standard output; name the file that contains them");

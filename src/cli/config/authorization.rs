@@ -64,7 +64,7 @@ fn is_default(provider: &ProviderConfig) -> bool {
 
 fn find(provider: &ProviderConfig, world: &World) -> Result<(Authorization, Credential, Vec<String>)> {
     if provider.key_ttl.is_some_and(|ttl| ttl.is_zero()) {
-        bail!("--api-key-ttl (or api-key-ttl) must be longer than 0");
+        bail!("--api-key-ttl (or api-key-ttl) must be longer than 0; give a time such as 10m");
     }
     let style = provider.auth;
     match &provider.key {
@@ -95,7 +95,7 @@ fn find(provider: &ProviderConfig, world: &World) -> Result<(Authorization, Cred
 /// The provider needs a key. The message names the ways to give one.
 fn missing(provider: &ProviderConfig) -> Result<Credential> {
     match provider.needs_key() {
-        true => bail!("there is no API key: {}, or add --simulate to rehearse without one", provider.key_ways),
+        true => bail!("there is no API key; {}, or add --simulate to rehearse without one", provider.key_ways),
         false => Ok(Credential::None),
     }
 }

@@ -16,6 +16,8 @@ use super::world::World;
 use crate::cli::args::Settings;
 use crate::cli::args::groups::MoneyArgs;
 use crate::cli::args::layered::Layered;
+use crate::cli::message::{choice, short};
+use crate::source::nearest;
 
 /// Name of a configuration file.
 pub(crate) const FILE_NAME: &str = "claude-batch.toml";
@@ -54,7 +56,7 @@ impl Layers {
             files.extend(reader.file(&path, trust, world, &mut warnings)?);
         }
         if let (Some(path), true) = (&named.place.config, files.is_empty()) {
-            bail!("--config: {} does not exist", path.display());
+            bail!("--config: {}: no such file; check the path", path.display());
         }
         let chosen = named.place.profile.as_deref();
         let caps = folder_caps(chosen, &mut files);
@@ -99,9 +101,13 @@ fn profile(name: Option<&str>, files: &[FileLayer]) -> Result<Settings> {
     let Some(name) = name else { return Ok(Settings::default()) };
     let mut found = files.iter().filter_map(|file| file.profiles.get(name)).peekable();
     if found.peek().is_none() {
-        let known = files.iter().flat_map(|file| file.profiles.keys()).cloned().collect::<Vec<_>>().join(", ");
-        let known = if known.is_empty() { "no file has any".to_owned() } else { format!("there are {known}") };
-        bail!("--profile: there is no profile {name:?}; {known}");
+        let known: Vec<_> = files.iter().flat_map(|file| file.profiles.keys()).map(String::as_str).collect();
+        let remedy = match (known.is_empty(), nearest(name, known.iter().copied())) {
+            (true, _) => format!("no file has any; write one, below a heading such as [profile.night], in {FILE_NAME}"),
+            (false, Some(near)) => format!("there are {}; did you mean {near}?", known.join(", ")),
+            (false, None) => format!("choose {}", choice(&known)),
+        };
+        bail!("--profile: there is no profile {}; {remedy}", short(name));
     }
     Ok(found.fold(Settings::default(), |upper, lower| upper.over(lower.settings.clone())))
 }

@@ -10,6 +10,9 @@ pub(super) struct Short {
     pub examples: &'static [&'static str],
 }
 
+/// What the program does, in the help of the program.
+pub(super) const ABOUT: &str = "Runs files of prompts through the Claude API, at the limit your tier allows.";
+
 /// How to start, in the help of the program.
 pub(super) const START: &str = "  \
   claude-batch run prompts.jsonl --simulate   rehearse, without a key

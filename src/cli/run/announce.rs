@@ -205,7 +205,7 @@ impl NewRun<'_> {
     }
 
     /// Reads the user's answer. An interrupt ends the waiting.
-    fn answer(&self) -> Result<String> {
+    pub(super) fn answer(&self) -> Result<String> {
         let (give, answer) = mpsc::channel();
         std::thread::Builder::new().name("answer".to_owned()).spawn(move || {
             let mut line = String::new();

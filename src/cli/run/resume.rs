@@ -44,7 +44,7 @@ pub(super) fn read_log(args: &ResumeArgs, log: &Path, disk: &RealDisk) -> Result
             anyhow!("{}: no such file", log.display())
         }
         JournalError::Foreign { path } => anyhow!(
-            "{} is not an error log of claude-batch (its first line is not a failed row): name the .errors.jsonl file of a run",
+            "{} is not an error log of claude-batch (its first line is not a failed row); name the .errors.jsonl file of a run",
             path.display()
         ),
         JournalError::OtherResults { path, line, results } => {
@@ -54,7 +54,7 @@ pub(super) fn read_log(args: &ResumeArgs, log: &Path, disk: &RealDisk) -> Result
             );
             anyhow!(
                 "line {line} of {} is a failure of {}, {whose}: name the results of this log with -o, or send its \
-                 rows as new ones: name the log as the input of run",
+                 rows as new ones; name the log as the input of run",
                 path.display(),
                 quoted(&results)
             )
