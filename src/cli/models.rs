@@ -126,7 +126,8 @@ pub(super) fn check_flags(config: &Config, catalog: &Catalog) -> Result<()> {
         if name.trim().is_empty() {
             bail!("{flag}: it has no value; give the name of a model, which claude-batch models shows");
         }
-        if let Some(names) = of_family(catalog, name) {
+        let is_mapped = config.provider.rules.models.iter().any(|(ours, _)| **ours == *name);
+        if let Some(names) = of_family(catalog, name).filter(|_| !is_mapped) {
             bail!("{flag}: {} is a family of models, not a model; give {}", short(name), choice(&names));
         }
     }

@@ -15,8 +15,8 @@ pub(super) const ABOUT: &str = "Runs files of prompts through the Claude API, at
 
 /// How to start, in the help of the program.
 pub(super) const START: &str = "  \
-  claude-batch run prompts.jsonl --simulate   rehearse, without a key
-  claude-batch run prompts.jsonl              ask the API; needs ANTHROPIC_API_KEY";
+  claude-batch run prompts.jsonl --simulate   (a rehearsal, without a key)
+  claude-batch run prompts.jsonl              (needs ANTHROPIC_API_KEY)";
 
 /// The commands by task. The last group takes all others.
 pub(super) const GROUPS: [(&str, &[&str]); 5] = [
@@ -124,6 +124,21 @@ pub(super) const SHORT: &[Short] = &[
         ],
     },
     Short {
+        command: "claude-batch status",
+        flags: &[("watch", "Show it again every second, until the run ends"), JSON],
+        examples: &["status", "status prompts.jsonl --watch", "status prompts.jsonl --json"],
+    },
+    Short {
+        command: "claude-batch report",
+        flags: &[("output", "HTML file to write, or - for standard output")],
+        examples: &["report prompts.jsonl", "report prompts.jsonl -o report.html"],
+    },
+    Short {
+        command: "claude-batch models",
+        flags: &[("all", "Show retired models too"), JSON, ("prices", "Prices that replace the built-in ones")],
+        examples: &["models", "models claude-haiku-4-5"],
+    },
+    Short {
         command: "claude-batch check",
         flags: &[TEMPLATE, SYSTEM, MODEL, MAX_TOKENS, PARAM, FORMAT, ID, LIMIT, SCHEMA],
         examples: &["check prompts.jsonl", "check tickets.csv -t 'Classify this ticket: {{body}}'"],
@@ -159,7 +174,7 @@ pub(super) const SHORT: &[Short] = &[
             ("ask", "With --live: ask the API with a message of one token"),
             ("save", "With --live: write the limits to this profile"),
             PROVIDER,
-            YES,
+            ("yes", "With --live: send the message without asking"),
             JSON,
         ],
         examples: &["limits --tier 2", "limits --live", "limits --live --ask -m claude-opus-5"],
