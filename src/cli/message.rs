@@ -47,6 +47,22 @@ pub(crate) fn of_secret(words: &str) -> String {
     }
 }
 
+/// Returns whether a message says what to do.
+pub(crate) fn has_remedy(text: &str) -> bool {
+    parts(text).len() > 1
+}
+
+/// Removes the numbers of errors of the system: `(os error 2)`.
+pub(crate) fn without_codes(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|char: char| char.is_ascii_digit() || char == '-');
+        shown.push_str(rest.strip_prefix(')').unwrap_or(rest));
+    }
+    shown
+}
+
 /// Returns names as a choice: `a, b or c`.
 pub(crate) fn choice(names: &[impl AsRef<str>]) -> String {
     match names {
@@ -126,6 +142,13 @@ mod tests {
         assert_eq!(of_value("0", "give 1 or more"), "\"0\" is not valid; give 1 or more");
         assert_eq!(of_value("", "give 1 or more"), "it has no value; give 1 or more");
         assert_eq!(of_value("x", "it is not JSON; use quotes"), "it is not JSON; use quotes");
+    }
+
+    #[test]
+    fn numbers_of_the_system_are_removed() {
+        assert_eq!(without_codes("a: No such file (os error 2): b"), "a: No such file: b");
+        assert_eq!(without_codes("no code"), "no code");
+        assert!(has_remedy("a; b") && !has_remedy("a (b; c)"));
     }
 
     #[test]

@@ -42,6 +42,7 @@ mod simulator;
 mod status;
 mod usage;
 
+use std::io::{self, ErrorKind};
 use std::panic::catch_unwind;
 use std::process::ExitCode;
 
@@ -88,7 +89,7 @@ fn obey(cli: &Cli) -> Result<Exit> {
 
 /// Prints an error that happened before anything was sent: where, what was found, what to do.
 fn fail(error: &anyhow::Error) -> Exit {
-    say::err(&message::lines(&causes(error.as_ref())));
+    say::err(&message::lines(&explained(error)));
     let is_output = error.chain().any(|cause| {
         cause.downcast_ref::<DiskFailure>().is_some()
             || cause.downcast_ref::<OutputFailure>().is_some()
@@ -99,5 +100,39 @@ fn fail(error: &anyhow::Error) -> Exit {
         Some(Interrupted(signal)) => Exit::Interrupted(*signal),
         None if is_output => Exit::Output,
         None => Exit::Usage,
+    }
+}
+
+/// Returns an error with its causes and with what to do. If the error does not say it, the fault of the system does.
+fn explained(error: &anyhow::Error) -> String {
+    let text = message::without_codes(&causes(error.as_ref()));
+    let kind = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    let remedy = match kind {
+        _ if message::has_remedy(&text) => None,
+        Some(ErrorKind::NotFound) => Some("check the path"),
+        Some(ErrorKind::PermissionDenied) => Some("check who may use it"),
+        Some(ErrorKind::IsADirectory) => Some("name a file"),
+        Some(ErrorKind::InvalidData) => Some("check its content"),
+        Some(ErrorKind::StorageFull) => Some("free some space, then run the same command again"),
+        Some(_) | None => None,
+    };
+    remedy.map_or_else(|| text.clone(), |remedy| format!("{text}; {remedy}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn a_fault_of_the_system_says_what_to_do_if_nothing_else_does() {
+        let missing = || Err::<(), _>(io::Error::from_raw_os_error(2));
+
+        let bare = missing().context("can't read a.key").expect_err("it fails");
+        let told = missing().context("can't read a.key; name another").expect_err("it fails");
+
+        assert_eq!(explained(&bare), "can't read a.key: No such file or directory; check the path");
+        assert_eq!(explained(&told), "can't read a.key; name another: No such file or directory");
     }
 }

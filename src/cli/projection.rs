@@ -96,7 +96,7 @@ impl Projection {
                 );
             }
             bail!(
-                "{} exists, and its results file {} does not: it would be overwritten. Remove it, or name another output \
+                "{} exists, and its results file {} does not, so it would be overwritten; remove it, or name another output \
                  with -o",
                 output.display(),
                 journal.map(|path| path.display().to_string()).unwrap_or_default()

@@ -46,7 +46,7 @@ pub(crate) enum ExportError {
         results: String,
     },
     /// A field names a column that the input does not have.
-    #[error("--fields names {field}, but the input has no such column (columns: {columns})")]
+    #[error("--fields names {field}, but the input has no such column; the columns are: {columns}")]
     NoColumn {
         /// The field.
         field: String,

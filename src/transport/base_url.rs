@@ -61,7 +61,7 @@ pub enum BaseUrlError {
         reason: String,
     },
     /// The scheme is neither http nor https.
-    #[error("the base URL has the scheme {scheme:?}: only https and http can be used")]
+    #[error("the base URL has the scheme {scheme:?}; use https or http")]
     Scheme {
         /// The scheme.
         scheme: String,

@@ -4,7 +4,7 @@
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// The text is longer than a schema may be.
-    #[error("the schema has {bytes} bytes; at most {limit} are possible")]
+    #[error("the schema has {bytes} bytes; at most {limit} are possible; make it shorter")]
     TooLarge {
         /// How many bytes it has.
         bytes: usize,
@@ -12,7 +12,7 @@ pub enum SchemaError {
         limit: usize,
     },
     /// The text is not JSON.
-    #[error("the schema is not JSON: {0}")]
+    #[error("the schema is not JSON: {0}; correct it")]
     NotJson(serde_json::Error),
     /// An object has two members with the same name.
     #[error("{place}: {name} occurs twice; remove one of them")]
@@ -49,7 +49,7 @@ pub enum SchemaError {
         target: String,
     },
     /// A reference to a place in the file that does not exist.
-    #[error("{place}: nothing is at {target}, to which it refers")]
+    #[error("{place}: nothing is at {target}, to which it refers; correct it")]
     Missing {
         /// The JSON pointer of the reference, in words.
         place: String,

@@ -8,6 +8,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::selection::{Draw, Selection};
 use super::values::{Part, Texts, Time, value};
+use crate::source::nearest;
 
 /// A file of rules that can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -135,8 +136,12 @@ impl<'de, R: Rule> Deserialize<'de> for Read<R> {
                 let (mut selection, mut own) = (SelectionFields::default(), R::Own::default());
                 while let Some(name) = map.next_key::<String>()? {
                     if !own.read(&name, &mut map)? && !selection.read(&name, &mut map)? {
-                        let known = [R::Own::NAMES, SelectionFields::NAMES].concat().join(", ");
-                        return Err(de::Error::custom(format!("unknown field `{name}`, write some of {known}")));
+                        let known = [R::Own::NAMES, SelectionFields::NAMES].concat();
+                        let remedy = match nearest(&name, known.iter().copied()) {
+                            Some(near) => format!("did you mean `{near}`?"),
+                            None => format!("write some of {}", known.join(", ")),
+                        };
+                        return Err(de::Error::custom(format!("unknown field `{name}`; {remedy}")));
                     }
                 }
                 R::from_fields(selection.into(), own).map(Read).map_err(de::Error::custom)
