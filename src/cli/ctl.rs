@@ -49,7 +49,7 @@ fn asked(words: &[String]) -> Result<(Verb, Option<(String, String)>)> {
         Verb::of(first).ok_or_else(|| anyhow!("{:?} is not a verb of ctl; give one of {}", escape(first), verbs()))?;
     match (verb, rest) {
         (Verb::Set, []) => {
-            bail!("set needs a setting: {}", Change::parse("").err().unwrap_or_default())
+            bail!("set: {}", Change::parse("").err().unwrap_or_default())
         }
         (Verb::Set, [setting]) => {
             Change::parse(setting).map_err(|message| anyhow!(message))?;

@@ -39,7 +39,10 @@ pub(super) fn command_of<'c>(whole: &'c Command, args: &[OsString]) -> (&'c Comm
 }
 
 /// Returns the first example in the help of a command.
-pub(super) fn first_example(command: &Command) -> Option<String> {
+pub(super) fn first_example(command: &Command, name: &str) -> Option<String> {
+    if let Some(example) = SHORT.iter().find(|short| short.command == name).and_then(|short| short.examples.first()) {
+        return Some(format!("claude-batch {example}"));
+    }
     let text = command.get_after_help()?.to_string();
     text.lines().map(str::trim).find(|line| line.starts_with("claude-batch ")).map(|line| {
         let end = line.find("  ").unwrap_or(line.len());

@@ -58,7 +58,7 @@ fn unknown<'a>(catalog: &Catalog, models: impl Iterator<Item = (&'a str, u64)>) 
         };
         let cost = match catalog.prices(Speed::Standard, &model.name) {
             Some(_) => "",
-            None => "; the cost is unknown unless --prices gives the price",
+            None => "; its limits are guessed, and its cost is unknown unless --prices gives the price",
         };
         format!("warning: {rows} {name} {}{cost}{remedy}", escape(&model.to_string()))
     };
@@ -174,10 +174,10 @@ mod tests {
             warnings,
             [
                 "warning: 1,200 rows name claude-haku-4-5, which is not in the catalog (did you mean claude-haiku-4-5 or \
-                 claude-haiku-5-5?); the cost is unknown unless --prices gives the price",
-                "warning: 2 rows name my-model, which is not in the catalog; the cost is unknown unless --prices \
+                 claude-haiku-5-5?); its limits are guessed, and its cost is unknown unless --prices gives the price",
+                "warning: 2 rows name my-model, which is not in the catalog; its limits are guessed, and its cost is unknown unless --prices \
                  gives the price",
-                "warning: 1 row names gpt-4o, a model of OpenAI; the cost is unknown unless --prices gives the price; \
+                "warning: 1 row names gpt-4o, a model of OpenAI; its limits are guessed, and its cost is unknown unless --prices gives the price; \
                  --map-model sends it to another model",
             ]
         );

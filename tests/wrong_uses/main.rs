@@ -7,7 +7,6 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -72,12 +71,7 @@ fn run(wrong: &Wrong, folder: &Path) -> Said {
             None => command.env_remove(name),
         };
     }
-    let mut child = command.spawn().expect("the program starts");
-    let mut stdin = child.stdin.take().expect("a pipe");
-    // A program that stops early does not read its input.
-    let _ = stdin.write_all(wrong.input.as_bytes());
-    drop(stdin);
-    let output = child.wait_with_output().expect("the program ends");
+    let output = command.output().expect("the program starts");
     let text = |bytes| String::from_utf8(bytes).expect("the program writes UTF-8");
     Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
@@ -95,7 +89,7 @@ fn program(folder: &Path, args: &[String]) -> Command {
     command.current_dir(folder).args(args);
     command.env("XDG_CONFIG_HOME", folder.join("config")).env("APPDATA", folder.join("config"));
     command.env("ANTHROPIC_API_KEY", KEY).env("ANTHROPIC_BASE_URL", "http://127.0.0.1:9");
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
@@ -146,9 +140,12 @@ fn shown(wrong: &Wrong, said: &Said) -> String {
             None => format!("(without {name}) "),
         })
         .collect();
-    let input = if wrong.input.is_empty() { String::new() } else { format!("echo '{}' | ", cut(&wrong.input)) };
     let code = said.code.map_or("killed".to_owned(), |code| code.to_string());
-    format!("$ {input}{variables}claude-batch {}\n{}[{code}]\n", cut(&wrong.typed), said.err)
+    let err = match said.err.split_once("because it is ") {
+        Some((before, after)) => format!("{before}because it is TIME{}", &after[after.find(" now").unwrap_or(0)..]),
+        None => said.err.clone(),
+    };
+    format!("$ {variables}claude-batch {}\n{err}[{code}]\n", cut(&wrong.typed))
 }
 
 fn cut(text: &str) -> String {
@@ -193,7 +190,7 @@ fn prepared() -> TempDir {
         ("run done.jsonl --simulate", 0),
         ("run failing.jsonl --simulate --simulate-faults faults.json", 3),
     ] {
-        let ended = program(folder.path(), &words(args)).stdin(Stdio::null()).output().expect("the program starts");
+        let ended = program(folder.path(), &words(args)).output().expect("the program starts");
         assert_eq!(ended.status.code(), Some(code), "{args}: {}", String::from_utf8_lossy(&ended.stderr));
     }
     folder

@@ -6,8 +6,6 @@ pub struct Wrong {
     pub typed: String,
     /// What the first line of the message must name.
     pub place: &'static str,
-    /// What standard input contains.
-    pub input: String,
     /// Variables that are set, or (`None`) removed.
     pub variables: Vec<(&'static str, Option<String>)>,
 }
@@ -25,7 +23,7 @@ impl Wrong {
 }
 
 fn wrong(typed: &str, place: &'static str) -> Wrong {
-    Wrong { typed: typed.to_owned(), place, input: String::new(), variables: Vec::new() }
+    Wrong { typed: typed.to_owned(), place, variables: Vec::new() }
 }
 
 /// Returns a wrong value of `run`.
@@ -91,11 +89,11 @@ fn commands() -> Vec<Wrong> {
         wrong("estimate prompts.jsonl", "\"estimate\""),
         wrong("batches colect prompts.jsonl", "\"colect\""),
         wrong("'\u{1b}[2J'", "claude-batch"),
-        wrong("resume", "claude-batch resume"),
-        wrong("report", "claude-batch report"),
-        wrong("ctl prompts.jsonl", "claude-batch ctl"),
-        wrong("batches adopt", "claude-batch batches adopt"),
-        wrong("models claude-haiku-4-5 claude-opus-5", "claude-batch models"),
+        wrong("resume", "resume"),
+        wrong("report", "report"),
+        wrong("ctl prompts.jsonl", "ctl"),
+        wrong("batches adopt", "batches adopt"),
+        wrong("models claude-haiku-4-5 claude-opus-5", "models"),
     ]
 }
 
@@ -125,7 +123,7 @@ fn flags() -> Vec<Wrong> {
         run("--on-invalid retry", "--on-invalid"),
         run("--fallback-on overload", "--fallback-on"),
         run("--detach", "--detach"),
-        wrong("limits --ask", "claude-batch limits"),
+        wrong("limits --ask", "limits"),
     ]
 }
 

@@ -23,7 +23,7 @@ pub enum SchemaError {
         name: String,
     },
     /// The text is JSON, but not a schema.
-    #[error("{place}: {words}")]
+    #[error("{place}: {words}; correct it there")]
     NotASchema {
         /// The JSON pointer of the value that is wrong, in words.
         place: String,

@@ -40,7 +40,7 @@ pub(crate) fn rate(text: &str) -> Result<u32, String> {
         .and_then(|number| u32::try_from(number).ok())
         .filter(|number| *number > 0);
     number.ok_or_else(|| {
-        "give a whole number per minute from 1 to 4294967295, such as 50k; for no limit, leave it out and add --tier none"
+        "give a whole number per minute from 1 to 4294967295, such as 50k, or --tier none for no limit"
             .to_owned()
     })
 }

@@ -64,7 +64,7 @@ fn is_default(provider: &ProviderConfig) -> bool {
 
 fn find(provider: &ProviderConfig, world: &World) -> Result<(Authorization, Credential, Vec<String>)> {
     if provider.key_ttl.is_some_and(|ttl| ttl.is_zero()) {
-        bail!("--api-key-ttl (or api-key-ttl) must be longer than 0; give a time such as 10m");
+        bail!("--api-key-ttl: it must be longer than 0; give a time such as 10m");
     }
     let style = provider.auth;
     match &provider.key {

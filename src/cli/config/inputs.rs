@@ -46,7 +46,7 @@ pub fn inputs(given: &[PathBuf], format: InputFormat, world: &World) -> Result<V
     for path in given {
         if path.as_os_str() == "-" {
             if inputs.contains(&InputArg::Stdin) {
-                bail!("standard input (-) can be read only once; it is named twice");
+                bail!("standard input (-) is named twice; name it once, because it can be read only once");
             }
             inputs.push(InputArg::Stdin);
         } else {

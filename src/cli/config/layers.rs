@@ -104,7 +104,7 @@ fn profile(name: Option<&str>, files: &[FileLayer]) -> Result<Settings> {
         let known: Vec<_> = files.iter().flat_map(|file| file.profiles.keys()).map(String::as_str).collect();
         let remedy = match (known.is_empty(), nearest(name, known.iter().copied())) {
             (true, _) => format!("no file has any; write one, below a heading such as [profile.night], in {FILE_NAME}"),
-            (false, Some(near)) => format!("there are {}; did you mean {near}?", known.join(", ")),
+            (false, Some(near)) => format!("the profiles are: {}; did you mean {near}?", known.join(", ")),
             (false, None) => format!("choose {}", choice(&known)),
         };
         bail!("--profile: there is no profile {}; {remedy}", short(name));

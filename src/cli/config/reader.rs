@@ -172,8 +172,8 @@ impl Reader {
             }
             _ => values.iter().map(|value| format!("--{name}={value}")).collect(),
         };
-        let matches: ArgMatches = self.command.try_get_matches_from_mut(arguments).map_err(|error| words(&error))?;
-        Settings::from_arg_matches(&matches).map_err(|error| words(&error))
+        let matches: ArgMatches = self.command.try_get_matches_from_mut(arguments).map_err(|error| words(name, &error))?;
+        Settings::from_arg_matches(&matches).map_err(|error| words(name, &error))
     }
 
     /// Returns `; did you mean "…"` if the name is similar to a known one.

@@ -74,7 +74,7 @@ pub(super) fn times(value: &str) -> Option<usize> {
 }
 
 /// Returns what is wrong with one value. The text that clap puts around this is removed.
-pub(super) fn words(error: &clap::Error) -> String {
+pub(super) fn words(name: &str, error: &clap::Error) -> String {
     match error.kind() {
         ErrorKind::InvalidValue | ErrorKind::ValueValidation if error.get(ContextKind::InvalidArg).is_some() => {
             value(error)
@@ -83,7 +83,9 @@ pub(super) fn words(error: &clap::Error) -> String {
         _ => {
             let text = error.to_string();
             let line = text.lines().next().unwrap_or_default();
-            escape(line.strip_prefix("error: ").unwrap_or(line)).into_owned()
+            let line = line.strip_prefix("error: ").unwrap_or(line);
+            // The message of a secret value begins with its flag, which the caller names in its own way.
+            escape(line.strip_prefix(&format!("--{name}: ")).unwrap_or(line)).into_owned()
         }
     }
 }

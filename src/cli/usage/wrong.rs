@@ -40,9 +40,11 @@ const COMMANDS: [(&str, &str); 18] = [
 pub(super) fn words(error: &clap::Error, args: &[OsString]) -> String {
     let whole = Cli::command();
     let (command, name) = help::command_of(&whole, args);
+    // Each message begins with the name of the program, so it does not say it again.
+    let place = name.strip_prefix("claude-batch ").unwrap_or(&name);
     let of = |kind| text(error, kind);
     match error.kind() {
-        ErrorKind::UnknownArgument => unknown(&of(ContextKind::InvalidArg), command, &name, &whole, args),
+        ErrorKind::UnknownArgument => unknown(&of(ContextKind::InvalidArg), (command, &name, place), &whole, args),
         ErrorKind::InvalidSubcommand => no_command(&of(ContextKind::InvalidSubcommand), command, &name),
         ErrorKind::InvalidValue | ErrorKind::ValueValidation if has(error, ContextKind::InvalidArg) => {
             format!("{}: {}", flag(&of(ContextKind::InvalidArg)), value(error))
@@ -55,7 +57,7 @@ pub(super) fn words(error: &clap::Error, args: &[OsString]) -> String {
                 false => format!("{arg}: it can't be used together with {other}; leave one of them out"),
             }
         }
-        ErrorKind::MissingRequiredArgument => missing(error, command, &name),
+        ErrorKind::MissingRequiredArgument => missing(error, command, &name, place),
         ErrorKind::NoEquals => {
             let arg = of(ContextKind::InvalidArg);
             format!("{0}: its value must follow an equals sign; give {0}=true or {0}=false", flag(&arg))
@@ -104,14 +106,19 @@ fn text(error: &clap::Error, kind: ContextKind) -> String {
 /// Returns the name of a flag or an argument, without its value: `--rpm` for `--rpm <N>`.
 pub(crate) fn flag(shown: &str) -> String {
     match shown.starts_with('-') {
-        true => shown.split(['[', ' ', '=']).next().unwrap_or_default().to_owned(),
+        true => shown.split(['[', ' ', '=']).next().unwrap_or_default().trim_end_matches("...").to_owned(),
         false => shown.trim_matches(['<', '>', '[', ']', '.']).to_owned(),
     }
 }
 
-fn unknown(arg: &str, command: &Command, name: &str, whole: &Command, args: &[OsString]) -> String {
+fn unknown(
+    arg: &str,
+    (command, name, place): (&Command, &str, &str),
+    whole: &Command,
+    args: &[OsString],
+) -> String {
     if !arg.starts_with('-') {
-        return format!("{name}: there is no place for the argument {}; {name} -h shows what it takes", short(arg));
+        return format!("{place}: there is no place for the argument {}; {name} -h shows what it takes", short(arg));
     }
     let arg = flag(arg);
     let shown = if arg.len() > 40 || quoted(&arg) != arg { short(&arg) } else { arg.clone() };
@@ -144,18 +151,18 @@ fn no_command(word: &str, command: &Command, name: &str) -> String {
     format!("{}: {name} has no such command; {remedy}", short(word))
 }
 
-fn missing(error: &clap::Error, command: &Command, name: &str) -> String {
+fn missing(error: &clap::Error, command: &Command, name: &str, place: &str) -> String {
     let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg) else {
-        return format!("{name}: an argument is missing; {name} -h shows what it takes");
+        return format!("{place}: an argument is missing; {name} -h shows what it takes");
     };
     let names: Vec<_> = missing.iter().map(|arg| flag(arg)).collect();
     let is = if names.len() == 1 { "is" } else { "are" };
-    let remedy = match (help::first_example(command), names.iter().all(|name| name.starts_with('-'))) {
+    let remedy = match (help::first_example(command, name), names.iter().all(|name| name.starts_with('-'))) {
         (Some(example), false) => format!("give it, as in {example}"),
         _ => "add it".to_owned(),
     };
     let remedy = if names.len() == 1 { remedy } else { remedy.replacen("it", "them", 1) };
-    format!("{name}: {} {is} missing; {remedy}", names.join(" and "))
+    format!("{place}: {} {is} missing; {remedy}", names.join(" and "))
 }
 
 #[cfg(test)]
@@ -174,17 +181,17 @@ mod tests {
     fn each_kind_of_mistake_has_a_place_a_finding_and_a_remedy() {
         for (args, expected) in [
             (&["run", "--teir", "2"][..], "--teir: claude-batch run has no such flag; did you mean --tier?; claude-batch run --help shows all flags"),
-            (&["run", "--rpm", "0"], "--rpm: \"0\" is not valid; give a whole number per minute from 1 to 4294967295, such as 50k; for no limit, leave it out and add --tier none"),
+            (&["run", "--rpm", "0"], "--rpm: \"0\" is not valid; give a whole number per minute from 1 to 4294967295, such as 50k, or --tier none for no limit"),
             (&["run", "--lane", "bach"], "--lane: \"bach\" is not valid; give online, batch or auto; did you mean batch?"),
             (&["run", "--tier", "2", "--tier", "3"], "--tier: it is given twice; leave one of them out"),
             (&["rnu"], "\"rnu\": claude-batch has no such command; did you mean run?; claude-batch -h shows all commands"),
             (&["prompts.jsonl"], "\"prompts.jsonl\": claude-batch has no such command; to run a file: claude-batch run prompts.jsonl"),
-            (&["limits", "--ask"], "claude-batch limits: --live is missing; add it"),
-            (&["models", "a", "b"], "claude-batch models: there is no place for the argument \"b\"; claude-batch models -h shows what it takes"),
+            (&["limits", "--ask"], "limits: --live is missing; add it"),
+            (&["models", "a", "b"], "models: there is no place for the argument \"b\"; claude-batch models -h shows what it takes"),
         ] {
             assert_eq!(said(args), expected);
         }
-        assert!(said(&["report"]).starts_with("claude-batch report: RUN is missing; give it"), "{}", said(&["report"]));
+        assert!(said(&["report"]).starts_with("report: RUN is missing; give it, as in"), "{}", said(&["report"]));
     }
 
     #[test]
