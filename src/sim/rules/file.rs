@@ -8,7 +8,6 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::selection::{Draw, Selection};
 use super::values::{Part, Texts, Time, value};
-use crate::source::nearest;
 
 /// A file of rules that can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -137,7 +136,8 @@ impl<'de, R: Rule> Deserialize<'de> for Read<R> {
                 while let Some(name) = map.next_key::<String>()? {
                     if !own.read(&name, &mut map)? && !selection.read(&name, &mut map)? {
                         let known = [R::Own::NAMES, SelectionFields::NAMES].concat();
-                        let remedy = match nearest(&name, known.iter().copied()) {
+                        let begin: String = name.chars().take(3).collect();
+                        let remedy = match known.iter().find(|known| begin.len() > 2 && known.starts_with(&begin)) {
                             Some(near) => format!("did you mean `{near}`?"),
                             None => format!("write some of {}", known.join(", ")),
                         };
