@@ -322,7 +322,7 @@ fn the_error_for_an_unknown_profile_lists_the_known_ones() {
     let place = Place::new();
     place.user_file("[profile.night]\ntier = 4\n");
 
-    assert!(place.error(&["a.jsonl", "--profile", "day"]).contains("no profile \"day\"; "));
+    assert!(place.error(&["a.jsonl", "--profile", "day"]).contains("no profile \"day\"; choose night"));
 }
 
 #[test]

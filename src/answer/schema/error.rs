@@ -4,7 +4,7 @@
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// The text is longer than a schema may be.
-    #[error("the schema has {bytes} bytes; at most {limit} are possible; make it shorter")]
+    #[error("the schema has {bytes} bytes; at most {limit} are possible")]
     TooLarge {
         /// How many bytes it has.
         bytes: usize,
@@ -12,7 +12,7 @@ pub enum SchemaError {
         limit: usize,
     },
     /// The text is not JSON.
-    #[error("the schema is not JSON: {0}; correct it")]
+    #[error("the schema is not JSON: {0}")]
     NotJson(serde_json::Error),
     /// An object has two members with the same name.
     #[error("{place}: {name} occurs twice; remove one of them")]
@@ -23,7 +23,7 @@ pub enum SchemaError {
         name: String,
     },
     /// The text is JSON, but not a schema.
-    #[error("{place}: {words}; correct it there")]
+    #[error("{place}: {words}")]
     NotASchema {
         /// The JSON pointer of the value that is wrong, in words.
         place: String,
@@ -49,7 +49,7 @@ pub enum SchemaError {
         target: String,
     },
     /// A reference to a place in the file that does not exist.
-    #[error("{place}: nothing is at {target}, to which it refers; correct it")]
+    #[error("{place}: nothing is at {target}, to which it refers")]
     Missing {
         /// The JSON pointer of the reference, in words.
         place: String,
@@ -81,7 +81,7 @@ pub enum SchemaError {
     TooWide {
         /// The JSON pointer of the schema, in words.
         place: String,
-        /// How many may apply.
+        /// How many subschemas may apply.
         limit: u64,
     },
 }

@@ -326,7 +326,7 @@ mod tests {
         for kind in ProviderKind::ALL.into_iter().filter(|kind| *kind != ProviderKind::Messages) {
             let error = missing(kind).expect_err(kind.name());
 
-            assert!(error.contains("there is no API key: set ") && error.contains("--api-key-cmd"), "{error}");
+            assert!(error.contains("there is no API key; set ") && error.contains("--api-key-cmd"), "{error}");
         }
         let variable = place.of(&provider(ProviderKind::OpenRouter, KeySource::Variable("UNSET_KEY".to_owned())));
         assert!(variable.is_err_and(|error| error.contains("UNSET_KEY is empty")));
@@ -342,7 +342,7 @@ mod tests {
 
         let error = place.of(&incomplete).expect_err("it has no region");
 
-        assert!(error.contains("the provider bedrock needs a region: set AWS_REGION"), "{error}");
+        assert!(error.contains("the provider bedrock needs a region; set AWS_REGION"), "{error}");
         assert_eq!(place.calls(), 0);
     }
 

@@ -77,7 +77,7 @@ pub(super) const SHORT: &[Short] = &[
         ],
         examples: &[
             "run prompts.jsonl --simulate",
-            "run tickets.csv -t 'Classify this ticket: {{body}}' -o answers.csv",
+            "run tickets.csv -t 'Classify this: {{body}}' -o answers.csv",
             "run prompts.jsonl -m claude-haiku-4-5 --max-cost 40",
             "run prompts.jsonl               (the same command resumes a run)",
         ],
