@@ -560,7 +560,11 @@ fn a_rehearsal_has_no_address_and_faults_and_scripted_answers_need_a_rehearsal()
 
     assert_eq!((config.simulate, config.provider.base_url), (true, None));
     for flag in ["--simulate-faults", "--simulate-answers"] {
-        assert!(place.error(&["a.jsonl", flag, "f"]).contains(&format!("{flag}: it is for the built-in server; add --simulate")));
+        assert!(
+            place
+                .error(&["a.jsonl", flag, "f"])
+                .contains(&format!("{flag}: it is for the built-in server; add --simulate"))
+        );
     }
     assert!(
         place.error(&["a.jsonl", "--simulate", "--base-url", "https://x.example"]).contains("leave out --base-url")

@@ -279,7 +279,9 @@ impl Config {
     /// The errors of [`Config::of_run`].
     pub fn of_resume(args: &ResumeArgs, recorded: Settings, world: &World) -> Result<Self> {
         if args.errors.iter().any(|path| path.as_os_str() == "-") {
-            bail!("-: an error log must be a file, because rows that fail again are written to it; name the error log of a run");
+            bail!(
+                "-: an error log must be a file, because rows that fail again are written to it; name the error log of a run"
+            );
         }
         let inputs = |_| Ok(args.errors.iter().cloned().map(InputArg::Path).collect());
         let config = Self::of(args.settings(), recorded, inputs, world)?.with_notices(world)?;
@@ -468,8 +470,12 @@ impl Config {
 fn check_simulation(simulate: bool, named: &Settings) -> Result<()> {
     let SimulationArgs { simulate: _, simulate_faults, simulate_answers } = &named.simulation;
     match (simulate, &named.connection.base_url) {
-        (false, _) if simulate_faults.is_some() => bail!("--simulate-faults: it is for the built-in server; add --simulate"),
-        (false, _) if simulate_answers.is_some() => bail!("--simulate-answers: it is for the built-in server; add --simulate"),
+        (false, _) if simulate_faults.is_some() => {
+            bail!("--simulate-faults: it is for the built-in server; add --simulate")
+        }
+        (false, _) if simulate_answers.is_some() => {
+            bail!("--simulate-answers: it is for the built-in server; add --simulate")
+        }
         (true, Some(_)) => bail!("--simulate: it runs against its own server; leave out --simulate or --base-url"),
         _ => Ok(()),
     }

@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use clap::builder::Resettable;
 use clap::{ArgAction, Command, CommandFactory};
 
-use self::short::{ABOUT, GROUPS, SHORT, Short, START};
+use self::short::{ABOUT, GROUPS, SHORT, START, Short};
 use super::args::Cli;
 
 /// The name of the value of a switch.
@@ -191,11 +191,16 @@ mod tests {
 
     #[test]
     fn every_example_is_a_command_line_that_is_accepted() {
-        let texts = all().into_iter().map(|(command, name)| (text(&command, &name, false), text(&command, &name, true)));
+        let texts =
+            all().into_iter().map(|(command, name)| (text(&command, &name, false), text(&command, &name, true)));
         let mut seen = 0;
-        for line in texts.flat_map(|(short, long)| format!("{short}\n{long}").lines().map(str::to_owned).collect::<Vec<_>>()) {
+        for line in
+            texts.flat_map(|(short, long)| format!("{short}\n{long}").lines().map(str::to_owned).collect::<Vec<_>>())
+        {
             let line = line.trim().trim_start_matches("cat prompts.jsonl | ");
-            let Some(typed) = line.strip_prefix("claude-batch ").filter(|typed| !typed.contains("shows")) else { continue };
+            let Some(typed) = line.strip_prefix("claude-batch ").filter(|typed| !typed.contains("shows")) else {
+                continue;
+            };
             let typed = words(typed.split("  ").next().unwrap_or_default().split(" > ").next().unwrap_or_default());
             let parsed = Cli::command().try_get_matches_from(std::iter::once("claude-batch".to_owned()).chain(typed));
             let is_good = match &parsed {

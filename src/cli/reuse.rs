@@ -67,7 +67,9 @@ pub(super) fn read_stored(
         bail!("--reuse: there are {} results files, but at most {MOST_FILES} can be used; name fewer", files.len());
     }
     let stored = StoredAnswers::read(&files, disk).map_err(|error| match error {
-        JournalError::Foreign { path } => anyhow!("{} is not a results file of claude-batch; name another", path.display()),
+        JournalError::Foreign { path } => {
+            anyhow!("{} is not a results file of claude-batch; name another", path.display())
+        }
         JournalError::ForeignLine { path, line } => {
             anyhow!("line {line} of {} is not a line of claude-batch; remove it", path.display())
         }

@@ -13,8 +13,8 @@ use clap::error::ErrorKind;
 
 use super::args::Cli;
 use super::exit::Exit;
-use super::{help, message};
 use super::say::{self, OutputFailure};
+use super::{help, message};
 
 pub(crate) use wrong::value;
 

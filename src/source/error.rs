@@ -37,7 +37,9 @@ pub enum SourceError {
         remedy: String,
     },
     /// The input is a folder, but the given format is for files with rows.
-    #[error("{name}: is a folder, but --format {format} is for files with rows; give its files, as in: claude-batch run '{name}/*'")]
+    #[error(
+        "{name}: is a folder, but --format {format} is for files with rows; give its files, as in: claude-batch run '{name}/*'"
+    )]
     FolderFormat {
         /// The folder as given.
         name: String,
@@ -100,7 +102,9 @@ pub enum SourceError {
         name: String,
     },
     /// The input changed while it was read: no row begins at the place where a row began before.
-    #[error("{name}: changed while it was read: no row begins at line {line} any more; run the same command again when nobody writes to it")]
+    #[error(
+        "{name}: changed while it was read: no row begins at line {line} any more; run the same command again when nobody writes to it"
+    )]
     Moved {
         /// The input as given.
         name: String,

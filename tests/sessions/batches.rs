@@ -80,7 +80,7 @@ fn rows_of_a_pipe_that_are_in_batches_are_not_reported_as_no_rows() {
 
     left.ends_with(4).tells(&[
         "19 in 1 open batch",
-        "to collect the answers; claude-batch batches collect out.jsonl --wait\n",
+        "to collect the answers: claude-batch batches collect out.jsonl --wait\n",
         "to stop the batches:    claude-batch batches cancel out.jsonl\n",
     ]);
     assert!(!left.err.contains("nothing to do") && !left.err.contains("pipe the same rows"), "{}", left.err);

@@ -32,7 +32,8 @@ fn every_message_says_where_what_was_found_and_what_to_do() {
     let faults: Vec<_> = uses.iter().zip(&said).filter_map(|(wrong, said)| fault(wrong, said)).collect();
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));
     let after = contents(folder.path());
-    let changed: Vec<_> = after.iter().filter(|(path, bytes)| before.get(*path) != Some(bytes)).map(|(path, _)| path).collect();
+    let changed: Vec<_> =
+        after.iter().filter(|(path, bytes)| before.get(*path) != Some(bytes)).map(|(path, _)| path).collect();
     assert!(changed.is_empty() && before.len() == after.len(), "files were changed: {changed:?}");
     let shown: Vec<_> = uses.iter().zip(&said).map(|(wrong, said)| shown(wrong, said)).collect();
     insta::assert_snapshot!("messages", shown.join("\n"));
@@ -112,7 +113,10 @@ fn fault(wrong: &Wrong, said: &Said) -> Option<String> {
         ("there are few lines", message.len() <= 4),
         ("no value is dumped", !all.contains(&"x".repeat(100)) && !all.contains(KEY) && !all.contains(SECRET)),
         ("nothing is said twice", repeated.is_none() && !has_twice(&said.err)),
-        ("nothing looks like Rust", !["Some(", "None)", "Error {", "Err(", "os error", "::"].iter().any(|rust| all.contains(rust))),
+        (
+            "nothing looks like Rust",
+            !["Some(", "None)", "Error {", "Err(", "os error", "::"].iter().any(|rust| all.contains(rust)),
+        ),
         ("no line ends with noise", message.iter().all(|line| !line.trim_end().ends_with([':', ';', ',']))),
         ("no control character is printed", !all.contains(|char: char| char.is_control() && char != '\n')),
         ("no file of the run folder is named", !all.contains(".run/") || wrong.typed.contains(".run")),
@@ -186,10 +190,9 @@ fn prepared() -> TempDir {
         fs::write(path, bytes).expect("a file can be written");
     }
     fs::create_dir(folder.path().join("folder")).expect("a folder can be made");
-    for (args, code) in [
-        ("run done.jsonl --simulate", 0),
-        ("run failing.jsonl --simulate --simulate-faults faults.json", 3),
-    ] {
+    for (args, code) in
+        [("run done.jsonl --simulate", 0), ("run failing.jsonl --simulate --simulate-faults faults.json", 3)]
+    {
         let ended = program(folder.path(), &words(args)).output().expect("the program starts");
         assert_eq!(ended.status.code(), Some(code), "{args}: {}", String::from_utf8_lossy(&ended.stderr));
     }

@@ -54,7 +54,12 @@ pub fn files() -> Vec<(&'static str, Vec<u8>)> {
         ("tickets.csv", text("subject,body\na,b\n")),
         ("same.csv", text("body,body\na,b\n")),
         ("mixed.jsonl", (row("a") + "{\"no prompt\": 1}\n").into()),
-        ("gpt.jsonl", text("{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{\"model\":\"gpt-4o\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}}\n")),
+        (
+            "gpt.jsonl",
+            text(
+                "{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{\"model\":\"gpt-4o\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}}\n",
+            ),
+        ),
         ("notes.xyz", text("one\ntwo\n")),
         ("bad.schema.json", text("{\"type\": \"objekt\"}")),
         ("text.schema.json", text("be brief")),
@@ -76,10 +81,22 @@ pub fn files() -> Vec<(&'static str, Vec<u8>)> {
 
 /// Returns all wrong uses.
 pub fn uses() -> Vec<Wrong> {
-    [commands(), flags(), values(), inputs(), templates(), answers(), outputs(), configuration(), keys(), providers(), runs()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        commands(),
+        flags(),
+        values(),
+        inputs(),
+        templates(),
+        answers(),
+        outputs(),
+        configuration(),
+        keys(),
+        providers(),
+        runs(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn commands() -> Vec<Wrong> {

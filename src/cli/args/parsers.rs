@@ -40,8 +40,7 @@ pub(crate) fn rate(text: &str) -> Result<u32, String> {
         .and_then(|number| u32::try_from(number).ok())
         .filter(|number| *number > 0);
     number.ok_or_else(|| {
-        "give a whole number per minute from 1 to 4294967295, such as 50k, or --tier none for no limit"
-            .to_owned()
+        "give a whole number per minute from 1 to 4294967295, such as 50k, or --tier none for no limit".to_owned()
     })
 }
 
@@ -294,7 +293,9 @@ impl TypedValueParser for HeaderParser {
         value: &std::ffi::OsStr,
     ) -> Result<Header, clap::Error> {
         let header = value.to_str().ok_or_else(|| "give 'Name: value' in ASCII".to_owned()).and_then(header);
-        header.map_err(|message| clap::Error::raw(ErrorKind::InvalidValue, format!("--header: {}\n", of_secret(&message))))
+        header.map_err(|message| {
+            clap::Error::raw(ErrorKind::InvalidValue, format!("--header: {}\n", of_secret(&message)))
+        })
     }
 }
 
@@ -312,7 +313,8 @@ impl TypedValueParser for NotifyParser {
         value: &std::ffi::OsStr,
     ) -> Result<Notify, clap::Error> {
         let notify = value.to_str().ok_or("the address is not text; give it again").and_then(notify);
-        notify.map_err(|message| clap::Error::raw(ErrorKind::InvalidValue, format!("--notify: {}\n", of_secret(message))))
+        notify
+            .map_err(|message| clap::Error::raw(ErrorKind::InvalidValue, format!("--notify: {}\n", of_secret(message))))
     }
 }
 
@@ -359,7 +361,8 @@ pub(crate) fn notice_rule(text: &str) -> Result<NoticeRule, String> {
 
 pub(crate) fn header(text: &str) -> Result<Header, String> {
     let (name, value) = text.split_once(':').ok_or("give 'Name: value'")?;
-    let name = HeaderName::try_from(name.trim()).map_err(|_| "the part before the colon is not a name of a header; give 'Name: value'")?;
+    let name = HeaderName::try_from(name.trim())
+        .map_err(|_| "the part before the colon is not a name of a header; give 'Name: value'")?;
     match name.as_str() {
         "x-api-key" | "authorization" => {
             return Err(format!("{name} comes from the key; set ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN"));
@@ -374,8 +377,8 @@ pub(crate) fn header(text: &str) -> Result<Header, String> {
     if value.trim() == HIDDEN {
         return Err(format!("the value of {name} was hidden when the command was printed; put the real value back"));
     }
-    let mut value =
-        HeaderValue::try_from(value.trim()).map_err(|_| format!("the value of {name} is not ASCII text; correct it"))?;
+    let mut value = HeaderValue::try_from(value.trim())
+        .map_err(|_| format!("the value of {name} is not ASCII text; correct it"))?;
     value.set_sensitive(true);
     Ok(Header { name, value })
 }

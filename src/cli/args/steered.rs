@@ -71,8 +71,14 @@ impl Change {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         match text.split_once('=') {
             Some((name, value)) => Self::of(name, value),
-            None if text.is_empty() => Err(format!("no setting is named; {}; give NAME=VALUE, such as headroom=50%", names())),
-            None => Err(format!("{:?} is not a setting with its value; {1}; give NAME=VALUE, such as headroom=50%", escape(text), names())),
+            None if text.is_empty() => {
+                Err(format!("no setting is named; {}; give NAME=VALUE, such as headroom=50%", names()))
+            }
+            None => Err(format!(
+                "{:?} is not a setting with its value; {1}; give NAME=VALUE, such as headroom=50%",
+                escape(text),
+                names()
+            )),
         }
     }
 
@@ -99,8 +105,9 @@ fn setting(name: &str, value: &str) -> Result<Setting, String> {
         "max-requests" => parsers::positive_u64(value).map(|most| Setting::MaxRequests(Some(most))),
         _ => parsers::positive_duration(value).map(|most| Setting::MaxTime(Some(most))),
     };
-    parsed
-        .map_err(|wanted| format!("{name}={} is not valid; {wanted}, or {DEFAULT} for the value of flags and files", escape(value)))
+    parsed.map_err(|wanted| {
+        format!("{name}={} is not valid; {wanted}, or {DEFAULT} for the value of flags and files", escape(value))
+    })
 }
 
 fn tier(text: &str) -> Result<Tier, String> {

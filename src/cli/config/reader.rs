@@ -132,7 +132,10 @@ impl Reader {
                 bail!("{}: [providers.NAME] is not a part of a profile; put it at the top level", place.at(key));
             }
             match place.hides_values {
-                true => bail!("{}: unknown key; the keys are the names of flags, which claude-batch run --help shows", place.at(key)),
+                true => bail!(
+                    "{}: unknown key; the keys are the names of flags, which claude-batch run --help shows",
+                    place.at(key)
+                ),
                 false => bail!("{}: unknown key {:?}{}", place.at(key), name, self.suggestion(name)),
             }
         };
@@ -172,7 +175,8 @@ impl Reader {
             }
             _ => values.iter().map(|value| format!("--{name}={value}")).collect(),
         };
-        let matches: ArgMatches = self.command.try_get_matches_from_mut(arguments).map_err(|error| words(name, &error))?;
+        let matches: ArgMatches =
+            self.command.try_get_matches_from_mut(arguments).map_err(|error| words(name, &error))?;
         Settings::from_arg_matches(&matches).map_err(|error| words(name, &error))
     }
 

@@ -39,7 +39,9 @@ pub(super) fn texts(name: &str, value: &DeValue<'_>) -> Result<Vec<String>, Stri
             .iter()
             .map(|(key, value)| Ok(format!("{}: {}", key.get_ref(), texts("", value.get_ref())?.concat())))
             .collect(),
-        (_, value) => Err(format!("a value of this kind ({}) is not allowed here; give a text or a number", value.type_str())),
+        (_, value) => {
+            Err(format!("a value of this kind ({}) is not allowed here; give a text or a number", value.type_str()))
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use super::super::config::credential::KeySource;
 use super::super::config::world::World;
 use super::super::exit::Exit;
 use super::super::server::{self, Server};
-use super::super::{message, catalogs, say};
+use super::super::{catalogs, message, say};
 use super::asking::{self, Stopped};
 use super::found::Found;
 use super::save::Profile;

@@ -52,7 +52,10 @@ impl NewRun<'_> {
         if self.config.source.strict
             && let Some(problem) = survey.faults.first()
         {
-            bail!("--strict: {} can't be sent; the first is {problem}; correct them, or leave out --strict", plural(survey.unusable, "row", "rows"));
+            bail!(
+                "--strict: {} can't be sent; the first is {problem}; correct them, or leave out --strict",
+                plural(survey.unusable, "row", "rows")
+            );
         }
         Ok(())
     }

@@ -40,7 +40,9 @@ pub(super) fn disk(args: &ResumeArgs, world: &World) -> Result<RealDisk> {
 pub(super) fn read_log(args: &ResumeArgs, log: &Path, disk: &RealDisk) -> Result<ErrorLog> {
     let output = args.output.as_deref();
     if log == Path::new("-") {
-        bail!("-: an error log must be a file, because rows that fail again are written to it; name the error log of a run");
+        bail!(
+            "-: an error log must be a file, because rows that fail again are written to it; name the error log of a run"
+        );
     }
     read_error_log(log, output, disk).map_err(|error| match error {
         JournalError::Disk(failure) if failure.source.kind() == ErrorKind::NotFound && failure.path == log => {

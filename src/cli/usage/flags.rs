@@ -41,8 +41,17 @@ const OTHER_PARAMS: [(&str, &str); 5] = [
 const OTHERS: [(&[&str], &str); 29] = [
     (
         &[
-            "workers", "num-workers", "max-workers", "parallel", "parallelism", "threads", "jobs", "j", "concurrent",
-            "max-parallel", "p",
+            "workers",
+            "num-workers",
+            "max-workers",
+            "parallel",
+            "parallelism",
+            "threads",
+            "jobs",
+            "j",
+            "concurrent",
+            "max-parallel",
+            "p",
         ],
         "--concurrency {}",
     ),
@@ -78,7 +87,10 @@ const OTHERS: [(&[&str], &str); 29] = [
 
 /// Flags of other tools for what needs no flag here.
 const WITHOUT: [(&[&str], &str); 3] = [
-    (&["input", "i", "in", "file", "f", "input-file", "infile", "prompts", "data"], "inputs are named without a flag, as in claude-batch run prompts.jsonl"),
+    (
+        &["input", "i", "in", "file", "f", "input-file", "infile", "prompts", "data"],
+        "inputs are named without a flag, as in claude-batch run prompts.jsonl",
+    ),
     (&["resume", "continue", "checkpoint"], "it needs no flag: the same command resumes a run"),
     (&["color", "colour", "no-color", "no-colour"], "set the variable NO_COLOR to turn colours off"),
 ];

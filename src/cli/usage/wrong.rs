@@ -77,7 +77,8 @@ pub(crate) fn value(error: &clap::Error) -> String {
     match error.get(ContextKind::ValidValue) {
         Some(ContextValue::Strings(valid)) if !valid.is_empty() => {
             let near = nearest(&value, valid.iter().map(String::as_str));
-            let near = near.filter(|_| value.len() > 1).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            let near =
+                near.filter(|_| value.len() > 1).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
             let found = match &*value {
                 "" => "it has no value".to_owned(),
                 value => format!("{} is not valid", short(value)),
@@ -111,12 +112,7 @@ pub(crate) fn flag(shown: &str) -> String {
     }
 }
 
-fn unknown(
-    arg: &str,
-    (command, name, place): (&Command, &str, &str),
-    whole: &Command,
-    args: &[OsString],
-) -> String {
+fn unknown(arg: &str, (command, name, place): (&Command, &str, &str), whole: &Command, args: &[OsString]) -> String {
     if !arg.starts_with('-') {
         return format!("{place}: there is no place for the argument {}; {name} -h shows what it takes", short(arg));
     }
@@ -180,14 +176,32 @@ mod tests {
     #[test]
     fn each_kind_of_mistake_has_a_place_a_finding_and_a_remedy() {
         for (args, expected) in [
-            (&["run", "--teir", "2"][..], "--teir: claude-batch run has no such flag; did you mean --tier?; claude-batch run --help shows all flags"),
-            (&["run", "--rpm", "0"], "--rpm: \"0\" is not valid; give a whole number per minute from 1 to 4294967295, such as 50k, or --tier none for no limit"),
-            (&["run", "--lane", "bach"], "--lane: \"bach\" is not valid; give online, batch or auto; did you mean batch?"),
+            (
+                &["run", "--teir", "2"][..],
+                "--teir: claude-batch run has no such flag; did you mean --tier?; claude-batch run --help shows all flags",
+            ),
+            (
+                &["run", "--rpm", "0"],
+                "--rpm: \"0\" is not valid; give a whole number per minute from 1 to 4294967295, such as 50k, or --tier none for no limit",
+            ),
+            (
+                &["run", "--lane", "bach"],
+                "--lane: \"bach\" is not valid; give online, batch or auto; did you mean batch?",
+            ),
             (&["run", "--tier", "2", "--tier", "3"], "--tier: it is given twice; leave one of them out"),
-            (&["rnu"], "\"rnu\": claude-batch has no such command; did you mean run?; claude-batch -h shows all commands"),
-            (&["prompts.jsonl"], "\"prompts.jsonl\": claude-batch has no such command; to run a file: claude-batch run prompts.jsonl"),
+            (
+                &["rnu"],
+                "\"rnu\": claude-batch has no such command; did you mean run?; claude-batch -h shows all commands",
+            ),
+            (
+                &["prompts.jsonl"],
+                "\"prompts.jsonl\": claude-batch has no such command; to run a file: claude-batch run prompts.jsonl",
+            ),
             (&["limits", "--ask"], "limits: --live is missing; add it"),
-            (&["models", "a", "b"], "models: there is no place for the argument \"b\"; claude-batch models -h shows what it takes"),
+            (
+                &["models", "a", "b"],
+                "models: there is no place for the argument \"b\"; claude-batch models -h shows what it takes",
+            ),
         ] {
             assert_eq!(said(args), expected);
         }

@@ -6,8 +6,8 @@ use anyhow::{Result, bail};
 
 use super::table::ProviderTable;
 use crate::cli::config::credential::KeySource;
-use crate::domain::ProviderKind;
 use crate::cli::message::short;
+use crate::domain::ProviderKind;
 use crate::source::nearest;
 
 /// The providers that can be named.

@@ -158,7 +158,11 @@ fn kind(name: &str, table: &DeTable<'_>, at: &str, place: &Place<'_>) -> Result<
     let Some((key, value)) = table.iter().find(|(key, _)| *key.get_ref() == "kind") else {
         return ProviderKind::parse(name).ok_or_else(|| {
             let meant = nearest(name, names()).map(|name| format!("; did you mean [providers.{name}]?"));
-            anyhow!("{at}: [providers.{name}] needs a kind; give one of {}{}", names().join(", "), meant.unwrap_or_default())
+            anyhow!(
+                "{at}: [providers.{name}] needs a kind; give one of {}{}",
+                names().join(", "),
+                meant.unwrap_or_default()
+            )
         });
     };
     let found = value.get_ref().as_str().unwrap_or_default();
