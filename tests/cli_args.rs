@@ -567,7 +567,9 @@ fn a_rehearsal_has_no_address_and_faults_and_scripted_answers_need_a_rehearsal()
         );
     }
     assert!(
-        place.error(&["a.jsonl", "--simulate", "--base-url", "https://x.example"]).contains("leave out --simulate or --base-url")
+        place
+            .error(&["a.jsonl", "--simulate", "--base-url", "https://x.example"])
+            .contains("leave out --simulate or --base-url")
     );
 }
 
