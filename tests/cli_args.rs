@@ -194,7 +194,7 @@ fn a_flag_can_turn_off_what_a_file_turned_on() {
 #[test]
 fn mistakes_in_a_file_name_file_line_and_remedy() {
     for (text, expected) in [
-        ("# x\n\ntier = \"9\"\n", ["claude-batch.toml:3: tier: \"9\" is not one of auto", "scale"]),
+        ("# x\n\ntier = \"9\"\n", ["claude-batch.toml:3: tier: \"9\" is not valid; give auto", "scale"]),
         ("teir = 2\n", ["claude-batch.toml:1: unknown key \"teir\"", "did you mean \"tier\"?"]),
         ("max_cost = 2\n", ["claude-batch.toml:1: unknown key \"max_cost\"", "did you mean \"max-cost\"?"]),
         ("timeout = 90\n", ["claude-batch.toml:1: timeout: \"90\"", "add a unit, as in 90s"]),
@@ -341,7 +341,7 @@ fn a_file_given_by_flag_replaces_both_files_and_must_exist() {
     let config = place.run(&["a.jsonl", "--config", "other.toml"]).expect("the file is good");
 
     assert_eq!((config.tier, config.limits.rpm), (Tier::Auto, Some(7)));
-    assert!(place.error(&["a.jsonl", "--config", "none.toml"]).contains("none.toml does not exist"));
+    assert!(place.error(&["a.jsonl", "--config", "none.toml"]).contains("none.toml: no such file"));
 }
 
 #[test]
@@ -349,7 +349,7 @@ fn the_error_for_an_unknown_profile_lists_the_known_ones() {
     let place = Place::new();
     place.user_file("[profile.night]\ntier = 4\n");
 
-    assert!(place.error(&["a.jsonl", "--profile", "day"]).contains("no profile \"day\"; there are night"));
+    assert!(place.error(&["a.jsonl", "--profile", "day"]).contains("no profile \"day\"; choose night"));
 }
 
 #[test]
@@ -357,7 +357,7 @@ fn a_wrong_variable_is_named() {
     let mut place = Place::new();
     place.set("CLAUDE_BATCH_RETRY_FOR", "90");
 
-    assert_eq!(place.error(&["a.jsonl"]), "CLAUDE_BATCH_RETRY_FOR: \"90\": add a unit, as in 90s");
+    assert_eq!(place.error(&["a.jsonl"]), "CLAUDE_BATCH_RETRY_FOR: \"90\" is not valid; add a unit, as in 90s");
 }
 
 #[test]
@@ -587,10 +587,16 @@ fn a_rehearsal_has_no_address_and_faults_and_scripted_answers_need_a_rehearsal()
 
     assert_eq!((config.simulate, config.provider.base_url), (true, None));
     for flag in ["--simulate-faults", "--simulate-answers"] {
-        assert!(place.error(&["a.jsonl", flag, "f"]).contains(&format!("{flag} needs --simulate")));
+        assert!(
+            place
+                .error(&["a.jsonl", flag, "f"])
+                .contains(&format!("{flag}: it is for the built-in server; add --simulate"))
+        );
     }
     assert!(
-        place.error(&["a.jsonl", "--simulate", "--base-url", "https://x.example"]).contains("leave out --base-url")
+        place
+            .error(&["a.jsonl", "--simulate", "--base-url", "https://x.example"])
+            .contains("leave out --simulate or --base-url")
     );
 }
 

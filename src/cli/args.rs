@@ -81,17 +81,17 @@ pub enum Command {
     Report(Box<ReportArgs>),
     /// Read and check everything; send nothing
     Check(Box<CheckArgs>),
-    /// Show what a run would cost, how long it would take, and what would change that
+    /// Show what a run would cost, and how long it would take
     #[command(after_help = help::PLAN_HELP)]
     Plan(Box<PlanArgs>),
-    /// Show the limits of each tier, with their dates, or the limits that apply now
+    /// Show the limits of each tier, or those that apply now
     #[command(after_help = help::LIMITS_HELP)]
     Limits(Box<LimitsArgs>),
     /// List, show, collect, cancel or adopt Message Batches
     Batches(Box<BatchesArgs>),
     /// Show models, their prices and their retirement dates
     Models(Box<ModelsArgs>),
-    /// Show the providers that requests can be sent to: what is set, what is missing, what differs
+    /// Show the providers that requests can be sent to
     #[command(after_help = provider_list::HELP)]
     Providers(Box<ProvidersArgs>),
     /// Run a local server that behaves like the API

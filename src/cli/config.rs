@@ -238,7 +238,7 @@ impl Config {
                 bail!("{}: there is no folder to name the results after; name the results file with -o", texts.name())
             }
             [_] => {}
-            inputs => bail!("with {} inputs, name the results file with -o", inputs.len()),
+            inputs => bail!("{} inputs are named, and no output; name the results file with -o", inputs.len()),
         }
         Ok(config)
     }
@@ -276,7 +276,9 @@ impl Config {
     /// The errors of [`Config::of_run`].
     pub fn of_resume(args: &ResumeArgs, recorded: Settings, world: &World) -> Result<Self> {
         if args.errors.iter().any(|path| path.as_os_str() == "-") {
-            bail!("an error log must be a file, because rows that fail again are written to it; found -");
+            bail!(
+                "-: an error log must be a file, because rows that fail again are written to it; name the error log of a run"
+            );
         }
         let inputs = |_| Ok(args.errors.iter().cloned().map(InputArg::Path).collect());
         let config = Self::of(args.settings(), recorded, inputs, world)?.with_notices(world)?;
@@ -395,7 +397,7 @@ impl Config {
         let ca_pem = ca_file.as_deref().map(|path| world.read(path).with_context(|| about("--ca-file", path)));
         let fresh = rows.fresh.unwrap_or(false);
         if fresh && !named.rows.rerun.is_empty() {
-            bail!("--rerun asks again for earlier answers, and --fresh sets them aside: leave one of them out");
+            bail!("--rerun: it asks again for earlier answers, and --fresh sets them aside; leave one of them out");
         }
         let inputs = inputs(source.format.unwrap_or_default())?;
         Ok(Self {
@@ -467,9 +469,13 @@ impl Config {
 fn check_simulation(simulate: bool, named: &Settings) -> Result<()> {
     let SimulationArgs { simulate: _, simulate_faults, simulate_answers } = &named.simulation;
     match (simulate, &named.connection.base_url) {
-        (false, _) if simulate_faults.is_some() => bail!("--simulate-faults needs --simulate"),
-        (false, _) if simulate_answers.is_some() => bail!("--simulate-answers needs --simulate"),
-        (true, Some(_)) => bail!("--simulate runs against its own server; leave out --base-url"),
+        (false, _) if simulate_faults.is_some() => {
+            bail!("--simulate-faults: it is for the built-in server; add --simulate")
+        }
+        (false, _) if simulate_answers.is_some() => {
+            bail!("--simulate-answers: it is for the built-in server; add --simulate")
+        }
+        (true, Some(_)) => bail!("--simulate: it runs against its own server; leave out --simulate or --base-url"),
         _ => Ok(()),
     }
 }

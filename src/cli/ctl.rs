@@ -46,16 +46,16 @@ fn asked(words: &[String]) -> Result<(Verb, Option<(String, String)>)> {
     let verbs = || Verb::ALL.map(Verb::name).join(", ");
     let Some((first, rest)) = words.split_first() else { bail!("give one of {}", verbs()) };
     let verb =
-        Verb::of(first).ok_or_else(|| anyhow!("{:?} is not a verb of ctl: give one of {}", escape(first), verbs()))?;
+        Verb::of(first).ok_or_else(|| anyhow!("{:?} is not a verb of ctl; give one of {}", escape(first), verbs()))?;
     match (verb, rest) {
         (Verb::Set, []) => {
-            bail!("set needs a setting: {}", Change::parse("").err().unwrap_or_default())
+            bail!("set: {}", Change::parse("").err().unwrap_or_default())
         }
         (Verb::Set, [setting]) => {
             Change::parse(setting).map_err(|message| anyhow!(message))?;
             Ok((verb, setting.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))))
         }
-        (Verb::Set, _) => bail!("set changes one setting at a time: call ctl once for each"),
+        (Verb::Set, _) => bail!("set changes one setting at a time; call ctl once for each"),
         (_, []) => Ok((verb, None)),
         (_, [other, ..]) => bail!("{} takes no value: found {:?}", verb.name(), escape(other)),
     }

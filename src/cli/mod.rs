@@ -19,9 +19,11 @@ mod ctl;
 pub mod exit;
 pub(crate) mod explain;
 mod faults;
+mod help;
 mod limits;
 mod lockdown;
 mod man;
+pub(crate) mod message;
 mod models;
 mod models_table;
 mod parts;
@@ -43,6 +45,7 @@ mod simulator;
 mod status;
 mod usage;
 
+use std::io::{self, ErrorKind};
 use std::panic::catch_unwind;
 use std::process::ExitCode;
 
@@ -55,7 +58,6 @@ use self::say::OutputFailure;
 use crate::domain::{Secrets, causes};
 use crate::export::ExportError;
 use crate::journal::{DiskFailure, JournalError};
-use crate::report::text::escape;
 
 /// Runs the command that was typed.
 pub fn run() -> ExitCode {
@@ -91,9 +93,9 @@ fn obey(cli: &Cli) -> Result<Exit> {
     }
 }
 
-/// Prints an error that happened before anything was sent, on one line.
+/// Prints an error that happened before anything was sent: where, what was found, what to do.
 fn fail(error: &anyhow::Error) -> Exit {
-    say::err(&format!("claude-batch: {}", escape(&causes(error.as_ref()))));
+    say::err(&message::lines(&explained(error)));
     exit_of(error)
 }
 
@@ -109,5 +111,39 @@ fn exit_of(error: &anyhow::Error) -> Exit {
         Some(Interrupted(signal)) => Exit::Interrupted(*signal),
         None if is_output => Exit::Output,
         None => Exit::Usage,
+    }
+}
+
+/// Returns an error with its causes and with what to do. If the error does not say it, the fault of the system does.
+fn explained(error: &anyhow::Error) -> String {
+    let text = message::without_codes(&causes(error.as_ref()));
+    let kind = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    let remedy = match kind {
+        _ if message::has_remedy(&text) => None,
+        Some(ErrorKind::NotFound) => Some("check the path"),
+        Some(ErrorKind::PermissionDenied) => Some("check who may use it"),
+        Some(ErrorKind::IsADirectory) => Some("name a file"),
+        Some(ErrorKind::InvalidData) => Some("check its content"),
+        Some(ErrorKind::StorageFull) => Some("free some space, then run the same command again"),
+        Some(_) | None => None,
+    };
+    remedy.map_or_else(|| text.clone(), |remedy| format!("{text}; {remedy}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn a_fault_of_the_system_says_what_to_do_if_nothing_else_does() {
+        let missing = || Err::<(), _>(io::Error::from_raw_os_error(2));
+
+        let bare = missing().context("can't read a.key").expect_err("it fails");
+        let told = missing().context("can't read a.key; name another").expect_err("it fails");
+
+        assert_eq!(explained(&bare), "can't read a.key: No such file or directory; check the path");
+        assert_eq!(explained(&told), "can't read a.key; name another: No such file or directory");
     }
 }

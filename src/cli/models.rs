@@ -7,10 +7,14 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::{Result, bail};
+
 use super::config::Config;
+use super::message::{choice, short};
 use super::parts;
+use crate::answer::OnRefusal;
 use crate::catalog::{Catalog, vendor_of};
-use crate::domain::Speed;
+use crate::domain::{ProviderKind, Speed};
 use crate::plan::UnknownModel;
 use crate::report::text::{count, escape, plural};
 use crate::runner::input::Survey;
@@ -54,7 +58,7 @@ fn unknown<'a>(catalog: &Catalog, models: impl Iterator<Item = (&'a str, u64)>) 
         };
         let cost = match catalog.prices(Speed::Standard, &model.name) {
             Some(_) => "",
-            None => "; the cost is unknown unless --prices gives the price",
+            None => "; its limits are guessed, and its cost is unknown unless --prices gives the price",
         };
         format!("warning: {rows} {name} {}{cost}{remedy}", escape(&model.to_string()))
     };
@@ -103,6 +107,47 @@ pub(super) fn refusal_of_row(model: &str) -> Option<String> {
     Some(format!("{model:?} is a model of {vendor}, which the API does not serve; {}", remedy([model])))
 }
 
+/// Refuses a flag that names a family of models (`-m haiku`) instead of a model. Gateways may have such names.
+///
+/// # Errors
+/// The message has the flag and the models of the family.
+pub(super) fn check_flags(config: &Config, catalog: &Catalog) -> Result<()> {
+    if !parts::is_api(config) || config.provider.kind != ProviderKind::Anthropic {
+        return Ok(());
+    }
+    let refused = match &config.answers.on_refusal {
+        OnRefusal::Model(name) => Some(("--on-refusal", &**name)),
+        OnRefusal::Keep | OnRefusal::Fail => None,
+    };
+    let asked = [("--model", config.request.model.as_deref()), ("--model", config.overrides.model.as_deref())];
+    let asked = asked.into_iter().filter_map(|(flag, name)| Some((flag, name?)));
+    let mapped = config.request.model_map.0.iter().map(|(_, to)| ("--map-model", &**to));
+    for (flag, name) in asked.chain(mapped).chain(refused) {
+        if name.trim().is_empty() {
+            bail!("{flag}: it has no value; give the name of a model, which claude-batch models shows");
+        }
+        let is_mapped = config.provider.rules.models.iter().any(|(ours, _)| **ours == *name);
+        if let Some(names) = of_family(catalog, name).filter(|_| !is_mapped) {
+            bail!("{flag}: {} is a family of models, not a model; give {}", short(name), choice(&names));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the served models of a family, the default model first and then the newest; `None` if the name is not the
+/// name of a family.
+fn of_family<'c>(catalog: &'c Catalog, name: &str) -> Option<Vec<&'c str>> {
+    let name = name.trim().to_ascii_lowercase();
+    let words = name.split('-').filter(|word| !matches!(*word, "claude" | "latest" | ""));
+    let [family] = words.collect::<Vec<_>>()[..] else { return None };
+    let served = catalog.models().iter().filter(|model| !model.is_retired());
+    let names = served.map(|model| model.aliases.first().map_or(&*model.id, |alias| &**alias));
+    let mut names: Vec<_> = names.filter(|model| model.split('-').nth(1) == Some(family)).collect();
+    names.sort_by_key(|model| *model != catalog.default_model());
+    names.truncate(SHOWN);
+    (!names.is_empty()).then_some(names)
+}
+
 /// Returns the flags to type. Names that a shell could misread are left out.
 fn remedy<'a>(models: impl IntoIterator<Item = &'a str>) -> String {
     let to = Catalog::builtin().default_model().to_owned();
@@ -129,13 +174,27 @@ mod tests {
             warnings,
             [
                 "warning: 1,200 rows name claude-haku-4-5, which is not in the catalog (did you mean claude-haiku-4-5 or \
-                 claude-haiku-5-5?); the cost is unknown unless --prices gives the price",
-                "warning: 2 rows name my-model, which is not in the catalog; the cost is unknown unless --prices \
+                 claude-haiku-5-5?); its limits are guessed, and its cost is unknown unless --prices gives the price",
+                "warning: 2 rows name my-model, which is not in the catalog; its limits are guessed, and its cost is unknown unless --prices \
                  gives the price",
-                "warning: 1 row names gpt-4o, a model of OpenAI; the cost is unknown unless --prices gives the price; \
+                "warning: 1 row names gpt-4o, a model of OpenAI; its limits are guessed, and its cost is unknown unless --prices gives the price; \
                  --map-model sends it to another model",
             ]
         );
+    }
+
+    #[test]
+    fn a_family_is_not_a_model_and_its_models_are_named() {
+        let catalog = Catalog::builtin();
+        let of = |name| of_family(&catalog, name).map(|names| names[0]);
+
+        assert_eq!(of("haiku"), Some("claude-haiku-4-5"), "the default model is the first");
+        for name in ["sonnet", "Opus", "claude-sonnet", "opus-latest", "claude-haiku-latest"] {
+            assert!(of(name).is_some_and(|first| first.starts_with("claude-")), "{name}");
+        }
+        for name in ["claude-haiku-4-5", "claude-haiku-9", "haiku-5-5", "my-model", "claude", "", "latest"] {
+            assert_eq!(of(name), None, "{name}");
+        }
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl Projection {
         RunPaths::given(Some(output.clone()), paths.errors.clone()).check_output(inputs, disk)?;
         let journal = paths.results.as_deref();
         if journal.is_some_and(|results| results == output || disk.is_same_file(results, output)) {
-            bail!("the output {} is the results file of the run: name another output with -o", output.display());
+            bail!("the output {} is the results file of the run; name another output with -o", output.display());
         }
         let exists = |path: &Path| matches!(disk.kind(path), Ok(Some(_)));
         if exists(output) && !journal.is_some_and(exists) {
@@ -96,7 +96,7 @@ impl Projection {
                 );
             }
             bail!(
-                "{} exists, and its results file {} does not: it would be overwritten. Remove it, or name another output \
+                "{} exists, and its results file {} does not, so it would be overwritten; remove it, or name another output \
                  with -o",
                 output.display(),
                 journal.map(|path| path.display().to_string()).unwrap_or_default()

@@ -52,7 +52,7 @@ pub(crate) fn report(args: &ReportArgs, world: &World) -> Result<Exit> {
             let written = write(path, &html, &disk);
             match args.output {
                 Some(_) => written?,
-                None => written.context("the report can't be written into the run folder: name a file with -o FILE")?,
+                None => written.context("the report can't be written into the run folder; name a file with -o FILE")?,
             }
             say::err(&format!("report: {}", escape(&path.display().to_string())));
         }
@@ -111,10 +111,10 @@ fn check(output: &Path, files: &Files, disk: &dyn Disk) -> Result<()> {
     let is_report = output.file_name().is_some_and(|name| name == NAME)
         && folder.is_some_and(|folder| folder_of(output) == folder || disk.is_same_file(&folder, folder_of(output)));
     if !is_report && belongs_to_a_run(output, disk)? {
-        bail!("{} belongs to a run and would be overwritten: name another file with -o", output.display());
+        bail!("{} belongs to a run and would be overwritten; name another file with -o", output.display());
     }
     if !is_page(output, disk) {
-        bail!("{} is not a web page and would be overwritten: name another file with -o", output.display());
+        bail!("{} is not a web page and would be overwritten; name another file with -o", output.display());
     }
     Ok(())
 }

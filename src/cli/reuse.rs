@@ -53,7 +53,10 @@ pub(super) fn read_stored(
             match refusal {
                 Some(refusal) => anyhow!("--reuse {}: it {refusal}", path.display()),
                 // A path that can't be used is a mistake in the command, whatever the reason.
-                None => anyhow!("--reuse {}: {error:#}", path.display()),
+                None => match format!("{error:#}") {
+                    words if words.starts_with(&path.display().to_string()) => anyhow!("--reuse: {words}"),
+                    words => anyhow!("--reuse {}: {words}", path.display()),
+                },
             }
         })?;
         notes.extend(found.note(path));
@@ -64,9 +67,11 @@ pub(super) fn read_stored(
         bail!("--reuse: there are {} results files, but at most {MOST_FILES} can be used; name fewer", files.len());
     }
     let stored = StoredAnswers::read(&files, disk).map_err(|error| match error {
-        JournalError::Foreign { path } => anyhow!("{} is not a results file of claude-batch", path.display()),
+        JournalError::Foreign { path } => {
+            anyhow!("{} is not a results file of claude-batch; name another", path.display())
+        }
         JournalError::ForeignLine { path, line } => {
-            anyhow!("line {line} of {} is not a line of claude-batch: remove it", path.display())
+            anyhow!("line {line} of {} is not a line of claude-batch; remove it", path.display())
         }
         error => anyhow!("{error}"),
     });
@@ -179,7 +184,7 @@ impl Taker<'_> {
     /// Returns the results file for a path that names a single run.
     fn one(&self, path: &Path, disk: &dyn Disk) -> Result<Found> {
         if disk.kind(path).map_err(DiskFailure::of("look at", path))? == Some(FileKind::Symlink) {
-            bail!("it is a symbolic link, which could lead anywhere: name the file itself");
+            bail!("it is a symbolic link, which could lead anywhere; name the file itself");
         }
         let Some(results) = find(path, disk)?.results else {
             bail!("this run wrote its results to standard output; name the file that contains them");

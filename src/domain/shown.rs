@@ -22,13 +22,13 @@ pub fn quoted(text: &str) -> String {
 
 /// Returns an error with its causes, the outermost first: `can't write a.jsonl: no space left on device`.
 ///
-/// Many errors repeat their cause at the end of their own text. Such a cause is not added again.
+/// Many errors repeat their cause in their own text. Such a cause is not added again.
 pub(crate) fn causes(error: &dyn Error) -> String {
     let mut shown = error.to_string();
     let mut last = shown.clone();
     for cause in std::iter::successors(error.source(), |cause| (*cause).source()) {
         let text = cause.to_string();
-        if !text.is_empty() && !last.ends_with(&text) {
+        if !text.is_empty() && !last.contains(&text) {
             shown.push_str(&format!(": {text}"));
         }
         last = text;

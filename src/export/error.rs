@@ -29,14 +29,14 @@ pub(crate) enum ExportError {
     #[error("can't use a temporary file: {0}")]
     Temporary(#[from] io::Error),
     /// Another command writes the same output.
-    #[error("another command is writing {}: wait until it ends, or name another file", path.display())]
+    #[error("another command is writing {}; wait until it ends, or name another file", path.display())]
     Busy {
         /// The output.
         path: PathBuf,
     },
     /// The input is needed, but it is not known.
     #[error(
-        "the input of {results} is needed for {why}, but it is not known here: name it with --input FILE, or do without it: \
+        "the input of {results} is needed for {why}, but it is not known here; name it with --input FILE, or do without it: \
          --order done --fields id,text,error"
     )]
     NoInput {
@@ -46,7 +46,7 @@ pub(crate) enum ExportError {
         results: String,
     },
     /// A field names a column that the input does not have.
-    #[error("--fields names {field}, but the input has no such column (columns: {columns})")]
+    #[error("--fields names {field}, but the input has no such column; the columns are: {columns}")]
     NoColumn {
         /// The field.
         field: String,

@@ -9,13 +9,13 @@ use crate::domain::{WriteCause, WriteFault, WriteTarget};
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// There are several inputs and no output.
-    #[error("{inputs} inputs need one output: name it with -o FILE")]
+    #[error("{inputs} inputs need one output; name it with -o FILE")]
     NeedsOutput {
         /// The number of inputs.
         inputs: usize,
     },
     /// An output is an input.
-    #[error("the output {} is the input {}: name another with -o or --errors", output.display(), input.display())]
+    #[error("the output {} is the input {}; name another with -o or --errors", output.display(), input.display())]
     OutputIsInput {
         /// The output.
         output: PathBuf,
@@ -23,14 +23,14 @@ pub enum JournalError {
         input: PathBuf,
     },
     /// Results and error log are the same file.
-    #[error("{} can't hold both results and errors: name another error log with --errors", path.display())]
+    #[error("{} can't hold both results and errors; name another error log with --errors", path.display())]
     SameFile {
         /// The path of the file.
         path: PathBuf,
     },
     /// Something that is not a regular file is at the path of an output.
     #[error(
-        "the output {} is {what}: name a file, or name - for standard output and redirect it with > in the shell",
+        "the output {} is {what}; name a file, or name - for standard output and redirect it with > in the shell",
         path.display()
     )]
     NotAFile {
@@ -49,7 +49,7 @@ pub enum JournalError {
     },
     /// Somebody else created an output while the run was starting.
     #[error(
-        "another run or user created {} while this run was starting: run the same command again",
+        "another run or user created {} while this run was starting; run the same command again",
         path.display()
     )]
     Appeared {
@@ -57,19 +57,19 @@ pub enum JournalError {
         path: PathBuf,
     },
     /// The path of an output leads to a different file at each check.
-    #[error("another program keeps replacing {}: stop it, or name another file", path.display())]
+    #[error("another program keeps replacing {}; stop it, or name another file", path.display())]
     Unsteady {
         /// The path.
         path: PathBuf,
     },
     /// Standard output goes to a file that the run also uses as an input or as the error log.
-    #[error("standard output goes to {what}, and results would be mixed into it: send standard output to another file")]
+    #[error("standard output goes to {what}, and results would be mixed into it; send standard output to another file")]
     StandardOutput {
         /// The file that standard output goes to, in words.
         what: String,
     },
     /// The folder of an output is missing.
-    #[error("the folder {} of the output {} does not exist: create it or name another", folder.display(), path.display())]
+    #[error("the folder {} of the output {} does not exist; create it or name another", folder.display(), path.display())]
     MissingFolder {
         /// The output.
         path: PathBuf,
@@ -78,7 +78,7 @@ pub enum JournalError {
     },
     /// The file at the path of an output was not written by this program.
     #[error(
-        "{} is not a file of claude-batch (its first line is from another program) and was not changed: name another file",
+        "{} is not a file of claude-batch (its first line is from another program) and was not changed; name another file",
         path.display()
     )]
     Foreign {
@@ -87,7 +87,7 @@ pub enum JournalError {
     },
     /// Among the lines of this program, there is a line of another program.
     #[error(
-        "line {line} of {} is not a line of claude-batch: remove it, or start over with --fresh (the old file is kept)",
+        "line {line} of {} is not a line of claude-batch; remove it, or start over with --fresh (the old file is kept)",
         path.display()
     )]
     ForeignLine {
@@ -97,7 +97,7 @@ pub enum JournalError {
         line: u64,
     },
     /// A later version of this program wrote the file.
-    #[error("a later claude-batch wrote {} (format version {version}): run that version, or name another output", path.display())]
+    #[error("a later claude-batch wrote {} (format version {version}); run that version, or name another output", path.display())]
     NewerFormat {
         /// The path of the file.
         path: PathBuf,
@@ -107,7 +107,7 @@ pub enum JournalError {
     /// The results come from another server.
     #[error(
         "the results in {} come from {theirs} (origin in the manifest of their run folder), but this run would ask \
-         {ours}: name another output with -o, or start over with --fresh (the old file is kept){}",
+         {ours}; name another output with -o, or start over with --fresh (the old file is kept){}",
         path.display(),
         provider.as_ref().map(|name| moved(name)).unwrap_or_default(),
     )]
@@ -123,7 +123,7 @@ pub enum JournalError {
     },
     /// The error log belongs to other results.
     #[error(
-        "line {line} of {} belongs to other results ({}): name another error log with --errors",
+        "line {line} of {} belongs to other results ({}); name another error log with --errors",
         path.display(),
         quoted(results)
     )]
@@ -137,7 +137,7 @@ pub enum JournalError {
     },
     /// An error log refers to a results file that must not be used, such as a file in another folder.
     #[error(
-        "line {line} of {} names the results file {} (error.results), which is {what}: only a results file in the folder \
+        "line {line} of {} names the results file {} (error.results), which is {what}; only a results file in the folder \
          of the log is used; name the file with -o RESULTS",
         path.display(),
         quoted(found)
@@ -154,7 +154,7 @@ pub enum JournalError {
     },
     /// A manifest can't be read.
     #[error(
-        "{} can't be read ({fault}): correct it, or remove it to continue without its settings and cost totals",
+        "{} can't be read ({fault}); correct it, or remove it to continue without its settings and cost totals",
         path.display()
     )]
     Manifest {
@@ -165,7 +165,7 @@ pub enum JournalError {
     },
     /// Another run uses the output.
     #[error(
-        "another run{} is using {}: wait for it, or name another output with -o",
+        "another run{} is using {}; wait for it, or name another output with -o",
         holder.map(|pid| format!(" (process {pid})")).unwrap_or_default(),
         path.display()
     )]
@@ -176,13 +176,13 @@ pub enum JournalError {
         holder: Option<u32>,
     },
     /// Another run uses the error log.
-    #[error("another run is using the error log {}: wait for it, or name another with --errors", path.display())]
+    #[error("another run is using the error log {}; wait for it, or name another with --errors", path.display())]
     LogLocked {
         /// The error log.
         path: PathBuf,
     },
     /// Results go to standard output, so there is no run folder.
-    #[error("a run that writes to standard output can't be resumed: name a results file with -o")]
+    #[error("a run that writes to standard output can't be resumed; name a results file with -o")]
     NoFolder,
     /// The disk failed.
     #[error(transparent)]
@@ -247,25 +247,25 @@ mod tests {
             assert_eq!(repeated, None, "{told}");
         }
         insta::assert_snapshot!(told.join("\n"), @r#"
-        2 inputs need one output: name it with -o FILE
-        the output o.jsonl is the input i.jsonl: name another with -o or --errors
-        o.jsonl can't hold both results and errors: name another error log with --errors
-        the output o.jsonl is a folder: name a file, or name - for standard output and redirect it with > in the shell
-        o.jsonl is a symbolic link, which could lead anywhere: remove it, or name another file
-        another run or user created o.jsonl while this run was starting: run the same command again
-        another program keeps replacing o.jsonl: stop it, or name another file
-        standard output goes to the input i.jsonl, and results would be mixed into it: send standard output to another file
-        the folder gone of the output o.jsonl does not exist: create it or name another
-        o.jsonl is not a file of claude-batch (its first line is from another program) and was not changed: name another file
-        line 3 of o.jsonl is not a line of claude-batch: remove it, or start over with --fresh (the old file is kept)
-        a later claude-batch wrote o.jsonl (format version 2): run that version, or name another output
-        the results in o.jsonl come from simulator (origin in the manifest of their run folder), but this run would ask http://a: name another output with -o, or start over with --fresh (the old file is kept)
-        line 3 of o.jsonl belongs to other results ("p.jsonl"): name another error log with --errors
-        line 3 of o.jsonl names the results file "/p" (error.results), which is a path: only a results file in the folder of the log is used; name the file with -o RESULTS
-        o.jsonl can't be read (it is not JSON): correct it, or remove it to continue without its settings and cost totals
-        another run (process 7) is using o.jsonl: wait for it, or name another output with -o
-        another run is using the error log o.jsonl: wait for it, or name another with --errors
-        a run that writes to standard output can't be resumed: name a results file with -o
+        2 inputs need one output; name it with -o FILE
+        the output o.jsonl is the input i.jsonl; name another with -o or --errors
+        o.jsonl can't hold both results and errors; name another error log with --errors
+        the output o.jsonl is a folder; name a file, or name - for standard output and redirect it with > in the shell
+        o.jsonl is a symbolic link, which could lead anywhere; remove it, or name another file
+        another run or user created o.jsonl while this run was starting; run the same command again
+        another program keeps replacing o.jsonl; stop it, or name another file
+        standard output goes to the input i.jsonl, and results would be mixed into it; send standard output to another file
+        the folder gone of the output o.jsonl does not exist; create it or name another
+        o.jsonl is not a file of claude-batch (its first line is from another program) and was not changed; name another file
+        line 3 of o.jsonl is not a line of claude-batch; remove it, or start over with --fresh (the old file is kept)
+        a later claude-batch wrote o.jsonl (format version 2); run that version, or name another output
+        the results in o.jsonl come from simulator (origin in the manifest of their run folder), but this run would ask http://a; name another output with -o, or start over with --fresh (the old file is kept)
+        line 3 of o.jsonl belongs to other results ("p.jsonl"); name another error log with --errors
+        line 3 of o.jsonl names the results file "/p" (error.results), which is a path; only a results file in the folder of the log is used; name the file with -o RESULTS
+        o.jsonl can't be read (it is not JSON); correct it, or remove it to continue without its settings and cost totals
+        another run (process 7) is using o.jsonl; wait for it, or name another output with -o
+        another run is using the error log o.jsonl; wait for it, or name another with --errors
+        a run that writes to standard output can't be resumed; name a results file with -o
         can't write o.jsonl: no space left on device
         "#);
     }

@@ -21,7 +21,7 @@ pub enum SourceError {
         name: String,
     },
     /// No file fits the pattern.
-    #[error("no file matches {name}")]
+    #[error("no file matches {name}; check the pattern")]
     NoMatch {
         /// The pattern as given.
         name: String,
@@ -37,7 +37,9 @@ pub enum SourceError {
         remedy: String,
     },
     /// The input is a folder, but the given format is for files with rows.
-    #[error("{name}: is a folder, but --format {format} is for files with rows; try: claude-batch run '{name}/*'")]
+    #[error(
+        "{name}: is a folder, but --format {format} is for files with rows; give its files, as in: claude-batch run '{name}/*'"
+    )]
     FolderFormat {
         /// The folder as given.
         name: String,
@@ -51,7 +53,7 @@ pub enum SourceError {
         name: String,
     },
     /// The input can't be opened, or its metadata can't be read.
-    #[error("{name}: can't be opened: {source}")]
+    #[error("{name}: can't be opened: {source}; check the path and who may read it")]
     Open {
         /// The input as given.
         name: String,
@@ -59,7 +61,7 @@ pub enum SourceError {
         source: io::Error,
     },
     /// Reading stopped in the middle.
-    #[error("{name}: reading failed near line {line}: {source}")]
+    #[error("{name}: reading failed near line {line}: {source}; check the file, and run the same command again")]
     Read {
         /// The input as given.
         name: String,
@@ -100,7 +102,9 @@ pub enum SourceError {
         name: String,
     },
     /// The input changed while it was read: no row begins at the place where a row began before.
-    #[error("{name}: changed while it was read: no row begins at line {line} any more")]
+    #[error(
+        "{name}: changed while it was read: no row begins at line {line} any more; run the same command again when nobody writes to it"
+    )]
     Moved {
         /// The input as given.
         name: String,
@@ -181,7 +185,7 @@ pub enum SourceError {
         sheet: String,
     },
     /// `--sheet` names a sheet that does not exist.
-    #[error("{name}: --sheet names {}, which is not there (sheets: {sheets})", quoted(sheet))]
+    #[error("{name}: --sheet names {}, which is not there; the sheets are: {sheets}", quoted(sheet))]
     NoSheet {
         /// The input as given.
         name: String,
@@ -212,7 +216,7 @@ pub enum SourceError {
         example: String,
     },
     /// `--id` names a column that does not exist.
-    #[error("{name}: --id names the column {}, which is not there (columns: {columns})", quoted(column))]
+    #[error("{name}: --id names the column {}, which is not there; the columns are: {columns}", quoted(column))]
     NoIdColumn {
         /// The input as given.
         name: String,
@@ -223,7 +227,7 @@ pub enum SourceError {
     },
     /// `--system` is a template and names a column that does not exist.
     #[error(
-        "{name}: --system names {missing}, which is not there (columns: {columns}); put {{% raw %}} and {{% endraw %}} \
+        "{name}: --system names {missing}, which is not there; the columns are: {columns}; put {{% raw %}} and {{% endraw %}} \
          around braces that are to be sent as they are"
     )]
     SystemColumn {
@@ -235,7 +239,7 @@ pub enum SourceError {
         columns: String,
     },
     /// The template names a column that does not exist.
-    #[error("{name}: the template names {missing}, which is not there (columns: {columns})")]
+    #[error("{name}: the template names {missing}, which is not there; the columns are: {columns}")]
     TemplateColumn {
         /// The input as given.
         name: String,

@@ -229,11 +229,9 @@ mod tests {
         let json = broken("t.jsonl", "{\"body\":\"b\",\"lang\":\"c\"}\n", &options).message;
         let empty = broken("t.csv", "body,lang\nb,\n", &with_system(Some("{{body}}"), "{{ lang }}")).message;
 
-        assert!(
-            csv.contains(
-                "t.csv: --system names lnag, which is not there (columns: id, lang, body; did you mean lang?)"
-            )
-        );
+        assert!(csv.contains(
+            "t.csv: --system names lnag, which is not there; the columns are: id, lang, body; did you mean lang?"
+        ));
         assert!(csv.contains("{% raw %}"), "{csv}");
         for found in [lines, text] {
             assert!(found.is_err_and(|error| error.to_string().contains("--system names lnag")));

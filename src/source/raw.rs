@@ -98,10 +98,10 @@ impl<'a> RawRow<'a> {
 
     fn open_quote(&self) -> Fault {
         let what = match self.lines {
-            1 => "the last line".to_owned(),
-            lines => format!("the last {lines} lines"),
+            1 => "the last line of the input is".to_owned(),
+            lines => format!("the last {lines} lines of the input are"),
         };
-        Fault::new(format!("has a quote that is never closed, so that {what} of the input are one record; close it"))
+        Fault::new(format!("has a quote that is never closed, so that {what} one record; close it"))
     }
 }
 

@@ -55,20 +55,20 @@ impl fmt::Debug for BaseUrl {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BaseUrlError {
     /// The text can't be parsed as a URL.
-    #[error("the base URL is not a URL ({reason}): give one like https://api.anthropic.com")]
+    #[error("the base URL is not a URL ({reason}); give one like https://api.anthropic.com")]
     NotAUrl {
         /// The message of the parser.
         reason: String,
     },
     /// The scheme is neither http nor https.
-    #[error("the base URL has the scheme {scheme:?}: only https and http can be used")]
+    #[error("the base URL has the scheme {scheme:?}; use https or http")]
     Scheme {
         /// The scheme.
         scheme: String,
     },
     /// The URL would send plain text over a network.
     #[error(
-        "the base URL {origin} would send the key and the prompts unencrypted to another machine: use https, or pass \
+        "the base URL {origin} would send the key and the prompts unencrypted to another machine; use https, or pass \
          --allow-http if the way there is safe"
     )]
     PlainHttp {
@@ -76,20 +76,20 @@ pub enum BaseUrlError {
         origin: String,
     },
     /// The URL has a user name or password.
-    #[error("the base URL holds a user name or password: take it out, and give the key by ANTHROPIC_API_KEY")]
+    #[error("the base URL holds a user name or password; take it out, and give the key by ANTHROPIC_API_KEY")]
     UserInfo,
     /// The URL has a query or fragment.
-    #[error("the base URL has a query or fragment (from ? or #): take it out")]
+    #[error("the base URL has a query or fragment (from ? or #); take it out")]
     QueryOrFragment,
     /// The host is a link-local address.
-    #[error("the base URL points at {host}, a link-local address, where no API can be: check it")]
+    #[error("the base URL points at {host}, a link-local address, where no API can be; check it")]
     LinkLocal {
         /// The host.
         host: String,
     },
     /// The host is another kind of address where no API can be: it does not belong to a single machine, or a cloud uses
     /// it for its own service.
-    #[error("the base URL points at {host}, {why}, where no API can be: check it")]
+    #[error("the base URL points at {host}, {why}, where no API can be; check it")]
     Unfit {
         /// The host.
         host: String,

@@ -23,7 +23,7 @@ pub enum Credential {
 
 /// The key is empty or can't be sent in a header. The message does not show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the API key is empty or holds characters that can't be sent (a line break?): check where it comes from")]
+#[error("the API key is empty or holds characters that can't be sent (a line break?); check where it comes from")]
 pub struct UnusableKey;
 
 impl Credential {

@@ -50,14 +50,14 @@ impl fmt::Debug for NoticeUrl {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoticeUrlError {
     /// The text can't be parsed as a URL.
-    #[error("it is not a URL: give one like https://hooks.example.com/T0/B0")]
+    #[error("it is not a URL; give one like https://hooks.example.com/T0/B0")]
     NotAUrl,
     /// The scheme is neither http nor https.
     #[error("its scheme is neither https nor http")]
     Scheme,
     /// The URL would send plain text over a network.
     #[error(
-        "the address at {origin} would send notices unencrypted to another machine: use https, or pass --allow-http if \
+        "the address at {origin} would send notices unencrypted to another machine; use https, or pass --allow-http if \
          the way there is safe"
     )]
     PlainHttp {
@@ -65,10 +65,10 @@ pub(crate) enum NoticeUrlError {
         origin: String,
     },
     /// The URL has a user name or password.
-    #[error("it holds a user name or password: take it out")]
+    #[error("it holds a user name or password; take it out")]
     UserInfo,
     /// The host is an address at which no receiver can be.
-    #[error("it points at {0}, where nothing receives notices: check it")]
+    #[error("it points at {0}, where nothing receives notices; check it")]
     Unfit(Unfit),
 }
 

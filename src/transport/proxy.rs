@@ -74,7 +74,7 @@ impl fmt::Debug for Proxy {
 /// because the value may contain a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{variable} can't be used ({fault}): give it a proxy's address, as http://proxy.example:3128, or pass --no-proxy to \
+    "{variable} can't be used ({fault}); give it a proxy's address, as http://proxy.example:3128, or pass --no-proxy to \
      connect directly"
 )]
 pub struct ProxyError {

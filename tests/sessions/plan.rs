@@ -195,7 +195,7 @@ fn a_deadline_and_a_budget_are_judged() {
     assert_eq!((&early["deadline"]["verdict"], &early["max_cost"]["verdict"]), (&"fits".into(), &"fits".into()));
     assert!(number(&early["deadline"]["spare_s"]) > 0.0 && number(&early["max_cost"]["spare_usd"]) > 0.0);
     folder.run(&args(&["--deadline", "2020-01-01"])).ends_with(2).tells(&["--deadline 2020-01-01", "is in the past"]);
-    folder.run(&args(&["--deadline", "-5m"])).ends_with(2).tells(&["'-5m' for '--deadline", "'mon 9:00'"]);
+    folder.run(&args(&["--deadline", "-5m"])).ends_with(2).tells(&["--deadline: \"-5m\" is not valid", "'mon 9:00'"]);
     folder.run(&args(&["--deadline", "soon"])).ends_with(2).tells(&["--deadline", "'mon 9:00'"]);
 }
 

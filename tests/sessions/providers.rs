@@ -86,7 +86,7 @@ fn a_run_that_lacks_a_place_or_names_no_provider_ends_before_anything_is_sent() 
         Said::of(command.output().expect("the program starts"))
     };
 
-    run(&["--provider", "bedrock"]).ends_with(2).tells(&["the provider bedrock needs a region: set AWS_REGION"]);
+    run(&["--provider", "bedrock"]).ends_with(2).tells(&["the provider bedrock needs a region; set AWS_REGION"]);
     run(&["--provider", "opnrouter"]).ends_with(2).tells(&["--provider", "did you mean openrouter?"]);
     run(&["--fallback", "bedrock"]).ends_with(2).tells(&["the provider bedrock needs a region"]);
 }

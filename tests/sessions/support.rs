@@ -157,11 +157,13 @@ impl Said {
         self
     }
 
-    /// Asserts that standard error contains each of these texts.
+    /// Asserts that standard error contains each of these texts. The lines of an error message count as one text, with
+    /// semicolons between them.
     #[track_caller]
     pub fn tells(&self, parts: &[&str]) -> &Self {
+        let joined = self.err.replace("\n  ", "; ");
         for part in parts {
-            assert!(self.err.contains(part), "{part:?} is missing in:\n{}", self.err);
+            assert!(self.err.contains(part) || joined.contains(part), "{part:?} is missing in:\n{}", self.err);
         }
         self
     }

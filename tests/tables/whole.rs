@@ -156,7 +156,10 @@ fn another_sheet_can_be_read_by_its_name() {
     assert!(messages(row(&second[0])).contains("from the second"));
 
     let missing = opened("Secondsheet").expect_err("there is none").to_string();
-    assert!(missing.contains("(sheets: Orders, \"Second sheet\", Empty; did you mean \"Second sheet\"?)"), "{missing}");
+    assert!(
+        missing.contains("the sheets are: Orders, \"Second sheet\", Empty; did you mean \"Second sheet\"?"),
+        "{missing}"
+    );
     let empty = opened("Empty").expect_err("it has no header").to_string();
     assert!(
         empty.ends_with("the sheet Empty is empty; its first row must contain the names of the columns"),

@@ -30,7 +30,7 @@ pub enum BatchesVerb {
     /// Write the results of batches that have ended; send nothing
     #[command(after_help = COLLECT_HELP)]
     Collect(Box<CollectArgs>),
-    /// Take the results of a batch whose record was lost, as answers to the rows of the inputs
+    /// Take the results of a batch whose record was lost
     #[command(after_help = ADOPT_HELP)]
     Adopt(Box<AdoptArgs>),
     /// Cancel the open batches of a run

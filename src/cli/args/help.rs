@@ -4,10 +4,39 @@ use crate::cli::exit::TABLE;
 
 const RUN_EXAMPLES: &str = "\
 Examples:
-  claude-batch run prompts.jsonl --tier 2
-  claude-batch run tickets.csv -t 'Classify this ticket: {{body}}' --max-cost 40
-  cat prompts.jsonl | claude-batch run --tier 2 > results.jsonl
-  claude-batch run prompts.jsonl --simulate        (a rehearsal, without a key)
+  A first run
+    claude-batch run prompts.jsonl --simulate      (a rehearsal, without a key)
+    claude-batch run prompts.jsonl --limit 10
+    claude-batch run prompts.jsonl
+  A table with a template
+    claude-batch run tickets.csv -t 'Classify this ticket: {{body}}'
+    claude-batch run tickets.csv -t @prompt.txt -s @system.txt --id ticket
+  A pipe
+    cat prompts.jsonl | claude-batch run > results.jsonl
+  Resume, and what failed or was truncated
+    claude-batch run prompts.jsonl                 (the same command again)
+    claude-batch resume prompts.errors.jsonl
+    claude-batch run prompts.jsonl --rerun truncated --max-tokens 4096
+  Cost and time
+    claude-batch run prompts.jsonl --dry-run
+    claude-batch run prompts.jsonl --max-cost 40
+    claude-batch run prompts.jsonl --lane batch    (half price)
+    claude-batch run prompts.jsonl --lane auto --deadline 18:00
+    claude-batch run prompts.jsonl --dedupe --reuse old.results.jsonl
+  Checked answers
+    claude-batch run prompts.jsonl --schema answer.json
+    claude-batch run prompts.jsonl --require 'text|length < 200'
+  Tables out
+    claude-batch run tickets.csv -o answers.csv --fields id,text
+    claude-batch results tickets.csv -o answers.parquet
+  Other roads
+    claude-batch run prompts.jsonl --provider bedrock --fallback openrouter
+  Watch and steer
+    claude-batch status prompts.jsonl --watch
+    claude-batch run prompts.jsonl --schedule 'mon-fri 9:00-18:00 headroom=50%'
+
+A switch is a flag without a value. Each takes =false, as in --strict=false, to
+turn off what a variable or a file turned on.
 
 Every flag is also an environment variable (CLAUDE_BATCH_MAX_RETRIES for
 --max-retries) and a key of claude-batch.toml (max-retries) in your

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use super::blocks::{DEEPEST_PARAM, system_param};
 use super::values::{Concurrency, Field, HaltRule, Header, Headroom, Notify, Param, Refused, Text};
 use crate::answer::{OnRefusal, OnTruncate};
+use crate::cli::message::of_secret;
 use crate::cli::shell::{HIDDEN, quoted};
 use crate::domain::{Money, json};
 use crate::source::Condition;
@@ -39,8 +40,7 @@ pub(crate) fn rate(text: &str) -> Result<u32, String> {
         .and_then(|number| u32::try_from(number).ok())
         .filter(|number| *number > 0);
     number.ok_or_else(|| {
-        "give a whole number per minute from 1 to 4294967295, such as 50k; for no limit, leave it out and add --tier none"
-            .to_owned()
+        "give a whole number per minute from 1 to 4294967295, such as 50k, or --tier none for no limit".to_owned()
     })
 }
 
@@ -48,6 +48,24 @@ pub(crate) fn rate(text: &str) -> Result<u32, String> {
 pub(crate) fn positive_u32(text: &str) -> Result<u32, String> {
     let number = whole(text).and_then(|number| u32::try_from(number).ok()).filter(|number| *number > 0);
     number.ok_or_else(|| format!("give a whole number from 1 to {}", u32::MAX))
+}
+
+/// Parses a whole number, which can be zero.
+pub(crate) fn number_u32(text: &str) -> Result<u32, String> {
+    let number = whole(text).and_then(|number| u32::try_from(number).ok());
+    number.ok_or_else(|| format!("give a whole number from 0 to {}", u32::MAX))
+}
+
+/// Parses a whole number, which can be zero.
+pub(crate) fn number_u64(text: &str) -> Result<u64, String> {
+    whole(text).ok_or_else(|| "give a whole number, such as 0 or 10".to_owned())
+}
+
+/// Parses the number of a port.
+#[cfg(feature = "sim")]
+pub(crate) fn port(text: &str) -> Result<u16, String> {
+    let number = whole(text).and_then(|number| u16::try_from(number).ok());
+    number.ok_or_else(|| "give a number from 0 to 65535".to_owned())
 }
 
 /// Parses the size of a batch: a number from 1 to 100,000, the largest batch that the API accepts.
@@ -77,7 +95,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     }
     let span =
         text.parse::<jiff::SignedDuration>().map_err(|_| "give a duration, such as 90s, 30m or 1h30m".to_owned())?;
-    Duration::try_from(span).map_err(|_| "a time can't be negative".to_owned())
+    Duration::try_from(span).map_err(|_| "give a time that is not negative, such as 90s".to_owned())
 }
 
 /// Returns a duration as it is typed, in the largest unit in which it is a whole number.
@@ -131,7 +149,7 @@ pub(crate) fn concurrency(text: &str) -> Result<Concurrency, String> {
 /// Parses a schema: the name of a file, or the text of the schema, which begins with a brace.
 pub(crate) fn schema(text: &str) -> Result<Text, String> {
     match text.trim_start() {
-        "" => Err("name the file of the schema".to_owned()),
+        "" => Err("give the name of a file with the schema".to_owned()),
         own if own.starts_with('{') => Ok(Text::Given(text.to_owned())),
         _ => Ok(Text::File(text.strip_prefix('@').unwrap_or(text).into())),
     }
@@ -139,7 +157,7 @@ pub(crate) fn schema(text: &str) -> Result<Text, String> {
 
 /// Parses a condition on answers.
 pub(crate) fn condition(text: &str) -> Result<Condition, String> {
-    Condition::parse(text).map_err(|error| error.to_string())
+    Condition::parse(text).map_err(|error| format!("{error}; correct it, as in 'text|length < 200'"))
 }
 
 /// Parses `keep`, `fail`, `grow`, `grow=N` or `continue`.
@@ -220,16 +238,16 @@ pub(crate) fn param(text: &str) -> Result<Param, String> {
             return Ok(Param { name: name.to_owned(), value });
         }
         "model" | "max_tokens" | "stream" => {
-            return Err(format!("use --{} for this one", name.replace('_', "-")));
+            return Err(format!("{name} has a flag of its own; use --{}", name.replace('_', "-")));
         }
-        "messages" => return Err("messages come from the rows, or from --template".to_owned()),
+        "messages" => return Err("messages come from the rows; put them there, or use --template".to_owned()),
         _ => {}
     }
     let value = serde_json::from_str::<Box<RawValue>>(value.trim()).map_err(|error| {
         format!("the value is not JSON ({error}); text needs quotes, such as {}", quoted(format!("{name}=\"text\"")))
     })?;
     if !json::is_within_depth(value.get().as_bytes(), DEEPEST_PARAM) {
-        return Err(format!("the value is nested more than {DEEPEST_PARAM} levels deep"));
+        return Err(format!("the value is nested more than {DEEPEST_PARAM} levels deep; make it flatter"));
     }
     Ok(Param { name: name.to_owned(), value })
 }
@@ -240,14 +258,14 @@ pub(crate) fn model_pair(text: &str) -> Result<(String, String), String> {
     let (from, to) = text.split_once('=').ok_or(example)?;
     match (from.trim(), to.trim()) {
         ("", _) | (_, "") => Err(example.to_owned()),
-        (from, to) if from == to => Err(format!("{} is mapped to itself", quoted(from))),
+        (from, to) if from == to => Err(format!("{} is mapped to itself; leave it out", quoted(from))),
         (from, to) => Ok((from.to_owned(), to.to_owned())),
     }
 }
 
 /// Refuses `--tpm`, because the API has no such limit.
 pub(crate) fn refuse_tpm(_text: &str) -> Result<Refused, String> {
-    Err("input and output have limits of their own; use --itpm and --otpm".to_owned())
+    Err("there is no limit for input and output together; use --itpm and --otpm".to_owned())
 }
 
 /// Refuses the key as an argument, without printing it.
@@ -265,7 +283,7 @@ impl TypedValueParser for RefusedKey {
     ) -> Result<Refused, clap::Error> {
         Err(clap::Error::raw(
             ErrorKind::InvalidValue,
-            "a key is not given this way, where other users could see it; set ANTHROPIC_API_KEY, or use --api-key-file or \
+            "--api-key: a key is not given this way, where other users could see it; set ANTHROPIC_API_KEY, or use --api-key-file or \
              --api-key-cmd\n",
         ))
     }
@@ -285,7 +303,9 @@ impl TypedValueParser for HeaderParser {
         value: &std::ffi::OsStr,
     ) -> Result<Header, clap::Error> {
         let header = value.to_str().ok_or_else(|| "give 'Name: value' in ASCII".to_owned()).and_then(header);
-        header.map_err(|message| clap::Error::raw(ErrorKind::InvalidValue, format!("--header: {message}\n")))
+        header.map_err(|message| {
+            clap::Error::raw(ErrorKind::InvalidValue, format!("--header: {}\n", of_secret(&message)))
+        })
     }
 }
 
@@ -302,8 +322,9 @@ impl TypedValueParser for NotifyParser {
         _arg: Option<&clap::Arg>,
         value: &std::ffi::OsStr,
     ) -> Result<Notify, clap::Error> {
-        let notify = value.to_str().ok_or("the address is not ASCII text").and_then(notify);
-        notify.map_err(|message| clap::Error::raw(ErrorKind::InvalidValue, format!("--notify: {message}\n")))
+        let notify = value.to_str().ok_or("the address is not text; give it again").and_then(notify);
+        notify
+            .map_err(|message| clap::Error::raw(ErrorKind::InvalidValue, format!("--notify: {}\n", of_secret(message))))
     }
 }
 
@@ -350,23 +371,24 @@ pub(crate) fn notice_rule(text: &str) -> Result<NoticeRule, String> {
 
 pub(crate) fn header(text: &str) -> Result<Header, String> {
     let (name, value) = text.split_once(':').ok_or("give 'Name: value'")?;
-    let name = HeaderName::try_from(name.trim()).map_err(|_| "the part before the colon is not a header name")?;
+    let name = HeaderName::try_from(name.trim())
+        .map_err(|_| "the part before the colon is not a name of a header; give 'Name: value'")?;
     match name.as_str() {
         "x-api-key" | "authorization" => {
             return Err(format!("{name} comes from the key; set ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN"));
         }
-        "anthropic-version" => return Err("use --api-version".to_owned()),
-        "anthropic-beta" => return Err("use --beta".to_owned()),
+        "anthropic-version" => return Err("anthropic-version has a flag of its own; use --api-version".to_owned()),
+        "anthropic-beta" => return Err("anthropic-beta has a flag of its own; use --beta".to_owned()),
         "host" | "content-length" | "content-type" | "transfer-encoding" | "connection" | "accept-encoding" => {
-            return Err(format!("{name} is set by the program"));
+            return Err(format!("{name} is set by the program; leave it out"));
         }
         _ => {}
     }
     if value.trim() == HIDDEN {
         return Err(format!("the value of {name} was hidden when the command was printed; put the real value back"));
     }
-    let mut value =
-        HeaderValue::try_from(value.trim()).map_err(|_| format!("the value of {name} is not ASCII text"))?;
+    let mut value = HeaderValue::try_from(value.trim())
+        .map_err(|_| format!("the value of {name} is not ASCII text; correct it"))?;
     value.set_sensitive(true);
     Ok(Header { name, value })
 }
@@ -428,7 +450,7 @@ mod tests {
 
         assert_eq!(parsed, [Ok(90), Ok(1_800), Ok(5_400), Ok(0)]);
         assert_eq!(duration("90"), Err("add a unit, as in 90s".to_owned()));
-        assert_eq!(duration("-5s"), Err("a time can't be negative".to_owned()));
+        assert_eq!(duration("-5s"), Err("give a time that is not negative, such as 90s".to_owned()));
         assert!(positive_duration("0s").is_err() && duration("soon").is_err() && duration("").is_err());
     }
 

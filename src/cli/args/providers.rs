@@ -55,7 +55,7 @@ pub(crate) fn fallback(text: &str) -> Result<Fallbacks, String> {
             return Err(example.to_owned());
         }
         if provider == "off" {
-            return Err("off means no other provider, so it stands alone".to_owned());
+            return Err("off means no other provider, so it stands alone; leave out off or the others".to_owned());
         }
         Ok(FallbackTo { provider: provider.to_owned(), model: model.map(str::to_owned) })
     };
@@ -77,7 +77,9 @@ pub(crate) fn fallback_on(text: &str) -> Result<FallbackOn, String> {
             (name, Some(_)) if CASES.contains(&name) => return Err(format!("{name} has no value; only limit has one")),
             (name, _) => {
                 let meant = nearest(name, CASES).map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-                return Err(format!("the cases are limit=TIME, overload, endpoint, refusal, model, account{meant}"));
+                return Err(format!(
+                    "{name:?} is not a case; give some of limit=TIME, overload, endpoint, refusal, model, account{meant}"
+                ));
             }
         }
         Ok(on)

@@ -43,7 +43,7 @@ const RULES: [(&str, OutputRule); 2] =
 #[derive(Clone, Debug, Default, Args)]
 pub struct SimulateArgs {
     /// Port; 0 takes a free one [default: 8080]
-    #[arg(long, value_name = "PORT", help_heading = "Server")]
+    #[arg(long, value_name = "PORT", help_heading = "Server", value_parser = parsers::port)]
     pub port: Option<u16>,
     /// Address of this machine to listen on [default: 127.0.0.1]
     #[arg(long, value_name = "ADDRESS", help_heading = "Server", value_parser = loopback)]
@@ -136,7 +136,7 @@ pub struct SimLimitArgs {
 #[command(next_help_heading = "Answers")]
 pub struct SimAnswerArgs {
     /// Seed of all random values [default: 1]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parsers::number_u64)]
     pub seed: Option<u64>,
     /// Time to answer: realistic, zero, or the time to the first token and tokens per second, such as 600ms,120
     /// [default: realistic]

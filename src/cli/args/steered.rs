@@ -71,8 +71,14 @@ impl Change {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         match text.split_once('=') {
             Some((name, value)) => Self::of(name, value),
-            None if text.is_empty() => Err(format!("give NAME=VALUE, such as headroom=50%; {}", names())),
-            None => Err(format!("{:?}: give NAME=VALUE, such as headroom=50%; {}", escape(text), names())),
+            None if text.is_empty() => {
+                Err(format!("no setting is named; {}; give NAME=VALUE, such as headroom=50%", names()))
+            }
+            None => Err(format!(
+                "{:?} is not a setting with its value; {1}; give NAME=VALUE, such as headroom=50%",
+                escape(text),
+                names()
+            )),
         }
     }
 
@@ -80,7 +86,7 @@ impl Change {
     pub(crate) fn of(name: &str, value: &str) -> Result<Self, String> {
         let name = if name == "budget" { "max-cost" } else { name };
         let Some(name) = NAMES.into_iter().find(|known| *known == name) else {
-            return Err(format!("{:?} is no setting that can be changed during a run; {}", escape(name), names()));
+            return Err(format!("{:?} is not a setting that can be changed during a run; {}", escape(name), names()));
         };
         let to = if value == DEFAULT { None } else { Some(setting(name, value)?) };
         Ok(Self { name, to })
@@ -99,8 +105,9 @@ fn setting(name: &str, value: &str) -> Result<Setting, String> {
         "max-requests" => parsers::positive_u64(value).map(|most| Setting::MaxRequests(Some(most))),
         _ => parsers::positive_duration(value).map(|most| Setting::MaxTime(Some(most))),
     };
-    parsed
-        .map_err(|wanted| format!("{name}={}: {wanted}; or {DEFAULT}, for the value of flags and files", escape(value)))
+    parsed.map_err(|wanted| {
+        format!("{name}={} is not valid; {wanted}, or {DEFAULT} for the value of flags and files", escape(value))
+    })
 }
 
 fn tier(text: &str) -> Result<Tier, String> {

@@ -138,7 +138,7 @@ fn ask(args: &CancelArgs, due: &[&KnownBatch], world: &World) -> Result<()> {
     let rows = due.iter().map(|batch| batch.rows).sum();
     let what = format!("{} with {}", plural(due.len() as u64, "batch", "batches"), plural(rows, "row", "rows"));
     if !(world.stdin_is_terminal && world.stderr_is_terminal) {
-        bail!("{what} would be canceled, and nobody can answer a question here: --yes cancels without asking");
+        bail!("{what} would be canceled, and nobody can answer a question here; --yes cancels without asking");
     }
     say::ask(&format!("Cancel {what}? What is processed already is billed and kept. [y/N] "));
     let mut answer = String::new();

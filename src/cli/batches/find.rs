@@ -72,7 +72,7 @@ impl RunWithBatches {
         }
         let ours = server::origin(&self.config)?;
         Ok(self.origin.as_ref().filter(|theirs| **theirs != ours).map(|theirs| {
-            format!("they are at {}, and the settings name {}: give --base-url", escape(theirs), escape(&ours))
+            format!("they are at {}, and the settings name {}; give --base-url", escape(theirs), escape(&ours))
         }))
     }
 }

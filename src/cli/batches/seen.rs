@@ -35,7 +35,7 @@ pub(crate) fn seen(named: &RunWithBatches, world: &World) -> Result<Seen> {
         if let Some(why) = named.is_elsewhere()? {
             (seen.unknown, seen.exit) = (Some(why), Exit::Usage);
         } else if !Workspace::has_key(&named.config) {
-            seen.unknown = Some("there is no key, so the API was not asked: set ANTHROPIC_API_KEY".to_owned());
+            seen.unknown = Some("there is no key, so the API was not asked; set ANTHROPIC_API_KEY".to_owned());
         } else {
             let workspace = Workspace::open(&named.config, world)?;
             seen.origin = Some(workspace.origin().to_owned());

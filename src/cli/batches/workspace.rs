@@ -164,7 +164,7 @@ impl Workspace {
         // The message may quote the answer.
         self.server.clean(&mut why);
         let message = format!(
-            "{} does not answer as the API does ({}): check --base-url",
+            "{} does not answer as the API does ({}); check --base-url",
             escape(&self.server.origin),
             escape(&why)
         );
@@ -186,7 +186,7 @@ fn of_verdict(verdict: &Verdict, server: &str, what: &str, status: u16) -> Stopp
     let key = "ANTHROPIC_API_KEY (or --api-key-file, --api-key-cmd)";
     let (message, exit) = match verdict {
         Verdict::Halt(HaltReason::Key(failure)) => {
-            (format!("{server} refused the key{}: check {key}", said(failure)), Exit::Account)
+            (format!("{server} refused the key{}; check {key}", said(failure)), Exit::Account)
         }
         Verdict::Forbidden(failure) | Verdict::Halt(HaltReason::Forbidden(failure)) => (
             format!(
@@ -197,17 +197,17 @@ fn of_verdict(verdict: &Verdict, server: &str, what: &str, status: u16) -> Stopp
             Exit::Account,
         ),
         Verdict::Halt(HaltReason::Account(failure)) => (
-            format!("the account is stopped{}: check credit, billing and spend limits in the console", said(failure)),
+            format!("the account is stopped{}; check credit, billing and spend limits in the console", said(failure)),
             Exit::Account,
         ),
         Verdict::Halt(reason) => {
             let failure = reason.failure();
             let said = failure.map(said).unwrap_or_default();
-            (format!("{server} can't be used{said}: check proxies and --base-url"), Exit::from(reason))
+            (format!("{server} can't be used{said}; check proxies and --base-url"), Exit::from(reason))
         }
         Verdict::Transient { failure, .. } | Verdict::NoModel(failure) if status == 404 => (
             format!(
-                "{server} does not know {what}{}: check the id, and that the key belongs to the workspace of the batch \
+                "{server} does not know {what}{}; check the id, and that the key belongs to the workspace of the batch \
                  (claude-batch batches list shows its batches); a batch that was just created may be unknown for some \
                  minutes",
                 said(failure)
@@ -215,13 +215,13 @@ fn of_verdict(verdict: &Verdict, server: &str, what: &str, status: u16) -> Stopp
             Exit::Usage,
         ),
         Verdict::Limited { failure, .. } | Verdict::Overloaded { failure, .. } | Verdict::Transient { failure, .. } => {
-            (format!("{server} did not answer{}: try again later", said(failure)), Exit::Endpoint)
+            (format!("{server} did not answer{}; try again later", said(failure)), Exit::Endpoint)
         }
         Verdict::Rejected { failure, .. } | Verdict::NoModel(failure) => {
             (format!("{server} refused the call for {what}{}", said(failure)), Exit::Endpoint)
         }
         Verdict::Answered(_) | Verdict::Paused { .. } | Verdict::Aborted => {
-            (format!("{server} does not answer as the API does: check --base-url"), Exit::Endpoint)
+            (format!("{server} does not answer as the API does; check --base-url"), Exit::Endpoint)
         }
     };
     Stopped { message, exit }

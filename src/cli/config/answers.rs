@@ -1,6 +1,6 @@
 //! The rules for answers: what an answer must be, and what happens if it is not.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 use super::texts::text_of;
 use super::world::World;
@@ -74,5 +74,5 @@ fn schema_of(given: Option<Text>, world: &World) -> Result<Option<Schema>> {
         Some(Text::Given(_)) | None => "--schema".to_owned(),
     };
     let text = text_of("schema", given, world)?;
-    text.map(|text| Schema::parse(&text).context(name)).transpose()
+    text.map(|text| Schema::parse(&text).map_err(|error| anyhow!("{name}: {error}; correct the schema"))).transpose()
 }

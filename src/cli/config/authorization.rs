@@ -64,7 +64,7 @@ fn is_default(provider: &ProviderConfig) -> bool {
 
 fn find(provider: &ProviderConfig, world: &World) -> Result<(Authorization, Credential, Vec<String>)> {
     if provider.key_ttl.is_some_and(|ttl| ttl.is_zero()) {
-        bail!("--api-key-ttl (or api-key-ttl) must be longer than 0");
+        bail!("--api-key-ttl: it must be longer than 0; give a time such as 10m");
     }
     let style = provider.auth;
     match &provider.key {
@@ -95,7 +95,7 @@ fn find(provider: &ProviderConfig, world: &World) -> Result<(Authorization, Cred
 /// The provider needs a key. The message names the ways to give one.
 fn missing(provider: &ProviderConfig) -> Result<Credential> {
     match provider.needs_key() {
-        true => bail!("there is no API key: {}, or add --simulate to rehearse without one", provider.key_ways),
+        true => bail!("there is no API key; {}, or add --simulate to rehearse without one", provider.key_ways),
         false => Ok(Credential::None),
     }
 }
@@ -326,7 +326,7 @@ mod tests {
         for kind in ProviderKind::ALL.into_iter().filter(|kind| *kind != ProviderKind::Messages) {
             let error = missing(kind).expect_err(kind.name());
 
-            assert!(error.contains("there is no API key: set ") && error.contains("--api-key-cmd"), "{error}");
+            assert!(error.contains("there is no API key; set ") && error.contains("--api-key-cmd"), "{error}");
         }
         let variable = place.of(&provider(ProviderKind::OpenRouter, KeySource::Variable("UNSET_KEY".to_owned())));
         assert!(variable.is_err_and(|error| error.contains("UNSET_KEY is empty")));
@@ -342,7 +342,7 @@ mod tests {
 
         let error = place.of(&incomplete).expect_err("it has no region");
 
-        assert!(error.contains("the provider bedrock needs a region: set AWS_REGION"), "{error}");
+        assert!(error.contains("the provider bedrock needs a region; set AWS_REGION"), "{error}");
         assert_eq!(place.calls(), 0);
     }
 

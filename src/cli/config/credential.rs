@@ -112,7 +112,7 @@ pub fn credential(source: &KeySource, world: &World) -> Result<(Credential, Vec<
         }
         KeySource::Aws { .. } | KeySource::Google => bail!("tokens of AWS and Google have to be renewed"),
         KeySource::Missing => Err(anyhow!(
-            "there is no API key: set {API_KEY} (or use --api-key-file or --api-key-cmd), or add --simulate to rehearse \
+            "there is no API key; set {API_KEY} (or use --api-key-file or --api-key-cmd), or add --simulate to rehearse \
              without one"
         )),
     }

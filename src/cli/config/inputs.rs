@@ -38,7 +38,7 @@ pub enum OutputArg {
 pub fn inputs(given: &[PathBuf], format: InputFormat, world: &World) -> Result<Vec<InputArg>> {
     if given.is_empty() {
         if world.stdin_is_terminal {
-            bail!("no input: name a file of prompts, as in claude-batch run prompts.jsonl, or pipe them in");
+            bail!("no input; name a file of prompts, as in claude-batch run prompts.jsonl, or pipe them in");
         }
         return Ok(vec![InputArg::Stdin]);
     }
@@ -46,7 +46,7 @@ pub fn inputs(given: &[PathBuf], format: InputFormat, world: &World) -> Result<V
     for path in given {
         if path.as_os_str() == "-" {
             if inputs.contains(&InputArg::Stdin) {
-                bail!("standard input (-) can be read only once; it is named twice");
+                bail!("standard input (-) is named twice; name it once, because it can be read only once");
             }
             inputs.push(InputArg::Stdin);
         } else {

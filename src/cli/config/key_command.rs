@@ -40,7 +40,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// `patience`.
 pub(super) fn output(what: &str, command: &str, world: &World, patience: Duration) -> Result<Zeroizing<Vec<u8>>> {
     let mut words = command.split_whitespace();
-    let Some(program) = words.next() else { bail!("{what} is empty") };
+    let Some(program) = words.next() else { bail!("{what}: it is empty; give a command that prints the key") };
     let mut command = Command::new(program);
     command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     for name in SECRET_VARIABLES.into_iter().chain(world.key_variables.iter().map(String::as_str)) {

@@ -45,7 +45,9 @@ impl Lanes {
 
 /// Returns the moment of a deadline.
 fn moment(deadline: Deadline, now: &ZonedDateTime) -> Result<Timestamp> {
-    let Some(moment) = deadline.moment(now) else { bail!("--deadline: the calendar does not reach that far") };
+    let Some(moment) = deadline.moment(now) else {
+        bail!("--deadline: the calendar does not reach that far; give a nearer time")
+    };
     if moment <= now.timestamp() {
         let words = |at: Timestamp| now.time_zone().to_datetime(at).strftime("%Y-%m-%d %H:%M:%S").to_string();
         bail!(

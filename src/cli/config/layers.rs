@@ -17,6 +17,7 @@ use super::world::World;
 use crate::cli::args::Settings;
 use crate::cli::args::groups::MoneyArgs;
 use crate::cli::args::layered::Layered;
+use crate::cli::message::{choice, short};
 use crate::source::nearest;
 
 /// Name of a configuration file.
@@ -58,7 +59,7 @@ impl Layers {
             files.extend(reader.file(&path, trust, world, &mut warnings)?);
         }
         if let (Some(path), true) = (&named.place.config, files.is_empty()) {
-            bail!("--config: {} does not exist", path.display());
+            bail!("--config: {}: no such file; check the path", path.display());
         }
         let chosen = named.place.profile.as_deref();
         let caps = folder_caps(chosen, &mut files);
@@ -141,17 +142,13 @@ fn profile(name: Option<&str>, files: &[FileLayer]) -> Result<Settings> {
     let Some(name) = name else { return Ok(Settings::default()) };
     let mut found = files.iter().filter_map(|file| file.profiles.get(name)).peekable();
     if found.peek().is_none() {
-        let mut known: Vec<&str> = files.iter().flat_map(|file| file.profiles.keys()).map(String::as_str).collect();
-        known.sort_unstable();
-        known.dedup();
-        match (nearest(name, known.iter().copied()), &known[..]) {
-            (Some(meant), _) => bail!("--profile: there is no profile {name:?}; did you mean {meant:?}?"),
-            (None, []) => bail!(
-                "--profile: there is no profile {name:?}; no file has any: write one as [profile.{name}] in your \
-                 configuration file"
-            ),
-            (None, known) => bail!("--profile: there is no profile {name:?}; there are {}", known.join(", ")),
-        }
+        let known: Vec<_> = files.iter().flat_map(|file| file.profiles.keys()).map(String::as_str).collect();
+        let remedy = match (known.is_empty(), nearest(name, known.iter().copied())) {
+            (true, _) => format!("no file has any; write one, below a heading such as [profile.night], in {FILE_NAME}"),
+            (false, Some(near)) => format!("the profiles are: {}; did you mean {near}?", known.join(", ")),
+            (false, None) => format!("choose {}", choice(&known)),
+        };
+        bail!("--profile: there is no profile {}; {remedy}", short(name));
     }
     Ok(found.fold(Settings::default(), |upper, lower| upper.over(lower.settings.clone())))
 }

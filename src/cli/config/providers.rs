@@ -147,7 +147,8 @@ impl ProviderConfig {
     pub(crate) fn check_complete(&self) -> Result<()> {
         match &self.missing[..] {
             [] => Ok(()),
-            missing => bail!("the provider {} needs {}", self.name, missing.join("; and ")),
+            [one] => bail!("the provider {} needs {}", self.name, one.replacen(": ", "; ", 1)),
+            several => bail!("the provider {} is not complete; it needs {}", self.name, several.join("; and ")),
         }
     }
 }

@@ -101,7 +101,7 @@ impl Reader {
         let text = opened.text.strip_prefix('\u{feff}').unwrap_or(&opened.text);
         let table = DeTable::parse(text).map_err(|error| {
             let line = line_of(text, error.span().map_or(0, |span| span.start));
-            anyhow!("{shown}:{line}: {}", escape(error.message()))
+            anyhow!("{shown}:{line}: {}; correct this line", escape(error.message()))
         })?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let hides_values = trust == Trust::Folder && opened.is_link;
@@ -114,13 +114,13 @@ impl Reader {
                 ("profile", DeValue::Table(profiles)) => {
                     for (name, value) in profiles {
                         let DeValue::Table(settings) = value.get_ref() else {
-                            bail!("{}: a profile is a table, such as [profile.night]", place.at(name));
+                            bail!("{}: a profile is a table; write it as [profile.night]", place.at(name));
                         };
                         let table = self.table(name, settings, &place)?;
                         layer.profiles.insert(name.get_ref().to_string(), table);
                     }
                 }
-                ("profile", _) => bail!("{}: a profile is a table, such as [profile.night]", place.at(key)),
+                ("profile", _) => bail!("{}: a profile is a table; write it as [profile.night]", place.at(key)),
                 ("providers", value) => layer.providers = table::read(key, value, &place)?,
                 (name, _) => layer.plain.add(name, self.entry(key, value, None, &place)?),
             }
@@ -154,7 +154,10 @@ impl Reader {
                 bail!("{}: [providers.NAME] is not a part of a profile; put it at the top level", place.at(key));
             }
             match place.hides_values {
-                true => bail!("{}: unknown key", place.at(key)),
+                true => bail!(
+                    "{}: unknown key; the keys are the names of flags, which claude-batch run --help shows",
+                    place.at(key)
+                ),
                 false => bail!("{}: unknown key {:?}{}", place.at(key), name, self.suggestion(name)),
             }
         };
@@ -163,7 +166,7 @@ impl Reader {
         }
         place.judge(key, &flag)?;
         let wrong = |message: String| match place.hides_values {
-            true => anyhow!("{}: {name}: its value is not allowed", place.at(key)),
+            true => anyhow!("{}: {name}: its value is not allowed; correct it", place.at(key)),
             false => anyhow!("{}: {name}: {message}", place.at(key)),
         };
         let texts = texts(name, value.get_ref()).map_err(wrong)?;
@@ -199,12 +202,13 @@ impl Reader {
         let arguments = match name {
             "verbose" => {
                 let times = values.iter().map(|value| times(value)).sum::<Option<usize>>();
-                vec!["--verbose".to_owned(); times.ok_or("give a number from 0 to 3")?]
+                vec!["--verbose".to_owned(); times.ok_or("it is not valid; give a number from 0 to 3")?]
             }
             _ => values.iter().map(|value| format!("--{name}={value}")).collect(),
         };
-        let matches: ArgMatches = self.command.try_get_matches_from_mut(arguments).map_err(|error| words(&error))?;
-        Settings::from_arg_matches(&matches).map_err(|error| words(&error))
+        let matches: ArgMatches =
+            self.command.try_get_matches_from_mut(arguments).map_err(|error| words(name, &error))?;
+        Settings::from_arg_matches(&matches).map_err(|error| words(name, &error))
     }
 
     /// Returns `; did you mean "…"` if the name is similar to a known one.
@@ -218,7 +222,7 @@ impl Reader {
             Some(clap::error::ContextValue::String(flag)) => {
                 format!("; did you mean {:?}?", flag.trim_start_matches('-'))
             }
-            _ => "; the keys are the names of the flags of run".to_owned(),
+            _ => "; the keys are the names of flags, which claude-batch run --help shows".to_owned(),
         }
     }
 }

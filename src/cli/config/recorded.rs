@@ -288,7 +288,7 @@ fn taken_back_of(table: &[Recorded], settings: &Map<String, Value>, path: &str) 
     for (name, value) in settings {
         let Some(row) = table.iter().find(|row| row.name == name) else { bail!("{path}: {}", refusal(name)) };
         let Some(texts) = (row.texts)(value) else {
-            bail!("{path}: settings.{name} is {} and should be {}: remove or correct it", kind(value), row.kind);
+            bail!("{path}: settings.{name} is {} and should be {}; remove or correct it", kind(value), row.kind);
         };
         let wrong = |message| anyhow!("{path}: settings.{name}: {message}; remove or correct it");
         taken = reader.parse(name, &texts).map_err(wrong)?.over(taken);
@@ -305,7 +305,7 @@ fn refusal(name: &str) -> String {
     let is_flag = resume.get_arguments().any(|arg| arg.get_long() == Some(name) && !arg.is_hide_set());
     let instead = if is_flag { format!("; if you want it, give --{name}") } else { String::new() };
     format!(
-        "settings.{shown} is not a setting that a run records, and resume takes nothing else from a run folder: remove \
+        "settings.{shown} is not a setting that a run records, and resume takes nothing else from a run folder; remove \
          it{instead}"
     )
 }

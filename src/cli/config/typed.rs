@@ -4,6 +4,7 @@
 use clap::error::{ContextKind, ErrorKind};
 use toml::de::DeValue;
 
+use crate::cli::usage::value;
 use crate::report::text::escape;
 
 /// Returns a value in the form in which it is typed. If the flag can be repeated, a list or table becomes several
@@ -38,7 +39,9 @@ pub(super) fn texts(name: &str, value: &DeValue<'_>) -> Result<Vec<String>, Stri
             .iter()
             .map(|(key, value)| Ok(format!("{}: {}", key.get_ref(), texts("", value.get_ref())?.concat())))
             .collect(),
-        (_, value) => Err(format!("a value of this kind ({}) is not allowed here", value.type_str())),
+        (_, value) => {
+            Err(format!("a value of this kind ({}) is not allowed here; give a text or a number", value.type_str()))
+        }
     }
 }
 
@@ -73,23 +76,18 @@ pub(super) fn times(value: &str) -> Option<usize> {
 }
 
 /// Returns what is wrong with one value. The text that clap puts around this is removed.
-pub(super) fn words(error: &clap::Error) -> String {
-    let context = |kind| match error.get(kind) {
-        Some(clap::error::ContextValue::String(text)) => Some(text.clone()),
-        Some(clap::error::ContextValue::Strings(texts)) => Some(texts.join(", ")),
-        _ => None,
-    };
-    let source = std::error::Error::source(error).map(ToString::to_string);
-    let value = context(ContextKind::InvalidValue);
-    match (error.kind(), value, source, context(ContextKind::ValidValue)) {
-        (ErrorKind::InvalidValue, Some(value), _, Some(valid)) => format!("{value:?} is not one of {valid}"),
-        (ErrorKind::ValueValidation, Some(value), Some(source), _) => format!("{value:?}: {source}"),
-        (ErrorKind::ValueValidation, Some(value), None, _) => format!("{value:?} is not a value for this"),
-        (ErrorKind::ArgumentConflict, ..) => "is given more than once".to_owned(),
+pub(super) fn words(name: &str, error: &clap::Error) -> String {
+    match error.kind() {
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation if error.get(ContextKind::InvalidArg).is_some() => {
+            value(error)
+        }
+        ErrorKind::ArgumentConflict => "it is given more than once; leave one of them out".to_owned(),
         _ => {
             let text = error.to_string();
             let line = text.lines().next().unwrap_or_default();
-            escape(line.strip_prefix("error: ").unwrap_or(line)).into_owned()
+            let line = line.strip_prefix("error: ").unwrap_or(line);
+            // The message of a secret value begins with its flag, which the caller names in its own way.
+            escape(line.strip_prefix(&format!("--{name}: ")).unwrap_or(line)).into_owned()
         }
     }
 }

@@ -128,19 +128,19 @@ fn of_verdict(verdict: &Verdict, server: &str, what: &str) -> Stopped {
     let key = "ANTHROPIC_API_KEY (or --api-key-file, --api-key-cmd)";
     let (message, exit) = match verdict {
         Verdict::Halt(HaltReason::Key(failure)) => {
-            (format!("{server} refused the key{}: check {key}", said(failure)), Exit::Account)
+            (format!("{server} refused the key{}; check {key}", said(failure)), Exit::Account)
         }
         Verdict::Forbidden(failure) | Verdict::Halt(HaltReason::Forbidden(failure)) => (
-            format!("{server} forbids this request{}: check what the key and its workspace may do", said(failure)),
+            format!("{server} forbids this request{}; check what the key and its workspace may do", said(failure)),
             Exit::Account,
         ),
         Verdict::Halt(HaltReason::Account(failure)) => (
-            format!("the account is stopped{}: check credit, billing and spend limits in the console", said(failure)),
+            format!("the account is stopped{}; check credit, billing and spend limits in the console", said(failure)),
             Exit::Account,
         ),
         Verdict::NoModel(failure) | Verdict::Halt(HaltReason::Models(failure)) => (
             format!(
-                "{server} does not have {what}{}: check the model (claude-batch models) and --base-url",
+                "{server} does not have {what}{}; check the model (claude-batch models) and --base-url",
                 said(failure)
             ),
             Exit::Account,
@@ -149,21 +149,21 @@ fn of_verdict(verdict: &Verdict, server: &str, what: &str) -> Stopped {
             let failure = reason.failure();
             (
                 format!(
-                    "{server} can't be used{}: check proxies and --base-url",
+                    "{server} can't be used{}; check proxies and --base-url",
                     failure.map(said).unwrap_or_default()
                 ),
                 Exit::from(reason),
             )
         }
         Verdict::Limited { failure, .. } | Verdict::Overloaded { failure, .. } | Verdict::Transient { failure, .. } => {
-            (format!("{server} did not answer{}: try again later", said(failure)), Exit::Endpoint)
+            (format!("{server} did not answer{}; try again later", said(failure)), Exit::Endpoint)
         }
         Verdict::Rejected { failure, .. } => (
-            format!("{server} refused the request{}: check --base-url, --api-version and --beta", said(failure)),
+            format!("{server} refused the request{}; check --base-url, --api-version and --beta", said(failure)),
             Exit::Endpoint,
         ),
         Verdict::Answered(_) | Verdict::Paused { .. } | Verdict::Aborted => {
-            (format!("{server} does not answer as the API does: check --base-url"), Exit::Endpoint)
+            (format!("{server} does not answer as the API does; check --base-url"), Exit::Endpoint)
         }
     };
     Stopped { message, exit }

@@ -20,7 +20,7 @@ use super::super::config::credential::KeySource;
 use super::super::config::world::World;
 use super::super::exit::Exit;
 use super::super::server::{self, Server};
-use super::super::{catalogs, say};
+use super::super::{catalogs, message, say};
 use super::asking::{self, Stopped};
 use super::found::Found;
 use super::save::Profile;
@@ -44,12 +44,12 @@ pub(super) fn show(args: &LimitsArgs, world: &World) -> Result<Exit> {
         Ok(found) if args.model.is_some() => found.of_model(&catalog, model),
         Ok(found) => found,
         Err(Stopped { message, exit }) => {
-            say::err(&format!("claude-batch: {message}"));
+            say::err(&message::lines(&message));
             return Ok(exit);
         }
     };
     if found.is_empty() {
-        bail!("no limits of {} were found at {}", escape(model), escape(found.origin()));
+        bail!("no limits of {} were found at {}; choose another model with -m", escape(model), escape(found.origin()));
     }
     let now = Timestamp::now();
     match args.json {

@@ -38,7 +38,7 @@ pub(super) fn ask(server: &Server) -> Result<Result<Found, Stopped>> {
                 let mut error = error.to_string();
                 server.clean(&mut error);
                 bail!(
-                    "{} does not answer as the API does when it is asked for limits ({}): check --base-url",
+                    "{} does not answer as the API does when it is asked for limits ({}); check --base-url",
                     server.origin,
                     escape(&shorten(&error, MOST_COLUMNS))
                 )

@@ -89,7 +89,7 @@ fn check(projection: &Projection, runs: &[Run], disk: &dyn Disk) -> Result<()> {
         RunPaths::given(Some(output.clone()), errors).check_output(&files, disk)?;
     }
     if belongs_to_a_run(output, disk)? {
-        bail!("{} belongs to a run and would be overwritten: name another output with -o", output.display());
+        bail!("{} belongs to a run and would be overwritten; name another output with -o", output.display());
     }
     Ok(())
 }

@@ -41,7 +41,7 @@ pub(crate) fn adopt(args: &AdoptArgs, world: &World) -> Result<Exit> {
         bail!("--simulate: the built-in simulator has no batches of earlier runs; leave it out");
     }
     if config.fresh || config.dry_run {
-        bail!("adopt adds answers to the results: leave out --fresh and --dry-run");
+        bail!("adopt adds answers to the results; leave out --fresh and --dry-run");
     }
     let config = without_limits(config);
     let name = parts::run_id();
@@ -49,7 +49,7 @@ pub(crate) fn adopt(args: &AdoptArgs, world: &World) -> Result<Exit> {
     let projection = Projection::of_run(&config, parts::default_results(&config), is_seekable(&plan))?;
     let paths = parts::paths(&config, projection.as_ref(), &name)?;
     if paths.results.is_none() {
-        bail!("adopt needs a results file: name it with -o, or name an input that is a file");
+        bail!("adopt needs a results file; name it with -o, or name an input that is a file");
     }
     let reread = Box::new(|| bail!("nothing is sent, so no setting matters any more"));
     let new = NewRun::new(config, reread, world, name, paths, plan, Start::Continue);
@@ -92,7 +92,7 @@ impl NewRun<'_> {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(self.config.owners));
         let batches = Opened::new(disk.clone(), &results)?;
         if batches.has(id) {
-            bail!("{id} is an open batch of {}: claude-batch batches collect writes its results", results.display());
+            bail!("{id} is an open batch of {}; claude-batch batches collect writes its results", results.display());
         }
         let earlier = self.note_submitted(Some(&batches), &mut recovered, &catalog)?;
         let survey = self.second_look(first, &catalog, &earlier)?;
@@ -211,7 +211,7 @@ fn index(disk: &dyn Disk, path: PathBuf, workspace: &Workspace, batch: &Batch) -
     let index = Index::read(disk, path, workspace.api())?;
     if index.lines < batch.counts.total() {
         bail!(
-            "the results of {} have {} of {}: run the same command again",
+            "the results of {} have {} of {}; run the same command again",
             batch.id,
             count(index.lines),
             plural(batch.counts.total(), "line", "lines")

@@ -16,6 +16,7 @@ use crate::catalog::Catalog;
 use crate::domain::{Lane, Money, PoolId, ProviderKind, RateLimits};
 use crate::forecast::Forecast;
 use crate::journal::Start;
+use crate::plan::UnknownModel;
 use crate::report::text::{count, escape, plural};
 use crate::runner::input::{Places, Survey};
 
@@ -149,7 +150,9 @@ impl NewRun<'_> {
 
     fn substituted(&self, survey: &Survey, catalog: &Catalog) -> Vec<(String, RateLimits)> {
         let limits = |model: &str| catalog.limits(self.config.tier, &catalog.class_of(model));
-        let models = survey.models.keys().map(|model| (model.to_string(), limits(model)));
+        // The warning about a model that the catalog does not know says this too.
+        let known = survey.models.keys().filter(|model| UnknownModel::find(catalog, model).is_none());
+        let models = known.map(|model| (model.to_string(), limits(model)));
         models.filter(|(_, limits)| limits.substituted).map(|(model, limits)| (model, limits.limits)).collect()
     }
 
@@ -205,7 +208,7 @@ impl NewRun<'_> {
     }
 
     /// Reads the user's answer. An interrupt ends the waiting.
-    fn answer(&self) -> Result<String> {
+    pub(super) fn answer(&self) -> Result<String> {
         let (give, answer) = mpsc::channel();
         std::thread::Builder::new().name("answer".to_owned()).spawn(move || {
             let mut line = String::new();

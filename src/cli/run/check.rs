@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::super::{catalogs, parts, server, simulator};
+use super::super::{catalogs, models, parts, server, simulator};
 use super::new_run::NewRun;
 use super::watchdog;
 use super::way::Way;
@@ -26,6 +26,7 @@ impl NewRun<'_> {
     /// refuse. Returns the catalog.
     pub(super) fn check_settings(&mut self) -> Result<Arc<Catalog>> {
         let catalog = catalogs::catalog(&self.config)?;
+        models::check_flags(&self.config, &catalog)?;
         parts::provider(&self.config)?;
         if self.config.simulate {
             for provider in self.config.providers() {

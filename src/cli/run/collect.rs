@@ -149,7 +149,7 @@ impl NewRun<'_> {
         let inputs: Vec<_> = inputs.map(|input| input.path.clone()).collect();
         let lane = if self.config.lane == LaneChoice::Online { LaneChoice::Batch } else { self.config.lane };
         self.say_whole(&format!(
-            "{} must be sent again: run the inputs again with the flags of the first run ({})",
+            "{} must be sent again; run the inputs again with the flags of the first run ({})",
             plural(left, "row", "rows"),
             self.commands.run_again(&inputs, results, lane.name())
         ));

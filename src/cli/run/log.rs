@@ -22,7 +22,7 @@ impl NewRun<'_> {
         let disk = RealDisk::new(self.config.owners);
         let shown = escape(&log.display().to_string()).into_owned();
         if matches!(disk.kind(log), Ok(Some(FileKind::Folder))) || log.file_name().is_none() {
-            bail!("--log {shown} is a folder: name a file");
+            bail!("--log {shown} is a folder; name a file");
         }
         parts::check_not_input(&self.config, log)?;
         let is_log = |path: &Path| {
@@ -31,7 +31,7 @@ impl NewRun<'_> {
                 .any(|log| disk.is_same_file(&log, path) || is_same_name(&log, path))
         };
         if parts::input_files(&self.config).iter().any(|input| is_log(input)) {
-            bail!("--log {shown} would write into an input: name another file");
+            bail!("--log {shown} would write into an input; name another file");
         }
         let output = self.projection.as_ref().and_then(|projection| match &projection.target {
             Target::File(path) => Some(path.clone()),
@@ -40,14 +40,14 @@ impl NewRun<'_> {
         let written = self.paths.results.iter().chain([&self.paths.errors]).chain(&output);
         if let Some(path) = written.into_iter().find(|path| is_log(path)) {
             let path = path.display().to_string();
-            bail!("--log {shown} would write into {}, which the run writes: name another file", escape(&path));
+            bail!("--log {shown} would write into {}, which the run writes; name another file", escape(&path));
         }
         let is_in_folder = |folder: std::path::PathBuf| {
             let inside = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
             inside(log).starts_with(inside(&folder))
         };
         if self.paths.folder().is_some_and(is_in_folder) {
-            bail!("--log {shown} is in the run folder, whose files belong to the program: name a file outside of it");
+            bail!("--log {shown} is in the run folder, whose files belong to the program; name a file outside of it");
         }
         Ok(())
     }

@@ -32,6 +32,7 @@ mod reuse;
 mod send;
 mod steer;
 mod summary;
+mod terminal;
 mod voice;
 mod watchdog;
 pub(super) mod way;
@@ -177,6 +178,7 @@ impl NewRun<'_> {
     /// Does the whole run, from checked settings to the exit code.
     fn go(mut self) -> Result<Exit> {
         self.hear_signals()?;
+        self.ask_about_terminal()?;
         self.say_settings();
         self.note_cache();
         self.watch_templates()?;

@@ -131,7 +131,7 @@ pub(super) fn recorded_output(results: Option<&Path>, disk: &dyn Disk) -> Result
     let Some(output) = read_manifest(&folder, disk)?.and_then(|manifest| manifest.output) else { return Ok(None) };
     let path = manifest_path(&folder).display().to_string();
     if let Some(fault) = fault_of_name(&output.name) {
-        bail!("{path}: output.name is {fault}: remove or correct it");
+        bail!("{path}: output.name is {fault}; remove or correct it");
     }
     let settings = output_taken_back(&output.settings, &path)?;
     let form = Config::form_of(settings.form);

@@ -18,7 +18,7 @@ impl NewRun<'_> {
         if let Some(duplicate) = &survey.duplicate {
             let are_paths = self.plan.inputs.iter().filter(|input| matches!(input, Input::Texts(_))).count() > 1;
             let remedy = if are_paths {
-                "; the id of a text file is its path inside the given folder: give one folder that contains all of them"
+                "; the id of a text file is its path inside the given folder; give one folder that contains all of them"
             } else {
                 ""
             };
@@ -35,7 +35,7 @@ impl NewRun<'_> {
         if self.config.max_cost.is_some()
             && let Some((model, _)) = survey.models.iter().find(|(_, sum)| sum.unpriced > 0)
         {
-            bail!("--max-cost needs a price for {model:?}, which the catalog does not know: give it with --prices");
+            bail!("--max-cost needs a price for {model:?}, which the catalog does not know; give it with --prices");
         }
         // It is not known yet how much earlier runs have spent. If too little money is left, the run stops before its
         // first request.
@@ -47,12 +47,15 @@ impl NewRun<'_> {
         if self.config.source.strict
             && let Some(damage) = &survey.damage
         {
-            bail!("--strict: {damage}");
+            bail!("--strict: {damage}; repair the file, or leave out --strict");
         }
         if self.config.source.strict
             && let Some(problem) = survey.faults.first()
         {
-            bail!("--strict: {} can't be sent, the first is {problem}", plural(survey.unusable, "row", "rows"));
+            bail!(
+                "--strict: {} can't be sent; the first is {problem}; correct them, or leave out --strict",
+                plural(survey.unusable, "row", "rows")
+            );
         }
         Ok(())
     }
@@ -66,7 +69,7 @@ impl NewRun<'_> {
         Box::new(move |planned| {
             let model = &planned.ask.model;
             if planned.ask.expense.is_none() && has_cap {
-                return Some(format!("--max-cost needs a price for {model:?}: give it with --prices"));
+                return Some(format!("--max-cost needs a price for {model:?}; give it with --prices"));
             }
             if is_api { models::refusal_of_row(model) } else { None }
         })
@@ -76,7 +79,7 @@ impl NewRun<'_> {
         let results = self.paths.results.as_deref().unwrap_or(Path::new("-")).display();
         if survey.changed > 0 && self.config.rerun_changed && has_open_batches {
             bail!(
-                "{} while batches are open that have an old request of theirs or of other rows: collect the batches first \
+                "{} while batches are open that have an old request of theirs or of other rows; collect the batches first \
                  (claude-batch batches collect {results} --wait), then run this command again",
                 plural(survey.changed, "row has changed", "rows have changed")
             );
@@ -85,7 +88,7 @@ impl NewRun<'_> {
             let first = survey.first_changed.as_deref().unwrap_or_default();
             let from = if has_open_batches { " (or will have one from an open batch)" } else { "" };
             bail!(
-                "{} an answer in {results} to another request{from}, the first is {first}: --rerun-changed runs them again, \
+                "{} an answer in {results} to another request{from}, the first is {first}; --rerun-changed runs them again, \
                  --fresh starts over (the old results are kept), -o names another file",
                 match survey.changed {
                     1 => "1 row has".to_owned(),
@@ -104,7 +107,7 @@ impl NewRun<'_> {
         if *shape != ours && would_pay_again && self.start == Start::Continue && !self.config.rerun_changed {
             bail!(
                 "the answers in {results} were asked for with other settings ({}), and rows without an id can't be told \
-                 from new ones: --rerun-changed runs them again, --fresh starts over (the old results are kept), -o \
+                 from new ones; --rerun-changed runs them again, --fresh starts over (the old results are kept), -o \
                  names another file",
                 differences(shape, &ours)
             );

@@ -30,11 +30,11 @@ const MORE: u32 = 4;
 /// There is no earlier run, or its run folder can't be read.
 pub(super) fn rows_of_earlier_run(config: &Config, paths: &RunPaths) -> Result<Option<Settings>> {
     let Some(results) = &paths.results else {
-        bail!("--rerun asks again for answers of an earlier run: name its results file with -o");
+        bail!("--rerun asks again for answers of an earlier run; name its results file with -o");
     };
     if !results.metadata().is_ok_and(|file| file.len() > 0) {
         bail!(
-            "--rerun asks again for answers of an earlier run, but there are none in {}: leave it out, or name the \
+            "--rerun asks again for answers of an earlier run, but there are none in {}; leave it out, or name the \
              results with -o",
             results.display()
         );

@@ -48,12 +48,17 @@ pub(super) fn is_log_gone(args: &ResumeArgs, log: &Path) -> bool {
 /// Reads an error log.
 pub(super) fn read_log(args: &ResumeArgs, log: &Path, disk: &RealDisk) -> Result<ErrorLog> {
     let output = args.output.as_deref();
+    if log == Path::new("-") {
+        bail!(
+            "-: an error log must be a file, because rows that fail again are written to it; name the error log of a run"
+        );
+    }
     read_error_log(log, output, disk).map_err(|error| match error {
         JournalError::Disk(failure) if failure.source.kind() == ErrorKind::NotFound && failure.path == log => {
-            anyhow!("{}: no such file", log.display())
+            anyhow!("{}: no such file; check the path of the error log", log.display())
         }
         JournalError::Foreign { path } => anyhow!(
-            "{} is not an error log of claude-batch (its first line is not a failed row): name the .errors.jsonl file of a run",
+            "{} is not an error log of claude-batch (its first line is not a failed row); name the .errors.jsonl file of a run",
             path.display()
         ),
         JournalError::OtherResults { path, line, results } => {
@@ -62,8 +67,8 @@ pub(super) fn read_log(args: &ResumeArgs, log: &Path, disk: &RealDisk) -> Result
                 |output| format!("not of -o {} (error.results)", output.display()),
             );
             anyhow!(
-                "line {line} of {} is a failure of {}, {whose}: name the results of this log with -o, or send its \
-                 rows as new ones: name the log as the input of run",
+                "line {line} of {} is a failure of {}, {whose}; name the results of this log with -o, or send its \
+                 rows as new ones (name the log as the input of run)",
                 path.display(),
                 quoted(&results)
             )

@@ -107,7 +107,7 @@ pub(super) fn look(disk: &dyn Disk, results: PathBuf, now: Timestamp) -> Looked 
         Found::Damaged(fault) => (None, Some(format!("status.json is damaged ({fault}): the next run replaces it"))),
         Found::Unreadable(fault) => (None, Some(format!("status.json can't be read: {fault}"))),
         Found::Newer(version) => {
-            (None, Some(format!("status.json has the version {version} of a later claude-batch: use that one")))
+            (None, Some(format!("status.json has the version {version} of a later claude-batch; use that one")))
         }
     };
     let state = state(lock, status.as_ref().map(|(_, shown)| shown), now);

@@ -28,20 +28,20 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The path is a symbolic link.
-    #[error("is a symbolic link, which could lead anywhere: remove it, or name another file")]
+    #[error("is a symbolic link, which could lead anywhere; remove it, or name another file")]
     Symlink,
     /// The path is a folder, but should be a file.
-    #[error("is a folder: remove it, or name another file")]
+    #[error("is a folder; remove it, or name another file")]
     Folder,
     /// The path is a FIFO, socket or device.
-    #[error("is a pipe, socket or device: remove it, or name another file")]
+    #[error("is a pipe, socket or device; remove it, or name another file")]
     Special,
     /// The path is not a folder, but should be the run folder.
-    #[error("is not a folder, but the run folder must be there: remove it, or name another output")]
+    #[error("is not a folder, but the run folder must be there; remove it, or name another output")]
     NotAFolder,
     /// The file or folder belongs to another user.
     #[error(
-        "belongs to another user (uid {owner}): name another file, or add --trust-owner if you trust that user, as with \
+        "belongs to another user (uid {owner}); name another file, or add --trust-owner if you trust that user, as with \
          the volume of a container"
     )]
     Anothers {
@@ -50,7 +50,7 @@ pub enum Refusal {
     },
     /// The file has several names.
     #[error(
-        "has {names} names (hard links), so the output would appear under each of them: copy it and name the copy, or name another file"
+        "has {names} names (hard links), so the output would appear under each of them; copy it and name the copy, or name another file"
     )]
     Linked {
         /// The number of names.
@@ -58,7 +58,7 @@ pub enum Refusal {
     },
     /// The file is in a folder that every user can write to.
     #[error(
-        "lies in {}, where every user may remove and replace files: take that right away (chmod o-w), name a file in \
+        "lies in {}, where every user may remove and replace files; take that right away (chmod o-w), name a file in \
          another folder, or add --trust-owner if you trust all users, as in a container",
         folder.display()
     )]

@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn errors_name_line_and_field() {
         let cases = [
-            ("{\"rules\":[\n{\"txt\":\"a\"}]}", 2, "unknown field `txt`, write some of turn, max_tokens_below, text"),
+            ("{\"rules\":[\n{\"txt\":\"a\"}]}", 2, "unknown field `txt`; write some of turn, max_tokens_below, text"),
             ("{\"rules\":[\n\n{\"text\":1}]}", 3, "field `text`"),
             ("{\"rules\":[\n{\"text\":\"a\",\"turn\":0}]}", 2, "field `turn`: found 0, turns are counted from 1"),
             ("{\"rules\":[\n{\"text\":\"a\",\"share\":2}]}", 2, "field `share`: found 2, must be from 0 to 1"),

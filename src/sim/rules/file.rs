@@ -135,8 +135,13 @@ impl<'de, R: Rule> Deserialize<'de> for Read<R> {
                 let (mut selection, mut own) = (SelectionFields::default(), R::Own::default());
                 while let Some(name) = map.next_key::<String>()? {
                     if !own.read(&name, &mut map)? && !selection.read(&name, &mut map)? {
-                        let known = [R::Own::NAMES, SelectionFields::NAMES].concat().join(", ");
-                        return Err(de::Error::custom(format!("unknown field `{name}`, write some of {known}")));
+                        let known = [R::Own::NAMES, SelectionFields::NAMES].concat();
+                        let begin: String = name.chars().take(3).collect();
+                        let remedy = match known.iter().find(|known| begin.len() > 2 && known.starts_with(&begin)) {
+                            Some(near) => format!("did you mean `{near}`?"),
+                            None => format!("write some of {}", known.join(", ")),
+                        };
+                        return Err(de::Error::custom(format!("unknown field `{name}`; {remedy}")));
                     }
                 }
                 R::from_fields(selection.into(), own).map(Read).map_err(de::Error::custom)

@@ -182,7 +182,7 @@ mod tests {
         assert!(error("prompt,id\n", &id).contains("--id names the column \"nr\""));
         let template = error("id,text\n1,x\n", &with_template("{{text}} {{txt}}"));
         assert!(
-            template.contains("names txt, which is not there (columns: id, text; did you mean text?)"),
+            template.contains("names txt, which is not there; the columns are: id, text; did you mean text?"),
             "{template}"
         );
         assert!(error("prompt,\"open\nx\n", &Options::default()).contains("never closed"));

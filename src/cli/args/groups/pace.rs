@@ -67,7 +67,7 @@ pub struct LaneArgs {
 #[command(next_help_heading = "Faults")]
 pub struct FaultArgs {
     /// Retries after server and network errors [default: 8]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::number_u32)]
     pub max_retries: Option<u32>,
     /// Longest wait for a limit, an overload or a dead endpoint [default: 30m]
     #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = parsers::duration)]

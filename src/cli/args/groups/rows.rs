@@ -29,7 +29,7 @@ pub struct SourceArgs {
     #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::positive_u64)]
     pub limit: Option<u64>,
     /// Leave out the first N rows
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::number_u64)]
     pub skip: Option<u64>,
     /// Refuse to start when any row is broken
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
@@ -126,7 +126,7 @@ pub struct AnswerArgs {
     #[arg(long, value_name = "WHAT", value_parser = parsers::on_refusal)]
     pub on_refusal: Option<OnRefusal>,
     /// Most additional requests for a row after its first answer [default: 2]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::number_u32)]
     pub max_follow_ups: Option<u32>,
 }
 

@@ -48,7 +48,7 @@ pub(super) fn loopback(text: &str) -> Result<IpAddr, String> {
         _ => text.trim_matches(['[', ']']).parse().ok(),
     };
     address.filter(IpAddr::is_loopback).ok_or_else(|| {
-        "it answers everybody, so it listens only on this machine: give 127.0.0.1, ::1 or localhost".to_owned()
+        "it answers everybody, so it listens only on this machine; give 127.0.0.1, ::1 or localhost".to_owned()
     })
 }
 

@@ -6,8 +6,8 @@ use anyhow::{Result, bail};
 
 use super::table::ProviderTable;
 use crate::cli::config::credential::KeySource;
+use crate::cli::message::short;
 use crate::domain::ProviderKind;
-use crate::report::text::escape;
 use crate::source::nearest;
 
 /// The providers that can be named.
@@ -61,11 +61,11 @@ impl<'t> Known<'t> {
         let names: Vec<&str> = all.iter().map(|found| found.name).collect();
         let meant = nearest(name, names.iter().copied()).map(|name| format!("; did you mean {name}?"));
         bail!(
-            "{from}: there is no provider {:?}{} The providers are {}; add others as [providers.NAME] in your \
-             configuration file",
-            escape(name),
-            meant.unwrap_or_else(|| ".".to_owned()),
-            names.join(", ")
+            "{from}: there is no provider {}; the providers are {}, and each [providers.NAME] of your configuration \
+             file{}",
+            short(name),
+            names.join(", "),
+            meant.unwrap_or_default()
         )
     }
 

@@ -158,13 +158,17 @@ fn kind(name: &str, table: &DeTable<'_>, at: &str, place: &Place<'_>) -> Result<
     let Some((key, value)) = table.iter().find(|(key, _)| *key.get_ref() == "kind") else {
         return ProviderKind::parse(name).ok_or_else(|| {
             let meant = nearest(name, names()).map(|name| format!("; did you mean [providers.{name}]?"));
-            anyhow!("{at}: [providers.{name}] needs a kind: {}{}", names().join(", "), meant.unwrap_or_default())
+            anyhow!(
+                "{at}: [providers.{name}] needs a kind; give one of {}{}",
+                names().join(", "),
+                meant.unwrap_or_default()
+            )
         });
     };
     let found = value.get_ref().as_str().unwrap_or_default();
     ProviderKind::parse(found).ok_or_else(|| {
         let meant = nearest(found, names()).map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-        anyhow!("{}: kind: {found:?} is not one of {}{meant}", place.at(key), names().join(", "))
+        anyhow!("{}: kind: {found:?} is not a kind; give one of {}{meant}", place.at(key), names().join(", "))
     })
 }
 

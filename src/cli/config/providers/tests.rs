@@ -179,11 +179,11 @@ fn addresses_of_variables_replace_those_of_regions() {
 fn what_is_missing_is_named_with_its_variables_and_its_key() {
     let cases: [(&str, Variables, &[&str]); 6] = [
         ("aws", &[], &["a region: set AWS_REGION or AWS_DEFAULT_REGION, or region in [providers.aws]", "a workspace"]),
-        ("bedrock", &[], &["the provider bedrock needs a region: set AWS_REGION"]),
-        ("google", &[("GOOGLE_CLOUD_PROJECT", "p")], &["a workspace: set ANTHROPIC_GOOGLE_CLOUD_WORKSPACE_ID"]),
-        ("foundry", &[], &["a resource: set ANTHROPIC_FOUNDRY_RESOURCE"]),
-        ("litellm", &[], &["an address: set LITELLM_PROXY_API_BASE, or give base-url in [providers.litellm]"]),
-        ("messages", &[], &["an address: give base-url in [providers.messages]", "--base-url"]),
+        ("bedrock", &[], &["the provider bedrock needs a region; set AWS_REGION"]),
+        ("google", &[("GOOGLE_CLOUD_PROJECT", "p")], &["a workspace; set ANTHROPIC_GOOGLE_CLOUD_WORKSPACE_ID"]),
+        ("foundry", &[], &["a resource; set ANTHROPIC_FOUNDRY_RESOURCE"]),
+        ("litellm", &[], &["an address; set LITELLM_PROXY_API_BASE, or give base-url in [providers.litellm]"]),
+        ("messages", &[], &["an address; give base-url in [providers.messages]", "--base-url"]),
     ];
     for (name, variables, parts) in cases {
         let first = error("", variables, &["--provider", name]);
@@ -337,9 +337,9 @@ fn chains_that_cannot_work_are_refused() {
 
     assert!(twice.contains("--fallback names openrouter twice"), "{twice}");
     assert!(first.contains("anthropic is the first provider"), "{first}");
-    assert!(unknown.contains("--fallback: there is no provider \"opnrouter\"; did you mean openrouter?"), "{unknown}");
+    assert!(unknown.contains("--fallback: there is no provider \"opnrouter\"; the providers are"), "{unknown}");
     assert!(provider.contains("--provider") && provider.contains("did you mean bedrock?"), "{provider}");
-    assert!(provider.contains("The providers are anthropic, aws, bedrock,"), "{provider}");
+    assert!(provider.contains("the providers are anthropic, aws, bedrock,"), "{provider}");
     assert!(idle.contains("name one with --fallback"), "{idle}");
     assert!(vendor.contains("--fallback bedrock:gpt-4o: this is a model of OpenAI"), "{vendor}");
     assert!(Place::new("", &[]).config(&["--fallback", "openrouter:gpt-4o"]).is_ok(), "it has models of all vendors");
@@ -376,9 +376,9 @@ fn what_a_provider_lacks_is_refused_if_it_was_typed() {
 #[test]
 fn wrong_tables_are_refused_with_file_and_line() {
     let cases = [
-        ("[providers.x]\n", "claude-batch.toml:1: [providers.x] needs a kind: anthropic, aws"),
+        ("[providers.x]\n", "claude-batch.toml:1: [providers.x] needs a kind; give one of anthropic, aws"),
         ("[providers.bedrok]\n", "did you mean [providers.bedrock]?"),
-        ("[providers.x]\nkind = 'openruter'\n", "claude-batch.toml:2: kind: \"openruter\" is not one of"),
+        ("[providers.x]\nkind = 'openruter'\n", "claude-batch.toml:2: kind: \"openruter\" is not a kind; give one of"),
         ("[providers.x]\nkind = 'openruter'\n", "did you mean openrouter?"),
         (
             "[providers.aws]\n\nbase_url = 'x'\n",

@@ -171,7 +171,7 @@ fn check_prices(config: &Config, unpriced: Option<&Option<Arc<str>>>, was_bounde
         );
     };
     match unpriced {
-        Some(model) => bail!("max-cost needs a price for {}: give it with --prices", escape(model)),
+        Some(model) => bail!("max-cost needs a price for {}; give it with --prices", escape(model)),
         None => Ok(()),
     }
 }

@@ -1,0 +1,159 @@
+//! The form of every error message of this program.
+//!
+//! A message is one text: where and what was found, then, after a semicolon, what to do. Error types and
+//! [`anyhow::Error`] carry this text, so it also fits into one line of an error log. For people, it is printed in lines:
+//!
+//! ```text
+//! claude-batch: nofile.jsonl: no such file
+//!   check the path, or use - to read standard input
+//! ```
+//!
+//! The first line can be searched for with grep. The last line says what to do. A semicolon in quotation marks or in
+//! parentheses is part of a value, and does not break the line.
+
+use crate::report::text::escape;
+
+/// At most this many characters of a value are shown.
+const SHOWN: usize = 40;
+
+/// Returns a message in lines, for people. Line breaks and control characters in `text` are escaped.
+pub(crate) fn lines(text: &str) -> String {
+    format!("claude-batch: {}", parts(&escape(text)).join("\n  "))
+}
+
+/// Returns the beginning of a value in quotation marks, for a message.
+pub(crate) fn short(value: &str) -> String {
+    match value.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{:?}", format!("{}…", &value[..end])),
+        None => format!("{value:?}"),
+    }
+}
+
+/// Returns what is wrong with a value. `words` come from the parser of a flag: they say what to give instead, or what
+/// was found and, after a semicolon, what to do.
+pub(crate) fn of_value(value: &str, words: &str) -> String {
+    match (value, parts(words).len()) {
+        (_, 2..) => words.to_owned(),
+        ("", _) => format!("it has no value; {words}"),
+        _ => format!("{} is not valid; {words}", short(value)),
+    }
+}
+
+/// Returns what is wrong with a value that must not be shown. `words` are as for [`of_value`].
+pub(crate) fn of_secret(words: &str) -> String {
+    match parts(words).len() {
+        2.. => words.to_owned(),
+        _ => format!("its value is not valid; {words}"),
+    }
+}
+
+/// Returns whether a message says what to do.
+pub(crate) fn has_remedy(text: &str) -> bool {
+    parts(text).len() > 1
+}
+
+/// Removes the numbers of errors of the system: `(os error 2)`.
+pub(crate) fn without_codes(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|char: char| char.is_ascii_digit() || char == '-');
+        shown.push_str(rest.strip_prefix(')').unwrap_or(rest));
+    }
+    shown
+}
+
+/// Returns names as a choice: `a, b or c`.
+pub(crate) fn choice(names: &[impl AsRef<str>]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.as_ref().to_owned(),
+        [rest @ .., last] => {
+            let rest: Vec<_> = rest.iter().map(AsRef::as_ref).collect();
+            format!("{} or {}", rest.join(", "), last.as_ref())
+        }
+    }
+}
+
+/// Returns the parts of a message, without the semicolons between them.
+fn parts(text: &str) -> Vec<&str> {
+    breaks(text, true).or_else(|| breaks(text, false)).unwrap_or_else(|| vec![text])
+}
+
+/// Breaks a text at semicolons. If `sees_values`, semicolons in quotation marks and in parentheses are left alone; then
+/// the result is `None` if one of these is never closed.
+fn breaks(text: &str, sees_values: bool) -> Option<Vec<&str>> {
+    let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0_u32);
+    let (mut quote, mut is_escaped) = (None, false);
+    for (at, char) in text.char_indices() {
+        match (char, quote) {
+            _ if is_escaped => is_escaped = false,
+            ('\\', Some('"')) => is_escaped = true,
+            (_, Some(open)) if char == open => quote = None,
+            (_, Some(_)) => {}
+            ('"' | '`', None) if sees_values => quote = Some(char),
+            ('(' | '{', None) if sees_values => depth += 1,
+            (')' | '}', None) if sees_values => depth = depth.saturating_sub(1),
+            (';', None) if depth == 0 && text[at..].starts_with("; ") => {
+                parts.push(text[start..at].trim());
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(text[start..].trim());
+    parts.retain(|part| !part.is_empty());
+    (quote.is_none() && depth == 0).then_some(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_found_and_what_to_do_are_lines_of_their_own() {
+        assert_eq!(lines("a.csv: no such file; check the path"), "claude-batch: a.csv: no such file\n  check the path");
+        assert_eq!(lines("a; b; c"), "claude-batch: a\n  b\n  c");
+        assert_eq!(lines("it broke"), "claude-batch: it broke");
+    }
+
+    #[test]
+    fn a_semicolon_of_a_value_does_not_break_the_line() {
+        assert_eq!(
+            lines("\"a; \\\"b; c\" and `d; e` (f; g {h; i}) are bad; fix them"),
+            "claude-batch: \"a; \\\"b; c\" and `d; e` (f; g {h; i}) are bad\n  fix them"
+        );
+        assert_eq!(lines("5\" wide; ok"), "claude-batch: 5\" wide\n  ok");
+    }
+
+    #[test]
+    fn a_text_from_outside_can_not_add_lines() {
+        assert_eq!(lines("a\nclaude-batch: b\r; c"), "claude-batch: a\\nclaude-batch: b\\r\n  c");
+    }
+
+    #[test]
+    fn a_value_is_shown_by_its_beginning() {
+        assert_eq!(short("a\"b"), "\"a\\\"b\"");
+        assert_eq!(short(&"x".repeat(1_000)), format!("\"{}…\"", "x".repeat(SHOWN)));
+    }
+
+    #[test]
+    fn the_words_of_a_parser_say_what_to_give_or_what_was_found() {
+        assert_eq!(of_value("0", "give 1 or more"), "\"0\" is not valid; give 1 or more");
+        assert_eq!(of_value("", "give 1 or more"), "it has no value; give 1 or more");
+        assert_eq!(of_value("x", "it is not JSON; use quotes"), "it is not JSON; use quotes");
+    }
+
+    #[test]
+    fn numbers_of_the_system_are_removed() {
+        assert_eq!(without_codes("a: No such file (os error 2): b"), "a: No such file: b");
+        assert_eq!(without_codes("no code"), "no code");
+        assert!(has_remedy("a; b") && !has_remedy("a (b; c)"));
+    }
+
+    #[test]
+    fn names_become_a_choice() {
+        assert_eq!(choice(&["a"]), "a");
+        assert_eq!(choice(&["a", "b", "c"]), "a, b or c");
+    }
+}

@@ -1,0 +1,233 @@
+//! What flags of other tools, and parameters of the API, are called here.
+
+use std::ffi::OsString;
+
+use clap::{Arg, Command};
+use serde_json::Value;
+
+use crate::cli::shell::quoted;
+
+/// A value longer than this is not repeated in a suggestion.
+const LONGEST: usize = 40;
+
+/// Parameters of the API that are given with `--param`, each with an example.
+const PARAMS: [(&str, &str); 14] = [
+    ("temperature", "0"),
+    ("top_p", "0.9"),
+    ("top_k", "40"),
+    ("stop_sequences", "[\"END\"]"),
+    ("thinking", "{\"type\":\"enabled\",\"budget_tokens\":2048}"),
+    ("tools", "[...]"),
+    ("tool_choice", "{\"type\":\"auto\"}"),
+    ("metadata", "{\"user_id\":\"u1\"}"),
+    ("service_tier", "\"auto\""),
+    ("container", "\"...\""),
+    ("mcp_servers", "[...]"),
+    ("context_management", "{...}"),
+    ("output_config", "{...}"),
+    ("inference_geo", "\"us\""),
+];
+
+/// Other names of parameters of the API.
+const OTHER_PARAMS: [(&str, &str); 5] = [
+    ("temp", "temperature"),
+    ("stop", "stop_sequences"),
+    ("stop_sequence", "stop_sequences"),
+    ("tool", "tools"),
+    ("user_id", "metadata"),
+];
+
+/// What other tools call our flags, and what to type here. `{}` is the value.
+const OTHERS: [(&[&str], &str); 29] = [
+    (
+        &[
+            "workers",
+            "num-workers",
+            "max-workers",
+            "parallel",
+            "parallelism",
+            "threads",
+            "jobs",
+            "j",
+            "concurrent",
+            "max-parallel",
+            "p",
+        ],
+        "--concurrency {}",
+    ),
+    (&["retries", "retry", "num-retries", "max-attempts", "attempts", "max-retry"], "--max-retries {}"),
+    (&["out", "output-file", "output-path", "outfile", "outputs", "save"], "--output {}"),
+    (&["limit-rpm", "requests-per-minute", "max-rpm", "max-requests-per-minute", "rate", "rate-limit"], "--rpm {}"),
+    (&["input-tokens-per-minute", "limit-itpm"], "--itpm {}"),
+    (&["output-tokens-per-minute", "limit-otpm"], "--otpm {}"),
+    (&["max-budget", "cost-limit", "max-spend", "spend-limit", "max-dollars"], "--max-cost {}"),
+    (&["prompt", "prompt-template"], "--template {}"),
+    (&["system-prompt", "system-message", "instructions"], "--system {}"),
+    (&["max-output-tokens", "max-new-tokens", "max-completion-tokens", "max-length"], "--max-tokens {}"),
+    (&["url", "endpoint", "api-base", "api-url", "server", "host"], "--base-url {}"),
+    (&["dry", "preview", "noop"], "--dry-run"),
+    (&["json-schema", "response-format", "response-schema"], "--schema {}"),
+    (&["json", "json-mode"], "--expect json"),
+    (&["batch", "batches", "use-batch", "batch-api"], "--lane batch"),
+    (&["overwrite", "force", "restart", "no-resume"], "--fresh"),
+    (&["samples", "max-rows", "num-rows", "head", "first", "rows"], "--limit {}"),
+    (&["offset"], "--skip {}"),
+    (&["log-file", "logfile"], "--log {}"),
+    (&["debug"], "--verbose"),
+    (&["silent", "no-progress"], "--quiet"),
+    (&["max-duration", "time-limit", "max-runtime"], "--max-time {}"),
+    (&["request-timeout", "max-wait"], "--timeout {}"),
+    (&["cache", "caching"], "--prompt-cache {}"),
+    (&["keep-order", "ordered", "sort", "preserve-order"], "--order input"),
+    (&["columns", "select", "field"], "--fields {}"),
+    (&["error-log", "error-file", "failed"], "--errors {}"),
+    (&["assume-yes", "y", "no-input", "no-confirm"], "--yes"),
+    (&["id-column", "id-field", "key"], "--id {}"),
+];
+
+/// Flags of other tools for what needs no flag here.
+const WITHOUT: [(&[&str], &str); 3] = [
+    (
+        &["input", "i", "in", "file", "f", "input-file", "infile", "prompts", "data"],
+        "inputs are named without a flag, as in claude-batch run prompts.jsonl",
+    ),
+    (&["resume", "continue", "checkpoint"], "it needs no flag: the same command resumes a run"),
+    (&["color", "colour", "no-color", "no-colour"], "set the variable NO_COLOR to turn colours off"),
+];
+
+/// Returns what to type instead of a flag; `None` if the flag is neither a parameter of the API nor known from other
+/// tools, or if the command has nothing like it.
+pub(super) fn other_name(flag: &str, value: Option<&str>, command: &Command) -> Option<String> {
+    let name = flag.trim_start_matches('-');
+    let param = name.replace('-', "_");
+    let param = OTHER_PARAMS.iter().find(|(other, _)| *other == param).map_or(&*param, |(_, ours)| ours);
+    if let Some((param, example)) = PARAMS.iter().find(|(known, _)| *known == param) {
+        return has(command, "param").then(|| {
+            let value = value.filter(|value| is_harmless(value)).and_then(|value| as_json(param, value));
+            let typed = quoted(format!("{param}={}", value.as_deref().unwrap_or(example)));
+            format!("it is a parameter of the API; give it with --param {typed}")
+        });
+    }
+    let found = OTHERS.iter().find(|(names, _)| names.contains(&name)).map(|(_, ours)| *ours);
+    if let Some(ours) = found.filter(|ours| has(command, long(ours))) {
+        let value = value.filter(|value| is_harmless(value)).map(quoted);
+        let typed = match value {
+            Some(value) => ours.replace("{}", &value),
+            None => ours.replace(" {}", ""),
+        };
+        return Some(format!("use {typed}"));
+    }
+    let (names, words) = WITHOUT.iter().find(|(names, _)| names.contains(&name))?;
+    let is_of_run = matches!(command.get_name(), "run" | "plan" | "check");
+    (is_of_run || names.contains(&"color")).then(|| (*words).to_owned())
+}
+
+/// Returns the value that was typed after a flag, if any.
+pub(super) fn value_of(flag: &str, args: &[OsString]) -> Option<String> {
+    let mut args = args.iter().filter_map(|arg| arg.to_str());
+    let joined = format!("{flag}=");
+    let found = args.find(|arg| *arg == flag || arg.starts_with(&joined))?;
+    match found.strip_prefix(&joined) {
+        Some(value) => Some(value.to_owned()),
+        None => args.next().filter(|value| !value.starts_with('-') || value.parse::<f64>().is_ok()).map(str::to_owned),
+    }
+}
+
+/// Returns the names of the flags of a command, with their other names.
+pub(super) fn names(command: &Command) -> impl Iterator<Item = &str> {
+    let seen = command.get_arguments().filter(|arg| !arg.is_hide_set());
+    seen.flat_map(|arg| arg.get_long().into_iter().chain(arg.get_all_aliases().unwrap_or_default()))
+}
+
+/// Returns the commands that have this flag.
+pub(super) fn commands_with(flag: &str, whole: &Command) -> Vec<String> {
+    let name = flag.trim_start_matches('-');
+    let having = whole.get_subcommands().filter(|command| has(command, name));
+    having.map(|command| command.get_name().to_owned()).collect()
+}
+
+fn has(command: &Command, name: &str) -> bool {
+    let is_it = |arg: &Arg| arg.get_long() == Some(name) && !arg.is_hide_set();
+    command.get_arguments().any(is_it)
+}
+
+fn long(typed: &str) -> &str {
+    typed.split(' ').next().unwrap_or_default().trim_start_matches('-')
+}
+
+fn is_harmless(value: &str) -> bool {
+    value.len() <= LONGEST && !value.is_empty() && !value.contains("sk-") && !value.contains(char::is_control)
+}
+
+/// Returns a value in JSON, as the API takes it for this parameter; `None` if it can't be one.
+fn as_json(param: &str, value: &str) -> Option<String> {
+    match (param, serde_json::from_str::<Value>(value)) {
+        ("stop_sequences", Ok(Value::Array(_))) => Some(value.to_owned()),
+        ("stop_sequences", _) => Some(serde_json::json!([value]).to_string()),
+        ("service_tier" | "container" | "inference_geo", Err(_)) => Some(Value::from(value).to_string()),
+        ("temperature" | "top_p" | "top_k", Ok(Value::Number(_))) => Some(value.to_owned()),
+        ("temperature" | "top_p" | "top_k", _) => None,
+        (_, Ok(Value::Object(_) | Value::Array(_) | Value::String(_))) => Some(value.to_owned()),
+        (_, Ok(_) | Err(_)) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::cli::args::Cli;
+
+    fn told(typed: &[&str]) -> Option<String> {
+        let whole = Cli::command();
+        let command = whole.find_subcommand(typed[0]).expect("it is a command");
+        let args: Vec<OsString> = typed.iter().map(OsString::from).collect();
+        let flag = typed[1].split('=').next().expect("there is a first part");
+        other_name(flag, value_of(flag, &args).as_deref(), command)
+    }
+
+    #[test]
+    fn a_parameter_of_the_api_is_given_with_param() {
+        for (typed, expected) in [
+            (&["run", "--temperature", "0"][..], "--param temperature=0"),
+            (&["run", "--top-p=0.5"], "--param top_p=0.5"),
+            (&["run", "--top-k", "many"], "--param top_k=40"),
+            (&["run", "--stop-sequences", "END"], "--param 'stop_sequences=[\"END\"]'"),
+            (&["run", "--service-tier", "auto"], "--param 'service_tier=\"auto\"'"),
+            (&["run", "--thinking"], "--param 'thinking={\"type\":\"enabled\",\"budget_tokens\":2048}'"),
+            (&["run", "--temperature", "sk-ant-api03-123456789"], "--param temperature=0"),
+        ] {
+            let told = told(typed).expect("it is a parameter");
+            assert!(told.ends_with(expected), "{typed:?}: {told}");
+        }
+        assert_eq!(told(&["results", "--temperature", "0"]), None, "results sends nothing");
+    }
+
+    #[test]
+    fn a_flag_of_another_tool_leads_to_ours() {
+        for (typed, expected) in [
+            (&["run", "--workers", "8"][..], Some("use --concurrency 8")),
+            (&["run", "--workers"], Some("use --concurrency")),
+            (&["run", "--out", "a b.jsonl"], Some("use --output 'a b.jsonl'")),
+            (&["run", "--batch"], Some("use --lane batch")),
+            (&["run", "-i", "x"], Some("inputs are named without a flag, as in claude-batch run prompts.jsonl")),
+            (&["status", "--workers", "8"], None),
+        ] {
+            assert_eq!(told(typed).as_deref(), expected, "{typed:?}");
+        }
+    }
+
+    #[test]
+    fn every_flag_that_is_suggested_exists() {
+        let whole = Cli::command();
+        let run = whole.find_subcommand("run").expect("there is run");
+
+        for (names, ours) in OTHERS {
+            assert!(has(run, long(ours)), "{ours}");
+            for name in names {
+                assert!(!has(run, name), "--{name} is a flag of run");
+            }
+        }
+    }
+}
