@@ -250,7 +250,7 @@ fn played(kind: ProgressKind, verbosity: Verbosity, events: Vec<RunEvent>) -> St
 }
 
 fn options(kind: ProgressKind, verbosity: Verbosity) -> ViewOptions {
-    ViewOptions { kind, verbosity, is_terminal: false, is_colored: false, writer: Box::new(Closed) }
+    ViewOptions { kind, verbosity, is_terminal: false, is_colored: false, columns: None, writer: Box::new(Closed) }
 }
 
 fn at(second: i64, body: EventBody) -> RunEvent {

@@ -93,7 +93,7 @@ impl Progress {
             drawing.push_str("\r\n");
         }
         // Some terminals wrap a line when its last column is filled.
-        let block = block(stats, size.columns.saturating_sub(1).max(1), self.is_colored);
+        let block = block(stats, size.columns.saturating_sub(1).max(1), size.rows, self.is_colored);
         let mut lines = self.bar.draw(block, stats);
         lines.truncate(size.rows.max(1));
         push_block(&mut drawing, &lines);

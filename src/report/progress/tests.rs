@@ -4,7 +4,7 @@ use std::time::Duration;
 use avt::Terminal;
 use proptest::prelude::*;
 
-use super::super::line::tests::lines;
+use super::super::line::tests::lines_in;
 use super::super::stats::tests::{at, failed, pool, started, succeeded};
 use super::*;
 use crate::domain::{Backoffs, Dimension, ErrorClass, Quality, Reason};
@@ -250,8 +250,8 @@ impl Screen {
     #[track_caller]
     fn check(&self) {
         let Size { columns, rows } = *self.size.lock().expect("no test panicked with it");
-        let mut block = lines(&self.stats, columns.saturating_sub(1).max(1), false);
-        block.truncate(rows);
+        let block = lines_in(&self.stats, columns.saturating_sub(1).max(1), rows, false);
+        assert!(block.len() <= rows, "{columns} columns, {rows} rows: {block:?}");
         self.check_above(&block);
     }
 
