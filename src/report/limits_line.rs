@@ -6,9 +6,9 @@
 use super::notes::limits_words;
 use super::parts::{Part, Tone, line_width};
 use super::stats::Stats;
-use super::text::{duration, escape, percent, shorten};
+use super::text::{duration, escape, percent, short_count, shorten};
 use super::use_of_limits::is_burst;
-use crate::domain::{Dimension, PoolStatus, Reason};
+use crate::domain::{Dimension, PoolStatus, RateLimits, Reason};
 
 /// The name of a pool fills at most this many columns.
 const LONGEST_NAME: usize = 24;
@@ -54,7 +54,7 @@ pub(super) fn use_parts(stats: &Stats, pool: &PoolStatus, reason: Option<Reason>
     let mut used = used(stats, pool);
     if used.is_empty() {
         return match Dimension::ALL.iter().any(|own| pool.limits.of(*own).is_some()) {
-            true => vec![Part::fixed(8, limits_words(&pool.limits))],
+            true => vec![Part::new(8, limits_words(&pool.limits), short_limits(&pool.limits))],
             false => Vec::new(),
         };
     }
@@ -70,6 +70,15 @@ pub(super) fn use_parts(stats: &Stats, pool: &PoolStatus, reason: Option<Reason>
         let Some((at, _)) = least else { return parts };
         used.remove(at);
     }
+}
+
+/// Returns limits in few characters: `1.0k requests, 450k in, 90.0k out a minute`.
+fn short_limits(limits: &RateLimits) -> String {
+    let shown = [(limits.rpm, "requests"), (limits.itpm, "in"), (limits.otpm, "out")]
+        .into_iter()
+        .filter_map(|(limit, name)| limit.map(|limit| format!("{} {name}", short_count(limit.into()))))
+        .collect::<Vec<_>>();
+    format!("{} a minute", shown.join(", "))
 }
 
 fn words(used: &[Used], binds: impl Fn(Dimension) -> bool) -> Vec<Part> {

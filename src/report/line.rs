@@ -134,7 +134,7 @@ fn rows_parts(stats: &Stats) -> Vec<Part> {
     let mut parts = Vec::new();
     match (stats.total, stats.share()) {
         (Some(total), Some(share)) => {
-            parts.push(Part::bar(3, 24, 8));
+            parts.push(Part::bar(4, 24, 10));
             parts.push(Part::fixed(6, percent(share)).in_tone(Tone::Main).after(" "));
             let short = match total {
                 0..1_000_000 => format!("{}/{}", count(finished), count(total)),
@@ -146,7 +146,7 @@ fn rows_parts(stats: &Stats) -> Vec<Part> {
     }
     parts.extend(answers_parts(stats));
     if let Some(rate) = stats.rows_per_minute() {
-        parts.push(Part::new(4, format!("{} rows/min", rate_words(rate)), format!("{}/min", rate_words(rate))));
+        parts.push(Part::fixed(3, format!("{} rows/min", rate_words(rate))));
     }
     parts
 }
@@ -245,7 +245,7 @@ fn provider_parts(own: &OfProvider, stats: &Stats, columns: usize) -> Vec<Part> 
     let answered = format!("{} answered", count(own.answered));
     let mut parts = vec![
         Part::new(10, format!("{}:", shorten(&name, 24)), format!("{}:", shorten(&name, 12))),
-        Part::new(7, answered, short_count(own.answered)).after(" "),
+        Part::new(7, answered, format!("{} answered", short_count(own.answered))).after(" "),
     ];
     let state = State::of(own, stats);
     let tone = match state {
@@ -259,7 +259,7 @@ fn provider_parts(own: &OfProvider, stats: &Stats, columns: usize) -> Vec<Part> 
     {
         let others = super::parts::line_width(&parts) + width(&state.text) + 6;
         let uses = use_parts(stats, pool, Some(standing.reason), columns.saturating_sub(others));
-        parts.extend(uses.into_iter().map(|part| part.of_rank(3)));
+        parts.extend(uses.into_iter().map(|part| part.optional_at(3)));
     }
     parts.push(state);
     parts

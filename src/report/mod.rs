@@ -16,6 +16,8 @@ mod advice;
 mod answers;
 mod cached_rows;
 mod caching;
+#[cfg(test)]
+mod captures;
 pub(crate) mod failures;
 pub(crate) mod harmless;
 pub(crate) mod json;

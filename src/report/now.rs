@@ -40,7 +40,7 @@ impl Now {
             return Some(Self::new(Tone::Notable, format!("waiting for batches{most}"), "waiting for batches"));
         }
         if standing.reason == Reason::Hold
-            && let Some(held) = held(standing)
+            && let Some(held) = held(standing, stats.providers.are_several())
         {
             return Some(held);
         }
@@ -63,12 +63,12 @@ fn stopping(in_flight: u64) -> Now {
 }
 
 /// Returns the words for a held pool. If the run has several pools, they name the pool.
-fn held(standing: &Standing) -> Option<Now> {
+fn held(standing: &Standing, has_several: bool) -> Option<Now> {
     let pool = standing.busiest()?;
     let left = duration(pool.held_for?);
     let name = match standing.pools.len() {
         1 => String::new(),
-        _ => format!("{} ", escape(&pool.pool.to_string())),
+        _ => format!("{} ", escape(&pool.pool.named(has_several))),
     };
     Some(Now::new(Tone::Notable, format!("{name}held by the server (429), {left} left"), format!("held, {left} left")))
 }

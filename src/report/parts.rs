@@ -85,9 +85,9 @@ impl Part {
         Self { tone, ..self }
     }
 
-    /// Returns the part with another rank.
-    pub(super) fn of_rank(self, rank: u8) -> Self {
-        Self { rank, ..self }
+    /// Returns the part as one that is left out as soon as parts of this rank are shortened.
+    pub(super) fn optional_at(self, rank: u8) -> Self {
+        Self { rank, short: String::new(), ..self }
     }
 
     /// Returns the part with another separator before it.

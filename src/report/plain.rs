@@ -83,7 +83,7 @@ fn line_within(stats: &Stats, columns: usize) -> String {
     );
     parts.extend(provider_parts(stats));
     if let Some(rate) = stats.rows_per_minute() {
-        parts.push(Part::new(4, format!("{} rows/min", rate_words(rate)), format!("{}/min", rate_words(rate))));
+        parts.push(part(4, format!("{} rows/min", rate_words(rate)), format!("{}/min", rate_words(rate))));
     }
     parts.extend(left_parts(stats));
     parts.extend(now_parts(stats));

@@ -84,6 +84,12 @@ impl Progress {
         Self { size, is_colored, notes, bar, writer, drawn_at: None, is_shown: false }
     }
 
+    /// Draws the block again, without waiting until it is due.
+    #[cfg(test)]
+    pub(in crate::report) fn redraw(&mut self, stats: &Stats) {
+        self.draw(None, stats);
+    }
+
     /// Draws the block again, below a note if there is one.
     fn draw(&mut self, note: Option<&str>, stats: &Stats) {
         let size = (self.size)();
