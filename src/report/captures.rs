@@ -14,6 +14,7 @@ use super::line::tests::{lines, used};
 use super::notes::Verbosity;
 use super::plain::Plain;
 use super::progress::{Progress, Size};
+use super::provider_states::tests::at_provider;
 use super::stats::tests::{at, failed_with, retried, started, succeeded};
 use super::use_of_limits::tests::limit_use;
 use super::{Stats, SummaryContext, View, summary};
@@ -86,7 +87,8 @@ fn two_providers() {
     let (from, to, why) = ("anthropic".into(), "bedrock".into(), FallbackCase::Limit);
     let scene = Scene::of(20_000)
         .then(0, EventBody::Providers(vec!["anthropic".into(), "bedrock".into()].into()))
-        .rows(300, 10)
+        .rows_by("anthropic", 150, 10)
+        .rows_by("bedrock", 300, 10)
         .then(298, hold("haiku-4.5", 15))
         .then(300, EventBody::Diverted { from, to, why })
         .then(300, status(Reason::Window, 48, vec![held, of("bedrock", [0.35, 0.05, 0.21])]));
@@ -103,7 +105,12 @@ fn the_last_answers() {
 
 #[test]
 fn an_endpoint_that_is_overloaded() {
-    insta_scene("overload", &calm().then(172, outage(42)).then(172, status(Reason::Probe, 0, vec![at_rest()])));
+    insta_scene(
+        "overload",
+        &calm()
+            .then(172, outage(42))
+            .then(172, status(Reason::Probe, 0, vec![used("haiku-4.5", [0.29, 0.06, 0.38], 172)])),
+    );
 }
 
 #[test]
@@ -124,7 +131,7 @@ fn rows_in_batches() {
 
 #[test]
 fn rows_from_a_pipe() {
-    let mut scene = Scene { total: None, events: vec![at(0, started(None, 0))], end: None };
+    let mut scene = Scene { events: vec![at(0, started(None, 0))], end: None };
     scene = scene.rows(60, 5).then(60, status(Reason::Input, 3, vec![used("haiku-4.5", [0.31, 0.02, 0.1], 60)]));
     insta_scene("pipe", &scene);
 }
@@ -152,7 +159,9 @@ fn each_kind_of_end() {
         &Scene::of(1_200).then(1, status(Reason::Ramp, 1, vec![at_rest()])).end(1, Some(key), context()),
     );
     let dead = HaltReason::Endpoint(failure(529, "Overloaded"));
-    let down = calm().then(172, outage(42)).then(172, status(Reason::Probe, 0, vec![at_rest()]));
+    let down = calm()
+        .then(172, outage(42))
+        .then(172, status(Reason::Probe, 0, vec![used("haiku-4.5", [0.29, 0.06, 0.38], 172)]));
     insta_scene("end-dead-endpoint", &down.end(720, Some(dead), context()));
     let cause = WriteCause::ReaderGone;
     let pipe =
@@ -164,14 +173,13 @@ fn each_kind_of_end() {
 /// The events of a run up to one moment, and perhaps its end.
 #[derive(Clone)]
 struct Scene {
-    total: Option<u64>,
     events: Vec<RunEvent>,
     end: Option<(RunEvent, SummaryContext)>,
 }
 
 impl Scene {
     fn of(total: u64) -> Self {
-        Self { total: Some(total), events: vec![at(0, started(Some(total), 0))], end: None }
+        Self { events: vec![at(0, started(Some(total), 0))], end: None }
     }
 
     fn then(mut self, second: i64, body: EventBody) -> Self {
@@ -183,6 +191,17 @@ impl Scene {
     fn rows(mut self, seconds: i64, rows: usize) -> Self {
         for second in 1..=seconds {
             self.events.extend((0..rows).map(|_| at(second, succeeded(Quality::Ok))));
+            self.events.push(at(second, status(Reason::Window, 64, Vec::new())));
+        }
+        self
+    }
+
+    /// Adds this many rows per second that a provider answered, until the given second.
+    fn rows_by(mut self, provider: &str, until: i64, rows: usize) -> Self {
+        let last = self.events.last().map_or(0, |event| event.at.as_second());
+        for second in last + 1..=until {
+            self.events.extend((0..rows).map(|_| at(second, at_provider(provider, succeeded(Quality::Ok)))));
+            self.events.push(at(second, status(Reason::Window, 64, Vec::new())));
         }
         self
     }

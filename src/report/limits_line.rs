@@ -6,7 +6,7 @@
 use super::notes::limits_words;
 use super::parts::{Part, Tone, line_width};
 use super::stats::Stats;
-use super::text::{duration, escape, percent, short_count, shorten};
+use super::text::{countdown, escape, percent, short_count, shorten};
 use super::use_of_limits::is_burst;
 use crate::domain::{Dimension, PoolStatus, RateLimits, Reason};
 
@@ -32,13 +32,13 @@ pub(super) fn pool_parts(stats: &Stats, pool: &PoolStatus, named: bool, columns:
     if named {
         let name = pool.pool.to_string();
         let name = escape(&name);
-        lead.push(Part::new(7, format!("{}:", shorten(&name, LONGEST_NAME)), format!("{}:", shorten(&name, 12))));
+        lead.push(Part::new(10, format!("{}:", shorten(&name, LONGEST_NAME)), format!("{}:", shorten(&name, 12))));
     }
     let reason = stats.standing.as_ref().map(|standing| standing.reason);
     let held = pool
         .held_for
         .filter(|_| named)
-        .map(|wait| Part::new(9, format!("held, {} left", duration(wait)), "held").in_tone(Tone::Notable));
+        .map(|wait| Part::fixed(9, format!("held, {} left", countdown(wait))).in_tone(Tone::Notable));
     let room = columns.saturating_sub(line_width(&lead) + 1);
     let room = held.as_ref().map_or(room, |held| room.saturating_sub(line_width(std::slice::from_ref(held)) + 3));
     let mut parts = lead;
@@ -72,13 +72,13 @@ pub(super) fn use_parts(stats: &Stats, pool: &PoolStatus, reason: Option<Reason>
     }
 }
 
-/// Returns limits in few characters: `1.0k requests, 450k in, 90.0k out a minute`.
+/// Returns limits in few characters: `1.0k requests, 450k in, 90.0k out /min`.
 fn short_limits(limits: &RateLimits) -> String {
     let shown = [(limits.rpm, "requests"), (limits.itpm, "in"), (limits.otpm, "out")]
         .into_iter()
         .filter_map(|(limit, name)| limit.map(|limit| format!("{} {name}", short_count(limit.into()))))
         .collect::<Vec<_>>();
-    format!("{} a minute", shown.join(", "))
+    format!("{} /min", shown.join(", "))
 }
 
 fn words(used: &[Used], binds: impl Fn(Dimension) -> bool) -> Vec<Part> {

@@ -17,7 +17,7 @@ use super::plain::{left_by_plan, projected_cost, rate_words, time_left_range};
 use super::provider_states::{State, pools};
 use super::providers::OfProvider;
 use super::stats::Stats;
-use super::text::{count, duration, escape, percent, plural, rough_duration, short_count, shorten, width};
+use super::text::{count, countdown, duration, escape, percent, plural, rough_duration, short_count, shorten, width};
 use crate::domain::Reason;
 
 /// The width of the column of labels: that of `continue` in the summary, and two blanks.
@@ -61,7 +61,9 @@ pub(crate) fn block(stats: &Stats, columns: usize, rows: usize, is_colored: bool
             block.push("\n");
         }
         if labels > 0 {
-            block.push_part(&Part::fixed(0, line.label).in_tone(Tone::Label), is_colored);
+            if !line.label.is_empty() {
+                block.push_part(&Part::fixed(0, line.label).in_tone(Tone::Label), is_colored);
+            }
             block.push(&" ".repeat(labels - width(line.label)));
         }
         block.push_line(line.parts, columns - labels, is_colored);
@@ -134,7 +136,7 @@ fn rows_parts(stats: &Stats) -> Vec<Part> {
     let mut parts = Vec::new();
     match (stats.total, stats.share()) {
         (Some(total), Some(share)) => {
-            parts.push(Part::bar(4, 24, 10));
+            parts.push(Part::bar(4, 24, 8));
             parts.push(Part::fixed(6, percent(share)).in_tone(Tone::Main).after(" "));
             let short = match total {
                 0..1_000_000 => format!("{}/{}", count(finished), count(total)),
@@ -211,7 +213,7 @@ fn retries_parts(stats: &Stats, has_label: bool) -> Option<Vec<Part>> {
     let mut parts = vec![Part::new(9, format!("{number}: {}", causes.join(", ")), number)];
     if backoffs.rows > 0 {
         let wait = if backoffs.rows == 1 { "row waits" } else { "rows wait" };
-        let next = format!("next in {}", duration(backoffs.first_in));
+        let next = format!("next in {}", countdown(backoffs.first_in));
         parts.push(Part::new(8, format!("{} {wait}, {next}", count(backoffs.rows as u64)), next));
     }
     Some(parts)
@@ -229,7 +231,8 @@ fn pool_lines(stats: &Stats, columns: usize, most: usize) -> Vec<Vec<Part>> {
         .take(most)
         .enumerate()
         .map(|(at, pool)| {
-            let more = (more > 0 && at + 1 == most).then(|| Part::fixed(9, format!("and {more} more")));
+            let more =
+                (more > 0 && at + 1 == most).then(|| Part::new(7, format!("and {more} more"), format!("+{more}")));
             let room = columns.saturating_sub(more.as_ref().map_or(0, |more| width(&more.text) + 3));
             pool_parts(stats, pool, is_named, room).into_iter().chain(more).collect::<Vec<_>>()
         })

@@ -5,7 +5,7 @@ use super::outlook::Outlook;
 use super::parts::Tone;
 use super::standing::Standing;
 use super::stats::Stats;
-use super::text::{count, duration, escape};
+use super::text::{count, countdown, escape};
 use super::words::{outage_words, short_outage};
 use crate::domain::{Dimension, Reason};
 
@@ -65,7 +65,7 @@ fn stopping(in_flight: u64) -> Now {
 /// Returns the words for a held pool. If the run has several pools, they name the pool.
 fn held(standing: &Standing, has_several: bool) -> Option<Now> {
     let pool = standing.busiest()?;
-    let left = duration(pool.held_for?);
+    let left = countdown(pool.held_for?);
     let name = match standing.pools.len() {
         1 => String::new(),
         _ => format!("{} ", escape(&pool.pool.named(has_several))),
@@ -83,18 +83,18 @@ fn by_reason(reason: Reason) -> Now {
         Reason::Limit(Dimension::OutputTokens) => {
             (Tone::Main, "limited by output tokens per minute", "limited by output tokens")
         }
-        Reason::Window => (Tone::Main, "limited by concurrency", "concurrency"),
+        Reason::Window => (Tone::Main, "limited by concurrency", "limited by concurrency"),
         Reason::Hold => (Tone::Notable, "held by the server (429)", "held"),
         Reason::Ramp => (Tone::Main, "raising the rate step by step", "raising the rate"),
         Reason::Probe => (Tone::Notable, "waiting for the endpoint to work again", "endpoint fails"),
         Reason::Gate => (Tone::Main, "waiting for the cache to be filled", "filling the cache"),
         Reason::Backoff => (Tone::Notable, "waiting for the next try of failed requests", "waiting to retry"),
-        Reason::Budget => (Tone::Main, "limited by the budget", "budget"),
-        Reason::Input => (Tone::Main, "waiting for the input", "reading input"),
-        Reason::Memory => (Tone::Main, "limited by memory for rows", "memory"),
-        Reason::Disk => (Tone::Main, "waiting for the disk", "disk"),
+        Reason::Budget => (Tone::Main, "limited by the budget", "limited by the budget"),
+        Reason::Input => (Tone::Main, "waiting for the input", "waiting for the input"),
+        Reason::Memory => (Tone::Main, "limited by memory for rows", "limited by memory"),
+        Reason::Disk => (Tone::Main, "waiting for the disk", "waiting for the disk"),
         Reason::Paused => (Tone::Notable, "paused", "paused"),
-        Reason::Batches => (Tone::Main, "waiting for batches", "batches"),
+        Reason::Batches => (Tone::Main, "waiting for batches", "waiting for batches"),
         Reason::Draining => (Tone::Main, "waiting for the last answers", "last answers"),
     };
     Now::new(tone, long, short)

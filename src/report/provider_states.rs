@@ -72,7 +72,7 @@ impl State {
     pub(super) fn short_words(&self) -> String {
         match self {
             Self::Failing(outage) => short_outage(outage),
-            Self::Diverted(_, why) => why.name().to_owned(),
+            Self::Diverted(to, _) => format!("rows go to {}", escape(to)),
             Self::Held(wait) => format!("held {}", duration(*wait)),
             Self::Stopped(..) | Self::Sending | Self::Idle => self.name().to_owned(),
         }
@@ -260,7 +260,7 @@ pub(super) mod tests {
     }
 
     /// Returns the event of a row whose last request was sent to this provider.
-    fn at_provider(provider: &str, body: EventBody) -> EventBody {
+    pub(in super::super) fn at_provider(provider: &str, body: EventBody) -> EventBody {
         let id = Arc::new(of(provider, [None; 3]).pool);
         match body {
             EventBody::Failed { class, mut row, usage, cost } => {

@@ -131,6 +131,11 @@ pub(crate) fn duration(span: Duration) -> String {
     }
 }
 
+/// Returns a time that counts down, in whole seconds: it reaches `1 s` before it is over.
+pub(crate) fn countdown(span: Duration) -> String {
+    duration(Duration::from_secs(span.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX)))
+}
+
 /// Returns an estimated time span, in one unit if that is exact enough: `42 s`, `12 min`, `1 h 02 min`.
 pub(crate) fn rough_duration(span: Duration) -> String {
     match span.as_secs() {
@@ -277,6 +282,14 @@ mod tests {
         assert_eq!(shown, ["0 s", "42 s", "12 min 04 s", "1 h 02 min", "3 d 04 h"]);
         assert_eq!(duration(Duration::from_millis(350)), "350 ms");
         assert_eq!(duration(Duration::from_micros(3)), "1 ms");
+    }
+
+    #[test]
+    fn a_countdown_has_whole_seconds_and_is_zero_only_at_its_end() {
+        assert_eq!(
+            [0, 1, 1_000, 1_001, 61_500].map(|ms| countdown(Duration::from_millis(ms))),
+            ["0 s", "1 s", "1 s", "2 s", "1 min 02 s"]
+        );
     }
 
     #[test]

@@ -1,0 +1,158 @@
+//! The pictures of the README: `fixtures/pictures`. They show the real program on a terminal, with the simulator.
+//!
+//! To make them again: `UPDATE_PICTURES=1 cargo test --test screen pictures`. Without this variable, the tests compare
+//! the words of each picture with those that the program prints. Numbers and bars may differ.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use avt::Line;
+
+use crate::svg::{PALETTES, picture, shown_by};
+use crate::window::Window;
+
+const SIZE: (u16, u16) = (100, 50);
+
+/// Words that depend on how long a run takes.
+const VARYING: &str = " high moderate critical with a burst min within quicker longer";
+
+/// A picture: what is typed, and which moment of the run is shown above its end.
+struct Scene {
+    name: &'static str,
+    title: &'static str,
+    arguments: &'static [&'static str],
+    /// These arguments make a check quicker than the run of the picture.
+    quick: &'static [&'static str],
+    /// The moment: the first drawing that contains one of these texts. Without any, only the end is shown.
+    moment: &'static [&'static str],
+}
+
+#[test]
+fn the_picture_of_a_run_shows_what_the_program_prints() {
+    check(&Scene {
+        name: "run",
+        title: "A run of 318 rows: its live lines, and the summary at its end",
+        arguments: &["run", "prompts.jsonl", "--simulate", "--tier", "1"],
+        quick: &["--limit", "70"],
+        moment: &[" 60%", " 61%", " 62%", " 63%", " 64%", " 65%", " 66%", " 67%"],
+    });
+}
+
+#[test]
+fn the_picture_of_a_storm_shows_what_the_program_prints() {
+    check(&Scene {
+        name: "storm",
+        title: "A run whose server is overloaded for 20 seconds: its live lines, and the summary at its end",
+        arguments: &["run", "prompts.jsonl", "--simulate", "--tier", "2", "--simulate-faults", "storm.json"],
+        quick: &[],
+        moment: &[
+            "overloaded (529) for 10 s",
+            "overloaded (529) for 11 s",
+            "overloaded (529) for 12 s",
+            "overloaded (529) for 13 s",
+            "overloaded (529) for 14 s",
+        ],
+    });
+}
+
+#[test]
+fn the_picture_of_a_plan_shows_what_the_program_prints() {
+    check(&Scene {
+        name: "plan",
+        title: "What 318 rows would cost, how long they would take, and what would change that",
+        arguments: &["plan", "prompts.jsonl", "--tier", "2"],
+        quick: &[],
+        moment: &[],
+    });
+}
+
+/// Makes the pictures of a scene, or checks them.
+fn check(scene: &Scene) {
+    let is_update = std::env::var_os("UPDATE_PICTURES").is_some();
+    let (lines, mut printed) = play(scene, if is_update { &[] } else { scene.quick });
+    printed.push_str(VARYING);
+    for palette in PALETTES {
+        let path = folder().join(format!("{}-{}.svg", scene.name, palette.name));
+        if is_update {
+            std::fs::create_dir_all(folder()).expect("the folder can be made");
+            std::fs::write(&path, picture(&lines, scene.title, &palette)).expect("the picture can be written");
+        }
+        let kept = std::fs::read_to_string(&path).expect("the picture exists");
+        let printed = words(&printed);
+        let gone: Vec<_> =
+            shown_by(&kept).iter().flat_map(|line| words(line)).filter(|own| !printed.contains(own)).collect();
+        assert!(
+            gone.is_empty(),
+            "{} shows words that the program does not print: {gone:?}; make it again with UPDATE_PICTURES=1 cargo test \
+             --test screen pictures, and look at it",
+            path.display()
+        );
+    }
+}
+
+/// Runs the program. Returns the lines of the picture, and everything that was printed.
+fn play(scene: &Scene, quick: &[&str]) -> (Vec<Line>, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    for (from, to) in [("prompts.jsonl", "prompts.jsonl"), ("faults/storm.json", "storm.json")] {
+        std::fs::copy(fixtures.join(from), folder.path().join(to)).expect("it can be copied");
+    }
+    let command = format!("\x1b[2m$\x1b[0m \x1b[1mclaude-batch {}\x1b[0m\r\n", scene.arguments.join(" "));
+    let mut window = Window::open(folder.path(), &[scene.arguments, quick].concat(), SIZE);
+    window.terminal.feed(command.as_str());
+    let (mut printed, mut lines) = (command, Vec::new());
+    while let Some(text) = window.next() {
+        if lines.is_empty() && scene.moment.iter().any(|moment| text.contains(moment)) {
+            lines = visible(&window);
+        }
+        printed.push_str(&text);
+    }
+    let code = window.finish();
+    let end = visible(&window);
+    assert!(matches!(code, Some(0 | 1)), "{}: {code:?}: {}", scene.name, window.shown().join("\n"));
+    if lines.is_empty() {
+        assert!(scene.moment.is_empty(), "the moment of {} was not seen: {printed}", scene.name);
+        return (end, printed);
+    }
+    let same = lines.iter().zip(&end).take_while(|(before, after)| before.text() == after.text()).count();
+    lines.push(gap());
+    lines.extend_from_slice(&end[same..]);
+    (lines, printed)
+}
+
+/// Returns all lines of the terminal, without empty lines at the end.
+fn visible(window: &Window) -> Vec<Line> {
+    let mut lines: Vec<_> = window.terminal.screen().all_lines().cloned().collect();
+    while lines.last().is_some_and(|line| line.text().trim().is_empty()) {
+        lines.pop();
+    }
+    lines
+}
+
+/// Returns the line between the moment and the end.
+fn gap() -> Line {
+    let mut terminal = avt::Terminal::new(SIZE.0.into(), 1).expect("a size");
+    terminal.feed("\x1b[2m⋮ at the end:\x1b[0m");
+    let line = terminal.screen().visible_lines().next().expect("there is a line");
+    line.clone()
+}
+
+/// Returns the words of a text, without numbers, bars, colours and signs.
+fn words(text: &str) -> BTreeSet<String> {
+    let mut parts = text.split("\x1b[");
+    let mut colorless = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (_, rest) = part.split_once(|char: char| char.is_ascii_alphabetic()).unwrap_or_default();
+        colorless.push(' ');
+        colorless.push_str(rest);
+    }
+    let all = colorless.split(|char: char| !char.is_alphabetic() && char != '-' && char != '_');
+    all.map(|word| word.trim_matches('-').to_owned())
+        .filter(|word| word.len() > 2)
+        .chain(["the".to_owned(), "end".to_owned()])
+        .collect()
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/pictures")
+}
