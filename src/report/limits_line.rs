@@ -102,3 +102,52 @@ fn used(stats: &Stats, pool: &PoolStatus) -> Vec<Used> {
 fn most(used: &[Used]) -> u64 {
     used.iter().map(|(_, share)| (share * 100.0).round() as u64).max().unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::line::tests::used as pool_with_use;
+    use super::super::stats::tests::{at, started, status};
+    use super::*;
+
+    #[test]
+    fn limits_that_are_used_less_are_left_out_first_and_the_one_that_binds_never() {
+        let stats = run(120, Reason::Limit(Dimension::InputTokens));
+
+        let shown = [80, 62, 40, 5].map(|columns| words_of(&stats, columns));
+
+        assert_eq!(
+            shown,
+            [
+                "used 102% of requests (a burst), 12% of input tokens, 96% of output tokens",
+                "used 102% of requests (a burst), 12% of input tokens",
+                "used 12% of input tokens",
+                "used 12% of input tokens",
+            ]
+        );
+    }
+
+    #[test]
+    fn in_the_first_seconds_the_limits_themselves_are_shown() {
+        let stats = run(9, Reason::Ramp);
+
+        assert_eq!(words_of(&stats, 80), "1,000 requests, 450,000 input tokens, 90,000 output tokens per minute");
+    }
+
+    fn words_of(stats: &Stats, columns: usize) -> String {
+        let standing = stats.standing.as_ref().expect("there was a status");
+        let parts = pool_parts(stats, &standing.pools[0], false, columns);
+        parts
+            .iter()
+            .enumerate()
+            .map(|(at, part)| format!("{}{}", if at == 0 { "" } else { part.joint }, part.text))
+            .collect()
+    }
+
+    fn run(seconds: u64, reason: Reason) -> Stats {
+        let mut stats = Stats::default();
+        stats.fold(&at(0, started(Some(100), 0)));
+        let pool = pool_with_use("haiku-4.5", [1.02, 0.12, 0.96], seconds);
+        stats.fold(&at(seconds as i64, status(reason, vec![pool])));
+        stats
+    }
+}

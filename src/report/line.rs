@@ -301,24 +301,33 @@ pub(super) mod tests {
     #[test]
     fn a_wide_terminal_shows_everything() {
         insta::assert_snapshot!(lines(&busy(), 120, false).join("\n"), @"
-        1,201/20,000 █░░░░░░░░░░░░░░░░░░░░░░░ 6% · 1 failed · 601 rows/min · about 31 min left (26–37 min)
-        haiku-4.5 · req ▇ 83% · in ▂ 12% · out ▁ <1% · output tokens per minute · 32/64 in flight · $12.00 of $195–206
+        rows      █░░░░░░░░░░░░░░░░░░░░░░░ 6% · 1,201 of 20,000 done · 1 failed · 601 rows/min
+        time      2 min 00 s · about 31 min left (26–37 min)
+        limits    used 83% of requests, 12% of input tokens, 96% of output tokens
+        now       limited by output tokens per minute · 32 of 64 in flight
+        cost      $12.00 spent · $195–206 expected in total
         ");
     }
 
     #[test]
     fn eighty_columns_shorten_before_they_drop() {
         insta::assert_snapshot!(lines(&busy(), 79, false).join("\n"), @"
-        1,201/20,000 ░░░░░░░░ 6% · 1 failed · 601 rows/min · about 31 min left
-        haiku-4.5 · req 83% · in 12% · out <1% · otpm · 32/64 · $12.00 of $195–206
+        rows      ░░░░░░░░ 6% · 1,201 of 20,000 done · 1 failed · 601 rows/min
+        time      2 min 00 s · about 31 min left (26–37 min)
+        limits    used 83% of requests, 12% of input tokens, 96% of output tokens
+        now       limited by output tokens per minute · 32 of 64 in flight
+        cost      $12.00 spent · $195–206 expected in total
         ");
     }
 
     #[test]
     fn forty_columns_keep_the_most_important_parts() {
         insta::assert_snapshot!(lines(&busy(), 39, false).join("\n"), @"
-        1.2k/20.0k 6% · 1 bad · 31 min
-        out <1% · otpm · 32/64 · $12.00
+        ░░░░░░░░ 6% · 1,201/20,000 · 1 failed
+        2 min 00 s · about 31 min left
+        used 96% of output tokens
+        limited by output tokens per minute
+        $12.00 spent · $195–206 expected
         ");
     }
 
@@ -329,10 +338,18 @@ pub(super) mod tests {
         let shown = [140, 100, 79, 39].map(|columns| lines(&stats, columns, false).join("\n")).join("\n");
 
         insta::assert_snapshot!(shown, @"
-        950/1,000 ██████████████████████░░ 95% · 940 ok (31 repaired, 12 grown) · 3 truncated, 2 refused, 4 invalid · 1 failed · 649 rows/min
-        950/1,000 ██████████████████████░░ 95% · 3 truncated, 2 refused, 4 invalid · 1 failed · 649 rows/min
-        950/1,000 ███████░ 95% · 3 truncated, 2 refused, 4 invalid · 1 failed · 649/min
-        950/1.0k 95% · 9 not ok · 1 bad
+        rows      ██████████████████████░░ 95% · 950 of 1,000 done · 3 truncated, 2 refused, 4 invalid · 1 failed · 649 rows/min
+        time      1 min 29 s
+        cost      $9.42 spent · $9.87–9.96 expected in total
+        rows      ███████░ 95% · 950 of 1,000 done · 9 not ok · 1 failed · 649 rows/min
+        time      1 min 29 s
+        cost      $9.42 spent · $9.87–9.96 expected in total
+        rows      ███████░ 95% · 950 of 1,000 done · 9 not ok · 1 failed · 649 rows/min
+        time      1 min 29 s
+        cost      $9.42 spent · $9.87–9.96 expected in total
+        95% · 950/1,000 · 9 not ok · 1 failed
+        1 min 29 s
+        $9.42 spent · $9.87–9.96 expected
         ");
         let plain = super::super::plain::line(&stats);
         assert!(
@@ -353,8 +370,7 @@ pub(super) mod tests {
 
         let line = |columns| lines(&stats, columns, false).pop().unwrap_or_default();
 
-        assert!(line(120).ends_with(" · cost unknown"), "{}", line(120));
-        assert!(line(26).ends_with(" · $?") && !line(26).contains("$0"), "{}", line(26));
+        assert_eq!([line(120), line(9)], ["cost      cost unknown", "$?"]);
     }
 
     #[test]
@@ -381,8 +397,7 @@ pub(super) mod tests {
 
         let line = |columns| lines(&stats, columns, false).pop().unwrap_or_default();
 
-        assert!(line(120).ends_with(" · $2.50 + unknown"), "{}", line(120));
-        assert!(line(26).ends_with(" · $2.50+?"), "{}", line(26));
+        assert_eq!([line(120), line(26)], ["cost      $2.50 spent, and the unknown cost of 1 row", "$2.50 + unknown"]);
     }
 
     #[test]
@@ -392,8 +407,8 @@ pub(super) mod tests {
 
         let line = |columns| lines(&stats, columns, false).pop().unwrap_or_default();
 
-        assert!(line(140).contains(" · $12.01 of $195–206 · cache 100%"), "{}", line(140));
-        assert!(!line(116).contains("cache") && line(116).contains("haiku-4.5 · req ▇ 83%"), "{}", line(116));
+        assert!(line(140).ends_with(" expected in total · cache hit rate 100%"), "{}", line(140));
+        assert!(!line(50).contains("cache") && line(50).ends_with(" expected in total"), "{}", line(50));
     }
 
     #[test]
@@ -401,14 +416,14 @@ pub(super) mod tests {
         let mut stats = busy();
         stats.fold(&at(121, outage()));
 
-        let shown = [120, 79, 39].map(|columns| lines(&stats, columns, false).remove(1)).join("\n");
+        let shown = [120, 79, 39].map(|columns| lines(&stats, columns, false).remove(3)).join("\n");
         let plain = super::super::plain::line(&stats);
         stats.fold(&at(122, EventBody::Outage(None)));
 
         insta::assert_snapshot!(shown, @"
-        haiku-4.5 · req 83% · in 12% · out <1% · the endpoint is overloaded (529) for 42 s, next try in 3 s · 32/64 · $12.00
-        req 83% · in 12% · out <1% · 529 for 42 s, next 3 s · 32/64 · $12.00
-        529 for 42 s, next 3 s · 32/64 · $12.00
+        time      2 min 01 s
+        time      2 min 01 s
+        2 min 01 s
         ");
         assert!(plain.contains("the endpoint is overloaded (529) for 42 s, next try in 3 s"), "{plain}");
         assert!(!plain.contains("bound by") && !lines(&stats, 120, false).concat().contains("overloaded"), "{plain}");
@@ -425,14 +440,23 @@ pub(super) mod tests {
         let stats = waits_for(many());
 
         insta::assert_snapshot!([120, 79, 39].map(|columns| lines(&stats, columns, false).join("\n")).join("\n\n"), @"
-        1/250,001 ░░░░░░░░░░░░░░░░░░░░░░░░ <1% · waiting for batches (most end within an hour)
-        25 batches in progress (250,000 rows) · submitted 12 min ago · the first expires in 23 h 48 min · $0.0100
+        rows      ░░░░░░░░░░░░░░░░░░░░░░░░ <1% · 1 of 250,001 done
+        time      7 s
+        batches   25 batches in progress (250,000 rows) · submitted 12 min ago · the first expires in 23 h 48 min
+        now       waiting for batches (most end within an hour)
+        cost      $0.0100 spent
 
-        1/250,001 ░░░░░░░░ <1% · waiting for batches (most end within an hour)
-        25 batches (250k) · 12 min ago · expires in 23 h 48 min · $0.0100
+        rows      ░░░░░░░░░░░░░░░░░░░░░░░░ <1% · 1 of 250,001 done
+        time      7 s
+        batches   25 batches (250k) · 12 min ago · expires in 23 h 48 min
+        now       waiting for batches (most end within an hour)
+        cost      $0.0100 spent
 
-        1/250,001 ░░░░░░░░ <1% · waiting
+        ░░░░░░░░ <1% · 1 of 250,001 done
+        7 s
         25 batches (250k) · 12 min ago
+        waiting for batches
+        $0.0100 spent
         ");
     }
 
@@ -444,17 +468,26 @@ pub(super) mod tests {
         stats.fold(&at(8, EventBody::Status { in_flight: 2, window: 16, reason, backoffs, pools }));
 
         insta::assert_snapshot!([120, 79, 39].map(|columns| lines(&stats, columns, false).join("\n")).join("\n\n"), @"
-        1/250,001 ░░░░░░░░░░░░░░░░░░░░░░░░ <1% · 7.5 rows/min · waiting for batches (most end within an hour)
-        25 batches in progress (250,000 rows) · 12 min ago · collecting 2 · lost reply · cancelling · expires in 23 h 48 min
-        haiku-4.5 · req ▂ 10% · requests per minute · 2/16 in flight · $0.0100
+        rows      ░░░░░░░░░░░░░░░░░░░░░░░░ <1% · 1 of 250,001 done · 7.5 rows/min
+        time      8 s
+        batches   25 batches (250k) · 12 min ago · collecting 2 · lost reply · cancelling · expires in 23 h 48 min
+        limits    1,000 requests, 450,000 input tokens, 90,000 output tokens per minute
+        now       limited by requests per minute · 2 of 16 in flight
+        cost      $0.0100 spent
 
-        1/250,001 ░░░░░░░░ <1% · 7.5 rows/min · waiting for batches
-        25 batches (250k) · 12 min ago · collecting 2 · lost reply · cancelling
-        haiku-4.5 · req ▂ 10% · requests per minute · 2/16 in flight · $0.0100
+        rows      ░░░░░░░░░░░░░░░░░░░░░░░░ <1% · 1 of 250,001 done · 7.5 rows/min
+        time      8 s
+        batches   25 batches (250k) · collecting 2 · lost reply · cancelling
+        limits    1,000 requests, 450,000 input tokens, 90,000 output tokens per minute
+        now       limited by requests per minute · 2 of 16 in flight
+        cost      $0.0100 spent
 
-        1/250k ░░░░░░░░ <1% · 7.5/min · waiting
+        ░░░░░░░░ <1% · 1/250,001 · 7.5 rows/min
+        8 s
         25 batches (250k) · collecting 2
-        req 10% · rpm · 2/16 · $0.0100
+        1.0k requests, 450k in, 90.0k out /min
+        limited by requests per minute
+        $0.0100 spent
         ");
     }
 
@@ -476,7 +509,7 @@ pub(super) mod tests {
         stats.fold(&at(0, started(None, 0)));
         (1..=5).for_each(|second| stats.fold(&at(second, succeeded(Quality::Ok))));
 
-        assert_eq!(lines(&stats, 80, false), ["5 rows · 60 rows/min"]);
+        assert_eq!(lines(&stats, 80, false)[0], "rows      5 rows done · 60 rows/min");
     }
 
     #[test]
@@ -493,6 +526,19 @@ pub(super) mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn on_a_low_terminal_the_most_important_lines_stay() {
+        let first_words = |rows| -> Vec<String> {
+            let lines = lines_in(&busy(), 100, rows, false);
+            lines.iter().map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect()
+        };
+
+        assert_eq!(first_words(24), ["rows", "time", "limits", "now", "cost"]);
+        assert_eq!(first_words(8), ["rows", "time", "now", "cost"]);
+        assert_eq!(first_words(5), ["rows", "time", "now"]);
+        assert_eq!(first_words(2), ["rows"]);
     }
 
     #[test]

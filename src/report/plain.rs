@@ -83,7 +83,8 @@ fn line_within(stats: &Stats, columns: usize) -> String {
     );
     parts.extend(provider_parts(stats));
     if let Some(rate) = stats.rows_per_minute() {
-        parts.push(part(4, format!("{} rows/min", rate_words(rate)), format!("{}/min", rate_words(rate))));
+        let rate = format!("{} rows/min", rate_words(rate));
+        parts.push(part(5, rate.clone(), rate));
     }
     parts.extend(left_parts(stats));
     parts.extend(now_parts(stats));
@@ -138,9 +139,9 @@ fn provider_parts(stats: &Stats) -> Vec<Part> {
 fn left_parts(stats: &Stats) -> Vec<Part> {
     match stats.outlook() {
         Outlook::Left(left) => {
-            let left = format!("{} left", rough_duration(left));
+            let left = format!("about {} left", rough_duration(left));
             let range = time_left_range(stats).map(|range| Part::optional(2, format!("({range})")).after(" "));
-            [part(7, format!("about {left}"), left)].into_iter().chain(range).collect()
+            [part(7, left.clone(), left)].into_iter().chain(range).collect()
         }
         Outlook::Unknown => left_by_plan(stats).map(|left| part(2, left, "")).into_iter().collect(),
         // The words about what the run does say what it waits for.
@@ -151,7 +152,10 @@ fn left_parts(stats: &Stats) -> Vec<Part> {
 fn now_parts(stats: &Stats) -> Vec<Part> {
     let (Some(now), Some(standing)) = (Now::of(stats), &stats.standing) else { return Vec::new() };
     if let Some(batches) = stats.waits_for_batches() {
-        return vec![part(8, format!("waiting for {}", open_batches::words(batches)), now.long)];
+        let words = open_batches::words(batches);
+        // The first sentence says how many there are, and how old.
+        let first = words.split(';').next().unwrap_or_default();
+        return vec![part(8, format!("waiting for {words}"), format!("waiting for {first}"))];
     }
     let mut parts = vec![part(8, now.long, now.short)];
     if standing.reason != Reason::Draining && !stats.is_stopping {
@@ -176,7 +180,7 @@ fn cost_parts(stats: &Stats) -> Vec<Part> {
         }
     };
     let projected = projected_cost(stats).filter(|_| stats.unpriced == 0);
-    let projected = projected.map(|range| part(5, format!("{range} expected in total"), format!("{range} expected")));
+    let projected = projected.map(|range| part(4, format!("{range} expected in total"), format!("{range} expected")));
     [spent].into_iter().chain(projected).collect()
 }
 
@@ -206,4 +210,40 @@ pub(crate) fn projected_cost(stats: &Stats) -> Option<String> {
 /// Returns a rate as text, with one decimal place if it is below ten.
 pub(crate) fn rate_words(rate: f64) -> String {
     if rate < 10.0 { format!("{rate:.1}") } else { count(rate.round() as u64) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::line::tests::busy;
+    use super::super::provider_states::tests::chain;
+    use super::super::text::width;
+    use super::*;
+
+    #[test]
+    fn the_time_between_lines_grows() {
+        let mut due = vec![due_after(Duration::ZERO)];
+        while due.len() < 64 {
+            due.push(due_after(due[due.len() - 1]));
+        }
+
+        let seconds: Vec<_> = due.iter().map(Duration::as_secs).collect();
+        assert_eq!(seconds[..6], [1, 10, 30, 60, 120, 180]);
+        assert_eq!(seconds[61..], [3_540, 3_600, 3_900]);
+    }
+
+    #[test]
+    fn a_line_is_never_wider_than_the_log_and_keeps_what_matters_most() {
+        for columns in LEAST_WIDTH..250 {
+            for stats in [busy(), chain()] {
+                assert!(width(&line_within(&stats, columns)) <= columns, "{columns}: {}", line_within(&stats, columns));
+            }
+        }
+
+        insta::assert_snapshot!([200, 120, 80, 40].map(|columns| line_within(&busy(), columns)).join("\n"), @"
+        2 min 00 s: 1,201 of 20,000 rows done, 1 failed, 601 rows/min, about 31 min left (26–37 min), limited by output tokens per minute, 32 of 64 in flight, $12.00 spent, $195–206 expected in total
+        2 min 00 s: 1,201/20,000 done, 1 failed, 601 rows/min, about 31 min left, limited by output tokens, $12.00
+        2 min 00 s: 1,201/20,000 done, 1 failed, limited by output tokens, $12.00
+        2 min 00 s: 1,201/20,000 done, $12.00
+        ");
+    }
 }

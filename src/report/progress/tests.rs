@@ -26,7 +26,9 @@ fn a_note_is_above_the_lines_and_the_lines_are_removed_at_the_end() {
     http://127.0.0.1:8787, claude-haiku-4-5: 4 rows to send, abo
     ut $0.01
     warning: be\u{1b}ware
-    2/4 ████████████░░░░░░░░░░░░ 50% · 40 rows/min
+    ████████████░░░░░░░░░░░░ 50% · 2 of 4 done · 40 rows/min
+    3 s
+    $0.0200 spent
     ");
     insta::assert_snapshot!(screen.shown(), @r"
     http://127.0.0.1:8787, claude-haiku-4-5: 4 rows to send, abo
@@ -48,8 +50,11 @@ fn a_note_above_the_block_leaves_no_trace_of_them_and_breaks_at_blanks() {
      4 rows to send, about $0.01
     warning: something long that has to be
     broken at a blank
-    0/4 ░░░░░░░░░░░░░░░░░░░░░░░░ 0%
-    req 83% · out <1% · otpm · 3/16 · $0.00
+    ░░░░░░░░ 0% · 0 of 4 done
+    2 s
+    1.0k requests, 450k in, 90.0k out /min
+    limited by output tokens per minute
+    $0.00 spent
     ");
 }
 
