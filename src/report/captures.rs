@@ -191,7 +191,10 @@ impl Scene {
     fn rows(mut self, seconds: i64, rows: usize) -> Self {
         for second in 1..=seconds {
             self.events.extend((0..rows).map(|_| at(second, succeeded(Quality::Ok))));
-            self.events.push(at(second, status(Reason::Window, 64, Vec::new())));
+            // The status of the last second is that of the scene.
+            if second < seconds {
+                self.events.push(at(second, status(Reason::Window, 64, Vec::new())));
+            }
         }
         self
     }
@@ -201,7 +204,9 @@ impl Scene {
         let last = self.events.last().map_or(0, |event| event.at.as_second());
         for second in last + 1..=until {
             self.events.extend((0..rows).map(|_| at(second, at_provider(provider, succeeded(Quality::Ok)))));
-            self.events.push(at(second, status(Reason::Window, 64, Vec::new())));
+            if second < until {
+                self.events.push(at(second, status(Reason::Window, 64, Vec::new())));
+            }
         }
         self
     }

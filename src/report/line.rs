@@ -246,17 +246,15 @@ fn pool_lines(stats: &Stats, columns: usize, most: usize) -> Vec<Vec<Part>> {
 fn provider_parts(own: &OfProvider, stats: &Stats, columns: usize) -> Vec<Part> {
     let name = escape(&own.name);
     let answered = format!("{} answered", count(own.answered));
-    let mut parts = vec![
-        Part::new(10, format!("{}:", shorten(&name, 24)), format!("{}:", shorten(&name, 12))),
-        Part::new(7, answered, format!("{} answered", short_count(own.answered))).after(" "),
-    ];
+    let name = shorten(&name, 24);
+    let mut parts = vec![Part::new(7, format!("{name}: {answered}"), &*name)];
     let state = State::of(own, stats);
     let tone = match state {
         State::Stopped(..) | State::Failing(_) => Tone::Fault,
         State::Diverted(..) | State::Held(_) => Tone::Notable,
         State::Sending | State::Idle => Tone::Usual,
     };
-    let state = Part::new(8, state.words(), state.short_words()).in_tone(tone);
+    let state = Part::new(6, state.words(), state.short_words()).in_tone(tone);
     if let Some(standing) = &stats.standing
         && let Some(pool) = by_use(stats, pools(own, stats)).first()
     {
