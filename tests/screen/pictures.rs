@@ -34,7 +34,7 @@ fn the_picture_of_a_run_shows_what_the_program_prints() {
         title: "A run of 318 rows: its live lines, and the summary at its end",
         arguments: &["run", "prompts.jsonl", "--simulate", "--tier", "1"],
         quick: &["--limit", "70"],
-        moment: &[" 60%", " 61%", " 62%", " 63%", " 64%", " 65%", " 66%", " 67%"],
+        moment: &["· 63 of 70 done", "· 64 of 70 done", "· 200 of 318 done", "· 201 of 318 done", "· 202 of 318 done"],
     });
 }
 

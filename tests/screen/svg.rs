@@ -59,7 +59,7 @@ pub fn picture(lines: &[Line], title: &str, palette: &Palette) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" \
          height=\"{height:.0}\" role=\"img\">\n<title>{}</title>\n<desc>{}</desc>\n<rect x=\"0.5\" y=\"0.5\" \
          width=\"{:.0}\" height=\"{:.0}\" rx=\"8\" fill=\"{}\" stroke=\"{}\"/>\n<g font-family=\"ui-monospace, \
-         SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace\" font-size=\"14\" xml:space=\"preserve\">\n",
+         SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace\" font-size=\"14\">\n",
         escaped(title),
         escaped(&texts(lines).join("\n")),
         width - 1.0,
@@ -127,7 +127,8 @@ fn push_run(svg: &mut String, run: &[Cell], left: f64, top: f64, palette: &Palet
                 svg,
                 "<text x=\"{left:.1}\" y=\"{:.1}\" fill=\"{color}\"{weight} textLength=\"{width:.1}\">{}</text>",
                 top + 14.0,
-                escaped(text)
+                // Not all browsers keep blanks at the start of a text and several blanks in a row.
+                escaped(text).replace(' ', "\u{a0}")
             );
         }
     }
