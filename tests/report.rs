@@ -75,7 +75,7 @@ fn plain_lines_about_batches_come_every_minute_and_then_every_five() {
     insta::assert_snapshot!([lines[0], lines[11], lines[lines.len() - 1]].join("\n"), @"
     1 s: 0 of 250 rows done, waiting for 1 batch (249 rows), submitted 1 s ago, $0.00 spent
     9 min 00 s: 0 of 250 rows done, waiting for 1 batch (249 rows), submitted 9 min ago, $0.00 spent
-    4 h 00 min: 0 of 250 rows done, waiting for 1 batch (249 rows), submitted 4 h 00 min ago; it expires in 20 h 00 min, $0.00 spent
+    4 h 00 min: 0 of 250 rows done, waiting for 1 batch (249 rows), submitted 4 h 00 min ago, $0.00 spent
     ");
 }
 

@@ -419,9 +419,9 @@ pub(super) mod tests {
         stats.fold(&at(122, EventBody::Outage(None)));
 
         insta::assert_snapshot!(shown, @"
-        time      2 min 01 s
-        time      2 min 01 s
-        2 min 01 s
+        now       the endpoint is overloaded (529) for 42 s, next try in 3 s · 32 of 64 in flight
+        now       the endpoint is overloaded (529) for 42 s, next try in 3 s
+        529 for 42 s, next 3 s
         ");
         assert!(plain.contains("the endpoint is overloaded (529) for 42 s, next try in 3 s"), "{plain}");
         assert!(!plain.contains("bound by") && !lines(&stats, 120, false).concat().contains("overloaded"), "{plain}");

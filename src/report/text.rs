@@ -72,6 +72,10 @@ pub(crate) fn shorten(text: &str, columns: usize) -> Cow<'_, str> {
         }
         shown.push(char);
     }
+    // A variation selector can make the character before it wider.
+    while !shown.is_empty() && width(&shown) >= columns {
+        shown.pop();
+    }
     if columns > 0 {
         shown.push('…');
     }
