@@ -41,8 +41,12 @@ pub(super) fn pool_parts(stats: &Stats, pool: &PoolStatus, named: bool, columns:
         .map(|wait| Part::fixed(9, format!("held, {} left", countdown(wait))).in_tone(Tone::Notable));
     let room = columns.saturating_sub(line_width(&lead) + 1);
     let room = held.as_ref().map_or(room, |held| room.saturating_sub(line_width(std::slice::from_ref(held)) + 3));
+    let uses = use_parts(stats, pool, reason, room);
+    if line_width(&uses) > room && held.is_some() {
+        return lead.into_iter().chain(held.map(|held| held.after(" "))).collect();
+    }
     let mut parts = lead;
-    for (at, part) in use_parts(stats, pool, reason, room).into_iter().enumerate() {
+    for (at, part) in uses.into_iter().enumerate() {
         parts.push(if at == 0 { part.after(" ") } else { part });
     }
     parts.extend(held);
