@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use crate::domain::Secrets;
 use crate::report::harmless::OnTerminal;
+use crate::report::progress::terminal_width;
 use crate::report::text::{escape, escape_lines};
 
 /// The beginning of a key of the API.
@@ -83,6 +84,14 @@ pub(crate) fn printed(written: io::Result<()>) -> Result<(), OutputFailure> {
 /// Returns standard error for the progress of a run. The text of the progress is already escaped.
 pub(crate) fn progress() -> Box<dyn Write + Send> {
     Box::new(io::stderr())
+}
+
+/// Returns the width of the log or terminal to which progress is written; `None` if it is not known. The variable
+/// `COLUMNS` names the width of a log. On a terminal, the last column stays free, because some terminals wrap a line
+/// that fills it.
+pub(crate) fn log_columns() -> Option<usize> {
+    let named = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    terminal_width().map(|columns| columns.saturating_sub(1)).or(named)
 }
 
 /// Returns standard output for results. If it is a terminal, results are escaped; otherwise they are written byte for

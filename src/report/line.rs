@@ -1,23 +1,31 @@
-//! The content of the live lines, fitted to a width. This module is pure, so every width can be tested.
+//! The live block: lines that show the state of a run, fitted to the size of a terminal. This module is pure, so every
+//! size can be tested.
+//!
+//! Each line begins with a label if the terminal is wide enough. The labels are in a column of the same width as those of
+//! the summary, so the summary takes the place of the block and the eye finds the same things in the same places. If the
+//! terminal is low, the least important lines are left out.
 //!
 //! This module sets the place and the width of the bar. The code that draws the lines fills the bar.
-//!
-//! A line consists of parts. If not all parts fit, some are shortened. If that is not enough, some are left out. The
-//! least important parts are shortened and left out first. A line is never too wide, so a terminal never wraps it.
-
-use anstyle::{AnsiColor, Style};
 
 use super::answers::Answers;
+use super::limits_line::{by_use, pool_parts, use_parts};
+use super::now::Now;
 use super::open_batches;
 use super::outlook::Outlook;
-use super::plain::{projected_cost, rate_words, time_left_range};
+use super::parts::{Part, Tone, fit};
+use super::plain::{left_by_plan, projected_cost, rate_words, time_left_range};
 use super::provider_states::{State, pools};
 use super::providers::OfProvider;
-use super::standing::Standing;
 use super::stats::Stats;
-use super::text::{count, duration, escape, percent, plural, short_count, shorten, width};
-use super::words::{outage_words, short_outage};
-use crate::domain::{BatchesStatus, Dimension, PoolStatus, Reason};
+use super::text::{count, countdown, duration, escape, percent, plural, rough_duration, short_count, shorten, width};
+use crate::domain::Reason;
+
+/// The width of the column of labels: that of `continue` in the summary, and two blanks.
+const LABELS: usize = 10;
+/// On a terminal with fewer columns, there are no labels.
+const NARROWEST_WITH_LABELS: usize = 64;
+/// No more pools than this have a line.
+const MOST_POOLS: usize = 6;
 
 /// Several lines, separated by line breaks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,56 +38,68 @@ pub(crate) struct Block {
     pub after: String,
 }
 
-/// One piece of a line.
-struct Part {
-    /// The long form.
-    long: String,
-    /// The short form. A part without a short form is left out when parts of its rank are shortened.
-    short: String,
-    /// Parts with a higher rank are dropped later.
+/// One line of the block.
+struct Line {
+    /// Lines with a higher rank are left out later.
     rank: u8,
-    /// The separator before the part. The first part of a line has no separator.
-    joint: &'static str,
-    style: Style,
-    /// Whether the part is only the space for the bar.
-    is_bar: bool,
+    label: &'static str,
+    parts: Vec<Part>,
 }
 
-impl Part {
-    fn new(rank: u8, long: impl Into<String>, short: impl Into<String>) -> Self {
-        Self { long: long.into(), short: short.into(), rank, joint: " · ", style: Style::new(), is_bar: false }
+/// Returns the lines that show the state of a run, for a terminal of so many rows. No line is wider than `columns`.
+pub(crate) fn block(stats: &Stats, columns: usize, rows: usize, is_colored: bool) -> Block {
+    let labels = if columns < NARROWEST_WITH_LABELS { 0 } else { LABELS };
+    let mut lines = lines(stats, columns - labels, labels > 0, most_lines(rows));
+    while lines.len() > most_lines(rows) {
+        let lowest = lines.iter().map(|line| line.rank).min().unwrap_or(0);
+        let Some(at) = lines.iter().rposition(|line| line.rank == lowest) else { break };
+        lines.remove(at);
     }
-
-    fn bar(rank: u8, long: usize, short: usize) -> Self {
-        Self { is_bar: true, ..Self::new(rank, " ".repeat(long), " ".repeat(short)) }
-    }
-
-    fn colored(self, color: AnsiColor) -> Self {
-        Self { style: color.on_default(), ..self }
-    }
-
-    fn after(self, joint: &'static str) -> Self {
-        Self { joint, ..self }
-    }
-}
-
-/// Returns the lines that show the state of a run. No line is wider than `columns`.
-pub(crate) fn block(stats: &Stats, columns: usize, is_colored: bool) -> Block {
     let mut block = Block::default();
-    block.push_line(rows_line(stats), columns, is_colored);
-    if let Some(batches) = &stats.batches {
-        block.push("\n");
-        block.push_line(batches_line(stats, batches), columns, is_colored);
-    }
-    if let Some(standing) = stats.standing.as_ref().filter(|_| stats.waits_for_batches().is_none()) {
-        block.push("\n");
-        block.push_line(limits_line(stats, standing), columns, is_colored);
-    }
-    for own in stats.providers.several() {
-        block.push("\n");
-        block.push_line(provider_line(own, stats), columns, is_colored);
+    for (at, line) in lines.into_iter().enumerate() {
+        if at > 0 {
+            block.push("\n");
+        }
+        if labels > 0 {
+            if !line.label.is_empty() {
+                block.push_part(&Part::fixed(0, line.label).in_tone(Tone::Label), is_colored);
+            }
+            block.push(&" ".repeat(labels - width(line.label)));
+        }
+        block.push_line(line.parts, columns - labels, is_colored);
     }
     block
+}
+
+/// Returns how many lines the block may have on a terminal of so many rows: half of them, so that the notes above the
+/// block stay in view. On a low terminal there are up to three.
+fn most_lines(rows: usize) -> usize {
+    (rows / 2).max(rows.saturating_sub(1).min(3)).max(1)
+}
+
+/// Returns all lines, in the order in which they are shown. No more than `most` lines are useful.
+fn lines(stats: &Stats, columns: usize, has_labels: bool, most: usize) -> Vec<Line> {
+    let line = |rank, label, parts| Line { rank, label, parts };
+    let mut above = vec![line(10, "rows", rows_parts(stats)), line(8, "time", time_parts(stats))];
+    above.extend(stats.batches.as_ref().map(|batches| {
+        let pieces = open_batches::pieces(batches).into_iter();
+        line(6, "batches", pieces.map(|(rank, long, short)| Part::new(rank, long, short)).collect())
+    }));
+    let mut below = vec![line(9, "now", now_parts(stats))];
+    below.extend(retries_parts(stats, has_labels).map(|parts| line(4, "retries", parts)));
+    below.push(line(7, "cost", cost_parts(stats)));
+    below.retain(|line| !line.parts.is_empty());
+    let several = stats.providers.several();
+    let middle = match several {
+        [] => pool_lines(stats, columns, most.saturating_sub(above.len() + below.len()).clamp(1, MOST_POOLS)),
+        several => several.iter().map(|own| provider_parts(own, stats, columns)).collect(),
+    };
+    let (label, first_rank, rank) = if several.is_empty() { ("limits", 5, 3) } else { ("by", 6, 6) };
+    let middle = middle.into_iter().enumerate().map(|(at, parts)| match at {
+        0 => line(first_rank, label, parts),
+        _ => line(rank, "", parts),
+    });
+    above.into_iter().chain(middle).chain(below).collect()
 }
 
 impl Block {
@@ -90,16 +110,19 @@ impl Block {
             if at > 0 {
                 self.push(part.joint);
             }
-            let style = if is_colored { part.style } else { Style::new() };
-            self.push(&style.render().to_string());
-            if part.is_bar {
-                self.cells = width(&part.long);
-            } else {
-                // Only a line of a single part can still be too wide here. That part is cut.
-                self.push(&shorten(&part.long, columns));
-            }
-            self.push(&style.render_reset().to_string());
+            self.push_part(part, is_colored);
         }
+    }
+
+    fn push_part(&mut self, part: &Part, is_colored: bool) {
+        let style = if is_colored { part.tone.style() } else { Tone::Usual.style() };
+        self.push(&style.render().to_string());
+        if part.is_bar {
+            self.cells = width(&part.text);
+        } else {
+            self.push(&part.text);
+        }
+        self.push(&style.render_reset().to_string());
     }
 
     fn push(&mut self, text: &str) {
@@ -107,42 +130,25 @@ impl Block {
     }
 }
 
-/// Returns the parts of the progress line: `1,234/20,000 ████░░░░ 6% · 2 failed · 412 rows/min · about 45 min left
-/// (40–52 min)`.
-fn rows_line(stats: &Stats) -> Vec<Part> {
+/// Returns the parts about rows: `████░░░░ 6% · 1,201 of 20,000 done · 1 failed · 601 rows/min`.
+fn rows_parts(stats: &Stats) -> Vec<Part> {
     let finished = stats.finished();
     let mut parts = Vec::new();
     match (stats.total, stats.share()) {
         (Some(total), Some(share)) => {
-            parts.push(Part::new(
-                9,
-                format!("{}/{}", count(finished), count(total)),
-                format!("{}/{}", short_count(finished), short_count(total)),
-            ));
-            parts.push(Part::bar(2, 24, 8).after(" ").colored(AnsiColor::Cyan));
-            parts.push(Part::new(6, percent(share), percent(share)).after(" "));
+            parts.push(Part::bar(4, 24, 8));
+            parts.push(Part::fixed(6, percent(share)).in_tone(Tone::Main).after(" "));
+            let short = match total {
+                0..1_000_000 => format!("{}/{}", count(finished), count(total)),
+                _ => format!("{}/{}", short_count(finished), short_count(total)),
+            };
+            parts.push(Part::new(9, format!("{} of {} done", count(finished), count(total)), short));
         }
-        _ => parts.push(Part::new(9, plural(finished, "row", "rows"), short_count(finished))),
+        _ => parts.push(Part::new(9, format!("{} done", plural(finished, "row", "rows")), short_count(finished))),
     }
     parts.extend(answers_parts(stats));
     if let Some(rate) = stats.rows_per_minute() {
-        parts.push(Part::new(4, format!("{} rows/min", rate_words(rate)), format!("{}/min", rate_words(rate))));
-    }
-    let outlook = stats.outlook();
-    if let Some((long, short)) = outlook.words().zip(outlook.short_words()) {
-        let part = Part::new(7, long, short);
-        parts.push(match outlook {
-            // A line of its own says what the run waits for.
-            Outlook::Batches(_) => Part::new(7, part.short, "waiting").colored(AnsiColor::Yellow),
-            Outlook::Waiting { .. } => part.colored(AnsiColor::Yellow),
-            Outlook::Unknown | Outlook::Left(_) => part,
-        });
-        // If the line is too long, the bar becomes shorter first. Then this part is left out, and only then are other
-        // parts shortened.
-        parts.extend(time_left_range(stats).map(|range| Part::new(3, format!("({range})"), "").after(" ")));
-        let usual = stats.batches.as_ref().filter(|_| matches!(outlook, Outlook::Batches(_)));
-        let usual = usual.and_then(open_batches::experience);
-        parts.extend(usual.map(|usual| Part::new(3, format!("({usual})"), "").after(" ")));
+        parts.push(Part::fixed(3, format!("{} rows/min", rate_words(rate))));
     }
     parts
 }
@@ -152,164 +158,129 @@ fn rows_line(stats: &Stats) -> Vec<Part> {
 fn answers_parts(stats: &Stats) -> Vec<Part> {
     let answers = Answers::of(stats);
     // The first part is left out before any other part of the line is shortened.
-    let ok = answers.ok_words(&stats.mended).map(|words| Part::new(1, words, ""));
-    let not_ok = answers.not_ok_words().map(|words| {
-        Part::new(7, words, format!("{} not ok", short_count(answers.not_ok()))).colored(AnsiColor::Yellow)
-    });
+    let ok = answers.ok_words(&stats.mended).map(|words| Part::optional(1, words));
+    let not_ok = answers
+        .not_ok_words()
+        .map(|words| Part::new(7, words, format!("{} not ok", short_count(answers.not_ok()))).in_tone(Tone::Notable));
     let failed = (answers.failed > 0).then(|| {
-        let (long, short) =
-            (format!("{} failed", count(answers.failed)), format!("{} bad", short_count(answers.failed)));
-        Part::new(8, long, short).colored(AnsiColor::Red)
+        let words = |rows: String| format!("{rows} failed");
+        Part::new(8, words(count(answers.failed)), words(short_count(answers.failed))).in_tone(Tone::Fault)
     });
     [ok, not_ok, failed].into_iter().flatten().collect()
 }
 
-/// Returns the parts of the line about batches: `25 batches in progress (250,000 rows) · submitted 12 min ago · the
-/// first expires in 23 h 48 min`. If the run does nothing but wait for them, the cost is in this
-/// line too.
-fn batches_line(stats: &Stats, batches: &BatchesStatus) -> Vec<Part> {
-    let pieces = open_batches::pieces(batches).into_iter();
-    let mut parts: Vec<_> = pieces.map(|(rank, long, short)| Part::new(rank, long, short)).collect();
-    if stats.waits_for_batches().is_some() {
-        parts.extend(cost_parts(stats));
-    }
-    parts
-}
-
-/// Returns the parts of the line that shows why the run is not faster: `haiku-4.5 · req ▇ 83% · in ▁ 12% · out ▃ 40% ·
-/// output tokens per minute · 32/64 in flight · $1.23 of $8.40–9.10`.
-fn limits_line(stats: &Stats, standing: &Standing) -> Vec<Part> {
-    let mut parts = Vec::new();
-    // With several providers, each has a line of its own, which shows its limits and its outage.
-    let has_several = stats.providers.are_several();
-    let busiest = standing.busiest().filter(|_| !has_several);
-    if let Some(pool) = busiest {
-        parts.extend(pool_parts(pool, standing.reason));
-    }
-    let held = busiest.and_then(|pool| pool.held_for);
-    let outage = stats.outage.as_ref().filter(|_| !has_several);
-    parts.push(match (standing.reason, held, outage) {
-        (_, _, Some(outage)) => Part::new(10, outage_words(outage), short_outage(outage)).colored(AnsiColor::Red),
-        (Reason::Hold, Some(wait), None) => {
-            Part::new(8, format!("held {}", duration(wait)), duration(wait)).colored(AnsiColor::Yellow)
+/// Returns the parts about time: `2 min 00 s · about 31 min left (26–37 min)`.
+fn time_parts(stats: &Stats) -> Vec<Part> {
+    let mut parts = vec![Part::fixed(8, duration(stats.elapsed()))];
+    match stats.outlook() {
+        Outlook::Left(left) => {
+            let left = format!("{} left", rough_duration(left));
+            parts.push(Part::new(9, format!("about {left}"), left));
+            parts.extend(time_left_range(stats).map(|range| Part::optional(3, format!("({range})")).after(" ")));
         }
-        (reason, _, None) => Part::new(8, reason.name(), short_reason(reason)).colored(AnsiColor::Yellow),
-    });
-    let (in_flight, window) = (standing.in_flight as u64, standing.window as u64);
-    parts.push(Part::new(
-        6,
-        format!("{}/{} in flight", count(in_flight), count(window)),
-        format!("{}/{}", short_count(in_flight), short_count(window)),
-    ));
-    parts.extend(cost_parts(stats));
-    // This part is left out before any other part is shortened.
-    parts.extend(stats.caching().map(|used| Part::new(0, format!("cache {}", percent(used.hit_rate())), "")));
-    parts
-}
-
-/// Returns the name of a pool and the levels of its buckets.
-fn pool_parts(pool: &PoolStatus, reason: Reason) -> Vec<Part> {
-    let name = pool.pool.to_string();
-    let name = escape(&name);
-    let name = Part::new(1, shorten(&name, 24), shorten(&name, 10));
-    let gauges = Dimension::ALL.into_iter().filter_map(|dimension| gauge(pool, dimension, reason));
-    [name].into_iter().chain(gauges).collect()
-}
-
-/// Returns the parts of the line of a provider, if a run has several: `bedrock · 1,204 answered · haiku-4.5 · req ▇ 83%
-/// · in ▁ 12% · out ▃ 40% · sending`.
-fn provider_line(own: &OfProvider, stats: &Stats) -> Vec<Part> {
-    let name = escape(&own.name);
-    let answered = (format!("{} answered", count(own.answered)), short_count(own.answered));
-    let mut parts = vec![Part::new(9, shorten(&name, 24), shorten(&name, 12)), Part::new(7, answered.0, answered.1)];
-    let state = State::of(own, stats);
-    if let Some(standing) = &stats.standing
-        && let Some(pool) = Standing::busiest_of(pools(own, stats))
-    {
-        parts.extend(pool_parts(pool, standing.reason));
+        Outlook::Unknown => parts.extend(left_by_plan(stats).map(|left| Part::optional(3, left))),
+        // The line about what the run does says what it waits for.
+        Outlook::Batches(_) | Outlook::Waiting { .. } => {}
     }
-    let color = match state {
-        State::Stopped(..) | State::Failing(_) => Some(AnsiColor::Red),
-        State::Diverted(..) | State::Held(_) => Some(AnsiColor::Yellow),
-        State::Sending | State::Idle => None,
-    };
-    let part = Part::new(8, state.words(), state.short_words());
-    parts.push(match color {
-        Some(color) => part.colored(color),
-        None => part,
-    });
     parts
 }
 
-/// Returns the cost so far, and what the whole run will cost.
+/// Returns the parts that say what the run does and why it is not faster: `limited by output tokens per minute · 32 of
+/// 64 in flight`.
+fn now_parts(stats: &Stats) -> Vec<Part> {
+    let (Some(now), Some(standing)) = (Now::of(stats), &stats.standing) else { return Vec::new() };
+    let mut parts = vec![Part::new(10, now.long, now.short).in_tone(now.tone)];
+    let counts_answers = standing.reason == Reason::Draining || stats.is_stopping;
+    if !counts_answers && stats.waits_for_batches().is_none() {
+        let (in_flight, window) = (count(standing.in_flight as u64), count(standing.window as u64));
+        parts.push(Part::optional(6, format!("{in_flight} of {window} in flight")));
+    }
+    parts
+}
+
+/// Returns the parts about retries: `14: 12 rate limit (429), 2 network · 3 rows wait, the next try in 7 s`. `None` if
+/// nothing was tried again.
+fn retries_parts(stats: &Stats, has_label: bool) -> Option<Vec<Part>> {
+    let retries = stats.retried_total();
+    let backoffs = stats.standing.as_ref().map(|standing| standing.backoffs).unwrap_or_default();
+    if retries == 0 && backoffs.rows == 0 {
+        return None;
+    }
+    let number = if has_label { count(retries) } else { plural(retries, "retry", "retries") };
+    let mut causes: Vec<_> = stats.retried.iter().map(|(cause, attempts)| (*attempts, cause.name())).collect();
+    causes.sort_by_key(|(attempts, _)| std::cmp::Reverse(*attempts));
+    let causes: Vec<_> = causes.iter().map(|(attempts, name)| format!("{} {name}", count(*attempts))).collect();
+    let mut parts = vec![Part::new(9, format!("{number}: {}", causes.join(", ")), number)];
+    if backoffs.rows > 0 {
+        let wait = if backoffs.rows == 1 { "row waits" } else { "rows wait" };
+        let next = format!("next in {}", countdown(backoffs.first_in));
+        parts.push(Part::new(8, format!("{} {wait}, {next}", count(backoffs.rows as u64)), next));
+    }
+    Some(parts)
+}
+
+/// Returns the parts of the lines about the limits of at most `most` pools.
+fn pool_lines(stats: &Stats, columns: usize, most: usize) -> Vec<Vec<Part>> {
+    let Some(standing) = stats.standing.as_ref().filter(|_| stats.waits_for_batches().is_none()) else {
+        return Vec::new();
+    };
+    let pools = by_use(stats, standing.pools.iter());
+    let (is_named, more) = (standing.pools.len() > 1, pools.len().saturating_sub(most));
+    let mut lines: Vec<_> = pools
+        .iter()
+        .take(most)
+        .enumerate()
+        .map(|(at, pool)| {
+            let more =
+                (more > 0 && at + 1 == most).then(|| Part::new(7, format!("and {more} more"), format!("+{more}")));
+            let room = columns.saturating_sub(more.as_ref().map_or(0, |more| width(&more.text) + 3));
+            pool_parts(stats, pool, is_named, room).into_iter().chain(more).collect::<Vec<_>>()
+        })
+        .collect();
+    lines.retain(|parts| !parts.is_empty());
+    lines
+}
+
+/// Returns the parts of the line of a provider, if a run has several: `bedrock: 1,204 answered · used 83% of requests,
+/// 12% of input tokens · sending`.
+fn provider_parts(own: &OfProvider, stats: &Stats, columns: usize) -> Vec<Part> {
+    let name = escape(&own.name);
+    let answered = format!("{} answered", count(own.answered));
+    let name = shorten(&name, 24);
+    let mut parts = vec![Part::new(7, format!("{name}: {answered}"), &*name)];
+    let state = State::of(own, stats);
+    let tone = match state {
+        State::Stopped(..) | State::Failing(_) => Tone::Fault,
+        State::Diverted(..) | State::Held(_) => Tone::Notable,
+        State::Sending | State::Idle => Tone::Usual,
+    };
+    let state = Part::new(6, state.words(), state.short_words()).in_tone(tone);
+    if let Some(standing) = &stats.standing
+        && let Some(pool) = by_use(stats, pools(own, stats)).first()
+    {
+        let others = super::parts::line_width(&parts) + width(&state.text) + 6;
+        let uses = use_parts(stats, pool, Some(standing.reason), columns.saturating_sub(others));
+        parts.extend(uses.into_iter().map(|part| part.optional_at(3)));
+    }
+    parts.push(state);
+    parts
+}
+
+/// Returns the cost so far, and what the whole run will cost: `$12.00 spent · $195–206 expected in total`.
 fn cost_parts(stats: &Stats) -> Vec<Part> {
     let spent = match stats.known_cost() {
-        Some(cost) if stats.unpriced == 0 => Part::new(7, cost.to_string(), cost.to_string()),
-        Some(cost) => Part::new(7, format!("{cost} + unknown"), format!("{cost}+?")),
-        None => Part::new(7, "cost unknown", "$?"),
-    };
-    // All other parts are shortened before this part is left out. No other part is left out to make room for it.
-    let projected = projected_cost(stats).map(|range| Part::new(9, format!("of {range}"), "").after(" "));
-    [spent].into_iter().chain(projected).collect()
-}
-
-/// Returns the fill level of one bucket. If the line is too long, the bucket that slows the run down is left out last.
-fn gauge(pool: &PoolStatus, dimension: Dimension, reason: Reason) -> Option<Part> {
-    const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let level = pool.level[dimension.index()]?.clamp(0.0, 1.0);
-    let name = match dimension {
-        Dimension::Requests => "req",
-        Dimension::InputTokens => "in",
-        Dimension::OutputTokens => "out",
-    };
-    let block = BLOCKS[((level * 7.0).round() as usize).min(7)];
-    let rank = if reason == Reason::Limit(dimension) { 5 } else { 3 };
-    Some(Part::new(rank, format!("{name} {block} {}", percent(level)), format!("{name} {}", percent(level))))
-}
-
-fn short_reason(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Limit(Dimension::Requests) => "rpm",
-        Reason::Limit(Dimension::InputTokens) => "itpm",
-        Reason::Limit(Dimension::OutputTokens) => "otpm",
-        Reason::Window => "window",
-        Reason::Hold => "held",
-        Reason::Ramp => "ramp",
-        Reason::Probe => "probe",
-        Reason::Gate => "warm-up",
-        Reason::Backoff => "backoff",
-        Reason::Budget => "budget",
-        Reason::Input => "input",
-        Reason::Memory => "memory",
-        Reason::Disk => "disk",
-        Reason::Paused => "paused",
-        Reason::Batches => "batches",
-        Reason::Draining => "last",
-    }
-}
-
-/// Shortens parts, and then drops parts, until the line fits. The lowest rank comes first.
-fn fit(parts: &mut Vec<Part>, columns: usize) {
-    let mut ranks = parts.iter().map(|part| part.rank).collect::<Vec<_>>();
-    ranks.sort_unstable();
-    for rank in &ranks {
-        if total_width(parts) <= columns {
-            return;
+        Some(cost) if stats.unpriced == 0 => Part::new(9, format!("{cost} spent"), cost.to_string()),
+        Some(cost) => {
+            let unknown = plural(stats.unpriced, "row", "rows");
+            Part::new(9, format!("{cost} spent, and the unknown cost of {unknown}"), format!("{cost} + unknown"))
         }
-        parts.iter_mut().filter(|part| part.rank == *rank).for_each(|part| part.long = part.short.clone());
-        parts.retain(|part| !part.long.is_empty());
-    }
-    while total_width(parts) > columns && parts.len() > 1 {
-        let lowest = parts.iter().map(|part| part.rank).min().unwrap_or(0);
-        // If several parts have the same rank, the last one is dropped first, because a line is read from its start.
-        let Some(at) = parts.iter().rposition(|part| part.rank == lowest) else { return };
-        parts.remove(at);
-    }
-}
-
-fn total_width(parts: &[Part]) -> usize {
-    let joints = parts.iter().skip(1).map(|part| width(part.joint)).sum::<usize>();
-    joints + parts.iter().map(|part| width(&part.long)).sum::<usize>()
+        None => Part::new(9, "cost unknown", "$?"),
+    };
+    let projected = projected_cost(stats)
+        .map(|range| Part::new(8, format!("{range} expected in total"), format!("{range} expected")));
+    // This part is left out before any other part is shortened.
+    let cache = stats.caching().map(|used| Part::optional(0, format!("cache hit rate {}", percent(used.hit_rate()))));
+    [Some(spent), projected, cache].into_iter().flatten().collect()
 }
 
 #[cfg(test)]
@@ -321,29 +292,40 @@ pub(super) mod tests {
     use super::*;
     use std::time::Duration;
 
-    use crate::domain::{Backoffs, ErrorClass, EventBody, Failure, Outage, Quality};
+    use crate::domain::{
+        Backoffs, BatchesStatus, Dimension, ErrorClass, EventBody, Failure, Outage, PoolStatus, Quality,
+    };
 
     #[test]
     fn a_wide_terminal_shows_everything() {
         insta::assert_snapshot!(lines(&busy(), 120, false).join("\n"), @"
-        1,201/20,000 █░░░░░░░░░░░░░░░░░░░░░░░ 6% · 1 failed · 601 rows/min · about 31 min left (26–37 min)
-        haiku-4.5 · req ▇ 83% · in ▂ 12% · out ▁ <1% · output tokens per minute · 32/64 in flight · $12.00 of $195–206
+        rows      █░░░░░░░░░░░░░░░░░░░░░░░ 6% · 1,201 of 20,000 done · 1 failed · 601 rows/min
+        time      2 min 00 s · about 31 min left (26–37 min)
+        limits    used 83% of requests, 12% of input tokens, 96% of output tokens
+        now       limited by output tokens per minute · 32 of 64 in flight
+        cost      $12.00 spent · $195–206 expected in total
         ");
     }
 
     #[test]
     fn eighty_columns_shorten_before_they_drop() {
         insta::assert_snapshot!(lines(&busy(), 79, false).join("\n"), @"
-        1,201/20,000 ░░░░░░░░ 6% · 1 failed · 601 rows/min · about 31 min left
-        haiku-4.5 · req 83% · in 12% · out <1% · otpm · 32/64 · $12.00 of $195–206
+        rows      ░░░░░░░░ 6% · 1,201 of 20,000 done · 1 failed · 601 rows/min
+        time      2 min 00 s · about 31 min left (26–37 min)
+        limits    used 83% of requests, 12% of input tokens, 96% of output tokens
+        now       limited by output tokens per minute · 32 of 64 in flight
+        cost      $12.00 spent · $195–206 expected in total
         ");
     }
 
     #[test]
     fn forty_columns_keep_the_most_important_parts() {
         insta::assert_snapshot!(lines(&busy(), 39, false).join("\n"), @"
-        1.2k/20.0k 6% · 1 bad · 31 min
-        out <1% · otpm · 32/64 · $12.00
+        ░░░░░░░░ 6% · 1,201/20,000 · 1 failed
+        2 min 00 s · about 31 min left
+        used 96% of output tokens
+        limited by output tokens per minute
+        $12.00 spent · $195–206 expected
         ");
     }
 
@@ -354,10 +336,18 @@ pub(super) mod tests {
         let shown = [140, 100, 79, 39].map(|columns| lines(&stats, columns, false).join("\n")).join("\n");
 
         insta::assert_snapshot!(shown, @"
-        950/1,000 ██████████████████████░░ 95% · 940 ok (31 repaired, 12 grown) · 3 truncated, 2 refused, 4 invalid · 1 failed · 649 rows/min
-        950/1,000 ██████████████████████░░ 95% · 3 truncated, 2 refused, 4 invalid · 1 failed · 649 rows/min
-        950/1,000 ███████░ 95% · 3 truncated, 2 refused, 4 invalid · 1 failed · 649/min
-        950/1.0k 95% · 9 not ok · 1 bad
+        rows      ██████████████████████░░ 95% · 950 of 1,000 done · 3 truncated, 2 refused, 4 invalid · 1 failed · 649 rows/min
+        time      1 min 29 s
+        cost      $9.42 spent · $9.87–9.96 expected in total
+        rows      ███████░ 95% · 950 of 1,000 done · 9 not ok · 1 failed · 649 rows/min
+        time      1 min 29 s
+        cost      $9.42 spent · $9.87–9.96 expected in total
+        rows      ███████░ 95% · 950 of 1,000 done · 9 not ok · 1 failed · 649 rows/min
+        time      1 min 29 s
+        cost      $9.42 spent · $9.87–9.96 expected in total
+        95% · 950/1,000 · 9 not ok · 1 failed
+        1 min 29 s
+        $9.42 spent · $9.87–9.96 expected
         ");
         let plain = super::super::plain::line(&stats);
         assert!(
@@ -378,8 +368,7 @@ pub(super) mod tests {
 
         let line = |columns| lines(&stats, columns, false).pop().unwrap_or_default();
 
-        assert!(line(120).ends_with(" · cost unknown"), "{}", line(120));
-        assert!(line(26).ends_with(" · $?") && !line(26).contains("$0"), "{}", line(26));
+        assert_eq!([line(120), line(9)], ["cost      cost unknown", "$?"]);
     }
 
     #[test]
@@ -406,8 +395,7 @@ pub(super) mod tests {
 
         let line = |columns| lines(&stats, columns, false).pop().unwrap_or_default();
 
-        assert!(line(120).ends_with(" · $2.50 + unknown"), "{}", line(120));
-        assert!(line(26).ends_with(" · $2.50+?"), "{}", line(26));
+        assert_eq!([line(120), line(26)], ["cost      $2.50 spent, and the unknown cost of 1 row", "$2.50 + unknown"]);
     }
 
     #[test]
@@ -417,8 +405,8 @@ pub(super) mod tests {
 
         let line = |columns| lines(&stats, columns, false).pop().unwrap_or_default();
 
-        assert!(line(140).contains(" · $12.01 of $195–206 · cache 100%"), "{}", line(140));
-        assert!(!line(116).contains("cache") && line(116).contains("haiku-4.5 · req ▇ 83%"), "{}", line(116));
+        assert!(line(140).ends_with(" expected in total · cache hit rate 100%"), "{}", line(140));
+        assert!(!line(50).contains("cache") && line(50).ends_with(" expected in total"), "{}", line(50));
     }
 
     #[test]
@@ -426,14 +414,14 @@ pub(super) mod tests {
         let mut stats = busy();
         stats.fold(&at(121, outage()));
 
-        let shown = [120, 79, 39].map(|columns| lines(&stats, columns, false).remove(1)).join("\n");
+        let shown = [120, 79, 39].map(|columns| lines(&stats, columns, false).remove(3)).join("\n");
         let plain = super::super::plain::line(&stats);
         stats.fold(&at(122, EventBody::Outage(None)));
 
         insta::assert_snapshot!(shown, @"
-        haiku-4.5 · req 83% · in 12% · out <1% · the endpoint is overloaded (529) for 42 s, next try in 3 s · 32/64 · $12.00
-        req 83% · in 12% · out <1% · 529 for 42 s, next 3 s · 32/64 · $12.00
-        529 for 42 s, next 3 s · 32/64 · $12.00
+        now       the endpoint is overloaded (529) for 42 s, next try in 3 s · 32 of 64 in flight
+        now       the endpoint is overloaded (529) for 42 s, next try in 3 s
+        529 for 42 s, next 3 s
         ");
         assert!(plain.contains("the endpoint is overloaded (529) for 42 s, next try in 3 s"), "{plain}");
         assert!(!plain.contains("bound by") && !lines(&stats, 120, false).concat().contains("overloaded"), "{plain}");
@@ -450,14 +438,23 @@ pub(super) mod tests {
         let stats = waits_for(many());
 
         insta::assert_snapshot!([120, 79, 39].map(|columns| lines(&stats, columns, false).join("\n")).join("\n\n"), @"
-        1/250,001 ░░░░░░░░░░░░░░░░░░░░░░░░ <1% · waiting for batches (most end within an hour)
-        25 batches in progress (250,000 rows) · submitted 12 min ago · the first expires in 23 h 48 min · $0.0100
+        rows      ░░░░░░░░░░░░░░░░░░░░░░░░ <1% · 1 of 250,001 done
+        time      7 s
+        batches   25 batches in progress (250,000 rows) · submitted 12 min ago · the first expires in 23 h 48 min
+        now       waiting for batches (most end within an hour)
+        cost      $0.0100 spent
 
-        1/250,001 ░░░░░░░░ <1% · waiting for batches (most end within an hour)
-        25 batches (250k) · 12 min ago · expires in 23 h 48 min · $0.0100
+        rows      ░░░░░░░░░░░░░░░░░░░░░░░░ <1% · 1 of 250,001 done
+        time      7 s
+        batches   25 batches (250k) · 12 min ago · expires in 23 h 48 min
+        now       waiting for batches (most end within an hour)
+        cost      $0.0100 spent
 
-        1/250,001 ░░░░░░░░ <1% · waiting
+        ░░░░░░░░ <1% · 1 of 250,001 done
+        7 s
         25 batches (250k) · 12 min ago
+        waiting for batches
+        $0.0100 spent
         ");
     }
 
@@ -469,17 +466,26 @@ pub(super) mod tests {
         stats.fold(&at(8, EventBody::Status { in_flight: 2, window: 16, reason, backoffs, pools }));
 
         insta::assert_snapshot!([120, 79, 39].map(|columns| lines(&stats, columns, false).join("\n")).join("\n\n"), @"
-        1/250,001 ░░░░░░░░░░░░░░░░░░░░░░░░ <1% · 7.5 rows/min · waiting for batches (most end within an hour)
-        25 batches in progress (250,000 rows) · 12 min ago · collecting 2 · lost reply · cancelling · expires in 23 h 48 min
-        haiku-4.5 · req ▂ 10% · requests per minute · 2/16 in flight · $0.0100
+        rows      ░░░░░░░░░░░░░░░░░░░░░░░░ <1% · 1 of 250,001 done · 7.5 rows/min
+        time      8 s
+        batches   25 batches (250k) · 12 min ago · collecting 2 · lost reply · cancelling · expires in 23 h 48 min
+        limits    1,000 requests, 450,000 input tokens, 90,000 output tokens per minute
+        now       limited by requests per minute · 2 of 16 in flight
+        cost      $0.0100 spent
 
-        1/250,001 ░░░░░░░░ <1% · 7.5 rows/min · waiting for batches
-        25 batches (250k) · 12 min ago · collecting 2 · lost reply · cancelling
-        haiku-4.5 · req ▂ 10% · requests per minute · 2/16 in flight · $0.0100
+        rows      ░░░░░░░░░░░░░░░░░░░░░░░░ <1% · 1 of 250,001 done · 7.5 rows/min
+        time      8 s
+        batches   25 batches (250k) · collecting 2 · lost reply · cancelling
+        limits    1,000 requests, 450,000 input tokens, 90,000 output tokens per minute
+        now       limited by requests per minute · 2 of 16 in flight
+        cost      $0.0100 spent
 
-        1/250k ░░░░░░░░ <1% · 7.5/min · waiting
+        ░░░░░░░░ <1% · 1/250,001 · 7.5 rows/min
+        8 s
         25 batches (250k) · collecting 2
-        req 10% · rpm · 2/16 · $0.0100
+        1.0k requests, 450k in, 90.0k out /min
+        limited by requests per minute
+        $0.0100 spent
         ");
     }
 
@@ -501,7 +507,7 @@ pub(super) mod tests {
         stats.fold(&at(0, started(None, 0)));
         (1..=5).for_each(|second| stats.fold(&at(second, succeeded(Quality::Ok))));
 
-        assert_eq!(lines(&stats, 80, false), ["5 rows · 60 rows/min"]);
+        assert_eq!(lines(&stats, 80, false)[0], "rows      5 rows done · 60 rows/min");
     }
 
     #[test]
@@ -518,6 +524,19 @@ pub(super) mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn on_a_low_terminal_the_most_important_lines_stay() {
+        let first_words = |rows| -> Vec<String> {
+            let lines = lines_in(&busy(), 100, rows, false);
+            lines.iter().map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect()
+        };
+
+        assert_eq!(first_words(24), ["rows", "time", "limits", "now", "cost"]);
+        assert_eq!(first_words(8), ["rows", "time", "now", "cost"]);
+        assert_eq!(first_words(5), ["rows", "time", "now"]);
+        assert_eq!(first_words(2), ["rows"]);
     }
 
     #[test]
@@ -541,7 +560,12 @@ pub(super) mod tests {
     /// Returns the lines that show the state of a run, with a bar made by this function. Tests compare them with the
     /// drawn lines.
     pub(crate) fn lines(stats: &Stats, columns: usize, is_colored: bool) -> Vec<String> {
-        let Block { before, cells, after } = block(stats, columns, is_colored);
+        lines_in(stats, columns, 24, is_colored)
+    }
+
+    /// Returns the lines for a terminal of so many rows.
+    pub(crate) fn lines_in(stats: &Stats, columns: usize, rows: usize, is_colored: bool) -> Vec<String> {
+        let Block { before, cells, after } = block(stats, columns, rows, is_colored);
         let bar = bar(stats.share().unwrap_or_default(), cells);
         format!("{before}{bar}{after}").lines().map(str::to_owned).collect()
     }
@@ -559,8 +583,16 @@ pub(super) mod tests {
             (0..10).for_each(|_| stats.fold(&at(second, succeeded(Quality::Ok))));
         }
         stats.fold(&at(120, failed(ErrorClass::Server)));
-        stats.fold(&at(120, status(vec![pool("haiku-4.5", [Some(0.83), Some(0.12), Some(0.004)])])));
+        stats.fold(&at(120, status(vec![used("haiku-4.5", [0.83, 0.12, 0.96], 120)])));
         stats
+    }
+
+    /// Returns the status of a pool that has used these shares of its limits in the first so many seconds of a run.
+    pub(crate) fn used(class: &str, shares: [f64; 3], seconds: u64) -> PoolStatus {
+        let idle = pool(class, [Some(0.02), Some(0.5), Some(0.01)]);
+        let allowed = Dimension::ALL.map(|own| idle.limits.of(own).map(|limit| u64::from(limit) * seconds / 60));
+        let counted = Dimension::ALL.map(|own| (allowed[own.index()].unwrap_or(0) as f64 * shares[own.index()]) as u64);
+        PoolStatus { counted, allowed, ..idle }
     }
 
     fn status(pools: Vec<PoolStatus>) -> EventBody {

@@ -213,7 +213,8 @@ fn draining(in_flight: usize, reason: &HaltReason) -> String {
     }
 }
 
-fn limits_words(limits: &RateLimits) -> String {
+/// Returns limits as text, such as `1,000 requests, 90,000 output tokens per minute`.
+pub(super) fn limits_words(limits: &RateLimits) -> String {
     let shown = [(limits.rpm, "requests"), (limits.itpm, "input tokens"), (limits.otpm, "output tokens")]
         .into_iter()
         .filter_map(|(limit, name)| limit.map(|limit| format!("{} {name}", count(limit.into()))))

@@ -38,6 +38,8 @@ pub struct ViewOptions {
     pub is_terminal: bool,
     /// Whether colours are allowed in this output.
     pub is_colored: bool,
+    /// The width of plain lines; `None` if it is not known.
+    pub columns: Option<usize>,
     /// Where everything is written: standard error, or a test's buffer.
     pub writer: Box<dyn Write + Send>,
 }
@@ -112,7 +114,7 @@ impl Reporter for Report {
 
 /// Opens the report that the user asked for.
 pub fn open(options: ViewOptions) -> Report {
-    let ViewOptions { kind, verbosity, is_terminal, is_colored, writer } = options;
+    let ViewOptions { kind, verbosity, is_terminal, is_colored, columns, writer } = options;
     let view: Box<dyn View> = match (verbosity, kind) {
         // JSON is for scripts: it stays complete even with `--quiet`.
         (_, ProgressKind::Json) => Box::new(json::Json::new(writer)),
@@ -122,7 +124,7 @@ pub fn open(options: ViewOptions) -> Report {
             Box::new(progress::Progress::on_stderr(verbosity, is_colored, writer))
         }
         (_, ProgressKind::Auto | ProgressKind::Tty | ProgressKind::Plain) => {
-            Box::new(plain::Plain::new(verbosity, writer))
+            Box::new(plain::Plain::new(verbosity, columns, writer))
         }
     };
     Report::new(view)

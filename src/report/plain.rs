@@ -1,54 +1,55 @@
-//! Plain lines, for logs and other output that can't be redrawn: one line after a second, then one every ten seconds.
-//! While a run only waits for batches, which may take a day, there is a line every minute, and after an hour one every
-//! five minutes.
+//! Plain lines, for logs and other output that can't be redrawn: after 1, 10, 30 and 60 seconds, then every minute, and
+//! after an hour every five minutes. So a short run is seen to work, and the log of a long run stays short.
+//!
+//! A line is never wrapped: it is fitted to the width of the log, and the least important parts are left out.
 
 use std::io::Write;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-
 use super::answers::Answers;
 use super::notes::{Notes, Verbosity};
+use super::now::Now;
+use super::open_batches;
 use super::outlook::Outlook;
+use super::parts::{Part, fit};
 use super::provider_states::State;
 use super::ranges::{rough_money_range, time_range};
 use super::stats::Stats;
-use super::text::{count, duration, escape, plural};
+use super::text::{count, duration, escape, plural, rough_duration, short_count};
 use super::view::View;
-use super::words::outage_words;
 use crate::domain::{EventBody, Reason, RunEvent};
 
-const HOUR: Duration = Duration::from_secs(3_600);
+/// The width of lines if the width of the log is not known.
+const USUAL_WIDTH: usize = 120;
+/// Lines are not made narrower than this.
+const LEAST_WIDTH: usize = 20;
 
-/// Writes a line every ten seconds, and each note immediately.
+/// Writes a line from time to time, and each note immediately.
 pub(crate) struct Plain {
     writer: Box<dyn Write + Send>,
     notes: Notes,
-    /// When the last line was written; before the first line, the time of the first event.
-    shown_at: Option<Timestamp>,
-    is_begun: bool,
+    columns: usize,
+    /// When the next line is due, as a time since the start of the run.
+    due: Duration,
 }
 
 impl Plain {
-    const FIRST: SignedDuration = SignedDuration::from_secs(1);
-    const EVERY: SignedDuration = SignedDuration::from_secs(10);
-    const EVERY_MINUTE: SignedDuration = SignedDuration::from_mins(1);
-    const EVERY_FIVE_MINUTES: SignedDuration = SignedDuration::from_mins(5);
-
-    /// Returns the time between the last line and the next one.
-    fn pause(&self, stats: &Stats) -> SignedDuration {
-        match stats.waits_for_batches() {
-            _ if !self.is_begun => Self::FIRST,
-            None => Self::EVERY,
-            Some(batches) if batches.oldest < HOUR => Self::EVERY_MINUTE,
-            Some(_) => Self::EVERY_FIVE_MINUTES,
-        }
+    /// Returns a view that writes to `writer`. `columns` is the width of the log; `None` if it is not known.
+    pub(crate) fn new(verbosity: Verbosity, columns: Option<usize>, writer: Box<dyn Write + Send>) -> Self {
+        let columns = columns.unwrap_or(USUAL_WIDTH).max(LEAST_WIDTH);
+        Self { writer, notes: Notes::new(verbosity), columns, due: due_after(Duration::ZERO) }
     }
+}
 
-    /// Returns a view that writes to `writer`.
-    pub(crate) fn new(verbosity: Verbosity, writer: Box<dyn Write + Send>) -> Self {
-        Self { writer, notes: Notes::new(verbosity), shown_at: None, is_begun: false }
-    }
+/// Returns when a line is due after one at this time. Both are times since the start of the run.
+fn due_after(elapsed: Duration) -> Duration {
+    const FIRST: [u64; 3] = [1, 10, 30];
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 3_600;
+    let secs = elapsed.as_secs();
+    let step = if secs < HOUR { MINUTE } else { 5 * MINUTE };
+    let next = FIRST.into_iter().find(|mark| *mark > secs).unwrap_or((secs / step + 1) * step);
+    Duration::from_secs(next)
 }
 
 impl View for Plain {
@@ -56,12 +57,11 @@ impl View for Plain {
         if let Some(note) = self.notes.of(event) {
             let _ = writeln!(self.writer, "{note}");
         }
-        let shown_at = *self.shown_at.get_or_insert(event.at);
-        let is_due = event.at >= later(shown_at, self.pause(stats));
+        let elapsed = stats.elapsed();
         // After the end, the summary is printed immediately and contains these numbers.
-        if is_due && !matches!(event.body, EventBody::Ended { .. }) {
-            let _ = writeln!(self.writer, "{}", line(stats));
-            (self.shown_at, self.is_begun) = (Some(event.at), true);
+        if elapsed >= self.due && !matches!(event.body, EventBody::Ended { .. }) {
+            let _ = writeln!(self.writer, "{}", line_within(stats, self.columns));
+            self.due = due_after(elapsed);
         }
     }
 
@@ -70,54 +70,125 @@ impl View for Plain {
     }
 }
 
-/// Returns the state of a run as one line of text.
+/// Returns the state of a run as one line of text, with everything that is known.
 pub(crate) fn line(stats: &Stats) -> String {
+    line_within(stats, usize::MAX)
+}
+
+/// Returns the state of a run as one line of at most `columns`.
+fn line_within(stats: &Stats, columns: usize) -> String {
+    let mut parts = vec![Part::fixed(10, duration(stats.elapsed()))];
+    parts.extend(
+        rows_parts(stats).into_iter().enumerate().map(|(at, part)| if at == 0 { part.after(": ") } else { part }),
+    );
+    parts.extend(provider_parts(stats));
+    if let Some(rate) = stats.rows_per_minute() {
+        let rate = format!("{} rows/min", rate_words(rate));
+        parts.push(part(5, rate.clone(), rate));
+    }
+    parts.extend(left_parts(stats));
+    parts.extend(now_parts(stats));
+    parts.extend(retries_part(stats));
+    parts.extend(cost_parts(stats));
+    fit(&mut parts, columns);
+    parts
+        .iter()
+        .enumerate()
+        .map(|(at, part)| format!("{}{}", if at == 0 { "" } else { part.joint }, part.text))
+        .collect()
+}
+
+fn part(rank: u8, long: impl Into<String>, short: impl Into<String>) -> Part {
+    Part::new(rank, long, short).after(", ")
+}
+
+fn rows_parts(stats: &Stats) -> Vec<Part> {
+    let finished = stats.finished();
     let mut parts = vec![match stats.total {
-        Some(total) => format!("{} of {} done", count(stats.finished()), plural(total, "row", "rows")),
-        None => format!("{} done", plural(stats.finished(), "row", "rows")),
+        Some(total) => part(
+            9,
+            format!("{} of {} done", count(finished), plural(total, "row", "rows")),
+            format!("{}/{} done", count(finished), count(total)),
+        ),
+        None => part(9, format!("{} done", plural(finished, "row", "rows")), format!("{} done", count(finished))),
     }];
     let answers = Answers::of(stats);
-    parts.extend(answers.ok_words(&stats.mended));
-    parts.extend(answers.not_ok_words());
+    parts.extend(answers.ok_words(&stats.mended).map(|words| part(1, words, "")));
+    let not_ok = format!("{} not ok", short_count(answers.not_ok()));
+    parts.extend(answers.not_ok_words().map(|words| part(7, words, not_ok)));
     if answers.failed > 0 {
-        parts.push(format!("{} failed", count(answers.failed)));
+        let failed = format!("{} failed", count(answers.failed));
+        parts.push(part(8, failed.clone(), failed));
     }
     if stats.taken.rows() > 0 {
-        parts.push(format!("{} of them without a request", count(stats.taken.rows())));
+        parts.push(part(1, format!("{} of them without a request", count(stats.taken.rows())), ""));
     }
+    parts
+}
+
+fn provider_parts(stats: &Stats) -> Vec<Part> {
     let several = stats.providers.several().iter();
-    parts.extend(several.map(|own| {
-        let state = State::of(own, stats).words();
-        format!("{} by {} ({state})", count(own.answered), escape(&own.name))
-    }));
-    if let Some(rate) = stats.rows_per_minute() {
-        parts.push(format!("{} rows/min", rate_words(rate)));
+    several
+        .map(|own| {
+            let answered = format!("{} by {}", count(own.answered), escape(&own.name));
+            part(6, format!("{answered} ({})", State::of(own, stats).words()), answered)
+        })
+        .collect()
+}
+
+fn left_parts(stats: &Stats) -> Vec<Part> {
+    match stats.outlook() {
+        Outlook::Left(left) => {
+            let left = format!("about {} left", rough_duration(left));
+            let range = time_left_range(stats).map(|range| Part::optional(2, format!("({range})")).after(" "));
+            [part(7, left.clone(), left)].into_iter().chain(range).collect()
+        }
+        Outlook::Unknown => left_by_plan(stats).map(|left| part(2, left, "")).into_iter().collect(),
+        // The words about what the run does say what it waits for.
+        Outlook::Batches(_) | Outlook::Waiting { .. } => Vec::new(),
     }
-    let outlook = stats.outlook();
-    let words = outlook.words().map(|words| match time_left_range(stats) {
-        Some(range) => format!("{words} ({range})"),
-        None => words,
-    });
-    // These are several sentences, so they come last.
-    let is_last = matches!(outlook, Outlook::Batches(_));
-    parts.extend(words.clone().filter(|_| !is_last));
-    if let Some(standing) = stats.standing.as_ref().filter(|_| stats.waits_for_batches().is_none()) {
-        parts.extend(match (&stats.outage, standing.reason) {
-            (Some(outage), _) if !stats.providers.are_several() => Some(outage_words(outage)),
-            // The outlook says what the run waits for.
-            (_, Reason::Draining | Reason::Batches) => None,
-            (_, reason) => Some(format!("bound by {}", reason.name())),
-        });
-        parts.push(format!("{} of {} in flight", count(standing.in_flight as u64), count(standing.window as u64)));
+}
+
+fn now_parts(stats: &Stats) -> Vec<Part> {
+    let (Some(now), Some(standing)) = (Now::of(stats), &stats.standing) else { return Vec::new() };
+    if let Some(batches) = stats.waits_for_batches() {
+        let words = open_batches::words(batches);
+        // The first sentence says how many there are, and how old.
+        let first = words.split(';').next().unwrap_or_default();
+        return vec![part(8, format!("waiting for {words}"), format!("waiting for {first}"))];
     }
-    let projected = projected_cost(stats).map(|range| format!(" of {range}")).unwrap_or_default();
-    parts.push(match stats.known_cost() {
-        None => "cost unknown".to_owned(),
-        Some(cost) if stats.unpriced == 0 => format!("{cost}{projected}"),
-        Some(cost) => format!("{cost} and the unknown cost of {}", plural(stats.unpriced, "row", "rows")),
-    });
-    parts.extend(words.filter(|_| is_last));
-    format!("{}: {}", duration(stats.elapsed()), parts.join(", "))
+    let mut parts = vec![part(8, now.long, now.short)];
+    if standing.reason != Reason::Draining && !stats.is_stopping {
+        let (in_flight, window) = (count(standing.in_flight as u64), count(standing.window as u64));
+        parts.push(part(3, format!("{in_flight} of {window} in flight"), ""));
+    }
+    parts
+}
+
+fn retries_part(stats: &Stats) -> Option<Part> {
+    let retries = stats.retried_total();
+    (retries > 0).then(|| part(3, plural(retries, "retry", "retries"), ""))
+}
+
+fn cost_parts(stats: &Stats) -> Vec<Part> {
+    let spent = match stats.known_cost() {
+        None => part(9, "cost unknown", "$?"),
+        Some(cost) if stats.unpriced == 0 => part(9, format!("{cost} spent"), cost.to_string()),
+        Some(cost) => {
+            let unknown = plural(stats.unpriced, "row", "rows");
+            part(9, format!("{cost} spent and the unknown cost of {unknown}"), format!("{cost} + unknown"))
+        }
+    };
+    let projected = projected_cost(stats).filter(|_| stats.unpriced == 0);
+    let projected = projected.map(|range| part(4, format!("{range} expected in total"), format!("{range} expected")));
+    [spent].into_iter().chain(projected).collect()
+}
+
+/// Returns how long the plan expects the run to take, such as `10–14 min by the plan`, while the rows so far don't show
+/// it yet. `None` if there is no plan.
+pub(super) fn left_by_plan(stats: &Stats) -> Option<String> {
+    let range = stats.projected_time_left().filter(|_| stats.outlook() == Outlook::Unknown)?;
+    Some(format!("{} left by the plan", time_range(range)))
 }
 
 /// Returns the interval of the time left, such as `10–15 min`; `None` if no time left is shown, or if its interval looks
@@ -141,6 +212,38 @@ pub(crate) fn rate_words(rate: f64) -> String {
     if rate < 10.0 { format!("{rate:.1}") } else { count(rate.round() as u64) }
 }
 
-fn later(at: Timestamp, span: SignedDuration) -> Timestamp {
-    at.saturating_add(span).unwrap_or(Timestamp::MAX)
+#[cfg(test)]
+mod tests {
+    use super::super::line::tests::busy;
+    use super::super::provider_states::tests::chain;
+    use super::super::text::width;
+    use super::*;
+
+    #[test]
+    fn the_time_between_lines_grows() {
+        let mut due = vec![due_after(Duration::ZERO)];
+        while due.len() < 64 {
+            due.push(due_after(due[due.len() - 1]));
+        }
+
+        let seconds: Vec<_> = due.iter().map(Duration::as_secs).collect();
+        assert_eq!(seconds[..6], [1, 10, 30, 60, 120, 180]);
+        assert_eq!(seconds[61..], [3_540, 3_600, 3_900]);
+    }
+
+    #[test]
+    fn a_line_is_never_wider_than_the_log_and_keeps_what_matters_most() {
+        for columns in LEAST_WIDTH..250 {
+            for stats in [busy(), chain()] {
+                assert!(width(&line_within(&stats, columns)) <= columns, "{columns}: {}", line_within(&stats, columns));
+            }
+        }
+
+        insta::assert_snapshot!([200, 120, 80, 40].map(|columns| line_within(&busy(), columns)).join("\n"), @"
+        2 min 00 s: 1,201 of 20,000 rows done, 1 failed, 601 rows/min, about 31 min left (26–37 min), limited by output tokens per minute, 32 of 64 in flight, $12.00 spent, $195–206 expected in total
+        2 min 00 s: 1,201/20,000 done, 1 failed, 601 rows/min, about 31 min left, limited by output tokens, $12.00
+        2 min 00 s: 1,201/20,000 done, 1 failed, limited by output tokens, $12.00
+        2 min 00 s: 1,201/20,000 done, $12.00
+        ");
+    }
 }

@@ -84,6 +84,12 @@ impl Progress {
         Self { size, is_colored, notes, bar, writer, drawn_at: None, is_shown: false }
     }
 
+    /// Draws the block again, without waiting until it is due.
+    #[cfg(test)]
+    pub(in crate::report) fn redraw(&mut self, stats: &Stats) {
+        self.draw(None, stats);
+    }
+
     /// Draws the block again, below a note if there is one.
     fn draw(&mut self, note: Option<&str>, stats: &Stats) {
         let size = (self.size)();
@@ -93,7 +99,7 @@ impl Progress {
             drawing.push_str("\r\n");
         }
         // Some terminals wrap a line when its last column is filled.
-        let block = block(stats, size.columns.saturating_sub(1).max(1), self.is_colored);
+        let block = block(stats, size.columns.saturating_sub(1).max(1), size.rows, self.is_colored);
         let mut lines = self.bar.draw(block, stats);
         lines.truncate(size.rows.max(1));
         push_block(&mut drawing, &lines);

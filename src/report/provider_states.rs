@@ -72,7 +72,7 @@ impl State {
     pub(super) fn short_words(&self) -> String {
         match self {
             Self::Failing(outage) => short_outage(outage),
-            Self::Diverted(_, why) => why.name().to_owned(),
+            Self::Diverted(to, _) => format!("rows go to {}", escape(to)),
             Self::Held(wait) => format!("held {}", duration(*wait)),
             Self::Stopped(..) | Self::Sending | Self::Idle => self.name().to_owned(),
         }
@@ -111,23 +111,29 @@ pub(super) mod tests {
         let shown = [120, 80, 40].map(|columns| lines(&stats, columns, false).join("\n")).join("\n\n");
 
         insta::assert_snapshot!(shown, @"
-        1,201/20,000 █░░░░░░░░░░░░░░░░░░░░░░░ 6% · 1 failed · 601 rows/min · about 31 min left (26–37 min)
-        holds after 429 · 3/16 in flight · $12.00 of $195–204
-        anthropic · 840 answered · stopped: key, credit or spend limit, rows go to openrouter
-        bedrock · 0 answered · haiku-4.5 · req ▁ 0% · out ▃ 31% · held 12 s
-        openrouter · 360 answered · haiku-4.5 · req ▇ 83% · in ▂ 12% · out ▄ 40% · sending
+        rows      █░░░░░░░░░░░░░░░░░░░░░░░ 6% · 1,201 of 20,000 done · 1 failed · 601 rows/min
+        time      2 min 00 s · about 31 min left (26–37 min)
+        by        anthropic: 840 answered · stopped: key, credit or spend limit, rows go to openrouter
+                  bedrock: 0 answered · 1,000 requests, 450,000 input tokens, 90,000 output tokens per minute · held 12 s
+                  openrouter: 360 answered · 1,000 requests, 450,000 input tokens, 90,000 output tokens per minute · sending
+        now       haiku-4.5 at bedrock held by the server (429), 12 s left · 3 of 16 in flight
+        cost      $12.00 spent · $195–204 expected in total
 
-        1,201/20,000 ░░░░░░░░ 6% · 1 failed · 601 rows/min · about 31 min left
-        holds after 429 · 3/16 in flight · $12.00 of $195–204
-        anthropic · 840 · stopped: key, credit or spend limit, rows go to openrouter
-        bedrock · 0 answered · haiku-4.5 · req ▁ 0% · out ▃ 31% · held 12 s
-        openrouter · 360 answered · haiku-4.5 · req 83% · in 12% · out 40% · sending
+        rows      ░░░░░░░░ 6% · 1,201 of 20,000 done · 1 failed · 601 rows/min
+        time      2 min 00 s · about 31 min left (26–37 min)
+        by        anthropic: 840 answered · stopped
+                  bedrock: 0 answered · held 12 s
+                  openrouter: 360 answered · sending
+        now       haiku-4.5 at bedrock held by the server (429), 12 s left
+        cost      $12.00 spent · $195–204 expected in total
 
-        1.2k/20.0k 6% · 1 bad · 601/min · 31 min
-        held · 3/16 · $12.00 of $195–204
-        anthropic · 840 · stopped
-        bedrock · 0 · req 0% · held 12 s
-        openrouter · 360 · req 83% · sending
+        ░░░░░░░░ 6% · 1,201/20,000 · 1 failed
+        2 min 00 s · about 31 min left
+        anthropic: 840 answered · stopped
+        bedrock: 0 answered · held 12 s
+        openrouter: 360 answered · sending
+        held, 12 s left
+        $12.00 spent · $195–204 expected
         ");
         for columns in 1..250 {
             assert!(lines(&stats, columns, false).iter().all(|line| width(line) <= columns), "{columns} columns");
@@ -137,7 +143,7 @@ pub(super) mod tests {
     #[test]
     fn the_plain_line_has_a_part_for_each_provider() {
         insta::assert_snapshot!(plain::line(&chain()), @"
-        2 min 00 s: 1,201 of 20,000 rows done, 1 failed, 840 by anthropic (stopped: key, credit or spend limit, rows go to openrouter), 0 by bedrock (held 12 s), 360 by openrouter (sending), 601 rows/min, about 31 min left (26–37 min), bound by holds after 429, 3 of 16 in flight, $12.00 of $195–204
+        2 min 00 s: 1,201 of 20,000 rows done, 1 failed, 840 by anthropic (stopped: key, credit or spend limit, rows go to openrouter), 0 by bedrock (held 12 s), 360 by openrouter (sending), 601 rows/min, about 31 min left (26–37 min), haiku-4.5 at bedrock held by the server (429), 12 s left, 3 of 16 in flight, $12.00 spent, $195–204 expected in total
         ");
     }
 
@@ -149,7 +155,7 @@ pub(super) mod tests {
         stats.fold(&at(1, status(Reason::Window, vec![pool("haiku-4.5", [Some(0.5), None, None])])));
 
         assert!(stats.providers.several().is_empty());
-        assert_eq!(lines(&stats, 120, false).len(), 2);
+        assert_eq!(lines(&stats, 120, false).iter().filter(|line| line.starts_with("by")).count(), 0);
         assert!(!plain::line(&stats).contains("anthropic"), "{}", plain::line(&stats));
     }
 
@@ -260,7 +266,7 @@ pub(super) mod tests {
     }
 
     /// Returns the event of a row whose last request was sent to this provider.
-    fn at_provider(provider: &str, body: EventBody) -> EventBody {
+    pub(in super::super) fn at_provider(provider: &str, body: EventBody) -> EventBody {
         let id = Arc::new(of(provider, [None; 3]).pool);
         match body {
             EventBody::Failed { class, mut row, usage, cost } => {

@@ -72,6 +72,10 @@ pub(crate) fn shorten(text: &str, columns: usize) -> Cow<'_, str> {
         }
         shown.push(char);
     }
+    // A variation selector can make the character before it wider.
+    while !shown.is_empty() && width(&shown) >= columns {
+        shown.pop();
+    }
     if columns > 0 {
         shown.push('…');
     }
@@ -137,6 +141,11 @@ pub(crate) fn latency(span: Duration) -> String {
         1.0..10.0 => format!("{:.1} s", span.as_secs_f64()),
         _ => duration(span),
     }
+}
+
+/// Returns a time that counts down, in whole seconds: it reaches `1 s` before it is over.
+pub(crate) fn countdown(span: Duration) -> String {
+    duration(Duration::from_secs(span.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX)))
 }
 
 /// Returns an estimated time span, in one unit if that is exact enough: `42 s`, `12 min`, `1 h 02 min`.
@@ -292,6 +301,14 @@ mod tests {
         let shown = [0.35, 1.0, 1.26, 9.94, 10.0, 42.4, 724.0].map(|secs| latency(Duration::from_secs_f64(secs)));
 
         assert_eq!(shown, ["350 ms", "1.0 s", "1.3 s", "9.9 s", "10 s", "42 s", "12 min 04 s"]);
+    }
+
+    #[test]
+    fn a_countdown_has_whole_seconds_and_is_zero_only_at_its_end() {
+        assert_eq!(
+            [0, 1, 1_000, 1_001, 61_500].map(|ms| countdown(Duration::from_millis(ms))),
+            ["0 s", "1 s", "1 s", "2 s", "1 min 02 s"]
+        );
     }
 
     #[test]

@@ -99,9 +99,14 @@ pub(super) fn lines(uses: &[LimitUse], elapsed: Duration) -> Vec<String> {
     lines
 }
 
+/// Returns whether a use is so high that the run has used a burst.
+pub(super) fn is_burst(share: f64) -> bool {
+    share >= BURST
+}
+
 fn remark(share: f64, elapsed: Duration) -> String {
     let level = Level::of(share, elapsed).filter(|level| *level > Level::Low).map(Level::name);
-    match (level, share >= BURST) {
+    match (level, is_burst(share)) {
         (Some(level), true) => format!(" ({level}, with a burst)"),
         (Some(level), false) => format!(" ({level})"),
         (None, true) => " (a burst)".to_owned(),

@@ -315,6 +315,7 @@ impl Counts {
             verbosity: claude_batch::report::Verbosity::Normal,
             is_terminal: false,
             is_colored: false,
+            columns: None,
             writer: Box::new(written.clone()),
         });
         let inside = CountsInside { report: Some(report), ..CountsInside::default() };

@@ -140,6 +140,7 @@ impl NewRun<'_> {
             verbosity: self.config.verbosity,
             is_terminal: self.config.is_terminal,
             is_colored: self.config.is_colored,
+            columns: say::log_columns(),
             writer: say::progress(),
         });
         if let Some(recorder) = self.recorder(recovered, survey)? {

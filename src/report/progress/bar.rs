@@ -148,7 +148,7 @@ mod tests {
         let (bar, stats) = (Bar::new(), busy());
 
         for (columns, is_colored) in (1..200).flat_map(|columns| [(columns, false), (columns, true)]) {
-            let drawn = bar.draw(fitted(&stats, columns, is_colored), &stats);
+            let drawn = bar.draw(fitted(&stats, columns, 24, is_colored), &stats);
 
             assert_eq!(drawn, lines(&stats, columns, is_colored), "{columns} columns");
         }

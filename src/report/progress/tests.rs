@@ -4,7 +4,7 @@ use std::time::Duration;
 use avt::Terminal;
 use proptest::prelude::*;
 
-use super::super::line::tests::lines;
+use super::super::line::tests::lines_in;
 use super::super::stats::tests::{at, failed, pool, started, succeeded};
 use super::*;
 use crate::domain::{Backoffs, Dimension, ErrorClass, Quality, Reason};
@@ -26,7 +26,9 @@ fn a_note_is_above_the_lines_and_the_lines_are_removed_at_the_end() {
     http://127.0.0.1:8787, claude-haiku-4-5: 4 rows to send, abo
     ut $0.01
     warning: be\u{1b}ware
-    2/4 ████████████░░░░░░░░░░░░ 50% · 40 rows/min
+    ████████████░░░░░░░░░░░░ 50% · 2 of 4 done · 40 rows/min
+    3 s
+    $0.0200 spent
     ");
     insta::assert_snapshot!(screen.shown(), @r"
     http://127.0.0.1:8787, claude-haiku-4-5: 4 rows to send, abo
@@ -36,7 +38,7 @@ fn a_note_is_above_the_lines_and_the_lines_are_removed_at_the_end() {
 }
 
 #[test]
-fn a_note_above_two_lines_leaves_no_trace_of_them_and_breaks_at_blanks() {
+fn a_note_above_the_block_leaves_no_trace_of_them_and_breaks_at_blanks() {
     let mut screen = Screen::new(40, 10, Breaks::Anew);
 
     screen.play(0, started(Some(4), 0));
@@ -48,8 +50,11 @@ fn a_note_above_two_lines_leaves_no_trace_of_them_and_breaks_at_blanks() {
      4 rows to send, about $0.01
     warning: something long that has to be
     broken at a blank
-    0/4 ░░░░░░░░░░░░░░░░░░░░░░░░ 0%
-    req 83% · out <1% · otpm · 3/16 · $0.00
+    ░░░░░░░░ 0% · 0 of 4 done
+    2 s
+    1.0k requests, 450k in, 90.0k out /min
+    limited by output tokens per minute
+    $0.00 spent
     ");
 }
 
@@ -71,7 +76,7 @@ fn many_events_within_a_tenth_of_a_second_are_one_drawing() {
 
     (0..1_000).for_each(|_| screen.play(5, succeeded(Quality::Ok)));
 
-    assert!(screen.shown().ends_with("\n1 row\n"), "{}", screen.shown());
+    assert!(screen.shown().ends_with("\n1 row done\n0 s\n$0.0100 spent\n"), "{}", screen.shown());
 }
 
 #[test]
@@ -90,7 +95,7 @@ fn a_terminal_of_any_size_shows_the_header_and_one_block() {
     }
 }
 
-/// The lines are made for 80 columns. Then the terminal shrinks to 40 columns, so each of the two lines fills two rows.
+/// The lines are made for 80 columns. Then the terminal shrinks to 40 columns, so longer lines fill two rows.
 /// Then it grows back.
 #[test]
 fn a_terminal_that_shrinks_and_grows_keeps_the_header_and_one_block() {
@@ -106,6 +111,9 @@ fn a_terminal_that_shrinks_and_grows_keeps_the_header_and_one_block() {
         screen.check();
     }
 }
+
+/// The block of the run in these tests has at most this many lines.
+const LONGEST_BLOCK: usize = 6;
 
 /// Something that happens at a terminal.
 #[derive(Clone, Debug)]
@@ -166,6 +174,8 @@ proptest! {
                 }
                 Happens::Resized { columns, rows } => screen.resize(columns, rows),
                 Happens::ResizedWhileDrawing { columns, rows } => {
+                    // On a terminal with fewer rows than the block, lines would scroll away before they can be erased.
+                    let rows = rows.max(LONGEST_BLOCK);
                     screen.terminal().resize(columns, rows);
                     is_typed = false;
                     second += 1;
@@ -250,8 +260,8 @@ impl Screen {
     #[track_caller]
     fn check(&self) {
         let Size { columns, rows } = *self.size.lock().expect("no test panicked with it");
-        let mut block = lines(&self.stats, columns.saturating_sub(1).max(1), false);
-        block.truncate(rows);
+        let block = lines_in(&self.stats, columns.saturating_sub(1).max(1), rows, false);
+        assert!(block.len() <= rows, "{columns} columns, {rows} rows: {block:?}");
         self.check_above(&block);
     }
 

@@ -1,0 +1,155 @@
+//! Lines made of parts, fitted to a width. This module is pure, so every width can be tested.
+//!
+//! If not all parts of a line fit, some are shortened. If that is not enough, some are left out. The least important
+//! parts are shortened and left out first. A fitted line is never too wide, so a terminal never wraps it.
+
+use anstyle::{AnsiColor, Style};
+
+use super::text::{shorten, width};
+
+/// How a part stands out on a terminal with colours.
+///
+/// The colours can be read on a dark and on a light background. A colour never says anything that the words don't say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Tone {
+    /// Like other text.
+    #[default]
+    Usual,
+    /// The label at the start of a line.
+    Label,
+    /// The bar.
+    Bar,
+    /// What the eye should find first.
+    Main,
+    /// Something that the user may want to know about.
+    Notable,
+    /// A fault.
+    Fault,
+}
+
+impl Tone {
+    /// Returns the style of this tone.
+    pub(super) fn style(self) -> Style {
+        match self {
+            Self::Usual => Style::new(),
+            Self::Label => Style::new().dimmed(),
+            Self::Bar => AnsiColor::Cyan.on_default(),
+            Self::Main => Style::new().bold(),
+            Self::Notable => AnsiColor::Magenta.on_default().bold(),
+            Self::Fault => AnsiColor::Red.on_default().bold(),
+        }
+    }
+}
+
+/// One piece of a line.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    /// The text that is shown: first the long form, and after the part was shortened the short form.
+    pub(super) text: String,
+    /// The short form. A part with an empty short form is left out when parts of its rank are shortened.
+    short: String,
+    /// Parts with a higher rank are shortened and left out later.
+    rank: u8,
+    /// The separator before the part. The first part of a line has no separator.
+    pub(super) joint: &'static str,
+    /// How it stands out.
+    pub(super) tone: Tone,
+    /// Whether the part is only the space for the bar.
+    pub(super) is_bar: bool,
+}
+
+impl Part {
+    /// Returns a part with a long and a short form.
+    pub(super) fn new(rank: u8, long: impl Into<String>, short: impl Into<String>) -> Self {
+        Self { text: long.into(), short: short.into(), rank, joint: " · ", tone: Tone::Usual, is_bar: false }
+    }
+
+    /// Returns a part that has only one form.
+    pub(super) fn fixed(rank: u8, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self::new(rank, text.clone(), text)
+    }
+
+    /// Returns a part that is left out as soon as parts of its rank are shortened.
+    pub(super) fn optional(rank: u8, text: impl Into<String>) -> Self {
+        Self::new(rank, text, "")
+    }
+
+    /// Returns the space for a bar of so many columns.
+    pub(super) fn bar(rank: u8, long: usize, short: usize) -> Self {
+        Self { is_bar: true, ..Self::new(rank, " ".repeat(long), " ".repeat(short)) }.in_tone(Tone::Bar)
+    }
+
+    /// Returns the part in another tone.
+    pub(super) fn in_tone(self, tone: Tone) -> Self {
+        Self { tone, ..self }
+    }
+
+    /// Returns the part as one that is left out as soon as parts of this rank are shortened.
+    pub(super) fn optional_at(self, rank: u8) -> Self {
+        Self { rank, short: String::new(), ..self }
+    }
+
+    /// Returns the part with another separator before it.
+    pub(super) fn after(self, joint: &'static str) -> Self {
+        Self { joint, ..self }
+    }
+}
+
+/// Shortens parts, and then leaves parts out, until the line fits. The lowest rank comes first. The first part is cut if
+/// it is too wide even alone.
+pub(super) fn fit(parts: &mut Vec<Part>, columns: usize) {
+    let mut ranks = parts.iter().map(|part| part.rank).collect::<Vec<_>>();
+    ranks.sort_unstable();
+    ranks.dedup();
+    for rank in ranks {
+        if line_width(parts) <= columns {
+            return;
+        }
+        parts.iter_mut().filter(|part| part.rank == rank).for_each(|part| part.text = part.short.clone());
+        parts.retain(|part| !part.text.is_empty());
+    }
+    while line_width(parts) > columns && parts.len() > 1 {
+        let lowest = parts.iter().map(|part| part.rank).min().unwrap_or(0);
+        // If several parts have the same rank, the last one is left out first, because a line is read from its start.
+        let Some(at) = parts.iter().rposition(|part| part.rank == lowest) else { return };
+        parts.remove(at);
+    }
+    if let [only] = parts.as_mut_slice() {
+        only.text = shorten(&only.text, columns).into_owned();
+    }
+}
+
+/// Returns how many columns the parts and their separators fill.
+pub(super) fn line_width(parts: &[Part]) -> usize {
+    let joints = parts.iter().skip(1).map(|part| width(part.joint)).sum::<usize>();
+    joints + parts.iter().map(|part| width(&part.text)).sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn optional_parts_go_first_then_parts_become_short_and_then_the_least_important_are_left_out() {
+        let parts = || {
+            vec![
+                Part::new(9, "1,201 of 20,000 done", "1,201/20,000"),
+                Part::new(4, "601 rows/min", "601/min"),
+                Part::optional(2, "(26–37 min)"),
+            ]
+        };
+        let shown = |columns: usize| {
+            let mut parts = parts();
+            fit(&mut parts, columns);
+            parts.iter().map(|part| part.text.as_str()).collect::<Vec<_>>().join(" · ")
+        };
+
+        assert_eq!(shown(49), "1,201 of 20,000 done · 601 rows/min · (26–37 min)");
+        assert_eq!(shown(48), "1,201 of 20,000 done · 601 rows/min");
+        assert_eq!(shown(34), "1,201 of 20,000 done · 601/min");
+        assert_eq!(shown(29), "1,201/20,000 · 601/min");
+        assert_eq!(shown(21), "1,201/20,000");
+        assert_eq!(shown(5), "1,20…");
+    }
+}
