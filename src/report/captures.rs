@@ -379,7 +379,7 @@ fn fault() -> EventBody {
 fn context() -> SummaryContext {
     SummaryContext {
         results: Some("prompts.results.jsonl".to_owned()),
-        rerun_command: Some("claude-batch run prompts.jsonl".to_owned()),
+        rerun_command: Some("claude-batch run prompts.jsonl".into()),
         price_date: Some("2026-11-24".to_owned()),
         ..SummaryContext::default()
     }
@@ -389,7 +389,7 @@ fn with_errors() -> SummaryContext {
     SummaryContext {
         errors: Some("prompts.errors.jsonl".to_owned()),
         failed_in_log: BTreeMap::from([(ErrorClass::Server, 3)]),
-        resume_command: Some("claude-batch resume prompts.errors.jsonl".to_owned()),
+        resume_command: Some("claude-batch resume prompts.errors.jsonl".into()),
         ..context()
     }
 }

@@ -6,7 +6,7 @@ use super::parts::Tone;
 use super::standing::Standing;
 use super::stats::Stats;
 use super::text::{count, countdown, escape};
-use super::words::{outage_words, short_outage};
+use super::words::{doing_words, outage_words, short_outage};
 use crate::domain::{Dimension, Reason};
 
 /// What a run does at this moment.
@@ -75,29 +75,23 @@ fn held(standing: &Standing, has_several: bool) -> Option<Now> {
 
 /// Returns the words for the reason why no more requests are sent.
 fn by_reason(reason: Reason) -> Now {
-    let (tone, long, short) = match reason {
-        Reason::Limit(Dimension::Requests) => (Tone::Main, "limited by requests per minute", "limited by requests"),
-        Reason::Limit(Dimension::InputTokens) => {
-            (Tone::Main, "limited by input tokens per minute", "limited by input tokens")
+    let (tone, short) = match reason {
+        Reason::Limit(Dimension::Requests) => (Tone::Main, "limited by requests"),
+        Reason::Limit(Dimension::InputTokens) => (Tone::Main, "limited by input tokens"),
+        Reason::Limit(Dimension::OutputTokens) => (Tone::Main, "limited by output tokens"),
+        Reason::Hold => (Tone::Notable, "held"),
+        Reason::Ramp => (Tone::Main, "raising the rate"),
+        Reason::Probe => (Tone::Notable, "endpoint fails"),
+        Reason::Gate => (Tone::Main, "filling the cache"),
+        Reason::Backoff => (Tone::Notable, "waiting to retry"),
+        Reason::Memory => (Tone::Main, "limited by memory"),
+        Reason::Paused => (Tone::Notable, doing_words(reason)),
+        Reason::Draining => (Tone::Main, "last answers"),
+        Reason::Window | Reason::Budget | Reason::Input | Reason::Disk | Reason::Batches => {
+            (Tone::Main, doing_words(reason))
         }
-        Reason::Limit(Dimension::OutputTokens) => {
-            (Tone::Main, "limited by output tokens per minute", "limited by output tokens")
-        }
-        Reason::Window => (Tone::Main, "limited by concurrency", "limited by concurrency"),
-        Reason::Hold => (Tone::Notable, "held by the server (429)", "held"),
-        Reason::Ramp => (Tone::Main, "raising the rate step by step", "raising the rate"),
-        Reason::Probe => (Tone::Notable, "waiting for the endpoint to work again", "endpoint fails"),
-        Reason::Gate => (Tone::Main, "waiting for the cache to be filled", "filling the cache"),
-        Reason::Backoff => (Tone::Notable, "waiting for the next try of failed requests", "waiting to retry"),
-        Reason::Budget => (Tone::Main, "limited by the budget", "limited by the budget"),
-        Reason::Input => (Tone::Main, "waiting for the input", "waiting for the input"),
-        Reason::Memory => (Tone::Main, "limited by memory for rows", "limited by memory"),
-        Reason::Disk => (Tone::Main, "waiting for the disk", "waiting for the disk"),
-        Reason::Paused => (Tone::Notable, "paused", "paused"),
-        Reason::Batches => (Tone::Main, "waiting for batches", "waiting for batches"),
-        Reason::Draining => (Tone::Main, "waiting for the last answers", "last answers"),
     };
-    Now::new(tone, long, short)
+    Now::new(tone, doing_words(reason), short)
 }
 
 #[cfg(test)]

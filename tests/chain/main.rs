@@ -8,8 +8,6 @@
 mod support;
 mod world;
 
-use std::time::Duration;
-
 use claude_batch::clock::Instant;
 use claude_batch::domain::Dimension;
 
