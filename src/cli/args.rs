@@ -98,9 +98,9 @@ pub enum Command {
     #[cfg(feature = "sim")]
     #[command(after_help = help::SIMULATE_HELP)]
     Simulate(Box<SimulateArgs>),
-    /// Show every setting with its value and where it comes from, or write a configuration file
+    /// Show settings and where they come from, or write a settings file
     Config(Box<ConfigArgs>),
-    /// Print a script that completes commands, flags and values in your shell
+    /// Print a script with which your shell completes commands
     #[command(after_help = shells::COMPLETIONS_HELP)]
     Completions(CompletionsArgs),
     /// Print the manual page, or write all pages into a folder

@@ -53,15 +53,20 @@ pub(super) fn first_example(command: &Command, name: &str) -> Option<String> {
 /// Returns a command as its help shows it.
 pub(crate) fn shown(command: &Command, name: &str, is_long: bool) -> Command {
     let is_whole = name == command.get_name();
-    let command = command.clone().bin_name(name).mut_args(|arg| {
-        let is_switch = arg.get_value_names().is_some_and(|names| names.iter().any(|name| name == SWITCH));
-        if is_switch { arg.num_args(0).require_equals(false).action(ArgAction::SetTrue) } else { arg }
-    });
+    let command = without_switch_values(command.clone()).bin_name(name);
     let command = match is_whole {
         true => by_task(command),
         false => command.disable_help_flag(true),
     };
     if is_long || is_whole { command } else { in_short(command, name) }
+}
+
+/// Returns a command whose switches have no value.
+pub(super) fn without_switch_values(command: Command) -> Command {
+    command.mut_args(|arg| {
+        let is_switch = arg.get_value_names().is_some_and(|names| names.iter().any(|name| name == SWITCH));
+        if is_switch { arg.num_args(0).require_equals(false).action(ArgAction::SetTrue) } else { arg }
+    })
 }
 
 /// Returns a command with the flags that matter only.
@@ -205,7 +210,8 @@ mod tests {
             let Some(typed) = line.strip_prefix("claude-batch ").filter(|typed| !typed.contains("shows")) else {
                 continue;
             };
-            let typed = words(typed.split("  ").next().unwrap_or_default().split(" > ").next().unwrap_or_default());
+            let typed =
+                words(typed.split("  ").next().unwrap_or_default().split(['>', '|']).next().unwrap_or_default());
             let parsed = Cli::command().try_get_matches_from(std::iter::once("claude-batch".to_owned()).chain(typed));
             let is_good = match &parsed {
                 Ok(_) => true,

@@ -10,6 +10,7 @@ use clap_mangen::Man;
 use super::args::{Cli, ManArgs};
 use super::config::world::World;
 use super::exit::Exit;
+use super::help;
 use super::say;
 use crate::report::text::escape;
 
@@ -46,7 +47,7 @@ fn pages() -> Vec<(String, Vec<u8>)> {
 fn collect(command: &Command, name: &str, pages: &mut Vec<(String, Vec<u8>)>) {
     let mut page = Vec::new();
     // clap needs names that last. The program makes the pages once and ends.
-    let named = command.clone().name(name.to_owned().leak() as &str).display_name(name);
+    let named = help::without_switch_values(command.clone()).name(name.to_owned().leak() as &str).display_name(name);
     Man::new(named).title(name.to_uppercase()).render(&mut page).expect("writing to memory does not fail");
     pages.push((format!("{name}.1"), page));
     let visible = command.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help");
@@ -73,5 +74,6 @@ mod tests {
             let Some(long) = flag.get_long().filter(|_| !flag.is_hide_set()) else { continue };
             assert!(run.contains(&format!("--{long}")), "--{long}");
         }
+        assert!(!run.contains("BOOL"));
     }
 }

@@ -58,12 +58,8 @@ Examples:
 An existing file is never changed. Remove the # in front of the keys that you
 want to set.";
 
-/// The arguments of `config show` that are not settings.
-const OWN: [&str; 4] = ["names", "set", "json", "help"];
-
 /// Arguments of `config show`.
 #[derive(Clone, Debug, Default, Args)]
-#[command(mut_args(|arg| if OWN.contains(&arg.get_id().as_str()) { arg } else { arg.hide_short_help(true) }))]
 pub struct ShowConfigArgs {
     /// Show only these settings
     #[arg(value_name = "NAME")]

@@ -228,4 +228,14 @@ pub(super) const SHORT: &[Short] = &[
         ],
         examples: &["simulate --tier 2 --port 8787 -v", "simulate --faults faults.json"],
     },
+    Short {
+        command: "claude-batch config show",
+        flags: &[
+            ("set", "Only settings that a flag, a variable or a file sets"),
+            JSON,
+            ("profile", "Profile of the configuration to use"),
+            ("config", "Configuration file, instead of claude-batch.toml"),
+        ],
+        examples: &["config show --set", "config show tier rpm --profile night", "config show --tier 2 --json"],
+    },
 ];
