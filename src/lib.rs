@@ -55,13 +55,13 @@
 //! | an input format | a file in `source/` that implements `Rows`, or `Format` if its rows are lines or CSV records (`source/format.rs`); cells with columns get their meaning from `Header` (`source/header.rs`), and a file with typed columns is a `Table` (`source/table.rs`) | a name in `InputFormat` (`source/mod.rs`), how it is recognized in `source/sniff.rs` (`choose`, `by_extension`), an arm in `source/reader.rs` (`rows`); tests in `tests/inputs.rs` |
 //! | something that happens to a batch | `Record` (`batches/log.rs`), and what is true after it: `Replayed::apply`; what happens next: a file in `batches/lane/` | a call for it: `Call` (`batches/lane/call.rs`), made by `runner/batch_calls.rs`; tests in `tests/batches` |
 //! | a kind of compression | a file in `source/compression/` that unpacks it | a variant of `Compression` (`source/compression/mod.rs`) with its first bytes and its ending |
-//! | an ending of text files | `TEXT_ENDINGS` (`source/texts.rs`) | the list in README.md |
+//! | an ending of text files | `TEXT_ENDINGS` (`source/texts.rs`) | the list in `source/INPUTS.md` |
 //! | a field of a result line | a member in `members_of_meta` (`sink/result.rs`) | the same place in the order of `journal/reading/fast_path.rs` (`parse_result`); if a resumed run needs it, `journal/reading/parse.rs`; if it comes with a reply, the same steps as for `request_id`: `read` (`provider/anthropic/headers.rs`), `HeadNews` (`provider/wire.rs`), cleaned of secrets in `Attempt::run` (`runner/attempt.rs`), `remember` (`scheduler/ends.rs`), `AttemptRecord` (`domain/outcome.rs`); the compiler names the places in between |
 //! | a member of the steps of a row | `write_step` (`sink/steps.rs`), for both kinds of lines | |
 //! | a field of an error line | a member in `error_line` (`sink/error.rs`) | if a resumed run needs it, `parse_error` in `journal/reading/parse.rs` |
 //! | another form of the results (CSV, text) | a module that reads the results back with `parse_result` (`journal/reading/parse.rs`) and writes that form | the JSON lines stay as they are: a resumed run reads them |
 //! | a status, error type or error code of the API | what it means: `by_status` (`provider/anthropic/judge.rs`); for an error type inside a stream `status_of` | a row in `tests/exchange/policy.rs`; a new name in `OF_A_PROVIDER` (`tests/layering/tables.rs`) |
-//! | a rule for retries or giving up | `on_fault` (`scheduler/faults.rs`) | the wait in `scheduler/backoff.rs`, a default number in `cli/config.rs` |
+//! | a rule for retries or giving up | `on_fault` (`scheduler/faults.rs`) | the wait in `scheduler/backoff.rs`, a default number in `cli/config/defaults.rs` |
 //! | a class of failure | `ErrorClass` (`domain/error_class.rs`) | a hint in `sink/hint.rs`; the compiler names the other places |
 //! | a reason to stop the run | `HaltReason` (`domain/halt.rs`) | its words in `report/words.rs` (`halt_words`), its exit code in `cli/exit.rs` |
 //! | a kind of provider that speaks the Messages API | `ProviderKind` (`domain/provider_kind.rs`), and a table in `catalog/providers.toml` | what its errors mean: `provider/anthropic/platform/` (`finding`), with a row in `tests/exchange/platforms.rs` and an exchange in `fixtures/exchanges`; how it is simulated: `sim/model/platform/` |
@@ -78,16 +78,22 @@
 //! | words of a server about a wrong clock | `WORDS` (`provider/clock_skew.rs`) | |
 //! | a model, a price | a table in `catalog/models.toml` | |
 //! | a vendor whose models are refused | `catalog/vendors.rs` | |
-//! | a tier | `Tier` (`domain/limits.rs`) | its limits in `catalog/tiers.toml` |
+//! | a tier | `Tier` (`domain/limits.rs`) | its limits in `catalog/tiers.toml`, its row in `limiter/LIMITS.md` (`tests/readme/tiers.rs` compares them) |
 //! | something that a plan knows or shows | what is estimated: `forecast/sizes.rs` and `forecast/time.rs`; a change that is worth knowing: `forecast/options.rs` | as text `cli/plan/words.rs`, as JSON `cli/plan/document.rs` and `fixtures/schemas/plan.schema.json`, as advice `cli/plan/advice.rs` |
 //! | a check before a row is sent | `plan/checks.rs` | its message with the row's values in quotation marks or as numbers, so that equal faults count as one (`domain/alike.rs`) |
 //! | something that templates can do | `source/template.rs`, and a file in `source/template/` | a filter also in the list `KNOWN` (`source/template/filters.rs`) |
 //! | something that conditions on answers can see | `Facts` and `NAMES` (`source/template/condition.rs`) | |
-//! | a flag | a field in a group of `cli/args/groups.rs`, its name in the list `layered` at its end | its value in `Config` (`cli/config.rs`), which `cli/parts.rs` passes to the part that uses it (for the connection `transport/http/config.rs`); a value with a form of its own has a parser in `cli/args/parsers.rs`; one of `FREE`, `CAPS` or `REFUSED` in `cli/config/folder.rs`; if `resume` uses it again, `cli/config/recorded.rs`. The environment variable and the key of the configuration file then exist without further code |
-//! | a parameter that a rerun or `resume` replaces in the requests of rows | `OverrideArgs` (`cli/args/groups.rs`) and `overrides` (`cli/config/rows.rs`) | `Overrides` (`plan/overrides.rs`); its words in `cli/run/rerun.rs` (`flags`), and its name in `OVERRIDES` (`cli/commands.rs`) |
-//! | a subcommand | `Command` (`cli/args.rs`) and a file in `cli/` | an arm in `cli/mod.rs` |
+//! | a flag | a field in a group of `cli/args/groups/`, its name in the list `layered` at the end of that file | its value in `Config` (`cli/config.rs`), which `cli/parts.rs` passes to the part that uses it (for the connection `transport/http/config.rs`); a value with a form of its own has a parser in `cli/args/parsers.rs`; one of `FREE`, `CAPS` or `REFUSED` in `cli/config/folder.rs`; if `resume` uses it again, `cli/config/recorded.rs`. if it matters in the first minute, `cli/help/short.rs`. The environment variable and the key of the configuration file then exist without further code |
+//! | the default of a setting | `cli/config/defaults.rs` | a setting without a default: `cli/configuration/examples.rs`; a setting that may be secret: `without_secret` (`cli/config/origins.rs`) |
+//! | a flag of another tool, or a parameter of the API, that users type | `cli/usage/flags.rs` | other errors of clap: `cli/usage/wrong.rs` |
+//! | a message about a wrong use | the place where the fault is found, in the form of `cli/message.rs` | a row in `tests/wrong_uses/table.rs` |
+//! | values that a shell completes | `cli/completions/command.rs` | a line in `.ci/shells` |
+//! | a parameter that a rerun or `resume` replaces in the requests of rows | `OverrideArgs` (`cli/args/groups/rows.rs`) and `overrides` (`cli/config/rows.rs`) | `Overrides` (`plan/overrides.rs`); its words in `cli/run/rerun.rs` (`flags`), and its name in `OVERRIDES` (`cli/commands.rs`) |
+//! | a subcommand | `Command` (`cli/args.rs`) and a file in `cli/` | an arm in `cli/mod.rs`; its group in the help: `GROUPS` (`cli/help/short.rs`) |
 //! | a verb of `batches` | its arguments in `cli/args/batches.rs`, and a file in `cli/batches/` | an arm in `cli/batches/mod.rs`; a call outside of a run: `cli/batches/workspace.rs` |
-//! | a line of the summary | `summary` (`report/summary.rs`) | what it counts: `Stats::fold` (`report/stats.rs`); what no event carries yet: see an event; what only the end of a run knows: `summary_context` (`cli/run/finish.rs`) |
+//! | a line of the summary | `summary` (`report/summary.rs`) | what it counts: `Stats::fold` (`report/stats.rs`); what no event carries yet: see an event; what only the end of a run knows: `summary_context` (`cli/run/summary.rs`); as JSON `report/json/summary.rs` and `fixtures/schemas/summary.schema.json` |
+//! | a line of the progress on a terminal | `lines` (`report/line.rs`), made of `report/parts.rs` | what the run does now: `report/now.rs`; a scene: `report/captures.rs` |
+//! | a reason why a run is not faster | `Reason` (`domain/reason.rs`) | its words: `doing_words` (`report/words.rs`) |
 //! | a way to mend an answer | `Purpose` (`domain/ask.rs`) | its name and its words in `report/tallies.rs` |
 //! | something that the state of a run shows | `Document` (`watch/status/document.rs`), read by `Shown` (`watch/status/read.rs`) | `fixtures/schemas/status.schema.json`; as text `cli/status/lines.rs` |
 //! | something in the history of a run | `Point` or `Note` (`watch/timeline.rs`), filled in `watch/collect.rs`, merged in `watch/merge.rs` | `fixtures/schemas/timeline.schema.json` |
@@ -97,9 +103,9 @@
 //! | a line about a row in the log of events | `watch/log/rows.rs` | the table in `watch/log.rs` |
 //! | a setting that can be changed during a run | `Setting` (`cli/args/steered.rs`) | `of`, `put` and `shown` (`cli/run/steer/settings.rs`), `Steering` (`scheduler/steer.rs`) |
 //! | a verb of `ctl` | `Verb` (`watch/ctl/request.rs`) and `Order` (`runner/orders.rs`) | `apply` (`runner/steering.rs`), `obey` (`cli/run/steer/thread.rs`) |
-//! | an event | `EventBody` (`domain/event.rs`) | raised by a push to the events of the `Scheduler` (`scheduler/state.rs`), by `event_of` (`runner/outcomes.rs`) for the end of a row, or by `show` (`runner/events.rs`); the compiler names each report that has to show it |
+//! | an event | `EventBody` (`domain/event.rs`) | raised by a push to the events of the `Scheduler` (`scheduler/state.rs`), by `event_of` (`runner/outcomes.rs`) for the end of a row, or by `show` (`runner/events.rs`); the compiler names each report that has to show it; `fixtures/schemas/event.schema.json` and `report/EVENTS.md` |
 //! | a report during the run | a `View` (`report/view.rs`) in a file of `report/` | an arm in `report/open.rs` (`open`) |
-//! | a limit dimension | `Dimension` (`domain/cost.rs`) | the buckets in `limiter/dimension.rs`, the headers in `provider/anthropic/headers.rs`, the limits in `domain/limits.rs` and `catalog/tier.rs`, the simulator in `sim/model/limits.rs`; the compiler names the words of the reports |
+//! | a limit dimension | `Dimension` (`domain/cost.rs`) | the buckets in `limiter/dimension.rs`, the headers in `provider/anthropic/headers.rs`, a limit on input and output together: `counts_together` (`limiter/pool.rs`); the limits in `domain/limits.rs` and `catalog/tier.rs`, the simulator in `sim/model/limits.rs`; the compiler names the words of the reports |
 //! | a fault of the simulator | `Fault` (`sim/faults/rule.rs`), read in `sim/faults/file.rs` | played by `sim/model/delivery.rs` (in a body) or `sim/model/admission.rs` (instead of one), for batches by `sim/model/batches/`; described in `sim/faults/mod.rs` |
 //! | something that can be scripted in the simulator's answers | `AnswerRule` (`sim/answers/rule.rs`), read in `sim/answers/file.rs` | made by `sim/model/scripted.rs`; described in `sim/answers/mod.rs` |
 //! | a way to select requests for faults and scripted answers | `Selection` (`sim/rules/selection.rs`) | read in `sim/rules/file.rs` |
@@ -112,7 +118,7 @@
 //! | words about what is wrong with an answer | `answer/schema/finding.rs` | |
 //! | a rule of the prompt cache | which prefixes there are: `plan/prefix/levels.rs`; which of them are cached: `plan/prefix/decide.rs`, for a pipe `plan/prefix/stream.rs` | what is in the cache: `scheduler/warmth.rs`; who waits for whom: `scheduler/warm_up.rs`; how a mark is written: `provider/anthropic/request.rs`; the simulated cache: `sim/model/cache.rs` |
 //!
-//! Every change that users can see also needs a line in README.md or CHANGELOG.md.
+//! Every change that users can see also needs a line in CHANGELOG.md, and in README.md or the page of its topic.
 
 // Every `pub` item must be visible outside the crate. This lint is set here and not for all targets, because the items
 // of a test or a bench are never visible outside.
