@@ -23,7 +23,7 @@ fn a_run_in_batches_waits_for_them_and_says_what_the_half_price_saved() {
 
     said.ends_with(0).tells(&[
         "half price in batches",
-        "waiting for 2 batches (39 rows), the oldest submitted 1 s ago; most end within an hour, the first expires in",
+        "waiting for 2 batches (39 rows), the oldest submitted 1 s ago, ",
         ": 40 answered\nlanes    39 in batches at half price (saved $",
         "), 1 online\n",
         "% waiting for batches",

@@ -111,7 +111,7 @@ fn a_mistake_in_a_file_or_a_name_is_told_with_its_place() {
     path.ends_with(0);
     assert!(path.out.contains("found") && path.out.contains("wrong.toml (named with --config)"), "{}", path.out);
     unknown.ends_with(2);
-    assert!(unknown.err.contains("there is no setting \"teir\"; did you mean tier?"), "{}", unknown.err);
+    assert!(unknown.err.contains("there is no setting \"teir\"\n  did you mean tier?"), "{}", unknown.err);
 }
 
 #[test]

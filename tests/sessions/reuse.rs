@@ -184,7 +184,7 @@ fn results_that_can_not_be_reused_are_named_before_anything_is_sent() {
         try_at(&other, args).ends_with(2).tells(&[says]);
     };
 
-    refused(&["--reuse", "none.jsonl"], "--reuse none.jsonl: none.jsonl: no such file");
+    refused(&["--reuse", "none.jsonl"], "--reuse: none.jsonl: no such file");
     refused(&["--reuse", "empty"], "--reuse empty: has no results file of claude-batch directly in it");
     refused(&["--reuse", "*.nothing"], "--reuse *.nothing: no file matches");
     refused(&["--reuse", "own.jsonl"], "these are the results of this run");

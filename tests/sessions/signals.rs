@@ -262,7 +262,7 @@ fn usr1_prints_the_state_of_the_run() {
     send(&child, Signal::USR1);
     let said = finish(child);
 
-    said.ends_with(0).tells(&["0 of 4 rows done", "4 of 8 in flight"]);
+    said.ends_with(0).tells(&["0 of 4 rows done, waiting for the last 4 answers"]);
 }
 
 /// Returns a folder whose input takes long to read, because the template runs a long loop for each row. `rows` sets how

@@ -218,7 +218,11 @@ fn an_output_of_another_program_is_not_overwritten() {
     }
     let run =
         |fields| folder.run_at(&api, &["run", "tickets.csv", "-t", "{{subject}}", "-o", "p.csv", "--fields", fields]);
-    run("input.subjct,text").ends_with(2).tells(&["input.subjct", "columns: id, subject, note; did you mean subject?"]);
+    run("input.subjct,text").ends_with(2).tells(&[
+        "input.subjct",
+        "columns are: id, subject, note",
+        "did you mean subject?",
+    ]);
     let texts = ["run", "tickets.csv", "-t", "{{subject}}", "-o", "p.txt", "--fields", "id,text"];
     folder.run_at(&api, &texts).ends_with(2).tells(&["text output takes one field"]);
     #[cfg(not(feature = "tables"))]

@@ -1,7 +1,7 @@
 //! Checks that the program sends to a terminal only what this list allows.
 //!
 //! The list is: text in UTF-8, line feed, carriage return, and the sequences that the program itself needs. Some of
-//! these sequences set the colours of the progress and of clap's messages: reset, bold, underline, and four colours.
+//! these sequences set the colours of the progress and of the help: reset, bold, dim, underline, and five colours.
 //! The other sequences redraw the live lines in place: they erase what follows, move the cursor up a line, and turn
 //! wrapping off and on. The tests give strings to the program, but no string contains a whole sequence of the list. So
 //! if the output contains a whole sequence, the program itself wrote it.
@@ -11,7 +11,7 @@
 pub const FORGED: &str = "FORGED";
 
 /// The program's own sequences, without the escape character.
-const OWN: &[&str] = &["[0m", "[1m", "[4m", "[31m", "[32m", "[33m", "[36m", "[J", "[1A", "[?7l", "[?7h"];
+const OWN: &[&str] = &["[0m", "[1m", "[2m", "[4m", "[31m", "[32m", "[33m", "[35m", "[36m", "[J", "[1A", "[?7l", "[?7h"];
 
 /// Returns the first sequence that a terminal would obey and that the program does not use; `None` if there is none.
 /// A line with a forged beginning is a fault too, unless the program breaks lines itself (`breaks_lines`).

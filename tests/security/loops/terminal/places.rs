@@ -305,7 +305,10 @@ fn results(folder: &Folder, strings: &[Nasty], turn: usize) -> Shown {
         Ok(Then::Keep)
     });
     let kind = ["none", "tty", "json"][turn % 3];
-    shown(at(&server, folder, &["run", "prompts.jsonl", "-o", "-", "--stream", "off", "--progress", kind]), turn)
+    shown(
+        at(&server, folder, &["run", "prompts.jsonl", "-o", "-", "--yes", "--stream", "off", "--progress", kind]),
+        turn,
+    )
 }
 
 /// Returns an answer whose text and members are `text`. Between its members are blank characters that a terminal obeys.
