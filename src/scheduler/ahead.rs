@@ -78,7 +78,7 @@ impl Scheduler {
     }
 
     /// Counts the bytes of a new row. Returns the entry for the row.
-    pub(super) fn count_in(&mut self, planned: Planned) -> Entry {
+    pub(super) fn count_in(&mut self, planned: Planned) -> Box<Entry> {
         let entry = Entry::new(planned);
         self.row_bytes += entry.bytes;
         entry

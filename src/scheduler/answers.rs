@@ -16,7 +16,7 @@ use super::step::Next;
 
 impl Scheduler {
     /// Handles an answer. The row is finished, unless a policy sends another request for it.
-    pub(super) fn on_answer(&mut self, entry: Entry, message: Message, end: &End) -> Next {
+    pub(super) fn on_answer(&mut self, entry: Box<Entry>, message: Message, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
         let endpoint = &mut self.endpoints[end.endpoint];
         endpoint.retries.on_success();
@@ -39,7 +39,7 @@ impl Scheduler {
     }
 
     /// Handles an answer that the API paused. The row fails, unless a policy sends a request that continues the answer.
-    pub(super) fn on_pause(&mut self, entry: Entry, message: &Message, failure: Failure, end: &End) -> Next {
+    pub(super) fn on_pause(&mut self, entry: Box<Entry>, message: &Message, failure: Failure, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
         match self.then(&entry, Came::Pause(message)) {
             Then::Keep => self.give_up(entry, ErrorClass::InvalidOutput, failure, false),
@@ -88,7 +88,7 @@ impl Scheduler {
     }
 
     /// Handles a 403: either the key is not allowed to send any request, or only this row is forbidden.
-    pub(super) fn on_forbidden(&mut self, entry: Entry, failure: Failure, end: &End) -> Next {
+    pub(super) fn on_forbidden(&mut self, entry: Box<Entry>, failure: Failure, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
         let access = &mut self.endpoints[end.endpoint].access;
         let leaves = Leaves { case: FallbackCase::Model, class: ErrorClass::Auth, status: failure.status, limit: None };
@@ -108,7 +108,7 @@ impl Scheduler {
     /// Handles a 404 for a model. The ready rows of that model are sent to the next endpoint of the chain. If they
     /// can't be, they are set aside and the run continues. When all other rows of the run have ended, the run halts
     /// because of the 404.
-    pub(super) fn on_no_model(&mut self, entry: Entry, failure: Failure, end: &End) -> Next {
+    pub(super) fn on_no_model(&mut self, entry: Box<Entry>, failure: Failure, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
         let model = entry.planned.ask.model.clone();
         let access = &mut self.endpoints[end.endpoint].access;
@@ -131,7 +131,7 @@ impl Scheduler {
 
     /// Sends a row to the next endpoint because its endpoint does not have its model, or does not allow it. All rows of
     /// the model are sent there from then on.
-    fn leave_with_model(&mut self, entry: Entry, ask: Ask, leaves: &Leaves, end: &End) -> Next {
+    fn leave_with_model(&mut self, entry: Box<Entry>, ask: Ask, leaves: &Leaves, end: &End) -> Next {
         let model = entry.planned.ask.model.clone();
         let Endpoint { access, id, .. } = &mut self.endpoints[end.endpoint];
         if access.on_missing(&model) {

@@ -156,13 +156,13 @@ impl Scheduler {
     }
 
     /// Sends a row whose attempt has ended without an answer to another endpoint.
-    pub(super) fn leave(&mut self, entry: Entry, ask: Ask, leaves: &Leaves, end: &End) -> Next {
+    pub(super) fn leave(&mut self, entry: Box<Entry>, ask: Ask, leaves: &Leaves, end: &End) -> Next {
         self.note_detour(end.endpoint, &ask.pool.provider, leaves.case, end.now + SHOWN);
         self.leave_untold(entry, ask, leaves, end)
     }
 
     /// Does the same as [`Scheduler::leave`], but does not tell reporters.
-    pub(super) fn leave_untold(&mut self, entry: Entry, ask: Ask, leaves: &Leaves, end: &End) -> Next {
+    pub(super) fn leave_untold(&mut self, entry: Box<Entry>, ask: Ask, leaves: &Leaves, end: &End) -> Next {
         let maybe_paid = entry.attempts.last().is_some_and(|attempt| attempt.maybe_paid);
         let keeps_mark = entry.keeps_mark();
         let row = entry.retried(leaves.status, Duration::ZERO);
@@ -173,7 +173,7 @@ impl Scheduler {
     /// Handles a row that can't be tried again at its endpoint: it moves, or it fails.
     pub(super) fn leave_or_fail(
         &mut self,
-        entry: Entry,
+        entry: Box<Entry>,
         leaves: &Leaves,
         failure: Failure,
         is_retryable: bool,

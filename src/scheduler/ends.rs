@@ -131,7 +131,7 @@ impl Scheduler {
     }
 
     /// Decides what happens to a row after the verdict on its attempt.
-    fn on_verdict(&mut self, entry: Entry, verdict: Verdict, end: &End) -> Next {
+    fn on_verdict(&mut self, entry: Box<Entry>, verdict: Verdict, end: &End) -> Next {
         match verdict {
             Verdict::Answered(message) => self.on_answer(entry, message, end),
             Verdict::Paused { message, failure } => self.on_pause(entry, &message, failure, end),

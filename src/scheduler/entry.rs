@@ -45,9 +45,9 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Returns a row that has not been tried.
-    pub(super) fn new(planned: Planned) -> Self {
-        Self {
+    /// Returns a row that has not been tried. It is in a box, because a row moves through many hands and is large.
+    pub(super) fn new(planned: Planned) -> Box<Self> {
+        Box::new(Self {
             bytes: planned.bytes(),
             planned,
             attempts: Vec::new(),
@@ -64,7 +64,7 @@ impl Entry {
             is_unmarked: false,
             tests_marks: false,
             refused_marks: None,
-        }
+        })
     }
 
     /// Returns whether the row has an answer that was paid for but is in no line.

@@ -61,7 +61,7 @@ impl Fault {
 
 impl Scheduler {
     /// Handles a fault: the row waits for its next try, or fails when it has no try left.
-    pub(super) fn on_fault(&mut self, mut entry: Entry, fault: Fault, end: &End) -> Next {
+    pub(super) fn on_fault(&mut self, mut entry: Box<Entry>, fault: Fault, end: &End) -> Next {
         let was_failing = self.endpoints[end.endpoint].health.is_failing();
         let blame = self.note_fault(&mut entry, &fault, end);
         if let Some(reason) = self.asks_too_long(fault.retry_after, end) {

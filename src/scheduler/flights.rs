@@ -10,9 +10,8 @@ use super::warmth::Plan;
 
 /// What an attempt sends: the request of a row, or a canary.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are rows: a box for each would cost an allocation")]
 pub(super) enum Sent {
-    Row(Entry),
+    Row(Box<Entry>),
     Canary(Box<Ask>),
 }
 

@@ -11,7 +11,7 @@ use super::warmth::Key;
 /// The closed gates. Behind each gate, the rows are in the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct Gates {
-    closed: BTreeMap<Key, VecDeque<Entry>>,
+    closed: BTreeMap<Key, VecDeque<Box<Entry>>>,
     waiting: usize,
 }
 
@@ -27,20 +27,20 @@ impl Gates {
     }
 
     /// Puts a row behind a gate.
-    pub(super) fn put_behind(&mut self, entry: Entry, gate: Key) {
+    pub(super) fn put_behind(&mut self, entry: Box<Entry>, gate: Key) {
         self.closed.entry(gate).or_default().push_back(entry);
         self.waiting += 1;
     }
 
     /// Opens a gate; returns the rows that waited behind it.
-    pub(super) fn open(&mut self, gate: Key) -> VecDeque<Entry> {
+    pub(super) fn open(&mut self, gate: Key) -> VecDeque<Box<Entry>> {
         let behind = self.closed.remove(&gate).unwrap_or_default();
         self.waiting -= behind.len();
         behind
     }
 
     /// Removes and returns the first row behind a gate.
-    pub(super) fn pop_first(&mut self, gate: Key) -> Option<Entry> {
+    pub(super) fn pop_first(&mut self, gate: Key) -> Option<Box<Entry>> {
         let behind = self.closed.get_mut(&gate)?;
         let first = behind.pop_front();
         self.waiting -= usize::from(first.is_some());
@@ -58,15 +58,15 @@ impl Gates {
 
     /// Returns the rows behind all gates.
     pub(super) fn rows(&self) -> impl Iterator<Item = &Entry> {
-        self.closed.values().flatten()
+        self.closed.values().flatten().map(|entry| &**entry)
     }
 
     /// From the rows behind all gates, removes and returns the rows for which `is_wanted` returns true. The gates stay
     /// closed.
-    pub(super) fn take(&mut self, mut is_wanted: impl FnMut(&Entry) -> bool) -> Vec<Entry> {
+    pub(super) fn take(&mut self, mut is_wanted: impl FnMut(&Entry) -> bool) -> Vec<Box<Entry>> {
         let mut taken = Vec::new();
         for behind in self.closed.values_mut() {
-            let (out, kept): (Vec<_>, Vec<_>) = std::mem::take(behind).into_iter().partition(&mut is_wanted);
+            let (out, kept): (Vec<_>, Vec<_>) = std::mem::take(behind).into_iter().partition(|entry| is_wanted(entry));
             *behind = kept.into();
             taken.extend(out);
         }

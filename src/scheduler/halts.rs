@@ -76,13 +76,13 @@ impl Scheduler {
     }
 
     /// Stops the endpoint of a row. The row is left pending unless a policy sends it elsewhere.
-    pub(super) fn halt_with(&mut self, entry: Entry, reason: HaltReason, end: &End) -> Next {
+    pub(super) fn halt_with(&mut self, entry: Box<Entry>, reason: HaltReason, end: &End) -> Next {
         self.halt_endpoint(end.endpoint, reason, end.now);
         self.leave_halted(entry, end)
     }
 
     /// Returns what happens to a row when its endpoint or the whole run has halted.
-    pub(super) fn leave_halted(&mut self, entry: Entry, end: &End) -> Next {
+    pub(super) fn leave_halted(&mut self, entry: Box<Entry>, end: &End) -> Next {
         let Some(reason) = self.endpoints[end.endpoint].halted.clone() else { return self.pending(entry) };
         if let Then::Ask(ask) = self.then(&entry, Came::Halt(&reason)) {
             return self.more(entry, *ask, end);
@@ -101,7 +101,7 @@ impl Scheduler {
     }
 
     /// Asks the policy and the chain what to do with a waiting row of a halted endpoint.
-    fn reroute(&mut self, entry: Entry, reason: &HaltReason, now: Instant) {
+    fn reroute(&mut self, entry: Box<Entry>, reason: &HaltReason, now: Instant) {
         match self.then(&entry, Came::Halt(reason)) {
             Then::Ask(ask) => self.ask_again(entry, *ask, now),
             Then::Keep | Then::Fail { .. } | Then::Answer(_) | Then::FollowUp { .. } => self.queue_last(entry, now),

@@ -9,25 +9,25 @@ use super::entry::Entry;
 /// The rows, sorted by the moment of their next try. Rows with the same moment are in the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct Later {
-    rows: BTreeMap<(Instant, u64), Entry>,
+    rows: BTreeMap<(Instant, u64), Box<Entry>>,
     added: u64,
 }
 
 impl Later {
     /// Adds a row that is tried again at `at`.
-    pub(super) fn insert(&mut self, entry: Entry, at: Instant) {
+    pub(super) fn insert(&mut self, entry: Box<Entry>, at: Instant) {
         self.added += 1;
         self.rows.insert((at, self.added), entry);
     }
 
     /// Removes and returns the first row if its moment has come.
-    pub(super) fn pop_due(&mut self, now: Instant) -> Option<Entry> {
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<Box<Entry>> {
         let first = self.rows.first_entry()?;
         (first.key().0 <= now).then(|| first.remove())
     }
 
     /// Removes and returns the rows for which `is_wanted` returns true.
-    pub(super) fn take(&mut self, mut is_wanted: impl FnMut(&Entry) -> bool) -> Vec<Entry> {
+    pub(super) fn take(&mut self, mut is_wanted: impl FnMut(&Entry) -> bool) -> Vec<Box<Entry>> {
         let rows = std::mem::take(&mut self.rows);
         let (taken, kept): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, entry)| is_wanted(entry));
         self.rows = kept.into_iter().collect();
@@ -46,7 +46,7 @@ impl Later {
 
     /// Returns the rows.
     pub(super) fn rows(&self) -> impl Iterator<Item = &Entry> {
-        self.rows.values()
+        self.rows.values().map(|entry| &**entry)
     }
 
     /// Returns how many rows wait.

@@ -26,7 +26,7 @@ impl Scheduler {
     /// Handles a row that can't be tried again: it fails, unless a policy sends another request.
     pub(super) fn fail(
         &mut self,
-        entry: Entry,
+        entry: Box<Entry>,
         class: ErrorClass,
         failure: Failure,
         is_retryable: bool,
@@ -42,7 +42,13 @@ impl Scheduler {
     }
 
     /// Ends a row as failed.
-    pub(super) fn give_up(&mut self, entry: Entry, class: ErrorClass, failure: Failure, is_retryable: bool) -> Next {
+    pub(super) fn give_up(
+        &mut self,
+        entry: Box<Entry>,
+        class: ErrorClass,
+        failure: Failure,
+        is_retryable: bool,
+    ) -> Next {
         if let Some(reason) = self.halt_watch.on_failure(class, &failure) {
             self.halt(reason);
         }
@@ -64,7 +70,7 @@ impl Scheduler {
     }
 
     /// Sends another request for a row, unless the run has halted.
-    pub(super) fn more(&mut self, entry: Entry, ask: Ask, end: &End) -> Next {
+    pub(super) fn more(&mut self, entry: Box<Entry>, ask: Ask, end: &End) -> Next {
         if self.halted.is_some() {
             return self.pending(entry);
         }
@@ -77,7 +83,7 @@ impl Scheduler {
     /// is set aside; a later run finds the recorded answer.
     pub(super) fn follow_up(
         &mut self,
-        mut entry: Entry,
+        mut entry: Box<Entry>,
         ask: Ask,
         class: ErrorClass,
         failure: Failure,
@@ -98,8 +104,8 @@ impl Scheduler {
     /// the row.
     pub(crate) fn offer_answered(&mut self, answered: AnsweredRow, now: Instant) -> Next {
         let AnsweredRow { planned, attempts, message, paused } = answered;
-        let anew = self.count_in(planned);
-        let entry = Entry { attempts, ..anew };
+        let mut entry = self.count_in(planned);
+        entry.attempts = attempts;
         let bytes = entry.bytes;
         let came = if paused.is_some() { Came::Pause(&message) } else { Came::Answer(&message) };
         let then = self.then(&entry, came);
@@ -129,14 +135,14 @@ impl Scheduler {
     }
 
     /// Ends a row as answered.
-    pub(super) fn keep_answer(&mut self, entry: Entry, message: Message) -> Next {
+    pub(super) fn keep_answer(&mut self, entry: Box<Entry>, message: Message) -> Next {
         self.halt_watch.on_answer();
         self.tell_unknown_end(&message);
         finished(entry, Ended::Succeeded(message))
     }
 
     /// Leaves a row for a later run.
-    pub(super) fn pending(&mut self, entry: Entry) -> Next {
+    pub(super) fn pending(&mut self, entry: Box<Entry>) -> Next {
         let maybe_paid = self.note_pending(&entry);
         Next::Pending { planned: Box::new(entry.planned), maybe_paid }
     }
@@ -152,6 +158,6 @@ impl Scheduler {
 }
 
 /// Makes the outcome of a finished row.
-pub(super) fn finished(entry: Entry, ended: Ended) -> Next {
+pub(super) fn finished(entry: Box<Entry>, ended: Ended) -> Next {
     Next::Finished(Box::new(Outcome { job: entry.planned.job, attempts: entry.attempts, ended }))
 }

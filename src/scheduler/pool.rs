@@ -27,7 +27,7 @@ pub(super) struct PoolState {
     pub(super) pool: Pool,
     /// The endpoint to which the pool belongs.
     pub(super) endpoint: usize,
-    pub(super) ready: VecDeque<Entry>,
+    pub(super) ready: VecDeque<Box<Entry>>,
     pub(super) prediction: Prediction,
     /// How many requests were streamed to learn limits early.
     streamed: u32,

@@ -183,7 +183,7 @@ impl Scheduler {
     }
 
     /// Removes and returns the row at a place of a queue.
-    fn take_at(&mut self, pool: usize, place: usize) -> Entry {
+    fn take_at(&mut self, pool: usize, place: usize) -> Box<Entry> {
         let state = &mut self.pools[pool];
         if place == 0 {
             state.passing = None;

@@ -29,22 +29,22 @@ impl Scheduler {
     }
 
     /// Queues a row behind the other rows of its pool.
-    pub(super) fn queue_last(&mut self, entry: Entry, now: Instant) {
+    pub(super) fn queue_last(&mut self, entry: Box<Entry>, now: Instant) {
         self.queue(entry, now, |pool, _| pool.ready.len());
     }
 
     /// Queues a row in front of the other rows of its pool.
-    pub(super) fn queue_first(&mut self, entry: Entry, now: Instant) {
+    pub(super) fn queue_first(&mut self, entry: Box<Entry>, now: Instant) {
         self.queue(entry, now, |_, _| 0);
     }
 
     /// Queues a row at the front of its pool. From its second turn on, the row goes behind up to [`REACH`] rows that
     /// have fewer turns and do not need more tokens. So rows take turns.
-    pub(super) fn queue_in_turn(&mut self, entry: Entry, now: Instant) {
+    pub(super) fn queue_in_turn(&mut self, entry: Box<Entry>, now: Instant) {
         self.queue(entry, now, |pool, entry| {
             let need = |entry: &Entry| entry.planned.ask.cost.input_tokens;
             let goes_first =
-                |other: &&Entry| entry.turns > 1 && other.turns < entry.turns && need(other) <= need(entry);
+                |other: &&Box<Entry>| entry.turns > 1 && other.turns < entry.turns && need(other) <= need(entry);
             pool.ready.iter().take(REACH).take_while(goes_first).count()
         });
     }
@@ -54,7 +54,7 @@ impl Scheduler {
     /// its pool.
     pub(super) fn queue(
         &mut self,
-        entry: Entry,
+        entry: Box<Entry>,
         now: Instant,
         place: impl FnOnce(&PoolState, &Entry) -> usize,
     ) -> bool {
@@ -80,32 +80,33 @@ impl Scheduler {
 
     /// Replaces the request of a row, and queues the row in the pool of the new request. Its tries are counted from 0
     /// again.
-    pub(super) fn ask_again(&mut self, entry: Entry, ask: Ask, now: Instant) {
+    pub(super) fn ask_again(&mut self, entry: Box<Entry>, ask: Ask, now: Instant) {
         let anew = self.renewed(entry, ask, now);
         self.queue_first(anew, now);
     }
 
     /// Replaces the request of a row that is in no queue. Its tries are counted from 0 again.
-    pub(super) fn renewed(&mut self, mut entry: Entry, ask: Ask, now: Instant) -> Entry {
+    pub(super) fn renewed(&mut self, mut entry: Box<Entry>, ask: Ask, now: Instant) -> Box<Entry> {
         if let Some(endpoint) = self.endpoint_of_entry(&entry) {
             self.give_up_lead(&mut entry, endpoint, now);
         }
-        let Entry { mut planned, attempts, bytes, .. } = entry;
+        let Entry { mut planned, attempts, bytes, .. } = *entry;
         planned.ask = ask;
         self.row_bytes -= bytes;
-        let anew = self.count_in(planned);
-        Entry { attempts, ..anew }
+        let mut anew = self.count_in(planned);
+        anew.attempts = attempts;
+        anew
     }
 
     /// Notes a row that this run will not answer.
-    pub(super) fn put_aside(&mut self, entry: Entry) {
+    pub(super) fn put_aside(&mut self, entry: Box<Entry>) {
         self.note_pending(&entry);
         self.row_bytes -= entry.bytes;
         self.set_aside.push(entry.planned);
     }
 
     /// Sets aside a row that this run will not answer. If other rows waited for it, the next of them leads.
-    pub(super) fn put_aside_and_give_up_lead(&mut self, mut entry: Entry, now: Instant) {
+    pub(super) fn put_aside_and_give_up_lead(&mut self, mut entry: Box<Entry>, now: Instant) {
         if let Some(endpoint) = self.endpoint_of_entry(&entry) {
             self.give_up_lead(&mut entry, endpoint, now);
         }
@@ -114,7 +115,7 @@ impl Scheduler {
 
     /// Returns a row with its pool. If its endpoint does not take it, the row gets a request for the next endpoint of the
     /// chain. If this run can't answer the row any more, the row is set aside.
-    fn placed(&mut self, mut entry: Entry, now: Instant) -> Option<(usize, Entry)> {
+    fn placed(&mut self, mut entry: Box<Entry>, now: Instant) -> Option<(usize, Box<Entry>)> {
         while self.halted.is_none() {
             let Ask { pool, model, .. } = &entry.planned.ask;
             let pool = self.pool_of(&pool.clone(), now);

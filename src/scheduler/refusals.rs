@@ -15,7 +15,7 @@ impl Scheduler {
     /// Handles a refusal: the pool is held or the window is bounded, and the row waits for its turn.
     pub(super) fn on_limit(
         &mut self,
-        mut entry: Entry,
+        mut entry: Box<Entry>,
         kind: LimitKind,
         retry_after: Option<Duration>,
         failure: Failure,

@@ -222,13 +222,13 @@ impl Scheduler {
 
     /// Returns all rows that wait: in a ready queue, for their next try, or behind a gate.
     pub(super) fn waiting_rows(&self) -> impl Iterator<Item = &Entry> {
-        let ready = self.pools.iter().flat_map(|state| &state.ready);
+        let ready = self.pools.iter().flat_map(|state| &state.ready).map(|entry| &**entry);
         ready.chain(self.later.rows()).chain(self.gates.rows())
     }
 
     /// Removes and returns the waiting rows for which `is_wanted` returns true. They may wait in a ready queue, for
     /// their next try, or behind a gate.
-    pub(super) fn take_waiting(&mut self, is_wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+    pub(super) fn take_waiting(&mut self, is_wanted: impl Fn(&Entry) -> bool) -> Vec<Box<Entry>> {
         let mut taken = self.take_ready(&is_wanted);
         taken.extend(self.later.take(&is_wanted));
         taken.extend(self.gates.take(is_wanted));
@@ -236,10 +236,11 @@ impl Scheduler {
     }
 
     /// Removes and returns the rows of the ready queues for which `is_wanted` returns true.
-    pub(super) fn take_ready(&mut self, is_wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+    pub(super) fn take_ready(&mut self, is_wanted: impl Fn(&Entry) -> bool) -> Vec<Box<Entry>> {
         let mut taken = Vec::new();
         for state in &mut self.pools {
-            let (its, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut state.ready).into_iter().partition(&is_wanted);
+            let (its, kept): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut state.ready).into_iter().partition(|entry| is_wanted(entry));
             state.ready = kept.into();
             self.endpoints[state.endpoint].ready -= its.len();
             taken.extend(its);
