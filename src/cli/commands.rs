@@ -73,8 +73,8 @@ impl Commands {
         Self { typed: typed.into_iter().collect(), is_fresh }
     }
 
-    /// Returns the commands as a file can contain them: without `--trust-owner`, because whoever pastes a command from a
-    /// file decides anew whose files to trust.
+    /// Returns the commands as a file can contain them: without `--trust-owner`, because the person who pastes a
+    /// command from a file must decide whose files to trust.
     pub(crate) fn for_file(&self) -> Self {
         let (mut typed, rest) = without(self.typed.clone(), "--trust-owner");
         typed.extend(rest);

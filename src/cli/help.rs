@@ -69,7 +69,7 @@ pub(super) fn without_switch_values(command: Command) -> Command {
     })
 }
 
-/// Returns a command with the flags that matter only.
+/// Returns a command with only the flags that matter.
 fn in_short(command: Command, name: &str) -> Command {
     let Some(Short { flags, examples, .. }) = SHORT.iter().find(|short| short.command == name) else {
         return command;

@@ -482,7 +482,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn if_more_rows_were_done_before_than_the_input_has_all_of_it_counts_as_done() {
+    fn an_input_with_fewer_rows_than_were_done_before_counts_as_done() {
         let mut stats = Stats::default();
 
         stats.fold(&at(0, started(Some(3), 7)));

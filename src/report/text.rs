@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn line_breaks_may_be_kept_and_nothing_else() {
+    fn only_line_breaks_may_be_kept() {
         assert_eq!(escape_lines("a\nb\r\nc\u{1b}"), "a\nb\\r\nc\\u{1b}");
     }
 

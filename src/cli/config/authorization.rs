@@ -160,8 +160,8 @@ impl From<credential::Credential> for Credential {
     }
 }
 
-/// Returns a key that is sent in the header of `style`; `None` leaves it as it is. Foundry gets a key that is not a token
-/// in two headers.
+/// Returns a key that is sent in the header of `style`. If `style` is `None`, the header stays as it is. For Foundry, a
+/// key that is not a token is sent in two headers.
 fn styled(key: Credential, style: Option<AuthStyle>, kind: ProviderKind) -> Credential {
     let (key, style) = match key {
         Credential::ApiKey(key) | Credential::ApiKeyTwice(key) => (key, style.unwrap_or(AuthStyle::ApiKey)),

@@ -27,7 +27,7 @@ const ASK_ABOVE: Money = Money(50 * 1_000_000_000_000);
 const EVERY: Duration = Duration::from_millis(50);
 
 impl NewRun<'_> {
-    /// Returns the servers as text: the first, and the names of those that rows may go to from there.
+    /// Returns the servers as text: the first server, and the names of the providers to which its rows may go later.
     fn servers(&self) -> String {
         let first = self.way.words(&self.origin);
         let is_usual = *self.config.provider.name == *ProviderKind::Anthropic.name();

@@ -471,7 +471,7 @@ fn what_is_typed_for_the_first_provider_never_reaches_the_claude_api_as_a_fallba
 }
 
 #[test]
-fn a_provider_that_an_earlier_run_recorded_and_that_is_gone_is_named_as_such() {
+fn a_message_names_a_recorded_provider_that_is_gone() {
     let recorded = |name: &str, value: &str| {
         let json = serde_json::json!({ name: value });
         taken_back(json.as_object().expect("it is an object"), "manifest.json").expect("a run can record it")
@@ -493,7 +493,7 @@ fn a_provider_that_an_earlier_run_recorded_and_that_is_gone_is_named_as_such() {
 }
 
 #[test]
-fn to_collect_batches_nothing_of_the_other_providers_is_needed() {
+fn collecting_batches_needs_nothing_of_the_other_providers() {
     let json = serde_json::json!({ "fallback": "gone,openrouter", "fallback-on": "overload" });
     let recorded =
         taken_back(json.as_object().expect("it is an object"), "manifest.json").expect("a run can record it");
