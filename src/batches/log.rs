@@ -1,9 +1,9 @@
 //! The log of batches: which chunks were submitted, and whether each is open, collected or lost.
 //!
 //! It is the file `log.jsonl` in the folder `<results>.batches/`. Each change is one line, which is synced before the
-//! run continues. So the log is right even after a crash: a chunk whose intent is in the log may exist as a batch, and
-//! a chunk without an intent does not exist. Losing the log would lose money: it holds the ids of batches that are paid
-//! for.
+//! run continues. So the log is right even after a crash. A chunk whose intent is in the log may exist as a batch. A
+//! chunk without an intent does not exist as a batch. Losing the log would lose money: it holds the ids of batches that
+//! are paid for.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};

@@ -96,7 +96,7 @@ impl Trials {
         !self.in_flight.is_empty() && !self.waiting.is_empty()
     }
 
-    /// Returns whether so many rows wait that no more rows should be read.
+    /// Returns whether too many rows wait. No more rows should then be read.
     pub(crate) fn is_full(&self) -> bool {
         self.waiting.len() >= MOST_WAITING.0 || self.waiting_bytes >= MOST_WAITING.1
     }

@@ -11,8 +11,8 @@
 //!   `--simulate-faults` and `--simulate-answers` are left out: `--only` selected rows of an earlier log, and the other
 //!   two would make the same rows fail again. Flags that replace parameters of rows are copied from a typed `resume`. From a typed `run`
 //!   they are not: the rows of a log contain their parameters.
-//! - *Asking again* for truncated answers uses `run` with the same inputs and most of the typed flags, but without those
-//!   that the run folder records: how the rows are read, and their parameters.
+//! - *Asking again* for truncated answers uses `run` with the same inputs and most of the typed flags. The flags that
+//!   the run folder records are left out: how the rows are read, and their parameters.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

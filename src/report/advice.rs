@@ -95,7 +95,7 @@ struct Used<'a> {
     share: f64,
 }
 
-/// Returns the limit of which the largest share was used; `None` if there is no limit.
+/// Returns the limit with the highest use; `None` if there is no limit.
 fn most_used(uses: &[LimitUse]) -> Option<Used<'_>> {
     let all = Dimension::ALL.into_iter().filter_map(|dimension| most_used_of(uses, dimension));
     all.max_by(|a, b| a.share.total_cmp(&b.share))

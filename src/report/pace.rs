@@ -33,7 +33,7 @@ pub(super) struct Pace {
     pub(super) longest: Duration,
     /// The last known number of requests in flight, and when it was known.
     in_flight: Option<(Timestamp, usize)>,
-    /// The seconds that all requests have been in flight together.
+    /// The sum of the seconds that each request was in flight.
     request_seconds: f64,
 }
 

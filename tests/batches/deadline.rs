@@ -117,7 +117,7 @@ fn cheapest(seed: u64) -> f64 {
     (rows as f64 + online) / 2.0
 }
 
-/// A deadline that neither lane can meet: the run says so, and ends as fast as it can, in both lanes.
+/// No lane can meet this deadline. The run says so, and uses both lanes to end as fast as possible.
 pub fn too_early() {
     let limits = RateLimits::new(60, 100_000_000, 100_000_000);
     let time = BatchTime::Fixed(Duration::from_secs(900));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::window::Window;
 
-/// Rows of the input: so many that the run lasts longer than the changes.
+/// Rows of the input. With this many rows, the run lasts longer than the changes.
 const ROWS: usize = 3_000;
 /// How many times the size changes in a run.
 const CHANGES: usize = 25;

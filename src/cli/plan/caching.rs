@@ -86,8 +86,8 @@ pub(super) fn is_planned(plan: &Plan<'_>) -> bool {
     plan.prompt_cache != PromptCache::Off && plan.caching.prefixes > 0
 }
 
-/// Returns the lines of the plan about the cache; no lines if no rows share a prefix, or if the rows are sent in
-/// batches, which share no cache with online requests.
+/// Returns the lines of the plan about the cache. There are none if no rows share a prefix. There are none for rows in
+/// batches either, because batches share no cache with online requests.
 pub(super) fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
     if plan.forecast.lane == Lane::Batch {
         return Vec::new();

@@ -17,7 +17,7 @@ impl NewRun<'_> {
     /// Returns the most useful command for the failed rows; `None` if no command helps.
     ///
     /// Rows that may succeed unchanged come first. If there are none, the command asks again for the truncated answers,
-    /// with room for longer ones, or for the answers that can't be used, whichever of these are more.
+    /// with room for longer ones, or for the answers that can't be used. It asks for the kind of which there are more.
     pub(super) fn command_for_failures(
         &self,
         log: &FailedInLog,
