@@ -50,7 +50,7 @@ pub(crate) enum Record {
         id: String,
         /// When the API created the batch.
         created_at: jiff::Timestamp,
-        /// When the API gives up rows that it has not sent to the model by then.
+        /// When the batch expires: at this time, the API gives up the rows that it has not sent to the model.
         expires_at: jiff::Timestamp,
         /// Whether the batch was found in the list of batches, because the reply to its submission was lost. Only its
         /// results prove that it belongs to the chunk, so this program never cancels it.
@@ -179,7 +179,7 @@ pub(crate) struct Replayed {
     pub(crate) proven: HashSet<String>,
     /// How many rows may have been billed although their answers are lost.
     pub(crate) lost_rows: u64,
-    /// The most that these answers may have cost.
+    /// The highest amount that these answers may have cost.
     pub(crate) lost_money: Money,
 }
 

@@ -393,7 +393,7 @@ mod tests {
                     prop_assert!(left.as_secs() >= last_in.max(held), "{left:?}");
                     prop_assert!(!matches!(reason, Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Paused | Reason::Batches | Reason::Draining | Reason::Budget));
                     let end = tenths + i64::try_from(left.as_millis() / 100).expect("it is short");
-                    // While no row finishes, only one thing can delay the end: rows that have to wait from now on.
+                    // While no row finishes, the shown end can move only because rows have to wait.
                     if rows == 0 && held == 0 && last_in == 0 && let Some(promised) = promised {
                         prop_assert!((end - promised).abs() <= 1, "{end} after {promised}");
                     }

@@ -101,7 +101,7 @@ fn latencies(stats: &Stats) -> Option<String> {
     let of = |share| stats.latencies.percentile(share).map(|found| latency(found.min(slowest)));
     let slowest = Some(slowest).filter(|slowest| !slowest.is_zero())?;
     let (half, most, slowest) = (of(0.5)?, of(0.95)?, latency(slowest));
-    // After a few answers, these are the same.
+    // If there are only a few answers, all three values can be the same.
     Some(if half == slowest { half } else { format!("half within {half}, 95% within {most}, slowest {slowest}") })
 }
 

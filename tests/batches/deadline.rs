@@ -108,7 +108,8 @@ fn cheapest(seed: u64) -> f64 {
     let (per_second, cancel) = (f64::from(rpm) / 60.0, cancel.as_secs_f64());
     let (mut end, mut online) = (deadline.as_secs_f64(), 1.0);
     for (rows, done) in late {
-        // Rows of the batch are answered evenly, until it is cancelled. They reach the online lane `cancel` later.
+        // Rows of the batch are answered evenly, until it is cancelled. The other rows reach the online lane after the
+        // time `cancel`.
         let slope = done / deadline.as_secs_f64();
         let begin = (per_second * end - rows - slope * cancel) / (per_second - slope);
         online += per_second * (end - begin);
