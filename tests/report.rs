@@ -67,7 +67,7 @@ fn a_plain_line_says_once_that_the_run_waits_for_the_last_answers() {
 }
 
 #[test]
-fn plain_lines_about_batches_come_every_minute_and_then_every_five() {
+fn plain_lines_about_batches_come_every_minute_and_then_every_five_minutes() {
     let shown = played(ProgressKind::Plain, Verbosity::Normal, in_batches(4 * 3_600));
 
     let lines: Vec<_> = shown.lines().collect();

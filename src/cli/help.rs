@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn no_help_shows_the_value_of_a_switch_and_the_long_one_shows_every_flag() {
+    fn no_help_shows_the_value_of_a_switch_and_the_long_help_shows_every_flag() {
         for (command, name) in all() {
             let (short, long) = (text(&command, &name, false), text(&command, &name, true));
 

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_pools_the_one_that_used_most_of_the_limit_counts() {
+    fn the_pool_with_the_highest_use_of_the_limit_counts() {
         let quiet = limit_use("opus-4.x", [10, 10, 10], LIMITS, 120);
         let busy = limit_use("haiku-4.5", [60, 19_000, 1_900], LIMITS, 120);
         let alone = limit_use("x", [60, 9, 1_900], RateLimits { otpm: Some(1_000), ..RateLimits::NONE }, 120);

@@ -491,7 +491,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_busiest_pool_is_a_held_one_or_the_emptiest() {
+    fn the_busiest_pool_is_a_held_pool_or_the_pool_with_the_emptiest_bucket() {
         let mut standing = Standing {
             in_flight: 1,
             window: 2,

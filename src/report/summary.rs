@@ -97,7 +97,7 @@ fn pace(stats: &Stats, ending: &Ending, context: &SummaryContext) -> Vec<ListRow
 /// Returns how long online answers took; `None` if there were none.
 fn latencies(stats: &Stats) -> Option<String> {
     let slowest = stats.pace.longest;
-    // The histogram rounds, and the longest latency is exact.
+    // The histogram rounds its values, but the longest latency is exact.
     let of = |share| stats.latencies.percentile(share).map(|found| latency(found.min(slowest)));
     let slowest = Some(slowest).filter(|slowest| !slowest.is_zero())?;
     let (half, most, slowest) = (of(0.5)?, of(0.95)?, latency(slowest));

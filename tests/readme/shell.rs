@@ -26,7 +26,7 @@ pub fn folder_of_a_user() -> Folder {
         copy_files(&root().join("fixtures").join(sub), &folder.path("fixtures").join(sub));
     }
     folder.write("tickets.csv", &folder.read("fixtures/tickets.csv"));
-    // Every eighth row of the sample file: all its shapes, and few rows.
+    // Only every eighth row of the sample file is used. These are few rows, and they have all shapes.
     let rows: String = folder.read("fixtures/prompts.jsonl").lines().step_by(8).flat_map(|row| [row, "\n"]).collect();
     folder.write("prompts.jsonl", &rows);
     folder.write("bin/claude-batch", WRAPPER);

@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn foundry_gets_a_key_in_two_headers_and_a_token_in_one() {
+    async fn foundry_gets_a_key_in_two_headers_and_a_token_in_one_header() {
         let place = Place::new("echo sk-1234567").set("KEY", "sk-7654321");
         for (key, style, header) in [
             (KeySource::Variable("KEY".to_owned()), Some(AuthStyle::ApiKey), "x-api-key and api-key"),

@@ -51,7 +51,7 @@ struct Left {
 /// Returns the JSON form.
 pub(super) fn of(plan: &Plan<'_>) -> Cache {
     let caching = plan.caching;
-    // Batches share no cache with online requests, and a plan counts on none in batches.
+    // Batches share no cache with online requests, and a plan assumes that batches use no cache.
     let is_online = plan.forecast.lane == Lane::Online;
     let [write_5m_tokens, write_1h_tokens, read_tokens] = if is_online { expected(plan) } else { [0; 3] };
     let left = |left: &Unmarked| Left {

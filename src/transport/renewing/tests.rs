@@ -102,7 +102,7 @@ async fn a_short_life_is_renewed_after_nine_tenths() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_after_the_end_wait_for_one_renewal() {
+async fn requests_after_the_key_has_expired_wait_for_one_renewal() {
     let stage = Stage::new(Life::For(HOUR));
     tokio::time::advance(2 * HOUR).await;
     stage.will_answer(Ok(issued("second", Life::For(HOUR))));
