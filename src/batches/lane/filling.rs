@@ -260,8 +260,8 @@ impl Lane {
         Ok((kept, rows))
     }
 
-    /// Returns whether the user wants batches for all rows that they accept, without a deadline or another lane to fall
-    /// back on.
+    /// Returns whether the user wants batches for all rows that batches accept, without a deadline and without another
+    /// lane.
     pub(super) fn is_strict(&self) -> bool {
         self.settings.choice == LaneChoice::Batch
     }

@@ -9,8 +9,8 @@ use crate::runner::input::Survey;
 
 /// A truncated answer should get this many times the tokens that it had.
 const MORE: u32 = 4;
-/// How many tokens a truncated answer should get if nothing is known about its request: [`MORE`] times the `max_tokens`
-/// of requests for which the user gave none.
+/// How many tokens a truncated answer should get if nothing is known about its request. It is [`MORE`] times the
+/// default of `max_tokens`.
 const USUAL: u32 = 4_096;
 
 impl NewRun<'_> {
