@@ -109,7 +109,7 @@ fn api_of(page: &Page) -> Api {
     }
 }
 
-/// Checks what a block promises, for the blocks that promise something that can be seen in files or messages.
+/// Checks the promises of a block, as far as they can be seen in files or messages.
 fn look(page: &Page, folder: &Folder, script: &str, said: &Said) {
     let has = |part: &str| script.contains(part);
     match page.path.as_str() {
