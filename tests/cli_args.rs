@@ -345,7 +345,7 @@ fn a_file_given_by_flag_replaces_both_files_and_must_exist() {
 }
 
 #[test]
-fn the_error_for_an_unknown_profile_lists_the_known_ones() {
+fn the_error_for_an_unknown_profile_lists_the_known_profiles() {
     let place = Place::new();
     place.user_file("[profile.night]\ntier = 4\n");
 

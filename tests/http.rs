@@ -1171,8 +1171,8 @@ fn accept_one<T: Send + 'static>(
     (url, std::thread::spawn(move || script(listener.accept().expect("a client").0)))
 }
 
-/// Reads a head and at most `most` bytes of the body, or the whole body, as far as it comes. Without a head, only bytes
-/// of the body are read.
+/// Reads a head and at most `most` bytes of the body. Fewer bytes are read if the body is shorter or breaks off.
+/// Without a head, only bytes of the body are read.
 fn read_upload(stream: &mut TcpStream, most: u64) -> (String, Vec<u8>) {
     let mut bytes = vec![0; 64 << 10];
     let (mut head, mut body) = (String::new(), Vec::new());

@@ -67,7 +67,7 @@ fn a_plain_line_says_once_that_the_run_waits_for_the_last_answers() {
 }
 
 #[test]
-fn plain_lines_about_batches_come_every_minute_and_then_every_five() {
+fn plain_lines_about_batches_come_every_minute_and_then_every_five_minutes() {
     let shown = played(ProgressKind::Plain, Verbosity::Normal, in_batches(4 * 3_600));
 
     let lines: Vec<_> = shown.lines().collect();
@@ -98,7 +98,7 @@ fn json_shows_the_open_batches_and_what_became_of_them() {
     assert!(lines[lines.len() - 2]["batches"].is_null(), "at the end, no state is current");
 }
 
-/// Returns the events of a run that waits for a batch for so many seconds.
+/// Returns the events of a run that waits for a batch for this many seconds.
 fn in_batches(seconds: u64) -> Vec<RunEvent> {
     let mut events = vec![at(0, EventBody::Started { total: Some(250), already_done: 0 })];
     for second in 0..=seconds {

@@ -589,7 +589,7 @@ fn requests_can_be_made_to_fail_or_expire_by_share() {
 }
 
 #[test]
-fn results_can_be_cut_slow_or_incomplete_or_have_extra_lines() {
+fn results_can_come_slowly_or_incomplete_or_with_extra_lines() {
     let whole = {
         let mut api = api();
         let id = api.create_and_end(&["a", "b", "c"]);

@@ -71,7 +71,7 @@ pub(super) fn kept_text<'s>(seen: &'s Seen<'_>) -> Option<&'s str> {
     (is_text && !seen.has_citations && !text.is_empty()).then_some(text)
 }
 
-/// Returns whether a message of the assistant can be added, which the model then continues. This is not possible with
+/// Returns whether a message of the assistant can be added for the model to continue. This is not possible with
 /// thinking, tools or a format, or if the row already ends with such a message.
 ///
 /// Source: API documentation, "Prefill Claude's response", "Structured outputs" (2026).

@@ -25,8 +25,8 @@ pub(super) struct Look<'a> {
     pub(super) job: &'a Job,
     pub(super) ask: &'a Ask,
     pub(super) attempts: &'a [AttemptRecord],
-    /// The attempt that got the answer. If an earlier run sent it, `ask` is not the request of this attempt but the
-    /// first request for the row.
+    /// The attempt that got the answer. If an earlier run sent this attempt, `ask` is the first request for the row,
+    /// not the request of the attempt.
     pub(super) last: &'a AttemptRecord,
 }
 

@@ -96,8 +96,8 @@ pub enum OnTruncate {
     Fail,
     /// The same request is sent once more, with a larger `max_tokens`.
     Grow {
-        /// The new `max_tokens`. Without it, `max_tokens` is four times as large as in the first request. It is never
-        /// above the highest value that the model accepts.
+        /// The new `max_tokens`. If it is not given, `max_tokens` is four times as large as in the first request. It is
+        /// never above the highest value that the model accepts.
         max_tokens: Option<u32>,
     },
     /// The model is asked to continue the answer. If the model can't do that, the answer grows.

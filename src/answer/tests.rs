@@ -284,7 +284,7 @@ fn rules_that_fail_say_why_and_keep_the_answer() {
 }
 
 #[test]
-fn an_answer_grows_to_four_times_the_first_room_and_only_once() {
+fn a_truncated_answer_is_asked_for_once_more_with_four_times_the_max_tokens() {
     let mut row = Row::new(HAIKU, grows, r#"{"stop_sequences":["END"],"system":"x"}"#);
     let first = row.ask.request.clone();
 

@@ -1,9 +1,9 @@
 //! The log of batches: which chunks were submitted, and whether each is open, collected or lost.
 //!
 //! It is the file `log.jsonl` in the folder `<results>.batches/`. Each change is one line, which is synced before the
-//! run continues. So the log is right even after a crash: a chunk whose intent is in the log may exist as a batch, and
-//! a chunk without an intent does not exist. Losing the log would lose money: it holds the ids of batches that are paid
-//! for.
+//! run continues. So the log is right even after a crash. A chunk whose intent is in the log may exist as a batch. A
+//! chunk without an intent does not exist as a batch. Losing the log would lose money: it holds the ids of batches that
+//! are paid for.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ pub(crate) enum Record {
         id: String,
         /// When the API created the batch.
         created_at: jiff::Timestamp,
-        /// When the API gives up rows that it has not sent to the model by then.
+        /// When the batch expires: at this time, the API gives up the rows that it has not sent to the model.
         expires_at: jiff::Timestamp,
         /// Whether the batch was found in the list of batches, because the reply to its submission was lost. Only its
         /// results prove that it belongs to the chunk, so this program never cancels it.
@@ -179,7 +179,7 @@ pub(crate) struct Replayed {
     pub(crate) proven: HashSet<String>,
     /// How many rows may have been billed although their answers are lost.
     pub(crate) lost_rows: u64,
-    /// The most that these answers may have cost.
+    /// The highest amount that these answers may have cost.
     pub(crate) lost_money: Money,
 }
 

@@ -14,11 +14,11 @@ pub struct LaneSettings {
     /// How much of the online limits the rows of the input would use. This is known only if a survey has read the input
     /// before the run.
     pub unread: Demand,
-    /// The most rows of one batch.
+    /// How many rows one batch may have.
     pub batch_rows: u32,
-    /// The most bytes of the body of one batch.
+    /// How many bytes the body of one batch may have.
     pub batch_bytes: u64,
-    /// The most rows of all open batches together.
+    /// How many rows all open batches may have together.
     pub queue: u64,
     /// Whether the run ends as soon as everything is submitted.
     pub detach: bool,

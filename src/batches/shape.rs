@@ -18,7 +18,7 @@ const CHECKED: [&[u8]; 5] = [b"tools", b"tool_choice", b"output_config", b"think
 /// If there are more shapes than this with the same model and names, the values are ignored. Otherwise, a run in which
 /// each row has its own tools would be sent online as a whole.
 const MOST_VALUES: usize = 32;
-/// The most rows, and the most bytes, that wait for the first answer of their shape.
+/// At most this many rows, and this many bytes, wait for the first answer of their shape.
 const MOST_WAITING: (usize, usize) = (512, 16 << 20);
 
 /// What the lane does with a row.
@@ -96,7 +96,7 @@ impl Trials {
         !self.in_flight.is_empty() && !self.waiting.is_empty()
     }
 
-    /// Returns whether so many rows wait that no more rows should be read.
+    /// Returns whether too many rows wait. No more rows should then be read.
     pub(crate) fn is_full(&self) -> bool {
         self.waiting.len() >= MOST_WAITING.0 || self.waiting_bytes >= MOST_WAITING.1
     }

@@ -11,8 +11,8 @@
 //!   `--simulate-faults` and `--simulate-answers` are left out: `--only` selected rows of an earlier log, and the other
 //!   two would make the same rows fail again. Flags that replace parameters of rows are copied from a typed `resume`. From a typed `run`
 //!   they are not: the rows of a log contain their parameters.
-//! - *Asking again* for truncated answers uses `run` with the same inputs and most of the typed flags, but without those
-//!   that the run folder records: how the rows are read, and their parameters.
+//! - *Asking again* for truncated answers uses `run` with the same inputs and most of the typed flags. The flags that
+//!   the run folder records are left out: how the rows are read, and their parameters.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -73,8 +73,8 @@ impl Commands {
         Self { typed: typed.into_iter().collect(), is_fresh }
     }
 
-    /// Returns the commands as a file can contain them: without `--trust-owner`, because whoever pastes a command from a
-    /// file decides anew whose files to trust.
+    /// Returns the commands as a file can contain them: without `--trust-owner`, because the person who pastes a
+    /// command from a file must decide whose files to trust.
     pub(crate) fn for_file(&self) -> Self {
         let (mut typed, rest) = without(self.typed.clone(), "--trust-owner");
         typed.extend(rest);

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_leaves_batches_has_the_code_of_its_stop_or_4() {
+    fn a_run_that_leaves_batches_has_the_exit_code_of_its_stop_or_exit_code_4() {
         assert_eq!((Exit::of_run(None, 2, 12), Exit::of_run(None, 2, 12).code()), (Exit::Left, 4));
         assert_eq!(Exit::of_run(Some(&HaltReason::Signal(2)), 2, 0).code(), 130);
         assert_eq!(Exit::of_run(Some(&HaltReason::Budget("--max-cost $1".to_owned())), 2, 0).code(), 4);

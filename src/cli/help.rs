@@ -69,7 +69,7 @@ pub(super) fn without_switch_values(command: Command) -> Command {
     })
 }
 
-/// Returns a command with the flags that matter only.
+/// Returns a command with only the flags that matter.
 fn in_short(command: Command, name: &str) -> Command {
     let Some(Short { flags, examples, .. }) = SHORT.iter().find(|short| short.command == name) else {
         return command;
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn no_help_shows_the_value_of_a_switch_and_the_long_one_shows_every_flag() {
+    fn no_help_shows_the_value_of_a_switch_and_the_long_help_shows_every_flag() {
         for (command, name) in all() {
             let (short, long) = (text(&command, &name, false), text(&command, &name, true));
 

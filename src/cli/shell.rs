@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_never_a_flag() {
+    fn a_path_that_begins_with_a_dash_is_not_read_as_a_flag() {
         assert_eq!(file(Path::new("-rf.jsonl")), Path::new(".").join("-rf.jsonl"));
         assert_eq!(file(Path::new("a/-b.jsonl")), "a/-b.jsonl");
     }

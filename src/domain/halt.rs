@@ -39,8 +39,8 @@ pub enum HaltReason {
     Batches(Failure),
     /// The open batches belong to another organization or workspace than the key.
     OtherWorkspace,
-    /// So many rows failed that the `--halt` rule stops the run. Depending on the rule, the first ten rows failed in
-    /// the same way, or the number or share of failed rows is too large.
+    /// The `--halt` rule stops the run, because too many rows failed. Depending on the rule, the first ten rows failed
+    /// in the same way, or the number or share of failed rows is too large.
     AllFail {
         /// How many rows failed.
         rows: u64,

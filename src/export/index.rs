@@ -75,8 +75,8 @@ impl Include {
     pub(crate) const ANSWERED: Self = Self { invalid: false, failed: false, ..Self::ALL };
 }
 
-/// Where a line is: 1 bit for the file, 2 bits for the quality of an answer or the kind of a failure, and the offset of the first byte. Places
-/// in the error log come before places in the results file.
+/// Where a line is. It has 1 bit for the file, 2 bits for the quality of an answer or the kind of a failure, and the
+/// offset of the first byte. Places in the error log come before places in the results file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place(u64);
 

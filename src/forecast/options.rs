@@ -217,7 +217,7 @@ impl Question<'_> {
         let with = |(group, sizes): (&Group, &Sizes)| {
             let mut sizes = sizes.clone();
             if is_more(group) {
-                // The answers that were cut get longer, at most up to the new limit. How much longer is not known.
+                // The answers that were cut get longer, at most up to the new limit. It is not known how much longer.
                 let longer = truncated * (f64::from(to) - of_row(group));
                 sizes.output.mean += longer / 2.0;
                 sizes.output.errors.0 += longer / 2.0;

@@ -107,7 +107,7 @@ impl Forecast {
             rows: self.totals.rows,
             cost: self.totals.cost,
             at_most: self.totals.at_most,
-            // How long batches take is not known: the API only promises a day.
+            // It is not known how long batches take: the API only promises a day.
             time: (self.totals.rows > 0 && self.lane == Lane::Online).then_some(self.time.time),
         }
     }

@@ -85,9 +85,9 @@ impl Journal {
     }
 }
 
-/// Removes an error log that has no bytes. Returns whether it is gone. The log is still locked, so no other run can write
-/// to it: a run that opened it before sees that the name leads elsewhere, and creates a new log. A log that can't be
-/// removed stays. That is only untidy.
+/// Removes an error log that has no bytes. Returns whether it is gone. The log is still locked, so no other run can
+/// write to it. A run that opened it before sees that the name leads elsewhere, and creates a new log. A log that can't
+/// be removed stays. That is only untidy.
 fn remove_empty_log(disk: &dyn Disk, log: &Output) -> bool {
     let is_empty = log.file.size().is_ok_and(|size| size == 0) && log.file.is_at(&log.path).unwrap_or(false);
     is_empty && disk.remove(&log.path).is_ok()

@@ -142,9 +142,9 @@ pub struct Journal {
     outputs: Outputs,
     /// What the run learned about limits. It is written to the run folder at the end.
     learned: Option<LearnedLimits>,
-    /// Whether the error log may be removed at the end if it is empty: this run created it, it has the usual name of the
-    /// log for these results, or results go to standard output. A log that `resume` reads stays beside its results,
-    /// because the user named it.
+    /// Whether the error log may be removed at the end if it is empty. It may if this run created it, if it has the
+    /// usual name of the log for these results, or if results go to standard output. A log that `resume` reads stays
+    /// beside its results, because the user named it.
     is_log_ours: bool,
     _lock: Option<Lock>,
 }

@@ -19,7 +19,7 @@ use crate::plan::{Repeats, half};
 /// How many bits of a place are the offset of the line. The other bits are the number of the file.
 const OFFSET_BITS: u32 = 48;
 
-/// The most files that an index can have.
+/// How many files an index can have.
 pub(crate) const MOST_FILES: usize = 1 << (64 - OFFSET_BITS);
 
 /// Which answers of a file can be used.

@@ -12,9 +12,9 @@
 //! (RFC 9438), which is flat around the rate of the last refusal.
 //!
 //! A fault can come from a hidden limit or have another cause. If the pool sends less and the share of faults falls,
-//! the cause is a limit. So when more than a fifth of the attempts meet a fault, a trial begins: for a while, the pool
+//! the cause is a limit. So when more than a fifth of the attempts meet a fault, a trial begins. For a while, the pool
 //! sends only as much as the server accepted before. If the share of faults does not fall to half of its value, the
-//! pool returns to the former rate and starts no trial for five minutes.
+//! pool returns to the earlier rate and starts no trial for five minutes.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -13,8 +13,8 @@ use crate::domain::{
 };
 use crate::source::{Condition, found_list};
 
-/// The most messages that the API accepts in one request. Source: API documentation, "Errors", request size limits
-/// (2026-10).
+/// The highest number of messages that the API accepts in one request. Source: API documentation, "Errors", request
+/// size limits (2026-10).
 const MAX_MESSAGES: u32 = 100_000;
 
 /// The longest model name that is accepted, in bytes. It is several times as long as any existing name.

@@ -243,8 +243,8 @@ impl Load {
             input_cost: group.input_cost.map(Money::half),
             output_token: group.output_token.half(),
             most: group.most_in_batch,
-            // Prompts count as plain input, whatever earlier answers read from a cache. Whether a batch reads what an
-            // earlier request has written is not known.
+            // Prompts count as plain input, whatever earlier answers read from a cache. It is not known whether a batch
+            // reads what an earlier request has written to the cache.
             caching: Some(plain),
             ..group.clone()
         };
@@ -424,7 +424,8 @@ impl Requests {
         }
     }
 
-    /// Drops the request with the highest hash; if possible, of a model that has more requests than its share.
+    /// Drops the request with the highest hash. If some models have more requests than their share, only requests of
+    /// these models are considered.
     fn drop_one(&mut self) {
         let share = self.share();
         let order = |of_model: &BinaryHeap<Kept>| (of_model.len() > share, of_model.peek().map(|kept| kept.hash));

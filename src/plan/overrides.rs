@@ -1,7 +1,7 @@
 //! Parameters that replace parameters of a row in its request. The row keeps its own request and its key.
 //!
-//! `--rerun` and `resume` use them: a row whose answer was truncated is asked for again with a larger `max_tokens`, and
-//! it must still be recognized as the same row.
+//! `--rerun` and `resume` use them. For example, a row whose answer was truncated is asked for again with a larger
+//! `max_tokens`. It must still be recognized as the same row.
 
 use super::RequestDefaults;
 use super::defaults::named;

@@ -6,7 +6,7 @@ use super::models::Known;
 use crate::catalog::Prices;
 use crate::domain::{Caching, Expense, Interval, Merged, Money, Terms, Usage, UsageBound};
 
-/// All that the cost of an answer depends on, except how the prompt is cached.
+/// Everything on which the cost of an answer depends, except how the prompt is cached.
 pub(super) struct Pricing<'a> {
     prices: &'a Prices,
     terms: Terms,

@@ -80,9 +80,9 @@ fn date(head: &ReplyHead) -> Option<Timestamp> {
     DateTimeParser::new().parse_timestamp(head.headers.get(DATE)?.to_str().ok()?).ok()
 }
 
-/// Returns how far this machine is ahead, from the two times in a message such as `Signature expired: 20261127T090000Z
-/// is now earlier than 20261127T091000Z (20261127T091500Z - 5 min.)`: the time of the signature, and the time of the
-/// server in parentheses.
+/// Returns how far the clock of this machine is ahead. The message has two times, as in
+/// `Signature expired: 20261127T090000Z is now earlier than 20261127T091000Z (20261127T091500Z - 5 min.)`: the time of
+/// the signature, and the time of the server in parentheses.
 fn said(message: &str) -> Option<SignedDuration> {
     let times: Vec<_> = message.split(|char: char| !char.is_ascii_alphanumeric()).filter_map(time).collect();
     match times[..] {

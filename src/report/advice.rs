@@ -95,7 +95,7 @@ struct Used<'a> {
     share: f64,
 }
 
-/// Returns the limit of which the largest share was used; `None` if there is no limit.
+/// Returns the limit with the highest use; `None` if there is no limit.
 fn most_used(uses: &[LimitUse]) -> Option<Used<'_>> {
     let all = Dimension::ALL.into_iter().filter_map(|dimension| most_used_of(uses, dimension));
     all.max_by(|a, b| a.share.total_cmp(&b.share))
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_pools_the_one_that_used_most_of_the_limit_counts() {
+    fn the_pool_with_the_highest_use_of_the_limit_counts() {
         let quiet = limit_use("opus-4.x", [10, 10, 10], LIMITS, 120);
         let busy = limit_use("haiku-4.5", [60, 19_000, 1_900], LIMITS, 120);
         let alone = limit_use("x", [60, 9, 1_900], RateLimits { otpm: Some(1_000), ..RateLimits::NONE }, 120);

@@ -187,7 +187,7 @@ impl Scene {
         self
     }
 
-    /// Adds this many answered rows in each of the first so many seconds.
+    /// Adds this many answered rows in each second, from the first second to second `seconds`.
     fn rows(mut self, seconds: i64, rows: usize) -> Self {
         for second in 1..=seconds {
             self.events.extend((0..rows).map(|_| at(second, succeeded(Quality::Ok))));

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_of_earlier_runs_is_judged_by_its_name_and_one_of_this_run_by_its_rows() {
+    fn a_class_of_earlier_runs_is_judged_by_its_name_and_a_class_of_this_run_by_its_rows() {
         let stats = stats([(ErrorClass::InvalidOutput, "not whole", false), (ErrorClass::Server, "broken", true)]);
         let log = |rows: u64| BTreeMap::from([(ErrorClass::InvalidOutput, rows), (ErrorClass::TooLarge, 4)]);
 

@@ -5,7 +5,7 @@ use super::summary_context::SummaryContext;
 use super::text::{count, duration, plural};
 use super::words::halt_words;
 
-/// Stands for a blank at which no line is broken, until the lines are made.
+/// Stands for a blank at which lines are never broken. When the lines are made, it becomes a blank.
 pub(super) const FIXED_BLANK: &str = "\u{a0}";
 
 /// Returns the first line, such as `finished after 14 s: 318 answered` or `stopped (interrupted) after 1 min 32 s:

@@ -1,7 +1,7 @@
 //! The use of limits on the live lines: how much of what each limit allowed in the last five minutes was used.
 //!
-//! The words are those of the summary. The first seconds of a run say nothing about its use, so the limits themselves
-//! are shown until then.
+//! The words are those of the summary. The first seconds of a run say nothing about its use of limits. In these
+//! seconds, the limits themselves are shown.
 
 use super::notes::limits_words;
 use super::parts::{Part, Tone, line_width};
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_that_are_used_less_are_left_out_first_and_the_one_that_binds_never() {
+    fn limits_that_are_used_less_are_left_out_first_and_the_limit_that_binds_stays() {
         let stats = run(120, Reason::Limit(Dimension::InputTokens));
 
         let shown = [80, 62, 40, 5].map(|columns| words_of(&stats, columns));

@@ -1,11 +1,11 @@
 //! The live block: lines that show the state of a run, fitted to the size of a terminal. This module is pure, so every
 //! size can be tested.
 //!
-//! Each line begins with a label if the terminal is wide enough. The labels are in a column of the same width as those of
-//! the summary, so the summary takes the place of the block and the eye finds the same things in the same places. If the
-//! terminal is low, the least important lines are left out.
+//! Each line begins with a label if the terminal is wide enough. The column of labels is as wide as in the summary. So
+//! when the summary takes the place of the block, the reader finds the same things in the same places. If the terminal
+//! is low, the least important lines are left out.
 //!
-//! This module sets the place and the width of the bar. The code that draws the lines fills the bar.
+//! This module sets the place and the width of the bar. The bar is filled by the code that draws the lines.
 
 use super::answers::Answers;
 use super::limits_line::{by_use, pool_parts, use_parts};
@@ -46,7 +46,7 @@ struct Line {
     parts: Vec<Part>,
 }
 
-/// Returns the lines that show the state of a run, for a terminal of so many rows. No line is wider than `columns`.
+/// Returns the lines that show the state of a run, for a terminal with this many rows. No line is wider than `columns`.
 pub(crate) fn block(stats: &Stats, columns: usize, rows: usize, is_colored: bool) -> Block {
     let labels = if columns < NARROWEST_WITH_LABELS { 0 } else { LABELS };
     let mut lines = lines(stats, columns - labels, labels > 0, most_lines(rows));
@@ -71,8 +71,8 @@ pub(crate) fn block(stats: &Stats, columns: usize, rows: usize, is_colored: bool
     block
 }
 
-/// Returns how many lines the block may have on a terminal of so many rows: half of them, so that the notes above the
-/// block stay in view. On a low terminal there are up to three.
+/// Returns how many lines the block may have on a terminal with this many rows. It may fill half of the rows, so that
+/// the notes above the block stay in view. On a low terminal, it may have up to three lines.
 fn most_lines(rows: usize) -> usize {
     (rows / 2).max(rows.saturating_sub(1).min(3)).max(1)
 }
@@ -179,7 +179,7 @@ fn time_parts(stats: &Stats) -> Vec<Part> {
             parts.extend(time_left_range(stats).map(|range| Part::optional(3, format!("({range})")).after(" ")));
         }
         Outlook::Unknown => parts.extend(left_by_plan(stats).map(|left| Part::optional(3, left))),
-        // The line about what the run does says what it waits for.
+        // Another line shows what the run waits for.
         Outlook::Batches(_) | Outlook::Waiting { .. } => {}
     }
     parts
@@ -308,7 +308,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn eighty_columns_shorten_before_they_drop() {
+    fn at_eighty_columns_parts_are_shortened_before_any_is_left_out() {
         insta::assert_snapshot!(lines(&busy(), 79, false).join("\n"), @"
         rows      ░░░░░░░░ 6% · 1,201 of 20,000 done · 1 failed · 601 rows/min
         time      2 min 00 s · about 31 min left (26–37 min)
@@ -319,7 +319,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn forty_columns_keep_the_most_important_parts() {
+    fn at_forty_columns_the_most_important_parts_stay() {
         insta::assert_snapshot!(lines(&busy(), 39, false).join("\n"), @"
         ░░░░░░░░ 6% · 1,201/20,000 · 1 failed
         2 min 00 s · about 31 min left
@@ -563,7 +563,7 @@ pub(super) mod tests {
         lines_in(stats, columns, 24, is_colored)
     }
 
-    /// Returns the lines for a terminal of so many rows.
+    /// Returns the lines for a terminal with this many rows.
     pub(crate) fn lines_in(stats: &Stats, columns: usize, rows: usize, is_colored: bool) -> Vec<String> {
         let Block { before, cells, after } = block(stats, columns, rows, is_colored);
         let bar = bar(stats.share().unwrap_or_default(), cells);
@@ -587,7 +587,8 @@ pub(super) mod tests {
         stats
     }
 
-    /// Returns the status of a pool that has used these shares of its limits in the first so many seconds of a run.
+    /// Returns the status of a pool that has used these shares of its limits since the start of a run that has lasted
+    /// this many seconds.
     pub(crate) fn used(class: &str, shares: [f64; 3], seconds: u64) -> PoolStatus {
         let idle = pool(class, [Some(0.02), Some(0.5), Some(0.01)]);
         let allowed = Dimension::ALL.map(|own| idle.limits.of(own).map(|limit| u64::from(limit) * seconds / 60));

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_of_a_dear_model_that_is_done_do_not_count_for_the_rows_that_are_left() {
+    fn rows_of_an_expensive_model_that_is_done_do_not_count_for_the_remaining_rows() {
         let (dear, cheap): (Arc<str>, Arc<str>) = ("dear".into(), "cheap".into());
         let mut mix = Mix::of(&[(dear.clone(), 10), (cheap.clone(), 90)]);
         (0..10).for_each(|_| mix.add(&dear, 0.1));

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pending_rows_come_before_failed_rows_and_these_before_truncated_answers() {
+    fn pending_rows_come_first_then_failed_rows_then_truncated_answers() {
         let mut context = SummaryContext {
             results: Some("r".to_owned()),
             rerun_command: Some("continue".into()),

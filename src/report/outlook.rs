@@ -217,7 +217,7 @@ mod tests {
     ];
 
     #[test]
-    fn for_the_last_rows_of_a_quick_run_no_time_left_is_shown() {
+    fn a_quick_run_shows_no_time_left_for_its_last_rows() {
         for (reason, what) in [(Reason::Draining, "the last 3 answers"), (Reason::Backoff, "the next try of 2 rows")] {
             let mut stats = quick_run(997, 1_000);
             for second in 100..160 {
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn when_the_batches_have_ended_the_time_left_is_that_of_the_rows_online() {
+    fn when_the_batches_have_ended_the_time_left_is_for_the_rows_online() {
         let mut stats = quick_run(500, 1_000);
         stats.fold(&at(50, EventBody::Batches(Some(many()))));
         (0..100).for_each(|_| stats.fold(&at(50, in_batch())));
@@ -393,7 +393,7 @@ mod tests {
                     prop_assert!(left.as_secs() >= last_in.max(held), "{left:?}");
                     prop_assert!(!matches!(reason, Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Paused | Reason::Batches | Reason::Draining | Reason::Budget));
                     let end = tenths + i64::try_from(left.as_millis() / 100).expect("it is short");
-                    // While no row finishes, only one thing can delay the end: rows that have to wait from now on.
+                    // While no row finishes, the shown end can move only because rows have to wait.
                     if rows == 0 && held == 0 && last_in == 0 && let Some(promised) = promised {
                         prop_assert!((end - promised).abs() <= 1, "{end} after {promised}");
                     }

@@ -33,7 +33,7 @@ pub(super) struct Pace {
     pub(super) longest: Duration,
     /// The last known number of requests in flight, and when it was known.
     in_flight: Option<(Timestamp, usize)>,
-    /// The seconds that all requests have been in flight together.
+    /// The sum of the seconds that each request was in flight.
     request_seconds: f64,
 }
 
@@ -125,8 +125,8 @@ impl Pace {
         self.in_flight = Some((at, requests));
     }
 
-    /// Returns how much longer the answers to the rows that are left take than the answers so far, as a factor of at
-    /// least 1. Long answers come last, so the answers so far are too short, above all at first.
+    /// Returns a factor of at least 1. The remaining answers take this many times as long as the answers so far. Long
+    /// answers come last, so the answers so far are too short, above all at first.
     ///
     /// The mean time of all answers is the time that all requests have been in flight, divided by the number of answers.
     /// A request in flight takes this time in addition to the time that it has taken already.

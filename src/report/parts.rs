@@ -44,7 +44,7 @@ impl Tone {
 /// One piece of a line.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
-    /// The text that is shown: first the long form, and after the part was shortened the short form.
+    /// The text that is shown: the long form, or the short form if the part was shortened.
     pub(super) text: String,
     /// The short form. A part with an empty short form is left out when parts of its rank are shortened.
     short: String,
@@ -75,7 +75,7 @@ impl Part {
         Self::new(rank, text, "")
     }
 
-    /// Returns the space for a bar of so many columns.
+    /// Returns the space for a bar with this many columns.
     pub(super) fn bar(rank: u8, long: usize, short: usize) -> Self {
         Self { is_bar: true, ..Self::new(rank, " ".repeat(long), " ".repeat(short)) }.in_tone(Tone::Bar)
     }

@@ -1,5 +1,5 @@
 //! Plain lines, for logs and other output that can't be redrawn: after 1, 10, 30 and 60 seconds, then every minute, and
-//! after an hour every five minutes. So a short run is seen to work, and the log of a long run stays short.
+//! after an hour every five minutes. So a short run shows that it works, and the log of a long run stays short.
 //!
 //! A line is never wrapped: it is fitted to the width of the log, and the least important parts are left out.
 
@@ -41,7 +41,7 @@ impl Plain {
     }
 }
 
-/// Returns when a line is due after one at this time. Both are times since the start of the run.
+/// Returns when the next line is due, after a line at this time. Both times count from the start of the run.
 fn due_after(elapsed: Duration) -> Duration {
     const FIRST: [u64; 3] = [1, 10, 30];
     const MINUTE: u64 = 60;
@@ -144,7 +144,7 @@ fn left_parts(stats: &Stats) -> Vec<Part> {
             [part(7, left.clone(), left)].into_iter().chain(range).collect()
         }
         Outlook::Unknown => left_by_plan(stats).map(|left| part(2, left, "")).into_iter().collect(),
-        // The words about what the run does say what it waits for.
+        // Another part shows what the run waits for.
         Outlook::Batches(_) | Outlook::Waiting { .. } => Vec::new(),
     }
 }
@@ -153,7 +153,7 @@ fn now_parts(stats: &Stats) -> Vec<Part> {
     let (Some(now), Some(standing)) = (Now::of(stats), &stats.standing) else { return Vec::new() };
     if let Some(batches) = stats.waits_for_batches() {
         let words = open_batches::words(batches);
-        // The first sentence says how many there are, and how old.
+        // The text up to the semicolon says how many batches there are, and how old they are.
         let first = words.split(';').next().unwrap_or_default();
         return vec![part(8, format!("waiting for {words}"), format!("waiting for {first}"))];
     }

@@ -1,8 +1,8 @@
 //! Compares the plan that was made before the first request with the real cost and the real duration of the run.
 //!
-//! Only a run that finished its rows is compared. Part of a run says little: the first rows to finish are the short
-//! ones, and the start and the end of a run take time in which few rows finish. So after a run that stopped early, the
-//! summary shows the plan without a verdict.
+//! Only a run that finished its rows is compared. A part of a run says little: the short rows finish first, and few
+//! rows finish at the start and at the end of a run. So after a run that stopped early, the summary shows the plan
+//! without a verdict.
 
 use super::ranges::{money_range, time_range};
 use super::stats::Stats;

@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_in_flight_make_the_finished_ones_count_for_less() {
+    fn rows_in_flight_make_the_finished_rows_count_less() {
         let likely = |in_flight| {
             let mut stats = run(1_000, Some((8.0, 10.0, 12.0)));
             finish(&mut stats, 20, |_| 0.005);
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_in_flight_may_be_longer_than_the_finished_ones() {
+    fn rows_in_flight_may_be_longer_than_the_finished_rows() {
         let high = |in_flight| {
             let mut stats = run(1_000, None);
             finish(&mut stats, 200, |row| 0.01 * (row % 3) as f64);
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dear_model_that_is_done_does_not_make_the_rest_dear() {
+    fn an_expensive_model_that_is_done_does_not_make_the_other_rows_expensive() {
         let mut stats = run(1_000, Some((4.0, 6.0, 9.0)));
         stats.fold(&at(0, EventBody::Models([("dear".into(), 50), ("m".into(), 950)].into())));
         let dear = EventBody::Succeeded {

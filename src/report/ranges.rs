@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_unit_is_shown_once_if_both_ends_have_the_same() {
+    fn the_unit_is_shown_once_if_both_ends_have_the_same_unit() {
         let money = |low, high| money_range(Interval { low, likely: low, high }.map(Money::from_dollars));
         let time = |low, high| time_range(Interval { low, likely: low, high }.map(Duration::from_secs));
 

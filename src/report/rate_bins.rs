@@ -1,6 +1,7 @@
 //! How many rows finished in each part of a run, for the small chart of the rate in the summary.
 //!
-//! The memory does not grow with the run: when all bins are in use, each two of them become one bin of twice the width.
+//! The memory does not grow with the run: when all bins are in use, neighbouring bins are joined in pairs. Each pair
+//! becomes one bin of twice the width.
 
 use std::time::Duration;
 
@@ -80,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_that_rises_and_falls_looks_like_that() {
+    fn the_chart_rises_and_falls_with_the_rate() {
         let rows_of_seconds = [0, 1, 3, 8, 8, 8, 4, 1];
         let bins = bins(rows_of_seconds.iter().enumerate().flat_map(|(at, rows)| (0..*rows).map(move |_| at as i64)));
 

@@ -482,7 +482,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn if_more_rows_were_done_before_than_the_input_has_all_of_it_counts_as_done() {
+    fn an_input_with_fewer_rows_than_were_done_before_counts_as_done() {
         let mut stats = Stats::default();
 
         stats.fold(&at(0, started(Some(3), 7)));
@@ -491,7 +491,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_busiest_pool_is_a_held_one_or_the_emptiest() {
+    fn the_busiest_pool_is_a_held_pool_or_the_pool_with_the_emptiest_bucket() {
         let mut standing = Standing {
             in_flight: 1,
             window: 2,

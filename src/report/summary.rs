@@ -32,7 +32,7 @@ pub(crate) fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -
     rows.extend(labelled("by", stats.providers.several().iter().map(OfProvider::words).collect()));
     rows.extend(by_all_runs(stats, context).map(|text| ListRow::text("all runs", text)));
     rows.extend(labelled("lanes", lanes::lines(stats)));
-    // What slowed down a run that finished no row says nothing about the rows.
+    // If no row has finished, what slowed the run down says nothing about the rows.
     let has_done = stats.succeeded_total() + stats.failed_total() > 0;
     if let Some(ending) = stats.ending.as_ref().filter(|_| has_done) {
         rows.extend(pace(stats, ending, context));
@@ -77,7 +77,8 @@ fn pace(stats: &Stats, ending: &Ending, context: &SummaryContext) -> Vec<ListRow
             0 => String::new(),
             most => format!(", at most {} in flight", count(most)),
         };
-        // The rows of a batch come all at once, so the chart leaves them out. It would be misleading beside them.
+        // All rows of a batch come at the same moment, so they are not in the chart. After a run with batches, a chart
+        // of the other rows would be misleading.
         let chart =
             stats.rate_bins.sparkline(ending.elapsed).filter(|_| context.has_chart && stats.batch_rows.rows == 0);
         let chart = chart.map(|chart| format!(" {chart}")).unwrap_or_default();
@@ -96,11 +97,11 @@ fn pace(stats: &Stats, ending: &Ending, context: &SummaryContext) -> Vec<ListRow
 /// Returns how long online answers took; `None` if there were none.
 fn latencies(stats: &Stats) -> Option<String> {
     let slowest = stats.pace.longest;
-    // The histogram rounds, and the longest latency is exact.
+    // The histogram rounds its values, but the longest latency is exact.
     let of = |share| stats.latencies.percentile(share).map(|found| latency(found.min(slowest)));
     let slowest = Some(slowest).filter(|slowest| !slowest.is_zero())?;
     let (half, most, slowest) = (of(0.5)?, of(0.95)?, latency(slowest));
-    // After a few answers, these are the same.
+    // If there are only a few answers, all three values can be the same.
     Some(if half == slowest { half } else { format!("half within {half}, 95% within {most}, slowest {slowest}") })
 }
 

@@ -9,7 +9,7 @@
 //! - characters that are invisible in every language and so can only hide something (soft hyphen, zero width space,
 //!   word joiner, byte order mark, tags, annotations, deprecated format characters)
 //!
-//! Variation selectors, the zero width joiner and the zero width non-joiner are not escaped: emoji, Persian and the
+//! Variation selectors, the zero width joiner and the zero width non-joiner are not escaped. Emoji, Persian and the
 //! languages of India need them, and no terminal reacts to them. Combining marks are not escaped either.
 
 use std::borrow::Cow;
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn line_breaks_may_be_kept_and_nothing_else() {
+    fn only_line_breaks_may_be_kept() {
         assert_eq!(escape_lines("a\nb\r\nc\u{1b}"), "a\nb\\r\nc\\u{1b}");
     }
 

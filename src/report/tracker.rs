@@ -206,7 +206,7 @@ mod tests {
     const LIMIT: f64 = 600.0;
 
     #[test]
-    fn the_average_is_of_five_minutes_and_the_highest_of_one() {
+    fn the_average_is_over_five_minutes_and_the_highest_use_is_over_one_minute() {
         // 50 % for five minutes, 100 % for one minute, then 50 % again.
         let mut run = Run::default();
         run.hold(0.5, 300);

@@ -56,12 +56,14 @@ impl Level {
     }
 }
 
-/// A limit of which less was used is not shown. A pool that used less of each of its limits gets no line of its own.
+/// A limit with a lower use is not shown. If the use of each limit of a pool is lower, the pool gets no line of its
+/// own.
 const LITTLE: f64 = 0.1;
 
-/// Returns a line for each pool that used much of a limit, such as `used 34% of requests, 97% of input tokens
-/// (critical)`. If there are several pools, each line begins with the name of the pool and has only the limit of which
-/// the pool used most. Pools that used little of each of their limits share one line.
+/// Returns a line for each pool that used much of a limit, such as
+/// `used 34% of requests, 97% of input tokens (critical)`. If there are several pools, each line begins with the name
+/// of the pool and has only the limit with the highest use. Pools that used little of each of their limits share one
+/// line.
 pub(super) fn lines(uses: &[LimitUse], elapsed: Duration) -> Vec<String> {
     if elapsed < SHORTEST {
         return Vec::new();

@@ -20,7 +20,7 @@ use crate::transport::{Exchange, Transport, WireError};
 const MOST_PAGES: u32 = 1_000;
 /// One check keeps at most this many batches.
 const MOST_FOUND: usize = 200_000;
-/// The most bytes of the reply to a call. A page of a thousand batches has half a megabyte.
+/// The largest size of the reply to a call. A page of a thousand batches has half a megabyte.
 const MOST_REPLY_BYTES: usize = 16 << 20;
 /// Results are written in pieces of at least this size.
 const PIECE_BYTES: usize = 128 << 10;

@@ -13,7 +13,7 @@ use crate::report::Reporter;
 use crate::scheduler::AnsweredRow;
 use crate::transport::Transport;
 
-/// The most rows that are handled in one iteration of the loop.
+/// At most this many rows are handled in one iteration of the loop.
 const ROWS_AT_ONCE: usize = 256;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {

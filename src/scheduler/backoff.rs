@@ -28,8 +28,8 @@ impl Backoff {
     /// For all other overload, and for refusals because too many requests are open at the same time.
     pub(super) const OVERLOADED: Self = Self { base: Duration::from_secs(1), most: Duration::from_secs(60) };
 
-    /// For a row that was refused before, and a server that does not say how long to wait. It comes after the hold of
-    /// the pool.
+    /// For a row that was refused before, if the server does not say how long to wait. This delay begins when the hold
+    /// of the pool ends.
     pub(super) const REFUSED_AGAIN: Self = Self { base: Duration::from_secs(1), most: Duration::from_secs(30) };
 
     /// Returns this delay, or the longest delay of this backoff if that is shorter.

@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_share_a_prefix_and_always_fail_go_into_the_error_log_as_soon_as_others() {
+    fn rows_that_share_a_prefix_and_always_fail_go_into_the_error_log_as_soon_as_other_rows() {
         let level = Level {
             id: PrefixId(7),
             tokens: 4_000,

@@ -396,7 +396,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn without_the_case_in_the_list_the_run_halts_as_with_one_endpoint() {
+    fn if_the_case_is_not_in_the_list_the_run_halts_as_with_one_endpoint() {
         let on = FallbackOn { account: false, ..FallbackOn::default() };
         let mut scheduler = offered(chain(&["one", "two"], on, 1), &["a", "b"]);
         let tickets = dispatched(&mut scheduler, NOW);

@@ -7,7 +7,8 @@ use crate::domain::{AttemptRecord, ErrorClass, JobId, Marks, Money, Planned, Ret
 
 use super::endpoint::Tally;
 
-/// A wait that was longer than this is no measure for the next wait of its row: it was an outage.
+/// If a row has waited longer than this, its next wait does not depend on that wait, because it was caused by an
+/// outage.
 const LONGEST_MEASURE: Duration = Duration::from_secs(10);
 
 /// A row with its history in this run.

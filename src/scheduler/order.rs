@@ -12,8 +12,8 @@
 //! is bounded, however long the input is.
 //!
 //! The written order is kept unless it takes at least 1.05 times as long as another order. The written order has
-//! advantages: rows that share a prompt prefix are often neighbours and profit from the cache, and people like to see
-//! their file answered from the top.
+//! advantages. Rows that share a prompt prefix are often neighbours and profit from the cache. People like to see their
+//! file answered from the top.
 //!
 //! Rejected:
 //! - A random order. It needs a seek for each row.

@@ -35,7 +35,8 @@ pub(super) struct PoolState {
     pub(super) passing: Option<Passing>,
     /// The start of the first hold since the last answer.
     pub(super) held_since: Option<Instant>,
-    /// If the wait of the first row is too long for the chain: when the wait ends.
+    /// When the wait of the first row ends, if this wait is so long that the row goes to another endpoint; otherwise
+    /// `None`.
     pub(super) closed_until: Option<Instant>,
     /// The pools at other endpoints to which rows of this pool were sent last: at most one for each endpoint.
     pub(super) goes_to: Vec<usize>,

@@ -89,8 +89,8 @@ impl Scheduler {
     }
 
     /// Returns the kind of limit that really caused a refusal. A refusal without headers looks like a concurrency
-    /// refusal. In two cases it is really a rate refusal: if no other request was in flight, or if the pool has never
-    /// seen rate headers because a proxy removes them.
+    /// refusal. In two cases it is really a rate refusal. In the first, no other request was in flight. In the second,
+    /// the pool has never seen rate headers, because a proxy removes them.
     fn refine(&self, kind: LimitKind, end: &End) -> LimitKind {
         let is_alone = self.endpoints[end.endpoint].in_flight == 0;
         match kind {

@@ -751,7 +751,7 @@ fn sent_at(scheduler: &mut Scheduler, seconds: u64) -> Vec<(String, u64)> {
 }
 
 #[test]
-fn small_rows_pass_a_big_one_with_at_most_a_quarter_of_the_limit() {
+fn small_rows_pass_a_big_row_with_at_most_a_quarter_of_the_limit() {
     let mut scheduler = behind_a_big_row(200);
     // A head shows that the bucket is large enough for this request. The request empties the bucket.
     let all = Cost { requests: 1, input_tokens: 60_000, output_tokens: 10 };

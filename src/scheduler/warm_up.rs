@@ -1,9 +1,9 @@
 //! Rows that share prefixes: which row writes a prefix to the prompt cache, which rows wait for it, and when they are
 //! sent.
 //!
-//! A row *leads* a prefix if its request is the one that writes the prefix. The other rows with this prefix wait behind
-//! a *gate* (`gate`). The gate opens when the response to the leader begins. `warmth` knows which prefixes are *cold*
-//! (not in the cache) and which are *warm* (in the cache).
+//! A row *leads* a prefix if its request writes the prefix. The other rows with this prefix wait behind a *gate*
+//! (`gate`). The gate opens when the response to the leader begins. `warmth` knows which prefixes are *cold* (not in
+//! the cache) and which are *warm* (in the cache).
 
 use crate::clock::Instant;
 use crate::domain::{ErrorClass, EventBody, Failure, Marked, Marks, Message, Prefixes, Usage, quoted};
@@ -46,9 +46,9 @@ impl Scheduler {
     pub fn on_begin(&mut self, ticket: Ticket, usage: &Usage, now: Instant) {
         let Some(flight) = self.flights.get_mut(ticket) else { return };
         let (plan, sent_at, pool) = (flight.plan, flight.sent_at, flight.pool);
-        // The usage says nothing about prefixes in two cases: the request has no marks (it may repeat a request whose
-        // marks were refused), or the usage is empty (some gateways report it only at the end of a stream). In these
-        // cases, the row still leads until its answer is complete.
+        // The usage says nothing about prefixes in two cases. Either the request has no marks (it may repeat a request
+        // whose marks were refused), or the usage is empty (some gateways report it only at the end of a stream). In
+        // these cases, the row still leads until its answer is complete.
         if plan.marks.is_empty() || usage.prompt_tokens() == 0 {
             return;
         }

@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leader_with_four_marks_gets_no_fifth_one_when_another_row_writes_a_prefix_between_them() {
+    fn a_leader_with_four_marks_gets_no_fifth_mark_when_another_row_writes_a_prefix_between_them() {
         let prefixes = nested(6);
         let mut warmth = Warmth::default();
         let Turn::Lead { leads, plan } = warmth.turn(0, &prefixes, Instant::ZERO) else { panic!("nothing is warm") };

@@ -68,7 +68,7 @@ pub use super::credential::Credential;
 /// The highest number of requests on one HTTP/2 connection. Servers allow 100 streams or more. Requests above the
 /// server's limit would wait in a queue, and their time limits would run during this wait.
 const STREAMS_PER_CONNECTION: usize = 64;
-/// The longest part of an error's body that is read, in bytes. No error needs more.
+/// The longest part of an error's body that is read, in bytes. No error is longer.
 const MAX_ERROR_BYTES: usize = 128 * 1024;
 
 /// Sends requests over HTTP.

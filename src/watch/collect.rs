@@ -14,7 +14,7 @@ use crate::report::notes::limit_name;
 use crate::report::text::{count, duration, percent};
 use crate::report::words::{diverted_words, fault_words, halt_words, returned_words, stopped_words};
 
-/// A piece of the timeline has at most this many notes. More would only come from a fault that repeats.
+/// A piece of the timeline has at most this many notes. Only a fault that repeats would cause more.
 const MOST_NOTES: usize = 20;
 /// The pools of a piece. A run with more pools has models that are not in the catalog.
 const MOST_POOLS: usize = 20;

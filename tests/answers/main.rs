@@ -29,7 +29,7 @@ const FREE_FAULTS: &str = r#"{"rules":[{"status":500,"share":0.02,"draw":"attemp
 const ROWS: u64 = 2_000;
 
 #[test]
-fn without_mending_no_answer_that_is_not_as_required_counts_as_ok() {
+fn without_follow_ups_an_answer_that_is_not_as_required_is_never_ok() {
     play(1, NO_FAULTS, async |world| {
         let (rows, kinds) = rows(ROWS, &mut Rng::with_seed(1), &mut planner());
 
@@ -50,7 +50,7 @@ fn without_mending_no_answer_that_is_not_as_required_counts_as_ok() {
 }
 
 #[test]
-fn all_that_can_be_mended_is_mended_nearly_always_with_one_follow_up() {
+fn every_answer_that_can_be_mended_is_mended_nearly_always_by_one_follow_up() {
     for lane in [LaneChoice::Online, LaneChoice::Batch] {
         play(2, NO_FAULTS, async |world| {
             let (rows, kinds) = rows(ROWS, &mut Rng::with_seed(2), &mut planner());

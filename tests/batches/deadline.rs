@@ -108,7 +108,8 @@ fn cheapest(seed: u64) -> f64 {
     let (per_second, cancel) = (f64::from(rpm) / 60.0, cancel.as_secs_f64());
     let (mut end, mut online) = (deadline.as_secs_f64(), 1.0);
     for (rows, done) in late {
-        // Rows of the batch are answered evenly, until it is cancelled. They reach the online lane `cancel` later.
+        // Rows of the batch are answered evenly, until it is cancelled. The other rows reach the online lane after the
+        // time `cancel`.
         let slope = done / deadline.as_secs_f64();
         let begin = (per_second * end - rows - slope * cancel) / (per_second - slope);
         online += per_second * (end - begin);
@@ -117,7 +118,7 @@ fn cheapest(seed: u64) -> f64 {
     (rows as f64 + online) / 2.0
 }
 
-/// A deadline that neither lane can meet: the run says so, and ends as fast as it can, in both lanes.
+/// No lane can meet this deadline. The run says so, and uses both lanes to end as fast as possible.
 pub fn too_early() {
     let limits = RateLimits::new(60, 100_000_000, 100_000_000);
     let time = BatchTime::Fixed(Duration::from_secs(900));

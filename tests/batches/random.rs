@@ -14,7 +14,7 @@ use crate::seen::Kill;
 use crate::support::ERRORS;
 use crate::world::{MOST_IN_BATCH, Run, World, labels, play, row};
 
-/// The most rows of an input.
+/// How many rows an input may have.
 const ROWS: u64 = 40;
 
 /// What the sequences did.

@@ -1,8 +1,8 @@
 //! A world that survives the runs in it: the simulated API with its batches, a disk in memory, and virtual time.
 //!
-//! A run in it is the real loop, lane, scheduler and journal, put together as the command line does it. A run can die
-//! at any change of the disk, at any call of the batch endpoints, or at any time. The next run starts on the disk that
-//! the dead run left.
+//! A run in this world consists of the real loop, lane, scheduler and journal, connected as in the real program. A run
+//! can die at any change of the disk, at any call of the batch endpoints, or at any time. The next run starts on the
+//! disk that the dead run left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;

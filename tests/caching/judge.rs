@@ -36,7 +36,7 @@ pub struct Judged {
     pub auto: Played,
     /// The run with caching on a warm cache.
     pub warm: Played,
-    /// A run without caching, of the same rows without the cached prefixes: nothing is written, and no row waits.
+    /// A run of the same rows without their cached prefixes, and without caching. Nothing is written, and no row waits.
     pub free: Played,
     /// The least time that the limits on requests and output allow, in seconds.
     pub least_seconds: f64,

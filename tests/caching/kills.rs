@@ -35,7 +35,7 @@ pub struct Killed {
 }
 
 impl Killed {
-    /// Returns whether each prefix was written at most once more than without the kill.
+    /// Returns whether the kill caused at most one more write of each prefix.
     pub fn holds(&self) -> bool {
         self.writes <= 2 * self.prefixes
     }

@@ -16,7 +16,7 @@ use world::{BURST, Played, Setting, play};
 const SEEDS: u64 = 50;
 /// The longest time of a run, as a multiple of the least time that the limits allow.
 const MOST_TIME: f64 = 1.1;
-/// The most that is asked of an API, as a multiple of what its limits allow.
+/// The largest amount of work that an API may get, as a multiple of what its limits allow.
 const MOST_ASKED: f64 = 1.05;
 /// How long the first API stalls.
 const STALL_S: f64 = 600.0;

@@ -26,8 +26,8 @@ KEY = "sk-proxy-key-of-the-judge-0123456789"
 
 # What llmock does, with the flags of the program, and how a run may end: answered, failed, and the exit codes.
 #
-# If all requests fail, the run ends by its time, and its rows stay pending for the next run. llmock takes this for a client
-# that gave up ("gave_up"), so this finding does not count there.
+# If all requests fail, the run ends by its time, and its rows stay pending for the next run. llmock takes this for a
+# client that gave up ("gave_up"), so this result is not counted as an error of the program.
 EACH = "each row is answered"
 FAULTS = {
     "500, 503 and 529": (["--error-rate", "500=0.05", "--error-rate", "503=0.05", "--error-rate", "529=0.05"], [], EACH),

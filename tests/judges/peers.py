@@ -22,7 +22,7 @@ def rows(count, words="Say something about the number", extra=""):
 
 
 def mixed():
-    """Of ten rows, one is always refused with 400, and the answer to one is always truncated."""
+    """Of ten rows, one is always refused with 400, and the answer to another is always truncated."""
     marks = {3: " [refused]", 7: " [long]"}
     return [{**row, "prompt": row["prompt"] + marks.get(at % 10, "")} for at, row in enumerate(rows(100))]
 
@@ -82,8 +82,8 @@ def tools(program, given):
     ]
 
 
-# Where a tool adds nothing: the batch lane and batches by hand have no part in limits per minute, and the second form of
-# the script differs from the first only after a kill.
+# These tools are left out of some cases. Limits per minute do not apply to batches. The second form of the script
+# differs from the first only after a kill.
 BATCHES = {"claude-batch --lane batch", "Message Batches by hand"}
 
 

@@ -89,7 +89,7 @@ def faults(tools, measured):
         named = [sum(map(is_refused, found["failed"])) for found in runs]
         per_refused = [f"{found['refused_bodies'] / 10:.0f}" for found in runs]
         kept = [10 - sum(map(is_truncated, found["lost"])) for found in runs]
-        # Batches are no requests for messages.
+        # Requests in batches are not counted as requests for messages.
         per_refused = ["1"] if name == "Message Batches by hand" else per_refused
         paid = [1 + found["billed_again"] // 10 for found in runs]
         marked = [len(found["marked"]) for found in runs]
@@ -156,7 +156,8 @@ ORDER = [
     "claude-batch", "claude-batch --lane batch", "own script", "own script, append", "Message Batches by hand", "lm-deluge",
     "async-batch-llm", "curator", "promptfoo", "GNU parallel + curl",
 ]
-# What is said below tables is about the measurement of 2026-11-27. Compare it with the tables after a new measurement.
+# The texts below the tables are about the measurement of 2026-11-27. After a new measurement, compare them with the
+# tables.
 VERSIONS = """
 - **own script** is [own_script.py](../tests/judges/peers/own_script.py): asyncio, the official SDK with
   `max_retries=5`, and a semaphore of 20. With `append` it writes each answer as it comes, and skips rows that have an

@@ -29,7 +29,8 @@ class Case:
     answers: list = dataclasses.field(default_factory=list)
     most_seconds: int = 240
     kill_at: int = 0
-    # Whether all tools may have at most 20 requests in flight, also this program, which else chooses the number itself.
+    # Whether this program may have at most 20 requests in flight, like the other tools. Otherwise it chooses the number
+    # itself.
     few: bool = False
 
 

@@ -219,7 +219,7 @@ def main():
             more = ["--stream", "on" if streams else "off", "--api-version", sdk[0][2]["anthropic-version"]]
             run = lambda rows, more: by_program(program, folder, name, environment, base_url, rows, "claude-haiku-4-5", more)
             differences = differences_of(sdk, run(rows, more))
-            # A judge that finds no difference has to show that it can find one.
+            # Check that this judge can find differences at all.
             changed = differences_of(sdk, run([{**row, "top_p": 0.5} for row in rows], [*more, "--header", "x-other: 1"]))
             if len(changed) < 2 * len(rows):
                 missed.append(f"{name}: found {len(changed)} of {2 * len(rows)} differences that were made")

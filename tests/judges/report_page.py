@@ -93,8 +93,8 @@ def run(binary, folder, *args):
 
 
 def make_two_hours(folder):
-    """Turns a run of seconds into one of two hours: new times in the lines, failures, and a history with two pools, holds,
-    a pause by ctl, and a resume."""
+    """Turns a run of seconds into a run of two hours: new times in the lines, failures, and a history with two pools,
+    holds, a pause by ctl, and a resume."""
     chance = random.Random(22)
     begin = datetime(2026, 11, 26, 8, 3, tzinfo=timezone.utc)
     text = lambda at: at.strftime("%Y-%m-%dT%H:%M:%S.000Z")

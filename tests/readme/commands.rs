@@ -82,7 +82,7 @@ fn to_run(block: &str) -> String {
     block.lines().filter(is_run).flat_map(|line| [line, "\n"]).collect()
 }
 
-/// Returns whether a line calls a subcommand that comes with a change that is merged after this page.
+/// Returns whether a line calls a subcommand that the program may not have yet, because another change adds it.
 fn is_of_a_later_part(line: &str) -> bool {
     let name = line.strip_prefix("claude-batch ").and_then(|rest| rest.split_whitespace().next());
     name.is_some_and(is_later)
@@ -109,7 +109,7 @@ fn api_of(page: &Page) -> Api {
     }
 }
 
-/// Checks what a block promises, for the blocks that promise something that can be seen in files or messages.
+/// Checks the promises of a block, as far as they can be seen in files or messages.
 fn look(page: &Page, folder: &Folder, script: &str, said: &Said) {
     let has = |part: &str| script.contains(part);
     match page.path.as_str() {

@@ -2,10 +2,11 @@
 
 use crate::page::{Page, readme, root};
 
-/// The page with the comparison. It comes with a change that is merged with the README.
+/// The page with the comparison. If it is missing, its figures are not checked.
 const PEERS: &str = "benches/PEERS.md";
 
-/// The sections in which every number is a figure. In other sections, the numbers of paragraphs that link a page are.
+/// The sections in which every number is a figure. In other sections, only the numbers in paragraphs that link a page
+/// are figures.
 const MEASURED: [&str; 2] = ["## Five reasons", "## Compared with other ways"];
 
 #[test]
@@ -86,7 +87,7 @@ fn pages_of(paragraph: &str) -> Vec<String> {
     links.filter(|target| target.starts_with("benches/")).map(str::to_owned).collect()
 }
 
-/// Returns the numbers of a paragraph that are figures: not those in code, and not the number of a list item.
+/// Returns the numbers of a paragraph that are figures. Numbers in code and the number of a list item are left out.
 fn figures(paragraph: &str) -> Vec<String> {
     let without_code: String = paragraph.split('`').step_by(2).collect();
     let without_links: String =

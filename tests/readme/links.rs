@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::page::{Page, pages, readme, root};
 
-/// Files that come with changes that are merged with these pages.
+/// Files that may be missing: other changes add them.
 const COMING: [&str; 7] = [
     "benches/PEERS.md",
     "fixtures/pictures/plan-dark.svg",

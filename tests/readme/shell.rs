@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 use crate::page::root;
 use crate::support::{Api, Folder};
 
-/// The program as a shell of these tests finds it. Exit codes that a page expects count as success: failed rows (3), a
-/// run that leaves its batches running (4), and a run in progress (9).
+/// The script that a shell of these tests runs as `claude-batch`. Exit codes that a page expects count as success:
+/// failed rows (3), a run that leaves its batches running (4), and a run in progress (9).
 const WRAPPER: &str = r#"#!/bin/sh
 "$PROGRAM_OF_TESTS" "$@"
 code=$?
@@ -19,14 +19,14 @@ esac
 exit $code
 "#;
 
-/// Returns a folder with the fixtures, and with the files that the pages call the user's own.
+/// Returns a folder with the fixtures, and with the files that the pages use as examples of a user's files.
 pub fn folder_of_a_user() -> Folder {
     let folder = Folder::new();
     for sub in ["", "letters"] {
         copy_files(&root().join("fixtures").join(sub), &folder.path("fixtures").join(sub));
     }
     folder.write("tickets.csv", &folder.read("fixtures/tickets.csv"));
-    // Every eighth row of the sample file: all its shapes, and few rows.
+    // Only every eighth row of the sample file is used. These are few rows, and they have all shapes.
     let rows: String = folder.read("fixtures/prompts.jsonl").lines().step_by(8).flat_map(|row| [row, "\n"]).collect();
     folder.write("prompts.jsonl", &rows);
     folder.write("bin/claude-batch", WRAPPER);

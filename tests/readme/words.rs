@@ -10,7 +10,7 @@ use crate::shell::words;
 /// Flags of other programs.
 const OF_OTHERS: [&str; 7] = ["release", "path", "locked", "features", "no-default-features", "bench", "help"];
 
-/// Commands and flags that the pages describe and that come from changes that are merged with these pages.
+/// Commands and flags that the pages describe and that the program may not have yet: other changes add them.
 const COMING: [&str; 5] = ["config", "completions", "man", "summary", "set"];
 
 #[test]
@@ -78,7 +78,7 @@ fn every_command_on_a_page_is_one_that_the_program_understands() {
     assert!(checked >= 60, "only {checked} commands were found");
 }
 
-/// Returns whether this is a subcommand that comes with a change that is merged after this page.
+/// Returns whether this is a subcommand that the program may not have yet, because another change adds it.
 pub fn is_later(name: &str) -> bool {
     COMING.contains(&name) && Cli::command().find_subcommand(name).is_none()
 }

@@ -1,17 +1,18 @@
-//! A terminal whose size changes at random during a run shows one whole block, and nothing that is left of old blocks.
+//! The size of a terminal changes at random during a run. The terminal shows one whole block, and no parts of old
+//! blocks.
 
 use std::path::Path;
 
 use crate::window::Window;
 
-/// Rows of the input: so many that the run lasts longer than the changes.
+/// Rows of the input. With this many rows, the run lasts longer than the changes.
 const ROWS: usize = 3_000;
 /// How many times the size changes in a run.
 const CHANGES: usize = 25;
-/// After a change, the program has drawn this many times before the terminal is looked at. The first drawing may have been
-/// made for the old size.
+/// After a change of size, the tests wait for this many drawings before they look at the terminal. The first drawing
+/// may have been made for the old size.
 const DRAWINGS: usize = 2;
-/// The end of a drawing: from the last line, the cursor goes back to the start of the first.
+/// The end of a drawing: from the last line, the cursor goes back to the start of the first line.
 const DRAWN: &str = "\x1b[?7h";
 
 #[test]

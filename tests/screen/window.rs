@@ -12,7 +12,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::pty::{Pty, ended};
 
-/// If nothing is written for so long, the program counts as hanging.
+/// If the program writes nothing for this long, it counts as hanging.
 const LONGEST_SILENCE: Duration = Duration::from_secs(60);
 
 /// A run on a terminal.

@@ -68,7 +68,7 @@ fn with_a_schema_a_table_gets_a_column_for_each_field_and_a_broken_answer_is_rep
 }
 
 #[test]
-fn a_truncated_answer_is_continued_where_the_model_allows_it_and_else_gets_more_room() {
+fn a_truncated_answer_is_continued_if_the_model_allows_it_and_otherwise_gets_more_room() {
     let folder = Folder::new();
     let row =
         |model: &str| format!("{{\"id\":\"{model}\",\"prompt\":\"Count.\",\"model\":\"{model}\",\"max_tokens\":64}}\n");

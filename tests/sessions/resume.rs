@@ -483,7 +483,7 @@ fn a_log_in_another_folder_is_resumed_by_the_command_that_names_its_results() {
 }
 
 #[test]
-fn if_one_log_belongs_to_other_results_all_are_refused_before_any_row_is_sent() {
+fn if_one_log_belongs_to_other_results_all_logs_are_refused_before_any_row_is_sent() {
     let (folder, api) = (Folder::with_rows(4), Api::with_faults(ONE_FAILS));
     let other = Api::with_faults(ONE_FAILS);
     folder.run_at(&api, &["run", "prompts.jsonl", "-o", "a.jsonl"]).ends_with(3);

@@ -43,7 +43,7 @@ fn a_quiet_run_can_end_with_a_summary_as_json_and_nothing_else() {
 }
 
 #[test]
-fn a_stream_of_events_ends_with_the_summary_and_none_ends_without_one() {
+fn a_stream_of_events_ends_with_the_summary_and_the_summary_can_be_left_out() {
     let (folder, api) = (Folder::with_rows(5), Api::quick());
     let run = |more: &[&str]| folder.run_at(&api, &[&["run", "prompts.jsonl", "--fresh"], more].concat());
 
@@ -80,7 +80,7 @@ fn an_error_log_without_lines_is_removed_after_a_run_without_failures() {
 }
 
 #[test]
-fn an_error_log_with_lines_stays_and_so_does_a_file_that_the_user_made() {
+fn an_error_log_with_lines_and_a_file_that_the_user_made_stay() {
     let (folder, api) = (Folder::with_rows(3), Api::with_faults(REFUSED));
     folder.write("mine.jsonl", "");
 

@@ -57,7 +57,7 @@ class Terminal:
         os.write(self.fd, text.encode())
 
     def read_until(self, is_there, patience=PATIENCE):
-        """Reads until a condition on the text holds. Returns whether it does."""
+        """Reads until the text meets a condition. Returns whether it does so in time."""
         end = time.monotonic() + patience
         while not is_there(self.seen) and time.monotonic() < end:
             if not select.select([self.fd], [], [], 0.1)[0]:

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 /// The key that each run has. No message may contain it.
 const KEY: &str = "sk-ant-canary-7f3d9b1c5e";
-/// A text of secrets in the table. No message may contain it.
+/// A text that secrets in the table contain. No message may contain it.
 const SECRET: &str = "s3cret";
 /// A line of a message is at most this long, in characters.
 const LONGEST: usize = 300;

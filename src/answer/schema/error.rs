@@ -74,7 +74,7 @@ pub enum SchemaError {
         /// The JSON pointer of the pattern, in words.
         place: String,
     },
-    /// So many subschemas apply to one value that a check could take for ever.
+    /// Too many subschemas apply to one value. A check could take for ever.
     #[error(
         "{place}: more than {limit} subschemas apply to one value here, because references are combined again and again; simplify it"
     )]

@@ -1,7 +1,7 @@
 //! The subschemas of a schema, and which of them apply because another subschema applies.
 //!
-//! The graph answers three questions that decide how long a check of an answer can take: whether a reference leaves the
-//! file, how many subschemas apply to one value, and whether a schema contains itself. It follows a `$dynamicRef` to
+//! The graph answers three questions: whether a reference leaves the file, how many subschemas apply to one value, and
+//! whether a schema contains itself. These decide how long a check of an answer can take. It follows a `$dynamicRef` to
 //! the place that it names, as if it were a `$ref`.
 
 use std::collections::{BTreeMap, HashMap};

@@ -25,8 +25,8 @@
 //! - A schema is refused if more than 10,000 subschemas apply to one value, or more than 64 because of each other.
 //! - A schema may contain itself. The results of its subschemas are kept during a check, so alternatives that contain
 //!   themselves do not double the time with each level.
-//! - The violations of an answer are not listed if the list could take long: if the answer is long, or if it is nested
-//!   deeply and the schema contains itself in several alternatives.
+//! - The violations of an answer are not listed if making the list could take long. This is so if the answer is long,
+//!   or if it is nested deeply and the schema contains itself in several alternatives.
 
 mod adapt;
 mod adapted;

@@ -55,8 +55,8 @@ pub(super) struct Chunk {
     pub(super) incomplete: u32,
     pub(super) incomplete_since: Option<Instant>,
     pub(super) merge: Option<Results>,
-    /// Whether its batch is searched among all batches of the last day. No batch that was created at about the time of
-    /// its submission fits, but a clock may be wrong.
+    /// Whether all batches of the last day are searched for its batch. Usually, only batches from about the time of the
+    /// submission are searched. If none of them fits, a clock may be wrong.
     pub(super) is_wide: bool,
     /// Whether a line of the results has proven that the batch belongs to this chunk.
     pub(super) is_proven: bool,

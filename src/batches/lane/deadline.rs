@@ -1,8 +1,8 @@
 //! Which rows must go online so that every row is answered by the deadline.
 //!
-//! Batches cost half, so rows stay in batches as long as possible. The last moment to move them is known: it is the
-//! deadline, minus the time that the online limits need for all rows that are left, minus a margin. From this moment
-//! on, only as many rows are moved as the online lane needs to have work at all times:
+//! Batches cost half, so rows stay in batches as long as possible. The last moment to move them is the deadline, minus
+//! the time that the online limits need for all rows that are left, minus a margin. From this moment on, only as many
+//! rows are moved as the online lane needs to have work at all times:
 //! - Rows that are not submitted go online first.
 //! - When no such rows are left, the newest batch is cancelled. It is the least likely to end by itself. Answers that
 //!   it had finished are kept, at half the price; the other rows go online.
@@ -25,7 +25,7 @@ use crate::scheduler::Scheduler;
 /// A run takes longer than its limits alone would need, by this factor: because of headroom, retries, and a start with
 /// a small window.
 const SLOWER: f64 = 1.05;
-/// With a deadline, chunks are small: the online lane can answer the rows of a chunk in this share of the whole time,
+/// With a deadline, chunks are small. The online lane can answer the rows of a chunk in this share of the whole time,
 /// and in at most ten minutes. With small chunks, few rows are moved that need not be moved.
 const CHUNK_TIME: (f64, Duration) = (0.04, Duration::from_secs(600));
 /// The fewest rows of a chunk.

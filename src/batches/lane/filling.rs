@@ -13,7 +13,7 @@ use crate::domain::{Ask, JobId, LaneChoice, Money, Planned};
 use crate::journal::DiskFailure;
 use crate::scheduler::{Room, Scheduler};
 
-/// The most rows, and the most bytes, that wait to be added to a chunk.
+/// At most this many rows, and this many bytes, wait to be added to a chunk.
 const MOST_WAITING: (usize, usize) = (512, 16 << 20);
 /// A chunk whose first row has waited this long is submitted although it is not full. This happens if rows come slowly
 /// through a pipe.
@@ -260,8 +260,8 @@ impl Lane {
         Ok((kept, rows))
     }
 
-    /// Returns whether the user wants batches for all rows that they accept, without a deadline or another lane to fall
-    /// back on.
+    /// Returns whether the user wants batches for all rows that batches accept, without a deadline and without another
+    /// lane.
     pub(super) fn is_strict(&self) -> bool {
         self.settings.choice == LaneChoice::Batch
     }

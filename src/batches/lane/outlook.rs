@@ -26,7 +26,7 @@ pub(super) struct Outlook {
     /// The time from the start of the run to the deadline.
     pub(super) whole_time: Duration,
     pub(super) lengths: Lengths,
-    /// The most rows of a chunk, if there is a deadline.
+    /// How many rows a chunk may have, if there is a deadline.
     pub(super) most_rows: Option<u32>,
     /// The rows of the input that were not read yet. Only rows that the survey has counted are included.
     pub(super) unread: Demand,

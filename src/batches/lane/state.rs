@@ -37,7 +37,8 @@ pub struct Lane {
     pub(super) rows: VecDeque<Waiting>,
     pub(super) rows_bytes: usize,
     pub(super) building: Option<Building>,
-    /// The most rows of the next chunks. It is lowered when the queue has no room for a whole chunk.
+    /// How many rows each of the next chunks may have. The number is lowered when the queue has no room for a whole
+    /// chunk.
     pub(super) most_rows: u32,
     /// Whether rows can't be added, because the queue or the budget has no room.
     pub(super) is_blocked: bool,

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_deadline_gets_examples() {
+    fn a_text_that_is_not_a_deadline_gets_an_error_with_examples() {
         for text in ["", "soon", "0s", "-5h", "25:00", "12:60", "mo 9:00 x", "m 9:00", "2026-13-01", "9"] {
             let error = deadline(text).expect_err(text);
             assert!(error.contains("'mon 9:00'"), "{text}: {error}");

@@ -133,7 +133,7 @@ impl KnownBatch {
         }
     }
 
-    /// Returns whether its run still waits for it.
+    /// Returns whether the run of the batch still waits for the batch.
     pub(crate) fn is_open(&self) -> bool {
         self.owner.as_ref().is_some_and(|owner| owner.chapter.fate == Fate::Open)
     }

@@ -21,7 +21,7 @@ use crate::provider::{Batch, BatchApi, BatchCall, BatchPage};
 use crate::report::text::escape;
 use crate::transport::WireError;
 
-/// The most pages that are read: a million batches.
+/// At most this many pages are read: a million batches.
 const MOST_PAGES: usize = 1_000;
 
 /// The batches of the workspace of a key.

@@ -42,7 +42,7 @@ fn collect(command: &Command, path: &str, values: &mut String, takes_files: &mut
     for arg in flags {
         let Some(body) = candidates(arg) else { continue };
         if arg.is_positional() {
-            // The values of arguments are known for a few commands, whose other words are flags.
+            // Only a few commands have an argument with known values. All their other words are flags.
             if !arg.get_possible_values().is_empty() {
                 values.push_str(&format!("\n        &'{path};{}'= {{|word| {body} }}", command.get_name()));
             }

@@ -160,8 +160,8 @@ impl From<credential::Credential> for Credential {
     }
 }
 
-/// Returns a key that is sent in the header of `style`; `None` leaves it as it is. Foundry gets a key that is not a token
-/// in two headers.
+/// Returns a key that is sent in the header of `style`. If `style` is `None`, the header stays as it is. For Foundry, a
+/// key that is not a token is sent in two headers.
 fn styled(key: Credential, style: Option<AuthStyle>, kind: ProviderKind) -> Credential {
     let (key, style) = match key {
         Credential::ApiKey(key) | Credential::ApiKeyTwice(key) => (key, style.unwrap_or(AuthStyle::ApiKey)),
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn foundry_gets_a_key_in_two_headers_and_a_token_in_one() {
+    async fn foundry_gets_a_key_in_two_headers_and_a_token_in_one_header() {
         let place = Place::new("echo sk-1234567").set("KEY", "sk-7654321");
         for (key, style, header) in [
             (KeySource::Variable("KEY".to_owned()), Some(AuthStyle::ApiKey), "x-api-key and api-key"),

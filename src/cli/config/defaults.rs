@@ -1,6 +1,6 @@
 //! The values of settings that nothing sets.
 //!
-//! A test gives each of them as a flag, and finds the settings of a run without flags.
+//! A test gives each of them as a flag, and checks that the settings are those of a run without flags.
 
 use std::time::Duration;
 
@@ -123,14 +123,14 @@ mod tests {
     }
 
     #[test]
-    fn a_run_with_each_default_as_a_flag_is_a_run_without_flags() {
+    fn a_run_with_a_default_as_a_flag_has_the_settings_of_a_run_without_flags() {
         let reader = Reader::new();
         // These two are put into the requests of rows, after the settings of the run are known.
         let flags = reader.flags().filter(|flag| !matches!(flag.get_long(), Some("model" | "max-tokens")));
         let given = |flag: &clap::Arg| match (flag.get_long()?, default_of(flag)) {
-            // It is not a text but a number of times.
+            // Its value is a count, which is not typed as a text.
             ("verbose", _) => None,
-            // These can't be combined with others, but their default is that nothing happens.
+            // These can't be combined with other flags. By default, they do nothing.
             ("fresh" | "quiet" | "retry-failed" | "rerun-changed", Default::Value(value)) if value == "false" => None,
             (name, Default::Value(value)) => Some(format!("--{name}={value}")),
             (_, Default::Words(_) | Default::Unset) => None,

@@ -12,7 +12,7 @@ use crate::cli::args::groups::LaneArgs;
 use crate::domain::LaneChoice;
 
 /// `--batch-rows`. The results of a batch can be read only when the whole batch has ended, so a large batch delays its
-/// first results. Small batches need more requests. Between 5,000 and 20,000 rows, neither matters.
+/// first results. Small batches need more requests. With 5,000 to 20,000 rows, neither of these disadvantages matters.
 pub(super) const BATCH_ROWS: NonZeroU32 = NonZeroU32::new(10_000).expect("it is above zero");
 
 /// The settings of the lanes, checked.

@@ -1,7 +1,7 @@
 //! Files that must be checked when they are opened, because a stranger may have put them there or given their path.
 //!
 //! A configuration file that the user named can be a pipe too. Any other configuration file is read only if it is an
-//! ordinary file of a reasonable size: reading a FIFO could wait forever, and opening a device can have side effects. A
+//! ordinary file of a reasonable size. Reading a FIFO could wait forever, and opening a device can have side effects. A
 //! link is followed, because a project may use the same file in several folders. The program trusts the file as much as
 //! an ordinary file in the folder of the link.
 //!

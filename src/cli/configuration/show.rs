@@ -72,7 +72,8 @@ fn matches(typed: impl Iterator<Item = OsString>) -> Result<ArgMatches> {
     Ok(matches)
 }
 
-/// Marks settings of files that a variable overrides which is not a variable of this program.
+/// Marks settings of files that have no effect, because a variable such as `ANTHROPIC_API_KEY` overrides them. These
+/// are variables whose names do not begin with `CLAUDE_BATCH_`.
 fn mark_idle(settings: &mut [Setting], first: &ListedProvider) {
     let Ok(provider) = &first.settings else { return };
     let key = match provider.key {

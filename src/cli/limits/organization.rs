@@ -8,7 +8,7 @@ use super::found::Found;
 use crate::provider::anthropic::rate_limits::read_limits;
 use crate::report::text::{escape, shorten};
 
-/// The most pages that are read. A page has dozens of groups, and an organization has about twenty.
+/// At most this many pages are read. A page has dozens of groups, and an organization has about twenty.
 const MOST_PAGES: usize = 20;
 
 /// At most this many columns of a parser's message are shown.

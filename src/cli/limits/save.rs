@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_an_existing_profile_are_replaced_and_all_else_stays() {
+    fn keys_of_an_existing_profile_are_replaced_and_everything_else_stays() {
         let text = "# my settings\r\ntier='2'\r\n\r\n  [ profile . \"night\" ]  # when others sleep\r\nheadroom = 0\r\n\
                     itpm   =   1_000 # was less\r\nmodel = \"\"\"\r\n[profile.night]\r\n\"\"\"\r\n[profile.day]\r\nitpm = 7\r\n";
 

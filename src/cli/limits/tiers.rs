@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_model_is_refused_and_the_name_of_a_class_is_not() {
+    fn an_unknown_model_is_refused_and_the_name_of_a_class_is_accepted() {
         let fault = format!("{:#}", shown(None, Some("claude-haku-4-5")).expect_err("there is no such model"));
 
         assert!(fault.contains("--model: unknown model claude-haku-4-5") && fault.contains("did you mean"), "{fault}");
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tier_without_limits_for_a_model_says_with_what_a_run_begins() {
+    fn a_tier_without_limits_for_a_model_says_which_limits_a_run_begins_with() {
         let text = shown(Tier::parse("2"), Some("claude-haiku-5-5")).expect("the model is known");
 
         assert!(text.contains("no published limits for claude-haiku-5-5; a run begins with"), "{text}");

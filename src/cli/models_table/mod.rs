@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_name_is_refused_and_an_empty_one_is_called_empty() {
+    fn an_unknown_name_is_refused_and_an_empty_name_is_called_empty() {
         let fault = |name| check_known(&Catalog::builtin(), name).expect_err("there is no such model").to_string();
 
         assert!(fault("claude-haku-4-5").contains("did you mean claude-haiku-4-5"));

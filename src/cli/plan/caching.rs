@@ -51,7 +51,7 @@ struct Left {
 /// Returns the JSON form.
 pub(super) fn of(plan: &Plan<'_>) -> Cache {
     let caching = plan.caching;
-    // Batches share no cache with online requests, and a plan counts on none in batches.
+    // Batches share no cache with online requests, and a plan assumes that batches use no cache.
     let is_online = plan.forecast.lane == Lane::Online;
     let [write_5m_tokens, write_1h_tokens, read_tokens] = if is_online { expected(plan) } else { [0; 3] };
     let left = |left: &Unmarked| Left {
@@ -86,8 +86,8 @@ pub(super) fn is_planned(plan: &Plan<'_>) -> bool {
     plan.prompt_cache != PromptCache::Off && plan.caching.prefixes > 0
 }
 
-/// Returns the lines of the plan about the cache; no lines if no rows share a prefix, or if the rows are sent in
-/// batches, which share no cache with online requests.
+/// Returns the lines of the plan about the cache. There are none if no rows share a prefix. There are none for rows in
+/// batches either, because batches share no cache with online requests.
 pub(super) fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
     if plan.forecast.lane == Lane::Batch {
         return Vec::new();

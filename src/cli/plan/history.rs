@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_other_files_are_no_answers() {
+    fn lines_of_other_files_are_not_answers() {
         for text in ["", "{}", r#"{"prompt":"Hi"}"#, r#"{"custom_id":"a","params":{},"error":{"class":"server"}}"#] {
             assert!(parse(text.as_bytes(), &Catalog::builtin()).is_none(), "{text}");
         }

@@ -1,5 +1,6 @@
-//! The ladder of tiers 1 to 4, which ended on 2026-06-25. For each step to another tier, this module computes the
-//! deposit, the increase of the limits, and how many blocked requests make the step worth its price.
+//! Steps to tiers 1 to 4, which ended on 2026-06-25. For each step to another tier, this module computes the deposit
+//! and the increase of the limits. It also computes how many requests must be blocked for the step to be worth its
+//! price.
 
 use crate::catalog::Catalog;
 use crate::domain::{Dimension, Money, PoolId, Tier};
@@ -7,7 +8,7 @@ use crate::domain::{Dimension, Money, PoolId, Tier};
 /// The month of the table of tiers 1 to 4.
 pub(super) const AS_OF: &str = "2026-01";
 
-/// A step on the ladder.
+/// A step from the current tier to another tier.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Step {
     /// The sum of deposits that the tier needed.
@@ -17,8 +18,8 @@ pub(super) struct Step {
     pub(super) increase: [Option<f64>; 3],
     /// The step pays if the present limits block at least this many requests a day; `None` if this is not known.
     ///
-    /// A blocked request counts with the cost of a mean row. The step pays if the requests that are blocked in 30 days are
-    /// worth the additional deposit. The deposit is not lost: it is credit.
+    /// A blocked request counts with the cost of a mean row. The step pays if the requests that are blocked in 30 days
+    /// would cost at least as much as the additional deposit. The deposit is not lost: it is credit.
     pub(super) break_even_a_day: Option<f64>,
 }
 

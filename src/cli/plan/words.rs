@@ -334,7 +334,7 @@ fn ladder_words(plan: &Plan<'_>, tier: Tier, is_faster: bool) -> String {
 }
 
 impl Plan<'_> {
-    /// Returns the step to a tier of the old ladder. It is computed for the pool with the most rows.
+    /// Returns the step to one of the tiers 1 to 4, computed for the pool with the most rows.
     pub(super) fn step(&self, tier: Tier) -> Option<ladder::Step> {
         let mean = self.forecast.totals.cost.map(|cost| Money(cost.likely.0 / u128::from(self.rows.to_send.max(1))));
         step(self.catalog, self.tier, tier, self.main_pool.as_deref()?, mean)

@@ -27,7 +27,7 @@ const ASK_ABOVE: Money = Money(50 * 1_000_000_000_000);
 const EVERY: Duration = Duration::from_millis(50);
 
 impl NewRun<'_> {
-    /// Returns the servers as text: the first, and the names of those that rows may go to from there.
+    /// Returns the servers as text: the first server, and the names of the providers to which its rows may go later.
     fn servers(&self) -> String {
         let first = self.way.words(&self.origin);
         let is_usual = *self.config.provider.name == *ProviderKind::Anthropic.name();
@@ -172,7 +172,7 @@ impl NewRun<'_> {
     }
 
     /// If there are no earlier results and the run is expensive, announces it and asks the user before any file is
-    /// created. Returns the forecast if it asked.
+    /// created. Returns the forecast if the user was asked.
     pub(super) fn ask_before_files(&self, survey: Option<&Survey>, catalog: &Arc<Catalog>) -> Result<Option<Forecast>> {
         let is_new = self.paths.results.as_ref().is_some_and(|results| !results.exists());
         let may_ask = is_new && self.planning.is_none() && self.may_ask();

@@ -9,15 +9,15 @@ use crate::runner::input::Survey;
 
 /// A truncated answer should get this many times the tokens that it had.
 const MORE: u32 = 4;
-/// How many tokens a truncated answer should get if nothing is known about its request: [`MORE`] times the `max_tokens`
-/// of requests for which the user gave none.
+/// How many tokens a truncated answer should get if nothing is known about its request. It is [`MORE`] times the
+/// default of `max_tokens`.
 const USUAL: u32 = 4_096;
 
 impl NewRun<'_> {
     /// Returns the most useful command for the failed rows; `None` if no command helps.
     ///
     /// Rows that may succeed unchanged come first. If there are none, the command asks again for the truncated answers,
-    /// with room for longer ones, or for the answers that can't be used, whichever of these are more.
+    /// with room for longer ones, or for the answers that can't be used. It asks for the kind of which there are more.
     pub(super) fn command_for_failures(
         &self,
         log: &FailedInLog,

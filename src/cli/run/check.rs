@@ -61,7 +61,7 @@ impl NewRun<'_> {
         self.said_key(parts::key(&self.config, self.world)).map(Some)
     }
 
-    /// Returns how requests are authorized, and says the warnings about the key.
+    /// Returns how requests are authorized, and prints the warnings about the key.
     pub(super) fn said_key(&self, found: Result<(Authorization, Vec<String>)>) -> Result<Authorization> {
         let (authorization, warnings) = found?;
         warnings.iter().for_each(|text| self.say_whole(&format!("warning: {}", escape(text))));

@@ -14,8 +14,8 @@ use crate::runner::input::{Earlier, Survey, is_seekable, survey};
 use crate::source::{self, Input};
 
 impl NewRun<'_> {
-    /// Reads the input of a run that has nothing to resume. The input is read only if it can be read twice. Refuses
-    /// mistakes in its rows.
+    /// Reads the input of a run that has nothing to resume. The input is read only if it can be read twice. A run whose
+    /// rows contain mistakes is refused.
     pub(super) fn first_look(&self, catalog: &Arc<Catalog>) -> Result<Option<Survey>> {
         if self.is_resuming {
             return Ok(None);

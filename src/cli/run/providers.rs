@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_of_other_providers_are_told_once_and_those_of_the_same_are_not() {
+    fn only_answers_of_other_providers_are_reported_and_only_once() {
         let before = |counts: &[(&str, u64)]| -> Vec<(String, u64)> {
             counts.iter().map(|(name, rows)| ((*name).to_owned(), *rows)).collect()
         };

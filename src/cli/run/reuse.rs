@@ -37,7 +37,8 @@ impl NewRun<'_> {
             return Ok(None);
         }
         let (_, recovered, survey) = known;
-        // If the survey has left out rows of earlier runs, it does not know which rows are equal to one of these.
+        // If the survey has left out rows, it does not know which other rows are equal to one of the rows that were
+        // left out.
         let has_seen_all = is_seekable(&self.plan) && self.start != Start::Resume && self.config.source.skip == 0;
         let repeats = survey.as_ref().filter(|_| has_seen_all).map(|survey| survey.equal.clone());
         let earlier = match &self.paths.results {

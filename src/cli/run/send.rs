@@ -181,7 +181,7 @@ impl NewRun<'_> {
         Ok(Some(Recorder::start(about, disk, folder)?))
     }
 
-    /// Keeps the state of a run that has nothing to send, if the status in the run folder says something else: an
+    /// Keeps the state of a run that has nothing to send, if the status in the run folder says something else. An
     /// earlier run may have died after its last row, or an older version may have written the status.
     pub(super) fn record_nothing_to_send(&self, recovered: &Recovered, survey: &Survey) -> Result<()> {
         let Some(folder) = self.paths.folder() else { return Ok(()) };

@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn the_error_about_an_unknown_class_lists_the_known_ones() {
+    fn the_error_about_an_unknown_class_lists_the_known_classes() {
         for args in [["--class-limits", "haiku=1,1,1"], ["--change", "at 1s haiku: 0.5"]] {
             let message = format!("{:#}", typed(&args).expect_err("there is no such class"));
 

@@ -95,8 +95,8 @@ const WITHOUT: [(&[&str], &str); 3] = [
     (&["color", "colour", "no-color", "no-colour"], "set the variable NO_COLOR to turn colours off"),
 ];
 
-/// Returns what to type instead of a flag; `None` if the flag is neither a parameter of the API nor known from other
-/// tools, or if the command has nothing like it.
+/// Returns what to type instead of a flag; `None` if the command has nothing like this flag, or if neither the API nor
+/// another tool is known to have it.
 pub(super) fn other_name(flag: &str, value: Option<&str>, command: &Command) -> Option<String> {
     let name = flag.trim_start_matches('-');
     let param = name.replace('-', "_");

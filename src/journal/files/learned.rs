@@ -7,7 +7,7 @@
 //!
 //! No result depends on this file. It is replaced atomically at the end of a run in which a response reported a limit.
 //! If it can't be written, the run still ends normally. A run folder may come from another person, so the file is not
-//! trusted: its size is bounded, and a file counts as missing if its content shows that this program did not write it.
+//! trusted. Its size is bounded. If its content shows that this program did not write it, it counts as missing.
 
 use std::path::{Path, PathBuf};
 

@@ -122,8 +122,8 @@ impl Unresolved {
     /// Removes the entries of rows that have an answer to the same request, or a later answer to another request.
     ///
     /// Returns the charges of entries of unfinished rows, except charges that the line of an answer contains. If the
-    /// answer is older than the entry, the line of the answer does not contain the charges of the entry: the row was
-    /// asked for again after that answer.
+    /// answer is older than the entry, the row was asked for again after that answer. The line of the answer does then
+    /// not contain the charges of the entry.
     pub(crate) fn remove_answered(&mut self) -> Charges {
         let mut charges = Charges::default();
         let absorbed = &mut self.absorbed;

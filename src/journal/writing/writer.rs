@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_written_while_a_sync_is_running_and_reported_after_the_next() {
+    fn lines_are_written_while_a_sync_is_running_and_reported_after_the_next_sync() {
         let (written, bytes) = mpsc::channel();
         let (go_on, waits) = mpsc::channel();
         let file = SlowFile { written, go_on: Mutex::new(waits) };

@@ -59,8 +59,8 @@ impl FixedStarts {
         Self(starts)
     }
 
-    /// Returns where the first block of a string ends, in bytes after its quotation mark; `None` if the string does not
-    /// begin with a fixed start, or if the rest could not be a block of its own.
+    /// Returns where the first block of a string ends, in bytes after its quotation mark; `None` if there is no such
+    /// block. The string must begin with a fixed start, and the rest must be able to be a block of its own.
     fn cut(&self, body: &[u8]) -> Option<usize> {
         let start = self.0.iter().find(|start| body.starts_with(start.as_bytes()))?;
         let rest = &body[start.len()..];

@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_change_nothing_are_no_changes() {
+    fn without_changes_there_are_no_rules_for_changes() {
         assert!(rules(&[], "", &[]).is_none());
     }
 

@@ -82,7 +82,7 @@ impl Shape<'_> {
         self.kind.and_then(string).as_deref() == Some("error")
     }
 
-    /// Returns whether this says that it is a message.
+    /// Returns whether the type of this object says that it is a message.
     pub(super) fn is_message(&self) -> bool {
         self.kind.and_then(string).as_deref() == Some("message")
     }

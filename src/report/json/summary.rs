@@ -302,7 +302,7 @@ impl<'a> Cost<'a> {
 impl Latency {
     fn of(stats: &Stats) -> Option<Self> {
         let longest = stats.pace.longest;
-        // The histogram rounds, and the longest latency is exact.
+        // The histogram rounds its values, but the longest latency is exact.
         let of = |share| stats.latencies.percentile(share).map(|found| seconds(found.min(longest)));
         Some(Self { answers: stats.latencies.count(), p50_s: of(0.5)?, p95_s: of(0.95)?, max_s: seconds(longest) })
     }

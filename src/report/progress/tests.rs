@@ -38,7 +38,7 @@ fn a_note_is_above_the_lines_and_the_lines_are_removed_at_the_end() {
 }
 
 #[test]
-fn a_note_above_the_block_leaves_no_trace_of_them_and_breaks_at_blanks() {
+fn a_long_note_is_above_the_block_and_is_broken_at_blanks() {
     let mut screen = Screen::new(40, 10, Breaks::Anew);
 
     screen.play(0, started(Some(4), 0));

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn random_rows_all_arrive_in_their_order_and_stay_within_the_bytes() {
+    fn random_rows_arrive_in_order_and_stay_within_the_limit_on_bytes() {
         let sizes = (4..25).step_by(4).map(|power| Incoming::Planned(long("one", 1 << power)));
         let sizes: Vec<_> = sizes.chain([Incoming::Skipped(1), Incoming::Warning("text".to_owned())]).collect();
         for seed in 0..20 {

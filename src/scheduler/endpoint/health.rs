@@ -3,9 +3,9 @@
 //! After eight faults with no answer between them, the endpoint is assumed to be the cause, and not the rows. From then
 //! on, one probe at a time is sent, at growing intervals, and a fault does not use up a try of its row. The first
 //! answer ends the outage. So an outage costs a few requests per minute, however large the window is, and rows keep
-//! their tries. If the endpoint fails again within a minute after the outage, it is assumed to be the cause after fewer
-//! faults: three, plus one for each answer since the outage. So an endpoint that answers one request in ten counts as
-//! failing. An endpoint that answers every second request does not count as failing.
+//! their tries. If the endpoint fails again within a minute after the outage, fewer faults are enough to assume that it
+//! is the cause: three, plus one for each answer since the outage. So an endpoint that answers one request in ten
+//! counts as failing. An endpoint that answers every second request does not count as failing.
 
 use std::time::Duration;
 

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_answered_without_streams_where_streams_can_t_be_read() {
+    fn rows_are_answered_without_streams_if_streams_can_not_be_read() {
         for stream_fault in [StreamFault::Foreign, StreamFault::Cut] {
             let server = |_, stream, _| if stream { fault(Some(stream_fault)) } else { answer() };
 

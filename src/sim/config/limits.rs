@@ -98,7 +98,7 @@ pub struct OtherClient {
 pub enum OtherManner {
     /// Spread evenly over time.
     Steady,
-    /// In bursts: at this interval, it takes its share of a minute's limit in one step. If the bucket contains less, it
-    /// takes what is left.
+    /// In bursts: at this interval, it takes its share of a minute's limit in one step. If the bucket contains less,
+    /// the client takes what is left.
     Bursts(Duration),
 }

@@ -125,7 +125,7 @@ pub(super) fn keep(blocks: &mut Vec<OutBlock>, kept: u64) {
     }
 }
 
-/// Returns about the first `kept` of the `count` tokens of a text.
+/// Returns the beginning of a text that has `count` tokens: about the first `kept` tokens.
 fn beginning(text: &str, kept: u64, count: u64) -> String {
     let wanted = (text.len() as u64 * kept / count.max(1)) as usize;
     let end = (0..=wanted).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);

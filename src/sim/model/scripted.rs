@@ -18,7 +18,7 @@ pub(super) fn refused_at_once(rule: &AnswerRule) -> Option<Answer> {
     Some(Answer { category: refusal.category.clone(), ..Answer::new(Vec::new(), "refusal") })
 }
 
-/// Returns what an answer says; `None` if it says the usual.
+/// Returns what an answer says; `None` for the usual answer.
 pub(super) fn said(rule: &AnswerRule, prompt: &Prompt<'_>, room: Room, hash: Hash) -> Option<Answer> {
     match &rule.content {
         Content::Usual if rule.stop_reason.as_deref() == Some("pause_turn") => paused(prompt, room),

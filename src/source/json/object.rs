@@ -26,7 +26,7 @@ pub(in crate::source) struct Object<'a> {
     pub members: Vec<Member<'a>>,
     /// The members of `params`.
     pub params: Option<Nested<'a>>,
-    /// Whether the object has so many brackets that it could be nested too deep in the error log.
+    /// Whether the object could be nested too deep in the error log, because it has many brackets.
     pub may_be_deep: bool,
 }
 

@@ -71,7 +71,7 @@ impl Upload {
 }
 
 impl Patience<'_> {
-    /// Returns when to look at the limits again. No limit can end earlier.
+    /// Returns when to look at the limits again. None of the limits can be reached before this moment.
     pub(super) fn next_look(&self) -> Instant {
         match self.upload {
             Some(_) => after(Instant::now(), self.timeout.min(self.idle_timeout)).min(self.limit().0),

@@ -102,7 +102,7 @@ async fn a_short_life_is_renewed_after_nine_tenths() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_after_the_end_wait_for_one_renewal() {
+async fn requests_after_the_key_has_expired_wait_for_one_renewal() {
     let stage = Stage::new(Life::For(HOUR));
     tokio::time::advance(2 * HOUR).await;
     stage.will_answer(Ok(issued("second", Life::For(HOUR))));
@@ -134,7 +134,7 @@ async fn a_failed_renewal_keeps_the_key_until_its_end_and_warns_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_the_end_each_request_fails_with_the_reason_until_a_renewal_works() {
+async fn once_the_key_has_expired_requests_fail_with_the_reason_until_a_renewal_works() {
     let stage = Stage::new(Life::For(HOUR));
     tokio::time::advance(2 * HOUR).await;
     stage.will_answer(Err("the vault is closed".to_owned()));

@@ -17,7 +17,7 @@ pub(crate) enum Posted {
     Occupied,
 }
 
-/// Speaks to the run that has a run folder.
+/// Sends requests to a run, through the files of its run folder.
 pub(crate) struct Caller<'a> {
     disk: &'a dyn Disk,
     folder: &'a Path,

@@ -29,7 +29,7 @@ pub(crate) struct Mailbox {
     is_failure_told: bool,
 }
 
-/// What is at the name of the request.
+/// What was found at the path of the request.
 enum Found {
     Nothing,
     Incomplete,

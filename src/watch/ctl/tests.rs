@@ -1,4 +1,4 @@
-//! Tests of both sides: what a run obeys, and what it does not.
+//! Tests of the caller and of the run: which requests a run obeys, and which it refuses.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_time_has_no_second() {
+    fn a_text_that_is_not_a_time_has_no_second() {
         for text in [
             "",
             "2026-13-26T04:39:18.583Z",

@@ -62,7 +62,7 @@ fn a_run_without_files_is_empty_and_its_report_says_what_is_missing() {
 }
 
 #[test]
-fn a_damaged_timeline_is_no_error() {
+fn a_damaged_timeline_is_not_an_error() {
     let whole = serde_json::to_string(&timeline(true)).expect("it is JSON");
     for (text, words) in [
         ("", "is damaged"),

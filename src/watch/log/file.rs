@@ -17,7 +17,7 @@ pub(crate) const OLDER: [&str; 3] = [".1", ".2", ".3"];
 /// How many bytes are written at once.
 const BLOCK: usize = 64 << 10;
 
-/// A file that gets lines.
+/// A file to which lines are appended.
 pub(super) struct LogFile {
     disk: Arc<dyn Disk>,
     path: PathBuf,

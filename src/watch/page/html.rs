@@ -38,7 +38,7 @@ fn markup(text: &str) -> String {
     shown
 }
 
-/// How a column of a table is set.
+/// How the cells of a column are aligned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Set {
     /// Numbers, at the right.

@@ -1,7 +1,7 @@
 """A script of one's own: asyncio, the official SDK, a semaphore, and the SDK's retries.
 
-With the argument `append`, it writes each answer as it comes, and skips the rows that have an answer. Without it, it
-writes all answers at the end.
+With the argument `append`, it writes each answer as it comes, and skips the rows that have an answer. Without
+this argument, it writes all answers at the end.
 """
 
 import asyncio

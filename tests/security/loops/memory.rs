@@ -1,7 +1,7 @@
 //! Tests servers that send too much, and measures the peak memory of the real program, as the system reports it.
 //!
-//! Each kind of server answers every request in its own way. The program must cut off endless bodies. If it does not,
-//! the test's server ends them at a limit, so that no test runs for ever.
+//! Each kind of server answers every request in its own way. The program must cut off endless bodies. If the program
+//! does not do so, the server of the test ends the bodies at a limit, so that no test runs for ever.
 
 use std::fs;
 use std::io::{self, Write};

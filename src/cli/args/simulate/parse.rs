@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_of_a_class_override_limits_of_all_and_these_override_the_tier() {
+    fn limits_of_a_class_override_limits_of_all_which_override_the_tier() {
         let typed = SimLimitArgs {
             rpm: Some(7),
             class_limits: vec![class_limits("haiku-4.5=5,-,8k").expect("it is well formed")],

@@ -138,7 +138,7 @@ fn each_preset_is_reached_with_the_usual_variables_of_its_platform() {
 }
 
 #[test]
-fn addresses_of_variables_replace_those_of_regions() {
+fn addresses_in_variables_replace_addresses_of_regions() {
     let cases = [
         ("aws", "ANTHROPIC_AWS_BASE_URL", "https://x.example.invalid", "https://x.example.invalid/v1/messages"),
         // The SDK adds a path to the address in this variable.
@@ -237,7 +237,7 @@ fn models_get_the_prefix_or_the_name_of_the_table() {
 }
 
 #[test]
-fn a_table_changes_what_is_left_out_refused_and_possible() {
+fn a_table_changes_what_is_left_out_what_is_refused_and_which_features_exist() {
     let file = "[providers.bedrock]\nregion = 'r'\ndrop = ['metadata', 'inference_geo']\nfeatures = { strict-tools = true }\nlimits = { rpm = 5, otpm = '2k' }\nprice-factor = 2\n";
 
     let found = provider(file, &[], &["--provider", "bedrock"]);
@@ -304,7 +304,7 @@ fn without_a_key_for_bedrock_aws_credentials_are_used() {
 }
 
 #[test]
-fn a_chain_has_its_providers_in_order_and_flags_are_for_the_first() {
+fn a_chain_has_its_providers_in_order_and_flags_are_for_the_first_provider() {
     let file = "fallback = ['openrouter', 'local:qwen3']\nfallback-on = ['limit=2m', 'account']\n[providers.local]\nkind = 'messages'\nbase-url = 'http://127.0.0.1:1'\n";
     let place = Place::new(file, &[("OPENROUTER_API_KEY", "k")]);
 
@@ -471,7 +471,7 @@ fn what_is_typed_for_the_first_provider_never_reaches_the_claude_api_as_a_fallba
 }
 
 #[test]
-fn a_provider_that_an_earlier_run_recorded_and_that_is_gone_is_named_as_such() {
+fn a_message_names_a_recorded_provider_that_is_gone() {
     let recorded = |name: &str, value: &str| {
         let json = serde_json::json!({ name: value });
         taken_back(json.as_object().expect("it is an object"), "manifest.json").expect("a run can record it")
@@ -493,7 +493,7 @@ fn a_provider_that_an_earlier_run_recorded_and_that_is_gone_is_named_as_such() {
 }
 
 #[test]
-fn to_collect_batches_nothing_of_the_other_providers_is_needed() {
+fn collecting_batches_needs_nothing_of_the_other_providers() {
     let json = serde_json::json!({ "fallback": "gone,openrouter", "fallback-on": "overload" });
     let recorded =
         taken_back(json.as_object().expect("it is an object"), "manifest.json").expect("a run can record it");

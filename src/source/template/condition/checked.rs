@@ -41,9 +41,9 @@ fn there(value: Value, name: &str) -> Result<Value, Error> {
 
 /// Compares values: a value, an operator, a value, and so on. All comparisons must hold.
 ///
-/// Only two numbers, two texts or two lists can be ordered. A number is never equal to a text. If the text looks like a
-/// number, this is probably not what the author of the condition expects, so it is an error. Cells of CSV files are
-/// such texts.
+/// Only two numbers, two texts or two lists can be ordered. A number is never equal to a text. The author of a
+/// condition probably expects that a text such as `7` equals the number 7. So it is an error to compare a number with
+/// such a text. Cells of CSV files are such texts.
 fn compared(state: &State<'_, '_>, parts: Rest<Value>) -> Result<bool, Error> {
     let mut holds = true;
     for parts in parts.windows(3).step_by(2) {

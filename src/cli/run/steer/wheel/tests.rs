@@ -68,7 +68,7 @@ fn a_change_by_ctl_counts_until_the_next_window_begins_or_ends() {
 }
 
 #[test]
-fn a_clock_that_jumps_over_a_window_changes_nothing_and_one_that_jumps_into_it_does() {
+fn a_clock_that_jumps_into_a_window_opens_it_and_a_jump_over_it_changes_nothing() {
     let (mut wheel, _) = wheel(&["9:00-18:00 pause"]);
 
     let seen = [8, 20, 12, 14, 8, 12].map(|hour| told(wheel.follow_clock(at(hour))));
