@@ -122,12 +122,12 @@ fn page(judged: &[Judged]) -> (String, String, bool) {
     let all = judged.len();
     let bars = [LEAST_HELD, LEAST_HELD, LEAST_HELD, LEAST_CLOSE, LEAST_HELD_BLIND, LEAST_HELD_BLIND];
     let what = [
-        "with answers and counts, the cost interval holds the truth",
+        "with answers and counts, the cost interval contains the real value",
         "the cost interval is no wider than ±15 %",
-        "with answers and counts, the time interval holds the truth",
+        "with answers and counts, the time interval contains the real value",
         "the middle and the likely value of the time interval are within 10 % of the truth",
-        "without answers and key, the cost interval holds the truth",
-        "without answers and key, the time interval holds the truth",
+        "without answers and key, the cost interval contains the real value",
+        "without answers and key, the time interval contains the real value",
     ];
     let mut summary = String::from("| | of all | bar |\n|---|---:|---:|\n");
     for ((what, count), bar) in what.iter().zip(count).zip(bars) {
@@ -160,12 +160,12 @@ const HEAD: &str = "\
 
 Written by `cargo bench --bench plan`. Each of the 24 workloads has random rows (language, length, tools, models, tier) and
 a random server. The plan knows the rows and the tier. It is not told how long answers are, how the server counts tokens,
-how large its burst is, how fast it answers, and how it estimates input when a call begins. For the truth, all
-rows are run on virtual time, with the real loop and scheduler against the simulated API. The true cost is what the server
+how large its burst is, how fast it answers, and how it estimates input when a call begins. To find the real values, all
+rows are run on virtual time, with the real loop and scheduler against the simulated API. The real cost is what the server
 charged.
 
-The plan is made twice: with the answers to the first 50 rows and the token counts of 50 random rows, and *blind*, with
-neither. *Width* is half of the interval's width, divided by its likely value. *Middle* is the error of the middle of the
+The plan is made twice: with the answers to the first 50 rows and the token counts of 50 random rows, and *blind*,
+without both. *Width* is half of the interval's width, divided by its likely value. *Middle* is the error of the middle of the
 time interval. The number in brackets is the error of its likely value.
 
 ";

@@ -296,8 +296,8 @@ pub struct LimitsArgs {
     /// Only limits that apply to this model
     #[arg(short, long)]
     pub model: Option<String>,
-    /// Show the limits that apply now: from the API with an administrator's key, else as a run last learned them, else
-    /// asked for with a message of one token
+    /// Show the limits that apply now. They come from the API, if the key is an administrator's; from what a run last
+    /// learned; or from a message of one token
     #[arg(long)]
     pub live: bool,
     /// With --live: send a message of one token to learn the limits, even if an earlier run has learned them

@@ -208,7 +208,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     let seen = |deaths: Deaths, what: &str| {
         let Deaths { deaths, told, billed_again } = deaths;
         format!(
-            "{deaths} deaths{what}: as promised; {billed_again} rows that were in flight online billed again; {told} rows told as maybe billed twice"
+            "{deaths} deaths{what}: as promised; {billed_again} rows that were in flight online billed again; {told} rows reported as possibly billed twice"
         )
     };
     vec![

@@ -117,7 +117,7 @@ pub struct SimLimitArgs {
     #[arg(long, value_name = "N", value_parser = parsers::positive_u32)]
     pub concurrency_cap: Option<u32>,
     /// Limit on growth of input tokens, such as 50k,10k: each minute may use 10k more than the minute before, and
-    /// always 50k
+    /// may always use 50k
     #[arg(long, value_name = "FLOOR,STEP", value_parser = acceleration)]
     pub acceleration: Option<Acceleration>,
     /// Dollars after which every request is refused
