@@ -43,9 +43,8 @@ impl Scheduler {
     pub(super) fn queue_in_turn(&mut self, entry: Box<Entry>, now: Instant) {
         self.queue(entry, now, |pool, entry| {
             let need = |entry: &Entry| entry.planned.ask.cost.input_tokens;
-            let goes_first =
-                |other: &&Box<Entry>| entry.turns > 1 && other.turns < entry.turns && need(other) <= need(entry);
-            pool.ready.iter().take(REACH).take_while(goes_first).count()
+            let goes_first = |other: &Entry| entry.turns > 1 && other.turns < entry.turns && need(other) <= need(entry);
+            pool.ready.iter().take(REACH).take_while(|other| goes_first(other)).count()
         });
     }
 

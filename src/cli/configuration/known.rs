@@ -55,8 +55,9 @@ pub(super) fn settings(reader: &Reader, typed: Vec<Entry>, origins: &Origins) ->
             all.iter().filter(|entry| entry.name == name).map(|entry| (*entry).clone()).collect();
         if origins.lowered.contains(&name.as_str()) {
             // For caps, the lowest value counts. The file in the working folder is the only file that can lower them.
-            let at = layers.iter().position(|entry| is_of_working_folder(&entry.origin));
-            at.map(|at| layers[..=at].rotate_right(1));
+            if let Some(at) = layers.iter().position(|entry| is_of_working_folder(&entry.origin)) {
+                layers[..=at].rotate_right(1);
+            }
         }
         let other = key.as_ref().filter(|key| is_key(&name) && **key != name && !layers.is_empty());
         Some(Setting {
