@@ -9,7 +9,6 @@ use claude_batch::sim::faults::FaultPlan;
 use crate::page::{Page, pages};
 use crate::shell::{folder_of_a_user, shell};
 use crate::support::*;
-use crate::words::is_later;
 
 /// Commands that no test of this file runs: how the line begins, and why.
 const NOT_RUN: &[(&str, &str)] = &[
@@ -77,15 +76,9 @@ fn in_progress(folder: &Folder, api: &Api) -> Child {
 fn to_run(block: &str) -> String {
     let is_run = |line: &&str| {
         let line = line.trim_start();
-        !NOT_RUN.iter().any(|(start, _)| line.starts_with(start)) && !is_of_a_later_part(line)
+        !NOT_RUN.iter().any(|(start, _)| line.starts_with(start))
     };
     block.lines().filter(is_run).flat_map(|line| [line, "\n"]).collect()
-}
-
-/// Returns whether a line calls a subcommand that the program may not have yet, because another change adds it.
-fn is_of_a_later_part(line: &str) -> bool {
-    let name = line.strip_prefix("claude-batch ").and_then(|rest| rest.split_whitespace().next());
-    name.is_some_and(is_later)
 }
 
 fn api_of(page: &Page) -> Api {

@@ -18,9 +18,6 @@ fn every_figure_is_on_a_page_that_its_paragraph_links() {
         let is_measured = MEASURED.iter().any(|heading| section.starts_with(&heading["## ".len()..]));
         for paragraph in paragraphs(section) {
             let measured = pages_of(&paragraph);
-            if measured.iter().any(|path| path == PEERS && !has_peers()) {
-                continue;
-            }
             if measured.is_empty() && !is_measured {
                 continue;
             }
@@ -40,9 +37,6 @@ fn every_figure_is_on_a_page_that_its_paragraph_links() {
 
 #[test]
 fn each_row_of_the_comparison_has_the_figures_of_its_tool() {
-    if !has_peers() {
-        return;
-    }
     let (readme, peers) = (readme(), Page::read(PEERS));
     let measured = rows(&peers.text);
     let rows = rows(readme.section("## Compared with other ways"));
@@ -54,10 +48,6 @@ fn each_row_of_the_comparison_has_the_figures_of_its_tool() {
         }
     }
     assert!(rows.len() >= 9, "{rows:?}");
-}
-
-fn has_peers() -> bool {
-    root().join(PEERS).is_file()
 }
 
 /// Returns the cells of the rows of all tables in a text.

@@ -10,9 +10,6 @@ use crate::shell::words;
 /// Flags of other programs.
 const OF_OTHERS: [&str; 7] = ["release", "path", "locked", "features", "no-default-features", "bench", "help"];
 
-/// Commands and flags that the pages describe and that the program may not have yet: other changes add them.
-const COMING: [&str; 5] = ["config", "completions", "man", "summary", "set"];
-
 #[test]
 fn the_table_of_exit_codes_equals_the_table_of_the_program() {
     let readme = readme();
@@ -52,7 +49,7 @@ fn every_flag_on_a_page_exists() {
         let words = page.text.split(|char: char| !(char.is_ascii_alphanumeric() || char == '-'));
         let words = words.filter_map(|word| word.strip_prefix("--"));
         for word in words.filter(|word| !word.is_empty() && !word.starts_with('-')) {
-            let is_known = flags.iter().any(|flag| flag == word) || OF_OTHERS.contains(&word) || COMING.contains(&word);
+            let is_known = flags.iter().any(|flag| flag == word) || OF_OTHERS.contains(&word);
             assert!(is_known, "{}: --{word}", page.path);
         }
     }
@@ -63,8 +60,7 @@ fn every_command_on_a_page_is_one_that_the_program_understands() {
     let mut wrong = Vec::new();
     let mut checked = 0;
     for page in pages() {
-        let built = |command: &String| !words(command).get(1).is_some_and(|word| is_later(word));
-        for command in commands(&page).into_iter().filter(built) {
+        for command in commands(&page) {
             checked += 1;
             if let Err(error) = Cli::try_parse_from(words(&command))
                 && error.use_stderr()
@@ -76,11 +72,6 @@ fn every_command_on_a_page_is_one_that_the_program_understands() {
 
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
     assert!(checked >= 60, "only {checked} commands were found");
-}
-
-/// Returns whether this is a subcommand that the program may not have yet, because another change adds it.
-pub fn is_later(name: &str) -> bool {
-    COMING.contains(&name) && Cli::command().find_subcommand(name).is_none()
 }
 
 /// Returns the calls of the program: in blocks of commands, and in the text as code.

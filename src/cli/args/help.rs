@@ -71,7 +71,8 @@ was killed. Nothing of the run is changed.
 
 Fields: id, text, json.PATH (into an answer that is JSON), input.COLUMN, model,
 quality, stop_reason, usage.output_tokens, cost_usd, latency_ms, error,
-error.class, message.PATH, and others (see README).";
+error.class, message.PATH, and others (see
+src/export/TABLES.md).";
 
 pub(super) const STATUS_HELP: &str = "\
 Examples:
