@@ -1,6 +1,6 @@
 //! The figures of the README are measured: they are on pages that benchmarks write.
 
-use crate::page::{Page, readme, root};
+use crate::page::{Page, readme};
 
 /// The page with the comparison. If it is missing, its figures are not checked.
 const PEERS: &str = "benches/PEERS.md";
