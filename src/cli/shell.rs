@@ -124,6 +124,13 @@ pub(crate) fn without_secrets(args: impl Iterator<Item = OsString>) -> Vec<OsStr
     shown
 }
 
+/// Returns the program of a command without its arguments, which may be secret; `None` if the first word has other
+/// characters than a usual path: in `TOKEN=… pass`, it may be secret too.
+pub(crate) fn program(command: &str) -> Option<&str> {
+    let is_usual = |char: char| char.is_ascii_alphanumeric() || "/._-".contains(char);
+    command.split_whitespace().next().filter(|word| word.chars().all(is_usual))
+}
+
 /// Returns the value of a flag as it is shown: secret parts are replaced by [`HIDDEN`].
 pub(crate) fn shown_value(flag: &str, value: OsString) -> OsString {
     let bytes = value.as_encoded_bytes();

@@ -38,6 +38,24 @@ CASES = [
     ("a shell", "claude-batch completions f", ["fish"]),
 ]
 
+# A file in the working folder, which may come from a stranger. No name in it may run, whatever the shell does with names.
+FOREIGN = """
+[profile."$(touch RAN-1)"]
+[profile."`touch RAN-2`"]
+[profile."(touch RAN-3)"]
+[profile."x;touch RAN-4"]
+[profile."ni';touch RAN-5;'"]
+[profile."ni\\";touch RAN-6;\\""]
+[profile."nine lives"]
+"""
+
+# How each shell reads a script without running it. Elvish can't: it knows its editor only in an interactive shell.
+CHECKS = {
+    "bash": ["bash", "-n"],
+    "zsh": ["zsh", "-n"],
+    "fish": ["fish", "--no-config", "--no-execute"],
+}
+
 # Longest wait for one completion, in seconds. A busy machine needs some of them.
 PATIENCE = 30
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[=>()][A-Z0-9]?|\r|\x07|\x1b\][^\x07]*\x07")
@@ -157,6 +175,18 @@ def elvish(folder, env, script):
     return offers
 
 
+def syntax(name, script):
+    """Returns what is wrong with the syntax of a script, or None."""
+    found = subprocess.run([*CHECKS[name], str(script)], capture_output=True, text=True, timeout=PATIENCE)
+    return f"{found.returncode} {found.stderr}" if found.returncode or found.stderr else None
+
+
+def ran(folder):
+    """Returns which commands in names of the foreign file were run, or None."""
+    files = sorted(file.name for file in folder.glob("RAN-*"))
+    return f"names were run as commands: {files}" if files else None
+
+
 SHELLS = {"bash": bash, "zsh": zsh, "fish": fish, "elvish": elvish}
 
 
@@ -188,9 +218,13 @@ def main():
             script = place / "script"
             script.write_text(subprocess.run(
                 [program, "completions", name], env=env, capture_output=True, text=True, check=True).stdout)
+            (folder / "claude-batch.toml").write_text(FOREIGN)
             offers = SHELLS[name](folder, env, script)
-            for title, line, words in CASES:
-                fault = offers(line, words)
+            checks = [("the syntax of the script", lambda: syntax(name, script))] if name in CHECKS else []
+            checks += [(title, lambda line=line, words=words: offers(line, words)) for title, line, words in CASES]
+            checks.append(("no name is run as a command", lambda: ran(folder)))
+            for title, check in checks:
+                fault = check()
                 print(f"{name:7} {'ok    ' if fault is None else 'FAILED'} {title}{'' if fault is None else ': ' + fault}", flush=True)
                 failures += fault is not None
     print(f"{len(wanted)} shells, {len(CASES)} lines each, {failures} failures")

@@ -4,20 +4,24 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-/// The last lines of the help of `completions`.
+/// The last lines of the help of `completions`. A line that is wrapped can't be copied, so none is wider than 80 columns.
 pub(super) const COMPLETIONS_HELP: &str = "\
-To install, run the line of your shell, then start a new shell:
-  bash        mkdir -p ~/.local/share/bash-completion/completions && claude-batch completions bash > ~/.local/share/bash-completion/completions/claude-batch
-  zsh         mkdir -p ~/.zfunc && claude-batch completions zsh > ~/.zfunc/_claude-batch
+To install, run the lines of your shell, then start a new shell:
+  bash        d=~/.local/share/bash-completion/completions
+              mkdir -p $d && claude-batch completions bash > $d/claude-batch
+  zsh         d=~/.zfunc
+              mkdir -p $d && claude-batch completions zsh > $d/_claude-batch
               and in ~/.zshrc, above compinit: fpath=(~/.zfunc $fpath)
-  fish        claude-batch completions fish > ~/.config/fish/completions/claude-batch.fish
+  fish        set d ~/.config/fish/completions
+              mkdir -p $d; claude-batch completions fish > $d/claude-batch.fish
   elvish      claude-batch completions elvish >> ~/.config/elvish/rc.elv
   powershell  claude-batch completions powershell >> $PROFILE
 
 The scripts complete commands, flags, files and values such as tiers and models.
-In bash, zsh, fish and elvish they also complete the profiles and providers of your
-configuration, which they ask this program for. Print the script again after an
-update of the program.";
+In bash, zsh, fish and elvish they also complete the profiles and providers of
+your configuration, which they ask this program for. Names with characters other
+than letters, digits, '_', '.' and '-' are left out. Print the script again
+after an update of the program.";
 
 /// The last lines of the help of `man`.
 pub(super) const MAN_HELP: &str = "\
@@ -66,4 +70,16 @@ pub struct ManArgs {
     /// Folder for the pages of all commands [default: only the page of the program, on standard output]
     #[arg(short, long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub output: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_to_copy_are_not_wrapped() {
+        for line in COMPLETIONS_HELP.lines().chain(MAN_HELP.lines()) {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
 }

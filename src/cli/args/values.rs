@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use serde_json::value::RawValue;
 
 use crate::answer::{Expected, OnInvalid};
+use crate::cli::shell::program;
 use crate::domain::{ErrorClass, LaneChoice, PromptCache, Quality, Tier};
 use crate::export::RowKind;
 use crate::report::{ProgressKind, SummaryKind};
@@ -104,7 +105,7 @@ impl fmt::Debug for Notify {
         match self {
             Self::Url(_) => f.write_str("Url"),
             Self::Variable(name) => write!(f, "Variable({name})"),
-            Self::Command(command) => write!(f, "Command({:?})", command.split_whitespace().next()),
+            Self::Command(command) => write!(f, "Command({:?})", program(command)),
         }
     }
 }

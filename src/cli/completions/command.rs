@@ -28,14 +28,20 @@ pub(super) fn command() -> Command {
 fn with_values(command: Command, models: &[String], settings: &[String]) -> Command {
     let name = command.get_name().to_owned();
     let command = command.mut_args(|arg| match values(&name, &arg, models, settings) {
-        _ if is_switch(&arg) => switch(&arg),
+        _ if is_switch(&arg) || is_hidden_flag(&arg) => switch(&arg),
         Some(values) => arg.value_parser(PossibleValuesParser::new(values.into_iter().map(lasting))),
         None => arg,
     });
     command.mut_subcommands(|inner| with_values(inner, models, settings))
 }
 
-/// Returns a switch without its optional value: no shell needs to offer `--strict=false`.
+/// Returns whether this is a flag that the help does not show. Without values, it has one line in each script, which
+/// `scripts.rs` removes.
+fn is_hidden_flag(arg: &Arg) -> bool {
+    arg.is_hide_set() && arg.get_long().is_some()
+}
+
+/// Returns a flag as a switch without values: no shell needs to offer `--strict=false`.
 fn switch(arg: &Arg) -> Arg {
     let mut switch = Arg::new(arg.get_id().clone()).action(ArgAction::SetTrue).hide(arg.is_hide_set());
     if let Some(long) = arg.get_long() {
@@ -73,4 +79,22 @@ fn values(command: &str, arg: &Arg, models: &[String], settings: &[String]) -> O
         ("show", "names") => settings.to_vec(),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hidden_flag_has_no_values_and_one_line_in_each_script() {
+        let command = command();
+        let inner = command.get_subcommands().flat_map(Command::get_arguments);
+        let hidden: Vec<&Arg> = inner.filter(|arg| is_hidden_flag(arg)).collect();
+
+        assert!(hidden.iter().any(|arg| arg.get_long() == Some("list")), "{hidden:?}");
+        for arg in hidden {
+            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            assert!(arg.get_possible_values().is_empty() && !help.contains('\n'), "{arg:?}");
+        }
+    }
 }

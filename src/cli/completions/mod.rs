@@ -18,16 +18,24 @@ use super::config::providers::Listed as Providers;
 use super::config::world::World;
 use super::exit::Exit;
 use super::say;
-use crate::report::text::escape;
 
 /// Prints a script, or the names that a script asks for.
 pub(crate) fn completions(args: &CompletionsArgs, world: &World) -> Result<Exit> {
     match (args.list, args.shell) {
-        (Some(kind), _) => names(kind, world).iter().try_for_each(|name| say::out(&escape(name)))?,
+        (Some(kind), _) => {
+            names(kind, world).iter().filter(|name| is_plain(name)).try_for_each(|name| say::out(name))?
+        }
         (None, Some(shell)) => say::printed(say::results().write_all(scripts::script(shell).as_bytes()))?,
         (None, None) => {}
     }
     Ok(Exit::Done)
+}
+
+/// Returns whether a name means the same in every shell when it is not quoted. Others are not offered: bash expands the
+/// words of `compgen -W`, so it would run a command in a name.
+fn is_plain(name: &str) -> bool {
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "_.-".contains(char);
+    !name.is_empty() && !name.starts_with('-') && name.chars().all(is_plain)
 }
 
 /// Returns names from the configuration; none if it contains mistakes, because a shell can't show them.
@@ -45,6 +53,22 @@ fn names(kind: Listed, world: &World) -> Vec<String> {
             let read = Providers::read(Settings::default(), world);
             let providers = read.map(|listed| listed.providers).unwrap_or_default();
             providers.into_iter().filter(|provider| provider.table.is_some()).map(|provider| provider.name).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_a_shell_could_expand_or_split_are_not_offered() {
+        for name in ["night", "team-2", "v1.5_big"] {
+            assert!(is_plain(name), "{name}");
+        }
+        for name in ["$(touch PWN)", "`touch PWN`", "$HOME", "two words", "a;b", "a\nb", "*", "~", "\"", "'", "-x", ""]
+        {
+            assert!(!is_plain(name), "{name}");
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A value is kept only in the form in which it can be shown. Its secret parts are replaced when it is recorded.
 
-use crate::cli::shell::{HIDDEN, shown_value};
+use crate::cli::shell::{self, HIDDEN, shown_value};
 use crate::transport::parse_base_url;
 
 /// What the layers below the flags contain.
@@ -87,20 +87,21 @@ fn without_secret(name: &str, value: &str) -> String {
     match name {
         "header" => shown_value("--header", value.into()).to_string_lossy().into_owned(),
         "notify" => match value.strip_prefix("cmd:") {
-            Some(command) => format!("cmd:{}", program(command)),
+            Some(command) => format!("cmd:{}", without_arguments(command)),
             None => shown_value("--notify", value.into()).to_string_lossy().into_owned(),
         },
-        "api-key-cmd" => program(value),
+        "api-key-cmd" => without_arguments(value),
         "base-url" => parse_base_url(value, true).map_or_else(|_| HIDDEN.to_owned(), |url| url.join("")),
         _ => value.to_owned(),
     }
 }
 
-/// Returns a command without its arguments.
-fn program(command: &str) -> String {
-    match command.trim().split_once(char::is_whitespace) {
-        Some((program, _)) => format!("{program} {HIDDEN}"),
-        None => command.trim().to_owned(),
+/// Returns a command without its arguments, and without its first word if that may be secret.
+fn without_arguments(command: &str) -> String {
+    match shell::program(command) {
+        Some(program) if program == command.trim() => program.to_owned(),
+        Some(program) => format!("{program} {HIDDEN}"),
+        None => HIDDEN.to_owned(),
     }
 }
 
@@ -117,6 +118,9 @@ mod tests {
             ("notify", "cmd:send --token s3cret", "cmd:send [hidden]"),
             ("api-key-cmd", "pass show s3cret", "pass [hidden]"),
             ("api-key-cmd", "print-key", "print-key"),
+            ("api-key-cmd", "TOKEN=s3cret pass", "[hidden]"),
+            ("api-key-cmd", "s3cret|x", "[hidden]"),
+            ("notify", "cmd:TOKEN=s3cret send", "cmd:[hidden]"),
             ("base-url", "https://user:s3cret@gateway.example.invalid", "[hidden]"),
             ("base-url", "https://gateway.example.invalid/claude/", "https://gateway.example.invalid/claude"),
             ("tier", "2", "2"),

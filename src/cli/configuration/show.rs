@@ -8,10 +8,10 @@ use clap::{ArgMatches, CommandFactory};
 use super::known::{self, Setting, Shown};
 use super::{document, table};
 use crate::cli::args::{Cli, Settings, ShowConfigArgs};
-use crate::cli::config::address::{BaseUrl, BaseUrlSource};
+use crate::cli::config::address::BaseUrlSource;
 use crate::cli::config::credential::KeySource;
 use crate::cli::config::layers::Layers;
-use crate::cli::config::origins::Origin;
+use crate::cli::config::origins::{Entry, Origin};
 use crate::cli::config::providers::{Listed, ListedProvider};
 use crate::cli::config::reader::Reader;
 use crate::cli::config::world::World;
@@ -49,6 +49,7 @@ fn read(args: &ShowConfigArgs, typed: impl Iterator<Item = OsString>, world: &Wo
     let mut settings = known::settings(&reader, known::typed(&reader, &typed), &origins);
     let Listed { mut providers, warnings: of_providers } = Listed::read(args.settings.clone(), world)?;
     if let Some(first) = providers.iter().find(|provider| provider.order == Some(0)) {
+        add_address(&mut settings, first);
         mark_idle(&mut settings, first);
     }
     providers.retain(|provider| provider.order.is_some() || provider.table.is_some());
@@ -72,25 +73,28 @@ fn matches(typed: impl Iterator<Item = OsString>) -> Result<ArgMatches> {
     Ok(matches)
 }
 
-/// Marks settings of files that have no effect, because a variable such as `ANTHROPIC_API_KEY` overrides them. These
-/// are variables whose names do not begin with `CLAUDE_BATCH_`.
+/// Adds the address in `ANTHROPIC_BASE_URL`, which means the same as `base-url`. It counts only if no flag and no variable
+/// of this program has an address, and overrides all files.
+fn add_address(settings: &mut [Setting], first: &ListedProvider) {
+    let base = first.settings.as_ref().ok().and_then(|provider| provider.base_url.as_ref());
+    let Some(base) = base.filter(|base| base.source == BaseUrlSource::Environment) else { return };
+    let origin = Origin::Variable(base.source.name().to_owned());
+    let entry = Entry::new("base-url", &[base.url.join("")], origin);
+    if let Some(setting) = settings.iter_mut().find(|setting| setting.name == entry.name) {
+        setting.layers.insert(0, entry);
+    }
+}
+
+/// Marks the settings of the key in files that a variable overrides which is not a variable of this program.
 fn mark_idle(settings: &mut [Setting], first: &ListedProvider) {
     let Ok(provider) = &first.settings else { return };
-    let key = match provider.key {
-        KeySource::ApiKeyVariable => Some("ANTHROPIC_API_KEY"),
-        KeySource::AuthTokenVariable => Some("ANTHROPIC_AUTH_TOKEN"),
-        _ => None,
+    let variable = match provider.key {
+        KeySource::ApiKeyVariable => "ANTHROPIC_API_KEY",
+        KeySource::AuthTokenVariable => "ANTHROPIC_AUTH_TOKEN",
+        _ => return,
     };
-    let is_of_variable = |base: &BaseUrl| base.source == BaseUrlSource::Environment;
-    let address = provider.base_url.as_ref().filter(|base| is_of_variable(base)).map(|_| "ANTHROPIC_BASE_URL");
-    for setting in settings {
-        let variable = match setting.name.as_str() {
-            "api-key-file" | "api-key-cmd" => key,
-            "base-url" => address,
-            _ => None,
-        };
-        let is_of_file = matches!(setting.layers.first(), Some(entry) if matches!(entry.origin, Origin::File { .. }));
-        if let Some(variable) = variable.filter(|_| is_of_file) {
+    for setting in settings.iter_mut().filter(|setting| matches!(&*setting.name, "api-key-file" | "api-key-cmd")) {
+        if matches!(setting.layers.first(), Some(entry) if matches!(entry.origin, Origin::File { .. })) {
             setting.idle = Some(format!("not used, because {variable} is set"));
         }
     }
@@ -117,4 +121,35 @@ fn select(settings: &mut Vec<Setting>, names: &[String]) -> Result<()> {
     }
     settings.retain(|setting| wanted.contains(&setting.name));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::args::{Command, ConfigVerb};
+
+    #[test]
+    fn the_address_of_a_variable_overrides_files_and_is_overridden_by_the_flag() {
+        let folder = tempfile::tempdir().expect("a folder is made");
+        let file = folder.path().join("own.toml");
+        std::fs::write(&file, "base-url = 'https://file.example.invalid'\n").expect("the file is written");
+        let variables = [("ANTHROPIC_BASE_URL".into(), "https://env.example.invalid/".into())].into_iter().collect();
+        let world = World { variables, working_folder: folder.path().to_owned(), ..World::default() };
+        let values = |more: &[&str]| {
+            let typed = ["claude-batch", "config", "show", "--config", "own.toml"].iter().chain(more);
+            let Command::Config(config) = Cli::try_parse_from(typed.clone()).expect("it is good").command else {
+                panic!("it is config")
+            };
+            let ConfigVerb::Show(args) = config.verb else { panic!("it is show") };
+            let shown = read(&args, typed.skip(1).map(OsString::from), &world).expect("it is good");
+            let setting = shown.settings.into_iter().find(|setting| setting.name == "base-url").expect("it is there");
+            setting.layers.into_iter().flat_map(|layer| layer.values).collect::<Vec<_>>()
+        };
+
+        assert_eq!(values(&[]), ["https://env.example.invalid", "https://file.example.invalid"]);
+        let typed = values(&["--base-url", "https://flag.example.invalid"]);
+        assert_eq!(typed, ["https://flag.example.invalid", "https://file.example.invalid"]);
+    }
 }

@@ -3,6 +3,7 @@
 use crate::cli::config::credential::KeySource;
 use crate::cli::config::providers::{AuthStyle, ListedProvider, ProviderConfig};
 use crate::cli::config::world::World;
+use crate::cli::shell::program;
 use crate::domain::{MemberPath, ProviderFeatures, ProviderKind, RateLimits};
 use crate::report::text::{ListRow, count, escape, list, wrap};
 
@@ -74,10 +75,10 @@ fn key(config: &ProviderConfig, world: &World) -> (&'static str, String) {
 pub(in crate::cli) fn source_words(source: &KeySource) -> String {
     match source {
         KeySource::File(path) => format!("the file {}", path.display()),
-        KeySource::Command(command) => {
-            let program = command.split_whitespace().next().unwrap_or_default();
-            format!("printed by the command {program}")
-        }
+        KeySource::Command(command) => match program(command) {
+            Some(program) => format!("printed by the command {program}"),
+            None => "printed by a command".to_owned(),
+        },
         KeySource::Variable(name) => format!("the variable {name}"),
         KeySource::Aws { region } => format!("a token from your AWS credentials, for {region}"),
         KeySource::Google => "a token from gcloud or the metadata server".to_owned(),
@@ -135,4 +136,17 @@ pub(super) fn below(columns: usize) -> Vec<String> {
                 the Claude API unless a line says otherwise. Choose one with --provider NAME, and change or add one as \
                 [providers.NAME] in your configuration file.";
     wrap(text, columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_program_of_a_command_is_shown() {
+        let words = |command: &str| source_words(&KeySource::Command(command.to_owned()));
+
+        assert_eq!(words("/usr/bin/pass show s3cret"), "printed by the command /usr/bin/pass");
+        assert_eq!(words("TOKEN=s3cret pass"), "printed by a command");
+    }
 }

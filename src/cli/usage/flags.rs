@@ -10,6 +10,32 @@ use crate::cli::shell::quoted;
 /// A value longer than this is not repeated in a suggestion.
 const LONGEST: usize = 40;
 
+/// The flags and parameters whose values are repeated in a suggestion. Values of others may be secret: an address can
+/// contain a password, `mcp_servers` a token, and the value of `--key` may be a key.
+const REPEATED: [&str; 21] = [
+    "concurrency",
+    "max-retries",
+    "output",
+    "rpm",
+    "itpm",
+    "otpm",
+    "max-cost",
+    "max-tokens",
+    "limit",
+    "skip",
+    "max-time",
+    "timeout",
+    "prompt-cache",
+    "fields",
+    "errors",
+    "temperature",
+    "top_p",
+    "top_k",
+    "stop_sequences",
+    "service_tier",
+    "inference_geo",
+];
+
 /// Parameters of the API that are given with `--param`, each with an example.
 const PARAMS: [(&str, &str); 14] = [
     ("temperature", "0"),
@@ -103,14 +129,14 @@ pub(super) fn other_name(flag: &str, value: Option<&str>, command: &Command) -> 
     let param = OTHER_PARAMS.iter().find(|(other, _)| *other == param).map_or(&*param, |(_, ours)| ours);
     if let Some((param, example)) = PARAMS.iter().find(|(known, _)| *known == param) {
         return has(command, "param").then(|| {
-            let value = value.filter(|value| is_harmless(value)).and_then(|value| as_json(param, value));
+            let value = value.filter(|value| is_repeated(param, value)).and_then(|value| as_json(param, value));
             let typed = quoted(format!("{param}={}", value.as_deref().unwrap_or(example)));
             format!("it is a parameter of the API; give it with --param {typed}")
         });
     }
     let found = OTHERS.iter().find(|(names, _)| names.contains(&name)).map(|(_, ours)| *ours);
     if let Some(ours) = found.filter(|ours| has(command, long(ours))) {
-        let value = value.filter(|value| is_harmless(value)).map(quoted);
+        let value = value.filter(|value| is_repeated(long(ours), value)).map(quoted);
         let typed = match value {
             Some(value) => ours.replace("{}", &value),
             None => ours.replace(" {}", ""),
@@ -155,8 +181,11 @@ fn long(typed: &str) -> &str {
     typed.split(' ').next().unwrap_or_default().trim_start_matches('-')
 }
 
-fn is_harmless(value: &str) -> bool {
-    value.len() <= LONGEST && !value.is_empty() && !value.contains("sk-") && !value.contains(char::is_control)
+/// Returns whether a suggestion repeats this value of our flag, or of a parameter.
+fn is_repeated(name: &str, value: &str) -> bool {
+    let is_short = !value.is_empty() && value.len() <= LONGEST;
+    let is_address = value.contains("://") || value.contains('@');
+    REPEATED.contains(&name) && is_short && !is_address && !value.contains("sk-") && !value.contains(char::is_control)
 }
 
 /// Returns a value in JSON, as the API takes it for this parameter; `None` if it can't be one.
@@ -197,6 +226,9 @@ mod tests {
             (&["run", "--service-tier", "auto"], "--param 'service_tier=\"auto\"'"),
             (&["run", "--thinking"], "--param 'thinking={\"type\":\"enabled\",\"budget_tokens\":2048}'"),
             (&["run", "--temperature", "sk-ant-api03-123456789"], "--param temperature=0"),
+            (&["run", "--mcp-servers", "[{\"authorization_token\":\"s3cret\"}]"], "--param 'mcp_servers=[...]'"),
+            (&["run", "--tools", "[{\"token\":\"s3cret\"}]"], "--param 'tools=[...]'"),
+            (&["run", "--metadata", "{\"user_id\":\"s3cret\"}"], "--param 'metadata={\"user_id\":\"u1\"}'"),
         ] {
             let told = told(typed).expect("it is a parameter");
             assert!(told.ends_with(expected), "{typed:?}: {told}");
@@ -212,6 +244,9 @@ mod tests {
             (&["run", "--out", "a b.jsonl"], Some("use --output 'a b.jsonl'")),
             (&["run", "--batch"], Some("use --lane batch")),
             (&["run", "-i", "x"], Some("inputs are named without a flag, as in claude-batch run prompts.jsonl")),
+            (&["run", "--url", "https://u:s3cret@h"], Some("use --base-url")),
+            (&["run", "--host=s3cret"], Some("use --base-url")),
+            (&["run", "--out", "https://u:s3cret@h"], Some("use --output")),
             (&["status", "--workers", "8"], None),
         ] {
             assert_eq!(told(typed).as_deref(), expected, "{typed:?}");
