@@ -85,7 +85,8 @@ fn add_address(settings: &mut [Setting], first: &ListedProvider) {
     }
 }
 
-/// Marks the settings of the key in files that a variable overrides which is not a variable of this program.
+/// Marks settings of files that have no effect, because a variable such as `ANTHROPIC_API_KEY` overrides them. These
+/// are variables whose names do not begin with `CLAUDE_BATCH_`.
 fn mark_idle(settings: &mut [Setting], first: &ListedProvider) {
     let Ok(provider) = &first.settings else { return };
     let variable = match provider.key {
