@@ -2,7 +2,7 @@
 //!
 //! A value is kept only in the form in which it can be shown. Its secret parts are replaced when it is recorded.
 
-use crate::cli::shell::{HIDDEN, shown_value};
+use crate::cli::shell::{HIDDEN, program, shown_value};
 use crate::transport::parse_base_url;
 
 /// What the layers below the flags contain.
@@ -96,14 +96,6 @@ fn without_secret(name: &str, value: &str) -> String {
     }
 }
 
-/// Returns a command without its arguments.
-fn program(command: &str) -> String {
-    match command.trim().split_once(char::is_whitespace) {
-        Some((program, _)) => format!("{program} {HIDDEN}"),
-        None => command.trim().to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +109,8 @@ mod tests {
             ("notify", "cmd:send --token s3cret", "cmd:send [hidden]"),
             ("api-key-cmd", "pass show s3cret", "pass [hidden]"),
             ("api-key-cmd", "print-key", "print-key"),
+            ("api-key-cmd", "TOKEN=s3cret pass", "[hidden]"),
+            ("notify", "cmd:TOKEN=s3cret send", "cmd:[hidden]"),
             ("base-url", "https://user:s3cret@gateway.example.invalid", "[hidden]"),
             ("base-url", "https://gateway.example.invalid/claude/", "https://gateway.example.invalid/claude"),
             ("tier", "2", "2"),

@@ -3,6 +3,7 @@
 use crate::cli::config::credential::KeySource;
 use crate::cli::config::providers::{AuthStyle, ListedProvider, ProviderConfig};
 use crate::cli::config::world::World;
+use crate::cli::shell::{HIDDEN, program};
 use crate::domain::{MemberPath, ProviderFeatures, ProviderKind, RateLimits};
 use crate::report::text::{ListRow, count, escape, list, wrap};
 
@@ -75,8 +76,9 @@ pub(in crate::cli) fn source_words(source: &KeySource) -> String {
     match source {
         KeySource::File(path) => format!("the file {}", path.display()),
         KeySource::Command(command) => {
-            let program = command.split_whitespace().next().unwrap_or_default();
-            format!("printed by the command {program}")
+            let program = program(command);
+            let shown = program.strip_suffix(HIDDEN).map(str::trim_end).filter(|name| !name.is_empty());
+            format!("printed by the command {}", shown.unwrap_or(&program))
         }
         KeySource::Variable(name) => format!("the variable {name}"),
         KeySource::Aws { region } => format!("a token from your AWS credentials, for {region}"),
