@@ -64,6 +64,11 @@ pub(crate) fn has_remedy(text: &str) -> bool {
     breaks(text, true).or_else(|| breaks(text, false)).map_or_else(|| text.contains("; "), closed)
 }
 
+/// Closes the quotation marks of a text whose end was cut off, so that what follows is not part of the value.
+pub(crate) fn closed(text: String) -> String {
+    if breaks(&text, false).is_some() { text } else { text + "\"" }
+}
+
 /// Removes the numbers of errors of the system: `(os error 2)`.
 pub(crate) fn without_codes(text: &str) -> String {
     let mut parts = text.split(" (os error ");
@@ -141,6 +146,7 @@ mod tests {
     fn a_message_whose_quotation_marks_do_not_match_stays_in_one_line() {
         assert_eq!(lines("5\" wide; ok"), "claude-batch: 5\" wide; ok");
         assert_eq!(lines("write {{a; ok"), "claude-batch: write {{a\n  ok");
+        assert_eq!((closed("a \"b…".to_owned()), closed("a".to_owned())), ("a \"b…\"".to_owned(), "a".to_owned()));
         assert!(has_remedy("5\" wide; ok") && !has_remedy("(5\" wide"));
     }
 
