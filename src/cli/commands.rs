@@ -429,6 +429,16 @@ mod tests {
         let again = commands(&["run", "a b.jsonl", "--tier", "2"], false).again();
 
         assert_eq!(again.argv, ["claude-batch", "run", "a b.jsonl", "--tier", "2"]);
+        assert!(again.is_complete);
+    }
+
+    #[test]
+    fn a_command_without_its_secrets_is_not_complete() {
+        for secret in [["--api-key-cmd", "pass s3cret"], ["--notify", "cmd:tell s3cret"], ["--header", "x-a: s3cret"]] {
+            let again = commands(&[&["run", "p.jsonl"][..], &secret].concat(), false).again();
+
+            assert!(!again.is_complete && !again.text.contains("s3cret"), "{}", again.text);
+        }
     }
 
     #[test]

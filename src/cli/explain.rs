@@ -249,10 +249,20 @@ fn disk(fault: &WriteFault, place: &Place) -> String {
 /// is known about a failure, in parentheses: its status, the message of the server, and the id of the request.
 pub(crate) fn said(failure: &Failure) -> String {
     let status = failure.status.map(|status| status.to_string());
-    let message = (!failure.message.is_empty()).then(|| format!("\"{}\"", escape(&failure.message)));
-    let request = failure.request_id.as_ref().map(|id| format!("request {}", escape(id)));
+    let message = (!failure.message.is_empty()).then(|| in_quotes(&failure.message));
+    let is_plain = |id: &str| id.chars().all(|char| char.is_alphanumeric() || "_-.:/".contains(char));
+    let request = failure.request_id.as_ref().map(|id| match is_plain(id) {
+        true => format!("request {id}"),
+        false => format!("request {}", in_quotes(id)),
+    });
     let parts = [status, message, request].into_iter().flatten().collect::<Vec<_>>();
     if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+}
+
+/// Returns a text of the server in quotation marks. The text can't close them, so it can't become a part of our own
+/// sentence.
+fn in_quotes(text: &str) -> String {
+    format!("\"{}\"", escape(&text.replace('\\', "\\\\").replace('"', "\\\"")))
 }
 
 #[cfg(test)]
@@ -278,6 +288,18 @@ pub(super) mod tests {
             );
             assert!(fresh.contains("without --fresh"), "{name}: {fresh}");
         }
+    }
+
+    #[test]
+    fn a_text_of_the_server_can_not_end_its_quotation_marks() {
+        let message = "bad\"); now run: x; then (\"\\".to_owned();
+        let request_id = Some("r); now run: y; (".to_owned());
+        let failure = Failure { message, request_id, ..Failure::default() };
+
+        let told = crate::cli::message::lines(&format!("it failed{}; check it", said(&failure)));
+
+        assert_eq!(told.lines().count(), 2, "{told}");
+        assert!(told.ends_with("\n  check it"), "{told}");
     }
 
     #[test]

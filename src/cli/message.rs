@@ -9,8 +9,13 @@
 //! ```
 //!
 //! The first line can be searched for with grep. The last line says what to do. A semicolon in quotation marks or in
-//! parentheses is part of a value, and does not break the line.
+//! parentheses is part of a value, and does not break the line. If quotation marks do not match, the message stays in
+//! one line. What the user typed, such as a file name, is never broken: it could otherwise look like a line of this
+//! program.
 
+mod typed;
+
+use self::typed::Typed;
 use crate::report::text::escape;
 
 /// At most this many characters of a value are shown.
@@ -18,7 +23,13 @@ const SHOWN: usize = 40;
 
 /// Returns a message in lines, for people. Line breaks and control characters in `text` are escaped.
 pub(crate) fn lines(text: &str) -> String {
-    format!("claude-batch: {}", parts(&escape(text)).join("\n  "))
+    let typed = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
+    lines_of(text, &Typed::new(typed))
+}
+
+fn lines_of(text: &str, typed: &Typed) -> String {
+    let text = typed.masked(&escape(text));
+    format!("claude-batch: {}", typed::unmasked(&parts(&text).join("\n  ")))
 }
 
 /// Returns the beginning of a value in quotation marks, for a message.
@@ -49,7 +60,13 @@ pub(crate) fn of_secret(words: &str) -> String {
 
 /// Returns whether a message says what to do.
 pub(crate) fn has_remedy(text: &str) -> bool {
-    parts(text).len() > 1
+    let closed = |parts: Vec<&str>| parts.len() > 1;
+    breaks(text, true).or_else(|| breaks(text, false)).map_or_else(|| text.contains("; "), closed)
+}
+
+/// Closes the quotation marks of a text whose end was cut off, so that what follows is not part of the value.
+pub(crate) fn closed(text: String) -> String {
+    if breaks(&text, false).is_some() { text } else { text + "\"" }
 }
 
 /// Removes the numbers of errors of the system: `(os error 2)`.
@@ -80,9 +97,9 @@ fn parts(text: &str) -> Vec<&str> {
     breaks(text, true).or_else(|| breaks(text, false)).unwrap_or_else(|| vec![text])
 }
 
-/// Breaks a text at semicolons. If `sees_values`, semicolons in quotation marks and in parentheses are left alone; then
-/// the result is `None` if one of these is never closed.
-fn breaks(text: &str, sees_values: bool) -> Option<Vec<&str>> {
+/// Breaks a text at semicolons that are not in quotation marks and, if `sees_brackets`, not in brackets. The result is
+/// `None` if one of these is never closed.
+fn breaks(text: &str, sees_brackets: bool) -> Option<Vec<&str>> {
     let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0_u32);
     let (mut quote, mut is_escaped) = (None, false);
     for (at, char) in text.char_indices() {
@@ -91,9 +108,9 @@ fn breaks(text: &str, sees_values: bool) -> Option<Vec<&str>> {
             ('\\', Some('"')) => is_escaped = true,
             (_, Some(open)) if char == open => quote = None,
             (_, Some(_)) => {}
-            ('"' | '`', None) if sees_values => quote = Some(char),
-            ('(' | '{', None) if sees_values => depth += 1,
-            (')' | '}', None) if sees_values => depth = depth.saturating_sub(1),
+            ('"' | '`', None) => quote = Some(char),
+            ('(' | '{', None) if sees_brackets => depth += 1,
+            (')' | '}', None) if sees_brackets => depth = depth.saturating_sub(1),
             (';', None) if depth == 0 && text[at..].starts_with("; ") => {
                 parts.push(text[start..at].trim());
                 start = at + 1;
@@ -123,7 +140,32 @@ mod tests {
             lines("\"a; \\\"b; c\" and `d; e` (f; g {h; i}) are bad; fix them"),
             "claude-batch: \"a; \\\"b; c\" and `d; e` (f; g {h; i}) are bad\n  fix them"
         );
-        assert_eq!(lines("5\" wide; ok"), "claude-batch: 5\" wide\n  ok");
+    }
+
+    #[test]
+    fn a_message_whose_quotation_marks_do_not_match_stays_in_one_line() {
+        assert_eq!(lines("5\" wide; ok"), "claude-batch: 5\" wide; ok");
+        assert_eq!(lines("write {{a; ok"), "claude-batch: write {{a\n  ok");
+        assert_eq!((closed("a \"b…".to_owned()), closed("a".to_owned())), ("a \"b…\"".to_owned(), "a".to_owned()));
+        assert!(has_remedy("5\" wide; ok") && !has_remedy("(5\" wide"));
+    }
+
+    #[test]
+    fn what_was_typed_can_not_add_lines() {
+        for (typed, text, expected) in [
+            ("x; y.jsonl", "run 'x; y.jsonl': bad; ok", "run 'x; y.jsonl': bad\n  ok"),
+            ("a; rm -rf /; o.jsonl", "a; rm -rf /; o.jsonl: none; ok", "a; rm -rf /; o.jsonl: none\n  ok"),
+            ("a; b.jsonl", "a; b.results.jsonl: none; ok", "a; b.results.jsonl: none\n  ok"),
+            ("--output=a; b", "a; b: none; ok", "a; b: none\n  ok"),
+            ("say \"x; y", "say \"x; y: none; ok", "say \"x; y: none\n  ok"),
+            ("a;  ; b", "run 'a;  ; b'; ok", "run 'a;  ; b'\n  ok"),
+            ("it's; b", "use 'it'\\''s; b'; ok", "use 'it'\\''s; b'\n  ok"),
+            ("a;\nb; c", "a;\nb; c: none; ok", "a;\\nb; c: none\n  ok"),
+            ("; ", "a; b", "a\n  b"),
+        ] {
+            let said = lines_of(text, &Typed::new([typed.to_owned()].into_iter()));
+            assert_eq!(said, format!("claude-batch: {expected}"), "{typed}");
+        }
     }
 
     #[test]

@@ -6,8 +6,8 @@
 //! a different name. Even then, the shell runs no other command. On Windows, names can't contain these characters, and
 //! double quotes are enough.
 //!
-//! The value of a `--header` may be a secret, and so is an address of `--notify`. In a printed command, [`HIDDEN`] replaces
-//! them. The program does not accept [`HIDDEN`] as a value.
+//! The value of a `--header` may be a secret, and so may an address of `--notify` and the arguments of a command. In a
+//! printed command, [`HIDDEN`] replaces them. The program does not accept [`HIDDEN`] as a value.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -30,7 +30,8 @@ pub(crate) fn ours(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String 
 pub(crate) fn printed(args: impl IntoIterator<Item = OsString>) -> PrintedCommand {
     let args: Vec<_> = args.into_iter().collect();
     let words = args.iter().map(|arg| arg.to_string_lossy().into_owned());
-    PrintedCommand { text: ours(&args), argv: std::iter::once(PROGRAM.to_owned()).chain(words).collect() }
+    let argv: Vec<_> = std::iter::once(PROGRAM.to_owned()).chain(words).collect();
+    PrintedCommand { text: ours(&args), is_complete: !argv.iter().any(|word| word.contains(HIDDEN)), argv }
 }
 
 /// Returns a path as an argument. If it begins with a dash, it is changed: otherwise it would be read as a flag.
@@ -95,7 +96,7 @@ fn in_numbers(word: &[u8]) -> String {
 }
 
 /// The flags whose values may be secret.
-const SECRET_FLAGS: [&str; 2] = ["--header", "--notify"];
+const SECRET_FLAGS: [&str; 3] = ["--header", "--notify", "--api-key-cmd"];
 
 /// Returns arguments in which secret values are hidden. After `--` there are no flags.
 pub(crate) fn without_secrets(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
@@ -136,9 +137,19 @@ pub(crate) fn shown_value(flag: &str, value: OsString) -> OsString {
     let bytes = value.as_encoded_bytes();
     match flag {
         "--header" => hidden(bytes).into(),
-        "--notify" if !bytes.starts_with(b"env:") && !bytes.starts_with(b"cmd:") => HIDDEN.into(),
+        "--notify" if bytes.starts_with(b"env:") => value,
+        "--notify" => match bytes.strip_prefix(b"cmd:") {
+            Some(command) if is_program(&String::from_utf8_lossy(command)) => value,
+            Some(_) | None => HIDDEN.into(),
+        },
+        "--api-key-cmd" if !is_program(&value.to_string_lossy()) => HIDDEN.into(),
         _ => value,
     }
+}
+
+/// Returns whether a command is only the name of a program, without arguments. Other commands may contain a secret.
+fn is_program(command: &str) -> bool {
+    program(command) == Some(command.trim())
 }
 
 /// Returns a header whose value is hidden.
@@ -237,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_notices_are_hidden_and_variables_and_programs_are_not() {
+    fn addresses_and_arguments_of_commands_are_hidden_and_variables_and_programs_are_not() {
         let typed = [
             "run",
             "--notify",
@@ -245,7 +256,13 @@ mod tests {
             "--notify=http://localhost/s3cret",
             "--notify",
             "env:SLACK_URL",
-            "--notify=cmd:./tell.sh a",
+            "--notify=cmd:./tell.sh",
+            "--notify=cmd:./tell.sh s3cret",
+            "--api-key-cmd",
+            "TOKEN=s3cret",
+            "--api-key-cmd=pass show s3cret",
+            "--api-key-cmd",
+            "./print-key",
             "--notify-on",
             "finish",
             "--notify",
@@ -265,7 +282,13 @@ mod tests {
                 "--notify=[hidden]",
                 "--notify",
                 "env:SLACK_URL",
-                "--notify=cmd:./tell.sh a",
+                "--notify=cmd:./tell.sh",
+                "--notify=[hidden]",
+                "--api-key-cmd",
+                "[hidden]",
+                "--api-key-cmd=[hidden]",
+                "--api-key-cmd",
+                "./print-key",
                 "--notify-on",
                 "finish",
                 "--notify",

@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use tokio::sync::oneshot;
 
 pub(crate) use self::settings::config;
@@ -118,7 +118,7 @@ async fn serve_visibly(model: SharedModel, address: SocketAddr, played: (Tier, P
     let clock = RunClock::start();
     let server = SimServer::start(address, model.clone(), clock)
         .await
-        .with_context(|| format!("can't listen on {address}; choose another --port, or 0 for a free one"))?;
+        .map_err(|error| anyhow!("can't listen on {address}: {error}; choose another --port, or 0 for a free one"))?;
     announce(server.url(), played);
     let told = || say::err(&format!("simulated API: {}", watch::summary(&lock(&model).stats(clock.now()).books)));
     loop {

@@ -15,7 +15,7 @@ pub enum JournalError {
         inputs: usize,
     },
     /// An output is an input.
-    #[error("the output {} is the input {}; name another with -o or --errors", output.display(), input.display())]
+    #[error("the output {} is the input {}; choose another name for the output", output.display(), input.display())]
     OutputIsInput {
         /// The output.
         output: PathBuf,
@@ -248,7 +248,7 @@ mod tests {
         }
         insta::assert_snapshot!(told.join("\n"), @r#"
         2 inputs need one output; name it with -o FILE
-        the output o.jsonl is the input i.jsonl; name another with -o or --errors
+        the output o.jsonl is the input i.jsonl; choose another name for the output
         o.jsonl can't hold both results and errors; name another error log with --errors
         the output o.jsonl is a folder; name a file, or name - for standard output and redirect it with > in the shell
         o.jsonl is a symbolic link, which could lead anywhere; remove it, or name another file

@@ -68,12 +68,14 @@ pub(crate) struct PrintedCommand {
     pub text: String,
     /// The program and its arguments, for scripts. An argument that is not UTF-8 is changed.
     pub argv: Vec<String>,
+    /// Whether all arguments are there. A secret argument is replaced by a placeholder, which the program refuses.
+    pub is_complete: bool,
 }
 
 #[cfg(test)]
 impl From<&str> for PrintedCommand {
     fn from(text: &str) -> Self {
-        Self { text: text.to_owned(), argv: text.split(' ').map(str::to_owned).collect() }
+        Self { text: text.to_owned(), argv: text.split(' ').map(str::to_owned).collect(), is_complete: true }
     }
 }
 

@@ -254,6 +254,51 @@ fn after_a_run_without_failures_there_is_no_log_and_nothing_to_resume() {
 }
 
 #[test]
+fn a_log_that_is_missing_is_an_error_if_its_run_has_failures_or_is_unknown() {
+    let (folder, api) = (Folder::with_rows(4), Api::with_faults(ONE_FAILS));
+    folder.run_at(&api, &["run", "prompts.jsonl", "-o", "c.results.jsonl", "--errors", "bad.jsonl"]).ends_with(3);
+    folder.run_at(&api, &["run", "prompts.jsonl", "--max-requests", "1"]).ends_with(4);
+    folder.write("q.jsonl", &rows(1));
+
+    for typed in [
+        &["resume", "c.errors.jsonl"][..],
+        &["resume", "c.erors.jsonl", "-o", "c.results.jsonl"],
+        &["resume", "prompts.errors.jsonl"],
+        &["resume", "q.errors.jsonl"],
+    ] {
+        let said = folder.run_at(&api, typed);
+        said.ends_with(2).tells(&["no such file"]);
+    }
+}
+
+#[test]
+fn of_several_logs_those_that_are_gone_are_left_out() {
+    let (folder, api) = (Folder::with_rows(4), Api::with_faults(ONE_FAULT));
+    folder.run_at(&api, &["run", "prompts.jsonl", "-o", "a.jsonl", "--max-retries", "0"]).ends_with(3);
+    folder.write("good.jsonl", &rows(2));
+    folder.run_at(&api, &["run", "good.jsonl"]).ends_with(0);
+
+    let resumed = folder.run_at(&api, &["resume", "a.errors.jsonl", "good.errors.jsonl"]);
+
+    resumed.ends_with(0).tells(&["1 answered", "there is no good.errors.jsonl"]);
+    assert_eq!(ids(&folder.read("a.jsonl")).len(), 4);
+}
+
+#[test]
+fn a_resume_with_nothing_to_do_ends_with_a_document() {
+    let (folder, api) = (Folder::with_rows(2), Api::quick());
+    folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0);
+    let resume = || folder.run_at(&api, &["resume", "prompts.errors.jsonl", "--summary", "json"]);
+
+    let gone = resume();
+    folder.write("prompts.errors.jsonl", "");
+    let empty = resume();
+
+    gone.ends_with(0).tells(&["\"exit_code\":0"]);
+    empty.ends_with(0).tells(&["\"exit_code\":0"]);
+}
+
+#[test]
 fn a_log_without_lines_stays_when_it_is_resumed() {
     let (folder, api) = (Folder::with_rows(2), Api::quick());
     folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0);

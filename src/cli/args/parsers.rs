@@ -328,6 +328,14 @@ impl TypedValueParser for NotifyParser {
     }
 }
 
+/// Parses the command that prints the key.
+pub(crate) fn key_command(text: &str) -> Result<String, &'static str> {
+    match text.trim() == HIDDEN {
+        true => Err("the command was hidden when it was printed; put the real one back"),
+        false => Ok(text.to_owned()),
+    }
+}
+
 fn notify(text: &str) -> Result<Notify, &'static str> {
     let text = text.trim();
     match text.split_once(':') {

@@ -17,7 +17,7 @@ use crate::cli::args::CancelArgs;
 use crate::cli::commands::Commands;
 use crate::cli::config::world::World;
 use crate::cli::exit::Exit;
-use crate::cli::say;
+use crate::cli::{message, say};
 use crate::journal::{Held, JournalError, RealDisk, hold};
 use crate::report::text::{escape, plural};
 
@@ -160,7 +160,7 @@ fn send(due: &[&KnownBatch], found: &RunWithBatches, disk: &RealDisk, world: &Wo
         match workspace.cancel(id) {
             Ok(_) => say::err(&format!("{}: being canceled", escape(id))),
             Err(stopped) => {
-                say::err(&format!("claude-batch: {} was not canceled: {}", escape(id), stopped.message));
+                say::err(&message::lines(&format!("{} was not canceled: {}", escape(id), stopped.message)));
                 exit = if exit == Exit::Done { stopped.exit } else { exit };
             }
         }

@@ -17,7 +17,7 @@ use crate::cli::commands::Commands;
 use crate::cli::config::Config;
 use crate::cli::config::world::World;
 use crate::cli::exit::Exit;
-use crate::cli::say;
+use crate::cli::{message, say};
 use crate::journal::RealDisk;
 use crate::report::text::{escape, plural};
 
@@ -95,7 +95,7 @@ pub(super) fn owners(world: &World, disk: &RealDisk) -> HashMap<String, Owner> {
 
 /// Prints why a call did not work. Returns how the program ends.
 pub(super) fn say_stopped(stopped: &Stopped) -> Exit {
-    say::err(&format!("claude-batch: {}", stopped.message));
+    say::err(&message::lines(&stopped.message));
     stopped.exit
 }
 

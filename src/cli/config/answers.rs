@@ -8,6 +8,7 @@ use crate::answer::schema::Schema;
 use crate::answer::{Expected, OnInvalid, OnRefusal, OnTruncate};
 use crate::cli::args::groups::AnswerArgs;
 use crate::cli::args::values::Text;
+use crate::cli::message::closed;
 use crate::source::Condition;
 
 /// `--max-follow-ups`. Nearly all answers that can be mended are mended by the first follow-up.
@@ -74,5 +75,8 @@ fn schema_of(given: Option<Text>, world: &World) -> Result<Option<Schema>> {
         Some(Text::Given(_)) | None => "--schema".to_owned(),
     };
     let text = text_of("schema", given, world)?;
-    text.map(|text| Schema::parse(&text).map_err(|error| anyhow!("{name}: {error}; correct the schema"))).transpose()
+    text.map(|text| {
+        Schema::parse(&text).map_err(|error| anyhow!("{name}: {}; correct the schema", closed(error.to_string())))
+    })
+    .transpose()
 }

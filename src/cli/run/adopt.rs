@@ -23,7 +23,7 @@ use crate::cli::config::Config;
 use crate::cli::config::world::World;
 use crate::cli::exit::Exit;
 use crate::cli::projection::Projection;
-use crate::cli::{parts, say};
+use crate::cli::{message, parts, say};
 use crate::journal::{Disk, RealDisk, RowState, Start, with_suffix};
 use crate::plan::Repeats;
 use crate::provider::{Batch, BatchStatus};
@@ -232,14 +232,14 @@ fn refused(batch: &Batch) -> Result<Option<Exit>> {
     let now = jiff::Timestamp::now();
     let age = rough_duration(now.duration_since(batch.created_at).try_into().unwrap_or_default());
     let left = rough_duration(batch.expires_at.duration_since(now).try_into().unwrap_or_default());
-    say::err(&format!(
-        "claude-batch: {id} has not ended, so it has no results yet: it was created {age} ago, most batches end within an \
+    say::err(&message::lines(&format!(
+        "{id} has not ended, so it has no results yet: it was created {age} ago, most batches end within an \
          hour, and this one ends in {left} at the latest; run the same command again then"
-    ));
+    )));
     Ok(Some(Exit::Stopped))
 }
 
 fn say_stopped(stopped: &Stopped) -> Exit {
-    say::err(&format!("claude-batch: {}", stopped.message));
+    say::err(&message::lines(&stopped.message));
     stopped.exit
 }

@@ -7,8 +7,8 @@ use anyhow::Result;
 use super::super::config::InputArg;
 use super::super::exit::Exit;
 use super::super::explain::{Next, Place, explain};
-use super::super::parts;
 use super::super::report::{LONG_RUN, report_at_end};
+use super::super::{message, parts};
 use super::failures::FailedInLog;
 use super::new_run::NewRun;
 use super::send::{Ended, Known};
@@ -143,8 +143,7 @@ impl NewRun<'_> {
     /// Prints why the input could not be read to its end, and what to do.
     pub(super) fn say_input_error(&self, message: &str) {
         let again = if self.config.fresh { " without --fresh" } else { "" };
-        let message = escape(message);
-        self.tell(&format!("claude-batch: {message}; correct it and run the same command{again} to resume"));
+        self.tell_whole(&message::lines(&format!("{message}; correct it and run the same command{again} to resume")));
     }
 
     /// Returns the values for the message that explains why the run stopped. `stopped` is the provider that stopped last.

@@ -50,8 +50,7 @@ use super::parts;
 use super::plan::Asked;
 use super::projection::Projection;
 use super::reuse::with_inputs;
-use super::say;
-use crate::journal::{RunPaths, Start};
+use crate::journal::{ErrorLog, RealDisk, RunPaths, Start};
 use crate::report::text::escape;
 use crate::runner::input::{InputPlan, Survey, is_seekable};
 
@@ -138,19 +137,30 @@ pub(crate) fn resume(args: &ResumeArgs, world: &World) -> Result<Exit> {
 }
 
 fn resume_one(args: &ResumeArgs, log: &Path, world: &World) -> Result<Exit> {
-    if is_log_gone(args, log) {
-        say_unless_quiet(args, &format!("there is no {}; a run without failures removes its log", shown(log)));
-        return Ok(Exit::Done);
-    }
     let disk = disk(args, world)?;
-    let known = read_log(args, log, &disk)?;
-    if known.rows.is_empty() && known.broken == 0 {
-        say_unless_quiet(args, &format!("no rows in {}", shown(log)));
-        return Ok(Exit::Done);
+    let shown = escape(&log.display().to_string()).into_owned();
+    if is_log_gone(args, log, &disk) {
+        let why = format!("there is no {shown}; a run without failures removes its log");
+        let known = ErrorLog { results: args.output.clone(), ..ErrorLog::default() };
+        return resumed(args, log, known, &disk, world)?.end_without_failures(&why);
     }
+    let known = read_log(args, log, &disk)?;
+    let is_empty = known.rows.is_empty() && known.broken == 0;
+    let new = resumed(args, log, known, &disk, world)?;
+    if is_empty { new.end_without_failures(&format!("no rows in {shown}")) } else { new.go() }
+}
+
+/// Returns the run that sends the rows of an error log again.
+fn resumed<'a>(
+    args: &ResumeArgs,
+    log: &Path,
+    known: ErrorLog,
+    disk: &RealDisk,
+    world: &'a World,
+) -> Result<NewRun<'a>> {
     let paths = RunPaths::given(known.results, log.to_owned());
     let settings = match paths.folder() {
-        Some(folder) => recorded_settings(&folder, &disk)?,
+        Some(folder) => recorded_settings(&folder, disk)?,
         None => Default::default(),
     };
     let config = Config::of_resume(args, settings.clone(), world)?;
@@ -158,20 +168,9 @@ fn resume_one(args: &ResumeArgs, log: &Path, world: &World) -> Result<Exit> {
     let reread = Box::new(move || Config::of_resume(&again.0, settings.clone(), &again.1));
     let name = parts::run_id();
     let plan = InputPlan { inputs: Vec::new(), ..parts::input_plan(&config)? };
-    let projection = recorded_output(paths.results.as_deref(), &disk)?;
+    let projection = recorded_output(paths.results.as_deref(), disk)?;
     let new = NewRun::new(config, reread, world, name, paths, plan, Start::Resume);
-    NewRun { projection, only: args.only.clone(), unreadable: known.broken, ..new }.go()
-}
-
-/// Says why there is nothing to do, except with `--quiet`.
-fn say_unless_quiet(args: &ResumeArgs, why: &str) {
-    if args.settings().display.quiet != Some(true) {
-        say::err(&format!("nothing to do: {why}"));
-    }
-}
-
-fn shown(path: &Path) -> String {
-    escape(&path.display().to_string()).into_owned()
+    Ok(NewRun { projection, only: args.only.clone(), unreadable: known.broken, ..new })
 }
 
 impl NewRun<'_> {

@@ -28,6 +28,14 @@ impl NewRun<'_> {
         exit
     }
 
+    /// Ends a `resume` whose log has no rows.
+    pub(super) fn end_without_failures(&self, why: &str) -> Result<Exit> {
+        self.say(&format!("nothing to do: {why}"));
+        let exit = Ok(Exit::Done);
+        self.end_idle_with_document(None, FailedInLog::new(), &exit, None);
+        exit
+    }
+
     /// Ends a dry run. Prints what would be sent.
     pub(super) fn end_dry_run(
         &self,

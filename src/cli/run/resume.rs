@@ -4,14 +4,19 @@
 //! the log. Nothing in a log or a run folder decides where requests go, which key is used or which program is run.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
 
 use crate::cli::args::ResumeArgs;
 use crate::cli::config::Config;
 use crate::cli::config::world::World;
-use crate::journal::{ErrorLog, JournalError, RealDisk, quoted, read_error_log};
+use crate::journal::{
+    ErrorLog, JournalError, LockState, RealDisk, RunPaths, lock_state, quoted, read_error_log, read_manifest,
+    with_suffix,
+};
+use crate::watch::files::Found;
+use crate::watch::status::read_status;
 
 /// Reads all logs before the rows of the first log are run. So if one log is refused, nothing has been changed. A
 /// single log is read later, when its rows are run.
@@ -26,7 +31,8 @@ pub(super) fn check_logs(args: &ResumeArgs, world: &World) -> Result<()> {
         [_] => Ok(()),
         logs => {
             let disk = disk(args, world)?;
-            logs.iter().try_for_each(|log| read_log(args, log, &disk).map(drop))
+            let mut there = logs.iter().filter(|log| !is_log_gone(args, log, &disk));
+            there.try_for_each(|log| read_log(args, log, &disk).map(drop))
         }
     }
 }
@@ -36,13 +42,43 @@ pub(super) fn disk(args: &ResumeArgs, world: &World) -> Result<RealDisk> {
     Ok(RealDisk::new(Config::owners_of_resume(args, world)?))
 }
 
-/// Returns whether the results of an error log exist, but the log does not. A run without failures removes its log.
-pub(super) fn is_log_gone(args: &ResumeArgs, log: &Path) -> bool {
-    let exists = |path: &Path| path.symlink_metadata().is_ok();
-    let name = log.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".errors.jsonl"));
-    let of_name = |name: &str| [".results.jsonl", ".jsonl"].map(|ending| log.with_file_name(format!("{name}{ending}")));
-    let found = || name.is_some_and(|name| of_name(name).iter().any(|path| exists(path)));
-    !exists(log) && args.output.as_deref().map_or_else(found, exists)
+/// Returns whether there is no error log because its run had no failures: such a run removes its log.
+///
+/// This is true only if the run folder of the results says that the run has ended, that no row failed and that no row is
+/// left. In every other case, a missing log is an error: its name may be misspelled, or the log was moved.
+pub(super) fn is_log_gone(args: &ResumeArgs, log: &Path, disk: &RealDisk) -> bool {
+    let runs: Vec<_> = results_of(args, log).into_iter().filter(|results| has_run(results, disk)).collect();
+    log.symlink_metadata().is_err()
+        && !runs.is_empty()
+        && runs.iter().all(|results| RunPaths::errors_beside(results).file_name() == log.file_name())
+        && runs.iter().all(|results| has_finished(results, disk))
+}
+
+/// Returns the results files to which a log with this name may belong.
+fn results_of(args: &ResumeArgs, log: &Path) -> Vec<PathBuf> {
+    let stem = log.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".errors.jsonl"));
+    match (&args.output, stem) {
+        (Some(output), _) => vec![output.clone()],
+        (None, Some(stem)) => {
+            [".results.jsonl", ".jsonl", ""].map(|ending| log.with_file_name(format!("{stem}{ending}"))).into()
+        }
+        (None, None) => Vec::new(),
+    }
+}
+
+fn has_run(results: &Path, disk: &RealDisk) -> bool {
+    let folder = with_suffix(results, ".run");
+    results.symlink_metadata().is_ok() && matches!(read_manifest(&folder, disk), Ok(Some(_)))
+}
+
+/// Returns whether a run has ended and every row is answered.
+fn has_finished(results: &Path, disk: &RealDisk) -> bool {
+    let folder = with_suffix(results, ".run");
+    let is_held = matches!(lock_state(disk, &folder), LockState::Held(_));
+    match read_status(disk, &folder) {
+        Found::Good((_, shown)) => !is_held && shown.is_complete() && shown.end.is_some_and(|end| end.failed == 0),
+        Found::Missing | Found::Damaged(_) | Found::Unreadable(_) | Found::Newer(_) => false,
+    }
 }
 
 /// Reads an error log.

@@ -9,6 +9,7 @@ use anyhow::{Result, bail};
 use super::super::projection::Target;
 use super::super::say;
 use super::new_run::NewRun;
+use crate::journal::Start;
 use crate::source::Input;
 
 /// What happens before answers go to a terminal.
@@ -64,15 +65,27 @@ impl NewRun<'_> {
             Before::Nothing => Ok(()),
             Before::Question => {
                 say::ask("The answers will be shown here and kept in no file. Continue? [y/N] ");
-                match self.answer()?.trim().to_ascii_lowercase().as_str() {
+                // After Ctrl-C, the cursor is still in the line of the question.
+                let answer = self.answer().inspect_err(|_| say::err(""))?;
+                match answer.trim().to_ascii_lowercase().as_str() {
                     "y" | "yes" => Ok(()),
-                    _ => bail!("not started; add > results.jsonl or -o results.jsonl to keep the answers"),
+                    _ => bail!("not started; add {} to keep the answers", self.way_to_a_file()),
                 }
             }
             Before::Refusal => bail!(
-                "standard output is a terminal, so the answers would be shown and kept in no file; add > results.jsonl or \
-                 -o results.jsonl, or --yes to see them here"
+                "standard output is a terminal, so the answers would be shown and kept in no file; add {}, or --yes to see \
+                 them here",
+                self.way_to_a_file()
             ),
+        }
+    }
+
+    /// Returns what to add to the command, so that the answers go to a file. With `resume`, the file may already have the
+    /// answers of the earlier run, and `-o` names the results of the log.
+    fn way_to_a_file(&self) -> &'static str {
+        match self.start {
+            Start::Resume => ">> results.jsonl",
+            Start::Continue | Start::Fresh => "> results.jsonl or -o results.jsonl",
         }
     }
 }

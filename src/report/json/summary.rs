@@ -197,6 +197,8 @@ struct Next<'a> {
     kind: &'static str,
     /// The program and its arguments.
     argv: &'a [String],
+    /// Whether no argument was replaced by `[hidden]`.
+    complete: bool,
 }
 
 impl<'a> Summary<'a> {
@@ -310,7 +312,7 @@ impl Latency {
 
 impl<'a> Next<'a> {
     fn of(next: NextStep<'a>) -> Self {
-        Self { kind: next.kind.name(), argv: &next.command.argv }
+        Self { kind: next.kind.name(), argv: &next.command.argv, complete: next.command.is_complete }
     }
 }
 

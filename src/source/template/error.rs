@@ -68,7 +68,7 @@ impl fmt::Display for Line {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// The template can't be parsed.
-    #[error("the template is wrong on {line}: {message}; correct it there")]
+    #[error("the template is wrong on {line}: {message}; correct the template")]
     Syntax {
         /// Line in the template.
         line: Line,

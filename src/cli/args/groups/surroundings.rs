@@ -109,7 +109,7 @@ pub struct KeyArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "api_key_cmd")]
     pub api_key_file: Option<PathBuf>,
     /// Command that prints the API key, alone or as JSON with its end; split at blanks, run without a shell
-    #[arg(long, value_name = "CMD")]
+    #[arg(long, value_name = "CMD", value_parser = parsers::key_command)]
     pub api_key_cmd: Option<String>,
     /// How long a key that the command printed is used [default: as its expires_at says, or for the whole run]
     #[arg(long, value_name = "TIME", value_parser = parsers::duration)]
