@@ -231,6 +231,11 @@ impl RateSignals {
         self.all_tokens != none && self.input_tokens == none && self.output_tokens == none
     }
 
+    /// Returns whether the head reported any limit on tokens.
+    pub(crate) fn has_token_limits(&self) -> bool {
+        [self.input_tokens, self.output_tokens, self.all_tokens].iter().any(|signal| *signal != LimitSignal::default())
+    }
+
     /// Returns whether the head reported any limit. A 429 for concurrency reports no limit, and a proxy can hide the
     /// headers.
     pub(crate) fn has_limits(&self) -> bool {

@@ -355,6 +355,30 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn answers_that_were_cut_early_say_only_that_the_length_is_at_least_that() {
+        let load = load(prompts(200, ""), 0);
+        let template = load.groups()[0].template.expect("one template");
+        let with_cut = |every: u64| {
+            let mut history = History::default();
+            let answer = |number: u64| match number % every {
+                0 => PastAnswer { is_truncated: true, ..past(template, 20, 20, 10) },
+                _ => past(template, 20, 20, 9),
+            };
+            (0..50).for_each(|number| history.add(&answer(number)));
+            forecast(&load, &history, &Counts::new())
+        };
+
+        let (all, some) = (with_cut(1), with_cut(5));
+
+        assert_eq!(all.output_basis, [(Basis::Assumption, 200)].into());
+        let without = forecast(&load, &History::default(), &Counts::new()).totals.output_tokens;
+        assert_eq!(all.totals.output_tokens, Interval { low: 2_000, ..without }, "no answer is shorter than was seen");
+        let tokens = some.totals.output_tokens;
+        assert_eq!(some.output_basis, [(Basis::Template, 200)].into());
+        assert!(tokens.likely > 2_200 && tokens.high > 3_000, "{tokens:?}");
+    }
+
+    #[test]
     fn no_rows_cost_nothing_and_take_no_time() {
         let forecast = forecast(&Load::default(), &History::default(), &Counts::new());
 

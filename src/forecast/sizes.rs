@@ -118,6 +118,7 @@ impl<'a> Known<'a> {
         let mean_estimated = group.input_tokens.likely as f64 / group.rows.max(1) as f64;
         let kept = self.answers.map_or(&[][..], |answers| &answers.kept);
         let (output, output_slope) = self.output(group, kept, mean_estimated);
+        let lengths = if output.basis == Basis::Assumption { &[][..] } else { kept };
         let weight: f64 = kept.iter().map(|seen| f64::from(seen.prompt)).sum();
         let share = |of: fn(&Seen) -> f32| {
             let sum: f64 = kept.iter().map(|seen| f64::from(seen.prompt) * f64::from(of(seen))).sum();
@@ -130,6 +131,9 @@ impl<'a> Known<'a> {
         let price = share(|seen| seen.price_share).map(|price| if is_marked { price } else { price.max(1.0) });
         let expected =
             |seen: &Seen| (output.mean + output_slope * (f64::from(seen.estimated) - mean_estimated)).max(1.0);
+        // A truncated answer is shorter than expected. This corrects the mean of the lengths.
+        let max_tokens = group.max_tokens as f64 / group.rows.max(1) as f64;
+        let factor = Truncated::of(kept, max_tokens).factor();
         Sizes {
             input: self.input(group, kept, counted),
             limited_share: planned
@@ -140,7 +144,7 @@ impl<'a> Known<'a> {
             output,
             output_slope,
             mean_estimated,
-            lengths: kept.iter().map(|seen| (f64::from(seen.output) / expected(seen)) as f32).collect(),
+            lengths: lengths.iter().map(|seen| (f64::from(seen.output) * factor / expected(seen)) as f32).collect(),
         }
     }
 
@@ -164,6 +168,10 @@ impl<'a> Known<'a> {
     /// Returns the mean length of answers, and how much longer they are for each estimated input token.
     fn output(&self, group: &Group, kept: &[Seen], mean_estimated: f64) -> (Quantity, f64) {
         let max_tokens = group.max_tokens as f64 / group.rows.max(1) as f64;
+        let truncated = Truncated::of(kept, max_tokens);
+        if truncated.is_most() {
+            return (truncated.assumed(max_tokens), 0.0);
+        }
         let lengths: Vec<f64> = kept.iter().map(|seen| f64::from(seen.output)).collect();
         let pairs: Vec<_> = kept.iter().map(|seen| (f64::from(seen.estimated), f64::from(seen.output))).collect();
         let by_prompt = match kept.iter().all(|seen| seen.estimated > 0) {
@@ -179,14 +187,16 @@ impl<'a> Known<'a> {
             None => (mean(&lengths, group.rows), 0.0),
         };
         let Some(sampled) = sampled else {
-            let Interval { low, likely, high } = prior::output(max_tokens as u32).map(f64::from);
-            let errors = (likely - low, high - likely);
-            return (Quantity { mean: likely, errors, basis: Basis::Assumption, source: None }, 0.0);
+            return (truncated.assumed(max_tokens), 0.0);
         };
+        let (sampled, slope) =
+            (Sampled { mean: sampled.mean * truncated.factor(), ..sampled }, slope * truncated.factor());
         let capped = Sampled { mean: sampled.mean.min(max_tokens), ..sampled };
         let mut quantity = Quantity::of(capped, self.basis, self.source);
         quantity.errors.0 += (-unseen).max(0.0);
         quantity.errors.1 += unseen.max(0.0);
+        quantity.errors.0 += truncated.likely - truncated.seen;
+        quantity.errors.1 += truncated.most - truncated.likely;
         if self.basis == Basis::Model {
             let (below, above) = quantity.errors;
             let mean = quantity.mean;
@@ -196,6 +206,53 @@ impl<'a> Known<'a> {
         quantity.errors.0 = quantity.errors.0.min(quantity.mean);
         quantity.errors.1 = quantity.errors.1.min(max_tokens - quantity.mean);
         (quantity, slope)
+    }
+}
+
+/// What answers say about the mean length if some of them were cut by a smaller `max_tokens` than the rows have now. Such
+/// an answer only says that the length is at least what was seen. An answer that was cut at the present `max_tokens` or
+/// above is as long as it would be now.
+struct Truncated {
+    /// How many answers there are, and how many of them were cut too early.
+    answers: usize,
+    cut: usize,
+    /// The mean length that was seen.
+    seen: f64,
+    /// The likely mean length.
+    likely: f64,
+    /// The mean length if each answer that was cut too early had reached `max_tokens`.
+    most: f64,
+}
+
+impl Truncated {
+    fn of(kept: &[Seen], max_tokens: f64) -> Self {
+        let early = |seen: &&Seen| seen.is_truncated && f64::from(seen.output) < max_tokens;
+        let sum = |total: f64, seen: &Seen| total + f64::from(seen.output);
+        let (answers, cut) = (kept.len(), kept.iter().filter(early).count());
+        let number = answers.max(1) as f64;
+        let (all, too_short) = (kept.iter().fold(0.0, sum), kept.iter().filter(early).fold(0.0, sum));
+        let seen = all / number;
+        let most = seen + (cut as f64 * max_tokens - too_short) / number;
+        // Source: the estimate of the mean of an exponential distribution from values of which some are cut.
+        let likely = (all / (answers - cut).max(1) as f64).clamp(seen, most.max(seen));
+        Self { answers, cut, seen, likely, most }
+    }
+
+    /// Returns whether more than half of the answers were cut too early. They then say little about the length.
+    fn is_most(&self) -> bool {
+        2 * self.cut > self.answers
+    }
+
+    /// Returns how much longer the answers are than those that were seen.
+    fn factor(&self) -> f64 {
+        if self.seen > 0.0 { self.likely / self.seen } else { 1.0 }
+    }
+
+    /// Returns the length that is assumed. It is not below what was seen.
+    fn assumed(&self, max_tokens: f64) -> Quantity {
+        let known = prior::output(max_tokens as u32).map(|tokens| f64::from(tokens).max(self.seen.min(max_tokens)));
+        let errors = (known.likely - known.low, known.high - known.likely);
+        Quantity { mean: known.likely, errors, basis: Basis::Assumption, source: None }
     }
 }
 

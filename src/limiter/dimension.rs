@@ -178,10 +178,14 @@ impl DimensionState {
         }
     }
 
+    /// Adds what a request used to the use of the limit.
+    pub(super) fn count(&mut self, used: Cost) {
+        self.used.count(self.amount(used));
+    }
+
     /// Replaces the reserved amount by the amount that was used. `took` is the time that the answer took.
     pub(super) fn settle(&mut self, reserved: Cost, used: Cost, took: Duration, now: Instant) {
         let (reserved, used) = (self.amount(reserved), self.amount(used));
-        self.used.count(used);
         if self.dimension == Dimension::OutputTokens && used > 0 {
             self.production.note(used, took);
         }

@@ -197,13 +197,11 @@ impl Pool {
     pub fn settle(&mut self, reservation: Reservation, used: Cost, head_seen: bool, now: Instant) {
         let Reservation { cost, taken_at } = reservation;
         let took = now.since(taken_at);
-        // A server that counts input and output together gives nothing back. A refused request used no input.
-        let keeps_input = self.counts_together && used.input_tokens > 0;
-        let input_tokens = if keeps_input { used.input_tokens.max(cost.input_tokens) } else { used.input_tokens };
-        let used = Cost { input_tokens, ..used };
+        let (counted, kept) = if self.counts_together { together(cost, used) } else { (used, used) };
         for dimension in &mut self.dimensions {
             dimension.on_end(cost, head_seen);
-            dimension.settle(cost, used, took, now);
+            dimension.count(counted);
+            dimension.settle(cost, kept, took, now);
         }
     }
 
@@ -217,6 +215,9 @@ impl Pool {
         self.heads_seen = self.heads_seen.saturating_add(1);
         if signals.has_limits() {
             self.has_seen_limits = true;
+        }
+        // Some heads leave out the limits on tokens. Such a head says nothing about how tokens count.
+        if signals.has_token_limits() {
             self.counts_together = signals.counts_together();
         }
         if was_admitted {
@@ -364,6 +365,15 @@ impl Pool {
     fn bucket(&self, dimension: Dimension) -> Option<&Bucket> {
         self.dimensions[dimension.index()].bucket.as_ref()
     }
+}
+
+/// Returns what a request used of a limit on input and output together, and what it keeps of its reservation. Both are
+/// input. The request used its input and its output. A server with such a limit gives nothing back, so the request keeps
+/// all that it reserved. A refused request keeps nothing.
+fn together(reserved: Cost, used: Cost) -> (Cost, Cost) {
+    let kept = if used.input_tokens > 0 { used.input_tokens.max(reserved.input_tokens) } else { 0 };
+    let both = used.input_tokens.saturating_add(used.output_tokens);
+    (Cost { input_tokens: both, ..used }, Cost { input_tokens: kept, ..used })
 }
 
 #[cfg(test)]
@@ -647,6 +657,33 @@ mod tests {
         let share = f64::from(sent) / possible;
         assert!((0.96..=1.0).contains(&share) && refused <= 12, "{share} of the possible, {refused} refusals");
         assert_eq!(pool.reported(), None, "this limit says nothing about input alone");
+    }
+
+    #[test]
+    fn the_use_of_a_limit_on_both_is_input_and_output_and_not_max_tokens() {
+        let mut pool = pool(RateLimits::NONE);
+        let now = Instant::from_secs(1);
+        let cost = Cost { input_tokens: 4_100, ..ONE };
+        let used = Cost { input_tokens: 7, output_tokens: 3, ..ONE };
+
+        observe(&mut pool, &all_tokens(10_000, 9_000), now);
+        let Admission::Granted(reservation) = pool.reserve(cost, now) else { panic!("the bucket has room") };
+        let counted = |pool: &Pool| pool.limit_use(now).counted[Dimension::InputTokens.index()];
+        let (level, before) = (pool.level(Dimension::InputTokens, now), counted(&pool));
+        pool.settle(reservation, used, false, now);
+
+        assert_eq!(counted(&pool) - before, 10);
+        assert_eq!(pool.level(Dimension::InputTokens, now), level, "the server gives nothing back");
+    }
+
+    #[test]
+    fn a_head_without_token_limits_does_not_change_how_tokens_count() {
+        let mut pool = pool(RateLimits::NONE);
+
+        observe(&mut pool, &all_tokens(20_000, 19_000), Instant::ZERO);
+        observe(&mut pool, &requests(1_000, 990), Instant::from_secs(1));
+
+        assert!(pool.counts_together());
     }
 
     #[test]

@@ -64,8 +64,9 @@ fn compared(stats: &Stats) -> Option<Compared> {
         (money_range(planned), verdict)
     });
     let time = forecast.time.map(|planned| {
-        // People see whole seconds.
-        let verdict = Verdict::of(planned.map(|time| time.as_secs()), ending.elapsed.as_secs());
+        // The numbers that people see are compared. A range is in whole seconds, and never below one second.
+        let shown = planned.map(|time| time.as_secs().max(1));
+        let verdict = Verdict::of(shown, ending.elapsed.as_secs());
         (time_range(planned), verdict)
     });
     let done = (stats.succeeded_total() + stats.failed_total()).saturating_sub(stats.taken.rows());
@@ -125,6 +126,18 @@ mod tests {
         let stopped = run(10, 4, Some((0.2, 0.3)), Some((600, 720)), 30, Some(HaltReason::Signal(2)));
 
         assert_eq!(stopped.as_deref(), Some("$0.2000–0.3000, 10–12 min for 10 rows, of which 4 are done"));
+    }
+
+    #[test]
+    fn a_run_of_less_than_a_second_is_below_a_plan_of_whole_seconds() {
+        let mut stats = stats(10, 10, None, Some((0, 19)));
+        let mut end = ended(0, None);
+        if let EventBody::Ended { elapsed, .. } = &mut end {
+            *elapsed = Duration::from_millis(80);
+        }
+        stats.fold(&at(2, end));
+
+        assert_eq!(line(&stats).as_deref(), Some("time below the planned 1–19 s"));
     }
 
     #[test]

@@ -89,13 +89,14 @@ pub(super) fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
             let chosen = [sizes_words(plan, batches), stored_words()].into_iter().filter(|_| is_chosen);
             let mut texts: Vec<String> = chosen.collect();
             texts.extend(deadline_words(plan));
-            texts.extend(refused_words(batches));
+            texts.extend(refused_words(batches.online_rows, plan.rows.asked_again));
             texts.extend(cache_words(plan, batches));
             texts
         }
-        None if is_chosen && plan.rows.to_send > 0 => {
-            vec![format!("none: {REFUSED} in every row, so all rows are sent online")]
-        }
+        None if is_chosen && plan.rows.to_send > 0 => match plan.rows.asked_again {
+            0 => vec![format!("none: {REFUSED} in every row, so all rows are sent online")],
+            again => refused_words(plan.rows.to_send, again),
+        },
         None => Vec::new(),
     };
     let label = |at: usize| if at == 0 { "batches" } else { "" };
@@ -145,9 +146,12 @@ fn stored_words() -> String {
     format!("the API stores batches for {STORED_DAYS} days (no zero data retention)")
 }
 
-fn refused_words(batches: &InBatches) -> Option<String> {
-    (batches.online_rows > 0)
-        .then(|| format!("{} online at the full price: {REFUSED}", plural(batches.online_rows, "row", "rows")))
+/// Returns why this many rows are sent online: answers are asked for again, or batches refuse the rows.
+fn refused_words(online: u64, asked_again: u64) -> Vec<String> {
+    let again = asked_again.min(online);
+    let reasons = [(again, "answers are asked for again online"), (online - again, REFUSED)];
+    let reasons = reasons.into_iter().filter(|(rows, _)| *rows > 0);
+    reasons.map(|(rows, why)| format!("{} online at the full price: {why}", plural(rows, "row", "rows"))).collect()
 }
 
 /// Compares batches without a cache to the online lane with one, and says how high the hit rate of a cache in batches
@@ -212,4 +216,19 @@ fn deadline_words(plan: &Plan<'_>) -> Option<String> {
             )
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_asked_for_again_is_no_fault_of_a_parameter() {
+        let again = "answers are asked for again online";
+
+        assert_eq!(refused_words(49, 49), [format!("49 rows online at the full price: {again}")]);
+        assert_eq!(refused_words(2, 0), [format!("2 rows online at the full price: {REFUSED}")]);
+        assert_eq!(refused_words(0, 0), Vec::<String>::new());
+        assert_eq!(refused_words(3, 1)[0], format!("1 row online at the full price: {again}"));
+    }
 }

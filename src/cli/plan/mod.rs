@@ -73,6 +73,8 @@ pub(super) struct Rows {
     pub(super) repeated: u64,
     /// Failed in earlier runs, and not sent again.
     pub(super) failed_before: u64,
+    /// Rows to be sent that have an answer and are asked for again. Batches do not take them.
+    pub(super) asked_again: u64,
     /// Can't be sent.
     pub(super) unusable: u64,
 }

@@ -16,7 +16,7 @@ use super::exit::Exit;
 use super::parts;
 use super::projection::{Projection, Target};
 use super::say;
-use crate::export::{Include, Made, Run};
+use crate::export::{Include, Made, RowKind, Run};
 use crate::journal::{Disk, LineKind, RealDisk, RunPaths, folder_of, line_kind, manifest_path, with_suffix};
 use crate::report::text::{escape, plural};
 use crate::source;
@@ -63,8 +63,16 @@ pub(crate) fn results(args: &ResultsArgs, world: &World) -> Result<Exit> {
     let made = projection.make(&disk, &runs)?;
     if projection.target != Target::Stdout || made.not_in_input > 0 {
         say::err(&made_words(&projection, made));
+    } else if made.rows == 0 && !args.include.is_empty() {
+        say::err(&none_words(&args.include));
     }
     Ok(Exit::Done)
+}
+
+/// Returns a message for an output without rows: `no failed rows`.
+fn none_words(wanted: &[RowKind]) -> String {
+    let kinds: Vec<_> = wanted.iter().map(|kind| kind.name()).collect();
+    format!("no {} rows", kinds.join(" or "))
 }
 
 /// Returns a message about the output that was made.

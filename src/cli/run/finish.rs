@@ -16,7 +16,7 @@ use crate::domain::{ErrorClass, HaltReason, ProviderKind};
 use crate::journal::RealDisk;
 use crate::report::text::{escape, plural};
 use crate::report::words::{halt_words, stopped_words};
-use crate::report::{Stats, SummaryContext};
+use crate::report::{Stats, SummaryContext, SummaryKind, Verbosity};
 use crate::runner::{Finish, JournalLedger};
 
 /// A run whose files are closed.
@@ -58,7 +58,9 @@ impl NewRun<'_> {
             self.say("the rows came from standard input: pipe the same rows into the command that resumes the run");
         }
         self.say_failures_if_quiet(&context.failed_in_log, stats);
-        self.explain_stop(&finish, resume);
+        if !self.is_stop_explained(&finish, &context) {
+            self.explain_stop(&finish, resume);
+        }
         let exit = self.after_summary(&finish, stats, known).map(|()| match (&finish.halted, &finish.input_error) {
             (None, Some(_)) => Exit::Usage,
             (halted, _) => Exit::of_run(halted.as_ref(), finish.batches.0, failed),
@@ -122,6 +124,14 @@ impl NewRun<'_> {
                 failed_by_class(stats, kept_rows)
             }
         }
+    }
+
+    /// Returns whether the summary has said all about the stop: the user stopped the run, and the summary has the command
+    /// that continues it.
+    fn is_stop_explained(&self, finish: &Finish, context: &SummaryContext) -> bool {
+        let is_wanted = matches!(finish.halted, Some(HaltReason::Signal(_) | HaltReason::Ctl { .. }));
+        let has_summary = self.config.summary == SummaryKind::Text && self.config.verbosity != Verbosity::Quiet;
+        is_wanted && has_summary && finish.pending > 0 && context.rerun_command.is_some()
     }
 
     /// If the run stopped, prints why it stopped and how to resume it.

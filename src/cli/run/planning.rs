@@ -130,6 +130,7 @@ impl NewRun<'_> {
                 copied: survey.copied,
                 repeated: survey.repeated,
                 failed_before: survey.failed_before,
+                asked_again: survey.rerun.values().sum(),
                 unusable: survey.unusable,
             },
             forecast: self.in_lane(&online, batches.as_ref(), now.timestamp()),

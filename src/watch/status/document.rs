@@ -161,7 +161,7 @@ struct Failures {
 struct HowToContinue {
     /// The command that resumes the run.
     resume: String,
-    /// The command that runs failed rows again.
+    /// The command that runs failed rows again. Empty if no failed row may succeed unchanged.
     retry_failed: String,
 }
 
@@ -175,7 +175,10 @@ impl Document {
     /// Returns the state of a run; `None` before its first event.
     pub(super) fn of(about: &About, stats: &Stats) -> Option<Self> {
         let (started_at, at) = stats.times()?;
-        let About { run, origin, results, resume, retry_failed, .. } = about.clone();
+        let About { run, origin, results, resume, mut retry_failed, .. } = about.clone();
+        if !may_retry(about, stats) {
+            retry_failed.clear();
+        }
         let dollars = |cost: Interval<Money>| cost.map(Money::dollars);
         Some(Self {
             v: VERSION,
@@ -201,6 +204,11 @@ impl Document {
             how_to_continue: HowToContinue { resume, retry_failed },
         })
     }
+}
+
+/// Returns whether some failed rows may succeed unchanged. The rows of earlier runs are not known, so they count as such.
+fn may_retry(about: &About, stats: &Stats) -> bool {
+    about.failed_before > 0 || stats.failed.values().any(|failed| failed.retryable > 0)
 }
 
 fn state(stats: &Stats) -> &'static str {
