@@ -82,9 +82,9 @@ fn a_second_run_with_the_same_results_leaves_the_files_of_the_first_alone() {
 #[test]
 fn failed_rows_are_shown_with_an_example_and_a_command() {
     let folder = Folder::with_rows(10);
-    let api = Api::with_faults(r#"{"rules":[{"status":400,"contains":"number 3."}]}"#);
+    let api = Api::with_faults(r#"{"rules":[{"status":500,"contains":"number 3."}]}"#);
 
-    folder.run_at(&api, &RUN).ends_with(3);
+    folder.run_at(&api, &[&RUN[..], &["--max-retries", "0"]].concat()).ends_with(3);
     let status = folder.run(&["status", "prompts.errors.jsonl"]);
 
     status.ends_with(3);

@@ -89,7 +89,7 @@ fn resume_of(folder: &Folder, log: &OsString, command: &str, carried: &[&str]) -
 }
 
 /// Starts up to three runs. A rule stops the first run. The second run ends normally, and the third run repeats the
-/// second. Each run prints commands.
+/// second. Each run prints the one command that is useful next.
 fn rerun_and_resume(api: &Api, name: &OsString, text: &str, turn: u64, at: &str) -> Vec<Printed> {
     let folder = Folder::new();
     // The row that fails comes first, so that it is in the log no matter when the run stops.
@@ -104,7 +104,7 @@ fn rerun_and_resume(api: &Api, name: &OsString, text: &str, turn: u64, at: &str)
     };
     let mut printed = Vec::new();
     let to_the_end: (&[&str], &[&str]) = (&[], &["resume"]);
-    let steps = [(["--max-requests", "2", "-c1"].as_slice(), ["run", "resume"].as_slice()), to_the_end, to_the_end];
+    let steps = [(["--max-requests", "2", "-c1"].as_slice(), ["run"].as_slice()), to_the_end, to_the_end];
     // A log keeps the name of its results as text. If the name is not valid text, the second run would refuse the log,
     // so there is only one run.
     let steps = if name.to_str().is_some() { &steps } else { &steps[..1] };
