@@ -99,7 +99,11 @@ fn rerun_and_resume(api: &Api, name: &OsString, text: &str, turn: u64, at: &str)
     let header = format!("X-Team: {SECRET}");
     let typed = |more: &[&str]| -> Vec<OsString> {
         let flags = ["run", "--format", "jsonl", "--progress", kind, "--header", &header, "--system", text];
-        let flags = flags.into_iter().chain(["--max-retries", "0"]).chain(more.iter().copied()).map(OsString::from);
+        let flags = flags
+            .into_iter()
+            .chain(["--summary", "text", "--max-retries", "0"])
+            .chain(more.iter().copied())
+            .map(OsString::from);
         flags.chain(["--".into(), name.clone()]).collect()
     };
     let mut printed = Vec::new();
@@ -122,7 +126,9 @@ fn rerun_and_resume(api: &Api, name: &OsString, text: &str, turn: u64, at: &str)
             let limits: &[&str] = if more.is_empty() { &[] } else { &["--max-requests", "2"] };
             let window: &[&str] = if more.is_empty() { &[] } else { &["--concurrency", "1"] };
             let header = ["--header", "X-Team: [hidden]"];
-            let carried = [&header[..], window, &["--max-retries", "0"], limits, &["--progress", kind]].concat();
+            let carried =
+                [&header[..], window, &["--max-retries", "0"], limits, &["--progress", kind, "--summary", "text"]]
+                    .concat();
             let expected = if *subcommand == "run" { expected } else { resume_of(&folder, &log, &command, &carried) };
             printed.push((command, expected));
         }
