@@ -37,8 +37,8 @@ pub(super) struct Wrong {
 }
 
 impl Look<'_> {
-    /// If the request continued an earlier answer, returns the whole answer. An answer of an earlier run is whole
-    /// already.
+    /// If the request continued an earlier answer, joins the two and returns the whole answer. An answer that
+    /// an earlier run got is already whole, so there is nothing to join.
     pub(super) fn joined(&self, message: &Message) -> Option<Message> {
         match self.ask.purpose {
             Purpose::Continue => {

@@ -29,7 +29,8 @@ impl Looks {
         Self { since: now, next: now, failed: 0, failing_since: None }
     }
 
-    /// Something was submitted, or its reply is unclear.
+    /// Begins again with short waits: a batch was submitted or cancelled, or it is unclear which batch has the rows of a
+    /// chunk.
     pub(crate) fn begin_again(&mut self, now: Instant) {
         self.since = now;
         self.next = now + wait_after(Duration::ZERO);

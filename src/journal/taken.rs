@@ -33,7 +33,7 @@ impl Journal {
         self.private = Some(PrivateFile::new(file));
     }
 
-    /// Makes the answer that was appended last readable. Returns its place.
+    /// Makes it possible to read the answer that was appended last. Returns its place.
     ///
     /// # Errors
     /// If the private file can't be written, or if there is neither a results file nor a private file.

@@ -367,9 +367,9 @@ impl Pool {
     }
 }
 
-/// Returns what a request used of a limit on input and output together, and what it keeps of its reservation. Both are
-/// input. The request used its input and its output. A server with such a limit gives nothing back, so the request keeps
-/// all that it reserved. A refused request keeps nothing.
+/// Returns what a request used of a limit on input and output together, and what it keeps of its reservation. Both
+/// amounts are returned as input tokens. The used amount is the sum of its input and output tokens. A server with such a
+/// limit gives nothing back, so the request keeps all that it reserved. A refused request keeps nothing.
 fn together(reserved: Cost, used: Cost) -> (Cost, Cost) {
     let kept = if used.input_tokens > 0 { used.input_tokens.max(reserved.input_tokens) } else { 0 };
     let both = used.input_tokens.saturating_add(used.output_tokens);

@@ -5,8 +5,8 @@
 //! uses its limits well are nearly empty.
 //!
 //! A server may let through up to a minute's limit at once. So in a run of a few seconds, the use can be far above
-//! 100 %. Such a value says little. Runs of less than ten seconds show no use. Runs of less than a minute show no
-//! level. In any run, a use above 100 % is called a burst.
+//! 100 %. Such a value says little. Runs of less than ten seconds show no use. Runs of less than a minute show the
+//! use without a level such as "high" or "critical". In any run, a use above 100 % is called a burst.
 
 use std::time::Duration;
 

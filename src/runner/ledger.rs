@@ -62,7 +62,7 @@ pub trait Ledger {
     /// Writes the line of a row that takes its answer from another line.
     fn write_taken(&mut self, seq: u64, taken: &Taken);
 
-    /// Makes the answer that was written last readable, so that equal rows can copy it. Returns its place.
+    /// Makes it possible to read the last written answer, so that equal rows can copy it. Returns its place.
     ///
     /// # Errors
     /// The reason why the answer can't be read again, as text.

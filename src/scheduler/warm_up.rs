@@ -224,9 +224,9 @@ impl Scheduler {
         let has_marks = !sent.plan.marks.is_empty()
             && entry.planned.ask.prefixes.as_ref().is_some_and(|prefixes| !prefixes.are_own());
         let is_refused = class == ErrorClass::InvalidRequest && failure.status == Some(400);
-        // Marks on prefixes that were accepted before are rarely the cause. So only a leader, or a row at an endpoint
-        // that has accepted no marks yet, is sent again. Other rows are sent again if the server blames the marks: it
-        // may be a gateway that now sends requests to another server.
+        // If the server has accepted marks on a prefix before, these marks are rarely the cause of a refusal. So only a
+        // leader, or a row at an endpoint that has accepted no marks yet, is sent again. Other rows are sent again if
+        // the server blames the marks: it may be a gateway that now sends requests to another server.
         let is_blamed = failure.message.contains("cache_control");
         let may_be_marks = self.endpoints[sent.endpoint].marking.is_suspect() || !entry.leads.is_empty() || is_blamed;
         if !has_marks || !is_refused || !may_be_marks {

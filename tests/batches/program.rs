@@ -144,7 +144,7 @@ fn peak_mb(process: u32) -> u64 {
     kilobytes.unwrap_or_default() / 1024
 }
 
-/// Plays, and judges by the books of the simulator and by the results.
+/// Runs the program, kills it, and runs it again. Then checks the results file and what the simulator has counted.
 pub fn play(scale: Scale) -> Played {
     let begun = Instant::now();
     let folder = tempfile::tempdir().expect("a temporary folder can be made");

@@ -1,5 +1,5 @@
-//! What the real program shows on a pseudo-terminal: while the size of the terminal changes at random, and in the pictures
-//! of the README.
+//! Runs the real program on a pseudo-terminal. Some tests change the size of the terminal, the others compare the screen
+//! with the pictures of the README.
 
 #![cfg(all(unix, feature = "sim"))]
 

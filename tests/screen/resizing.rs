@@ -12,7 +12,8 @@ const CHANGES: usize = 25;
 /// After a change of size, the tests wait for this many drawings before they look at the terminal. The first drawing
 /// may have been made for the old size.
 const DRAWINGS: usize = 2;
-/// The end of a drawing: from the last line, the cursor goes back to the start of the first line.
+/// Ends the lines of a drawing: it switches line wrapping on again. After it, the cursor goes back to the start of the
+/// first line.
 const DRAWN: &str = "\x1b[?7h";
 
 #[test]

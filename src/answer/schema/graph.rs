@@ -15,7 +15,7 @@ use crate::domain::quoted;
 /// At most this many subschemas may apply to one value. Chosen: a check of this size takes some milliseconds.
 const WIDEST: u64 = 10_000;
 
-/// At most this many subschemas may apply to one value because of each other: a reference leads to an `allOf` with a
+/// A chain of subschemas that apply to one value may have at most this length: a reference leads to an `allOf` with a
 /// reference, and so on. Chosen: usual schemas need less than ten.
 const DEEPEST: u64 = 64;
 
@@ -25,7 +25,7 @@ const MOST_STEPS: usize = 1_000_000;
 /// The subschemas, each with the subschemas that it applies.
 pub(super) struct Graph {
     nodes: Vec<Node>,
-    /// The highest number of subschemas that apply to one value because of each other.
+    /// The length of the longest chain of subschemas that apply to one value: each applies the next one.
     pub(super) depth: u64,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Batches cost half, so rows stay in batches as long as possible. The last moment to move them is the deadline, minus
 //! the time that the online limits need for all rows that are left, minus a margin. From this moment on, only as many
-//! rows are moved as the online lane needs to have work at all times:
+//! rows are moved as are needed to keep the online lane busy:
 //! - Rows that are not submitted go online first.
 //! - When no such rows are left, the newest batch is cancelled. It is the least likely to end by itself. Answers that
 //!   it had finished are kept, at half the price; the other rows go online.

@@ -151,10 +151,10 @@ pub struct SimAnswerArgs {
     /// Time from the cancellation of a batch to its end [default: 1s]
     #[arg(long, value_name = "TIME", value_parser = parsers::duration)]
     pub batch_cancel_time: Option<Duration>,
-    /// Length of answers: always N tokens, or some of mean=90,prompt=0.2,max=0.05,sigma=0.6 (the defaults)
+    /// Length of answers: always N tokens, or one or more of mean=90,prompt=0.2,max=0.05,sigma=0.6 (the defaults)
     #[arg(long, value_name = "N", value_parser = lengths)]
     pub output_tokens: Option<OutputLengths>,
-    /// Share of answers with other endings: some of refusal=0.01,stop_sequence=0.5,tool_use=0.5 [default: none]
+    /// Share of answers with other endings: one or more of refusal=0.01,stop_sequence=0.5,tool_use=0.5 [default: none]
     #[arg(long, value_name = "SHARES", value_parser = endings)]
     pub endings: Option<Endings>,
     /// Usage in answers, divided by the token count of the text [default: 1]

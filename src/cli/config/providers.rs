@@ -140,7 +140,7 @@ impl ProviderConfig {
         self.kind != ProviderKind::Messages
     }
 
-    /// Checks that everything is set that requests need, except the key.
+    /// Checks that every setting that a request needs is set. The key is not checked.
     ///
     /// # Errors
     /// The message names what is missing, with the variables and the key of the table.

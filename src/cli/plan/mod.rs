@@ -36,7 +36,7 @@ use crate::plan::{CachePlan, Load};
 pub(super) struct Asked {
     /// Results of earlier runs.
     pub(super) history: Vec<PathBuf>,
-    /// How many rows the API counts.
+    /// For how many rows the API counts the tokens.
     pub(super) count_tokens: usize,
     /// Whether the plan is printed as JSON.
     pub(super) json: bool,

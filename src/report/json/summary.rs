@@ -174,7 +174,7 @@ struct Latency {
 struct BilledTwice {
     /// By this run.
     this_run: u64,
-    /// By the run before it, because that run was cut short.
+    /// By the run before this one, if that run was cut short; otherwise 0.
     run_before: u64,
     /// By all runs on this file.
     all_runs: u64,

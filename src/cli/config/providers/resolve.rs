@@ -192,8 +192,8 @@ fn features(found: Found<'_>, preset: &Preset) -> ProviderFeatures {
     features
 }
 
-/// Returns what is changed in requests. If the table leaves out a member, rows with this member are not refused. A
-/// table that switches a feature on also allows the members of this feature.
+/// Returns what is changed in requests. Rows with a member that the table lists under `drop` are not refused: they
+/// are sent without it. A table that switches a feature on also allows the members of this feature.
 fn rules(found: Found<'_>, preset: &Preset, features: &ProviderFeatures) -> RequestRules {
     let table = found.table;
     let prefix = table.and_then(|table| table.model_prefix.as_deref()).unwrap_or(&preset.model_prefix);

@@ -104,7 +104,7 @@ pub(super) fn says_how_long(kind: ProviderKind) -> bool {
     matches!(kind, ProviderKind::Anthropic | ProviderKind::Aws | ProviderKind::Foundry | ProviderKind::LiteLlm)
 }
 
-/// Replaces the headers that the API sends with an answer by the headers that the platform sends.
+/// Changes the headers of an answer from those of the API to those of the platform.
 pub(super) fn change_headers(kind: ProviderKind, headers: &mut HeaderMap) {
     let keeps: &[&str] = match kind {
         ProviderKind::Anthropic | ProviderKind::Aws => return,
