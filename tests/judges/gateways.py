@@ -296,9 +296,9 @@ def main():
 Judges: {judges}.
 
 llmock makes faults at random and judges the client with `report --strict`: a wait that is too short, a retry that can't
-help, more than ten tries, tries without backoff, an answer that was cut off and still accepted, no time limit. LiteLLM stands between the
-program and simulators. Each row must be answered once; where a run stops or a row fails, nothing may be sent upstream in
-vain. If all requests fail, the run ends by its time, and its rows stay pending. "Other tries" are the requests that got no
+help, more than ten tries, tries without backoff, an answer that was cut off and still accepted, no time limit. LiteLLM
+stands between the program and simulators. Each row must be answered once. Where a run stops or a row fails, no request
+may be sent upstream without need. If all requests fail, the run ends by its time, and its rows stay pending. "Other tries" are the requests that got no
 answer: with llmock those that it saw, with LiteLLM those that reached the simulators.
 
 While an endpoint fails, the program probes it with a request of one word, which belongs to no row. A failed probe is not
