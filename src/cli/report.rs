@@ -107,12 +107,12 @@ fn check(output: &Path, files: &Files, disk: &dyn Disk) -> Result<()> {
     let inputs = manifest.into_iter().flat_map(|manifest| manifest.inputs).map(|input| PathBuf::from(input.path));
     let read: Vec<PathBuf> = files.results.iter().chain(&files.named).cloned().chain(inputs).collect();
     let errors = files.errors.clone().unwrap_or_default();
-    RunPaths::given(Some(output.to_owned()), errors).check_output(&read, disk)?;
     let is_report = output.file_name().is_some_and(|name| name == NAME)
         && folder.is_some_and(|folder| folder_of(output) == folder || disk.is_same_file(&folder, folder_of(output)));
     if !is_report && belongs_to_a_run(output, disk)? {
         bail!("{} belongs to a run and would be overwritten; name another file with -o", output.display());
     }
+    RunPaths::given(Some(output.to_owned()), errors).check_output(&read, disk)?;
     if !is_page(output, disk) {
         bail!("{} is not a web page and would be overwritten; name another file with -o", output.display());
     }

@@ -37,7 +37,7 @@ fn a_report_never_overwrites_a_file_of_a_run_or_an_input() {
     {
         let said = folder.run(&["report", "out.jsonl", "-o", name]);
 
-        said.ends_with(2).tells(&[name, "choose another name"]);
+        said.ends_with(2).tells(&[name, "another"]);
     }
     assert_eq!(folder.contents(), before);
 }
