@@ -14,6 +14,7 @@ mod numbers;
 mod objects;
 mod providers;
 mod summary;
+mod tokens;
 
 use std::io::Write;
 
@@ -29,6 +30,7 @@ use crate::domain::{EventBody, RunEvent};
 pub(crate) use self::numbers::rounded;
 pub(crate) use self::objects::Progress;
 pub(crate) use self::summary::{SummaryEnd, summary_line};
+pub(crate) use self::tokens::Tokens;
 
 /// Writes JSON lines.
 pub(crate) struct Json {

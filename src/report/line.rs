@@ -17,7 +17,9 @@ use super::plain::{left_by_plan, projected_cost, rate_words, time_left_range};
 use super::provider_states::{State, pools};
 use super::providers::OfProvider;
 use super::stats::Stats;
-use super::text::{count, countdown, duration, escape, percent, plural, rough_duration, short_count, shorten, width};
+use super::text::{
+    by_size, count, countdown, duration, escape, percent, plural, rough_duration, short_count, shorten, width,
+};
 use crate::domain::Reason;
 
 /// The width of the column of labels: that of `continue` in the summary, and two blanks.
@@ -207,10 +209,8 @@ fn retries_parts(stats: &Stats, has_label: bool) -> Option<Vec<Part>> {
         return None;
     }
     let number = if has_label { count(retries) } else { plural(retries, "retry", "retries") };
-    let mut causes: Vec<_> = stats.retried.iter().map(|(cause, attempts)| (*attempts, cause.name())).collect();
-    causes.sort_by_key(|(attempts, _)| std::cmp::Reverse(*attempts));
-    let causes: Vec<_> = causes.iter().map(|(attempts, name)| format!("{} {name}", count(*attempts))).collect();
-    let mut parts = vec![Part::new(9, format!("{number}: {}", causes.join(", ")), number)];
+    let causes = by_size(stats.retried.iter().map(|(cause, attempts)| (*attempts, cause.name())));
+    let mut parts = vec![Part::new(9, format!("{number}: {causes}"), number)];
     if backoffs.rows > 0 {
         let wait = if backoffs.rows == 1 { "row waits" } else { "rows wait" };
         let next = format!("next in {}", countdown(backoffs.first_in));

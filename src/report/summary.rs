@@ -5,7 +5,6 @@
 //! say nothing is left out. As JSON, the same facts are made by `json/summary.rs`.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::time::Duration;
 
 use super::advice::advice;
@@ -20,7 +19,7 @@ use super::providers::OfProvider;
 use super::standing::Ending;
 use super::stats::Stats;
 use super::summary_context::SummaryContext;
-use super::text::{ListRow, count, escape, latency, list, percent, plural, wrap};
+use super::text::{ListRow, by_size, count, escape, latency, list, percent, plural, wrap};
 use super::totals;
 use super::use_of_limits;
 use super::words::doing_words;
@@ -140,13 +139,6 @@ fn files_and_next(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
     let files = files.into_iter().filter_map(|(label, path)| Some(ListRow::verbatim(label, escape(path.as_ref()?))));
     let next = next_step(stats, context);
     files.chain(next.map(|next| ListRow::verbatim(next.kind.name(), escape(&next.command.text)))).collect()
-}
-
-/// Returns counts such as `12 a, 3 b`, the largest first.
-fn by_size(counts: impl Iterator<Item = (u64, impl Display)>) -> String {
-    let mut counts = counts.collect::<Vec<_>>();
-    counts.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
-    counts.iter().map(|(number, name)| format!("{} {name}", count(*number))).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 //! languages of India need them, and no terminal reacts to them. Combining marks are not escaped either.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 use std::time::Duration;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -109,6 +110,13 @@ pub(crate) fn short_count(number: u64) -> String {
 /// Returns a number with its noun: `1 row`, `2 rows`.
 pub(crate) fn plural(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
+}
+
+/// Returns counts such as `12 a, 3 b`, the largest first.
+pub(crate) fn by_size(counts: impl Iterator<Item = (u64, impl Display)>) -> String {
+    let mut counts = counts.collect::<Vec<_>>();
+    counts.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+    counts.iter().map(|(number, name)| format!("{} {name}", count(*number))).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns a share as a whole percentage. Only a share of exactly 1 is 100 %, and only a share of exactly 0 is 0 %.

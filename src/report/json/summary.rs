@@ -13,8 +13,9 @@ use super::limit_use::PoolUse;
 use super::numbers::{dollars, rounded, seconds};
 use super::objects::{Bound, Failures};
 use super::providers::{ProviderNow, providers};
+use super::tokens::Tokens;
 use crate::domain::event::EVENT_VERSION;
-use crate::domain::{ErrorClass, Interval, Money, Quality, Usage};
+use crate::domain::{ErrorClass, Interval, Money, Quality};
 use crate::report::failures;
 use crate::report::harmless;
 use crate::report::headline::{answered_before, failed, left, pending};
@@ -114,27 +115,6 @@ struct RunRows<'a> {
     mended: BTreeMap<&'static str, u64>,
     /// The label of the first answered row of each quality.
     examples: BTreeMap<&'static str, &'a str>,
-}
-
-#[derive(Serialize)]
-struct Tokens {
-    /// Uncached input tokens, including cache writes.
-    input: u64,
-    cache_read: u64,
-    /// Input tokens written to a cache. They are also part of `input`.
-    cache_write: u64,
-    output: u64,
-}
-
-impl Tokens {
-    fn of(usage: &Usage) -> Self {
-        Self {
-            input: usage.limited_input_tokens(),
-            cache_read: usage.cache_read_tokens,
-            cache_write: usage.cache_write_tokens(),
-            output: usage.output_tokens,
-        }
-    }
 }
 
 #[derive(Serialize)]

@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::domain::event::EVENT_VERSION;
-use crate::domain::{ErrorClass, EventBody, Money, PoolId, RunEvent, TakenFrom, Usage};
+use crate::domain::{ErrorClass, EventBody, Money, PoolId, RunEvent, TakenFrom};
 use crate::report::harmless;
+use crate::report::json::Tokens;
 use crate::report::notes::limit_name;
 
 #[derive(Serialize)]
@@ -77,27 +78,6 @@ enum Body<'a> {
         usage: Tokens,
         cost_usd: Option<f64>,
     },
-}
-
-/// The tokens of a row.
-#[derive(Serialize)]
-struct Tokens {
-    /// Uncached input tokens, including cache writes.
-    input: u64,
-    cache_read: u64,
-    cache_write: u64,
-    output: u64,
-}
-
-impl Tokens {
-    fn of(usage: &Usage) -> Self {
-        Self {
-            input: usage.limited_input_tokens(),
-            cache_read: usage.cache_read_tokens,
-            cache_write: usage.cache_write_tokens(),
-            output: usage.output_tokens,
-        }
-    }
 }
 
 /// Returns the line about a row, without its line break; `None` if the event is not about a row.
