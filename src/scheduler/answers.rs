@@ -67,7 +67,7 @@ impl Scheduler {
         if was_failing {
             endpoint.window.restart(end.now);
         }
-        endpoint.window.on_answer(end.now);
+        endpoint.window.on_answer(end.sent_at, end.now);
         let was_outage = was_failing && endpoint.health.recovered_at() == end.now;
         if was_failing {
             self.restart_slowly(end);

@@ -5,7 +5,9 @@
 //! answer, so it doubles in a round trip. So the window reaches the size that a rate limit needs (rate times latency),
 //! and nothing has to compute this size. If no rate limit holds the run back, the window grows only as long as
 //! throughput grows with it. When more than a fifth of the answers report an overload, the window is cut, at most once
-//! in a round trip. Within a minute, the window is back at nine tenths of the last good size. The server may refuse a
+//! in a round trip. Within a minute, the window is back at nine tenths of the last good size. A run can meet an overload before any
+//! size was found to be large enough or too large. Then the window does not need this minute. It grows as before the
+//! cut when a few requests in a row were answered. The server may refuse a
 //! request because too many are open at the same time. Then the window may be at most as large as the number of the
 //! other requests in flight, which were not refused ([`Cap`]).
 //!
@@ -44,6 +46,9 @@ const FIRST_GROWTH: usize = 3;
 const GROWTH: usize = 1;
 /// A cut leaves this share of the window's size.
 const CUT: f64 = 0.7;
+/// If no size is known to be good, the window grows again after this many answers without an overload between them. A
+/// larger window needs as many answers as its size.
+const CALM: usize = 8;
 /// How long it takes from a cut until the window is back at nine tenths of the last good size.
 const RECOVERY: Duration = Duration::from_secs(60);
 /// If growth did not raise throughput, the window tries to grow again after this time.
@@ -58,6 +63,14 @@ pub struct Window {
     growth: usize,
     /// The running sum: an overload adds [`OVERLOAD`], any other answer subtracts one, and it never falls below zero.
     excess: usize,
+    /// When the last overload was reported.
+    overloaded_at: Instant,
+    /// How many requests have been sent and answered since the last overload.
+    calm: usize,
+    /// Whether a size was found to be large enough or too large. Until then, a cut does not slow down later growth.
+    is_known: bool,
+    /// Whether overloads have cut the window.
+    was_cut: bool,
     recovery: Option<Recovery>,
     no_cut_until: Instant,
     cap: Cap,
@@ -102,6 +115,10 @@ impl Window {
             is_fixed: false,
             growth: FIRST_GROWTH,
             excess: 0,
+            overloaded_at: Instant::ZERO,
+            calm: 0,
+            is_known: false,
+            was_cut: false,
             recovery: None,
             no_cut_until: Instant::ZERO,
             cap: Cap::default(),
@@ -148,9 +165,14 @@ impl Window {
         }
     }
 
-    /// Notes an answer that is not an overload.
-    pub(crate) fn on_answer(&mut self, now: Instant) {
+    /// Notes an answer that is not an overload, to a request that was sent at `sent_at`.
+    pub(crate) fn on_answer(&mut self, sent_at: Instant, now: Instant) {
         self.excess = self.excess.saturating_sub(1);
+        // A server reports an overload sooner than it answers. So answers to requests that were sent before the last
+        // overload do not show that the overload has ended.
+        if sent_at >= self.overloaded_at {
+            self.calm += 1;
+        }
         self.recover(now);
         self.cap.on_answer(self.is_capped() && self.epoch.was_full, self.most, now);
         if self.is_fixed || self.recovery.is_some() {
@@ -167,6 +189,7 @@ impl Window {
 
     /// Notes an overload. The overloaded request was sent at `sent_at`. Returns whether the window was cut.
     pub(crate) fn on_overload(&mut self, sent_at: Instant, now: Instant) -> bool {
+        (self.calm, self.overloaded_at) = (0, now);
         if now < self.no_cut_until {
             return false;
         }
@@ -185,6 +208,7 @@ impl Window {
     pub(crate) fn on_concurrency_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {
         self.cap.on_refusal(in_flight, sent_at, now);
         self.growth = GROWTH;
+        self.is_known = true;
         self.recovery = None;
         if !self.is_fixed {
             self.size = self.size.min(self.cap.most());
@@ -202,11 +226,17 @@ impl Window {
         self.recovery = Some(Recovery { from: 2.min(to), to, since: now });
         self.size = 2.min(to);
         self.excess = 0;
+        self.calm = 0;
     }
 
     fn cut_to(&mut self, size: usize, sent_at: Instant, now: Instant) {
         let to = self.recovery.map_or(self.size, |recovery| recovery.to);
-        self.growth = GROWTH;
+        // If the window has recovered from an earlier cut and is cut again, its own size may cause the overload.
+        self.is_known |= self.recovery.is_none() && self.was_cut;
+        self.was_cut = true;
+        if self.is_known {
+            self.growth = GROWTH;
+        }
         self.size = size.max(1);
         self.recovery = Some(Recovery { from: self.size, to, since: now });
         // Answers to requests that were sent before the cut do not show whether the new size is good.
@@ -219,9 +249,13 @@ impl Window {
         let goal = (to * 9).div_ceil(10).max(from);
         let share = now.since(since).as_secs_f64() / RECOVERY.as_secs_f64();
         self.size = (from + ((goal - from) as f64 * share) as usize).clamp(self.size.min(goal), goal);
-        if share >= 1.0 {
+        let is_calm = !self.is_known && self.calm >= CALM.max(self.size);
+        if share >= 1.0 || is_calm {
+            if self.is_fixed {
+                self.size = to;
+            }
             self.recovery = None;
-            self.size = if self.is_fixed { to } else { goal };
+            self.epoch = Epoch { since: now, goal: self.size, ..Epoch::default() };
         }
     }
 
@@ -240,12 +274,14 @@ impl Window {
         self.epoch.goal = self.size;
         if !was_full {
             self.epoch.last = None;
+            self.is_known = true;
             return;
         }
         match self.epoch.last {
             Some((size, last)) if self.size * 2 >= size * 3 => {
                 if rate < last * 1.1 {
                     self.growth = GROWTH;
+                    self.is_known = true;
                     self.size = size;
                     self.epoch.last = None;
                     self.epoch.settled_until = Some(now + REPROBE);
@@ -266,7 +302,7 @@ mod tests {
     fn answers(window: &mut Window, count: usize, now: Instant) {
         for _ in 0..count {
             window.on_full();
-            window.on_answer(now);
+            window.on_answer(now, now);
         }
     }
 
@@ -283,9 +319,54 @@ mod tests {
     fn a_window_that_does_not_hold_the_run_back_keeps_its_size() {
         let mut window = Window::auto(1000);
 
-        (0..100).for_each(|_| window.on_answer(Instant::from_secs(1)));
+        (0..100).for_each(|_| window.on_answer(Instant::from_secs(1), Instant::from_secs(1)));
 
         assert_eq!(window.size(), 16);
+    }
+
+    /// Cuts the window with overloads of requests that are sent at this time.
+    fn cut(window: &mut Window, at: Instant) {
+        assert!((0..100).any(|_| window.on_overload(at, at)), "100 overloads cut nothing");
+    }
+
+    #[test]
+    fn after_an_early_cut_the_window_grows_again_when_requests_are_answered() {
+        let mut window = Window::auto(1000);
+        cut(&mut window, Instant::from_secs(1));
+        assert_eq!(window.size(), 11);
+
+        answers(&mut window, 11, Instant::from_secs(4));
+        answers(&mut window, 20, Instant::from_secs(5));
+
+        assert_eq!(window.size(), 11 + 20 * FIRST_GROWTH);
+    }
+
+    #[test]
+    fn answers_to_requests_from_before_an_overload_do_not_let_the_window_grow_again() {
+        let mut window = Window::auto(1000);
+        cut(&mut window, Instant::from_secs(3));
+
+        for _ in 0..100 {
+            window.on_full();
+            window.on_answer(Instant::from_secs(2), Instant::from_secs(4));
+        }
+
+        assert!(window.size() < 16, "{}", window.size());
+    }
+
+    #[test]
+    fn after_a_second_cut_the_window_needs_a_minute() {
+        let mut window = Window::auto(1000);
+        cut(&mut window, Instant::from_secs(1));
+        answers(&mut window, 31, Instant::from_secs(5));
+        let size = window.size();
+        cut(&mut window, Instant::from_secs(10));
+
+        answers(&mut window, 500, Instant::from_secs(40));
+        assert!(window.size() < size * 9 / 10, "{} of {size}", window.size());
+        answers(&mut window, 1, Instant::from_secs(70));
+
+        assert_eq!(window.size(), (size * 9).div_ceil(10));
     }
 
     #[test]
@@ -307,7 +388,7 @@ mod tests {
         let now = Instant::from_secs(10);
         for _ in 0..100 {
             assert!(!window.on_overload(Instant::from_secs(8), now));
-            (0..4).for_each(|_| window.on_answer(now));
+            (0..4).for_each(|_| window.on_answer(now, now));
         }
         assert_eq!(window.size(), 100);
 
@@ -327,7 +408,7 @@ mod tests {
                     if rng.f64() < share {
                         return window.on_overload(now, now);
                     }
-                    window.on_answer(now);
+                    window.on_answer(now, now);
                     false
                 })
             };
@@ -345,9 +426,9 @@ mod tests {
         });
         assert_eq!(window.size(), 70);
 
-        window.on_answer(Instant::from_secs(31));
+        window.on_answer(Instant::from_secs(31), Instant::from_secs(31));
         let half_way = window.size();
-        window.on_answer(Instant::from_secs(60));
+        window.on_answer(Instant::from_secs(60), Instant::from_secs(60));
 
         assert_eq!(half_way, 80);
         assert!((89..=90).contains(&window.size()), "{}", window.size());
