@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 
 use claude_batch::clock::{Instant, RunClock};
 use claude_batch::domain::{
-    AttemptRecord, Ended, ErrorClass, Failure, Identity, Job, JobId, JobKey, Lane, Message, Money, Origin, Outcome,
-    Params, Purpose, Quality, Request, RowId, Usage,
+    AttemptRecord, Ended, ErrorClass, Failure, Identity, Job, JobId, JobKey, Message, Money, Origin, Outcome, Params,
+    Purpose, Quality, Request, RowId, Usage,
 };
 use claude_batch::journal::{
     Closed, Commit, Disk, Fsync, InputRead, Journal, JournalError, JournalOptions, Manifest, MemDisk, RealDisk,
@@ -1300,25 +1300,15 @@ fn ended(id: u64, ended: Ended) -> Outcome {
     let attempt = AttemptRecord {
         started_at: Instant::from_millis(id * 10),
         ended_at: Instant::from_millis(id * 10 + 5),
-        head_at: None,
-        failed: None,
         maybe_paid: true,
         maybe_cost: MAYBE_COST,
         usage: Usage { input_tokens: 3, output_tokens: 7, ..Usage::default() },
         cost: Some(Money(1_500_000)),
-        without_cache: None,
         request_id: Some(format!("req_{id}")),
-        purpose: Purpose::First,
-        rung: None,
         max_tokens: 5,
-        is_recorded: false,
-        quality: None,
-        lane: Lane::Online,
-        provider: "anthropic".into(),
-        pool: None,
-        model: "claude-haiku-4-5".into(),
         template: 7,
         estimated_input: 12,
+        ..AttemptRecord::new("anthropic", "claude-haiku-4-5")
     };
     Outcome { job: Box::new(job(id)), attempts: vec![attempt], ended }
 }

@@ -5,8 +5,7 @@ mod support;
 
 use claude_batch::clock::{Instant, RunClock};
 use claude_batch::domain::{
-    AttemptRecord, Ended, ErrorClass, Failure, Job, JobKey, Lane, Message, Money, Outcome, Purpose, Quality, RowId,
-    Usage,
+    AttemptRecord, Ended, ErrorClass, Failure, Job, JobKey, Message, Money, Outcome, Purpose, Quality, RowId, Usage,
 };
 use claude_batch::journal::{InputRead, Journal, JournalOptions, MemDisk, Recovered, Start};
 use claude_batch::runner::{JournalLedger, Ledger};
@@ -256,25 +255,13 @@ fn attempts(answers: u64) -> Vec<AttemptRecord> {
     let attempt = |number: u64| AttemptRecord {
         started_at: Instant::from_millis(number * 10),
         ended_at: Instant::from_millis(number * 10 + 5),
-        head_at: None,
-        failed: None,
-        maybe_paid: false,
-        maybe_cost: Money::ZERO,
         usage: Usage { output_tokens: 3, ..Usage::default() },
         cost: Some(Money(COST)),
-        without_cache: None,
-        request_id: None,
         purpose: if number == 0 { Purpose::First } else { Purpose::Repair },
-        rung: None,
         max_tokens: 100,
-        is_recorded: false,
         quality: Some(Quality::Ok),
-        lane: Lane::Online,
-        provider: "anthropic".into(),
-        pool: None,
-        model: "claude-haiku-4-5".into(),
-        template: 0,
         estimated_input: 20,
+        ..AttemptRecord::new("anthropic", "claude-haiku-4-5")
     };
     (0..answers).map(attempt).collect()
 }

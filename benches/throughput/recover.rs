@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use claude_batch::clock::{self, RunClock};
 use claude_batch::domain::{
-    AttemptRecord, Ended, Identity, Job, JobId, JobKey, Lane, Message, Money, Origin, Outcome, Params, Purpose,
-    Quality, Request, RowId, Usage,
+    AttemptRecord, Ended, Identity, Job, JobId, JobKey, Message, Money, Origin, Outcome, Params, Quality, Request,
+    RowId, Usage,
 };
 use claude_batch::journal::{
     Fsync, InputRead, Journal, JournalOptions, Manifest, RealDisk, RunPaths, Start, Threading,
@@ -59,25 +59,13 @@ fn answered(row: u64, chars: usize) -> Outcome {
     let attempt = AttemptRecord {
         started_at: clock::Instant::from_millis(row),
         ended_at: clock::Instant::from_millis(row + 900),
-        head_at: None,
-        failed: None,
-        maybe_paid: false,
-        maybe_cost: Money::ZERO,
         usage,
         cost: Some(Money(300_000_000)),
-        without_cache: None,
         request_id: Some(format!("req_{row:024}")),
-        purpose: Purpose::First,
-        rung: None,
         max_tokens: 5,
-        is_recorded: false,
-        quality: None,
-        lane: Lane::Online,
-        provider: "anthropic".into(),
-        pool: None,
-        model: "claude-haiku-4-5".into(),
         template: 7,
         estimated_input: 12,
+        ..AttemptRecord::new("anthropic", "claude-haiku-4-5")
     };
     let message = Message { json: json.into(), usage, quality: Quality::Ok, content: 0..0 };
     Outcome { job: Box::new(job), attempts: vec![attempt], ended: Ended::Succeeded(message) }

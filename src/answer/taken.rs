@@ -1,8 +1,7 @@
 //! Whether a row may take an answer that another row got.
 
 use super::{Came, Policy, Then};
-use crate::clock::Instant;
-use crate::domain::{Ask, AttemptRecord, Job, Money, Rung, StoredAnswer};
+use crate::domain::{Ask, AttemptRecord, Job, Rung, StoredAnswer};
 
 /// Returns whether a policy keeps an existing answer as the answer of this row, without another request.
 ///
@@ -18,26 +17,13 @@ pub(crate) fn accepts(policy: &Policy, job: &Job, ask: &Ask, stored: &StoredAnsw
 /// Returns a record of the request that got the answer. It is made from what the results say; the rest is empty.
 fn attempt(ask: &Ask, stored: &StoredAnswer, rung: Rung) -> AttemptRecord {
     AttemptRecord {
-        started_at: Instant::ZERO,
-        ended_at: Instant::ZERO,
-        head_at: None,
-        failed: None,
-        maybe_paid: false,
-        maybe_cost: Money::ZERO,
         usage: stored.used,
-        cost: None,
-        without_cache: None,
-        request_id: None,
-        purpose: ask.purpose,
         rung: Some(rung),
-        max_tokens: ask.max_tokens,
-        is_recorded: false,
         quality: Some(stored.message.quality),
         lane: stored.lane,
         provider: stored.provider.clone().unwrap_or_else(|| ask.pool.provider.clone()),
         pool: None,
         model: stored.model.clone().unwrap_or_else(|| ask.model.clone()),
-        template: ask.template,
-        estimated_input: ask.cost.input_tokens,
+        ..AttemptRecord::of(ask)
     }
 }

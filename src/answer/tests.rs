@@ -7,10 +7,9 @@ use serde_json::{Value, json};
 use super::schema::Schema;
 use super::*;
 use crate::catalog::Catalog;
-use crate::clock::Instant;
 use crate::domain::{
-    ANSWER_TOOL, Cost, Identity, Interval, JobId, JobKey, Lane, ModelClass, Money, Origin, Params, PoolId,
-    ProviderFeatures, Purpose, Quality, Request, RowId, Rung, Speed, Terms, Usage,
+    ANSWER_TOOL, Cost, Identity, Interval, JobId, JobKey, ModelClass, Origin, Params, PoolId, ProviderFeatures,
+    Purpose, Quality, Request, RowId, Rung, Speed, Terms, Usage,
 };
 
 const HAIKU: &str = "claude-haiku-4-5";
@@ -197,27 +196,13 @@ fn ask_of(params: &Params, purpose: Purpose) -> Ask {
 
 fn attempt_of(ask: &Ask, quality: Quality) -> AttemptRecord {
     AttemptRecord {
-        started_at: Instant::ZERO,
-        ended_at: Instant::ZERO,
-        head_at: None,
-        failed: None,
-        maybe_paid: false,
-        maybe_cost: Money::ZERO,
         usage: Usage { output_tokens: 5, ..Usage::default() },
-        cost: None,
-        without_cache: None,
-        request_id: None,
         purpose: ask.purpose,
         rung: ask.rung,
         max_tokens: ask.max_tokens,
-        is_recorded: false,
         quality: Some(quality),
-        lane: Lane::Online,
-        provider: "anthropic".into(),
-        pool: None,
-        model: ask.model.clone(),
-        template: 0,
         estimated_input: 9,
+        ..AttemptRecord::new("anthropic", ask.model.clone())
     }
 }
 

@@ -160,46 +160,27 @@ pub struct ResumeArgs {
 impl ResumeArgs {
     /// Returns the flags as settings.
     pub(crate) fn settings(&self) -> Settings {
-        let Self {
-            overrides,
-            wire,
-            speed,
-            lanes,
-            faults,
-            money,
-            reuse,
-            prices,
-            answers,
-            simulation,
-            connection,
-            providers,
-            display,
-            storage,
-            watch,
-            place,
-            key,
-            ..
-        } = self.clone();
-        let OverrideArgs { model, system, max_tokens } = overrides;
+        let flags = self.clone();
+        let OverrideArgs { model, system, max_tokens } = flags.overrides;
         let request = RequestArgs { model, system, max_tokens, ..RequestArgs::default() };
         Settings {
             request,
-            wire,
-            speed,
-            lanes,
-            faults,
-            money,
-            reuse,
-            prices,
-            answers,
-            simulation,
-            connection,
-            providers,
-            display,
-            storage,
-            watch,
-            place,
-            key,
+            wire: flags.wire,
+            speed: flags.speed,
+            lanes: flags.lanes,
+            faults: flags.faults,
+            money: flags.money,
+            reuse: flags.reuse,
+            prices: flags.prices,
+            answers: flags.answers,
+            simulation: flags.simulation,
+            connection: flags.connection,
+            providers: flags.providers,
+            display: flags.display,
+            storage: flags.storage,
+            watch: flags.watch,
+            place: flags.place,
+            key: flags.key,
             ..Settings::default()
         }
     }

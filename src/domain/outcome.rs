@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ErrorClass, Failure, Job, Lane, Message, Money, PoolId, Purpose, Quality, Rung, Usage};
+use super::{Ask, ErrorClass, Failure, Job, Lane, Message, Money, PoolId, Purpose, Quality, Rung, Usage};
 use crate::clock::Instant;
 
 /// One attempt, as recorded in the outcome of a job.
@@ -55,6 +55,47 @@ pub struct AttemptRecord {
 }
 
 impl AttemptRecord {
+    /// Returns the record of a first request to this provider and for this model. The record has no time, usage, cost
+    /// or failure yet.
+    pub fn new(provider: impl Into<Arc<str>>, model: impl Into<Arc<str>>) -> Self {
+        Self {
+            started_at: Instant::ZERO,
+            ended_at: Instant::ZERO,
+            head_at: None,
+            failed: None,
+            maybe_paid: false,
+            maybe_cost: Money::ZERO,
+            usage: Usage::default(),
+            cost: None,
+            without_cache: None,
+            request_id: None,
+            purpose: Purpose::First,
+            rung: None,
+            max_tokens: 0,
+            is_recorded: false,
+            quality: None,
+            lane: Lane::Online,
+            provider: provider.into(),
+            pool: None,
+            model: model.into(),
+            template: 0,
+            estimated_input: 0,
+        }
+    }
+
+    /// Returns the record of a request that was sent as `ask` says. The record has no time, usage, cost or failure yet.
+    pub(crate) fn of(ask: &Ask) -> Self {
+        Self {
+            purpose: ask.purpose,
+            rung: ask.rung,
+            max_tokens: ask.max_tokens,
+            pool: Some(ask.pool.clone()),
+            template: ask.template,
+            estimated_input: ask.cost.input_tokens,
+            ..Self::new(ask.pool.provider.clone(), ask.model.clone())
+        }
+    }
+
     /// Adds the usage and the money of an earlier attempt whose record is removed.
     pub(crate) fn take_over(&mut self, earlier: &Self) {
         self.usage += earlier.usage;
@@ -163,27 +204,10 @@ mod tests {
     /// Returns an attempt with this cost, and this cost without a cache.
     fn attempt(cost: Option<u128>, without_cache: Option<u128>) -> AttemptRecord {
         AttemptRecord {
-            started_at: Instant::ZERO,
-            ended_at: Instant::ZERO,
-            head_at: None,
-            failed: None,
-            maybe_paid: false,
-            maybe_cost: Money::ZERO,
-            usage: Usage::default(),
             cost: cost.map(Money),
             without_cache: without_cache.map(Money),
-            request_id: None,
-            purpose: Purpose::First,
-            rung: None,
             max_tokens: 5,
-            is_recorded: false,
-            quality: None,
-            lane: Lane::Online,
-            provider: "anthropic".into(),
-            pool: None,
-            model: "m".into(),
-            template: 0,
-            estimated_input: 0,
+            ..AttemptRecord::new("anthropic", "m")
         }
     }
 

@@ -211,25 +211,12 @@ fn in_batch(ask: &Ask, record: Answered, now: Instant) -> AttemptRecord {
     AttemptRecord {
         started_at: now,
         ended_at: now,
-        head_at: None,
         failed,
-        maybe_paid: false,
-        maybe_cost: Money::ZERO,
-        usage: Usage::default(),
         cost: Some(Money::ZERO),
-        without_cache: None,
         request_id,
-        purpose: ask.purpose,
-        rung: ask.rung,
-        max_tokens: ask.max_tokens,
-        is_recorded: false,
         quality,
         lane: Lane::Batch,
-        provider: ask.pool.provider.clone(),
-        pool: Some(ask.pool.clone()),
-        model: ask.model.clone(),
-        template: ask.template,
-        estimated_input: ask.cost.input_tokens,
+        ..AttemptRecord::of(ask)
     }
 }
 

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Instant;
-use crate::domain::{
-    Ask, AttemptRecord, Cost, ErrorClass, EventBody, Failure, Lane, Money, RateSignals, Usage, Verdict,
-};
+use crate::domain::{AttemptRecord, Cost, ErrorClass, EventBody, Failure, Money, RateSignals, Usage, Verdict};
 
 use super::config::StreamMode;
 use super::entry::Entry;
@@ -238,7 +236,6 @@ fn remember(
     let maybe_cost = if maybe_paid { most.less(cost.unwrap_or(Money::ZERO)) } else { Money::ZERO };
     // Nearly every row has only one attempt. Without this call, the list would begin with room for four attempts.
     entry.attempts.reserve_exact(1);
-    let Ask { purpose, rung, max_tokens, model, pool, template, .. } = &entry.planned.ask;
     let mut record = AttemptRecord {
         started_at,
         ended_at,
@@ -250,17 +247,8 @@ fn remember(
         cost,
         without_cache,
         request_id,
-        purpose: *purpose,
-        rung: *rung,
-        max_tokens: *max_tokens,
-        is_recorded: false,
         quality,
-        lane: Lane::Online,
-        provider: pool.provider.clone(),
-        pool: Some(pool.clone()),
-        model: model.clone(),
-        template: *template,
-        estimated_input: entry.planned.ask.cost.input_tokens,
+        ..AttemptRecord::of(&entry.planned.ask)
     };
     if let Some(replaced) = replaced {
         record.take_over(&replaced);

@@ -191,7 +191,7 @@ mod tests {
     use super::*;
     use crate::clock::RunClock;
     use crate::domain::{
-        AttemptRecord, Ended, Job, JobId, JobKey, Lane, Message, Money, Origin, Purpose, Quality, RowId, Rung,
+        AttemptRecord, Ended, Job, JobId, JobKey, Message, Money, Origin, Purpose, Quality, RowId, Rung,
     };
 
     const NASTY: [&str; 6] = [
@@ -413,25 +413,15 @@ mod tests {
         let attempt = |from: u64, until: u64, failed: Option<ErrorClass>| AttemptRecord {
             started_at: Instant::from_millis(from),
             ended_at: Instant::from_millis(until),
-            head_at: None,
             failed,
             maybe_paid: failed.is_some(),
-            maybe_cost: Money::ZERO,
             usage,
             cost: Some(Money(150_000_000)),
-            without_cache: None,
             request_id: Some("req_1".to_owned()),
-            purpose: Purpose::First,
-            rung: None,
             max_tokens: 5,
-            is_recorded: false,
-            quality: None,
-            lane: Lane::Online,
-            provider: "anthropic".into(),
-            pool: None,
-            model: "m".into(),
             template: 7,
             estimated_input: 12,
+            ..AttemptRecord::new("anthropic", "m")
         };
         let job = Job {
             id: JobId(4),

@@ -9,10 +9,11 @@ use crate::domain::{ErrorClass, Failure};
 ///
 /// Shape: lower case, without a full stop, so that it fits after a colon.
 pub(super) fn hint(class: ErrorClass, failure: &Failure, is_retryable: bool) -> &'static str {
-    match (is_retryable, &failure.answer) {
-        (true, Some(_)) => again_after_answer(class).unwrap_or_else(|| again(class)),
+    let of_answer = failure.answer.as_ref().and_then(|_| after_answer(class));
+    match (is_retryable, of_answer) {
+        (true, Some((again, _))) => again,
         (true, None) => again(class),
-        (false, Some(_)) => after_answer(class).unwrap_or_else(|| first_change(class, failure.status)),
+        (false, Some((_, change))) => change,
         (false, None) => first_change(class, failure.status),
     }
 }
@@ -46,16 +47,25 @@ fn again(class: ErrorClass) -> &'static str {
     }
 }
 
-/// Returns the hint for a row whose answer was not accepted, if another answer may be accepted. Returns `None` for a
-/// class in which there is never an answer.
-fn again_after_answer(class: ErrorClass) -> Option<&'static str> {
+/// Returns two hints for a row whose answer was not accepted: one that applies if another request may get an accepted
+/// answer, and one that applies if not. The answer is in the same line. Returns `None` for a class in which there is
+/// never an answer.
+fn after_answer(class: ErrorClass) -> Option<(&'static str, &'static str)> {
     match class {
-        ErrorClass::Truncated | ErrorClass::Refused => {
-            Some("the run ended before this row was asked for again: run `resume`, which continues from this answer")
-        }
-        ErrorClass::InvalidOutput => {
-            Some("`error.message` says what is wrong with the answer in `message`: run `resume`, which asks once more")
-        }
+        ErrorClass::Truncated => Some((
+            ENDED_BEFORE,
+            "raise max_tokens or shorten the prompt: `resume --only truncated --max-tokens N` asks for an answer of up to N \
+             tokens",
+        )),
+        ErrorClass::Refused => Some((
+            ENDED_BEFORE,
+            "change the prompt or the model: the model refused to answer, and would most likely refuse again",
+        )),
+        ErrorClass::InvalidOutput => Some((
+            "`error.message` says what is wrong with the answer in `message`: run `resume`, which asks once more",
+            "change what is asked or required: `error.message` says what is wrong with the answer in `message`; \
+             `resume --only invalid_output` asks once more",
+        )),
         ErrorClass::InvalidInput
         | ErrorClass::RateLimit
         | ErrorClass::Overloaded
@@ -71,35 +81,8 @@ fn again_after_answer(class: ErrorClass) -> Option<&'static str> {
     }
 }
 
-/// Returns the hint for a row whose answer was not accepted. The answer is in the same line. Returns `None` for a class
-/// in which there is never an answer.
-fn after_answer(class: ErrorClass) -> Option<&'static str> {
-    match class {
-        ErrorClass::Truncated => Some(
-            "raise max_tokens or shorten the prompt: `resume --only truncated --max-tokens N` asks for an answer of up to N \
-             tokens",
-        ),
-        ErrorClass::Refused => {
-            Some("change the prompt or the model: the model refused to answer, and would most likely refuse again")
-        }
-        ErrorClass::InvalidOutput => Some(
-            "change what is asked or required: `error.message` says what is wrong with the answer in `message`; \
-             `resume --only invalid_output` asks once more",
-        ),
-        ErrorClass::InvalidInput
-        | ErrorClass::RateLimit
-        | ErrorClass::Overloaded
-        | ErrorClass::Server
-        | ErrorClass::Timeout
-        | ErrorClass::Network
-        | ErrorClass::InvalidRequest
-        | ErrorClass::TooLarge
-        | ErrorClass::Auth
-        | ErrorClass::Billing
-        | ErrorClass::Canceled
-        | ErrorClass::Expired => None,
-    }
-}
+const ENDED_BEFORE: &str =
+    "the run ended before this row was asked for again: run `resume`, which continues from this answer";
 
 /// Returns the hint for a row that can't succeed until something changes.
 fn first_change(class: ErrorClass, status: Option<u16>) -> &'static str {

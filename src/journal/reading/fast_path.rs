@@ -305,25 +305,17 @@ mod tests {
         let attempt = AttemptRecord {
             started_at,
             ended_at: started_at,
-            head_at: None,
-            failed: None,
             maybe_paid: random.bool(),
             maybe_cost: if random.bool() { Money(random.u128(0..most)) } else { Money::ZERO },
             usage,
             cost,
-            without_cache: None,
             request_id: random.bool().then(|| pick(random)),
-            purpose: Purpose::First,
             rung: random.bool().then(|| Rung::ALL[random.usize(0..4)]),
             max_tokens: random.u32(..),
-            is_recorded: false,
             quality: random.bool().then_some(Quality::Ok),
-            lane: Lane::Online,
-            provider: "anthropic".into(),
-            pool: None,
-            model: pick(random).into(),
             template: random.u64(..),
             estimated_input: random.u32(..),
+            ..AttemptRecord::new("anthropic", pick(random))
         };
         let quality = Quality::ALL[random.usize(0..4)];
         let json = MESSAGES[random.usize(0..MESSAGES.len())].to_owned().into();

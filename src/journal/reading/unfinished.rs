@@ -8,7 +8,6 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::record::quality;
-use crate::clock::Instant;
 use crate::domain::{AttemptRecord, ErrorClass, Lane, Message, Money, Purpose, Quality, Rung, Usage};
 use crate::journal::charges::Charges;
 use crate::sink::parse_usd;
@@ -123,15 +122,8 @@ fn unanswered(charges: Charges, steps: &[AttemptRecord], like: &AttemptRecord) -
 
 fn attempt(step: &Step<'_>, rung: Option<Rung>) -> Option<AttemptRecord> {
     Some(AttemptRecord {
-        started_at: Instant::ZERO,
-        ended_at: Instant::ZERO,
-        head_at: None,
-        failed: None,
-        maybe_paid: false,
-        maybe_cost: Money::ZERO,
         usage: step.usage,
         cost: step.cost_usd.and_then(|raw| parse_usd(raw.get())),
-        without_cache: None,
         request_id: step.request_id.as_deref().map(str::to_owned),
         purpose: Purpose::parse(&step.purpose)?,
         rung,
@@ -139,11 +131,7 @@ fn attempt(step: &Step<'_>, rung: Option<Rung>) -> Option<AttemptRecord> {
         is_recorded: true,
         quality: Some(quality(Some(step.quality.as_deref()?))),
         lane: if step.lane.as_deref() == Some(Lane::Batch.name()) { Lane::Batch } else { Lane::Online },
-        provider: step.provider.as_deref().unwrap_or_default().into(),
-        pool: None,
-        model: (*step.model).into(),
-        template: 0,
-        estimated_input: 0,
+        ..AttemptRecord::new(step.provider.as_deref().unwrap_or_default(), &*step.model)
     })
 }
 

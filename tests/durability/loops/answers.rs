@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use claude_batch::clock::{Instant, RunClock};
 use claude_batch::domain::{
-    AttemptRecord, Ended, Identity, Job, JobId, JobKey, Lane, Message, Money, Origin, Outcome as RowOutcome, Params,
-    Purpose, Quality, Request, RowId, Usage,
+    AttemptRecord, Ended, Identity, Job, JobId, JobKey, Message, Origin, Outcome as RowOutcome, Params, Quality,
+    Request, RowId, Usage,
 };
 use claude_batch::sink::{RecordContext, line_around, outcome_line};
 
@@ -95,27 +95,11 @@ fn answered(json: String) -> RowOutcome {
         index: 0,
     };
     let attempt = AttemptRecord {
-        started_at: Instant::ZERO,
         ended_at: Instant::from_millis(5),
-        head_at: None,
-        failed: None,
-        maybe_paid: false,
-        maybe_cost: Money::ZERO,
-        usage: Usage::default(),
-        cost: None,
-        without_cache: None,
-        request_id: None,
-        purpose: Purpose::First,
-        rung: None,
         max_tokens: 5,
-        is_recorded: false,
-        quality: None,
-        lane: Lane::Online,
-        provider: "anthropic".into(),
-        pool: None,
-        model: "claude-haiku-4-5".into(),
         template: 7,
         estimated_input: 12,
+        ..AttemptRecord::new("anthropic", "claude-haiku-4-5")
     };
     let message =
         Message { json: json.into_bytes().into(), usage: Usage::default(), quality: Quality::Ok, content: 0..0 };

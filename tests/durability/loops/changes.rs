@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use claude_batch::journal::{MemDisk, Start};
 use serde_json::Value;
 
-use super::virtual_run::{IN_FLIGHT, Load, REFUSED_ONCE, Roads, assert_ends, assert_kept, run};
+use super::virtual_run::{IN_FLIGHT, Load, REFUSED_ONCE, Roads, Virtual, assert_ends, assert_kept, run};
 use super::{Seen, Size};
 
 fn load(rows: u64) -> Load {
@@ -33,35 +33,58 @@ pub struct Disturbed {
 }
 
 /// Makes the process die at every `step`-th change, with a separate run for each death. If the change is a write, its
-/// first `cut` bytes are still written.
-pub fn deaths(rows: u64, step: usize, cut: usize) -> Disturbed {
-    let expected = undisturbed(rows);
-    let mut all = Disturbed::default();
+/// first `cut` bytes are still written. After each death, the rest is run, and no row may be paid twice without a
+/// report. Calls `check` with the disk, the run that died, the run after it, and words for failed assertions.
+pub fn each_death(
+    step: usize,
+    cut: usize,
+    load: impl Fn() -> Load,
+    mut check: impl FnMut(&MemDisk, &Virtual, &Virtual, &str),
+) {
     for at in (0..).step_by(step) {
         let what = format!("death at change {at}, cut at {cut}");
         let disk = MemDisk::new();
         disk.die_at(at, cut);
-        let dead = run(&disk, "r1", Start::Continue, load(rows));
+        let dead = run(&disk, "r1", Start::Continue, load());
         if dead.closed.is_some() {
             break;
         }
         let disk = disk.after_death();
         assert_kept(&disk, &dead.reported, &what);
-        let next = run(&disk, "r2", Start::Continue, load(rows));
-        assert!(next.refused.is_none() && next.closed.is_some(), "{what}: {next:?}");
-        let written = dead.reported.len() as u64;
-        let charged = dead.billed.len() as u64;
-        let twice = dead.billed.keys().filter(|label| next.billed.contains_key(*label)).count() as u64;
+        let next = run(&disk, "r2", Start::Continue, load());
+        assert!(next.refused.is_none() && next.closed.is_some() && next.finish.pending == 0, "{what}: {next:?}");
+        let twice = twice(&dead, &next);
         assert!(twice <= next.dead_in_flight, "{what}: {twice} answered twice, {} reported", next.dead_in_flight);
-        // A line can be in the file although its sync was not reported. So charged rows minus reported rows is an upper
-        // bound for `unwritten`.
         assert!(next.dead_in_flight <= IN_FLIGHT as u64, "{what}: {} reported", next.dead_in_flight);
-        all.points += 1;
-        all.twice += twice;
-        all.unwritten += charged.saturating_sub(written);
-        all.reported += next.dead_in_flight;
-        assert!(assert_ends(&disk, load(rows), &what) == expected, "{what}: wrong labels or messages");
+        check(&disk, &dead, &next, &what);
     }
+}
+
+/// Returns how many requests were paid in both runs.
+fn twice(dead: &Virtual, next: &Virtual) -> u64 {
+    dead.billed.keys().filter(|label| next.billed.contains_key(*label)).count() as u64
+}
+
+/// Makes the process die at every `step`-th change ([`each_death`]), and counts what was paid and reported.
+pub fn deaths(rows: u64, step: usize, cut: usize) -> Disturbed {
+    let expected = undisturbed(rows);
+    let mut all = Disturbed::default();
+    each_death(
+        step,
+        cut,
+        || load(rows),
+        |disk, dead, next, what| {
+            let written = dead.reported.len() as u64;
+            let charged = dead.billed.len() as u64;
+            all.points += 1;
+            all.twice += twice(dead, next);
+            // A line can be in the file although its sync was not reported. So charged rows minus reported rows is an
+            // upper bound for `unwritten`.
+            all.unwritten += charged.saturating_sub(written);
+            all.reported += next.dead_in_flight;
+            assert!(assert_ends(disk, load(rows), what) == expected, "{what}: wrong labels or messages");
+        },
+    );
     all
 }
 

@@ -6,9 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use claude_batch::journal::{MemDisk, Start};
 use serde_json::Value;
 
-use super::virtual_run::{
-    ERRORS, IN_FLIGHT, Load, NO_FAULTS, REFUSED_ONCE, RESULTS, Roads, assert_ends, assert_kept, run, whole_labels,
-};
+use super::changes::each_death;
+use super::virtual_run::{ERRORS, Load, NO_FAULTS, REFUSED_ONCE, RESULTS, Roads, assert_ends, run, whole_labels};
 
 /// The number of different requests. Rows with the same request are of one kind.
 const KINDS: u64 = 20;
@@ -32,29 +31,20 @@ pub fn undisturbed(rows: u64) {
     assert_copied(&disk, "undisturbed");
 }
 
-/// Makes the process die at every `step`-th change, with a separate run for each death. Returns the number of crashes.
+/// Makes the process die at every `step`-th change ([`each_death`]). Returns the number of crashes.
 pub fn deaths(rows: u64, step: usize, cut: usize) -> u64 {
     let mut deaths = 0;
-    for at in (0..).step_by(step) {
-        let what = format!("death at change {at}, cut at {cut}");
-        let disk = MemDisk::new();
-        disk.die_at(at, cut);
-        let dead = run(&disk, "r1", Start::Continue, load(rows));
-        if dead.closed.is_some() {
-            break;
-        }
-        let disk = disk.after_death();
-        assert_kept(&disk, &dead.reported, &what);
-        let next = run(&disk, "r2", Start::Continue, load(rows));
-        assert!(next.refused.is_none() && next.closed.is_some() && next.finish.pending == 0, "{what}: {next:?}");
-        let twice = dead.billed.keys().filter(|kind| next.billed.contains_key(*kind)).count() as u64;
-        assert!(twice <= next.dead_in_flight, "{what}: {twice} paid twice, {} reported", next.dead_in_flight);
-        assert!(next.dead_in_flight <= IN_FLIGHT as u64, "{what}: {} reported", next.dead_in_flight);
-        deaths += 1;
-        let answers = assert_ends(&disk, load(rows), &what);
-        assert_eq!(answers.len() as u64, rows, "{what}");
-        assert_copied(&disk, &what);
-    }
+    each_death(
+        step,
+        cut,
+        || load(rows),
+        |disk, _, _, what| {
+            deaths += 1;
+            let answers = assert_ends(disk, load(rows), what);
+            assert_eq!(answers.len() as u64, rows, "{what}");
+            assert_copied(disk, what);
+        },
+    );
     deaths
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use claude_batch::clock::Instant;
 use claude_batch::domain::{
-    AttemptRecord, Ended, ErrorClass, Failure, Job, Lane, Message, Money, Outcome, Planned, Purpose, Quality, Usage,
+    AttemptRecord, Ended, ErrorClass, Failure, Job, Message, Money, Outcome, Planned, Quality, Usage,
 };
 use claude_batch::journal::{Commit, Fsync, InputRead, Journal, JournalOptions, MemDisk, RowState, Start, Threading};
 
@@ -101,25 +101,11 @@ fn outcome(job: Job, number: u64) -> Outcome {
     let attempt = AttemptRecord {
         started_at: Instant::from_millis(number),
         ended_at: Instant::from_millis(number + 5),
-        head_at: None,
-        failed: None,
-        maybe_paid: false,
-        maybe_cost: Money::ZERO,
         usage: Usage { input_tokens: 3, output_tokens: 7, ..Usage::default() },
-        cost: None,
-        without_cache: None,
-        request_id: None,
-        purpose: Purpose::First,
-        rung: None,
         max_tokens: 5,
-        is_recorded: false,
-        quality: None,
-        lane: Lane::Online,
-        provider: "anthropic".into(),
-        pool: None,
-        model: "claude-haiku-4-5".into(),
         template: 7,
         estimated_input: 12,
+        ..AttemptRecord::new("anthropic", "claude-haiku-4-5")
     };
     // Some lines are longer than several sectors, and some are shorter than one sector.
     let text = "word ".repeat(number as usize * 37 % 400);
