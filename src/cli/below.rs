@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// At most this many files and folders are searched.
+/// The highest number of files and folders that are searched.
 const MOST_ENTRIES: usize = 20_000;
 /// The depth of the search: how many levels of folders below the first folder are entered.
 const DEEPEST: usize = 4;

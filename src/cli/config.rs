@@ -1,12 +1,13 @@
-//! The settings of a run. In order of priority: flag, environment, profile, file, default.
+//! The settings of a run. The sources of a setting, in order of priority, are: flag, environment, profile, file,
+//! default.
 //!
 //! [`Config::of_run`] checks every value, and reads every file whose path is in a setting. All errors of this module
 //! end with exit code 2, before anything is sent.
 //!
 //! The origin of a setting decides how much the program trusts it. Flags, the environment, the user's own file and a
 //! file given with `--config` come from the user. A `claude-batch.toml` in the working folder may come from another
-//! person's repository. It can only contain the settings on a list (`folder.rs`), and before the run a note says which
-//! settings it contains.
+//! person's repository. Such a file can only contain the settings on a list (`folder.rs`). Before the run, a note says
+//! which settings it contains.
 
 pub mod address;
 mod answers;
@@ -72,31 +73,31 @@ pub use self::watch::{NoticeTarget, WatchConfig};
 /// The user's settings for the form of an output.
 #[derive(Clone, Debug, Default)]
 pub struct FormConfig {
-    /// The format; `None` if it follows from the name of the output.
+    /// The format of the output; `None` if the name of the output decides.
     pub format: Option<OutputFormat>,
-    /// The fields; empty for the default fields.
+    /// The fields of each record in the output; empty for the default fields.
     pub fields: Vec<Field>,
-    /// The order of its rows.
+    /// The order of the rows in the output.
     pub order: Option<Order>,
-    /// Whether cells that look like formulas are kept.
+    /// Whether cells that look like formulas are written unchanged.
     pub raw_cells: bool,
-    /// Whether texts end with NUL.
+    /// Whether each text in the output ends with a NUL byte.
     pub null: bool,
 }
 
 /// All settings of a run.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The inputs, in order.
+    /// The inputs, in the order in which they are read.
     pub inputs: Vec<InputArg>,
-    /// How they are read.
+    /// How the inputs are read.
     pub source: SourceConfig,
-    /// Parameters of every request.
+    /// The parameters of every request.
     pub request: RequestDefaults,
-    /// Parameters of this call that replace parameters of rows: with `--rerun`, in the rows that are run again; with
-    /// `resume`, in all rows. The keys of the rows do not change.
+    /// The parameters of this call that replace parameters of rows. With `--rerun`, they replace them in the rows that
+    /// are run again; with `resume`, in all rows. The keys of the rows do not change.
     pub overrides: RequestDefaults,
-    /// API version and betas.
+    /// The API version and the betas that requests name.
     pub dialect: Dialect,
     /// Whether answers are streamed from the API.
     pub stream: StreamMode,
@@ -108,19 +109,19 @@ pub struct Config {
     pub errors: Option<PathBuf>,
     /// The tier.
     pub tier: Tier,
-    /// Limits that the user set; they replace the limits of the tier.
+    /// The limits that the user set, which replace the limits of the tier.
     pub limits: RateLimits,
     /// The share of the limits that is left unused.
     pub headroom: Headroom,
-    /// How many requests may be in flight.
+    /// The highest number of requests in flight.
     pub concurrency: Concurrency,
     /// Whether HTTP/2 is used.
     pub http2: bool,
-    /// The lanes that the run may use.
+    /// Whether requests are sent online, in batches, or both.
     pub lane: LaneChoice,
     /// When the run has to be done.
     pub deadline: Option<Timestamp>,
-    /// How many rows a batch has at most, from 1 to 100,000.
+    /// The highest number of rows in a batch, from 1 to 100,000.
     pub batch_rows: NonZeroU32,
     /// Whether the run ends when its batches are submitted.
     pub detach: bool,
@@ -128,31 +129,31 @@ pub struct Config {
     pub max_retries: u32,
     /// The longest wait for a limit, an overload or a dead endpoint.
     pub retry_for: Duration,
-    /// The longest time for one request.
+    /// The longest time that one request can take.
     pub timeout: Duration,
-    /// The longest silence within an answer.
+    /// The longest time within an answer in which nothing is received.
     pub idle_timeout: Duration,
     /// Whether an attempt that may have been billed is retried.
     pub retry_ambiguous: bool,
-    /// When failures stop the run.
+    /// The rule that says when failures stop the run.
     pub halt: HaltRule,
-    /// How long requests in flight may take after a signal; `None` for the default of each signal.
+    /// How long the run waits for requests in flight after a signal; `None` for the default of each signal.
     pub grace: Option<Duration>,
-    /// How much these results may cost in all their runs together.
+    /// The highest cost of all runs together that add to these results.
     pub max_cost: Option<Money>,
-    /// Whether the user set `max_cost`. If not, a file in the working folder may have set it.
+    /// Whether the user set `max_cost`. Otherwise, a file in the working folder may have set it.
     pub has_own_max_cost: bool,
     /// The highest number of requests that the run sends.
     pub max_requests: Option<u64>,
-    /// How long the run may take.
+    /// The longest time that the run can take.
     pub max_time: Option<Duration>,
     /// Whether requests get cache marks, and which lifetime the marks ask for.
     pub prompt_cache: PromptCache,
     /// Whether equal requests are sent only once.
     pub dedupe: bool,
-    /// Results whose answers are used instead of sending equal requests.
+    /// Results files of other runs. Their answers are used for rows with equal requests, which are not sent.
     pub reuse: Vec<PathBuf>,
-    /// Whether these answers may come from another server.
+    /// Whether answers that are used again can come from another server.
     pub reuse_any_origin: bool,
     /// Prices that replace the built-in ones.
     pub prices: Option<TextFile>,
@@ -160,9 +161,9 @@ pub struct Config {
     pub dry_run: bool,
     /// Whether an expensive run starts without asking.
     pub yes: bool,
-    /// What answers must be, and what happens if they are not.
+    /// The rules for answers: what an answer must be, and what happens if it is not.
     pub answers: AnswerConfig,
-    /// The kinds of answers that rows are asked for again.
+    /// The kinds of answers whose rows are sent again.
     pub rerun: Vec<Quality>,
     /// Whether earlier results are renamed, so that the run starts over.
     pub fresh: bool,
@@ -182,13 +183,13 @@ pub struct Config {
     pub provider: ProviderConfig,
     /// The providers after the first.
     pub fallback: FallbackConfig,
-    /// Whether `http://` to other machines is allowed.
+    /// Whether addresses of other machines can begin with `http://`.
     pub allow_http: bool,
     /// Whether proxies are ignored.
     pub no_proxy: bool,
     /// The file of certificates to trust in addition to the system's.
     pub ca_file: Option<PathBuf>,
-    /// The content of that file, as PEM.
+    /// The content of `ca_file`, as PEM.
     pub ca_pem: Option<Vec<u8>>,
     /// How progress is shown.
     pub progress: ProgressKind,
@@ -204,9 +205,9 @@ pub struct Config {
     pub has_blocks: bool,
     /// When results are forced to disk.
     pub fsync: Fsync,
-    /// Whose files may be used.
+    /// The users whose files the program uses.
     pub owners: Owners,
-    /// Warnings to print before the run. Each is printed once.
+    /// Warnings to print before the run. Each warning is printed once.
     pub warnings: Vec<String>,
     /// Notes to print before the run, about the settings of a file in the working folder.
     pub notes: Vec<String>,
@@ -216,7 +217,8 @@ impl Config {
     /// Returns the settings of `run`.
     ///
     /// # Errors
-    /// The message names the flag, the variable, or the file and line; what was found; and what to do.
+    /// Fails if a setting can't be used. The message names the flag, the variable, or the file and line. It also says
+    /// what was found and what to do.
     pub fn of_run(args: &RunArgs, world: &World) -> Result<Self> {
         Self::of_run_with(args, Settings::default(), world)
     }
@@ -256,7 +258,8 @@ impl Config {
         Ok(self)
     }
 
-    /// Returns the settings of `plan`, which are those of `run`. With several inputs, the output need not be named.
+    /// Returns the settings of `plan`, which are those of `run`. Unlike `run`, `plan` needs no name for the output if
+    /// there are several inputs.
     ///
     /// # Errors
     /// The errors of [`Config::of_run`].
@@ -269,8 +272,8 @@ impl Config {
         Ok(config)
     }
 
-    /// Returns the settings of `resume`. Its inputs are the error logs. `recorded` contains settings of the run that is
-    /// resumed. These settings override files; flags and the environment override these settings.
+    /// Returns the settings of `resume`. The inputs of `resume` are error logs. `recorded` contains settings of the run
+    /// that is resumed. Recorded settings override files; flags and the environment override recorded settings.
     ///
     /// # Errors
     /// The errors of [`Config::of_run`].
@@ -284,7 +287,7 @@ impl Config {
         let config = Self::of(args.settings(), recorded, inputs, world)?.with_notices(world)?;
         config.check_providers()?;
         let overrides = overrides(Layers::read(args.settings(), Settings::default(), world)?.named, world)?;
-        // The rows of a log are complete requests. Settings for new rows must not change them.
+        // The rows of an error log are complete requests. Settings for new rows must not change these requests.
         Ok(Self {
             source: SourceConfig::default(),
             request: RequestDefaults::default(),
@@ -310,8 +313,8 @@ impl Config {
         Self::of(flags, Settings::default(), |_| Ok(Vec::new()), world)
     }
 
-    /// Returns the settings of a command about a run without inputs. `recorded` contains settings of the run. These
-    /// settings override files; flags and the environment override these settings.
+    /// Returns the settings of a command that has no inputs and is about a run. `recorded` contains settings of the
+    /// run. Recorded settings override files; flags and the environment override recorded settings.
     ///
     /// # Errors
     /// The errors of [`Config::of_run`].
@@ -326,7 +329,7 @@ impl Config {
     }
 
     /// Returns the settings of `results`. `recorded` contains settings of the earlier run: how it read rows, and how it
-    /// made requests from these rows. Only typed flags override these settings.
+    /// made requests from these rows. Only typed flags override recorded settings.
     ///
     /// # Errors
     /// The errors of [`Config::of_run`].
@@ -342,7 +345,7 @@ impl Config {
         })
     }
 
-    /// Returns the settings of an output.
+    /// Returns the settings for the form of an output.
     pub(crate) fn form_of(form: FormArgs) -> FormConfig {
         FormConfig {
             format: form.output_format,
@@ -353,7 +356,7 @@ impl Config {
         }
     }
 
-    /// Returns the users whose files may be used. This must be known before a run folder is read.
+    /// Returns the users whose files may be used. The program must know these users before it reads a run folder.
     ///
     /// # Errors
     /// The errors of [`Config::of_run`].
@@ -480,12 +483,13 @@ fn check_simulation(simulate: bool, named: &Settings) -> Result<()> {
     }
 }
 
-/// Reads a file for the simulator. Without the simulator, the file is not needed.
+/// Reads a file for the simulator. In a run without the simulator, the file is not read.
 fn simulated_file(flag: &str, path: Option<PathBuf>, simulate: bool, world: &World) -> Result<Option<TextFile>> {
     named_file(flag, path.filter(|_| simulate), world)
 }
 
-/// Returns how the summary is shown. A stream of JSON ends with JSON, unless the user wants something else.
+/// Returns how the summary is shown. If progress is shown as JSON, the summary is JSON too. The user's own choice has
+/// priority.
 fn summary_kind(summary: Option<SummaryKind>, progress: Option<ProgressKind>) -> SummaryKind {
     summary.unwrap_or(if progress == Some(ProgressKind::Json) { SummaryKind::Json } else { SummaryKind::Text })
 }
