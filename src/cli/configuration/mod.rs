@@ -22,7 +22,7 @@ use super::args::ConfigVerb;
 use super::config::world::World;
 use super::exit::Exit;
 
-/// Does what the user asks for.
+/// Runs the verb of `config` that the user typed.
 pub(crate) fn config(verb: &ConfigVerb, world: &World) -> Result<Exit> {
     match verb {
         ConfigVerb::Show(args) => show::show(args, world),
