@@ -6,7 +6,7 @@ use super::new_run::NewRun;
 use crate::domain::ErrorClass;
 use crate::report::{PrintedCommand, Stats, Verbosity, failures};
 
-/// How many rows of each class are in the error log.
+/// The number of failed rows of each error class in the error log.
 pub(super) type FailedInLog = BTreeMap<ErrorClass, u64>;
 
 impl NewRun<'_> {
@@ -19,8 +19,8 @@ impl NewRun<'_> {
         let only = (!is_all).then_some(only.as_str());
         (!classes.is_empty()).then(|| match self.config.rerun.is_empty() {
             true => self.commands.resume(&self.paths, only),
-            // A row that failed when it was asked again keeps its old answer, so it does not count as failed. The same
-            // command asks it again.
+            // In a run with --rerun, a failed row keeps its old answer, so `resume` does not run it. The same command
+            // asks for a new answer again.
             false => self.commands.again_with_failed(),
         })
     }
