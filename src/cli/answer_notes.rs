@@ -1,5 +1,5 @@
-//! Notes before a run about its answers: how a schema is sent, and how many more requests the rules for answers can
-//! send.
+//! Makes the notes before a run about its answers: how a schema is sent, and how many more requests the rules for
+//! answers can send.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::domain::json::string_value;
 use crate::domain::{Merged, Params, ProviderFeatures, Rung};
 use crate::report::text::{escape, plural};
 
-/// The highest number of models that a note names, and of changes to a schema that a note lists.
+/// The highest number of models that a note names. A note also lists at most this number of changes to a schema.
 const MOST: usize = 2;
 
 /// Returns the notes about answers that are printed before a run: at most three. `params` are the parameters of all

@@ -9,7 +9,7 @@ use crate::domain::{ProviderFeatures, shortened};
 use crate::plan::{Planner, Shaped, Shaping};
 use crate::source::{Condition, Facts, row_of};
 
-/// Returns the function that adds the schema for the answer to the request of each row; `None` without a schema.
+/// Returns the function that adds the schema for answers to the request of each row; `None` without a schema.
 pub(crate) fn shaping(config: &AnswerConfig, catalog: &Arc<Catalog>, features: ProviderFeatures) -> Option<Shaping> {
     let (schema, catalog) = (config.schema.clone()?, catalog.clone());
     Some(Arc::new(move |params| {
@@ -39,7 +39,7 @@ pub(crate) fn policy_of(
     policy(Rules { max_follow_ups, features, ..rules_of(config) }, catalog.clone(), measure)
 }
 
-/// Returns the policy for answers that rows take from earlier results; `None` if every such answer is accepted.
+/// Returns the policy for answers that rows take from earlier results; `None` if all these answers are accepted.
 pub(crate) fn policy_of_reuse(config: &AnswerConfig, catalog: &Arc<Catalog>) -> Option<Policy> {
     let measure: Measure = Box::new(|_, _, _, _| Err("nothing is sent for an answer that exists".to_owned()));
     let rules = || Rules { max_follow_ups: 0, ..rules_of(config) };

@@ -1,4 +1,5 @@
-//! The plan for the prompt cache, as text: which requests get cache marks (`cache_control`), and what this should save.
+//! Shows the plan for the prompt cache as text: which requests get cache marks (`cache_control`), and what they should
+//! save.
 
 use crate::catalog::{Catalog, Model};
 use crate::domain::{Caching, Money, PromptCache};
@@ -7,7 +8,8 @@ use crate::plan::{CachePlan, Load, Unmarked, UnmarkedReason};
 use crate::report::text::{count, escape, plural};
 use crate::runner::input::Survey;
 
-/// Returns the notes before a run. If no request gets a cache mark, there is a note only if the user chose a lifetime.
+/// Returns the notes about the prompt cache that are printed before a run. If no request gets a cache mark, there is a
+/// note only if the user chose a lifetime.
 pub(super) fn notes(survey: &Survey, setting: PromptCache, real_input: f64, catalog: &Catalog) -> Vec<String> {
     let (caching, load) = (&survey.caching, &survey.load);
     let is_asked = matches!(setting, PromptCache::FiveMinutes | PromptCache::Hour);
@@ -26,7 +28,7 @@ pub(super) fn notes(survey: &Survey, setting: PromptCache, real_input: f64, cata
     words.into_iter().flatten().map(|words| format!("note: {words}")).collect()
 }
 
-/// Returns the note for rows from a pipe. Before the run, it is not known which of these rows share a prefix.
+/// Returns the note for rows from a pipe. Before the run, it is not known which rows of a pipe share a prefix.
 pub(super) fn note_of_pipe(setting: PromptCache) -> Option<String> {
     (setting != PromptCache::Off).then(|| {
         "note: requests get cache marks if rows near them in the pipe share a long prefix; what the model reads stays the \
@@ -53,7 +55,7 @@ pub(super) fn marks_words(caching: &CachePlan, to_send: u64) -> Option<String> {
     ))
 }
 
-/// Returns a text that says that marked prefixes may be too short; `None` if all are long enough.
+/// Returns a text that says that some marked prefixes may be too short to be cached; `None` if all are long enough.
 pub(super) fn uncertain_words(caching: &CachePlan, load: &Load, catalog: &Catalog) -> Option<String> {
     let example = caching.most_uncertain?;
     let (which, it) = match (caching.uncertain, caching.prefixes) {
@@ -118,7 +120,8 @@ pub(super) fn real_input(load: &Load, forecast: &Forecast) -> f64 {
 }
 
 /// Returns the cost of the prompts in groups with marked prefixes: first with the prompt cache, then without it.
-/// Returns `None` if nothing is saved, or if no price is known. `real_input` comes from the function of this name.
+/// Returns `None` if nothing is saved, or if no price is known. `real_input` is the result of the function
+/// `real_input`.
 fn prompts_cost(load: &Load, real_input: f64) -> Option<(Money, Money)> {
     let (mut with, mut without) = (0.0, 0.0);
     for group in load.groups() {
@@ -161,7 +164,7 @@ pub(super) fn model_of<'a>(left: &Unmarked, load: &'a Load) -> Option<&'a str> {
     load.groups().get(left.group).map(|group| &*group.model)
 }
 
-/// Returns the cheapest model that caches prefixes as short as this one.
+/// Returns the cheapest model that caches prefixes as short as the unmarked prefix `left`.
 fn other_model<'a>(left: &Unmarked, catalog: &'a Catalog) -> Option<&'a Model> {
     let price = |model: &Model| model.prices.first().map(|step| step.input + step.output);
     let fits = |model: &&Model| {

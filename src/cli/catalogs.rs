@@ -46,7 +46,7 @@ impl Catalogs {
     }
 }
 
-/// Returns the catalog of the first provider. The user's prices replace the built-in ones.
+/// Returns the catalog of the first provider. The user's prices replace the built-in prices.
 pub(crate) fn catalog(config: &Config) -> Result<Arc<Catalog>> {
     let file = config.prices.as_ref().map(|file| (file, "--prices".to_owned()));
     catalog_with(&config.provider, file.or_else(|| own_prices(&config.provider)))

@@ -19,8 +19,7 @@ struct Group {
 /// Returns a line for each kind of input, followed by warnings about placeholders that are not filled in. Each warning
 /// is printed only once.
 ///
-/// The inputs were already read before. If an input can't be read now, this function ignores the error: the run reads
-/// the input again and reports the error.
+/// If an input can't be read, this function ignores the error: the run reads the input again and reports the error.
 pub(super) fn lines(plan: &InputPlan, survey: &Survey, system: Option<&str>) -> Vec<String> {
     let mut lines = Vec::new();
     let mut groups: Vec<Group> = Vec::new();
@@ -111,7 +110,7 @@ fn in_template(template: &Template, columns: &Columns) -> Vec<String> {
     template.placeholders().iter().filter(is_meant).map(words).collect()
 }
 
-/// Returns warnings about column names in brackets in a system text, which is not a template.
+/// Returns warnings about column names in brackets in a system prompt that is not a template.
 fn in_system(system: &str, columns: &Columns) -> Vec<String> {
     let found = source::placeholders(&system.replace("{{", "{").replace("}}", "}"));
     // Angle brackets cause no warning, because prompts often contain tags.

@@ -1,7 +1,7 @@
 //! The commands that are printed for the user to paste: how to continue a run, and how to retry its failed rows.
 //!
-//! This module makes these commands from the command that the user typed. They work in the folder where the run was
-//! started, with the same environment:
+//! This module makes these commands from the command that the user typed. The commands work in the folder where the run
+//! was started, with the same environment:
 //!
 //! - *Continuing* a run uses the typed command. `--fresh` becomes `--fresh=false`: otherwise the finished answers would
 //!   be renamed and paid for again.
@@ -12,7 +12,7 @@
 //!   earlier log, and the other two would make the same rows fail again. Flags that replace parameters of rows are
 //!   copied from a typed `resume`, but not from a typed `run`: the rows of an error log contain their parameters.
 //! - *Asking again* for truncated answers uses `run` with the same inputs and most of the typed flags. The flags that
-//!   the run folder records are left out. They say how the rows are read, and set their parameters.
+//!   the run folder records are left out. These flags say how the rows are read, and set the parameters of the rows.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -32,8 +32,8 @@ const NOT_CARRIED: [&str; 4] = ["output", "only", "simulate-faults", "simulate-a
 /// Flags of `resume` that replace parameters of rows.
 const OVERRIDES: [&str; 3] = ["model", "system", "max-tokens"];
 
-/// Flags of `run` that the command for truncated answers does not copy. The run folder records some of them, from
-/// `format` to `system`. The others are about a single run.
+/// Flags of `run` that the command for truncated answers does not copy. The run folder records the flags from `format`
+/// to `system`. The flags from `fresh` on are about a single run.
 const NOT_IN_RERUN: [&str; 19] = [
     "format",
     "id",
@@ -140,8 +140,8 @@ impl Commands {
         args
     }
 
-    /// Returns the command that runs the failed rows in the error log again. `only` is the value of `--only`: it limits
-    /// the command to some failure classes.
+    /// Returns the command that runs the failed rows in the error log again. `only` is the value of `--only`, which
+    /// limits the command to some failure classes.
     pub(crate) fn resume(&self, paths: &RunPaths, only: Option<&str>) -> PrintedCommand {
         self.resume_with(paths, only, None)
     }

@@ -6,8 +6,8 @@
 //!
 //! The origin of a setting decides how much the program trusts it. Flags, the environment, the user's own file and a
 //! file given with `--config` come from the user. A `claude-batch.toml` in the working folder may come from another
-//! person's repository. Such a file can only contain the settings on a list (`folder.rs`). Before the run, a note says
-//! which settings it contains.
+//! person's repository. A file in the working folder can only contain the settings on a list (`folder.rs`). Before the
+//! run, a note says which settings this file contains.
 
 pub mod address;
 mod answers;
@@ -75,7 +75,7 @@ pub use self::watch::{NoticeTarget, WatchConfig};
 pub struct FormConfig {
     /// The format of the output; `None` if the name of the output decides.
     pub format: Option<OutputFormat>,
-    /// The fields of each record in the output; empty for the default fields.
+    /// The fields of each row in the output; empty for the default fields.
     pub fields: Vec<Field>,
     /// The order of the rows in the output.
     pub order: Option<Order>,
@@ -94,24 +94,24 @@ pub struct Config {
     pub source: SourceConfig,
     /// The parameters of every request.
     pub request: RequestDefaults,
-    /// The parameters of this call that replace parameters of rows. With `--rerun`, they replace them in the rows that
-    /// are run again; with `resume`, in all rows. The keys of the rows do not change.
+    /// The parameters of this call that replace parameters of rows. With `--rerun`, only rows that are run again get
+    /// these parameters. With `resume`, all rows get them. The keys of the rows do not change.
     pub overrides: RequestDefaults,
     /// The API version and the betas that requests name.
     pub dialect: Dialect,
     /// Whether answers are streamed from the API.
     pub stream: StreamMode,
-    /// Where results go; `None` for a file next to the input.
+    /// The place to which results are written; `None` for a file next to the input.
     pub output: Option<OutputArg>,
     /// The form of the output.
     pub form: FormConfig,
-    /// Where failures go; `None` for a file next to the results.
+    /// The path of the error log; `None` for a file next to the results.
     pub errors: Option<PathBuf>,
     /// The tier.
     pub tier: Tier,
     /// The limits that the user set, which replace the limits of the tier.
     pub limits: RateLimits,
-    /// The share of the limits that is left unused.
+    /// The share of the limits that the run leaves unused.
     pub headroom: Headroom,
     /// The highest number of requests in flight.
     pub concurrency: Concurrency,
@@ -119,7 +119,7 @@ pub struct Config {
     pub http2: bool,
     /// Whether requests are sent online, in batches, or both.
     pub lane: LaneChoice,
-    /// When the run has to be done.
+    /// The deadline of the run: the time by which the run has to be done.
     pub deadline: Option<Timestamp>,
     /// The highest number of rows in a batch, from 1 to 100,000.
     pub batch_rows: NonZeroU32,
@@ -139,9 +139,9 @@ pub struct Config {
     pub halt: HaltRule,
     /// How long the run waits for requests in flight after a signal; `None` for the default of each signal.
     pub grace: Option<Duration>,
-    /// The highest cost of all runs together that add to these results.
+    /// The budget: the highest cost of all runs together that write to the same results file.
     pub max_cost: Option<Money>,
-    /// Whether the user set `max_cost`. Otherwise, a file in the working folder may have set it.
+    /// Whether the user set `max_cost`. If not, a file in the working folder may have set `max_cost`.
     pub has_own_max_cost: bool,
     /// The highest number of requests that the run sends.
     pub max_requests: Option<u64>,
@@ -151,9 +151,10 @@ pub struct Config {
     pub prompt_cache: PromptCache,
     /// Whether equal requests are sent only once.
     pub dedupe: bool,
-    /// Results files of other runs. Their answers are used for rows with equal requests, which are not sent.
+    /// Results files of other runs. A row whose request is equal to a request in these files takes the answer from
+    /// there and is not sent.
     pub reuse: Vec<PathBuf>,
-    /// Whether answers that are used again can come from another server.
+    /// Whether `reuse` also takes answers that come from another server.
     pub reuse_any_origin: bool,
     /// Prices that replace the built-in ones.
     pub prices: Option<TextFile>,
@@ -161,13 +162,13 @@ pub struct Config {
     pub dry_run: bool,
     /// Whether an expensive run starts without asking.
     pub yes: bool,
-    /// The rules for answers: what an answer must be, and what happens if it is not.
+    /// The rules for answers: what an answer must be, and what happens after an answer that breaks the rules.
     pub answers: AnswerConfig,
     /// The kinds of answers whose rows are sent again.
     pub rerun: Vec<Quality>,
     /// Whether earlier results are renamed, so that the run starts over.
     pub fresh: bool,
-    /// How the run is watched and steered.
+    /// The settings for watching and steering the run.
     pub watch: WatchConfig,
     /// Whether failed rows are tried again.
     pub retry_failed: bool,
@@ -179,9 +180,9 @@ pub struct Config {
     pub simulate_faults: Option<TextFile>,
     /// The scripted answers of the simulator.
     pub simulate_answers: Option<TextFile>,
-    /// The first provider.
+    /// The settings of the first provider.
     pub provider: ProviderConfig,
-    /// The providers after the first.
+    /// The settings of the providers after the first.
     pub fallback: FallbackConfig,
     /// Whether addresses of other machines can begin with `http://`.
     pub allow_http: bool,
@@ -203,7 +204,7 @@ pub struct Config {
     pub is_colored: bool,
     /// Whether standard error shows block characters, for small charts.
     pub has_blocks: bool,
-    /// When results are forced to disk.
+    /// The rule that says when results are synced to disk.
     pub fsync: Fsync,
     /// The users whose files the program uses.
     pub owners: Owners,
@@ -217,8 +218,8 @@ impl Config {
     /// Returns the settings of `run`.
     ///
     /// # Errors
-    /// Fails if a setting can't be used. The message names the flag, the variable, or the file and line. It also says
-    /// what was found and what to do.
+    /// Fails if a setting can't be used. The message names the flag, the variable, or the file and line. The message
+    /// also says what was found and what to do.
     pub fn of_run(args: &RunArgs, world: &World) -> Result<Self> {
         Self::of_run_with(args, Settings::default(), world)
     }
@@ -250,7 +251,7 @@ impl Config {
         self.providers().try_for_each(ProviderConfig::check_complete)
     }
 
-    /// Checks where notices are sent. Only commands that run rows send notices.
+    /// Checks the targets to which notices are sent. Only commands that run rows send notices.
     fn with_notices(mut self, world: &World) -> Result<Self> {
         let keys = &self.provider.key_variables;
         let warnings = self.watch.find_targets(self.max_cost.is_some(), self.allow_http, keys, world)?;
@@ -262,7 +263,7 @@ impl Config {
     /// there are several inputs.
     ///
     /// # Errors
-    /// The errors of [`Config::of_run`].
+    /// Fails in the same cases as [`Config::of_run`].
     pub(crate) fn of_plan(args: &RunArgs, world: &World) -> Result<Self> {
         let inputs = |format| inputs(&args.inputs, format, world);
         let mut config = Self::of(args.settings.clone(), Settings::default(), inputs, world)?;
@@ -276,7 +277,7 @@ impl Config {
     /// that is resumed. Recorded settings override files; flags and the environment override recorded settings.
     ///
     /// # Errors
-    /// The errors of [`Config::of_run`].
+    /// Fails in the same cases as [`Config::of_run`].
     pub fn of_resume(args: &ResumeArgs, recorded: Settings, world: &World) -> Result<Self> {
         if args.errors.iter().any(|path| path.as_os_str() == "-") {
             bail!(
@@ -300,7 +301,7 @@ impl Config {
     /// Returns the settings of `check`.
     ///
     /// # Errors
-    /// The errors of [`Config::of_run`].
+    /// Fails in the same cases as [`Config::of_run`].
     pub(crate) fn of_check(args: &CheckArgs, world: &World) -> Result<Self> {
         Self::of(args.settings(), Settings::default(), |format| inputs(&args.inputs, format, world), world)
     }
@@ -308,7 +309,7 @@ impl Config {
     /// Returns the settings of a command without inputs: `models` or `limits`.
     ///
     /// # Errors
-    /// The errors of [`Config::of_run`].
+    /// Fails in the same cases as [`Config::of_run`].
     pub(crate) fn of_settings(flags: Settings, world: &World) -> Result<Self> {
         Self::of(flags, Settings::default(), |_| Ok(Vec::new()), world)
     }
@@ -317,7 +318,7 @@ impl Config {
     /// run. Recorded settings override files; flags and the environment override recorded settings.
     ///
     /// # Errors
-    /// The errors of [`Config::of_run`].
+    /// Fails in the same cases as [`Config::of_run`].
     pub(crate) fn of_recorded(flags: Settings, recorded: Settings, world: &World) -> Result<Self> {
         let config = Self::of(flags, recorded, |_| Ok(Vec::new()), world)?;
         Ok(Self { source: SourceConfig::default(), request: RequestDefaults::default(), ..config })
@@ -332,7 +333,7 @@ impl Config {
     /// made requests from these rows. Only typed flags override recorded settings.
     ///
     /// # Errors
-    /// The errors of [`Config::of_run`].
+    /// Fails in the same cases as [`Config::of_run`].
     pub(crate) fn of_results(args: &ResultsArgs, recorded: Settings, world: &World) -> Result<Self> {
         let typed = args.settings();
         let config = Self::of(typed.clone(), Settings::default(), |_| Ok(Vec::new()), world)?;
@@ -359,7 +360,7 @@ impl Config {
     /// Returns the users whose files may be used. The program must know these users before it reads a run folder.
     ///
     /// # Errors
-    /// The errors of [`Config::of_run`].
+    /// Fails in the same cases as [`Config::of_run`].
     pub(crate) fn owners_of_resume(args: &ResumeArgs, world: &World) -> Result<Owners> {
         Ok(Layers::read(args.settings(), Settings::default(), world)?.merged.storage.owners())
     }
@@ -488,8 +489,8 @@ fn simulated_file(flag: &str, path: Option<PathBuf>, simulate: bool, world: &Wor
     named_file(flag, path.filter(|_| simulate), world)
 }
 
-/// Returns how the summary is shown. If progress is shown as JSON, the summary is JSON too. The user's own choice has
-/// priority.
+/// Returns how the summary is shown. If progress is shown as JSON, the summary is JSON too. A choice of the user
+/// (`--summary`) has priority.
 fn summary_kind(summary: Option<SummaryKind>, progress: Option<ProgressKind>) -> SummaryKind {
     summary.unwrap_or(if progress == Some(ProgressKind::Json) { SummaryKind::Json } else { SummaryKind::Text })
 }

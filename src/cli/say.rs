@@ -58,7 +58,7 @@ pub(crate) fn out(text: &str) -> Result<(), OutputFailure> {
 /// Prints the result of a command on a terminal. The text replaces the last `lines` lines of the output.
 ///
 /// # Errors
-/// The errors of [`out`].
+/// Fails in the same cases as [`out`].
 pub(crate) fn out_over(text: &str, lines: usize) -> Result<(), OutputFailure> {
     let up = if lines > 0 { format!("\x1b[{lines}A\r\x1b[J") } else { String::new() };
     let mut stream = io::stdout().lock();
@@ -73,7 +73,7 @@ pub(crate) fn out_is_terminal() -> bool {
 /// Converts the result of a write to standard output to the result of [`out`].
 ///
 /// # Errors
-/// The errors of [`out`].
+/// Fails in the same cases as [`out`].
 pub(crate) fn printed(written: io::Result<()>) -> Result<(), OutputFailure> {
     match written {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),

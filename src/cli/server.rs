@@ -66,7 +66,7 @@ pub(crate) fn origin(config: &Config) -> Result<String> {
 /// Returns the origin of the answers of a provider, in the form that runs record.
 ///
 /// # Errors
-/// The errors of [`origin`].
+/// Fails in the same cases as [`origin`].
 pub(crate) fn origin_of(provider: &ProviderConfig, config: &Config) -> Result<String> {
     match config.simulate {
         true => Ok(SIMULATOR.to_owned()),

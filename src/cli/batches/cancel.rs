@@ -1,8 +1,8 @@
 //! The verb `cancel`: asks the API to cancel open batches of a run.
 //!
-//! The command takes the lock of the run before it asks the user, and holds the lock until it ends. So no other run can
-//! begin in the meantime and wait for these batches. Before each call of the API, the command writes to the log that
-//! the batch is to be canceled.
+//! The command takes the lock of the run before it asks the user, and holds the lock until the command ends. So no
+//! other run can begin during the command and wait for these batches. Before each call of the API, the command writes
+//! into the log of batches that the batch is to be canceled.
 
 use std::io;
 use std::path::Path;
@@ -31,7 +31,7 @@ pub(super) fn cancel(args: &CancelArgs, world: &World) -> Result<Exit> {
     }
     let disk = RealDisk::new(found.config.owners);
     let _held = locked(&disk, &found.results)?;
-    // The log is read again, because a run that has just ended may have collected some batches.
+    // The log of batches is read again, because a run that has just ended may have collected some batches.
     found.chapters = history(&disk, &found.results)?.unwrap_or_default();
     let Seen { batches, unknown, exit, .. } = seen(&found, world)?;
     if let Some(why) = unknown {
@@ -110,7 +110,7 @@ fn locked(disk: &RealDisk, results: &Path) -> Result<Held> {
     Ok(held)
 }
 
-/// Says which of the open batches are not canceled, and why.
+/// Prints which of the open batches are not canceled, and why.
 fn say_others(open: &[&KnownBatch]) {
     let ended = open.iter().filter(|batch| matches!(batch.state, State::Ended | State::Archived)).count() as u64;
     let canceling = open.iter().filter(|batch| batch.state == State::Canceling).count() as u64;
@@ -151,8 +151,8 @@ fn ask(args: &CancelArgs, due: &[&KnownBatch], world: &World) -> Result<()> {
     }
 }
 
-/// Cancels each batch: writes to the log that it is to be canceled, and asks the API to cancel it. Returns how the
-/// program ends.
+/// Writes into the log of batches that each batch is to be canceled, and asks the API to cancel the batch. Returns the
+/// exit code.
 fn send(due: &[&KnownBatch], found: &RunWithBatches, disk: &RealDisk, world: &World) -> Result<Exit> {
     let workspace = Workspace::open(&found.config, world)?;
     let (mut log, _) = BatchLog::open(disk, &folder_of_batches(&found.results))?;

@@ -1,4 +1,4 @@
-//! Batches as a JSON document, for other programs.
+//! Makes a JSON document about batches, for other programs.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};

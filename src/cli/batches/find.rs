@@ -1,4 +1,4 @@
-//! The run that the user names, and the batches in its log.
+//! Finds the run that the user names, and the batches in its log.
 
 use std::path::{Path, PathBuf};
 
@@ -18,11 +18,11 @@ use crate::report::text::escape;
 
 /// A run with batches.
 pub(crate) struct RunWithBatches {
-    /// The results file.
+    /// The results file of the run.
     pub(crate) results: PathBuf,
-    /// The error log.
+    /// The error log of the run.
     pub(crate) errors: PathBuf,
-    /// The settings. The flags and the environment override the settings that the run recorded.
+    /// The settings for this command. The flags and the environment override the settings that the run recorded.
     pub(crate) config: Config,
     /// Every batch of the run.
     pub(crate) chapters: Vec<Chapter>,

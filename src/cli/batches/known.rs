@@ -1,4 +1,4 @@
-//! What the log of a run and the API say about a batch.
+//! A batch of which the log of a run and the API know.
 
 use std::path::PathBuf;
 
@@ -17,22 +17,23 @@ pub(crate) struct KnownBatch {
     pub(crate) state: State,
     /// The number of rows in the batch.
     pub(crate) rows: u64,
-    /// When the batch was created, by the clock of the API; if this is not known, when it was submitted.
+    /// The time when the batch was created, by the clock of the API. If this time is not known, the time when the batch
+    /// was submitted.
     pub(crate) created_at: Timestamp,
-    /// When the batch expires: the API does not send the rows that it has not begun by then.
+    /// The time when the batch expires. After this time, the API begins no more rows of the batch.
     pub(crate) expires_at: Option<Timestamp>,
-    /// What the API says about the batch; `None` if the API was not asked or does not list the batch.
+    /// The API's description of the batch; `None` if the API was not asked or does not list the batch.
     pub(crate) batch: Option<Batch>,
     /// The run to which the batch belongs; `None` if no run is known.
     pub(crate) owner: Option<Owner>,
 }
 
-/// The run of a batch.
+/// The run that submitted a batch.
 #[derive(Clone, Debug)]
 pub(crate) struct Owner {
     /// The results file of the run.
     pub(crate) results: PathBuf,
-    /// What the log of the run says about the batch.
+    /// The entries about the batch in the log of the run.
     pub(crate) chapter: Chapter,
 }
 
@@ -41,13 +42,13 @@ pub(crate) struct Owner {
 pub(crate) enum State {
     InProgress,
     Canceling,
-    /// The batch has ended. If it belongs to a run, the run has not collected its results.
+    /// The batch has ended. If the batch belongs to a run, the run has not collected the results.
     Ended,
     /// The API has removed the results of the batch.
     Archived,
     /// The results of the batch are in the files of its run.
     Collected,
-    /// The run has given up the answers of the batch.
+    /// The run no longer waits for the answers of the batch.
     Lost,
     /// The reply to the submission was lost, so it is not known whether the batch exists.
     Unclear,
@@ -85,7 +86,8 @@ impl State {
 }
 
 impl KnownBatch {
-    /// Returns a batch of a run. `was_asked` says whether the API was asked, and `batch` is its answer.
+    /// Returns a batch of a run. `was_asked` says whether the API was asked about the batch, and `batch` is the answer
+    /// of the API.
     pub(crate) fn of_run(owner: Owner, was_asked: bool, batch: Option<Batch>) -> Self {
         let submitted = &owner.chapter.submitted;
         let known = submitted.batch.as_ref();
@@ -108,7 +110,7 @@ impl KnownBatch {
         }
     }
 
-    /// Returns a batch that the API lists. `owner` is its run, if one is known.
+    /// Returns a batch that the API lists. `owner` is the run of the batch; `None` if no run is known.
     pub(crate) fn of_workspace(batch: Batch, owner: Option<Owner>) -> Self {
         if let Some(owner) = owner {
             return Self::of_run(owner, true, Some(batch));

@@ -1,4 +1,4 @@
-//! The verb `list`: the batches of a run, or of the whole workspace.
+//! The verb `list`: lists the batches of a run, or of the whole workspace.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -84,7 +84,7 @@ fn of_workspace(args: &ListArgs, world: &World) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Returns the runs below the working folder, by the ids of their batches.
+/// Returns a map from the ids of batches to their runs, for all runs below the working folder.
 pub(super) fn owners(world: &World, disk: &RealDisk) -> HashMap<String, Owner> {
     let found = batches_below(world, disk).into_iter();
     let with_id = |(results, chapter): (_, crate::batches::Chapter)| {

@@ -1,4 +1,4 @@
-//! The calls of the API for batches, outside of a run.
+//! Calls the API about batches, outside of a run.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -21,10 +21,10 @@ use crate::provider::{Batch, BatchApi, BatchCall, BatchPage};
 use crate::report::text::escape;
 use crate::transport::WireError;
 
-/// The highest number of pages of the batch list that are read. They have room for a million batches.
+/// The highest number of pages of the batch list that are read. These pages have room for a million batches.
 const MOST_PAGES: usize = 1_000;
 
-/// A connection to the API for the batches of a workspace. The key decides which workspace this is.
+/// A connection to the API for the batches of a workspace. The key decides which workspace is used.
 pub(crate) struct Workspace {
     server: Server,
     route: Arc<PoolId>,
@@ -43,7 +43,7 @@ impl Workspace {
         config.provider.key != KeySource::Missing
     }
 
-    /// Prepares the connection to the API. Nothing is sent.
+    /// Prepares the connection to the API, and sends nothing.
     ///
     /// # Errors
     /// Fails if the provider has no batches, or if the key or a setting of the connection can't be used.
@@ -106,7 +106,7 @@ impl Workspace {
         self.one(BatchCall::Cancel(id), id)
     }
 
-    /// Downloads the results of a batch into a file. An existing file is replaced.
+    /// Downloads the results of a batch into a file. If the file exists, it is replaced.
     ///
     /// # Errors
     /// Fails if the file can't be written. Returns an inner `Err` if the call of the API did not work.

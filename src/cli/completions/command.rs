@@ -1,5 +1,5 @@
-//! The definition of the command line for completions. It lists values that the parsers of the flags do not list, such
-//! as models and providers.
+//! The definition of the command line for completions. This definition lists values that the parsers of the flags do
+//! not list, such as models and providers.
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command, CommandFactory};
@@ -35,8 +35,8 @@ fn with_values(command: Command, models: &[String], settings: &[String]) -> Comm
     command.mut_subcommands(|inner| with_values(inner, models, settings))
 }
 
-/// Returns whether this is a flag that the help does not show. Such a flag gets no values, so each script has only one
-/// line about it, and `scripts.rs` removes this line.
+/// Returns whether this is a flag that the help does not show. A hidden flag gets no values, so each script has only
+/// one line about it, and `scripts.rs` removes this line.
 fn is_hidden_flag(arg: &Arg) -> bool {
     arg.is_hide_set() && arg.get_long().is_some()
 }

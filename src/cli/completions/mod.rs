@@ -1,8 +1,8 @@
 //! The command `completions`: scripts that complete commands in a shell.
 //!
-//! The scripts are made from the definition of the command line; `command.rs` adds values to it. The generators of some
-//! shells leave something out, which `scripts.rs` and `elvish.rs` add. Names that only the user's configuration knows
-//! are not in the scripts. The scripts ask this program for them, with a hidden flag.
+//! The scripts are made from the definition of the command line, to which `command.rs` adds values. The generators of
+//! some shells leave something out, which `scripts.rs` and `elvish.rs` add. The scripts do not contain names from the
+//! user's configuration. They ask this program for these names, with a hidden flag.
 
 mod command;
 mod elvish;
@@ -31,7 +31,7 @@ pub(crate) fn completions(args: &CompletionsArgs, world: &World) -> Result<Exit>
     Ok(Exit::Done)
 }
 
-/// Returns whether a name means the same in every shell when it is not quoted. Other names are not offered: bash
+/// Returns whether a name means the same in every shell when it is not quoted. Only such names are offered: bash
 /// expands the words of `compgen -W`, so it would run a command that a name contains.
 fn is_plain(name: &str) -> bool {
     let is_plain = |char: char| char.is_ascii_alphanumeric() || "_.-".contains(char);

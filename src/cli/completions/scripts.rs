@@ -46,7 +46,8 @@ fn asked(script: &str, begin: &str, end: &str) -> String {
     script.replace(PROFILES, &call("profiles")).replace(PROVIDERS, &call("providers"))
 }
 
-/// Returns lines of fish that offer the values of arguments without a flag. The generator leaves these values out.
+/// Returns lines of fish that offer the values of arguments without a flag. The generator for fish leaves these values
+/// out.
 fn arguments_of_fish(command: &clap::Command, path: &[&str]) -> String {
     let mut lines = String::new();
     let values: Vec<String> = command
@@ -71,9 +72,9 @@ fn arguments_of_fish(command: &clap::Command, path: &[&str]) -> String {
     lines
 }
 
-/// Returns the script for bash, with two corrections. The generator offers flags where a file is expected; without
-/// these flags, bash offers files. The generator also writes the names of subcommands in two ways, because the
-/// program's name has a hyphen.
+/// Returns the script for bash, with two corrections. The generator for bash offers flags where a file is expected;
+/// without these flags, bash offers files. The generator for bash also writes the names of subcommands in two ways,
+/// because the program's name has a hyphen.
 fn bash(script: &str) -> String {
     // Whether the command has subcommands, or an argument with known values.
     let mut has_words = false;

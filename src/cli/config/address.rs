@@ -1,7 +1,7 @@
 //! The address of the server, and who is allowed to set it. The module `transport` checks the address itself.
 //!
-//! The key and the prompts are sent to this address, so only the user can set it. A password in the address is never
-//! shown.
+//! The key and the prompts are sent to the address of the server, so only the user can set this address. A password in
+//! the address is never shown.
 
 use anyhow::{Context, Result};
 
@@ -12,11 +12,11 @@ use crate::transport::{self, parse_base_url};
 pub struct BaseUrl {
     /// The address.
     pub url: transport::BaseUrl,
-    /// The place where the address was set.
+    /// The flag, file or variable that set the address.
     pub source: BaseUrlSource,
 }
 
-/// The place where the address of a server was set.
+/// A flag, file or variable that can set the address of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BaseUrlSource {
     /// `--base-url` or `CLAUDE_BATCH_BASE_URL`.
@@ -34,7 +34,7 @@ pub enum BaseUrlSource {
 }
 
 impl BaseUrlSource {
-    /// Returns the name of the place that messages show.
+    /// Returns the name of the flag, file or variable that messages show.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Named => "--base-url",

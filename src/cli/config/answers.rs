@@ -1,4 +1,4 @@
-//! The rules for answers: what an answer must be, and what happens if it is not.
+//! The rules for answers: what an answer must be, and what happens after an answer that breaks the rules.
 
 use anyhow::{Result, anyhow, bail};
 
@@ -14,7 +14,7 @@ use crate::source::Condition;
 /// `--max-follow-ups`. The first follow-up request corrects nearly all wrong answers that can be corrected.
 pub(super) const MAX_FOLLOW_UPS: u32 = 2;
 
-/// The rules for answers.
+/// The rules for answers, from the settings of all layers.
 #[derive(Clone, Debug)]
 pub struct AnswerConfig {
     /// The schema that each answer must match.
@@ -39,7 +39,8 @@ impl AnswerConfig {
         self.schema.is_some() || self.expect.is_some() || !self.require.is_empty()
     }
 
-    /// Returns the rules of all layers. `named` contains the rules of this call: its flags and the environment.
+    /// Makes the rules from the settings of all layers (`merged`). `named` contains the settings of this call: its
+    /// flags and the environment.
     ///
     /// # Errors
     /// Fails if the schema can't be read, or if `--on-invalid` is given although no rule says what answers must be.

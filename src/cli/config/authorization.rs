@@ -1,4 +1,4 @@
-//! How the requests to a provider are authorized: with a key that stays the same, or with one that is renewed.
+//! How the requests to a provider are authorized: with a key that stays the same, or with a key that is renewed.
 //!
 //! The first key is fetched before a request is sent and before a file is changed. So a missing login, a command that
 //! fails or an empty variable ends the run at once. A key from a command, from AWS or from Google is renewed before it
@@ -37,7 +37,7 @@ pub fn authorization(provider: &ProviderConfig, world: &World) -> Result<(Author
 /// Does the same as [`authorization`], and also returns the first key.
 ///
 /// # Errors
-/// The errors of [`authorization`].
+/// Fails in the same cases as [`authorization`].
 pub(crate) fn with_first_key(
     provider: &ProviderConfig,
     world: &World,
@@ -161,8 +161,8 @@ impl From<credential::Credential> for Credential {
     }
 }
 
-/// Returns a key that is sent in the header of `style`. If `style` is `None`, the header stays as it is. For Foundry, a
-/// key that is not a token is sent in two headers.
+/// Returns a key that is sent in the header of `style`. If `style` is `None`, the header of the key does not change.
+/// For Foundry, a key that is not a token is sent in two headers.
 fn styled(key: Credential, style: Option<AuthStyle>, kind: ProviderKind) -> Credential {
     let (key, style) = match key {
         Credential::ApiKey(key) | Credential::ApiKeyTwice(key) => (key, style.unwrap_or(AuthStyle::ApiKey)),

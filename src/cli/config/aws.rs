@@ -1,4 +1,4 @@
-//! Tokens for Amazon Bedrock, made from AWS credentials. The credentials come from the environment, or from the `aws`
+//! Makes tokens for Amazon Bedrock from AWS credentials. The credentials come from the environment, or from the `aws`
 //! command, which supports profiles, single sign-on, roles and the credentials of machines.
 
 use std::io;
@@ -21,7 +21,7 @@ const KEY_ID: &str = "AWS_ACCESS_KEY_ID";
 const SECRET: &str = "AWS_SECRET_ACCESS_KEY";
 const SESSION: &str = "AWS_SESSION_TOKEN";
 /// The variable with the time at which the credentials in the environment expire. `aws configure export-credentials
-/// --format env` sets it.
+/// --format env` sets this variable.
 const EXPIRATION: &str = "AWS_CREDENTIAL_EXPIRATION";
 /// The command that prints the credentials of the user.
 pub(super) const EXPORT: &str = "aws configure export-credentials --format process";
@@ -55,7 +55,7 @@ pub(super) fn issue(region: &str, command: &str, world: &World, patience: Durati
         Some(found) => found,
         None => exported(command, world, patience, now)?,
     };
-    // The token must not live longer than its credentials: after they expire, the server refuses the token.
+    // The token must not live longer than its credentials: after the credentials expire, the server refuses the token.
     let life = found.left.map_or(LONGEST, |left| left.min(LONGEST));
     let token = bedrock_token(&found.credentials, region, now, life.max(Duration::from_secs(1)));
     let also_secret = found.credentials.session_token.into_iter().collect();

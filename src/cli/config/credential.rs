@@ -1,4 +1,4 @@
-//! The key: where it comes from and how it is kept secret.
+//! The API key: where it comes from and how it is kept secret.
 //!
 //! No message contains any part of the key, even if the key is malformed. A command that prints the key is split at
 //! blanks and run without a shell, because a value in a configuration must not be a shell script.
@@ -29,7 +29,7 @@ pub(super) const COMMAND: &str = "--api-key-cmd";
 /// The longest wait for a command, or for a file that is a pipe, such as `--api-key-file <(pass show key)`.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where the key comes from.
+/// The source of the API key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
     /// A file.
@@ -38,8 +38,8 @@ pub enum KeySource {
     Command(String),
     /// An environment variable other than those of the Claude API.
     Variable(String),
-    /// AWS credentials, from the environment or from the `aws` command. The program makes them into a token for Bedrock
-    /// in this region.
+    /// AWS credentials, from the environment or from the `aws` command. From these credentials, the program makes a
+    /// token for Bedrock in this region.
     Aws {
         /// The region.
         region: String,

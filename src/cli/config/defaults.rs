@@ -19,8 +19,8 @@ use crate::scheduler::StreamMode;
 use crate::source::InputFormat;
 use crate::watch::notices::NoticeForm;
 
-/// `--max-retries`. If 13 % of requests fail at random, 5 retries would lose 371 of ten million rows, and 8 retries
-/// would lose less than one.
+/// `--max-retries`. If 13 % of requests fail at random, 371 of ten million rows would fail with 5 retries, and less
+/// than one row with 8 retries.
 pub(super) const MAX_RETRIES: u32 = 8;
 /// `--retry-for`.
 pub(super) const RETRY_FOR: Duration = Duration::from_secs(30 * 60);
@@ -131,7 +131,8 @@ mod tests {
         let given = |flag: &clap::Arg| match (flag.get_long()?, default_of(flag)) {
             // The value of `verbose` is how many times `-v` is typed, which can't be written as `--verbose=0`.
             ("verbose", _) => None,
-            // These switches can't be combined with some other flags. With their default, they do nothing.
+            // These switches are left out, because they can't be combined with some other flags. Their default has no
+            // effect.
             ("fresh" | "quiet" | "retry-failed" | "rerun-changed", Default::Value(value)) if value == "false" => None,
             (name, Default::Value(value)) => Some(format!("--{name}={value}")),
             (_, Default::Words(_) | Default::Unset) => None,

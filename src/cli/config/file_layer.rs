@@ -17,7 +17,7 @@ pub(super) struct FileLayer {
 }
 
 impl FileLayer {
-    /// Returns the note that says which settings a file in the working folder sets; `None` if it sets nothing.
+    /// Returns the note that says which settings a file in the working folder sets; `None` if the file sets nothing.
     pub(super) fn set(&self, profile: Option<&str>) -> Option<String> {
         let profile = profile.and_then(|name| self.profiles.get(name));
         let mut names: Vec<_> = profile.into_iter().chain([&self.plain]).flat_map(|table| &table.names).collect();
@@ -28,7 +28,7 @@ impl FileLayer {
     }
 }
 
-/// The settings of a profile, or those outside of profiles, with their names.
+/// The settings of a profile, or the settings outside of profiles, with their names.
 #[derive(Default)]
 pub(super) struct Table {
     /// The place of the profile's heading, as `file:line`; empty for the keys outside of profiles.

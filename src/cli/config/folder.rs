@@ -1,12 +1,13 @@
 //! The settings that a `claude-batch.toml` in the working folder can contain.
 //!
-//! Another person may have written this file: it may come from a cloned repository, or be in a folder where others can
-//! write. So the file can contain only the settings on a list. Every other setting in it is an error, and the message
-//! names the setting. The file can change requests, slow a run down or stop it early. The file can't decide where the
-//! key comes from or where the key is sent. It can't start a program, answer a question in place of the user, or choose
-//! where a file is written.
+//! Another person may have written a file in the working folder: it may come from a cloned repository, or be in a
+//! folder where others can write. So the file can contain only the settings on a list. Every other setting in the file
+//! is an error, and the message names the setting. The file can change requests, slow a run down or stop it early. The
+//! file can't decide where the key comes from or where the key is sent. The file can't start a program, answer a
+//! question in place of the user, or choose where a file is written.
 //!
-//! A test checks that each flag is in one of the lists below. The program refuses a setting that is in no list.
+//! A test checks that each flag is in one of the lists `FREE`, `CAPS` and `REFUSED`. The program refuses a setting that
+//! is in no list.
 
 use crate::cli::args::groups::MoneyArgs;
 use crate::report::text::duration;
@@ -32,7 +33,8 @@ pub const FREE: [&str; 25] = [
     "fields",
     "order",
     "null",
-    // `prompt-cache` changes no answer. It changes the cost, but less than the model or the system prompt does.
+    // `prompt-cache` changes no answer. `prompt-cache` changes the cost, but less than the model or the system prompt
+    // does.
     "prompt-cache",
     "dedupe",
     // Like `concurrency`, `batch-rows` can make a run slower, but not more expensive.
@@ -63,8 +65,8 @@ pub const REFUSED: [&str; 60] = [
     "errors",
     "raw-cells",
     "http2",
-    // `lane` (online or batch) changes what rows cost, and the API stores the rows of a batch for 29 days. A near
-    // deadline sends rows online, which doubles their price. A run that detaches ends without answers.
+    // `lane` (online or batch) changes what rows cost, and the API stores the rows of a batch for 29 days. With a near
+    // `deadline`, rows are sent online at twice the price. With `detach`, the run ends without answers.
     "lane",
     "deadline",
     "detach",
@@ -77,13 +79,13 @@ pub const REFUSED: [&str; 60] = [
     "grace",
     "dry-run",
     "yes",
-    // With these settings, answers from other results would become answers of this run.
+    // With `reuse`, answers from other results would become answers of this run.
     "reuse",
     "reuse-any-origin",
     "prices",
     // `schema` names a file, which may be in any folder.
     "schema",
-    // These settings can send more requests, or ask other models.
+    // The settings from `on-invalid` to `rerun-changed` can send more requests, or ask other models.
     "on-invalid",
     "on-truncate",
     "on-refusal",
@@ -99,7 +101,7 @@ pub const REFUSED: [&str; 60] = [
     "allow-http",
     "no-proxy",
     "ca-file",
-    // These settings decide where requests are sent, and with which key.
+    // The settings about providers decide where requests are sent, and with which key.
     "provider",
     "fallback",
     "fallback-on",
@@ -107,7 +109,7 @@ pub const REFUSED: [&str; 60] = [
     "verbose",
     "fsync",
     "trust-owner",
-    // These settings send data to other servers, start a program, or write a file.
+    // The settings from `notify` to `log` send data to other servers, start a program, or write a file.
     "notify",
     "notify-on",
     "notify-format",
@@ -164,7 +166,8 @@ pub(super) fn lowered_names(own: &MoneyArgs, folder: &MoneyArgs) -> Vec<&'static
     names.into_iter().filter(|(_, is_lower)| *is_lower).map(|(name, _)| name).collect()
 }
 
-/// Lowers the user's cap to the cap of the file. Returns the user's cap if it was already lower, and otherwise `None`.
+/// Lowers the user's cap to the cap of the file. Returns the user's cap if it was already lower than the cap of the
+/// file, and otherwise `None`.
 fn lowered<T: Copy + Ord>(own: &mut Option<T>, folder: Option<T>) -> Option<T> {
     let folder = folder?;
     let lower = own.filter(|own| *own < folder);

@@ -1,4 +1,4 @@
-//! Where rows come from and where results go.
+//! The inputs of a run, and the place to which its results are written.
 
 use std::path::PathBuf;
 
@@ -60,8 +60,8 @@ pub fn inputs(given: &[PathBuf], format: InputFormat, world: &World) -> Result<V
     Ok(inputs)
 }
 
-/// Returns the place to which results are written. This is standard output if the input is a pipe and no output is
-/// named. Returns `None` for a file next to the input.
+/// Returns the place to which results are written. Results are written to standard output if the input is a pipe and no
+/// output is named. Returns `None` for a file next to the input.
 pub(super) fn output_of(output: Option<PathBuf>, inputs: &[InputArg]) -> Option<OutputArg> {
     match output {
         Some(path) if path.as_os_str() == "-" => Some(OutputArg::Stdout),

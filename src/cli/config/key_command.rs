@@ -1,13 +1,14 @@
 //! Runs a command that prints the key, and ends the command if it takes too long. `--api-key-cmd` is such a command, and
 //! so are the commands of AWS and Google.
 //!
-//! The command is the user's own program, but it may hang, print without end, or print a key to standard error. So its
-//! time and the length of its output are limited. The command does not get the variables that contain a key. Its
-//! standard error is shown only if the command fails or takes too long. In that case, only the last line of its
-//! standard error is shown, without words that could be a key.
+//! The command is the user's own program, but it may hang, print without end, or print a key to standard error. So the
+//! time of the command and the length of its output are limited. The command does not get the variables that contain a
+//! key. The standard error of the command is shown only if it fails or takes too long. In that case, only the last line
+//! of standard error is shown, without words that could be a key.
 //!
 //! The command stays in the process group of this program. So the command can ask the user at the terminal, and Ctrl-C
-//! ends the command too. On systems with `/proc`, the processes that the command started are found by their parent ids.
+//! also ends the command. On systems with `/proc`, the processes that the command started are found by their parent
+//! ids.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};

@@ -26,7 +26,8 @@ pub(super) struct Lanes {
 
 impl Lanes {
     /// Returns the settings of the lanes. `merged` has the settings of all layers; `named` has the settings of this
-    /// call: the flags and the environment. `lane` is the user's choice, after the check that the provider can do it.
+    /// call: the flags and the environment. `lane` is the user's choice of the lane (online, batch or auto), after the
+    /// check that the provider has batches.
     ///
     /// # Errors
     /// Fails if `--detach` is given for a run without batches, or if the deadline is in the past.
@@ -61,7 +62,7 @@ fn moment(deadline: Deadline, now: &ZonedDateTime) -> Result<Timestamp> {
 }
 
 /// Refuses results on standard output for a run with batches. A batch continues after the program ends. So a later run
-/// may have to collect its answers, and needs a file to which it can add them.
+/// may have to collect the answers of the batch, and needs a file to which it can add them.
 ///
 /// # Errors
 /// Fails if a run with batches writes its results to standard output. The message says what to type.

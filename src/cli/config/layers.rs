@@ -33,7 +33,7 @@ pub(crate) struct Layers {
     pub merged: Settings,
     /// The settings of the profile and the files, without the settings that an earlier run recorded.
     pub lower: Settings,
-    /// Warnings to print.
+    /// The warnings about settings that are printed for the user.
     pub warnings: Vec<String>,
     /// Notes about the settings of a file in the working folder.
     pub notes: Vec<String>,
@@ -46,8 +46,8 @@ pub(crate) struct Layers {
 }
 
 impl Layers {
-    /// Reads every layer below the flags. `recorded` has the settings of an earlier run. They override the files, and
-    /// the environment overrides them.
+    /// Reads every layer below the flags. `recorded` has the settings of an earlier run. Recorded settings override the
+    /// files, and the environment overrides recorded settings.
     ///
     /// # Errors
     /// Fails if a setting is wrong. The message names the variable, or the file and line, and says what is wrong.
@@ -139,7 +139,7 @@ fn places(named: &Settings, world: &World) -> Vec<(PathBuf, Trust)> {
     [Some(folder), user].into_iter().flatten().collect()
 }
 
-/// Returns the settings of the chosen profile, merged from all files that contain it.
+/// Returns the settings of the chosen profile, merged from all files that contain this profile.
 fn profile(name: Option<&str>, files: &[FileLayer]) -> Result<Settings> {
     let Some(name) = name else { return Ok(Settings::default()) };
     let mut found = files.iter().filter_map(|file| file.profiles.get(name)).peekable();

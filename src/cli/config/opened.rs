@@ -7,9 +7,9 @@
 //!
 //! If a config file in the working folder gives the path of a text file, that text file must be inside the working
 //! folder. The program opens the folders of the path one after the other, each inside the folder before it, and never
-//! through a link. It then checks and reads the opened file, and does not use the path again. (On systems without these
-//! Unix calls, the program checks each part of the path before it opens the file.) A file with a second name (a hard
-//! link) is refused, because the other name may be outside the folder.
+//! through a link. The program then checks and reads the opened file, and does not use the path again. (On systems
+//! without these Unix calls, the program checks each part of the path before it opens the file.) A file with a second
+//! name (a hard link) is refused, because the other name may be outside the folder.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -25,7 +25,8 @@ const MAX_CONFIG_BYTES: u64 = 1 << 20;
 pub(crate) struct Opened {
     /// Its text.
     pub text: String,
-    /// Whether the path is a symbolic link. A link can lead to any file, so messages do not show the values in it.
+    /// Whether the path is a symbolic link. A link can lead to any file, so messages do not show the values in that
+    /// file.
     pub is_link: bool,
     /// Which other users may have written the file, in words; `None` if only this user and the administrator can write
     /// it.
@@ -42,7 +43,7 @@ pub(crate) fn configuration(path: &Path) -> Result<Option<Opened>> {
         Err(error) if is_absent(&error) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    // The kind of the file is checked before it is opened, because opening a device can have side effects.
+    // The kind of the file is checked before the file is opened, because opening a device can have side effects.
     match fs::metadata(path) {
         Ok(metadata) => ordinary(&metadata)?,
         Err(error) if is_absent(&error) => return Ok(None),
@@ -141,8 +142,8 @@ fn open_below(folder: &Path, folders: &[&Path], file: &Path) -> Result<File> {
             (_, true) => bail!("it is not an ordinary file (a pipe, socket or device?)"),
             (_, false) => bail!("{} is not a folder", name.display()),
         }
-        // This check only gives a better message. If the file is replaced after the check, the flags of the open call
-        // still refuse a link or a file of another kind.
+        // The check of the kind only gives a better message. If the file is replaced after the check, the flags of the
+        // open call still refuse a link or a file of another kind.
         let flags = if is_last { FILE } else { FOLDER };
         at = openat(&at, *name, flags | OFlags::NOFOLLOW, Mode::empty())?;
     }

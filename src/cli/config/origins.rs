@@ -1,7 +1,8 @@
-//! Where the values of settings come from: which flag, variable, or line of a file. The command `config show` shows
-//! these places.
+//! The origins of the values of settings: flags, variables, or lines of files. The command `config show` shows the
+//! origins.
 //!
-//! Each value is kept only in a form that is safe to show. Its secret parts are replaced before it is kept.
+//! Each value is kept only in a form that is safe to show. The secret parts of a value are replaced before the value is
+//! kept.
 
 use crate::cli::shell::{self, HIDDEN, shown_value};
 use crate::transport::parse_base_url;
@@ -83,8 +84,8 @@ impl Origins {
     }
 }
 
-/// Returns a value without its secret parts. Secret are the values of headers, addresses of notices, arguments of
-/// commands, and addresses of servers that can't be parsed.
+/// Returns a value without its secret parts. The secret parts are the values of headers, addresses of notices,
+/// arguments of commands, and addresses of servers that can't be parsed.
 fn without_secret(name: &str, value: &str) -> String {
     match name {
         "header" => shown_value("--header", value.into()).to_string_lossy().into_owned(),
@@ -98,7 +99,7 @@ fn without_secret(name: &str, value: &str) -> String {
     }
 }
 
-/// Returns a command without its arguments. The first word is left out too if it may be secret.
+/// Returns a command without its arguments. The first word of the command is also left out if it may be secret.
 fn without_arguments(command: &str) -> String {
     match shell::program(command) {
         Some(program) if program == command.trim() => program.to_owned(),

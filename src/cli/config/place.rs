@@ -38,8 +38,8 @@ pub(super) struct Place<'a> {
     pub(super) trust: Trust,
     /// Which other users may have written the file, in words.
     pub(super) writers: Option<String>,
-    /// Whether messages must not show the values in the file. This is true for a link in the working folder, because it
-    /// can lead to any file.
+    /// Whether messages must not show the values in the file. The values are not shown if the file is a link in the
+    /// working folder, because a link can lead to any file.
     pub(super) hides_values: bool,
 }
 
@@ -78,7 +78,8 @@ impl Place<'_> {
         }
     }
 
-    /// Returns a value of the file. A relative path in the value is changed: it starts in the folder of the file.
+    /// Returns a value of the file. A relative path in the value is changed, because it starts in the folder of the
+    /// file.
     pub(super) fn rebase(&self, name: &str, value: String) -> String {
         let (mark, path) = match value.strip_prefix('@') {
             Some(path) if TEXTS.contains(&name) && !path.starts_with('@') => ("@", path),

@@ -1,6 +1,6 @@
 //! Reads the key that a command printed, or that a file or variable contains.
 //!
-//! A command may print the bare key, or a JSON object:
+//! A command can print only the key, or a JSON object:
 //!
 //! ```json
 //! {"token": "…", "expires_at": "2026-11-27T12:00:00Z"}
@@ -8,10 +8,10 @@
 //!
 //! - The key is in the member `token`, `api_key`, `key`, `access_token` or `accessToken`.
 //! - The time at which the key expires is in `expires_at` (a time in RFC 3339, or seconds since 1970), in `expires_on`
-//!   (the same), or in `expires_in` (seconds from now). These three members can be left out.
+//!   (the same), or in `expires_in` (seconds from now). The members about the expiry can be left out.
 //!
-//! OAuth 2 (RFC 6749) and `az account get-access-token` use these names, so the output of many commands can be used
-//! unchanged. Other members are ignored.
+//! OAuth 2 (RFC 6749) and `az account get-access-token` use these names of members, so the output of many commands can
+//! be used unchanged. All other members are ignored.
 //!
 //! No message contains any part of the key, even if the key is malformed.
 
@@ -24,7 +24,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-/// From this value on, a time is in milliseconds since 1970 and not in seconds. As seconds, the value would be in the
+/// A time with at least this value is in milliseconds since 1970 and not in seconds. In seconds, this value is in the
 /// year 5138.
 const MILLISECONDS: i64 = 100_000_000_000;
 
@@ -131,7 +131,7 @@ pub(super) fn until(end: Timestamp, name: &str, now: Timestamp) -> Result<Durati
 /// Returns a key without the line break at its end. In messages, `from` is the place where the key was found.
 ///
 /// # Errors
-/// Fails if the text can't be a key. The message does not show the text.
+/// Fails if the text can't be a key. The error message does not show the text.
 pub(super) fn checked(text: &str, from: &str) -> Result<SecretString> {
     let key = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
     if key.is_empty() {

@@ -3,15 +3,16 @@
 //! A provider is a preset (`catalog/providers.toml`), a table `[providers.NAME]` of the user's configuration, or a
 //! preset that a table changes. A setting in a table has priority over a variable of the platform, because the table is
 //! about this one provider. The flags `--base-url` and `--header` and the flags about the key are for the first
-//! provider. The same settings in a file are for the provider `anthropic`. So are `ANTHROPIC_BASE_URL` and the
-//! variables of the key.
+//! provider. In a file, the settings with these names are for the provider `anthropic`. `ANTHROPIC_BASE_URL` and the
+//! variables of the key are also for the provider `anthropic`.
 //!
-//! `table.rs` reads the tables, and `values.rs` reads the values in them. `known.rs` finds a provider by its name.
-//! `resolve.rs` makes the settings of a provider, with `places.rs` (regions and projects) and `key.rs`. `chain.rs` puts
-//! the first provider and its fallbacks together and checks that the other settings fit them.
+//! `table.rs` reads the tables, and `values.rs` reads the values in the tables. `known.rs` finds a provider by its
+//! name. `resolve.rs` makes the settings of a provider, with `places.rs` (regions and projects) and `key.rs`.
+//! `chain.rs` puts the first provider and its fallbacks together and checks that the other settings fit these
+//! providers.
 //!
-//! A place that is not set, such as a region, is not an error here: commands that send nothing do not need it. Before
-//! something is sent, `ProviderConfig::check_complete` makes it an error.
+//! A missing place, such as a region, is not an error here, because commands that send nothing do not need it.
+//! `ProviderConfig::check_complete` reports missing places before something is sent.
 
 mod chain;
 mod key;
@@ -41,14 +42,15 @@ const WAYS_OF_API: &str = "set ANTHROPIC_API_KEY (or use --api-key-file or --api
 /// The settings of a provider to which requests are sent.
 #[derive(Clone, Debug)]
 pub struct ProviderConfig {
-    /// The name of the provider: the name of its table, or of its preset. Records and pools contain this name.
+    /// The name of the provider: the name of its table, or of its preset. Result lines and pools (groups of rows that
+    /// share limits) contain the name of the provider.
     pub name: Arc<str>,
     /// Its kind.
     pub kind: ProviderKind,
     /// The address of the provider; `None` for the Claude API, and if the address is not known.
     pub base_url: Option<BaseUrl>,
-    /// The settings that are missing, in words: "a region: set AWS_REGION, or …". Requests can be sent only if this is
-    /// empty.
+    /// The settings that are missing, in words: "a region: set AWS_REGION, or …". Requests can be sent only if no
+    /// setting is missing.
     pub missing: Vec<String>,
     /// The source of the provider's key.
     pub key: KeySource,
@@ -85,7 +87,7 @@ pub enum AuthStyle {
     Bearer,
 }
 
-/// The providers after the first, which get the rows that it can't answer.
+/// The providers after the first, which get the rows that the first provider can't answer.
 #[derive(Clone, Debug, Default)]
 pub struct FallbackConfig {
     /// The providers, in the order in which they are tried.

@@ -227,7 +227,7 @@ impl Reader {
     }
 }
 
-/// Returns a configuration file. If the user named the file, it can also be a pipe.
+/// Returns a configuration file. If the user named the file with `--config`, it can also be a pipe.
 fn found(path: &Path, trust: Trust, world: &World, warnings: &mut Vec<String>) -> Result<Option<opened::Opened>> {
     let place = world.resolve(path);
     if trust == Trust::Named {

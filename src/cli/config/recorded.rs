@@ -4,10 +4,10 @@
 //! recorded. The table contains settings that change requests or decide how fast they are sent. The run folder may come
 //! from another person. So the table contains no setting that could redirect requests, authorize something, run a
 //! program or spend money. Every other setting in a manifest is an error, and the message names it. The program does
-//! not ignore such a setting, because somebody must have added it by hand. The lane is in the table, because batches
-//! can only make rows cheaper; a run says at its start that the API stores them. The rules for answers are in the
-//! table, because they can send only a few more requests for a row. The rows of an error log can cost more than these
-//! requests.
+//! not ignore an unexpected setting, because somebody must have added it by hand. The setting `lane` is in the table,
+//! because batches can only make rows cheaper. A run with batches says at its start that the API stores the rows. The
+//! rules for answers are in the table, because they can send only a few more requests for a row. The rows of an error
+//! log can cost more than such additional requests.
 //!
 //! Of providers, only the names are recorded: their addresses and keys come from presets and from this user's own
 //! configuration. So the folder of another person can choose among the providers that this user has set up. A run says
@@ -229,10 +229,11 @@ const OUTPUT: [Recorded; 5] = [
     Recorded { name: "null", of: |_| None, texts: truth, kind: "true or false" },
 ];
 
-/// The highest number of bytes of all settings in [`ROWS`] together. If they have more, the run records none of them.
+/// The highest number of bytes of all settings in [`ROWS`] together. If the settings have more bytes, the run records
+/// none of them.
 const MOST_ROWS_BYTES: usize = 1 << 20;
 
-/// Returns the settings that decide how rows are read. They are recorded in the run's folder.
+/// Returns the settings that decide how rows are read. The run's folder records these settings.
 pub(crate) fn recorded_rows(config: &Config) -> Map<String, Value> {
     let rows = values_of(&ROWS, config);
     let bytes: usize = rows.values().map(|value| value.to_string().len()).sum();
@@ -242,7 +243,7 @@ pub(crate) fn recorded_rows(config: &Config) -> Map<String, Value> {
 /// Returns the recorded settings about rows, as a layer. In messages, `path` is the path of the manifest.
 ///
 /// # Errors
-/// The errors of [`recorded_settings`].
+/// Fails in the same cases as [`recorded_settings`].
 pub(crate) fn rows_taken_back(settings: &Map<String, Value>, path: &str) -> Result<Settings> {
     taken_back_of(&ROWS, settings, path)
 }
@@ -250,7 +251,7 @@ pub(crate) fn rows_taken_back(settings: &Map<String, Value>, path: &str) -> Resu
 /// Returns the recorded settings of an output, as a layer. In messages, `path` is the path of the manifest.
 ///
 /// # Errors
-/// The errors of [`recorded_settings`].
+/// Fails in the same cases as [`recorded_settings`].
 pub(crate) fn output_taken_back(settings: &Map<String, Value>, path: &str) -> Result<Settings> {
     taken_back_of(&OUTPUT, settings, path)
 }
@@ -279,7 +280,7 @@ pub(crate) fn recorded_settings(folder: &Path, disk: &dyn Disk) -> Result<Settin
 /// Returns the settings in a manifest, as a layer. In messages, `path` is the path of the manifest.
 ///
 /// # Errors
-/// The errors of [`recorded_settings`].
+/// Fails in the same cases as [`recorded_settings`].
 pub(crate) fn taken_back(settings: &Map<String, Value>, path: &str) -> Result<Settings> {
     taken_back_of(&TABLE, settings, path)
 }

@@ -1,4 +1,4 @@
-//! How rows are read, and the parameters of their requests.
+//! The settings for reading rows, and the parameters of their requests.
 
 use anyhow::{Result, bail};
 
@@ -15,7 +15,7 @@ use crate::source::Template;
 /// `--api-version`. All models and parameters work with this version.
 pub(super) const API_VERSION: &str = "2023-06-01";
 
-/// How rows are read.
+/// The settings for reading rows.
 #[derive(Clone, Debug, Default)]
 pub struct SourceConfig {
     /// The format of all inputs.

@@ -1,4 +1,4 @@
-//! How much the program trusts a configuration file.
+//! The levels of trust in configuration files.
 
 /// How much the program trusts a configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

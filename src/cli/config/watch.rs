@@ -14,7 +14,7 @@ use crate::transport::{NoticeUrl, parse_notice_url};
 use crate::watch::notices::{CommandTarget, NoticeForm, NoticeRule, SHORTEST_SECRET};
 use crate::watch::schedule::Schedule;
 
-/// A target to which notices are sent. Its `Debug` form shows no address and no arguments.
+/// A target to which notices are sent. The `Debug` form of a target shows no address and no arguments.
 #[derive(Clone, Debug)]
 pub enum NoticeTarget {
     /// An address that gets each notice by HTTP.
@@ -26,8 +26,8 @@ pub enum NoticeTarget {
 /// The settings for watching a run and changing its settings while it runs.
 #[derive(Clone, Debug, Default)]
 pub struct WatchConfig {
-    /// The targets to which notices are sent. It is empty for commands that do not run rows, because they send no
-    /// notices.
+    /// The targets to which notices are sent. The list is empty for commands that do not run rows, because these
+    /// commands send no notices.
     pub notify: Vec<NoticeTarget>,
     /// The events about which notices are sent.
     pub notify_on: Vec<NoticeRule>,
@@ -35,7 +35,7 @@ pub struct WatchConfig {
     pub notify_format: NoticeForm,
     /// The secret that signs notices to addresses.
     pub notify_secret: Option<SecretString>,
-    /// The changes of settings that `--schedule` makes at certain times.
+    /// The changes that `--schedule` makes to settings at certain times.
     pub schedule: Vec<Schedule<Change>>,
     /// The file to which each event is written.
     pub log: Option<PathBuf>,

@@ -53,7 +53,7 @@ pub(super) fn rows_of_earlier_run(config: &Config, paths: &RunPaths) -> Result<O
 /// earlier run recorded.
 ///
 /// # Errors
-/// The errors of [`rows_of_earlier_run`] and [`Config::of_rerun`].
+/// Fails in the same cases as [`rows_of_earlier_run`] and [`Config::of_rerun`].
 pub(super) fn config(config: &Config, args: &RunArgs, paths: &RunPaths, world: &World) -> Result<Config> {
     let rows = rows_of_earlier_run(config, paths)?;
     Config::of_rerun(args, rows.as_ref(), world)

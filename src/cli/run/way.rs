@@ -35,7 +35,7 @@ impl Way {
     /// Returns the proxy and the certificates for the connection to a provider.
     ///
     /// # Errors
-    /// The errors of [`Way::find`].
+    /// Fails in the same cases as [`Way::find`].
     pub(crate) fn find_to(provider: &ProviderConfig, config: &Config, world: &World) -> Result<Self> {
         if config.simulate {
             return Ok(Self::default());

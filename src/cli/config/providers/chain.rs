@@ -1,4 +1,4 @@
-//! The first provider and its fallbacks, and whether the other settings fit them.
+//! Finds the first provider and its fallbacks, and checks that the other settings fit these providers.
 
 use anyhow::{Result, bail};
 
@@ -14,7 +14,7 @@ use crate::cli::config::world::World;
 use crate::domain::{LaneChoice, PromptCache, ProviderKind, Tier};
 use crate::report::text::escape;
 
-/// The providers of a run, with the settings that depend on them.
+/// The providers of a run, and the settings that depend on the providers.
 pub(in crate::cli::config) struct Providers {
     pub(in crate::cli::config) first: ProviderConfig,
     pub(in crate::cli::config) fallback: FallbackConfig,
@@ -25,8 +25,8 @@ pub(in crate::cli::config) struct Providers {
 }
 
 impl Providers {
-    /// Returns the providers. `named` has the settings of this call, `merged` has the settings of all layers, and
-    /// `files` has the settings of the files.
+    /// Returns the providers of a run, and the settings that depend on them. `named` has the settings of this call,
+    /// `merged` has the settings of all layers, and `files` has the settings of the files.
     ///
     /// # Errors
     /// Fails if a provider is not known, is named twice, or can't do what the user typed. The message names the flag.
@@ -56,7 +56,8 @@ impl Providers {
 }
 
 /// Returns the providers of a run with the simulator, which answers in place of each provider. Simulated providers need
-/// no address and no key. Providers that only a file names are not simulated: they have no effect on such a run.
+/// no address and no key. Providers that only a file names are not simulated: they have no effect on a run with the
+/// simulator.
 fn simulated(
     flags: Flags<'_>,
     known: Known<'_>,
@@ -145,7 +146,8 @@ fn check_model(provider: &ProviderConfig, to: &FallbackTo) -> Result<()> {
     }
 }
 
-/// Returns the usage tier. Only some providers have the tiers of the Claude API; for others, this is `Tier::None`.
+/// Returns the usage tier. Only some providers have the tiers of the Claude API; for other providers, the tier is
+/// `Tier::None`.
 fn tier(first: &ProviderConfig, named: &Settings, merged: &Settings) -> Result<Tier> {
     if Preset::of_tiers(first.kind) {
         return Ok(merged.speed.tier.unwrap_or(Tier::Auto));
@@ -162,8 +164,7 @@ fn tier(first: &ProviderConfig, named: &Settings, merged: &Settings) -> Result<T
     }
 }
 
-/// Returns the lane (online, batch or auto). If a file sets the lane `auto` for all runs, this has no effect on a
-/// provider without batches.
+/// Returns the lane (online, batch or auto). A lane `auto` from a file has no effect for a provider without batches.
 fn lane(first: &ProviderConfig, named: &Settings, merged: &Settings) -> Result<LaneChoice> {
     let lane = merged.lanes.lane.unwrap_or_default();
     match lane {

@@ -1,4 +1,4 @@
-//! Finds the source of a provider's key. The key itself is read later, when it is needed.
+//! Finds the source of a provider's key. This module does not read the key itself, which is read when it is needed.
 
 use super::WAYS_OF_API;
 use super::known::Found;

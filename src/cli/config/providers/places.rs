@@ -1,5 +1,5 @@
 //! The *places* of a provider: its region, project, workspace and others. The address and the headers of the provider
-//! contain them.
+//! contain its places.
 
 use anyhow::{Result, bail};
 use http::{HeaderName, HeaderValue};
@@ -10,7 +10,7 @@ use crate::cli::config::world::World;
 
 /// The places of a provider that have a value.
 pub(super) struct Places {
-    /// The names of the places with their values.
+    /// The name and the value of each place.
     known: Vec<(&'static str, String)>,
 }
 

@@ -29,9 +29,9 @@ pub(crate) struct Flags<'s> {
 }
 
 impl<'s> Flags<'s> {
-    /// Returns the general settings (those outside of tables) that are for a provider. The settings of files are for
-    /// the default provider, and the settings of this call are for the first provider. So a key, a header or an address
-    /// that was typed for one provider is never used for another. `none` contains no settings.
+    /// Returns the settings outside of tables that are for a provider. The settings of files are for the default
+    /// provider, and the settings of this call are for the first provider. So a key, a header or an address that was
+    /// typed for one provider is never used for another. `none` contains no settings.
     fn of_provider(&self, is_default: bool, none: &'s Settings) -> &'s Settings {
         match (is_default, self.is_first) {
             (true, true) => self.merged,
@@ -153,8 +153,8 @@ fn missing_address(found: Found<'_>, preset: &Preset, places: &Places) -> Vec<St
     }
 }
 
-/// Returns the header in which the key is sent. `None` for the variables of the Claude API, because each of them has
-/// its own header.
+/// Returns the header in which the key is sent. Returns `None` for the variables of the Claude API, because each of
+/// these variables has its own header.
 fn auth(found: Found<'_>, preset: &Preset, key: &KeySource) -> Option<AuthStyle> {
     let own = found.table.and_then(|table| table.auth);
     let usual = match key {

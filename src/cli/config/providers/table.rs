@@ -45,7 +45,7 @@ const KEYS: [&str; 20] = [
     "resource",
 ];
 
-/// The longest name of a provider, in bytes. It is limited, because every record contains the name.
+/// The longest name of a provider, in bytes. The length is limited, because every result line contains the name.
 const LONGEST_NAME: usize = 40;
 
 /// The values of a table `[providers.NAME]` in a configuration file.
@@ -152,7 +152,8 @@ fn one(name: &Key<'_>, value: &Value<'_>, place: &Place<'_>) -> Result<ProviderT
     Ok(read)
 }
 
-/// Returns the kind of a table. A table with the name of a preset has the preset's kind if it names no other.
+/// Returns the kind of a table. A table with the name of a preset has the preset's kind if the table names no other
+/// kind.
 fn kind(name: &str, table: &DeTable<'_>, at: &str, place: &Place<'_>) -> Result<ProviderKind> {
     let names = || ProviderKind::ALL.map(ProviderKind::name);
     let Some((key, value)) = table.iter().find(|(key, _)| *key.get_ref() == "kind") else {

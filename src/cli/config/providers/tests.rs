@@ -1,4 +1,4 @@
-//! Providers in whole configurations: presets with their variables, tables, chains, and every error.
+//! Tests of providers in whole configurations: presets with their variables, tables, chains, and every error.
 
 use clap::Parser;
 
