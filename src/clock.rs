@@ -58,11 +58,11 @@ impl std::ops::Add<Duration> for Instant {
     }
 }
 
-/// The clock of one run. It combines tokio's time with the wall-clock time at which the run started.
+/// The clock of one run. A `RunClock` combines tokio's time with the wall-clock time at which the run started.
 ///
 /// Waiting never uses the wall clock. The wall time of an instant is computed: it is the wall time at the start plus
-/// the time that has passed on the monotonic clock. So a jump of the machine's clock neither stops a run nor speeds it
-/// up.
+/// the time that has passed on the monotonic clock. So a jump of the machine's clock does not stop a run and does not
+/// speed it up.
 #[derive(Clone, Copy, Debug)]
 pub struct RunClock {
     start: tokio::time::Instant,
@@ -75,7 +75,7 @@ impl RunClock {
         Self { start: tokio::time::Instant::now(), wall_start: jiff::Timestamp::now() }
     }
 
-    /// Starts a clock whose wall time begins at `wall_start`. It is for runs on virtual time, which must be
+    /// Starts a clock whose wall time begins at `wall_start`. Such a clock is for runs on virtual time, which must be
     /// reproducible.
     pub fn start_at(wall_start: jiff::Timestamp) -> Self {
         Self { start: tokio::time::Instant::now(), wall_start }

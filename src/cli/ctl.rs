@@ -19,8 +19,8 @@ use crate::journal::{Disk, FileKind, Owners, RealDisk, with_suffix};
 use crate::report::text::escape;
 use crate::watch::ctl::{Answer, Caller, Posted, Request, Verb, random_id};
 
-/// The longest time that the command waits for each of three things: that the run accepts requests, that it takes an
-/// earlier request, and that it answers.
+/// The longest time that the command waits for each of three things: that the run accepts requests, that the run takes
+/// an earlier request, and that the run answers.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The time between two looks at the run folder.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -41,7 +41,7 @@ pub(crate) fn ctl(args: &CtlArgs, world: &World) -> Result<Exit> {
 }
 
 /// Returns the verb and, for `set`, the name and the value of the setting. The setting is checked here, so that the
-/// user learns of a wrong value at once. The run checks it again.
+/// user learns of a wrong value at once. The run checks the setting again.
 fn asked(words: &[String]) -> Result<(Verb, Option<(String, String)>)> {
     let verbs = || Verb::ALL.map(Verb::name).join(", ");
     let Some((first, rest)) = words.split_first() else { bail!("give one of {}", verbs()) };
@@ -94,7 +94,7 @@ impl Call<'_> {
     /// Sends a request to the run, and returns its answer.
     ///
     /// # Errors
-    /// Fails if no run is in progress, if the run does not answer, or if its folder can't be used.
+    /// Fails if no run is in progress, if the run does not answer, or if the run folder can't be used.
     fn make(&self, verb: Verb, setting: Option<(String, String)>) -> Result<Answer> {
         self.check_in_progress()?;
         loop {
@@ -112,13 +112,13 @@ impl Call<'_> {
         if self.caller.is_in_progress()? != Some(false) {
             return Ok(());
         }
-        // A run removes its process id from the folder when it ends.
+        // A run removes its process id from the run folder when it ends.
         let how = if matches!(self.caller.process(), Ok(None)) { "it has ended" } else { "it was killed" };
         bail!("{}: not running: {how}; if rows are left, run the same command again", self.run)
     }
 
-    /// Returns the process id that the run has written into its folder. Waits for the id, because a run writes it only
-    /// after it has read its input.
+    /// Returns the process id that the run has written into the run folder. Waits for the id, because a run writes it
+    /// only after it has read its input.
     fn process(&self) -> Result<String> {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -153,12 +153,12 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// Waits for the answer to a request. Returns `None` if the process id in the folder has changed. In that case, the
-    /// old id was of a killed process, and a new process has just begun to run.
+    /// Waits for the answer to a request. Returns `None` if the process id in the run folder has changed. In that case,
+    /// the old id was the id of a killed process, and a new process has just begun the run.
     fn answer_to(&self, request: &Request) -> Result<Option<Answer>> {
         let until = Instant::now() + PATIENCE;
         loop {
-            // Whether the run has ended is checked first, because the run may answer just before it ends.
+            // The end of the run is checked before the answer is read, because the run may answer just before it ends.
             let has_ended = self.check_in_progress();
             if let Some(answer) = self.caller.answer(&request.id) {
                 return Ok(Some(answer));

@@ -24,7 +24,7 @@ pub const TABLE: &str = "  \
                  finished
 After 4 to 7 and interruptions the same command resumes the run.";
 
-/// An error: a signal asked the program to end before a run had begun.
+/// The error that a signal asked the program to end before a run had begun.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted before anything was sent; to start again, run the same command")]
 pub(crate) struct Interrupted(pub i32);
@@ -43,7 +43,8 @@ pub enum Exit {
     SomeFailed,
     /// A rule of the user stopped the run: its budget, its time limit or `--halt`.
     Stopped,
-    /// The run left open batches at the API, because the user asked for it. The exit code is that of [`Exit::Stopped`].
+    /// The run left open batches at the API, because the user asked for it. The exit code is the same as for
+    /// [`Exit::Stopped`].
     Left,
     /// The account stopped the run: its key, credit, spend cap or model, or a `retry-after` that is longer than
     /// `--retry-for`.
@@ -52,9 +53,9 @@ pub enum Exit {
     Endpoint,
     /// The results could not be written.
     Output,
-    /// The process of the run died. Only the command `status` ends in this way.
+    /// The run that `status` shows was killed. Only the command `status` ends in this way.
     Killed,
-    /// The run is in progress. Only the command `status` ends in this way.
+    /// The run that `status` shows is in progress. Only the command `status` ends in this way.
     InProgress,
     /// A signal with this number interrupted the run. Before the program ended, it waited for the requests in flight.
     Interrupted(i32),
@@ -78,8 +79,8 @@ impl Exit {
         }
     }
 
-    /// Returns how a run ends. `halt` is the reason that stopped the run, and `left` is the number of batches that it
-    /// left open. `failed` is the number of rows that failed, in this run or in earlier runs.
+    /// Returns how the program ends after a run. `halt` is the reason that stopped the run, and `left` is the number of
+    /// batches that it left open. `failed` is the number of rows that failed, in this run or in earlier runs.
     pub fn of_run(halt: Option<&HaltReason>, left: u64, failed: u64) -> Self {
         match halt {
             Some(reason) => Self::from(reason),

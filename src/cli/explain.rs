@@ -1,4 +1,4 @@
-//! Sentences about why a run stopped and what to do next, printed after the summary.
+//! Explains why a run stopped and what to do next, in sentences that are printed after the summary.
 //!
 //! The type of the error decides which sentence is printed. Messages of a server or the system are only quoted, never
 //! interpreted.
@@ -18,7 +18,7 @@ pub(crate) struct Place {
     pub provider: Option<(String, String)>,
     /// The base URL.
     pub server: String,
-    /// The proxy on the way to the server: its address, and the variable or setting that names it.
+    /// The address of the proxy, and the variable or setting that names the proxy; `None` without a proxy.
     pub proxy: Option<(String, &'static str)>,
     /// The way to resume the run.
     pub next: Next,
@@ -61,7 +61,7 @@ impl Next {
 
 /// Returns why a run stopped and what to do next, in a few sentences.
 ///
-/// The text is one line. A message of the server in it is escaped and in quotes.
+/// The text is one line. If the text contains a message of the server, this message is escaped and in quotes.
 pub(crate) fn explain(reason: &HaltReason, place: &Place) -> String {
     let next = place.next.words();
     match reason {
@@ -225,7 +225,7 @@ fn endpoint(failure: &Failure, place: &Place) -> String {
 fn disk(fault: &WriteFault, place: &Place) -> String {
     let (message, next) = (escape(&fault.message), place.next.words());
     let lost = match place.next {
-        // The rows came from a pipe. A pending row that is not in the error log is stored nowhere.
+        // If the rows came from a pipe, a pending row that is not in the error log is stored nowhere.
         Next::Resume(_) => "rows that are not in the log have to be piped in again",
         Next::Same | Next::WithoutFresh => "answers since the last sync may be lost although they were billed",
     };
@@ -245,8 +245,8 @@ fn disk(fault: &WriteFault, place: &Place) -> String {
     }
 }
 
-/// Returns what is known about a failure as the end of a sentence: ` (401, "invalid x-api-key", request req_1)`. These
-/// are its status, the message of the server, and the id of the request.
+/// Returns what is known about a failure as the end of a sentence: ` (401, "invalid x-api-key", request req_1)`. The
+/// parentheses contain the status, the message of the server, and the id of the request.
 pub(crate) fn said(failure: &Failure) -> String {
     let status = failure.status.map(|status| status.to_string());
     let message = (!failure.message.is_empty()).then(|| in_quotes(&failure.message));

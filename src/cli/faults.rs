@@ -1,4 +1,4 @@
-//! Messages about faults of rows in the input. If many rows have the same fault, one message shows how many.
+//! Makes messages about faults of rows in the input. If many rows have the same fault, one message shows how many.
 
 use crate::domain::{Alike, Group};
 use crate::report::text::{count, escape, plural};
@@ -24,8 +24,8 @@ pub(super) fn in_one_line(faults: &Alike<String>) -> String {
     format!("{which}: {}{others}", words(most))
 }
 
-/// Returns the lines before a run about rows that can't be sent. If all these rows have the same fault, there is one
-/// line; otherwise a line for each fault follows.
+/// Returns the lines about rows that can't be sent, which are printed before a run. If all these rows have the same
+/// fault, there is one line. Otherwise there is a line with the number of rows, and a line for each fault.
 pub(super) fn before_a_run(survey: &Survey) -> Vec<String> {
     let groups = survey.faults.by_size();
     let said = format!("{} can't be sent and will be in the error log", plural(survey.unusable, "row", "rows"));

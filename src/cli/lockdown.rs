@@ -4,13 +4,13 @@ use secrecy::SecretString;
 
 use super::config::Config;
 
-/// The length, in bytes, from which on a header value is treated as a secret. Shorter values are names and switches. If
-/// they were hidden, messages of servers would be hard to read.
+/// The length, in bytes, from which on a header value is treated as a secret. Shorter header values are names and
+/// switches. If short values were hidden, messages of servers would be hard to read.
 const SHORTEST_HEADER: usize = 12;
 
-/// Asks the system not to write core dumps. On Linux, also asks it to keep other processes of the same user from
-/// reading the memory and variables of this process. Both requests apply only to this process, not to programs that it
-/// starts.
+/// Asks the system not to write core dumps. On Linux, also asks the system to keep other processes of the same user
+/// from reading the memory and variables of this process. This protection is only for this process, not for programs
+/// that it starts.
 ///
 /// This process can still open `/proc/self`, so inputs like `/dev/stdin` and `<(…)` work.
 pub(super) fn begin() {

@@ -1,4 +1,4 @@
-//! The command `man`: manual pages, made from the help.
+//! The command `man`: makes manual pages from the help.
 
 use std::fs;
 use std::path::Path;
@@ -35,7 +35,7 @@ fn write(path: &Path, page: &[u8]) -> Result<()> {
     Ok(fs::write(path, page)?)
 }
 
-/// Returns the file name and the content of each manual page. The page of the program comes first.
+/// Returns the file name and the content of each manual page. The manual page of the program comes first.
 fn pages() -> Vec<(String, Vec<u8>)> {
     let mut program = Cli::command().disable_help_subcommand(true);
     program.build();

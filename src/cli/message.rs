@@ -1,18 +1,18 @@
 //! The form of every error message of this program.
 //!
 //! A message is one text: where and what was found and, after a semicolon, what to do. Error types and
-//! [`anyhow::Error`] contain this text. It is a single line, so it also fits into an error log. For people, the message
-//! is printed in several lines:
+//! [`anyhow::Error`] contain this text. The text is a single line, so it also fits into an error log. For people, the
+//! message is printed in several lines:
 //!
 //! ```text
 //! claude-batch: nofile.jsonl: no such file
 //!   check the path, or use - to read standard input
 //! ```
 //!
-//! The first line contains the whole finding, so grep finds it. The last line says what to do. A semicolon in quotation
-//! marks or in parentheses is part of a value, and does not break the line. If a quotation mark is never closed, the
-//! message stays in one line. A text that the user typed, such as a file name, is never broken: a part of it could
-//! otherwise look like a line of this program.
+//! The first line says where and what was found, so it can be searched for with grep. The last line says what to do. A
+//! semicolon in quotation marks or in parentheses is part of a value, and does not break the line. If a quotation mark
+//! is never closed, the message stays in one line. A text that the user typed, such as a file name, is never broken: a
+//! part of it could otherwise look like a line of this program.
 
 mod typed;
 
@@ -41,8 +41,8 @@ pub(crate) fn short(value: &str) -> String {
     }
 }
 
-/// Returns what is wrong with a value. `words` come from the parser of a flag. They say what to give instead; or they
-/// say what was found and, after a semicolon, what to do.
+/// Returns what is wrong with a value. `words` come from the parser of a flag. The words say what to give instead; or
+/// they say what was found and, after a semicolon, what to do.
 pub(crate) fn of_value(value: &str, words: &str) -> String {
     match (value, parts(words).len()) {
         (_, 2..) => words.to_owned(),

@@ -1,4 +1,4 @@
-//! The command line: the arguments, the settings that result from them, and how the program ends.
+//! The command line: the arguments, the settings that result from the arguments, and how the program ends.
 //!
 //! This module connects all parts of the program, and no other module uses all of them. [`run`] is the whole program.
 

@@ -34,8 +34,8 @@ const WIDEST: usize = 1_000;
 /// libraries.
 const OTHER_FILES: usize = 64;
 /// The divisor of the system's limit on open files: an eighth of this limit is reserved for uses other than
-/// connections. It also covers the additional connections that the HTTP client's pool opens. With 4,000 requests in
-/// parallel and a limit of 4,096 files, a run had 83 failures to connect.
+/// connections. The reserve also covers the additional connections that the HTTP client's pool opens. With 4,000
+/// requests in parallel and a limit of 4,096 files, a run had 83 failures to connect.
 const SHARE_OF_OTHERS: usize = 8;
 
 /// Returns the inputs that a run reads, and the options for reading them.
@@ -87,7 +87,8 @@ pub(crate) fn input_files(config: &Config) -> Vec<PathBuf> {
     config.inputs.iter().filter_map(file).collect()
 }
 
-/// Returns a planner. A planner counts identical rows, so each reading of the input needs a new planner.
+/// Returns a planner, which makes requests from rows. A planner counts identical rows, so each reading of the input
+/// needs a new planner.
 pub(crate) fn planner(
     provider: &Arc<str>,
     request: &RequestDefaults,
@@ -258,7 +259,7 @@ fn open_files() -> usize {
 
 /// Returns a function that gives the first limits of a pool. The limits in the provider's table come first. Limits that
 /// are not in the table come from the tier, for the first provider. For other providers that report limits in headers,
-/// they come from the strictest preset.
+/// missing limits come from the strictest preset.
 pub(crate) fn limits_of(config: &Config, catalog: &Arc<Catalog>) -> LimitsOf {
     let (catalog, tier) = (catalog.clone(), config.tier);
     let preset = |provider: &ProviderConfig| {
@@ -296,8 +297,8 @@ pub(crate) fn scheduler(
     }
 }
 
-/// Returns the scheduler's settings for a forecast, which runs on virtual time. There is no budget, and the random
-/// numbers are always the same.
+/// Returns the scheduler's settings for a forecast, which runs on virtual time. A forecast has no budget, and its
+/// random numbers are always the same.
 pub(crate) fn forecast_scheduler(config: &Config, window: Window, limits_of: LimitsOf) -> SchedulerConfig {
     SchedulerConfig {
         limits_of,
@@ -324,7 +325,7 @@ pub(crate) fn forecast_scheduler(config: &Config, window: Window, limits_of: Lim
     }
 }
 
-/// Returns the manifest of the run, which its run folder stores.
+/// Returns the manifest of the run, which the run folder stores.
 pub(crate) fn manifest(config: &Config, origin: &str, projection: Option<&Projection>) -> Manifest {
     Manifest {
         origin: origin.to_owned(),

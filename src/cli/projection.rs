@@ -63,8 +63,8 @@ impl Projection {
         Ok((!is_plain).then_some(Self { target, request }))
     }
 
-    /// Returns the path of the results file of a run with this projection. Returns `None` if it is the same as without
-    /// the projection.
+    /// Returns the path of the results file of a run with this projection. Returns `None` if the path is the same as
+    /// without the projection.
     pub(crate) fn results(&self, config: &Config, run: &str) -> Option<PathBuf> {
         match (&self.target, &config.output) {
             (Target::File(path), Some(_)) => Some(with_suffix(path, RESULTS)),
@@ -73,7 +73,7 @@ impl Projection {
         }
     }
 
-    /// Checks that the output can be written. The output must not be a file of the run. If it exists already, this
+    /// Checks that the output can be written. The output must not be a file of the run. If the output exists, this
     /// program must have made it.
     ///
     /// # Errors
@@ -117,7 +117,8 @@ impl Projection {
             Target::Stdout => {
                 let out = packed(say::results(), Compression::None).map_err(ExportError::Output)?;
                 match project(disk, runs, &self.request, out) {
-                    // This is not a failure: the program that reads standard output has read enough and has ended.
+                    // A closed standard output is not a failure: the program that reads it has read enough and has
+                    // ended.
                     Err(ExportError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
                         Ok(Made::default())
                     }
@@ -205,7 +206,8 @@ fn renamed(results: &Path, format: OutputFormat) -> PathBuf {
     results.with_extension(extension)
 }
 
-/// Adds to the failure of an output that the answers are safe, and where they are.
+/// Returns an error for an output that could not be made. The error also says that the answers are safe, and where they
+/// are.
 pub(crate) fn failed(error: ExportError, results: Option<&Path>) -> anyhow::Error {
     let Some(results) = results.map(|path| path.display().to_string()) else { return error.into() };
     anyhow!(error).context(format!("the answers are safe in {}, but the output was not made", escape(&results)))

@@ -1,6 +1,6 @@
-//! The command `providers` shows the providers that a setting can name. For each, it shows what is set, what is
-//! missing, and what differs from the Claude API. The command sends nothing, runs no other command, and shows no
-//! secret.
+//! The command `providers` shows the providers that a setting can name. For each provider, the command shows what is
+//! set, what is missing, and what differs from the Claude API. The command sends nothing, runs no other command, and
+//! shows no secret.
 //!
 //! `words.rs` makes the text, and `document.rs` makes the JSON document.
 

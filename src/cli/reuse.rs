@@ -2,7 +2,7 @@
 //!
 //! Answers are taken only from the server of this run. The run folder of a results file says from which server its
 //! answers come. Without a run folder, the server is not known, and is treated as another server. `--reuse-any-origin`
-//! allows answers of other servers. But it never mixes real answers with answers of the simulator.
+//! allows answers of other servers. But `--reuse-any-origin` never mixes real answers with answers of the simulator.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ const MOST_LOOKED_AT: usize = 10_000;
 /// The highest number of files that a note names.
 const MOST_SHOWN: usize = 3;
 
-/// A run that takes answers from other results: the facts about it that decide which answers it can take.
+/// The facts about a run that takes answers from other results. They decide which answers it can take.
 pub(super) struct Taker<'a> {
     /// The results file of the run.
     pub(super) own: Option<&'a Path>,
@@ -52,8 +52,8 @@ pub(super) fn read_stored(
             let refusal = error.downcast_ref::<DiskFailure>().and_then(DiskFailure::refusal);
             match refusal {
                 Some(refusal) => anyhow!("--reuse {}: it {refusal}", path.display()),
-                // A new error is made from the text, so that the exit code is that of a mistake in the command for
-                // every cause.
+                // A new error is made from the text, because for every cause, the exit code must be the code for a
+                // mistake in the command.
                 None => match format!("{error:#}") {
                     words if words.starts_with(&path.display().to_string()) => anyhow!("--reuse: {words}"),
                     words => anyhow!("--reuse {}: {words}", path.display()),
@@ -107,7 +107,7 @@ enum Unused {
     OtherServer(String),
     /// The server of the answers is not known.
     Unknown,
-    /// The program must not read the file, for this reason.
+    /// The reason for which the program must not read the file.
     Refused(String),
 }
 
@@ -207,7 +207,8 @@ impl Taker<'_> {
         }
     }
 
-    /// Returns the results files among `paths`. If none of them can be used, fails with `none` or with a reason.
+    /// Returns the results files among `paths`. Fails if none of the files can be used. `none` is the message if there
+    /// are no results files.
     fn several(&self, paths: &[PathBuf], none: &str, disk: &dyn Disk) -> Result<Found> {
         let mut found = Found::default();
         let mut has_own = false;
@@ -262,8 +263,8 @@ impl Taker<'_> {
         self.own.is_some_and(|own| own == results || disk.is_same_file(own, results))
     }
 
-    /// Decides whether the answers of a results file can be used. Returns their kind, or the reason why they can't be
-    /// used.
+    /// Decides whether the answers of a results file can be used. Returns the kind of the answers, or the reason why
+    /// they can't be used.
     fn judge(&self, results: &Path, disk: &dyn Disk) -> Result<Usable, Unused> {
         // If the manifest can't be read, the server is not known.
         let manifest = read_manifest(&with_suffix(results, ".run"), disk).ok().flatten();

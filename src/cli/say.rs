@@ -2,7 +2,7 @@
 //!
 //! Printed text can't control the terminal: line breaks are kept, and other control characters become escapes. Text
 //! that looks like a key of the API is hidden. If a name or message from outside is part of a sentence, its line breaks
-//! are also escaped. So such a text can't look like a line of this program.
+//! are also escaped. So a text from outside can't look like a line of this program.
 //!
 //! The functions of this module never panic, unlike the standard library's macros, which panic if the disk is full or
 //! the stream is closed. A message that can't be written to standard error is lost, and the run continues. But a
@@ -25,7 +25,7 @@ const KEY_BEGINS: &str = "sk-ant-";
 /// about keys.
 const KEY_REST: usize = 8;
 
-/// An error: standard output could not be written.
+/// The error that standard output could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("can't write to standard output")]
 pub(crate) struct OutputFailure(#[source] io::Error);
@@ -113,8 +113,8 @@ fn notification(text: &str) -> String {
     format!("\u{1b}]9;{}\u{7}", harmless(&escape(text)))
 }
 
-/// Makes the messages of panics print through this module. `secrets` are hidden in them, because the message of a panic
-/// may quote data.
+/// Makes the messages of panics print through this module. In these messages, `secrets` are hidden, because the message
+/// of a panic may quote data.
 pub(crate) fn panics(secrets: impl Fn() -> Vec<Arc<Secrets>> + Send + Sync + 'static) {
     std::panic::set_hook(Box::new(move |panic| {
         let mut words = panic_words(panic);

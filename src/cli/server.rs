@@ -1,7 +1,7 @@
 //! A connection to the server for single requests, outside of a run.
 //!
-//! The connection uses the same address, proxy and key as a run. It follows the same rules about where a key can be
-//! sent.
+//! The connection uses the same address, proxy and key as a run. The connection follows the same rules about where a
+//! key can be sent.
 
 use std::io;
 use std::sync::Arc;
@@ -26,8 +26,8 @@ use crate::runner::LoopThread;
 use crate::transport::http::{HttpConfig, HttpTransport};
 use crate::transport::{Authorization, Exchange, Transport, WireError, parse_base_url};
 
-/// The longest wait for an answer. It is short, because a user waits at the terminal, and an answer of one token takes
-/// a few seconds.
+/// The longest wait for an answer. The wait is short, because a user waits at the terminal, and an answer of one token
+/// takes a few seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The highest number of bytes in the body of a response.
 const MOST_BYTES: usize = 4 << 20;
@@ -49,7 +49,7 @@ pub(crate) struct Server {
     _simulator: Option<Simulator>,
 }
 
-/// A whole response. Secrets that the server may have repeated are not removed from it.
+/// A whole response. If the server has repeated secrets, they are not removed from the response.
 pub(crate) struct Response {
     pub(crate) head: ReplyHead,
     pub(crate) body: Bytes,
@@ -75,8 +75,8 @@ pub(crate) fn origin_of(provider: &ProviderConfig, config: &Config) -> Result<St
 }
 
 impl Server {
-    /// Prepares the connection to the server, and prints warnings about it. Nothing is sent. `key` can be `None` for a
-    /// simulator in this process.
+    /// Prepares the connection to the server, and prints warnings about it. Nothing is sent to the server. `key` can be
+    /// `None` for a simulator in this process.
     ///
     /// # Errors
     /// Fails if a setting of the connection can't be used.
@@ -117,7 +117,7 @@ impl Server {
     /// Sends a request and returns the whole response.
     ///
     /// # Errors
-    /// Returns the failure of the connection. Secrets are removed from its message.
+    /// Returns the failure of the connection. Secrets are removed from the message of the failure.
     pub(crate) fn send(&self, request: WireRequest) -> Result<Response, WireError> {
         let transport = self.transport.clone();
         let received = self.thread.run(async move { receive(&transport, request).await });
@@ -127,12 +127,12 @@ impl Server {
         })
     }
 
-    /// Sends a request, and writes the body of a successful response to a file. The body of the returned response is
-    /// empty in that case.
+    /// Sends a request, and writes the body of a successful response to a file. If the body was written, the body of
+    /// the returned response is empty.
     ///
     /// # Errors
     /// Returns the failure of the connection. Returns an inner `Err` if the file can't be written. Secrets are removed
-    /// from the message.
+    /// from the message of the failure.
     pub(crate) fn download(
         &self,
         request: WireRequest,

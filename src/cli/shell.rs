@@ -1,5 +1,5 @@
-//! Commands that users paste into a shell. The words of these commands are quoted, so that they keep their meaning and
-//! are safe to print.
+//! Makes commands that users paste into a shell. The words of these commands are quoted, so that they keep their
+//! meaning and are safe to print.
 //!
 //! A word that consists of letters, digits and `-_./=:,@%+` stays unchanged. Most other words are put in single quotes.
 //! A word with a control character, an unusual blank or bytes that are not UTF-8 is written as `$'…'`, with octal
@@ -8,7 +8,7 @@
 //! names can't contain these characters.
 //!
 //! The value of a `--header` may be a secret, and so may an address of `--notify` and the arguments of a command. In a
-//! printed command, [`HIDDEN`] replaces these values. The program does not accept [`HIDDEN`] as a value.
+//! printed command, [`HIDDEN`] replaces such values. The program does not accept [`HIDDEN`] as a value.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;

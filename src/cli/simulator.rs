@@ -1,4 +1,4 @@
-//! The simulator as users start it: inside this process for a run with `--simulate`, or as a program of its own.
+//! Starts the simulator: inside this process for a run with `--simulate`, or as a program of its own.
 
 mod settings;
 mod watch;
@@ -32,8 +32,8 @@ use crate::sim::transport::{SharedModel, lock};
 /// The default port of the command `simulate`.
 const PORT: u16 = 8080;
 
-/// A simulator inside this process. It has a thread and a runtime of its own, so that it does not slow down the run
-/// that uses it.
+/// A simulator inside this process. The simulator has a thread and a runtime of its own, so that it does not slow down
+/// the run that uses it.
 pub(crate) struct Simulator {
     url: String,
     stop: Option<oneshot::Sender<()>>,

@@ -1,4 +1,4 @@
-//! The environment of the program: variables, folders, terminals. Tests make an environment of their own.
+//! The environment of the program: variables, folders, terminals. Tests use a made-up environment.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -55,8 +55,8 @@ pub struct World {
     pub stdin_is_terminal: bool,
     /// Whether standard error is a terminal.
     pub stderr_is_terminal: bool,
-    /// When the program was called. A deadline such as `6h` counts from this moment, even if the settings are read
-    /// again.
+    /// The moment when the program was called. A deadline such as `6h` is counted from this moment, also if the
+    /// settings are read again.
     pub now: ZonedDateTime,
 }
 
@@ -84,7 +84,7 @@ impl World {
     /// Returns the value of a variable; `None` if it is not set or empty.
     ///
     /// # Errors
-    /// Fails if the value of the variable is not UTF-8. The message does not show the value.
+    /// Fails if the value of the variable is not UTF-8. The error message does not show the value.
     pub(crate) fn variable(&self, name: &str) -> Result<Option<&str>> {
         if let Some(value) = self.secrets.get(name) {
             return Ok(Some(value.expose_secret()).filter(|text| !text.is_empty()));
@@ -108,16 +108,16 @@ impl World {
         base.map(|base| base.join("claude-batch"))
     }
 
-    /// Returns whether colours are allowed on standard error: it must be a terminal that supports them, and `NO_COLOR`
-    /// must not be set.
+    /// Returns whether colours are allowed on standard error: standard error must be a terminal that supports colours,
+    /// and `NO_COLOR` must not be set.
     pub fn is_colored(&self) -> bool {
         let is_dumb = self.variables.get(OsStr::new("TERM")).is_some_and(|term| term == "dumb");
         self.stderr_is_terminal && !self.has("NO_COLOR") && !is_dumb
     }
 
-    /// Returns whether standard error shows block characters. The terminal must not be dumb, and the locale must not
-    /// ask for ASCII. If no locale is set, as in most containers, block characters are shown, because terminals and
-    /// logs of today use UTF-8.
+    /// Returns whether standard error shows block characters. `TERM` must not be `dumb`, and the locale must not ask
+    /// for ASCII. If no locale is set, as in most containers, block characters are shown, because terminals and logs of
+    /// today use UTF-8.
     pub(crate) fn has_blocks(&self) -> bool {
         let value = |name: &str| self.variables.get(OsStr::new(name)).filter(|value| !value.is_empty());
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(value);
@@ -145,8 +145,8 @@ impl World {
     }
 }
 
-/// Removes the secret variables from `variables` and returns them. A value that is not UTF-8 can't be a key. It stays
-/// in `variables`, and causes an error when it is read.
+/// Removes the secret variables from `variables` and returns them. A value that is not UTF-8 can't be a key. Such a
+/// value stays in `variables`, and causes an error when it is read.
 fn secrets(variables: &mut BTreeMap<OsString, OsString>) -> BTreeMap<&'static str, SecretString> {
     let take = |name| {
         let (key, value) = variables.remove_entry(OsStr::new(name))?;

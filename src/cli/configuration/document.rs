@@ -1,4 +1,4 @@
-//! Settings as one JSON document.
+//! Makes one JSON document from all settings.
 
 use serde::Serialize;
 
@@ -31,7 +31,7 @@ struct One<'a> {
     default_words: Option<&'a str>,
     /// The reason why the value has no effect; `null` if it has an effect.
     idle: Option<&'a str>,
-    /// The values of all layers. The first value is the one that the run uses.
+    /// The values of all layers. The run uses the first value.
     layers: Vec<Layer<'a>>,
 }
 

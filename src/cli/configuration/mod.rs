@@ -1,5 +1,5 @@
-//! The command `config`: shows settings and where they come from, and writes a configuration file. It sends nothing,
-//! runs no command, and shows no secret.
+//! The command `config`: shows settings and where they come from, and writes a configuration file. The command `config`
+//! sends nothing, runs no other command, and shows no secret.
 //!
 //! | file | content |
 //! |---|---|

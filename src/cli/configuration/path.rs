@@ -1,4 +1,4 @@
-//! The verb `path`: shows which configuration files are read. It also works if a file contains mistakes.
+//! The verb `path`: shows which configuration files are read. The verb also works if a file contains mistakes.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The verb `show`: every setting with its value and where it comes from.
+//! The verb `show`: shows every setting with its value and the origin of the value.
 
 use std::ffi::OsString;
 

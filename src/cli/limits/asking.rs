@@ -21,7 +21,7 @@ use crate::provider::Provider;
 use crate::report::text::escape;
 use crate::transport::WireError;
 
-/// The prompt of the message. It is very short, and every model answers it.
+/// The prompt of the message. The prompt is very short, and every model answers it.
 const PROMPT: &str = "ping";
 /// An upper limit on the input tokens of the prompt, which includes everything that the API adds.
 const MOST_INPUT_TOKENS: u64 = 100;
@@ -105,14 +105,15 @@ fn request(model: &str) -> Request {
     Request::of(&params)
 }
 
-/// Returns why a request failed on the wire.
+/// Returns the message and the exit code for a request whose connection failed.
 pub(super) fn failed(error: &WireError) -> Stopped {
     let message = escape(&error.message);
     let message = format!("can't ask for limits: {message}; check the network, proxies and --base-url");
     Stopped { message, exit: Exit::Endpoint }
 }
 
-/// Returns why a request was refused. In messages, `what` is the thing that was requested.
+/// Returns the message and the exit code for a request that was refused. In messages, `what` is the thing that was
+/// requested.
 pub(super) fn judged(server: &Server, response: Response, what: &str) -> Stopped {
     let Response { head, body } = response;
     let signals = server.provider.read_head(&head, &jiff::Timestamp::now).signals;

@@ -1,4 +1,4 @@
-//! The limits that `limits --live` has found, with their origin: as text and as JSON.
+//! Shows the limits that `limits --live` has found, and their origin, as text or as JSON.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::journal::LearnedLimits;
 use crate::provider::anthropic::rate_limits::LimitGroup;
 use crate::report::text::{count, duration, escape};
 
-/// The limits that were found. The variant says where they come from.
+/// The limits that were found. The variant says where the limits come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// The API's list of the limits of the organization.

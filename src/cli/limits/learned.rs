@@ -1,7 +1,7 @@
 //! Finds the limits that runs have learned last, in their run folders.
 //!
-//! A run folder may come from another person. So the limits in it are only shown, together with their origin. The
-//! search ends after a fixed number of files and folders.
+//! A run folder may come from another person. So the limits in a run folder are only shown, together with their origin.
+//! The search ends after a fixed number of files and folders.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! The list of limits that the API gives to administrators.
+//! Asks the API for the list of limits that administrators can read.
 
 use anyhow::{Result, bail};
 

@@ -1,9 +1,9 @@
 //! Saves limits in a profile of the user's own configuration file.
 //!
-//! Only the three limits of the profile change. Everything else in the file stays the same, byte for byte, with its
-//! comments. The file is edited as text: existing values are replaced at their places, and missing keys are added below
-//! the heading of the profile. The new text is then parsed. If it differs from the old content in more than these
-//! limits, nothing is written. So a file in an unusual form is refused, and never damaged.
+//! Only the three limits of the profile change. Everything else in the configuration file stays the same, byte for
+//! byte, also its comments. The file is edited as text: existing values are replaced at their places, and missing keys
+//! are added below the heading of the profile. The new text is then parsed. If the new content differs from the old
+//! content in more than these limits, nothing is written. So a file in an unusual form is refused, and never damaged.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -82,8 +82,8 @@ impl Profile {
         ))
     }
 
-    /// Returns the path of the file and its text. If the path is a link, returns the path of its target, so that the
-    /// target is replaced and not the link.
+    /// Returns the path of the file and its text. If the path is a link, returns the path of the link's target, so that
+    /// the target is replaced and not the link.
     fn read(&self) -> Result<(PathBuf, String)> {
         let Some(found) = opened::configuration(&self.file)? else { return Ok((self.file.clone(), String::new())) };
         let path = if found.is_link { self.file.canonicalize()? } else { self.file.clone() };
@@ -164,9 +164,9 @@ fn with_new_values(text: &str, profile: &str, limits: &[Limit]) -> Result<(Strin
     Ok((changed, missing))
 }
 
-/// Returns several new texts of the file, each with the missing keys at another place. The places are below each line
-/// that looks like the heading of the profile, and in a new profile at the end. Several places are tried, because such
-/// a line may be inside a longer text.
+/// Returns several new texts of the file, each with the missing keys at another place. The keys can be below each line
+/// that looks like the heading of the profile, or in a new profile at the end. Several places are tried, because a line
+/// that looks like the heading may be inside a longer text.
 fn with_new_keys(text: &str, profile: &str, missing: &[Limit]) -> Vec<String> {
     let end = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let keys: String = missing.iter().map(|(name, limit)| format!("{name} = {limit}{end}")).collect();

@@ -1,13 +1,13 @@
 //! Protects texts that the user typed while a message is split into lines.
 //!
-//! In a typed text, each character that could cause or prevent a split is replaced by a control character for that
-//! time. The message contains no other control characters, because they were escaped before.
+//! During the split, control characters replace the characters of a typed text that could cause or prevent a split. The
+//! message contains no other control characters, because they were escaped before.
 
 use crate::cli::shell::quoted;
 use crate::report::text::escape;
 
-/// The characters that decide where a message is split. Each is replaced by a control character: the first by U+0001,
-/// the second by U+0002 and so on.
+/// The characters that decide where a message is split. Each of these characters is replaced by a control character:
+/// the first by U+0001, the second by U+0002 and so on.
 const MARKS: [char; 7] = [';', '"', '`', '(', ')', '{', '}'];
 
 /// The typed texts that contain a character of `MARKS`, the longest first.
@@ -15,7 +15,7 @@ pub(super) struct Typed(Vec<String>);
 
 impl Typed {
     /// Returns the typed texts of these arguments. The list also has the values after `--flag=`, and names without
-    /// their last extension, because the names of other files are made from these.
+    /// their last extension, because the program makes the names of other files from such names.
     pub(super) fn new(args: impl Iterator<Item = String>) -> Self {
         let mut texts: Vec<String> = args.flat_map(|arg| forms(&arg)).filter(|text| is_marked(text)).collect();
         texts.sort_by_key(|text| std::cmp::Reverse(text.len()));

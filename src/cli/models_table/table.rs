@@ -1,4 +1,4 @@
-//! The table of all models: one line for each.
+//! The table of all models, with one line for each model.
 
 use jiff::civil::Date;
 
@@ -10,10 +10,10 @@ use crate::report::text::{escape, plural, width, wrap};
 /// The highest number of models of a price file that are named.
 const NAMED: usize = 5;
 
-/// Which models are in the table.
+/// The choice of models in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shown {
-    /// Only models that are served today.
+    /// Only the models that the API serves today.
     Served,
     /// All models, with the retired models at the end.
     All,
@@ -42,7 +42,7 @@ const SERVED: [Column; 8] = [
     ("retires", Left, 2),
 ];
 
-/// The columns on a narrow terminal.
+/// The columns of the table on a narrow terminal.
 const NARROW: [Column; 7] = [
     ("model", Left, 0),
     ("window", Right, 2),

@@ -42,7 +42,7 @@ pub(super) fn names(model: &Model) -> String {
     if others.is_empty() { first } else { format!("{first} ({})", others.join(", ")) }
 }
 
-/// Returns whether a model is served on this day.
+/// Returns whether the API serves a model on the day `today`.
 pub(super) fn is_served(model: &Model, today: Date) -> bool {
     !model.is_retired_on(today)
 }

@@ -1,4 +1,5 @@
-//! Batches in a plan: what they cost and how long they take, which rows can't use them, and whether a cache is cheaper.
+//! The part of a plan about batches: their cost and time, which rows can't be in batches, and whether the prompt cache
+//! is cheaper.
 
 use std::time::Duration;
 
@@ -11,19 +12,21 @@ use crate::domain::{Interval, Lane, LaneChoice, Money};
 use crate::forecast::InBatches;
 use crate::report::text::{ListRow, count, percent, plural, rough_duration};
 
-/// The number of days for which the API keeps a batch. Source: API documentation, "Batch processing" (2026-09-20).
+/// The number of days for which the API keeps a batch. The source of this number is the API documentation, "Batch
+/// processing" (2026-09-20).
 const STORED_DAYS: u32 = 29;
 
 /// The member `batches` of a plan in JSON.
 #[derive(Serialize)]
 pub(super) struct Batches {
-    /// The number of rows that can be sent in batches. `online_rows` is the number of rows that can't.
+    /// The number of rows that can be sent in batches. `online_rows` is the number of rows that can't be sent in
+    /// batches.
     rows: u64,
     online_rows: u64,
-    /// The number of batches. `rounds` is how many times they fill the API's queue for batches.
+    /// The number of batches. `rounds` is how many times the batches fill the API's queue for batches.
     batches: u64,
     rounds: u64,
-    /// The number of rows that the API's queue for batches holds; `null` if it is not known.
+    /// The number of rows that fit into the API's queue for batches; `null` if it is not known.
     queue: Option<u32>,
     /// The likely cost of the run in batches, without the prompt cache; `null` if no row has a price.
     cost_usd: Option<f64>,
@@ -154,9 +157,9 @@ fn refused_words(online: u64, asked_again: u64) -> Vec<String> {
     reasons.map(|(rows, why)| format!("{} online at the full price: {why}", plural(rows, "row", "rows"))).collect()
 }
 
-/// Returns lines that compare the cost of batches without the prompt cache to the cost online with it. They also say
-/// how high the hit rate of the cache in batches must be to save money. Returns no lines if the rows share no prefix
-/// that is worth caching.
+/// Returns lines that compare the cost of batches without the prompt cache to the cost online with it. The lines also
+/// say how high the hit rate of the cache in batches must be to save money. Returns no lines if the rows share no
+/// prefix that is worth caching.
 fn cache_words(plan: &Plan<'_>, batches: &InBatches) -> Vec<String> {
     if !caching::is_planned(plan) {
         return Vec::new();

@@ -1,4 +1,5 @@
-//! The prompt cache in a plan: what is cached, what this saves, and why some prefixes are not cached.
+//! The part of a plan about the prompt cache: what is cached, what the cache saves, and why some prefixes are not
+//! cached.
 
 use serde::Serialize;
 
@@ -22,12 +23,12 @@ pub(super) struct Cache {
     uncertain_prefixes: u64,
     /// The number of requests that get cache marks.
     rows: u64,
-    /// The number of requests that already contain cache marks. They get no others.
+    /// The number of requests that already contain cache marks. The program adds no marks to these requests.
     own_rows: u64,
     /// Whether rows with the same prefix are sent one after the other.
     ordered: bool,
-    /// The expected tokens that are written to the cache for five minutes. The next two members are tokens that are
-    /// written for an hour, and tokens that are read.
+    /// The expected tokens that are written to the cache for five minutes. `write_1h_tokens` are written for an hour,
+    /// and `read_tokens` are read.
     write_5m_tokens: u64,
     write_1h_tokens: u64,
     read_tokens: u64,
@@ -113,8 +114,8 @@ pub(super) fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
     texts.into_iter().enumerate().map(|(at, text)| ListRow::text(label(at), text)).collect()
 }
 
-/// Returns the cost and the time of the run with the cache, and both without it. Returns an empty text if they do not
-/// differ.
+/// Returns the cost and the time of the run with the cache, and both without it. Returns an empty text if the cache
+/// changes nothing.
 fn saving_words(plan: &Plan<'_>) -> String {
     let Some(without) = without(plan) else { return String::new() };
     let cost = costs(plan).map(|(with, without)| format!("about {with} instead of {without}"));

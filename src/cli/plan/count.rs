@@ -1,5 +1,5 @@
-//! Asks the API to count the tokens of some rows (`--count-tokens`). These requests are free, and have a limit of their
-//! own.
+//! Asks the API to count the tokens of some rows (`--count-tokens`). Requests for token counts are free, and the API
+//! has a separate limit for them.
 
 mod pace;
 
@@ -42,7 +42,7 @@ struct Row {
     pool: Arc<PoolId>,
     group: usize,
     estimated: u32,
-    /// The number of failures of the server for this row.
+    /// The number of tries for this row that failed because of the server.
     faults: u32,
 }
 
@@ -55,9 +55,10 @@ enum Try {
         /// The limit in requests per minute, if the server reports it.
         rpm: Option<u32>,
     },
-    /// The server fails, and the row is tried again. No request is sent before this time is over.
+    /// The server fails, and the row is tried again. The first value is the wait before the next request, if the server
+    /// gives one.
     Again(Option<Duration>, String),
-    /// The tokens of the row can't be counted.
+    /// The API can't count the tokens of the row.
     Failed(String),
     /// The server refuses the key, so no row can be counted.
     Refused(String),

@@ -1,7 +1,7 @@
-//! A plan as one JSON object (`--json`). The schema of this object is `fixtures/schemas/plan.schema.json`.
+//! Makes one JSON object from a plan (`--json`). The schema of this object is `fixtures/schemas/plan.schema.json`.
 //!
-//! Amounts are in dollars, times in seconds, shares from 0 to 1. As long as the version `v` stays the same, members can
-//! be added, but the meaning of a member never changes.
+//! In this object, amounts are in dollars, times are in seconds, and shares are numbers from 0 to 1. As long as the
+//! version `v` stays the same, members can be added, but the meaning of a member never changes.
 
 use std::time::Duration;
 

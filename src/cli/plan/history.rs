@@ -18,17 +18,17 @@ use crate::journal::{Disk, LearnedLimits, read_learned_limits, read_manifest, wi
 use crate::report::text::{escape, plural};
 use crate::sink::parse_usd;
 
-/// The number of bytes that are read from the end of a results file. They contain tens of thousands of answers, which
-/// is more than an estimate needs.
+/// The number of bytes that are read from the end of a results file. This many bytes contain tens of thousands of
+/// answers, which is more than an estimate needs.
 const MOST_BYTES: u64 = 64 << 20;
-/// The length in bytes from which on a line ends the reading of its file. Every answer is shorter.
+/// The length in bytes from which on a line ends the reading of its file. Every line with an answer is shorter.
 const LONGEST_LINE: u64 = 128 << 20;
 
 /// The facts that a plan has learned from earlier results.
 #[derive(Debug, Default)]
 pub(in crate::cli) struct Learned {
     pub(in crate::cli) history: History,
-    /// The files with answers.
+    /// The results files from which answers were read.
     pub(in crate::cli) files: Vec<Source>,
     /// The limits that a run with the same server learned last.
     pub(in crate::cli) limits: Option<LearnedLimits>,
@@ -223,9 +223,9 @@ fn parse<'a>(line: &'a [u8], catalog: &'a Catalog) -> Option<Past<'a>> {
     }))
 }
 
-/// Returns the cost that was paid for a prompt, divided by its cost without the prompt cache. `paid` is what was paid
-/// for prompt and output. Without the cache, `uncached` is the cost of the prompt, and `whole` is the cost of prompt
-/// and output.
+/// Returns the price that was paid for a prompt, divided by the cost of the prompt without the prompt cache. `paid` is
+/// the price that was paid for prompt and output. Without the cache, `uncached` is the cost of the prompt, and `whole`
+/// is the cost of prompt and output.
 fn share(paid: Option<Money>, uncached: Option<Money>, whole: Option<Money>) -> Option<f64> {
     let (paid, uncached, whole) = (paid?.dollars(), uncached?.dollars(), whole?.dollars());
     let output = whole - uncached;
@@ -289,7 +289,7 @@ mod tests {
         }
     }
 
-    /// Writes a results file and learns from it through each of these paths, which all lead to this file.
+    /// Writes a results file and learns from it through each of `paths`, which all lead to this file.
     fn learned_from(text: &str, paths: &[&str]) -> Learned {
         let folder = tempfile::tempdir().expect("there is room");
         std::fs::create_dir(folder.path().join("sub")).expect("it can be made");

@@ -73,7 +73,8 @@ pub(super) struct Rows {
     pub(super) repeated: u64,
     /// Rows that failed in earlier runs and are not sent again.
     pub(super) failed_before: u64,
-    /// Rows to be sent that have an answer, because `--rerun` asks for it again. They are never sent in batches.
+    /// Rows to be sent that have an answer, because `--rerun` asks for it again. Rows that are asked for again are
+    /// never sent in batches.
     pub(super) asked_again: u64,
     /// Rows that can't be sent because of a fault.
     pub(super) unusable: u64,
@@ -98,13 +99,13 @@ pub(super) struct Plan<'a> {
     pub(super) learned: &'a Learned,
     /// The number of rows whose tokens the API counted.
     pub(super) counted: u64,
-    /// The pool with the most rows.
+    /// The pool (a group of rows that share limits) with the most rows.
     pub(super) main_pool: Option<std::sync::Arc<crate::domain::PoolId>>,
     pub(super) tier: Tier,
     /// The source of the limits, in words.
     pub(super) limits_from: String,
     pub(super) catalog: &'a Catalog,
-    /// The prefixes that are cached, and what this saves.
+    /// The prefixes that are cached, and what the cache saves.
     pub(super) caching: &'a CachePlan,
     pub(super) prompt_cache: PromptCache,
     /// The rows to be sent, in groups.
@@ -122,13 +123,13 @@ pub(super) struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Returns when a run that takes `span` ends, if it starts now.
+    /// Returns the time at which a run ends that starts now and takes `span`.
     fn end_after(&self, span: Duration) -> Timestamp {
         self.now.timestamp().checked_add(span).unwrap_or(Timestamp::MAX)
     }
 
-    /// Returns the highest cost of the answers in flight, which are paid twice if the run is killed once. `None` if the
-    /// cost is not known.
+    /// Returns the highest cost of the answers in flight, which are paid twice if the run is killed once. Returns
+    /// `None` if the cost is not known.
     fn paid_twice(&self) -> Option<Money> {
         let rows = self.rows.to_send.max(1);
         let most = self.forecast.totals.at_most?.dollars() / rows as f64;

@@ -13,14 +13,14 @@ pub(super) fn change_words(change: &Change) -> String {
         Change::Tier(tier) => format!("--tier {}", tier.name()),
         Change::Lane(lane) => format!("--lane {}", lane.name()),
         Change::NoCache => "--prompt-cache off".to_owned(),
-        // Unlike --model, --map-model also changes rows that name their model.
+        // --map-model also changes rows that name their model, which --model does not.
         Change::Model { from, to } => format!("--map-model {}={to}", escape(from)),
-        // This is not a flag, because --max-tokens does not change rows that have their own max_tokens.
+        // The text names no flag, because --max-tokens does not change rows that have their own max_tokens.
         Change::MaxTokens { to, .. } => format!("max_tokens {to}"),
     }
 }
 
-/// Returns how many of `rows` rows can be paid with `money`, if all of them cost `cost`.
+/// Returns how many of `rows` rows can be paid with `money`, if all rows together cost `cost`.
 pub(in crate::cli) fn rows_within(rows: u64, money: Money, cost: Money) -> u64 {
     match cost {
         Money::ZERO => rows,

@@ -222,8 +222,8 @@ pub(in crate::cli) fn deadline_words(time: Interval<Duration>, deadline: Timesta
     let span = |from: Timestamp, until: Timestamp| rough_duration(until.duration_since(from).unsigned_abs());
     let when = deadline_moment(deadline, now.timestamp(), now.time_zone());
     match Fit::of(ends, deadline) {
-        // With --lane auto, the run sends late rows online and so ends just before the deadline. It has no time to
-        // spare.
+        // With --lane auto, the run sends late rows online and so ends just before the deadline. So the plan shows no
+        // time to spare.
         Fit::Fits if deadline.duration_since(ends.high).as_secs() < 2 => format!("deadline {when}: met"),
         Fit::Fits => format!("deadline {when}: met, with at least {} to spare", span(ends.high, deadline)),
         Fit::ProbablyFits => {
@@ -264,8 +264,8 @@ fn basis(plan: &Plan<'_>) -> Vec<String> {
     texts
 }
 
-/// Returns a line for each possible change: the flags, the time and cost of the changed run, and a remark. If the
-/// remark does not fit into the line, it is on separate lines.
+/// Returns a line for each possible change: the flags, the time and cost of the changed run, and a remark. A remark
+/// that does not fit into the line is on separate lines.
 fn alternatives(plan: &Plan<'_>, columns: usize) -> Vec<String> {
     let cells = |other: &Alternative| {
         let cost = other.cost.map_or_else(|| "cost unknown".to_owned(), |cost| format!("about {}", cost.likely));

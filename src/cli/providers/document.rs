@@ -1,4 +1,4 @@
-//! The providers as one JSON document.
+//! Makes one JSON document about providers.
 
 use serde::Serialize;
 
@@ -38,7 +38,7 @@ struct Settings<'a> {
     key_ways: &'a str,
     needs_key: bool,
     auth: Option<&'static str>,
-    /// The names of further headers. The values are left out, because they may be secret.
+    /// The names of further headers. The values of headers are left out, because they may be secret.
     headers: Vec<&'a str>,
     model_prefix: &'a str,
     models: std::collections::BTreeMap<&'a str, &'a str>,
@@ -57,7 +57,7 @@ struct Limits {
     otpm: Option<u32>,
 }
 
-/// Returns the document, on one line. Values that are not set are `null`.
+/// Returns the document as one line of JSON. Values that are not set are `null`.
 pub(super) fn document(providers: &[ListedProvider], world: &World) -> String {
     let document = Document { v: 1, providers: providers.iter().map(|provider| one(provider, world)).collect() };
     serde_json::to_string(&document).expect("a list of providers can be written as JSON")

@@ -15,8 +15,8 @@ pub(crate) struct Files {
     pub(crate) results: Option<PathBuf>,
     /// The error log.
     pub(crate) errors: Option<PathBuf>,
-    /// The path that the user named. `None` if it is the results file, the error log or the run folder. It may be the
-    /// input.
+    /// The path that the user named, which may be the input. `None` if the user named the results file, the error log
+    /// or the run folder.
     pub(crate) named: Option<PathBuf>,
 }
 

@@ -72,8 +72,8 @@ pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn
     Ok((Run { results, errors, input, json_fields }, notes))
 }
 
-/// Returns the members of answers that the recorded schema of a run names. These become columns. A schema that can't be
-/// read is ignored.
+/// Returns the members of answers that the recorded schema of a run names. These members become columns. A schema that
+/// can't be read is ignored.
 fn members_of_answers(manifest: &Manifest) -> Vec<String> {
     let text = manifest.settings.get("schema").and_then(Value::as_str);
     let schema = text.and_then(|text| Schema::parse(text).ok());
@@ -95,13 +95,14 @@ fn changed_input(manifest: &Manifest, inputs: &[Input]) -> Option<String> {
 }
 
 /// Returns whether the file that the user named must be the input of a run. A file with the name of the results file
-/// without `.results.jsonl` could also be the output of the run, so for such a file this is false.
+/// without `.results.jsonl` could also be the output of the run, so this function returns false for it.
 fn is_input_of(named: &Path, results: Option<&Path>, world: &World) -> bool {
     world.resolve(named).exists() && results.is_some_and(|results| with_suffix(named, ".results.jsonl") != results)
 }
 
 /// Returns the inputs, and the options for reading them. `has_settings` says whether the settings of the run are known.
-/// With them, the requests of rows can be made, and rows without a label are recognized by their requests.
+/// With the settings of the run, the requests of rows can be made. Rows without a label are recognized by their
+/// requests.
 fn run_input(inputs: &[Input], config: &Config, has_settings: bool) -> Result<RunInput> {
     let plan = parts::input_plan(config)?;
     let planner = has_settings.then(|| {

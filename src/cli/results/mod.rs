@@ -1,7 +1,7 @@
 //! The command `results`, which writes the answers of runs in any form, at any time.
 //!
-//! The command reads the files of a run without locking them. It does not see lines that the run appends at the same
-//! time.
+//! The command reads the files of a run without locking them. The command does not see lines that the run appends at
+//! the same time.
 
 mod find;
 mod input;
@@ -57,7 +57,7 @@ pub(crate) fn results(args: &ResultsArgs, world: &World) -> Result<Exit> {
         runs.iter().all(|run| run.input.as_ref().is_some_and(|input| input.inputs.iter().all(source::is_seekable)));
     let include = Some(Include::of(&args.include)).filter(|_| !args.include.is_empty());
     let projection = Projection::of_results(&config.form, target, include, is_known)?;
-    // The notes are about the input. They are not printed for an output of whole lines, because it does not depend on
+    // The notes about the input are not printed for an output of whole lines, because such an output does not depend on
     // the input.
     if !projection.request.copies_lines() {
         all_notes.iter().for_each(|note| say::err(&format!("note: {}", escape(note))));

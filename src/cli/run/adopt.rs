@@ -1,5 +1,5 @@
-//! The command `batches adopt` takes the results of a batch as answers to the rows of the inputs. It is for a batch
-//! that is in no log of this program.
+//! The command `batches adopt` takes the results of a batch as answers to the rows of the inputs. This command is for a
+//! batch that is in no log of this program.
 //!
 //! The command downloads the results. The results for rows of the input become a *chunk* (the rows of one batch, see
 //! [`crate::batches`]), which is collected like every other chunk. So a row never gets a second line, and its cost is
@@ -159,8 +159,8 @@ impl NewRun<'_> {
         let plan = &self.plan;
         let fed: Result<()> = std::thread::scope(|scope| {
             scope.spawn(move || feed(plan, InputOrder::AsWritten, &mut planner, &earlier, &rows_in));
-            // The receiver is moved into this closure, so that an error drops it before the thread is joined. Otherwise
-            // the thread would wait for room in the channel for ever.
+            // The receiver is moved into this closure, so that an error drops the receiver before the thread is joined.
+            // Otherwise the thread would wait for room in the channel for ever.
             let mut rows = rows;
             while let Some(item) = rows.blocking_recv() {
                 self.check_interrupted()?;
@@ -222,7 +222,7 @@ fn index(disk: &dyn Disk, path: PathBuf, workspace: &Workspace, batch: &Batch) -
     Ok(index)
 }
 
-/// Checks that the batch can be adopted. If it has not ended, says so and returns the exit code.
+/// Checks that the batch can be adopted. If the batch has not ended, prints a message and returns the exit code.
 fn refused(batch: &Batch) -> Result<Option<Exit>> {
     let id = escape(&batch.id);
     if batch.archived_at.is_some() {

@@ -1,4 +1,4 @@
-//! Announces a run: to which server its requests are sent, what they contain, and how much they will probably cost.
+//! Announces a run: to which server requests are sent, what the requests contain, and how much they will probably cost.
 //! Before an expensive run, asks the user whether to start it.
 
 use std::io::IsTerminal;
@@ -151,7 +151,8 @@ impl NewRun<'_> {
 
     fn substituted(&self, survey: &Survey, catalog: &Catalog) -> Vec<(String, RateLimits)> {
         let limits = |model: &str| catalog.limits(self.config.tier, &catalog.class_of(model));
-        // Unknown models are left out, because the warning about an unknown model also says this.
+        // Unknown models are left out, because the warning about an unknown model also says that it has no published
+        // limits.
         let known = survey.models.keys().filter(|model| UnknownModel::find(catalog, model).is_none());
         let models = known.map(|model| (model.to_string(), limits(model)));
         models.filter(|(_, limits)| limits.substituted).map(|(model, limits)| (model, limits.limits)).collect()

@@ -9,7 +9,7 @@ use crate::runner::input::Survey;
 
 /// The factor by which `max_tokens` is raised for a truncated answer.
 const MORE: u32 = 4;
-/// The new `max_tokens` for a truncated answer if nothing is known about its request. This is [`MORE`] times the
+/// The new `max_tokens` for a truncated answer if nothing is known about its request. The number is [`MORE`] times the
 /// default of `max_tokens`.
 const USUAL: u32 = 4_096;
 
@@ -17,8 +17,8 @@ impl NewRun<'_> {
     /// Returns the most useful command for the failed rows in the error log; `None` if no command helps.
     ///
     /// If some rows can succeed unchanged, the command runs these rows again. Otherwise, the command asks again for
-    /// truncated answers, with a higher `max_tokens`, or for answers that break the rules. It asks for the kind with
-    /// more rows.
+    /// truncated answers, with a higher `max_tokens`, or for answers that break the rules. If there are answers of both
+    /// kinds, the command asks for the kind with more rows.
     pub(super) fn command_for_failures(
         &self,
         log: &FailedInLog,

@@ -1,4 +1,5 @@
-//! Finds out whether a budget is too small to send any row. The program knows this before it opens a file of the run.
+//! Finds out whether a budget is too small to send any row. This check is done before the program opens a file of the
+//! run.
 
 use crate::domain::Money;
 use crate::report::text::plural;

@@ -39,7 +39,8 @@ impl NewRun<'_> {
         others.fold(self.config.provider.features, |common, provider| common.and(provider.features))
     }
 
-    /// Checks the settings of the providers after the first. Returns the proxy and the certificates for each of them.
+    /// Checks the settings of the providers after the first. Returns the proxy and the certificates for each of these
+    /// providers.
     pub(super) fn check_chain(&self) -> Result<Vec<Way>> {
         let check = |provider: &ProviderConfig| {
             catalogs::catalog_of(&self.config, provider)?;
@@ -50,8 +51,8 @@ impl NewRun<'_> {
         self.config.fallback.chain.iter().map(named).collect()
     }
 
-    /// Returns the keys of all providers. Returns `None` for a dry run and for a run with the simulator, because they
-    /// need no key.
+    /// Returns the keys of all providers. Returns `None` for a dry run and for a run with the simulator, because these
+    /// runs need no key.
     pub(super) fn keys(&self) -> Result<Option<Keys>> {
         let Some(first) = self.key()? else { return Ok(None) };
         let of = |provider| self.said_key(authorization(provider, self.world));

@@ -1,4 +1,4 @@
-//! The checks of the settings, before the input is read.
+//! Checks the settings of a run before the input is read.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ impl NewRun<'_> {
     }
 
     /// Returns the key of the first provider. Returns `None` for a dry run and for a run with the simulator, because
-    /// they need no key.
+    /// these runs need no key.
     pub(super) fn key(&self) -> Result<Option<Authorization>> {
         if self.config.simulate || self.config.dry_run {
             return Ok(None);

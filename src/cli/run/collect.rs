@@ -1,5 +1,5 @@
-//! The command `batches collect` writes the results of batches that have ended. It is a run without rows of its own,
-//! and sends no requests with prompts.
+//! The command `batches collect` writes the results of batches that have ended. The command is a run without rows of
+//! its own, and sends no requests with prompts.
 //!
 //! The batches are already paid for, so no limit of the user stops the command. A row that must be sent again is left
 //! for the next run of the input.
@@ -42,7 +42,7 @@ pub(crate) fn collect(args: &CollectArgs, world: &World) -> Result<Exit> {
     if let Some(why) = found.is_elsewhere()? {
         bail!("the batches of {results} can't be collected: {why}");
     }
-    // The API is asked before a file is opened, to find out early whether it refuses the key or can't be reached.
+    // The API is asked before a file is opened, to find out early whether the API refuses the key or can't be reached.
     let Seen { batches, unknown, exit, .. } = seen(&found, world)?;
     if let Some(why) = unknown {
         let exit = if exit == Exit::Done { Exit::Usage } else { exit };
@@ -73,7 +73,7 @@ fn config(args: &CollectArgs, recorded: &Settings, world: &World) -> Result<Conf
     Ok(Config { detach: !args.wait, ..without_limits(config) })
 }
 
-/// Returns the settings for a run that sends nothing. No limit of the user stops such a run. It has no fallback
+/// Returns the settings for a run that sends nothing. No limit of the user stops such a run. The run has no fallback
 /// providers, so it needs no keys for them.
 pub(super) fn without_limits(config: Config) -> Config {
     Config {

@@ -32,13 +32,14 @@ pub(super) struct Files {
 pub(super) enum Opened {
     /// The files are locked and open for writing.
     Run(Box<Journal>),
-    /// The files were only read.
+    /// The files were only read, for a dry run.
     DryRun(Box<Inspected>),
 }
 
 impl NewRun<'_> {
     /// Returns the manifest with the settings of the earlier run. The command `collect` has fewer settings than a run.
-    /// If the manifest had only these, `resume` would lose settings of the earlier run, such as its chain of providers.
+    /// If the manifest had only the settings of `collect`, `resume` would lose settings of the earlier run, such as its
+    /// chain of providers.
     fn with_earlier_settings(&self, manifest: Manifest) -> Result<Manifest> {
         let Some(folder) = self.paths.folder() else { return Ok(manifest) };
         let earlier = read_manifest(&folder, &RealDisk::new(self.config.owners))?;
@@ -86,8 +87,9 @@ impl NewRun<'_> {
         Ok(Files { opened, recovered, commits, clock })
     }
 
-    /// Copies the rows of the error log for `resume`, and returns the path of the copy. The copy is in the run folder.
-    /// For a dry run, or if there is no run folder, the copy is a temporary file that is removed when the program ends.
+    /// Copies the rows of the error log for `resume`, and returns the path of the copy. The copy of the error log is in
+    /// the run folder. For a dry run, or if there is no run folder, the copy is a temporary file that is removed when
+    /// the program ends.
     fn resume_input(&mut self, opened: &Opened) -> Result<PathBuf> {
         let temporary = || tempfile::Builder::new().prefix("claude-batch.").suffix(".jsonl").tempfile();
         let copy = match opened {

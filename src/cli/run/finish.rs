@@ -1,4 +1,4 @@
-//! The end of a run: closes its files, prints the summary, and returns the exit code.
+//! Ends a run: closes its files, prints the summary, and returns the exit code.
 
 use std::path::Path;
 
@@ -126,8 +126,8 @@ impl NewRun<'_> {
         }
     }
 
-    /// Returns whether the summary says everything about the stop. This is true if the user stopped the run and the
-    /// summary has the command that continues it.
+    /// Returns whether the summary says everything about the stop. The summary is enough if the user stopped the run
+    /// and the summary has the command that continues the run.
     fn is_stop_explained(&self, finish: &Finish, context: &SummaryContext) -> bool {
         let is_wanted = matches!(finish.halted, Some(HaltReason::Signal(_) | HaltReason::Ctl { .. }));
         let has_summary = self.config.summary == SummaryKind::Text && self.config.verbosity != Verbosity::Quiet;

@@ -90,8 +90,8 @@ impl NewRun<'_> {
     /// Returns the known rows, among them the rows in open batches. Adds to `recovered` the cost of batches whose fate
     /// is not known.
     ///
-    /// A row with a label is not sent if its request has changed since it was submitted, because the answer to its old
-    /// request is not collected yet.
+    /// A row with a label is not sent if its request has changed after the row was submitted in a batch. The answer to
+    /// the old request is not collected yet.
     pub(super) fn note_submitted(
         &self,
         opened: Option<&Opened>,
@@ -170,7 +170,8 @@ impl NewRun<'_> {
         })
     }
 
-    /// Prints a note if the user chose a lifetime for the prompt cache, because it has no effect in a run with batches.
+    /// Prints a note if the user chose a lifetime for the prompt cache, because this choice has no effect in a run with
+    /// batches.
     pub(super) fn note_cache(&self) {
         let is_asked = matches!(self.config.prompt_cache, PromptCache::FiveMinutes | PromptCache::Hour);
         if is_asked && self.config.lane.uses_batches() {

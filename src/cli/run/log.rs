@@ -13,7 +13,7 @@ use crate::report::text::escape;
 use crate::watch::log::{LogView, OLDER};
 
 impl NewRun<'_> {
-    /// Checks that the log is not a file that is used for something else.
+    /// Checks that the log of events is not a file that is used for something else.
     ///
     /// # Errors
     /// Fails if the log is a folder, an input, a file that the run writes, or a file in the run folder.
@@ -52,7 +52,7 @@ impl NewRun<'_> {
         Ok(())
     }
 
-    /// Opens the log; `None` if nobody asked for one.
+    /// Opens the log of events; returns `None` if the user did not ask for a log.
     ///
     /// # Errors
     /// Fails if the file can't be opened or must not be used.

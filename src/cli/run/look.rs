@@ -1,4 +1,4 @@
-//! Reads the input before the run: counts the rows, finds their mistakes, and computes what they cost.
+//! Reads the input before the run: counts the rows, finds mistakes in them, and estimates their cost.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ impl NewRun<'_> {
             return Ok(None);
         }
         if !is_seekable(&self.plan) && self.planning.is_none() {
-            // An input that can't be read twice is only checked: a file must exist.
+            // An input that can't be read twice is not read here. The program only checks that its files exist.
             for input in &self.plan.inputs {
                 if let Input::File(path) = input {
                     source::identity(path)?;

@@ -2,8 +2,7 @@
 //!
 //! [`NewRun::go`] shows the steps of a run from top to bottom. Each step is a function in a file of this folder. The
 //! order of the steps matters. First, everything that can be wrong with the command line is checked. Then the input is
-//! read. Files are created and the key is fetched only after that. The rows are sent by the loop ([`crate::runner`]),
-//! and by no other part.
+//! read. Files are created and the key is fetched only after that. Only the loop ([`crate::runner`]) sends rows.
 
 mod adopt;
 mod announce;
@@ -96,7 +95,7 @@ pub(crate) fn plan(args: &PlanArgs, world: &World) -> Result<Exit> {
 }
 
 /// For a run with `--rerun`, changes the settings and the plan for reading the inputs, so that the rows of the earlier
-/// run are recognized. For other runs, returns both unchanged.
+/// run are recognized. For other runs, returns the settings and the plan unchanged.
 fn with_earlier_rows(
     config: Config,
     plan: InputPlan,
@@ -236,7 +235,7 @@ impl NewRun<'_> {
     }
 }
 
-/// Returns whether the run has nothing to do. There is no row to send, no row to answer without a request, and no
+/// Returns whether the run has nothing to do. Such a run has no row to send, no row to answer without a request, and no
 /// faulty row to report.
 fn has_nothing_to_do(survey: &Survey) -> bool {
     survey.to_send + survey.reused + survey.copied + survey.unusable == 0

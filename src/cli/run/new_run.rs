@@ -128,7 +128,7 @@ impl<'a> NewRun<'a> {
     /// not share cache entries, and it is not known how many rows of a batch will find an entry. So with batches, only
     /// the cache marks that rows contain themselves are sent.
     ///
-    /// Source: anthropics/skills#1475, #1477 and #1601 (2026-08-17).
+    /// The sources are anthropics/skills#1475, #1477 and #1601 (2026-08-17).
     pub(super) fn prompt_cache(&self) -> PromptCache {
         let has_cache = self.config.provider.features.prompt_cache;
         if self.config.lane.uses_batches() || !has_cache { PromptCache::Off } else { self.config.prompt_cache }

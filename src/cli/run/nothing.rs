@@ -106,8 +106,8 @@ impl NewRun<'_> {
         exit
     }
 
-    /// Prints where the failed rows are, and how the user can run them again. This is for a run that does not send
-    /// them.
+    /// Prints where the failed rows are, and how the user can run them again. This function is for a run that does not
+    /// send the failed rows.
     fn say_what_to_do(&self, log: &FailedInLog, errors: &str, again: Option<String>) {
         match again {
             Some(again) => self.say_whole(&format!("the failures are in {errors}; to try them again: {again}")),

@@ -1,4 +1,4 @@
-//! The notices of a run: prepares them before the run, and waits for the last notices after it.
+//! Prepares the notices of a run before the run, and waits for the last notices after the run.
 
 use std::ffi::OsStr;
 use std::path::Path;

@@ -33,7 +33,7 @@ impl NewRun<'_> {
     pub(super) fn forecast(&self, survey: &Survey, catalog: &Arc<Catalog>, recovered: Option<&Recovered>) -> Forecast {
         let mut learned = Learned::default();
         if recovered.is_some() {
-            // An error is ignored, because the estimate is only less exact without these answers.
+            // An error is ignored, because without the earlier answers, the estimate is only less exact.
             let _ = self.learn_from_results(&mut learned, catalog);
         }
         self.with_question(survey, catalog, &learned, &Counted::default(), ROWS_OF_RUN, |question| {
@@ -202,8 +202,8 @@ impl NewRun<'_> {
         self.config.limits.or(catalog.limits(self.config.tier, &pool.class).limits)
     }
 
-    /// Returns the limits that a pool will probably have. Without `--tier`, these are the limits that an earlier run
-    /// has learned, if there is one.
+    /// Returns the limits that a pool will probably have. Without `--tier`, returns the limits that an earlier run has
+    /// learned, if there are such limits.
     fn expected_limits(&self, pool: &PoolId, catalog: &Catalog, learned: &Learned) -> RateLimits {
         let learned = learned.limits.as_ref().filter(|_| self.config.tier == Tier::Auto);
         let found = learned.and_then(|learned| {
@@ -315,7 +315,7 @@ impl NewRun<'_> {
     }
 }
 
-/// Returns how many rows ask for models that have retired.
+/// Returns the number of rows that ask for retired models.
 fn retired(catalog: &Catalog, survey: &Survey, today: jiff::civil::Date) -> u64 {
     let is_retired = |name: &str| catalog.model(name).is_some_and(|model| model.is_retired_on(today));
     survey.models.iter().filter(|(name, _)| is_retired(name)).map(|(_, sum)| sum.rows).sum()

@@ -1,4 +1,4 @@
-//! The providers of a run, and the providers of the results that it continues.
+//! Compares the providers of a run with the providers of the results that the run continues.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub(super) fn several(config: &Config) -> Option<Arc<[Arc<str>]>> {
     is_chain.then(|| config.providers().map(|provider| Arc::clone(&provider.name)).collect())
 }
 
-/// Returns the origin of each provider of a run, by its name.
+/// Returns the origin (the server) of each provider of a run, by the name of the provider.
 ///
 /// # Errors
 /// Fails if the address of a provider is malformed or missing.

@@ -1,4 +1,4 @@
-//! Runs with `--rerun`: they send rows again whose answers were truncated or refused.
+//! Handles runs with `--rerun`, which send rows again whose answers were truncated or refused.
 //!
 //! The rows of the earlier run are recognized with the settings that it recorded ([`Config::of_rerun`]). The flags
 //! `--model`, `--max-tokens` and `--system` of this call replace the parameters only of the rows that are sent again.
@@ -133,9 +133,9 @@ impl NewRun<'_> {
         }
     }
 
-    /// Returns the command that asks again for truncated answers with a higher `max_tokens`. This is four times the old
-    /// value, but not more than all models of the run accept. Returns `None` if the new value would not be higher, or
-    /// if the command would not recognize the rows.
+    /// Returns the command that asks again for truncated answers with a higher `max_tokens`. The new value is four
+    /// times the old value, but not more than all models of the run accept. Returns `None` if the new value would not
+    /// be higher, or if the command would not recognize the rows.
     pub(super) fn longer_command(&self, survey: &Survey, catalog: &Catalog) -> Option<PrintedCommand> {
         let is_recorded = self.paths.results.is_some() && !recorded_rows(&self.config).is_empty();
         if !is_recorded || self.start == Start::Resume || self.is_collecting {

@@ -38,15 +38,17 @@ pub(super) fn check_logs(args: &ResumeArgs, world: &World) -> Result<()> {
     }
 }
 
-/// Returns the access to the disk for `resume`. It refuses files of users who are not trusted.
+/// Returns the access to the disk for `resume`. This access refuses files of users who are not trusted.
 pub(super) fn disk(args: &ResumeArgs, world: &World) -> Result<RealDisk> {
     Ok(RealDisk::new(Config::owners_of_resume(args, world)?))
 }
 
-/// Returns whether the error log is missing because the run had no failures. Such a run removes its log.
+/// Returns whether the error log is missing because the run had no failures. A run without failures removes its error
+/// log.
 ///
-/// This is true only if the run folder of the results says that the run has ended, that no row failed and that no row is
-/// left. In every other case, a missing log is an error: its name may be misspelled, or the log was moved.
+/// The function returns true only if the run folder of the results says that the run has ended, that no row failed and
+/// that no row is left. In every other case, a missing log is an error: its name may be misspelled, or the log was
+/// moved.
 pub(super) fn is_log_gone(args: &ResumeArgs, log: &Path, disk: &RealDisk) -> bool {
     let runs: Vec<_> = results_of(args, log).into_iter().filter(|results| has_run(results, disk)).collect();
     log.symlink_metadata().is_err()

@@ -14,7 +14,7 @@ use crate::runner::input::{Survey, is_seekable};
 use crate::runner::{EqualRows, JournalLedger};
 
 impl NewRun<'_> {
-    /// Reads the results that `--reuse` names. This must happen before the run creates its files.
+    /// Reads the results that `--reuse` names. The results must be read before the run creates its files.
     pub(super) fn read_stored(&mut self) -> Result<()> {
         if self.config.reuse.is_empty() {
             return Ok(());
@@ -37,8 +37,8 @@ impl NewRun<'_> {
             return Ok(None);
         }
         let (_, recovered, survey) = known;
-        // The survey is used only if it has seen all rows. Otherwise it does not know the rows that are equal to a row
-        // that it has not seen.
+        // The survey is used only if it has seen all rows. A survey of a part of the rows does not know which rows are
+        // equal to a row outside of this part.
         let has_seen_all = is_seekable(&self.plan) && self.start != Start::Resume && self.config.source.skip == 0;
         let repeats = survey.as_ref().filter(|_| has_seen_all).map(|survey| survey.equal.clone());
         let earlier = match &self.paths.results {

@@ -28,7 +28,7 @@ use crate::transport::{Authorization, Transport};
 use crate::watch::files::Found;
 use crate::watch::status::{About, Recorder, read_status};
 
-/// The highest number of rows in the channel between the reader and the loop.
+/// The highest number of rows that wait in the channel between the reader and the loop.
 const FEED: usize = 256;
 
 /// The values that only the loop needs.
@@ -182,8 +182,9 @@ impl NewRun<'_> {
         Ok(Some(Recorder::start(about, disk, folder)?))
     }
 
-    /// Writes the state of a run that has nothing to send into its run folder, if the status there says something else.
-    /// An earlier run may have been killed after its last row, or an older version may have written the status.
+    /// Writes the state of a run that has nothing to send into its run folder, if the status in the folder says
+    /// something else. An earlier run may have been killed after its last row, or an older version may have written the
+    /// status.
     pub(super) fn record_nothing_to_send(&self, recovered: &Recovered, survey: &Survey) -> Result<()> {
         let Some(folder) = self.paths.folder() else { return Ok(()) };
         let disk = RealDisk::new(self.config.owners);

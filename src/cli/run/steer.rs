@@ -1,7 +1,7 @@
-//! Changes the settings of a run in progress, or pauses or ends it.
+//! Steers a run in progress: changes its settings, or pauses or ends the run.
 //!
 //! The settings of a run can change for three reasons: the command `ctl`, the signal USR2, and `--schedule`. For each
-//! setting, the latest change counts. One thread ([`thread`]) handles all three, so no locks are needed. The thread
+//! setting, the latest change counts. One thread ([`thread`]) handles all changes, so no locks are needed. The thread
 //! owns the current settings ([`wheel`]), and sends orders to the loop over the channel of interrupts.
 
 mod settings;
@@ -24,8 +24,8 @@ use thread::local_time;
 use wheel::Wheel;
 
 impl NewRun<'_> {
-    /// Starts the thread that follows `ctl` and `--schedule`. The settings that the schedule demands now are sent
-    /// before this function returns. Returns the thread, and a function for the signal USR2.
+    /// Starts the thread that follows `ctl` and `--schedule`. Before this function returns, it sends the settings that
+    /// the schedule has at this time. Returns the thread, and a function for the signal USR2.
     pub(super) fn start_steering(
         &mut self,
         known: &Known,

@@ -1,8 +1,8 @@
 //! Asks the user before a run prints its answers on a terminal.
 //!
-//! Answers on a terminal are paid for, but no file contains them, and a run without a results file can't be resumed.
-//! Usually the user forgot `> results.jsonl`. The question comes before a file is created, a key is fetched or a row is
-//! read. A rehearsal costs nothing, so it prints its answers without a question.
+//! Answers on a terminal are paid for, but no file contains them, and a run without a results file can't be resumed. In
+//! most cases, the user forgot `> results.jsonl`. The question comes before a file is created, a key is fetched or a
+//! row is read. A rehearsal costs nothing, so it prints its answers without a question.
 
 use anyhow::{Result, bail};
 
@@ -83,7 +83,7 @@ impl NewRun<'_> {
 
     /// Returns the words that the user can add to the command to write the answers to a file. With `resume`, the words
     /// append to the file, because it may contain answers of the earlier run. `-o` is not suggested with `resume`,
-    /// because there it names the results of the log.
+    /// because with `resume`, `-o` names the results of the error log.
     fn way_to_a_file(&self) -> &'static str {
         match self.start {
             Start::Resume => ">> results.jsonl",

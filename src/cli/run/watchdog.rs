@@ -5,8 +5,8 @@
 //! thread can't be stopped from outside, so the watchdog ends the whole program, as if it had been killed. No answer is
 //! lost: all answers are on disk, and the same command resumes the run.
 //!
-//! The watchdog counts its checks, and does not measure time. So the time does not count in which the program is
-//! suspended or the machine sleeps.
+//! The watchdog counts its checks, and does not measure time. So time in which the program is suspended or the machine
+//! sleeps does not count.
 
 use std::thread;
 use std::time::Duration;
@@ -17,8 +17,8 @@ use crate::report::text::escape;
 use crate::source::Template;
 
 const EVERY: Duration = Duration::from_millis(100);
-/// The number of checks after which a row takes too long. These checks take ten seconds, ten times as long as the fuel
-/// allows.
+/// The number of checks after which a row takes too long. This number of checks takes ten seconds, ten times as long as
+/// the fuel allows.
 const LOOKS: u32 = 100;
 /// The most memory that filling in one row is allowed to add, in KiB. A template that uses the largest prompt and all
 /// its fuel needs half of this memory.

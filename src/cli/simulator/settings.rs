@@ -1,5 +1,5 @@
-//! The settings of the simulated API. For `--simulate`, the settings come from a tier. For the command `simulate`, they
-//! come from the flags of the command.
+//! The settings of the simulated API. For `--simulate`, the settings come from a tier. For the command `simulate`, the
+//! settings come from the flags of the command.
 
 use anyhow::{Context, Result, bail};
 
@@ -116,8 +116,8 @@ fn limits(config: &mut SimConfig, args: &SimLimitArgs) -> Result<()> {
     Ok(())
 }
 
-/// Returns the changes of limits that one `--change` describes. If it gives a factor, the new limits of each class are
-/// computed with it.
+/// Returns the changes of limits that one `--change` describes. If `--change` gives a factor, the new limits of each
+/// class are computed with this factor.
 fn changes(change: &Change, models: &[SimModel]) -> Result<Vec<LimitChange>> {
     if let Some(class) = &change.class {
         check_class(class, models)?;

@@ -23,8 +23,8 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Opens the journal for appending. Only its owner can read the journal, because it shows requests. Returns `None`
-    /// if the user did not ask for lines about requests.
+    /// Opens the journal for appending. Only the owner of the journal can read it, because it shows requests. Returns
+    /// `None` if the user did not ask for lines about requests.
     ///
     /// # Errors
     /// Fails if the journal can't be opened (the system's error), or must not be used.
@@ -46,7 +46,7 @@ impl Watch {
     }
 
     /// Shows a line about a request, and writes it to the journal. If the journal can't be written, prints one message
-    /// and stops writing it.
+    /// and writes no more lines to the journal.
     pub(crate) fn line(&mut self, line: &Line) {
         if self.is_verbose {
             say::err(&shown(line));

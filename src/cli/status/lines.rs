@@ -1,4 +1,4 @@
-//! The state of one run, as a block of text.
+//! Shows the state of one run as a block of text.
 
 use std::time::Duration;
 
@@ -195,7 +195,7 @@ fn error_rows(shown: &Shown) -> Vec<ListRow> {
     rows
 }
 
-/// Returns the line with the command that resumes or steers the run; `None` if there is nothing to do.
+/// Returns the line with the command that resumes or steers the run; `None` if no command is useful.
 fn command(run: &Looked) -> Option<ListRow> {
     if run.state.is_in_progress() {
         let ctl = shell::ours(["ctl".into(), shell::file(&run.results)]);

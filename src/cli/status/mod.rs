@@ -1,5 +1,5 @@
-//! The command `status` shows what runs have done, and how to continue them. It reads the files of runs and changes
-//! nothing.
+//! The command `status` shows what runs have done, and how to continue them. The command reads the files of runs and
+//! changes nothing.
 
 mod document;
 mod lines;
@@ -28,7 +28,7 @@ use crate::report::text::{escape, width};
 const EVERY: Duration = Duration::from_secs(1);
 /// The time between two outputs with `--watch` if the output is not a terminal.
 const PAUSE: Duration = Duration::from_secs(10);
-/// The greatest width of the output, in columns. It is also the width if the output is not a terminal.
+/// The greatest width of the output, in columns. If the output is not a terminal, this is its width.
 const COLUMNS: usize = 80;
 
 /// Shows what runs have done.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 const AT_ONCE: usize = 8;
 /// The wait after a refusal or failure, if the server does not say how long to wait.
 const BACKOFF: Duration = Duration::from_secs(1);
-/// The longest time between two requests. A limit that the server reports can make it longer.
+/// The longest time between two requests. A limit that the server reports can make this time longer.
 const LONGEST_GAP: Duration = Duration::from_secs(5);
 /// The time without a count after which the program stops asking the server.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -59,18 +59,19 @@ impl Pace {
         self.progress = Instant::now();
     }
 
-    /// Sends no request before `wait` is over.
+    /// Delays the next request by at least `wait`.
     pub(super) fn pause(&mut self, wait: Option<Duration>) {
         // The wait is limited, so that it can't exceed the range of the clock.
         let wait = wait.unwrap_or(BACKOFF).min(2 * PATIENCE);
         self.next = self.next.max(Instant::now() + wait);
     }
 
-    /// Slows down after a refusal because of a limit. The refused request was sent at `sent`, and `rpm` is the limit
-    /// that the server reports. After the first refusal, only one request is in flight at a time.
+    /// Makes the pace slower after the server has refused a request because of a limit. The refused request was sent at
+    /// `sent`, and `rpm` is the limit that the server reports. After the first refusal, only one request is in flight
+    /// at a time.
     ///
-    /// A refusal of a request that was sent before the last slowdown does not make `gap` longer, because it says
-    /// nothing about the new `gap`.
+    /// A refusal of a request that was sent before the last slowdown does not make `gap` longer, because such a refusal
+    /// says nothing about the new `gap`.
     pub(super) fn refused(&mut self, sent: Instant, wait: Option<Duration>, rpm: Option<u32>) {
         self.at_once = 1;
         self.pause(wait);

@@ -7,8 +7,8 @@ use crate::cli::args::Settings;
 use crate::cli::args::steered::schedule;
 use crate::cli::config::world::World;
 
-/// Returns the settings of a run with these windows of `--schedule`. Also returns the settings that its files contain
-/// when they are read again, which a test can change.
+/// Returns the settings of a run with these windows of `--schedule`. Also returns the settings that are read when the
+/// run reads its files again; a test can change these.
 fn wheel(windows: &[&str]) -> (Wheel, Arc<Mutex<Config>>) {
     let mut config = Config::of_settings(Settings::default(), &World::default()).expect("the defaults are right");
     config.watch.schedule = windows.iter().map(|window| schedule(window).expect("it is a window")).collect();
@@ -22,7 +22,7 @@ fn at(hour: i8) -> DateTime {
     date(2026, 11, 20).at(hour, 0, 0, 0)
 }
 
-/// Returns a text for each order: its message to the user, or its name if it has no message.
+/// Returns a text for each order: the message to the user, or the name of the order if there is no message.
 fn told(turns: Vec<Turn>) -> Vec<String> {
     let told = |turn: Turn| match turn {
         Ok(Steer { order: Order::Set(_), message, .. }) => message,
