@@ -75,7 +75,7 @@ impl RunClock {
         Self { start: tokio::time::Instant::now(), wall_start: jiff::Timestamp::now() }
     }
 
-    /// Starts a clock whose wall time begins at `wall_start`. Such a clock is for runs on virtual time, which must be
+    /// Starts a clock whose wall time begins at `wall_start`. This is for runs on virtual time, which must be
     /// reproducible.
     pub fn start_at(wall_start: jiff::Timestamp) -> Self {
         Self { start: tokio::time::Instant::now(), wall_start }

@@ -17,7 +17,7 @@
 //! The layers are `clock, domain, catalog` < `source, sink, plan, limiter, provider, answer` < `scheduler, classify,
 //! transport, journal, report` < `batches, runner, export, watch, sim` < `forecast` < `cli`. Each layer uses only the
 //! layers to its left. `sim` never uses `limiter` or `scheduler`, because `sim` is used to test them. `tests/layering`
-//! checks these rules. `tests/layering` also checks that no files use each other in a circle.
+//! checks the rules about layers, and that no files use each other in a circle.
 //!
 //! # The steps of a row, from the input file to the line in the results
 //!
@@ -121,8 +121,8 @@
 //!
 //! Every change that users can see also needs a line in CHANGELOG.md, and in README.md or the page of its topic.
 
-// Every `pub` item must be visible outside the crate. This lint is set here and not for all targets, because the items
-// of a test or a bench are never visible outside of it.
+// Every `pub` item must be visible outside the crate. The lint `unreachable_pub` is set here and not for all targets,
+// because the items of a test or a bench are never visible outside of it.
 #![warn(unreachable_pub)]
 
 pub mod answer;

@@ -27,7 +27,7 @@ pub(super) fn notes<'m>(
     notes
 }
 
-/// Returns notes that say how the schema is sent to each of these models, and what is changed in the schema for the
+/// Returns notes that say how the schema is sent to each model in `models`, and what is changed in the schema for the
 /// API.
 pub(super) fn schema_notes<'m>(
     config: &AnswerConfig,

@@ -20,7 +20,7 @@ pub(crate) fn shaping(config: &AnswerConfig, catalog: &Arc<Catalog>, features: P
 
 /// Returns the policy for answers. `planners` has a planner for each provider, with the name of the provider. A planner
 /// estimates the requests that follow an answer. For a provider without a planner, the first planner is used. If
-/// `can_send` is false, no request follows an answer. `features` says what all these providers can do.
+/// `can_send` is false, no request follows an answer. `features` are the features that all providers of the run have.
 ///
 /// # Panics
 /// Panics if `planners` is empty.

@@ -28,7 +28,8 @@ pub(super) fn notes(survey: &Survey, setting: PromptCache, real_input: f64, cata
     words.into_iter().flatten().map(|words| format!("note: {words}")).collect()
 }
 
-/// Returns the note for rows from a pipe. Before the run, it is not known which rows of a pipe share a prefix.
+/// Returns the note about the prompt cache for rows from a pipe. Before the run, it is not known which rows of a pipe
+/// share a prefix.
 pub(super) fn note_of_pipe(setting: PromptCache) -> Option<String> {
     (setting != PromptCache::Off).then(|| {
         "note: requests get cache marks if rows near them in the pipe share a long prefix; what the model reads stays the \

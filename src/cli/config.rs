@@ -95,7 +95,7 @@ pub struct Config {
     /// The parameters of every request.
     pub request: RequestDefaults,
     /// The parameters of this call that replace parameters of rows. With `--rerun`, only rows that are run again get
-    /// these parameters. With `resume`, all rows get them. The keys of the rows do not change.
+    /// the parameters of this call. With `resume`, all rows get them. The keys of the rows do not change.
     pub overrides: RequestDefaults,
     /// The API version and the betas that requests name.
     pub dialect: Dialect,
@@ -151,8 +151,8 @@ pub struct Config {
     pub prompt_cache: PromptCache,
     /// Whether equal requests are sent only once.
     pub dedupe: bool,
-    /// Results files of other runs. A row whose request is equal to a request in these files takes the answer from
-    /// there and is not sent.
+    /// Results files of other runs. A row whose request is equal to a request in the named files takes its answer from
+    /// the file and is not sent.
     pub reuse: Vec<PathBuf>,
     /// Whether `reuse` also takes answers that come from another server.
     pub reuse_any_origin: bool,
@@ -259,8 +259,8 @@ impl Config {
         Ok(self)
     }
 
-    /// Returns the settings of `plan`, which are those of `run`. Unlike `run`, `plan` needs no name for the output if
-    /// there are several inputs.
+    /// Returns the settings of `plan`, which are the same as for `run`. Unlike `run`, `plan` needs no name for the
+    /// output if there are several inputs.
     ///
     /// # Errors
     /// Fails in the same cases as [`Config::of_run`].
@@ -288,7 +288,8 @@ impl Config {
         let config = Self::of(args.settings(), recorded, inputs, world)?.with_notices(world)?;
         config.check_providers()?;
         let overrides = overrides(Layers::read(args.settings(), Settings::default(), world)?.named, world)?;
-        // The rows of an error log are complete requests. Settings for new rows must not change these requests.
+        // The rows of an error log are complete requests. Settings for new rows must not change the requests in an
+        // error log.
         Ok(Self {
             source: SourceConfig::default(),
             request: RequestDefaults::default(),
@@ -357,7 +358,7 @@ impl Config {
         }
     }
 
-    /// Returns the users whose files may be used. The program must know these users before it reads a run folder.
+    /// Returns the users whose files may be used. The program must know the trusted users before it reads a run folder.
     ///
     /// # Errors
     /// Fails in the same cases as [`Config::of_run`].
@@ -484,7 +485,7 @@ fn check_simulation(simulate: bool, named: &Settings) -> Result<()> {
     }
 }
 
-/// Reads a file for the simulator. In a run without the simulator, the file is not read.
+/// Reads a file for the simulator. In a run without the simulator, the file of the simulator is not read.
 fn simulated_file(flag: &str, path: Option<PathBuf>, simulate: bool, world: &World) -> Result<Option<TextFile>> {
     named_file(flag, path.filter(|_| simulate), world)
 }

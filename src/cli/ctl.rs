@@ -40,8 +40,8 @@ pub(crate) fn ctl(args: &CtlArgs, world: &World) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Returns the verb and, for `set`, the name and the value of the setting. The setting is checked here, so that the
-/// user learns of a wrong value at once. The run checks the setting again.
+/// Returns the verb and, for `set`, the name and the value of the setting. This function checks the setting, so that
+/// the user learns of a wrong value at once. The run checks the setting again.
 fn asked(words: &[String]) -> Result<(Verb, Option<(String, String)>)> {
     let verbs = || Verb::ALL.map(Verb::name).join(", ");
     let Some((first, rest)) = words.split_first() else { bail!("give one of {}", verbs()) };
@@ -153,8 +153,8 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// Waits for the answer to a request. Returns `None` if the process id in the run folder has changed. In that case,
-    /// the old id was the id of a killed process, and a new process has just begun the run.
+    /// Waits for the answer to a request. Returns `None` if the process id in the run folder has changed: the old id
+    /// was the id of a killed process, and a new process has just begun the run.
     fn answer_to(&self, request: &Request) -> Result<Option<Answer>> {
         let until = Instant::now() + PATIENCE;
         loop {

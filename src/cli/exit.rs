@@ -32,7 +32,7 @@ pub(crate) struct Interrupted(pub i32);
 /// How the program ends, which decides its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Every row is answered. Truncated answers and refusals count as answers here.
+    /// Every row is answered. For the exit code, truncated answers and refusals count as answers.
     Done,
     /// The program failed because of a bug in it.
     Internal,
@@ -53,11 +53,12 @@ pub enum Exit {
     Endpoint,
     /// The results could not be written.
     Output,
-    /// The run that `status` shows was killed. Only the command `status` ends in this way.
+    /// The run that the command `status` shows was killed.
     Killed,
-    /// The run that `status` shows is in progress. Only the command `status` ends in this way.
+    /// The run that the command `status` shows is in progress.
     InProgress,
-    /// A signal with this number interrupted the run. Before the program ended, it waited for the requests in flight.
+    /// A signal interrupted the run; the value is the number of the signal. Before the program ended, it waited for the
+    /// requests in flight.
     Interrupted(i32),
 }
 

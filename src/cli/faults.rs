@@ -24,8 +24,8 @@ pub(super) fn in_one_line(faults: &Alike<String>) -> String {
     format!("{which}: {}{others}", words(most))
 }
 
-/// Returns the lines about rows that can't be sent, which are printed before a run. If all these rows have the same
-/// fault, there is one line. Otherwise there is a line with the number of rows, and a line for each fault.
+/// Returns the lines about rows that can't be sent, which are printed before a run. If all faulty rows have the same
+/// fault, this is one line. Otherwise the lines are the number of rows, and then each fault.
 pub(super) fn before_a_run(survey: &Survey) -> Vec<String> {
     let groups = survey.faults.by_size();
     let said = format!("{} can't be sent and will be in the error log", plural(survey.unusable, "row", "rows"));

@@ -9,8 +9,8 @@ use super::config::Config;
 const SHORTEST_HEADER: usize = 12;
 
 /// Asks the system not to write core dumps. On Linux, also asks the system to keep other processes of the same user
-/// from reading the memory and variables of this process. This protection is only for this process, not for programs
-/// that it starts.
+/// from reading the memory and variables of this process. Only this process is protected, not the programs that it
+/// starts.
 ///
 /// This process can still open `/proc/self`, so inputs like `/dev/stdin` and `<(…)` work.
 pub(super) fn begin() {
@@ -30,8 +30,8 @@ pub(super) fn begin() {
 /// Returns the secrets other than the key: the values of headers that the user set, the addresses of notices, and the
 /// secret that signs notices.
 pub(super) fn also_secret(config: &Config) -> Vec<SecretString> {
-    // Only header values that the user set are marked as secret. Values of a preset, such as a workspace, are not
-    // marked.
+    // Only header values that the user set are marked as secret. Header values of a preset, such as a workspace, are
+    // not marked as secret.
     let headers = config.providers().flat_map(|provider| &provider.headers).filter(|(_, value)| value.is_sensitive());
     let headers = headers.filter_map(|(_, value)| value.to_str().ok());
     let headers = headers.filter(|value| value.len() >= SHORTEST_HEADER).map(SecretString::from);

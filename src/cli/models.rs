@@ -109,8 +109,8 @@ pub(super) fn refusal_of_row(model: &str) -> Option<String> {
     Some(format!("{model:?} is a model of {vendor}, which the API does not serve; {}", remedy([model])))
 }
 
-/// Refuses a flag that names a family of models (`-m haiku`) instead of a model. On a gateway, this is allowed, because
-/// a model there can have such a name.
+/// Refuses a flag that names a family of models (`-m haiku`) instead of a model. With a gateway, such a flag is
+/// allowed, because a model of a gateway can have the name of a family.
 ///
 /// # Errors
 /// Fails if a flag names a family. The message names the flag and the models of the family.

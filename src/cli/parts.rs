@@ -172,7 +172,7 @@ pub(crate) fn key(config: &Config, world: &World) -> Result<(Authorization, Vec<
 
 /// Returns the key for a simulated provider, which takes any key.
 ///
-/// The key of the simulator is too short to be hidden in messages. If it were hidden, words that contain the same
+/// The key of the simulator is too short to be hidden in messages. If this key were hidden, words that contain the same
 /// letters would be damaged.
 pub(crate) fn key_of_simulator(provider: &ProviderConfig) -> Authorization {
     let key = "sim".to_owned().into();

@@ -24,7 +24,7 @@ const MOST_LOOKED_AT: usize = 10_000;
 /// The highest number of files that a note names.
 const MOST_SHOWN: usize = 3;
 
-/// The facts about a run that takes answers from other results. They decide which answers it can take.
+/// A run that takes answers from other results: the facts that decide which answers the run can take.
 pub(super) struct Taker<'a> {
     /// The results file of the run.
     pub(super) own: Option<&'a Path>,
@@ -84,7 +84,7 @@ pub(super) fn read_stored(
 }
 
 /// Makes paths after `--reuse` the inputs if no other inputs are named. `--reuse` takes all paths that follow it. The
-/// inputs are the files without answers at the end of these paths.
+/// files without answers at the end of the list become the inputs.
 pub(super) fn with_inputs(args: &RunArgs) -> RunArgs {
     let mut args = args.clone();
     let disk = RealDisk::new(Owners::Any);

@@ -6,8 +6,8 @@
 //!
 //! The functions of this module never panic, unlike the standard library's macros, which panic if the disk is full or
 //! the stream is closed. A message that can't be written to standard error is lost, and the run continues. But a
-//! failure to write to standard output is an error, because standard output carries the result of a command. It is not
-//! an error if the reader closes standard output: the reader has seen enough.
+//! failure to write to standard output is an error, because standard output carries the result of a command. If the
+//! reader closes standard output, this is not an error: the reader has seen enough.
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -49,7 +49,7 @@ fn write_err(text: &str) {
 /// Prints the result of a command on standard output.
 ///
 /// # Errors
-/// Fails if the result can't be written. It is not an error if the reader has closed standard output.
+/// Fails if the result can't be written. If the reader has closed standard output, this is not an error.
 pub(crate) fn out(text: &str) -> Result<(), OutputFailure> {
     let mut stream = io::stdout().lock();
     printed(stream.write_all(format!("{}\n", harmless(text)).as_bytes()).and_then(|()| stream.flush()))

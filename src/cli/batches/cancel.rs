@@ -1,8 +1,8 @@
 //! The verb `cancel`: asks the API to cancel open batches of a run.
 //!
-//! The command takes the lock of the run before it asks the user, and holds the lock until the command ends. So no
-//! other run can begin during the command and wait for these batches. Before each call of the API, the command writes
-//! into the log of batches that the batch is to be canceled.
+//! The command takes the lock of the run before it asks the user, and holds the lock until the command ends. So no run
+//! that waits for the batches can begin during the command. Before each call of the API, the command writes into the
+//! log of batches that the batch is to be canceled.
 
 use std::io;
 use std::path::Path;
@@ -70,8 +70,8 @@ pub(super) fn cancel(args: &CancelArgs, world: &World) -> Result<Exit> {
     Ok(exit)
 }
 
-/// Returns whether the program knows the batch only from the API's list of batches. Such a batch may belong to another
-/// program.
+/// Returns whether the program knows the batch only from the API's list of batches. A batch that is known only from
+/// this list may belong to another program.
 fn is_unproven(batch: &KnownBatch) -> bool {
     let submitted = batch.owner.as_ref().and_then(|owner| owner.chapter.submitted.batch.as_ref());
     submitted.is_some_and(|known| known.is_found)

@@ -43,7 +43,7 @@ impl RunWithBatches {
     /// Finds the run that the user names. Prints the warnings about the settings.
     ///
     /// # Errors
-    /// Fails if there is no such run, if the run has no batches, or if its files can't be read.
+    /// Fails if the run does not exist, if it has no batches, or if its files can't be read.
     pub(crate) fn find(run: &Path, flags: Settings, world: &World) -> Result<Self> {
         let disk = RealDisk::new(Config::of_settings(flags.clone(), world)?.owners);
         let (results, errors) = files_of(run, &disk)?;

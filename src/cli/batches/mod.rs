@@ -13,8 +13,8 @@
 //! | `show.rs` | the verb `show` |
 //! | `cancel.rs` | the verb `cancel` |
 //!
-//! Verbs that change something first take the lock of the run. So these verbs never change a run that is in progress.
-//! The verbs `collect` and `adopt` write answers like a run, so their code is in `cli/run/collect.rs` and
+//! Verbs that change something first take the lock of the run, so they never change a run that is in progress. The
+//! verbs `collect` and `adopt` write answers like a run, so their code is in `cli/run/collect.rs` and
 //! `cli/run/adopt.rs`.
 
 mod cancel;

@@ -1,5 +1,5 @@
-//! The definition of the command line for completions. This definition lists values that the parsers of the flags do
-//! not list, such as models and providers.
+//! The definition of the command line for completions. The definition lists values that the parsers of the flags do not
+//! list, such as models and providers.
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command, CommandFactory};
@@ -10,7 +10,7 @@ use crate::cli::config::defaults::is_switch;
 use crate::cli::config::reader::Reader;
 use crate::domain::ProviderKind;
 
-/// A placeholder for the names of profiles. The scripts ask the program for these names.
+/// A placeholder for the names of profiles. The completion scripts ask the program for the names of profiles.
 pub(super) const PROFILES: &str = "CLAUDE_BATCH_PROFILES";
 /// A placeholder for the names of the providers in the configuration.
 pub(super) const PROVIDERS: &str = "CLAUDE_BATCH_PROVIDERS";
@@ -56,8 +56,8 @@ fn switch(arg: &Arg) -> Arg {
     }
 }
 
-/// Returns a text that stays in memory until the program ends, because clap needs such texts. The program makes one
-/// script and then ends.
+/// Returns a text that stays in memory until the program ends, because clap keeps references to its texts. The program
+/// makes one script and then ends.
 fn lasting(text: String) -> &'static str {
     text.leak()
 }

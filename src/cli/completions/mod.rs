@@ -2,7 +2,7 @@
 //!
 //! The scripts are made from the definition of the command line, to which `command.rs` adds values. The generators of
 //! some shells leave something out, which `scripts.rs` and `elvish.rs` add. The scripts do not contain names from the
-//! user's configuration. They ask this program for these names, with a hidden flag.
+//! user's configuration. The scripts ask this program for names from the configuration, with a hidden flag.
 
 mod command;
 mod elvish;
@@ -31,8 +31,8 @@ pub(crate) fn completions(args: &CompletionsArgs, world: &World) -> Result<Exit>
     Ok(Exit::Done)
 }
 
-/// Returns whether a name means the same in every shell when it is not quoted. Only such names are offered: bash
-/// expands the words of `compgen -W`, so it would run a command that a name contains.
+/// Returns whether a name means the same in every shell when it is not quoted. Only names without a special meaning are
+/// offered: bash expands the words of `compgen -W`, so it would run a command that a name contains.
 fn is_plain(name: &str) -> bool {
     let is_plain = |char: char| char.is_ascii_alphanumeric() || "_.-".contains(char);
     !name.is_empty() && !name.starts_with('-') && name.chars().all(is_plain)

@@ -7,7 +7,7 @@ use super::command::{PROFILES, PROVIDERS, command};
 use super::elvish;
 use crate::cli::args::Shell;
 
-/// Flags that the help does not show. The generators of some shells offer these flags, so the lines about them are
+/// Flags that the help does not show. The generators of some shells offer hidden flags, so the lines about them are
 /// removed.
 const HIDDEN: [&str; 3] = ["--tpm", "--api-key", "--list"];
 
@@ -46,8 +46,8 @@ fn asked(script: &str, begin: &str, end: &str) -> String {
     script.replace(PROFILES, &call("profiles")).replace(PROVIDERS, &call("providers"))
 }
 
-/// Returns lines of fish that offer the values of arguments without a flag. The generator for fish leaves these values
-/// out.
+/// Returns lines of fish that offer the values of arguments without a flag. The generator for fish leaves the values of
+/// such arguments out.
 fn arguments_of_fish(command: &clap::Command, path: &[&str]) -> String {
     let mut lines = String::new();
     let values: Vec<String> = command

@@ -26,7 +26,8 @@ const AUTH_TOKEN: &str = "ANTHROPIC_AUTH_TOKEN";
 /// The name that messages use for the command that prints the key.
 pub(super) const COMMAND: &str = "--api-key-cmd";
 
-/// The longest wait for a command, or for a file that is a pipe, such as `--api-key-file <(pass show key)`.
+/// The longest wait for a command that prints the key, or for a file that is a pipe, such as `--api-key-file <(pass
+/// show key)`.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The source of the API key.
@@ -36,9 +37,9 @@ pub enum KeySource {
     File(PathBuf),
     /// A command that prints the key.
     Command(String),
-    /// An environment variable other than those of the Claude API.
+    /// An environment variable other than `ANTHROPIC_API_KEY` and `ANTHROPIC_AUTH_TOKEN`.
     Variable(String),
-    /// AWS credentials, from the environment or from the `aws` command. From these credentials, the program makes a
+    /// AWS credentials, from the environment or from the `aws` command. From the AWS credentials, the program makes a
     /// token for Bedrock in this region.
     Aws {
         /// The region.
@@ -84,8 +85,8 @@ impl KeySource {
 }
 
 /// Returns the key, and warnings about the key. A run with the simulator needs no key and does not call this function.
-/// A command that prints the key runs once here; [`authorization`](super::authorization::authorization) also renews the
-/// key.
+/// This function runs a command that prints the key only once; [`authorization`](super::authorization::authorization)
+/// also renews the key.
 ///
 /// # Errors
 /// Fails if there is no key (the message names the ways to give one), or if its file can't be read or its command
@@ -154,7 +155,7 @@ fn read(path: PathBuf, patience: Duration) -> Result<(Zeroizing<Vec<u8>>, Metada
 
 fn read_now(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Metadata)> {
     let file = File::open(path)?;
-    // This is the metadata of the opened file. The metadata of the path could belong to another file, which has
+    // The metadata is read from the opened file. The metadata of the path could belong to another file, which has
     // replaced it.
     let metadata = file.metadata()?;
     if metadata.is_dir() {

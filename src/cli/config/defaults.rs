@@ -1,6 +1,6 @@
 //! The default values of settings.
 //!
-//! A test gives each default value as a flag, and checks that the settings equal those of a run without flags.
+//! A test gives each default value as a flag, and checks that the settings equal the settings of a run without flags.
 
 use std::time::Duration;
 
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
     use crate::cli::args::{Cli, Command as Ours, RunArgs};
 
-    /// Returns the settings of a run with these flags, except those that are shown in another way.
+    /// Returns the settings of a run with these flags, as text.
     fn config(flags: &[String]) -> String {
         let typed = ["claude-batch", "run", "p.jsonl"].into_iter().map(str::to_owned).chain(flags.iter().cloned());
         let Ours::Run(args) = Cli::try_parse_from(typed).expect("each default is a value of its flag").command else {
@@ -131,8 +131,8 @@ mod tests {
         let given = |flag: &clap::Arg| match (flag.get_long()?, default_of(flag)) {
             // The value of `verbose` is how many times `-v` is typed, which can't be written as `--verbose=0`.
             ("verbose", _) => None,
-            // These switches are left out, because they can't be combined with some other flags. Their default has no
-            // effect.
+            // `fresh`, `quiet`, `retry-failed` and `rerun-changed` are left out, because they can't be combined with
+            // some other flags. The default of these switches has no effect.
             ("fresh" | "quiet" | "retry-failed" | "rerun-changed", Default::Value(value)) if value == "false" => None,
             (name, Default::Value(value)) => Some(format!("--{name}={value}")),
             (_, Default::Words(_) | Default::Unset) => None,

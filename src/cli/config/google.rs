@@ -25,7 +25,7 @@ const SERVER: &str = "the metadata server";
 /// token to be used.
 ///
 /// # Errors
-/// Fails if there is no token. The message says how to log in.
+/// Fails if no Google token can be found. The message says how to log in.
 pub(super) fn issue(command: &str, ttl: Option<Duration>, world: &World, patience: Duration) -> Result<Issued> {
     const FROM: &str = "the Google token";
     let now = Timestamp::now();

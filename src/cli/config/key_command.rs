@@ -1,10 +1,10 @@
-//! Runs a command that prints the key, and ends the command if it takes too long. `--api-key-cmd` is such a command, and
-//! so are the commands of AWS and Google.
+//! Runs a command that prints the key, and ends the command if it takes too long. The command of `--api-key-cmd` prints
+//! a key, and so do the commands of AWS and Google.
 //!
 //! The command is the user's own program, but it may hang, print without end, or print a key to standard error. So the
 //! time of the command and the length of its output are limited. The command does not get the variables that contain a
-//! key. The standard error of the command is shown only if it fails or takes too long. In that case, only the last line
-//! of standard error is shown, without words that could be a key.
+//! key. The standard error of the command is shown only if it fails or takes too long. After a failure, only the last
+//! line of standard error is shown, without words that could be a key.
 //!
 //! The command stays in the process group of this program. So the command can ask the user at the terminal, and Ctrl-C
 //! also ends the command. On systems with `/proc`, the processes that the command started are found by their parent
@@ -215,7 +215,7 @@ mod tests {
         let id = std::fs::read_to_string(folder.path().join("id")).expect("it was written");
         let status = || std::fs::read_to_string(format!("/proc/{}/status", id.trim())).unwrap_or_default();
         let begun = Instant::now();
-        // It can take a moment until the signal reaches the process.
+        // The test waits, because it can take a moment until the signal reaches the process.
         while cfg!(target_os = "linux") && !(status().is_empty() || status().contains("State:\tZ")) {
             assert!(begun.elapsed() < PATIENCE, "{}", status());
             std::thread::yield_now();

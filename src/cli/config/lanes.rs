@@ -12,8 +12,8 @@ use crate::cli::args::groups::LaneArgs;
 use crate::domain::LaneChoice;
 
 /// `--batch-rows`. The results of a batch can be read only when the whole batch has ended, so a large batch delays its
-/// first results. Small batches need more calls of the API. With 5,000 to 20,000 rows in a batch, both disadvantages
-/// are small.
+/// first results. Small batches need more calls of the API. With 5,000 to 20,000 rows in a batch, the delay is short
+/// and the number of calls is small.
 pub(super) const BATCH_ROWS: NonZeroU32 = NonZeroU32::new(10_000).expect("it is above zero");
 
 /// The settings of the lanes (online or batch), after all checks.
@@ -39,7 +39,7 @@ impl Lanes {
             lane,
             deadline: merged.deadline.map(|deadline| moment(deadline, &world.now)).transpose()?,
             batch_rows: merged.batch_rows.unwrap_or(BATCH_ROWS),
-            // A file may set `detach` for all runs with batches. In a run without batches, the setting is ignored.
+            // A file may set `detach` for all runs with batches. In a run without batches, `detach` is ignored.
             detach: lane.uses_batches() && merged.detach.unwrap_or(false),
         })
     }

@@ -8,8 +8,8 @@
 //! If a config file in the working folder gives the path of a text file, that text file must be inside the working
 //! folder. The program opens the folders of the path one after the other, each inside the folder before it, and never
 //! through a link. The program then checks and reads the opened file, and does not use the path again. (On systems
-//! without these Unix calls, the program checks each part of the path before it opens the file.) A file with a second
-//! name (a hard link) is refused, because the other name may be outside the folder.
+//! without the Unix call `openat`, the program checks each part of the path before it opens the file.) A file with a
+//! second name (a hard link) is refused, because the other name may be outside the folder.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -33,7 +33,7 @@ pub(crate) struct Opened {
     pub writers: Option<String>,
 }
 
-/// Returns the configuration file at `path`; `None` if there is no such file.
+/// Returns the configuration file at `path`; `None` if the file does not exist.
 ///
 /// # Errors
 /// Fails if the file can't be read, is not an ordinary file, or is too large. The error shows nothing of the content.
@@ -90,7 +90,7 @@ pub(super) fn inside(folder: &Path, path: &Path, most: u64) -> Result<String> {
     text_of(file, most)
 }
 
-/// Returns whether an error means that there is no such file.
+/// Returns whether an error means that the file does not exist.
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

@@ -24,8 +24,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-/// A time with at least this value is in milliseconds since 1970 and not in seconds. In seconds, this value is in the
-/// year 5138.
+/// A time with at least this value is in milliseconds since 1970 and not in seconds. In seconds, the value would be in
+/// the year 5138.
 const MILLISECONDS: i64 = 100_000_000_000;
 
 /// A key that was printed, and how long it can be used.

@@ -3,16 +3,16 @@
 //! A provider is a preset (`catalog/providers.toml`), a table `[providers.NAME]` of the user's configuration, or a
 //! preset that a table changes. A setting in a table has priority over a variable of the platform, because the table is
 //! about this one provider. The flags `--base-url` and `--header` and the flags about the key are for the first
-//! provider. In a file, the settings with these names are for the provider `anthropic`. `ANTHROPIC_BASE_URL` and the
-//! variables of the key are also for the provider `anthropic`.
+//! provider. In a file, `base-url`, `header` and the settings about the key are for the provider `anthropic`.
+//! `ANTHROPIC_BASE_URL` and the variables of the key are also for the provider `anthropic`.
 //!
 //! `table.rs` reads the tables, and `values.rs` reads the values in the tables. `known.rs` finds a provider by its
 //! name. `resolve.rs` makes the settings of a provider, with `places.rs` (regions and projects) and `key.rs`.
 //! `chain.rs` puts the first provider and its fallbacks together and checks that the other settings fit these
 //! providers.
 //!
-//! A missing place, such as a region, is not an error here, because commands that send nothing do not need it.
-//! `ProviderConfig::check_complete` reports missing places before something is sent.
+//! A missing place, such as a region, is not an error in this module, because commands that send nothing do not need
+//! it. `ProviderConfig::check_complete` reports missing places before something is sent.
 
 mod chain;
 mod key;
@@ -56,7 +56,7 @@ pub struct ProviderConfig {
     pub key: KeySource,
     /// The ways to give a key to the provider, in words: "set ANTHROPIC_API_KEY (or use …)".
     pub key_ways: String,
-    /// The variables with the keys of all providers. A command that prints a key does not get these variables.
+    /// The variables with the keys of all providers. A command that prints a key does not get the variables with keys.
     pub key_variables: Arc<[String]>,
     /// How long a key is used if the command that printed it does not say when it expires; `None` for the whole run.
     pub key_ttl: Option<Duration>,
@@ -68,7 +68,7 @@ pub struct ProviderConfig {
     pub rules: Arc<RequestRules>,
     /// What the provider can do.
     pub features: ProviderFeatures,
-    /// The limits in the provider's table. For the first provider, flags replace these limits.
+    /// The limits in the provider's table. For the first provider, flags replace the limits in the table.
     pub limits: RateLimits,
     /// The prices in the provider's table, which replace the built-in prices.
     pub prices: Option<TextFile>,

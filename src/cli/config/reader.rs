@@ -84,7 +84,7 @@ impl Reader {
         Ok((settings, unknown.map(|name| format!("the variable {name} has no effect")).collect()))
     }
 
-    /// Returns the settings of a file; `None` if there is no such file.
+    /// Returns the settings of a file; `None` if the file does not exist.
     pub(super) fn file(
         &mut self,
         path: &Path,
@@ -246,7 +246,7 @@ fn found(path: &Path, trust: Trust, world: &World, warnings: &mut Vec<String>) -
     }
 }
 
-/// Returns whether this user can't open the folder. In that case, it is not known whether the file exists.
+/// Returns whether this user can't open the folder of a file, so that it is not known whether the file exists.
 fn is_out_of_reach(path: &Path) -> bool {
     path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }

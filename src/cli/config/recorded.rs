@@ -7,7 +7,7 @@
 //! not ignore an unexpected setting, because somebody must have added it by hand. The setting `lane` is in the table,
 //! because batches can only make rows cheaper. A run with batches says at its start that the API stores the rows. The
 //! rules for answers are in the table, because they can send only a few more requests for a row. The rows of an error
-//! log can cost more than such additional requests.
+//! log can cost more than a few additional requests.
 //!
 //! Of providers, only the names are recorded: their addresses and keys come from presets and from this user's own
 //! configuration. So the folder of another person can choose among the providers that this user has set up. A run says
@@ -162,8 +162,8 @@ const MOST_BYTES: usize = 256;
 /// The highest number of texts in a list. `resume` refuses longer lists.
 const MOST_TEXTS: usize = 100;
 
-/// The settings that decide how rows are read and which requests are made from them. The command `results` needs these
-/// settings to recognize rows without a label.
+/// The settings that decide how rows are read and which requests are made from them. The command `results` needs the
+/// settings about rows to recognize rows without a label.
 const ROWS: [Recorded; 10] = [
     Recorded { name: "format", of: |config| Some(config.source.format.name().into()), texts: long_text, kind: TEXT },
     Recorded {
@@ -233,7 +233,7 @@ const OUTPUT: [Recorded; 5] = [
 /// none of them.
 const MOST_ROWS_BYTES: usize = 1 << 20;
 
-/// Returns the settings that decide how rows are read. The run's folder records these settings.
+/// Returns the settings about rows that the run's folder records: they decide how rows are read.
 pub(crate) fn recorded_rows(config: &Config) -> Map<String, Value> {
     let rows = values_of(&ROWS, config);
     let bytes: usize = rows.values().map(|value| value.to_string().len()).sum();

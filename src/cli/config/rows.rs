@@ -12,7 +12,7 @@ use crate::domain::Params;
 use crate::plan::{Dialect, ModelMap, RequestDefaults};
 use crate::source::Template;
 
-/// `--api-version`. All models and parameters work with this version.
+/// `--api-version`. All models and parameters work with this version of the API.
 pub(super) const API_VERSION: &str = "2023-06-01";
 
 /// The settings for reading rows.

@@ -30,7 +30,7 @@ pub(crate) const SECRET_VARIABLES: [&str; 15] = [
     "CLAUDE_BATCH_HEADER",
     "CLAUDE_BATCH_NOTIFY",
     NOTIFY_SECRET,
-    // The variables from here on have no effect, but a user may set them by mistake.
+    // The variables from `CLAUDE_BATCH_API_KEY` on have no effect, but a user may set them by mistake.
     "CLAUDE_BATCH_API_KEY",
     "CLAUDE_BATCH_APIKEY",
     "CLAUDE_BATCH_AUTH_TOKEN",
@@ -47,7 +47,7 @@ pub struct World {
     /// when they are dropped.
     pub secrets: BTreeMap<&'static str, SecretString>,
     /// Further variables that contain keys, named by the tables of providers. Programs that this program starts do not
-    /// get these variables.
+    /// get the variables with keys.
     pub key_variables: Vec<String>,
     /// The folder in which relative paths start. An empty path means the working folder of the process.
     pub working_folder: PathBuf,
@@ -145,8 +145,8 @@ impl World {
     }
 }
 
-/// Removes the secret variables from `variables` and returns them. A value that is not UTF-8 can't be a key. Such a
-/// value stays in `variables`, and causes an error when it is read.
+/// Removes the secret variables from `variables` and returns them. A value that is not UTF-8 can't be a key. A value
+/// that is not UTF-8 stays in `variables`, and causes an error when it is read.
 fn secrets(variables: &mut BTreeMap<OsString, OsString>) -> BTreeMap<&'static str, SecretString> {
     let take = |name| {
         let (key, value) = variables.remove_entry(OsStr::new(name))?;

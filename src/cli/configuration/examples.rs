@@ -45,7 +45,7 @@ const EXAMPLES: [(&str, &str); 41] = [
     ("api-key-ttl", r#""10m""#),
 ];
 
-/// Returns the example value of a setting; `None` if there is no example.
+/// Returns the example value of a setting; `None` if the setting has no example.
 pub(super) fn example(name: &str) -> Option<&'static str> {
     EXAMPLES.iter().find(|(own, _)| *own == name).map(|(_, value)| *value)
 }

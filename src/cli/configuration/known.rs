@@ -46,8 +46,8 @@ pub(super) struct Setting {
 /// Returns the settings in the order of the help.
 pub(super) fn settings(reader: &Reader, typed: Vec<Entry>, origins: &Origins) -> Vec<Setting> {
     let all: Vec<&Entry> = typed.iter().chain(&origins.entries).collect();
-    // `api-key-file` and `api-key-cmd` are two ways to give the key. Of these two settings, the run uses the setting in
-    // the higher layer.
+    // `api-key-file` and `api-key-cmd` are two ways to give the key. If both are set, the run uses the setting in the
+    // higher layer.
     let is_key = |name: &str| matches!(name, "api-key-file" | "api-key-cmd");
     let key = all.iter().find(|entry| is_key(&entry.name)).map(|entry| entry.name.clone());
     let setting = |arg: &Arg| {
@@ -55,7 +55,7 @@ pub(super) fn settings(reader: &Reader, typed: Vec<Entry>, origins: &Origins) ->
         let mut layers: Vec<Entry> =
             all.iter().filter(|entry| entry.name == name).map(|entry| (*entry).clone()).collect();
         if origins.lowered.contains(&name.as_str()) {
-            // The lowest value of a cap counts. Only the file in the working folder can lower the cap of a higher
+            // A run uses the lowest value of a cap. Only the file in the working folder can lower the cap of a higher
             // layer.
             if let Some(at) = layers.iter().position(|entry| is_of_working_folder(&entry.origin)) {
                 layers[..=at].rotate_right(1);

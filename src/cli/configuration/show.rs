@@ -101,7 +101,7 @@ fn mark_idle(settings: &mut [Setting], first: &ListedProvider) {
     }
 }
 
-/// Removes all settings except those with these names. A name can be the name of a flag or of a variable.
+/// Removes all settings whose names are not in `names`. A name can be the name of a flag or of a variable.
 fn select(settings: &mut Vec<Setting>, names: &[String]) -> Result<()> {
     if names.is_empty() {
         return Ok(());

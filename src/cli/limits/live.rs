@@ -1,12 +1,13 @@
 //! Finds the limits that apply now. The program looks for limits in this order:
 //!
 //! 1. The run that the user names.
-//! 2. The API's list of the limits of the organization, if the key belongs to an administrator. This request is free.
-//! 3. The limits that runs below the working folder learned last from the server in the settings. For this, nothing is
-//!    sent.
+//! 2. The API's list of the limits of the organization, if the key belongs to an administrator. A request for this list
+//!    is free.
+//! 3. The limits that runs below the working folder learned last from the server in the settings. Nothing is sent to
+//!    find learned limits.
 //! 4. The response to a message of one token, which is sent only if the user agrees.
 //! 5. If the message can't be sent, the limits that runs learned from another server, for example in a rehearsal. A
-//!    note says that these limits are from another server.
+//!    note says that learned limits are from another server.
 //!
 //! With `--ask`, only the message is used. With `--simulate --tier`, only the message is used too, because `--tier`
 //! sets the limits of the simulator.

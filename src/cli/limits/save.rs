@@ -2,8 +2,9 @@
 //!
 //! Only the three limits of the profile change. Everything else in the configuration file stays the same, byte for
 //! byte, also its comments. The file is edited as text: existing values are replaced at their places, and missing keys
-//! are added below the heading of the profile. The new text is then parsed. If the new content differs from the old
-//! content in more than these limits, nothing is written. So a file in an unusual form is refused, and never damaged.
+//! are added below the heading of the profile. Before the new text is written, it is parsed. If the new content differs
+//! from the old content in more than the limits, nothing is written. So a file in an unusual form is refused, and never
+//! damaged.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -57,7 +58,7 @@ impl Profile {
     /// Writes the limits to the profile, and returns a message that says what was written.
     ///
     /// # Errors
-    /// Fails if the file can't be read, edited or replaced. In that case, the file is unchanged.
+    /// Fails if the file can't be read, edited or replaced, and leaves it unchanged.
     pub(super) fn save(&self, limits: RateLimits) -> Result<String> {
         let RateLimits { rpm, itpm, otpm } = limits;
         let named = [("rpm", rpm), ("itpm", itpm), ("otpm", otpm)];

@@ -12,8 +12,8 @@ use crate::domain::{Interval, Lane, LaneChoice, Money};
 use crate::forecast::InBatches;
 use crate::report::text::{ListRow, count, percent, plural, rough_duration};
 
-/// The number of days for which the API keeps a batch. The source of this number is the API documentation, "Batch
-/// processing" (2026-09-20).
+/// The number of days for which the API keeps a batch. This number is from the API documentation, "Batch processing"
+/// (2026-09-20).
 const STORED_DAYS: u32 = 29;
 
 /// The member `batches` of a plan in JSON.

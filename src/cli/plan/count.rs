@@ -25,7 +25,7 @@ const TRIES: u32 = 4;
 const LONGEST_FAULT: usize = 80;
 /// The highest number of bytes in an answer.
 const MOST_BYTES: usize = 1 << 20;
-/// The number of requests per minute if no limit is known. The lowest tier allows this number.
+/// The number of requests per minute if no limit is known, which is the limit of the lowest tier.
 const LEAST_RPM: u32 = 100;
 
 /// The numbers of tokens that the API counted.
@@ -49,7 +49,7 @@ struct Row {
 /// The result of one try to count the tokens of a row.
 enum Try {
     Counted(u64),
-    /// The server allows no more requests at this time.
+    /// The server refuses the request because of its limit.
     Limited {
         wait: Option<Duration>,
         /// The limit in requests per minute, if the server reports it.

@@ -62,7 +62,7 @@ struct Rows {
     repeated: u64,
     failed_before: u64,
     unusable: u64,
-    /// The number of rows to be sent whose model has no price. No cost in the plan includes these rows.
+    /// The number of rows to be sent whose model has no price. No cost in the plan includes rows without a price.
     unpriced: u64,
 }
 

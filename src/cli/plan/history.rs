@@ -18,7 +18,7 @@ use crate::journal::{Disk, LearnedLimits, read_learned_limits, read_manifest, wi
 use crate::report::text::{escape, plural};
 use crate::sink::parse_usd;
 
-/// The number of bytes that are read from the end of a results file. This many bytes contain tens of thousands of
+/// The number of bytes that are read from the end of a results file. The end of a file contains tens of thousands of
 /// answers, which is more than an estimate needs.
 const MOST_BYTES: u64 = 64 << 20;
 /// The length in bytes from which on a line ends the reading of its file. Every line with an answer is shorter.

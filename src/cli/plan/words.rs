@@ -222,8 +222,8 @@ pub(in crate::cli) fn deadline_words(time: Interval<Duration>, deadline: Timesta
     let span = |from: Timestamp, until: Timestamp| rough_duration(until.duration_since(from).unsigned_abs());
     let when = deadline_moment(deadline, now.timestamp(), now.time_zone());
     match Fit::of(ends, deadline) {
-        // With --lane auto, the run sends late rows online and so ends just before the deadline. So the plan shows no
-        // time to spare.
+        // The plan shows no time to spare, because with --lane auto, the run sends late rows online and so ends just
+        // before the deadline.
         Fit::Fits if deadline.duration_since(ends.high).as_secs() < 2 => format!("deadline {when}: met"),
         Fit::Fits => format!("deadline {when}: met, with at least {} to spare", span(ends.high, deadline)),
         Fit::ProbablyFits => {

@@ -173,8 +173,8 @@ impl NewRun<'_> {
         })
     }
 
-    /// If there are no earlier results and the run is expensive, announces the run and asks the user. No file has been
-    /// created at this point. Returns the forecast if the user was asked.
+    /// If there are no earlier results and the run is expensive, announces the run and asks the user before a file is
+    /// created. Returns the forecast if the user was asked.
     pub(super) fn ask_before_files(&self, survey: Option<&Survey>, catalog: &Arc<Catalog>) -> Result<Option<Forecast>> {
         let is_new = self.paths.results.as_ref().is_some_and(|results| !results.exists());
         let may_ask = is_new && self.planning.is_none() && self.may_ask();

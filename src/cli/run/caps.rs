@@ -1,4 +1,4 @@
-//! Finds out whether a budget is too small to send any row. This check is done before the program opens a file of the
+//! Finds out whether a budget is too small to send any row. The program checks the budget before it opens a file of the
 //! run.
 
 use crate::domain::Money;

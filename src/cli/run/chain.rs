@@ -39,8 +39,8 @@ impl NewRun<'_> {
         others.fold(self.config.provider.features, |common, provider| common.and(provider.features))
     }
 
-    /// Checks the settings of the providers after the first. Returns the proxy and the certificates for each of these
-    /// providers.
+    /// Checks the settings of the providers after the first. Returns the proxy and the certificates for each fallback
+    /// provider.
     pub(super) fn check_chain(&self) -> Result<Vec<Way>> {
         let check = |provider: &ProviderConfig| {
             catalogs::catalog_of(&self.config, provider)?;

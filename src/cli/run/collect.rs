@@ -73,8 +73,8 @@ fn config(args: &CollectArgs, recorded: &Settings, world: &World) -> Result<Conf
     Ok(Config { detach: !args.wait, ..without_limits(config) })
 }
 
-/// Returns the settings for a run that sends nothing. No limit of the user stops such a run. The run has no fallback
-/// providers, so it needs no keys for them.
+/// Returns the settings for a run that sends nothing. The settings contain no limit of the user that could stop the
+/// run. They contain no fallback providers, so no keys for them are needed.
 pub(super) fn without_limits(config: Config) -> Config {
     Config {
         deadline: None,

@@ -10,7 +10,7 @@ use crate::report::text::plural;
 use crate::runner::{EarlySignals, Heard, Progress};
 
 impl NewRun<'_> {
-    /// Starts to handle signals. This ends when the run begins or the program ends.
+    /// Starts to handle signals, for the time until the run begins or the program ends.
     pub(super) fn hear_signals(&mut self) -> Result<()> {
         let (say, progress) = (self.voice(), Arc::new(Progress::default()));
         let seen = progress.clone();

@@ -11,7 +11,7 @@ pub(super) type FailedInLog = BTreeMap<ErrorClass, u64>;
 
 impl NewRun<'_> {
     /// Returns the command that runs failed rows again. The command selects only rows that can succeed without a
-    /// change. Returns `None` if there are no such rows.
+    /// change. Returns `None` if no row can succeed without a change.
     pub(super) fn resume_command(&self, log: &FailedInLog, stats: &Stats) -> Option<PrintedCommand> {
         let classes = failures::worth_retrying(log, stats);
         let is_all = log.iter().filter(|(_, rows)| **rows > 0).count() == classes.len();

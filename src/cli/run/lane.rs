@@ -50,13 +50,13 @@ impl NewRun<'_> {
         Ok(Some(opened))
     }
 
-    /// Refuses a run that would abandon open batches: a run that starts over, and a run with another server. No file
-    /// has been changed at this point.
+    /// Refuses a run that would abandon open batches: a run that starts over, and a run with another server. The check
+    /// comes before a file is changed.
     pub(super) fn look_at_batches(&self) -> Result<()> {
         let Some(results) = &self.paths.results else { return Ok(()) };
         match Opened::look(Arc::new(RealDisk::new(self.config.owners)), results) {
             Ok(opened) => self.check_batches(&opened),
-            // A failure of the disk is ignored here, because the run reports it when it opens its files.
+            // A failure of the disk is ignored, because the run reports it later when it opens its files.
             Err(BatchesError::Disk(_)) if self.start != Start::Fresh => Ok(()),
             Err(error) => Err(error.into()),
         }

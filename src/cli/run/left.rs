@@ -6,9 +6,8 @@ use super::new_run::NewRun;
 use crate::report::text::{escape, plural};
 
 impl NewRun<'_> {
-    /// Prints what will happen to the batches that a run has left open. These lines are the last lines of the run. The
-    /// lines are also printed with `--quiet`, because open batches cost money and nothing else reminds the user of
-    /// them.
+    /// Prints what will happen to the batches that a run has left open. The messages are the last lines of the run.
+    /// They are also printed with `--quiet`, because open batches cost money and nothing else reminds the user of them.
     pub(super) fn say_left_batches(&self, (batches, rows): (u64, u64)) {
         let Some(results) = self.paths.results.as_deref().filter(|_| batches > 0) else { return };
         self.tell(&format!("claude-batch: {}", what_becomes_of(batches, rows, self.config.simulate)));
@@ -16,8 +15,8 @@ impl NewRun<'_> {
             return;
         }
         let of_results = |verb: &str| self.commands.batches(verb, results);
-        // If the run was the command `collect`, or if its rows came from a pipe, the same command would have no rows.
-        // In these cases, the command `batches collect` is shown.
+        // After the command `collect`, or if the rows came from a pipe, the same command would have no rows. So the
+        // command `batches collect` is shown.
         let collect = match self.is_collecting || self.config.inputs.contains(&InputArg::Stdin) {
             true => format!("{} --wait", of_results("collect")),
             false => self.commands.collect(),

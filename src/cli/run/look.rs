@@ -21,7 +21,7 @@ impl NewRun<'_> {
             return Ok(None);
         }
         if !is_seekable(&self.plan) && self.planning.is_none() {
-            // An input that can't be read twice is not read here. The program only checks that its files exist.
+            // If an input can't be read twice, the program only checks that its files exist.
             for input in &self.plan.inputs {
                 if let Input::File(path) = input {
                     source::identity(path)?;
@@ -86,8 +86,8 @@ impl NewRun<'_> {
     /// Returns what this run knows about the rows of earlier runs, and how it treats them.
     pub(super) fn earlier(&self, recovered: &Recovered, catalog: &Arc<Catalog>) -> Earlier {
         let (done, reruns) = (recovered.done.clone(), recovered.reruns.clone());
-        // An answered row can be unfinished, if an earlier run with --rerun was interrupted. `resume` continues such a
-        // row.
+        // An answered row can be unfinished, if an earlier run with --rerun was interrupted. `resume` continues an
+        // unfinished row.
         let unfinished = if self.start == Start::Resume { recovered.unfinished.clone() } else { HashMap::new() };
         let begun = move |row| unfinished.get(&row).map(|unfinished| unfinished.message.quality);
         Earlier {

@@ -235,8 +235,8 @@ impl NewRun<'_> {
     }
 }
 
-/// Returns whether the run has nothing to do. Such a run has no row to send, no row to answer without a request, and no
-/// faulty row to report.
+/// Returns whether the run has nothing to do. A run with nothing to do has no row to send, no row to answer without a
+/// request, and no faulty row to report.
 fn has_nothing_to_do(survey: &Survey) -> bool {
     survey.to_send + survey.reused + survey.copied + survey.unusable == 0
 }

@@ -29,7 +29,7 @@ pub(super) struct NewRun<'a> {
     pub(super) name: String,
     pub(super) paths: RunPaths,
     pub(super) start: Start,
-    /// Whether there is an earlier run to resume. In that case, the files of the run are read first, and then the
+    /// Whether there is an earlier run to resume. If there is one, the files of the run are read first, and then the
     /// input. The input is read only once, because ten million rows take some time. The key is fetched last, because
     /// there may be no rows left to send.
     pub(super) is_resuming: bool,
@@ -137,7 +137,8 @@ impl<'a> NewRun<'a> {
     /// Returns a planner for one reading of the input.
     pub(super) fn planner(&self, catalog: &Arc<Catalog>) -> Planner {
         let planner = self.planner_of(&self.config.provider, catalog);
-        // Warnings about unknown models are off here, because the survey counts the rows of each model.
+        // If the input can be read twice, warnings about unknown models are off, because the survey counts the rows of
+        // each model.
         if is_seekable(&self.plan) { planner.without_unknown_models() } else { planner }
     }
 

@@ -187,7 +187,7 @@ impl NewRun<'_> {
     ) -> T {
         let limits_of = |pool: &PoolId| self.expected_limits(pool, catalog, learned);
         let scheduler = |limits_of| {
-            // An error is ignored here: if the system allows too few open files, the run is refused later.
+            // An error is ignored in a forecast: if the system allows too few open files, the run is refused later.
             let window = parts::window(&self.config, self.files_of_request()).unwrap_or_else(|_| Window::auto(1));
             parts::forecast_scheduler(&self.config, window, limits_of)
         };

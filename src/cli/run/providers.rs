@@ -28,7 +28,7 @@ pub(super) fn origins(config: &Config) -> Result<BTreeMap<String, String>> {
 }
 
 impl NewRun<'_> {
-    /// If there are several providers, prints a note that the cost and the time are estimated for the first one.
+    /// If there are several providers, prints a note that the cost and the time are estimated for the first provider.
     pub(super) fn note_estimated_provider(&self) {
         if self.config.fallback.chain.is_empty() {
             return;

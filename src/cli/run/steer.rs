@@ -39,7 +39,7 @@ impl NewRun<'_> {
         let mailbox = match self.open_mailbox() {
             Ok(mailbox) => mailbox,
             Err(why) => {
-                // Sending can't fail, because the channel is empty at this point.
+                // Sending can't fail, because nothing was sent over the channel before.
                 let _ = interrupts.try_send(Interrupt::Refused(format!("ctl can't reach this run: {why}")));
                 None
             }

@@ -17,8 +17,8 @@ use crate::report::text::escape;
 use crate::source::Template;
 
 const EVERY: Duration = Duration::from_millis(100);
-/// The number of checks after which a row takes too long. This number of checks takes ten seconds, ten times as long as
-/// the fuel allows.
+/// The number of checks after which a row takes too long. 100 checks take ten seconds, ten times as long as the fuel
+/// allows.
 const LOOKS: u32 = 100;
 /// The most memory that filling in one row is allowed to add, in KiB. A template that uses the largest prompt and all
 /// its fuel needs half of this memory.

@@ -25,7 +25,8 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    /// Returns the proxy and the certificates for the first provider. There are none for a simulator in this process.
+    /// Returns the proxy and the certificates for the first provider. For a simulator in this process, there is no
+    /// proxy and no certificate.
     ///
     /// # Errors
     /// Fails if a variable for proxies or certificates can't be used.
@@ -83,8 +84,9 @@ const ASKS_VARIABLES: bool = cfg!(all(unix, not(target_vendor = "apple"), not(ta
 /// Returns the variables with which the user replaces the system's trusted certificates, and their values.
 ///
 /// The TLS library ignores files that it can't read. If a file could not be read, the library would trust no
-/// certificates, or only the certificates of the other variable. So this function checks both variables. In a list of
-/// folders, only one folder must be readable, because such a list often contains the usual folders of several systems.
+/// certificates, or only the certificates of the other variable. So this function checks the values of both variables.
+/// In a list of folders, only one folder must be readable, because such a list often contains the usual folders of
+/// several systems.
 fn certificates(world: &World) -> Result<Vec<String>> {
     let value = |name: &str| world.variables.get(OsStr::new(name)).filter(|_| ASKS_VARIABLES);
     let mut said = Vec::new();

@@ -33,7 +33,7 @@ impl<'t> Known<'t> {
         Self { tables }
     }
 
-    /// Returns all providers: the presets, then the tables with names of their own, in the order of these names.
+    /// Returns all providers: first the presets, and then the other tables, sorted by name.
     pub(crate) fn all(&self) -> Vec<Found<'t>> {
         let presets = ProviderKind::ALL.map(|kind| self.get(kind.name()));
         let own = self.tables.iter().filter(|table| ProviderKind::parse(&table.name).is_none());

@@ -1,4 +1,4 @@
-//! All providers with their settings, for the command that lists them.
+//! Lists all providers with their settings, for the command `providers`.
 
 use anyhow::Result;
 
@@ -13,7 +13,7 @@ use crate::domain::ProviderKind;
 
 /// All providers that a setting can name.
 pub(crate) struct Listed {
-    /// The providers: the presets, then the tables with names of their own.
+    /// The providers: first the presets, and then the tables with other names.
     pub(crate) providers: Vec<ListedProvider>,
     /// The warnings to print about the settings.
     pub(crate) warnings: Vec<String>,

@@ -18,7 +18,7 @@ impl Places {
     /// Returns the places that are set.
     ///
     /// # Errors
-    /// Fails if a value contains characters that are not allowed. Such characters could make the address lead to
+    /// Fails if a value contains characters that are not allowed. Some characters could make the address lead to
     /// another server.
     pub(super) fn find(found: Found<'_>, preset: &'static Preset, world: &World) -> Result<Self> {
         if let Some((name, (_, at))) = found.table.and_then(|table| {
@@ -48,7 +48,7 @@ impl Places {
         (!filled.contains('{')).then_some(filled)
     }
 
-    /// Returns the headers of the preset, without those that contain a place without a value.
+    /// Returns the headers of the preset. A header with a place that is not set is left out.
     pub(super) fn headers(&self, preset: &Preset) -> Vec<(HeaderName, HeaderValue)> {
         let header = |(name, text): (&String, &String)| {
             let value = HeaderValue::try_from(self.fill(text)?).ok()?;

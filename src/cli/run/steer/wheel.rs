@@ -61,7 +61,7 @@ impl Wheel {
     /// Changes settings.
     ///
     /// # Errors
-    /// Returns the reason why the settings are refused. In this case, none of them is changed.
+    /// Returns the reason why the settings are refused, and changes none of them.
     pub(super) fn set(&mut self, changes: &[Change], by: SteeredBy) -> Turn {
         let settings: Vec<Setting> = changes.iter().filter_map(|change| self.wanted(*change, by)).collect();
         match self.adopt(&settings) {

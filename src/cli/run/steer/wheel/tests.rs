@@ -7,8 +7,8 @@ use crate::cli::args::Settings;
 use crate::cli::args::steered::schedule;
 use crate::cli::config::world::World;
 
-/// Returns the settings of a run with these windows of `--schedule`. Also returns the settings that are read when the
-/// run reads its files again; a test can change these.
+/// Returns the settings of a run with these windows of `--schedule`. Also returns the settings that the run finds when
+/// it reads its files again, so that a test can change them.
 fn wheel(windows: &[&str]) -> (Wheel, Arc<Mutex<Config>>) {
     let mut config = Config::of_settings(Settings::default(), &World::default()).expect("the defaults are right");
     config.watch.schedule = windows.iter().map(|window| schedule(window).expect("it is a window")).collect();
