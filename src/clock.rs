@@ -75,8 +75,8 @@ impl RunClock {
         Self { start: tokio::time::Instant::now(), wall_start: jiff::Timestamp::now() }
     }
 
-    /// Starts a clock whose wall time begins at `wall_start`. This is for runs on virtual time, which must be
-    /// reproducible.
+    /// Starts a clock whose wall time begins at `wall_start`. Runs on virtual time need a fixed start, because they
+    /// must be reproducible.
     pub fn start_at(wall_start: jiff::Timestamp) -> Self {
         Self { start: tokio::time::Instant::now(), wall_start }
     }

@@ -1,17 +1,17 @@
 //! Makes the commands that are printed for the user to paste: how to continue a run, and how to retry its failed rows.
 //!
-//! The module makes all printed commands from the command that the user typed. They work in the folder where the run
-//! was started, with the same environment:
+//! The module makes all printed commands from the command that the user typed. The printed commands work in the folder
+//! where the run was started, with the same environment:
 //!
 //! - *Continuing* a run uses the typed command. `--fresh` becomes `--fresh=false`: otherwise the finished answers would
 //!   be renamed and paid for again.
 //! - *Collecting* batches uses the typed command without `--detach`, so the new run waits for the batches.
 //! - *Retrying* failed rows uses `resume` with the error log and all typed flags that `resume` has too: server,
-//!   configuration, key file, limits and so on. The run folder records some of these flags, but a run from a pipe has
-//!   no run folder. `--only`, `--simulate-faults` and `--simulate-answers` are left out: `--only` selected rows of an
-//!   earlier log, and the two flags of the simulator would make the same rows fail again. Flags that replace parameters
-//!   of rows are copied from a typed `resume`, but not from a typed `run`: the rows of an error log contain their
-//!   parameters.
+//!   configuration, key file, limits and so on. The run folder records some of the typed flags, but a run from a pipe
+//!   has no run folder. `--only`, `--simulate-faults` and `--simulate-answers` are left out: `--only` selected rows of
+//!   an earlier log, and the two flags of the simulator would make the same rows fail again. Flags that replace
+//!   parameters of rows are copied from a typed `resume`, but not from a typed `run`: the rows of an error log contain
+//!   their parameters.
 //! - *Asking again* for truncated answers uses `run` with the same inputs and most of the typed flags. Flags that say
 //!   how the rows are read, or that set parameters of the rows, are left out, because the run folder records them.
 

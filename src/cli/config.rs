@@ -94,8 +94,8 @@ pub struct Config {
     pub source: SourceConfig,
     /// The parameters of every request.
     pub request: RequestDefaults,
-    /// The parameters of this call that replace parameters of rows. With `--rerun`, only rows that are run again get
-    /// the parameters of this call. With `resume`, all rows get them. The keys of the rows do not change.
+    /// The parameters of this call that replace parameters of rows. With `resume`, all rows get the parameters of this
+    /// call; with `--rerun`, only the rows that are run again get them. The keys of the rows do not change.
     pub overrides: RequestDefaults,
     /// The API version and the betas that requests name.
     pub dialect: Dialect,

@@ -105,7 +105,7 @@ impl Projection {
         Ok(())
     }
 
-    /// Makes the output from the results of these runs.
+    /// Makes the output from the results of `runs`.
     ///
     /// # Errors
     /// Fails if the results can't be read or the output can't be written.

@@ -36,7 +36,8 @@ pub(super) struct Taker<'a> {
     pub(super) working_folder: &'a Path,
 }
 
-/// Reads the results that the user named. Returns their answers, and notes about results that are not used.
+/// Reads the results that the user named. Returns the answers in the results, and notes about results that are not
+/// used.
 ///
 /// # Errors
 /// Fails if a path leads to no results, only to results that can't be used, to the results of this run, or to a file

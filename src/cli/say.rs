@@ -113,8 +113,8 @@ fn notification(text: &str) -> String {
     format!("\u{1b}]9;{}\u{7}", harmless(&escape(text)))
 }
 
-/// Makes the messages of panics print through this module. In these messages, `secrets` are hidden, because the message
-/// of a panic may quote data.
+/// Makes the messages of panics print through this module. `secrets` are hidden, because the message of a panic may
+/// quote data.
 pub(crate) fn panics(secrets: impl Fn() -> Vec<Arc<Secrets>> + Send + Sync + 'static) {
     std::panic::set_hook(Box::new(move |panic| {
         let mut words = panic_words(panic);

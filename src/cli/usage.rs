@@ -1,7 +1,7 @@
 //! Parses the command line with clap. If there is no command to run, prints the help, the version or an error.
 //!
 //! The errors of clap are printed in the form of all other messages ([`super::message`]). `usage/wrong.rs` makes the
-//! text of these errors. `usage/flags.rs` knows the names that other tools use for our flags.
+//! text of clap's errors. `usage/flags.rs` knows the names that other tools use for our flags.
 
 mod flags;
 mod wrong;

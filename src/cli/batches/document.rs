@@ -18,7 +18,7 @@ pub(super) struct About<'a> {
     pub(super) has_more: bool,
 }
 
-/// Returns the JSON document about these batches.
+/// Returns the JSON document about `batches`.
 ///
 /// # Errors
 /// Fails if the document can't be written as JSON.

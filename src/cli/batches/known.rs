@@ -20,7 +20,7 @@ pub(crate) struct KnownBatch {
     /// The time when the batch was created, by the clock of the API. If the API's time is not known, this is the time
     /// when the batch was submitted.
     pub(crate) created_at: Timestamp,
-    /// The time when the batch expires. After it has expired, the API begins no more rows of the batch.
+    /// The time when the batch expires. The API begins no more rows of a batch that has expired.
     pub(crate) expires_at: Option<Timestamp>,
     /// The API's description of the batch; `None` if the API was not asked or does not list the batch.
     pub(crate) batch: Option<Batch>,

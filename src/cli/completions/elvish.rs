@@ -43,7 +43,7 @@ fn collect(command: &Command, path: &str, values: &mut String, takes_files: &mut
     for arg in flags {
         let Some(body) = candidates(arg) else { continue };
         if arg.is_positional() {
-            // A command whose argument has known values has no other words, except flags.
+            // If a command has an argument with known values, all other words after the command are flags.
             if !arg.get_possible_values().is_empty() {
                 values.push_str(&format!("\n        &'{path};{}'= {{|word| {body} }}", command.get_name()));
             }

@@ -7,7 +7,7 @@
 //! question in place of the user, or choose where a file is written.
 //!
 //! A test checks that each flag is in one of the lists `FREE`, `CAPS` and `REFUSED`. The program refuses a setting that
-//! is in no list.
+//! is in none of these lists.
 
 use crate::cli::args::groups::MoneyArgs;
 use crate::report::text::duration;

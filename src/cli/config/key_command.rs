@@ -3,8 +3,8 @@
 //!
 //! The command is the user's own program, but it may hang, print without end, or print a key to standard error. So the
 //! time of the command and the length of its output are limited. The command does not get the variables that contain a
-//! key. The standard error of the command is shown only if it fails or takes too long. After a failure, only the last
-//! line of standard error is shown, without words that could be a key.
+//! key. The standard error of the command is shown only if the command fails or takes too long. After a failure, only
+//! the last line of standard error is shown, without words that could be a key.
 //!
 //! The command stays in the process group of this program. So the command can ask the user at the terminal, and Ctrl-C
 //! also ends the command. On systems with `/proc`, the processes that the command started are found by their parent

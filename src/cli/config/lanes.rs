@@ -62,7 +62,7 @@ fn moment(deadline: Deadline, now: &ZonedDateTime) -> Result<Timestamp> {
 }
 
 /// Refuses results on standard output for a run with batches. A batch continues after the program ends. So a later run
-/// may have to collect the answers of the batch, and needs a file to which it can add them.
+/// may have to collect the answers of the batch, and needs a results file for these answers.
 ///
 /// # Errors
 /// Fails if a run with batches writes its results to standard output. The message says what to type.

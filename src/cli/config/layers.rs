@@ -39,7 +39,7 @@ pub(crate) struct Layers {
     pub notes: Vec<String>,
     /// The tables `[providers.NAME]` of the files.
     pub providers: Vec<ProviderTable>,
-    /// Whether the user set `max-cost` in any layer. A file in the working folder does not count as the user.
+    /// Whether the user set `max-cost` in any layer. A value from a file in the working folder does not count.
     pub has_own_max_cost: bool,
     /// The places where the values in the layers below the flags were set.
     pub origins: Origins,

@@ -36,7 +36,8 @@ pub(crate) struct Opened {
 /// Returns the configuration file at `path`; `None` if the file does not exist.
 ///
 /// # Errors
-/// Fails if the file can't be read, is not an ordinary file, or is too large. The error shows nothing of the content.
+/// Fails if the file can't be read, is not an ordinary file, or is too large. The error message shows nothing of the
+/// file's content.
 pub(crate) fn configuration(path: &Path) -> Result<Option<Opened>> {
     let is_link = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata.is_symlink(),
@@ -142,8 +143,8 @@ fn open_below(folder: &Path, folders: &[&Path], file: &Path) -> Result<File> {
             (_, true) => bail!("it is not an ordinary file (a pipe, socket or device?)"),
             (_, false) => bail!("{} is not a folder", name.display()),
         }
-        // The check of the kind only gives a better message. If the file is replaced after the check, the flags of the
-        // open call still refuse a link or a file of another kind.
+        // The check of the file's kind is only needed for a better message. If the file is replaced after the check,
+        // the flags of the open call still refuse a link or a file of another kind.
         let flags = if is_last { FILE } else { FOLDER };
         at = openat(&at, *name, flags | OFlags::NOFOLLOW, Mode::empty())?;
     }

@@ -143,7 +143,7 @@ impl ProviderConfig {
         self.kind != ProviderKind::Messages
     }
 
-    /// Checks that every setting that a request needs is set. This function does not check the key.
+    /// Checks that every setting that a request needs is set. `check_complete` does not check the key.
     ///
     /// # Errors
     /// Fails if a setting is missing. The message names the setting, the variables for it, and its key in the

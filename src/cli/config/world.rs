@@ -43,8 +43,8 @@ pub(crate) const SECRET_VARIABLES: [&str; 15] = [
 pub struct World {
     /// Environment variables, except those in [`World::secrets`].
     pub variables: BTreeMap<OsString, OsString>,
-    /// The secret variables that are set. Debug output does not show them, and their memory is overwritten with zeros
-    /// when they are dropped.
+    /// The secret variables that are set. Debug output does not show the secret variables. Their memory is overwritten
+    /// with zeros when they are dropped.
     pub secrets: BTreeMap<&'static str, SecretString>,
     /// Further variables that contain keys, named by the tables of providers. Programs that this program starts do not
     /// get the variables with keys.

@@ -76,7 +76,7 @@ impl Found {
         limits.filter(|limits| *limits != RateLimits::NONE)
     }
 
-    /// Returns the origin of the answers that reported these limits.
+    /// Returns the origin (the server) of the answers that reported the limits.
     pub(super) fn origin(&self) -> &str {
         match self {
             Self::Organization { origin, .. } | Self::Message { origin, .. } => origin,

@@ -103,7 +103,7 @@ fn heading(profile: &str) -> String {
     if is_bare { format!("profile.{profile}") } else { format!("profile.{}", serde_json::Value::from(profile)) }
 }
 
-/// Returns the text of a configuration file with these limits in a profile.
+/// Returns the text of a configuration file with new limits in a profile.
 ///
 /// # Errors
 /// Fails if the text is not TOML, or if the profile is written in a form that can't be edited.

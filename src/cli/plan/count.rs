@@ -19,7 +19,8 @@ use crate::provider::{Provider, Reply};
 use crate::report::text::{escape, shorten};
 use crate::transport::{Exchange, Transport};
 
-/// The highest number of tries for a row that fail because of the server. Refusals because of a limit are not counted.
+/// The highest number of failed tries for a row, if the server is the cause. Refusals because of a limit are not
+/// counted.
 const TRIES: u32 = 4;
 /// The highest number of columns that are shown of a message of the server.
 const LONGEST_FAULT: usize = 80;

@@ -1,5 +1,5 @@
-//! The command `batches adopt` takes the results of a batch as answers to the rows of the inputs. This command is for a
-//! batch that is in no log of this program.
+//! The command `batches adopt` takes the results of a batch as answers to the rows of the inputs. `batches adopt` is
+//! for a batch that is in no log of this program.
 //!
 //! The command downloads the results. The results for rows of the input become a *chunk* (the rows of one batch, see
 //! [`crate::batches`]), which is collected like every other chunk. So a row never gets a second line, and its cost is

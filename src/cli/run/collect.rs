@@ -74,7 +74,7 @@ fn config(args: &CollectArgs, recorded: &Settings, world: &World) -> Result<Conf
 }
 
 /// Returns the settings for a run that sends nothing. The settings contain no limit of the user that could stop the
-/// run. They contain no fallback providers, so no keys for them are needed.
+/// run. The settings contain no fallback providers, so no keys for fallback providers are needed.
 pub(super) fn without_limits(config: Config) -> Config {
     Config {
         deadline: None,

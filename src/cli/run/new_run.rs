@@ -29,9 +29,9 @@ pub(super) struct NewRun<'a> {
     pub(super) name: String,
     pub(super) paths: RunPaths,
     pub(super) start: Start,
-    /// Whether there is an earlier run to resume. If there is one, the files of the run are read first, and then the
-    /// input. The input is read only once, because ten million rows take some time. The key is fetched last, because
-    /// there may be no rows left to send.
+    /// Whether there is an earlier run to resume. To resume a run, the program reads the files of the run first, and
+    /// then the input. The input is read only once, because ten million rows take some time. The key is fetched last,
+    /// because there may be no rows left to send.
     pub(super) is_resuming: bool,
     pub(super) plan: InputPlan,
     /// The output that is made from the results at the end; `None` if the results file is the output.

@@ -38,7 +38,7 @@ pub(super) fn check_logs(args: &ResumeArgs, world: &World) -> Result<()> {
     }
 }
 
-/// Returns the access to the disk for `resume`. This access refuses files of users who are not trusted.
+/// Returns the access to the disk for `resume`. The returned access refuses files of users who are not trusted.
 pub(super) fn disk(args: &ResumeArgs, world: &World) -> Result<RealDisk> {
     Ok(RealDisk::new(Config::owners_of_resume(args, world)?))
 }

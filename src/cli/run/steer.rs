@@ -24,8 +24,8 @@ use thread::local_time;
 use wheel::Wheel;
 
 impl NewRun<'_> {
-    /// Starts the thread that follows `ctl` and `--schedule`. Before this function returns, it sends the settings that
-    /// the schedule has at this time. Returns the thread, and a function for the signal USR2.
+    /// Starts the thread that follows `ctl` and `--schedule`. This function also sends the settings that the schedule
+    /// has at the start of the run. Returns the thread, and a function for the signal USR2.
     pub(super) fn start_steering(
         &mut self,
         known: &Known,

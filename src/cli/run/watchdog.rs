@@ -1,9 +1,9 @@
 //! Ends the program if filling one row into the template takes too long.
 //!
 //! The template engine limits the work of a template by a number of steps (its *fuel*), with one exception. A value can
-//! contain the same list many times. Writing or comparing such a value takes long, but counts as a single step. A
-//! thread can't be stopped from outside, so the watchdog ends the whole program, as if it had been killed. No answer is
-//! lost: all answers are on disk, and the same command resumes the run.
+//! contain the same list many times. Writing or comparing a value with many copies of a list takes long, but is only a
+//! single step. A thread can't be stopped from outside, so the watchdog ends the whole program, as if it had been
+//! killed. No answer is lost: all answers are on disk, and the same command resumes the run.
 //!
 //! The watchdog counts its checks, and does not measure time. So time in which the program is suspended or the machine
 //! sleeps does not count.

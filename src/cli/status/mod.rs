@@ -28,7 +28,7 @@ use crate::report::text::{escape, width};
 const EVERY: Duration = Duration::from_secs(1);
 /// The time between two outputs with `--watch` if the output is not a terminal.
 const PAUSE: Duration = Duration::from_secs(10);
-/// The greatest width of the output, in columns. If the output is not a terminal, this is its width.
+/// The greatest width of the output, in columns. An output that is not a terminal has exactly this width.
 const COLUMNS: usize = 80;
 
 /// Shows what runs have done.

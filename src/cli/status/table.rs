@@ -8,7 +8,7 @@ use crate::report::text::{escape, width};
 
 const HEAD: [&str; 5] = ["run", "state", "rows", "left or ended", "cost"];
 
-/// Returns the table of these runs as text.
+/// Returns the table of several runs as text.
 pub(super) fn table(runs: &[Looked], now: Timestamp, columns: usize) -> String {
     let mut rows = vec![HEAD.map(str::to_owned)];
     rows.extend(runs.iter().map(|run| cells(run, now)));
