@@ -10,7 +10,7 @@ use crate::domain::json::string_value;
 use crate::domain::{Merged, Params, ProviderFeatures, Rung};
 use crate::report::text::{escape, plural};
 
-/// The highest number of models that a note names. A note also lists at most this number of changes to a schema.
+/// The highest number of models in a note, and the highest number of changes to a schema in a note.
 const MOST: usize = 2;
 
 /// Returns the notes about answers that are printed before a run: at most three. `params` are the parameters of all

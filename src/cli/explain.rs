@@ -41,11 +41,12 @@ impl Place {
 /// A way to resume a run.
 #[derive(Clone, Debug)]
 pub(crate) enum Next {
-    /// The user runs the same command again. The summary shows this command.
+    /// The user runs the same command again. The summary shows the command.
     Same,
     /// The user runs the same command again, but without `--fresh`.
     WithoutFresh,
-    /// The user runs this command. The rows came from a pipe, so the command reads them from the error log.
+    /// The user runs another command, which is the value. The rows came from a pipe, so the command reads them from the
+    /// error log.
     Resume(String),
 }
 

@@ -19,7 +19,7 @@ use crate::report::text::escape;
 /// The place to which a projection is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// The file at this path.
+    /// A file, with its path.
     File(PathBuf),
     /// Standard output.
     Stdout,
@@ -176,8 +176,8 @@ impl Projection {
 }
 
 /// Returns the form and the order of an output. By default, tables and texts are in the order of the input if the input
-/// can be read again. A run (`is_run`) copies a pipe if a table needs its columns, so this table is also in the order
-/// of the input. Whole lines are in the order in which rows were done.
+/// can be read again. A run (`is_run`) copies a pipe if a table needs its columns, so a table with columns of the input
+/// is also in the order of the input. Whole lines are in the order in which rows were done.
 fn request(config: &FormConfig, form: Form, include: Option<Include>, is_seekable: bool, is_run: bool) -> Request {
     let by_default = match form.format {
         OutputFormat::Jsonl => Order::Done,

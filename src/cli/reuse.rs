@@ -102,9 +102,9 @@ pub(super) fn with_inputs(args: &RunArgs) -> RunArgs {
 enum Unused {
     /// The answers come from the simulator, according to the run folder or the name of the file.
     Simulated,
-    /// The answers come from this real server, but the run is a rehearsal with the simulator.
+    /// The answers come from a real server, which is the value, but the run is a rehearsal with the simulator.
     Real(String),
-    /// The answers come from this server, which is not the server of the run.
+    /// The answers come from another server, which is the value.
     OtherServer(String),
     /// The server of the answers is not known.
     Unknown,
@@ -269,8 +269,8 @@ impl Taker<'_> {
     fn judge(&self, results: &Path, disk: &dyn Disk) -> Result<Usable, Unused> {
         // If the manifest can't be read, the server is not known.
         let manifest = read_manifest(&with_suffix(results, ".run"), disk).ok().flatten();
-        // Results can have answers of several providers. If one of the providers has another server, the whole file
-        // counts as a file of this other server.
+        // Results can have answers of several providers. If one of the providers has another server than this run, all
+        // answers of the file count as answers of that server.
         let theirs = manifest.and_then(|manifest| {
             let Manifest { origin, providers, .. } = manifest;
             let others = providers.into_values().find(|other| *other != self.origin);

@@ -19,7 +19,7 @@ use crate::report::text::{escape, is_steering};
 /// The text that replaces a secret value in a printed command.
 pub(crate) const HIDDEN: &str = "[hidden]";
 
-/// The name of this program. Printed commands begin with this name.
+/// The name of this program. All printed commands begin with the program's name.
 const PROGRAM: &str = "claude-batch";
 
 /// Returns the command that runs this program with these arguments.

@@ -70,8 +70,8 @@ pub(super) fn cancel(args: &CancelArgs, world: &World) -> Result<Exit> {
     Ok(exit)
 }
 
-/// Returns whether the program knows the batch only from the API's list of batches. A batch that is known only from
-/// this list may belong to another program.
+/// Returns whether the program knows the batch only from the API's list of batches. A batch that is known only from the
+/// API's list may belong to another program.
 fn is_unproven(batch: &KnownBatch) -> bool {
     let submitted = batch.owner.as_ref().and_then(|owner| owner.chapter.submitted.batch.as_ref());
     submitted.is_some_and(|known| known.is_found)

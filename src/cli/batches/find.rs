@@ -22,7 +22,8 @@ pub(crate) struct RunWithBatches {
     pub(crate) results: PathBuf,
     /// The error log of the run.
     pub(crate) errors: PathBuf,
-    /// The settings for this command. The flags and the environment override the settings that the run recorded.
+    /// The settings for the command about the batches. The flags and the environment override the settings that the run
+    /// recorded.
     pub(crate) config: Config,
     /// Every batch of the run.
     pub(crate) chapters: Vec<Chapter>,

@@ -17,8 +17,8 @@ pub(crate) struct KnownBatch {
     pub(crate) state: State,
     /// The number of rows in the batch.
     pub(crate) rows: u64,
-    /// The time when the batch was created, by the clock of the API. If the API's time is not known, this is the time
-    /// when the batch was submitted.
+    /// The time when the batch was created, by the clock of the API. Without a time from the API, the time when the
+    /// batch was submitted.
     pub(crate) created_at: Timestamp,
     /// The time when the batch expires. The API begins no more rows of a batch that has expired.
     pub(crate) expires_at: Option<Timestamp>,

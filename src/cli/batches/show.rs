@@ -24,7 +24,7 @@ use crate::report::text::{ListRow, count, escape, list, rough_duration};
 
 /// The time for which the API keeps the results of a batch, from the creation of the batch on.
 ///
-/// This time is from the API documentation, "Batch processing" (2026-09-20).
+/// Source of the time: API documentation, "Batch processing" (2026-09-20).
 const KEPT: SignedDuration = SignedDuration::from_hours(29 * 24);
 
 /// Shows batches.

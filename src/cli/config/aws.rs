@@ -21,7 +21,7 @@ const KEY_ID: &str = "AWS_ACCESS_KEY_ID";
 const SECRET: &str = "AWS_SECRET_ACCESS_KEY";
 const SESSION: &str = "AWS_SESSION_TOKEN";
 /// The variable with the time at which the credentials in the environment expire. `aws configure export-credentials
-/// --format env` sets this variable.
+/// --format env` sets the variable.
 const EXPIRATION: &str = "AWS_CREDENTIAL_EXPIRATION";
 /// The command that prints the credentials of the user.
 pub(super) const EXPORT: &str = "aws configure export-credentials --format process";

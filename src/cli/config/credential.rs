@@ -4,7 +4,7 @@
 //! blanks and run without a shell, because a value in a configuration must not be a shell script.
 //!
 //! Every buffer in this module that contained the key is overwritten with zeros. The system's copy of the environment
-//! can't be overwritten. On Linux, only the administrator can read this copy (see `cli::lockdown`).
+//! can't be overwritten. On Linux, only the administrator can read the system's copy (see `cli::lockdown`).
 
 use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
@@ -84,7 +84,7 @@ impl KeySource {
     }
 }
 
-/// Returns the key, and warnings about the key. A run with the simulator needs no key and does not call this function.
+/// Returns the key, and warnings about the key. A run with the simulator needs no key and does not call `credential`.
 /// This function runs a command that prints the key only once; [`authorization`](super::authorization::authorization)
 /// also renews the key.
 ///

@@ -24,7 +24,7 @@ use crate::watch::notices::NoticeForm;
 pub(super) const MAX_RETRIES: u32 = 8;
 /// `--retry-for`.
 pub(super) const RETRY_FOR: Duration = Duration::from_secs(30 * 60);
-/// `--timeout`. The client libraries of the API have the same default.
+/// `--timeout`. The client libraries of the API have the same default timeout.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(600);
 /// `--idle-timeout`. One minute is long enough, because the API sends pings in a stream much more often.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);

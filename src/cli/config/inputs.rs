@@ -21,7 +21,7 @@ pub enum InputArg {
 /// The place to which results are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OutputArg {
-    /// The results file at this path.
+    /// A results file, with its path.
     Path(PathBuf),
     /// Standard output.
     Stdout,

@@ -14,7 +14,7 @@ const MOST_PAGES: usize = 20;
 /// The highest number of columns that are shown of a parser's message.
 const MOST_COLUMNS: usize = 200;
 
-/// Asks the API for the limits of the organization. A request for this list is free.
+/// Asks the API for the limits of the organization. A request for the list of limits is free.
 ///
 /// # Errors
 /// Fails if the response is not a list of limits. Returns an inner `Err` if the request was refused or failed.

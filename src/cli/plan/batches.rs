@@ -12,7 +12,7 @@ use crate::domain::{Interval, Lane, LaneChoice, Money};
 use crate::forecast::InBatches;
 use crate::report::text::{ListRow, count, percent, plural, rough_duration};
 
-/// The number of days for which the API keeps a batch. This number is from the API documentation, "Batch processing"
+/// The number of days for which the API keeps a batch. Source of the number: API documentation, "Batch processing"
 /// (2026-09-20).
 const STORED_DAYS: u32 = 29;
 

@@ -45,8 +45,8 @@ struct Left {
     rows: u64,
     /// The estimated tokens of the prefix that most rows share.
     tokens: u32,
-    /// The model of the rows with this prefix. `least_tokens` is the length of the shortest prefix that the model
-    /// caches.
+    /// The model of the rows with the prefix that most rows share. `least_tokens` is the length of the shortest prefix
+    /// that the model caches.
     model: Option<String>,
     least_tokens: u32,
 }
@@ -89,8 +89,8 @@ pub(super) fn is_planned(plan: &Plan<'_>) -> bool {
     plan.prompt_cache != PromptCache::Off && plan.caching.prefixes > 0
 }
 
-/// Returns the lines of the plan about the prompt cache. There are no lines for a plan in batches, because batches
-/// share no cache with online requests.
+/// Returns the lines of the plan about the prompt cache. Returns no lines for a plan in batches, because batches share
+/// no cache with online requests.
 pub(super) fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
     if plan.forecast.lane == Lane::Batch {
         return Vec::new();

@@ -45,7 +45,7 @@ pub(super) struct Asked {
 impl Asked {
     /// Splits the arguments into arguments of a run and arguments that only `plan` understands.
     ///
-    /// `--history` takes all paths that follow it. If no input comes before this flag, the paths of files without
+    /// `--history` takes all paths that follow it. If no input comes before `--history`, the paths of files without
     /// answers are the inputs.
     pub(super) fn of(args: &PlanArgs) -> (RunArgs, Self) {
         let (mut inputs, mut history) = (args.inputs.clone(), args.history.clone());

@@ -33,7 +33,7 @@ pub(crate) fn results(args: &ResultsArgs, world: &World) -> Result<Exit> {
     let mut found: Vec<Files> = Vec::new();
     for path in &args.runs {
         let files = find(path, &disk)?;
-        // If the user names a results file and also its error log, this log is used instead of the log beside the
+        // If the user names a results file and also its error log, the named log is used instead of the log beside the
         // results.
         match found.iter_mut().find(|own| own.results.is_some() && own.results == files.results) {
             Some(own) => own.errors = files.errors.or(own.errors.take()),

@@ -190,8 +190,8 @@ impl NewRun<'_> {
 
     /// Returns whether the user must be asked before an expensive run, and can be asked.
     fn may_ask(&self) -> bool {
-        // A `max-cost` in a file in the working folder does not replace the question, because the user may not know
-        // this limit.
+        // A `max-cost` in a file in the working folder does not replace the question, because the user may not know the
+        // limit in that file.
         let is_excused = self.config.dry_run || self.config.yes || self.config.has_own_max_cost || self.config.simulate;
         !is_excused && self.config.is_terminal && std::io::stdin().is_terminal()
     }

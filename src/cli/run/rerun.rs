@@ -24,7 +24,7 @@ use crate::runner::input::Survey;
 /// The factor by which `max_tokens` is raised for truncated answers.
 const MORE: u32 = 4;
 
-/// Returns the settings about rows that the earlier run with these files recorded; `None` if they are not known.
+/// Returns the settings about rows that the earlier run with the same files recorded; `None` if they are not known.
 ///
 /// # Errors
 /// Fails if there is no earlier run, or if its run folder can't be read.

@@ -10,8 +10,8 @@ use crate::report::text::{escape, plural};
 use crate::watch::files::Found;
 use crate::watch::status::{Shown, read_status};
 
-/// The age from which on an unfinished status means that the run was killed. The program uses this age on file systems
-/// without locks.
+/// The age from which on an unfinished status means that the run was killed. The age of the status is used only on file
+/// systems without locks.
 const FRESH: SignedDuration = SignedDuration::from_secs(30);
 
 /// The state of a run.

@@ -68,7 +68,7 @@ pub(crate) struct ProviderTable {
     pub(super) model_prefix: Option<String>,
     pub(super) drop: Vec<MemberPath>,
     pub(super) limits: RateLimits,
-    /// The path of a price file, and the place of this setting as `file:line`.
+    /// The path of a price file, and the place of the setting `prices` as `file:line`.
     pub(super) prices: Option<(PathBuf, String)>,
     pub(super) price_factor: Option<f64>,
     /// The features that the table switches on (`true`) or off (`false`).

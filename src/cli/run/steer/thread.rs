@@ -50,7 +50,7 @@ impl SteeringThread {
         let (reread, answers) = (tell.clone(), tell.clone());
         let mut steering = SteeringRun { wheel, mailbox, interrupts, answers, open: Vec::new() };
         let thread = Builder::new().name("steer".to_owned()).spawn(move || steering.run(&told))?;
-        // Sending fails only after the thread has ended. The thread ends only when the run ends.
+        // Sending fails only after the thread has ended. The steering thread ends only when the run ends.
         let on_reread = Box::new(move || drop(reread.send(Told::Reread)));
         Ok((Self { thread, tell }, on_reread))
     }
