@@ -102,9 +102,9 @@ pub(super) fn with_inputs(args: &RunArgs) -> RunArgs {
 enum Unused {
     /// The answers come from the simulator, according to the run folder or the name of the file.
     Simulated,
-    /// The answers come from a real server, which is the value, but the run is a rehearsal with the simulator.
+    /// The answers are real, but the run is a rehearsal with the simulator. The value is the origin of the answers.
     Real(String),
-    /// The answers come from another server, which is the value.
+    /// The answers come from another server; the value is its origin.
     OtherServer(String),
     /// The server of the answers is not known.
     Unknown,

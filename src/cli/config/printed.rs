@@ -10,8 +10,8 @@
 //! - The time at which the key expires is in `expires_at` (a time in RFC 3339, or seconds since 1970), in `expires_on`
 //!   (the same), or in `expires_in` (seconds from now). The members about the expiry can be left out.
 //!
-//! OAuth 2 (RFC 6749) and `az account get-access-token` use these names of members, so the output of many commands can
-//! be used unchanged. All other members are ignored.
+//! OAuth 2 (RFC 6749) and `az account get-access-token` use the same names of members, so the output of many commands
+//! can be used unchanged. All other members are ignored.
 //!
 //! No message contains any part of the key, even if the key is malformed.
 

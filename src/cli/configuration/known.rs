@@ -46,8 +46,8 @@ pub(super) struct Setting {
 /// Returns the settings in the order of the help.
 pub(super) fn settings(reader: &Reader, typed: Vec<Entry>, origins: &Origins) -> Vec<Setting> {
     let all: Vec<&Entry> = typed.iter().chain(&origins.entries).collect();
-    // `api-key-file` and `api-key-cmd` are two ways to give the key. If both are set, the run uses the setting in the
-    // higher layer.
+    // `api-key-file` and `api-key-cmd` are two ways to give the key. If the user set both the file and the command, the
+    // run uses the setting in the higher layer.
     let is_key = |name: &str| matches!(name, "api-key-file" | "api-key-cmd");
     let key = all.iter().find(|entry| is_key(&entry.name)).map(|entry| entry.name.clone());
     let setting = |arg: &Arg| {

@@ -56,8 +56,8 @@ enum Try {
         /// The limit in requests per minute, if the server reports it.
         rpm: Option<u32>,
     },
-    /// The server fails, and the row is tried again. The first value is the wait before the next request, if the server
-    /// gives one.
+    /// The server fails, and the row is tried again. The first value of `Again` is the wait before the next request, if
+    /// the server gives one.
     Again(Option<Duration>, String),
     /// The API can't count the tokens of the row.
     Failed(String),

@@ -8,8 +8,7 @@ use tokio::time::Instant;
 const AT_ONCE: usize = 8;
 /// The wait after a refusal or failure, if the server does not say how long to wait.
 const BACKOFF: Duration = Duration::from_secs(1);
-/// The longest time between two requests. Only a limit that the server reports can make the time between two requests
-/// longer.
+/// The longest time between two requests, except if a limit that the server reports needs a longer time.
 const LONGEST_GAP: Duration = Duration::from_secs(5);
 /// The time without a count after which the program stops asking the server.
 const PATIENCE: Duration = Duration::from_secs(120);
