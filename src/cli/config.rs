@@ -325,7 +325,8 @@ impl Config {
         Ok(Self { source: SourceConfig::default(), request: RequestDefaults::default(), ..config })
     }
 
-    /// Returns the path of the user's own configuration file, which need not exist; `None` without a configuration folder.
+    /// Returns the path of the user's own configuration file, which need not exist. Returns `None` without a
+    /// configuration folder.
     pub(crate) fn own_file(world: &World) -> Option<PathBuf> {
         world.config_folder().map(|folder| folder.join(layers::FILE_NAME))
     }
