@@ -1,12 +1,12 @@
-//! What a failure on the wire means for its row and the run.
+//! Decides what a failure of the connection means for the row and for the run.
 //!
-//! This module is pure, and gives a verdict for every failure on the wire. The verdict does not depend on the provider:
-//! providers differ only in the form of their replies, and here no reply came. The provider decides what a reply means
-//! ([`crate::provider::Provider::judge`]).
+//! This module is pure: it reads no clock, file or socket. The module returns a verdict for every failure of the
+//! connection. The verdict does not depend on the provider, because providers differ only in their replies, and no
+//! whole reply came. If a reply came, the provider decides what it means ([`crate::provider::Provider::judge`]).
 //!
-//! A body can break off after a head with an error status. In that case, callers finish the decoder and judge the error
-//! that it returns, because the status says more than the broken connection. After a 200 head, the failure on the wire
-//! decides, so callers call [`on_wire`].
+//! A connection can fail within the body of a reply. If the status of the reply is an error, callers finish the decoder
+//! and judge the error that it returns, because the status says more than the broken connection. If the status is 200,
+//! callers call [`on_wire`].
 
 use crate::domain::{ErrorClass, Failure, HaltReason, Verdict};
 use crate::transport::{WireError, WireErrorKind};
@@ -14,7 +14,7 @@ use crate::transport::{WireError, WireErrorKind};
 /// The status with which a proxy asks for a user name and a password.
 const PROXY_AUTHENTICATION_REQUIRED: u16 = 407;
 
-/// Returns the verdict on an attempt that failed on the wire: no whole reply came.
+/// Returns the verdict on an attempt whose connection failed before a whole reply came.
 pub fn on_wire(error: WireError) -> Verdict {
     let failure = Failure { wire: Some(error.kind), message: error.message, ..Failure::default() };
     match error.kind {

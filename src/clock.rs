@@ -1,19 +1,19 @@
-//! Time: the instants that are passed to the core, and the clock that makes them.
+//! The time of a run: the instants that are passed to the core, and the clock that makes these instants.
 //!
-//! The core computes with [`Instant`]. For scheduling, only [`RunClock`] reads the machine's clocks. The core never
-//! sees a `RunClock`: callers pass `now`. `RunClock` uses tokio's time. So if tokio's time is paused, as in tests, a
-//! run uses virtual time.
+//! The core computes with [`Instant`]. Scheduling uses only times of a [`RunClock`], which reads the machine's clocks.
+//! The core never sees a `RunClock`: callers pass `now`. `RunClock` uses tokio's time. So if tokio's time is paused, as
+//! in tests, a run uses virtual time.
 
 use std::time::Duration;
 
 /// A moment of a run, in nanoseconds since the run began.
 ///
-/// Range: 0 to about 584 years. Arithmetic saturates.
+/// An instant can be 0 to about 584 years after the beginning of the run. Arithmetic saturates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 
 impl Instant {
-    /// The moment the run began.
+    /// The moment when the run began.
     pub const ZERO: Self = Self(0);
     /// A moment that never comes.
     pub const NEVER: Self = Self(u64::MAX);
@@ -58,11 +58,11 @@ impl std::ops::Add<Duration> for Instant {
     }
 }
 
-/// The clock of one run. It combines tokio's time with the wall-clock time at which the run started.
+/// The clock of one run. A `RunClock` combines tokio's time with the wall-clock time at which the run started.
 ///
 /// Waiting never uses the wall clock. The wall time of an instant is computed: it is the wall time at the start plus
-/// the time that has passed on the monotonic clock. So a jump of the machine's clock neither stops a run nor speeds it
-/// up.
+/// the time that has passed on the monotonic clock. So a jump of the machine's clock does not stop a run and does not
+/// speed it up.
 #[derive(Clone, Copy, Debug)]
 pub struct RunClock {
     start: tokio::time::Instant,
@@ -70,12 +70,13 @@ pub struct RunClock {
 }
 
 impl RunClock {
-    /// Starts a clock. Its [`Instant::ZERO`] is the moment of this call.
+    /// Starts a clock. The moment of this call is the clock's [`Instant::ZERO`].
     pub fn start() -> Self {
         Self { start: tokio::time::Instant::now(), wall_start: jiff::Timestamp::now() }
     }
 
-    /// Starts a clock whose wall time begins at `wall_start`, for runs on virtual time that must be reproducible.
+    /// Starts a clock whose wall time begins at `wall_start`. Runs on virtual time need a fixed start, because they
+    /// must be reproducible.
     pub fn start_at(wall_start: jiff::Timestamp) -> Self {
         Self { start: tokio::time::Instant::now(), wall_start }
     }
@@ -86,7 +87,8 @@ impl RunClock {
         Instant(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// Returns `at` as a tokio instant, for sleeping until then; `None` if the moment is too far in the future.
+    /// Returns `at` as a tokio instant, so that a task can sleep until `at`. Returns `None` if the moment is too far in
+    /// the future.
     pub fn deadline(&self, at: Instant) -> Option<tokio::time::Instant> {
         if at == Instant::NEVER {
             return None;
@@ -94,7 +96,7 @@ impl RunClock {
         self.start.checked_add(Duration::from_nanos(at.0))
     }
 
-    /// Returns the wall time of `at`.
+    /// Returns the wall-clock time of `at`.
     pub fn wall(&self, at: Instant) -> jiff::Timestamp {
         let passed = jiff::SignedDuration::from_nanos(i64::try_from(at.0).unwrap_or(i64::MAX));
         self.wall_start.saturating_add(passed).unwrap_or(self.wall_start)

@@ -10,19 +10,20 @@
 //!                    journal (results, errors) ─► report
 //! ```
 //!
-//! The core (`domain, catalog, plan, limiter, scheduler, provider, answer, classify`) is pure: it never reads a clock,
-//! a file or a socket. Callers pass `now`, and the core returns what to do. One task owns all scheduling state.
-//! Attempts report to it over one channel.
+//! The core (`domain, catalog, plan, limiter, scheduler, provider, answer, classify`) is pure: the core never reads a
+//! clock, a file or a socket. Callers pass `now`, and the core returns what to do. One task owns all scheduling state.
+//! The attempts (the tasks that send requests) report to this task over one channel.
 //!
 //! The layers are `clock, domain, catalog` < `source, sink, plan, limiter, provider, answer` < `scheduler, classify,
-//! transport, journal, report` < `batches, runner, export, watch, sim` < `forecast` < `cli`. Each layer uses only the layers to its
-//! left. `sim` never uses `limiter` or `scheduler`, because `sim` is used to test them. `tests/layering` checks all
-//! this. It also checks that no files use each other in a circle.
+//! transport, journal, report` < `batches, runner, export, watch, sim` < `forecast` < `cli`. Each layer uses only the
+//! layers to its left. `sim` never uses `limiter` or `scheduler`, because `sim` is used to test them. `tests/layering`
+//! checks the rules about layers, and that no files use each other in a circle.
 //!
-//! # A row from file to line
+//! # The steps of a row, from the input file to the line in the results
 //!
-//! Paths are relative to `src`. Steps 1 to 6 run on the thread of the reader. The sync of step 15 has a thread of its
-//! own. All other steps run on the thread of the loop, and so does the task of each request.
+//! This table shows the steps of a row. Paths in the table are relative to `src`. Steps 1 to 6 run on the thread of the
+//! reader. The sync of step 15 has a thread of its own. All other steps run on the thread of the loop, and so does the
+//! task of each request.
 //!
 //! | | what happens to the row | where |
 //! |---|---|---|
@@ -45,10 +46,10 @@
 //! | 14 | the outcome becomes a line, and is written at the end of the loop's turn | `journal/mod.rs`: `Journal::append_outcome`, `sink/mod.rs`: `outcome_line`, `journal/writing/writer.rs`: `Writer::flush` |
 //! | 15 | the line is synced; after that, the row is shown as done | `journal/writing/syncer.rs`, `runner/lines.rs`: `on_commit`, `report/open.rs`: `Report::on_event` |
 //!
-//! When no reply comes, `classify.rs` (`on_wire`) gives the verdict. `cli/run/mod.rs` (`NewRun::go`) shows what a run
-//! does before and after its rows, in order.
+//! If no reply comes, `classify.rs` (`on_wire`) decides what happens to the row. `cli/run/mod.rs` (`NewRun::go`) shows
+//! what a run does before and after its rows, in order.
 //!
-//! # Where to add what
+//! # Where to add something new
 //!
 //! | to add | write | then |
 //! |---|---|---|
@@ -120,8 +121,8 @@
 //!
 //! Every change that users can see also needs a line in CHANGELOG.md, and in README.md or the page of its topic.
 
-// Every `pub` item must be visible outside the crate. This lint is set here and not for all targets, because the items
-// of a test or a bench are never visible outside.
+// Every `pub` item must be visible outside the crate. The lint `unreachable_pub` is set here and not for all targets,
+// because the items of a test or a bench are never visible outside of it.
 #![warn(unreachable_pub)]
 
 pub mod answer;

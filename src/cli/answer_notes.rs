@@ -1,4 +1,5 @@
-//! Says before a run how a schema is sent, and how many more requests the rules for answers may send.
+//! Makes the notes before a run about its answers: how a schema is sent, and how many more requests the rules for
+//! answers can send.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +10,11 @@ use crate::domain::json::string_value;
 use crate::domain::{Merged, Params, ProviderFeatures, Rung};
 use crate::report::text::{escape, plural};
 
-/// At most this many models are named, and this many changes of a schema.
+/// The highest number of models in a note, and the highest number of changes to a schema in a note.
 const MOST: usize = 2;
 
-/// Returns the notes before a run: at most three. `params` are the parameters of all rows (`--param`).
+/// Returns the notes about answers that are printed before a run: at most three. `params` are the parameters of all
+/// rows (`--param`).
 pub(super) fn notes<'m>(
     config: &AnswerConfig,
     params: &Params,
@@ -25,7 +27,8 @@ pub(super) fn notes<'m>(
     notes
 }
 
-/// Returns how the schema is sent to each of these models, and what is changed in it for the API.
+/// Returns notes that say how the schema is sent to each model in `models`, and what is changed in the schema for the
+/// API.
 pub(super) fn schema_notes<'m>(
     config: &AnswerConfig,
     params: &Params,
@@ -50,14 +53,14 @@ pub(super) fn schema_notes<'m>(
             sent.join(", ")
         )
     });
-    // A schema that no model gets as structured output has one change, which says why.
+    // If no model gets the schema as structured output, its list of changes has one entry: the reason.
     let changes = schema.changes();
     let is_told = is_changed || changes.len() == 1;
     let changed = (is_told && !changes.is_empty()).then(|| format!("note: --schema: {}", listed_changes(changes)));
     sent.into_iter().chain(changed).collect()
 }
 
-/// Returns how many more requests a row may have; `None` if the rules send no more requests.
+/// Returns a note that says how many more requests a row can have; `None` if the rules send no more requests.
 fn follow_up_note(config: &AnswerConfig) -> Option<String> {
     let after_invalid = config.is_checked()
         && match config.on_invalid {

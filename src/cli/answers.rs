@@ -9,7 +9,7 @@ use crate::domain::{ProviderFeatures, shortened};
 use crate::plan::{Planner, Shaped, Shaping};
 use crate::source::{Condition, Facts, row_of};
 
-/// Returns what is changed in the request of each row before it is sent: the schema for its answer is added.
+/// Returns the function that adds the schema for answers to the request of each row; `None` without a schema.
 pub(crate) fn shaping(config: &AnswerConfig, catalog: &Arc<Catalog>, features: ProviderFeatures) -> Option<Shaping> {
     let (schema, catalog) = (config.schema.clone()?, catalog.clone());
     Some(Arc::new(move |params| {
@@ -18,12 +18,12 @@ pub(crate) fn shaping(config: &AnswerConfig, catalog: &Arc<Catalog>, features: P
     }))
 }
 
-/// Returns the policy for answers. The planners estimate the requests that follow an answer. There is one for each
-/// provider, with the provider's name. The first also estimates the requests for providers that have none. Without
-/// `can_send`, no request follows an answer. `features` are what all these providers can do.
+/// Returns the policy for answers. `planners` has a planner for each provider, with the name of the provider. A planner
+/// estimates the requests that follow an answer. For a provider without a planner, the first planner is used. If
+/// `can_send` is false, no request follows an answer. `features` are the features that all providers of the run have.
 ///
 /// # Panics
-/// If there is no planner.
+/// Panics if `planners` is empty.
 pub(crate) fn policy_of(
     config: &AnswerConfig,
     catalog: &Arc<Catalog>,
@@ -39,7 +39,7 @@ pub(crate) fn policy_of(
     policy(Rules { max_follow_ups, features, ..rules_of(config) }, catalog.clone(), measure)
 }
 
-/// Returns the policy for answers of earlier results; `None` if rows can take all of them.
+/// Returns the policy for answers that rows take from earlier results; `None` if all these answers are accepted.
 pub(crate) fn policy_of_reuse(config: &AnswerConfig, catalog: &Arc<Catalog>) -> Option<Policy> {
     let measure: Measure = Box::new(|_, _, _, _| Err("nothing is sent for an answer that exists".to_owned()));
     let rules = || Rules { max_follow_ups: 0, ..rules_of(config) };

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-/// At most this many files and folders are searched.
+/// The highest number of files and folders that are searched.
 const MOST_ENTRIES: usize = 20_000;
 /// The depth of the search: how many levels of folders below the first folder are entered.
 const DEEPEST: usize = 4;
 
-/// Returns the folders below a folder whose names have this extension, up to the maximum number and depth. Hidden
-/// folders and links are not entered.
+/// Returns the folders below a folder whose names have this extension. The search ends after a fixed number of files
+/// and folders, and at a fixed depth. Hidden folders and links are not entered.
 pub(super) fn folders_below(below: &Path, extension: &str) -> Vec<PathBuf> {
     let (mut found, mut looked_at) = (Vec::new(), 0);
     let mut folders = vec![(below.to_owned(), 0)];

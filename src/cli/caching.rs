@@ -1,4 +1,5 @@
-//! The plan for the prompt cache, as text: which requests get cache marks (`cache_control`), and what this should save.
+//! Shows the plan for the prompt cache as text: which requests get cache marks (`cache_control`), and what they should
+//! save.
 
 use crate::catalog::{Catalog, Model};
 use crate::domain::{Caching, Money, PromptCache};
@@ -7,7 +8,8 @@ use crate::plan::{CachePlan, Load, Unmarked, UnmarkedReason};
 use crate::report::text::{count, escape, plural};
 use crate::runner::input::Survey;
 
-/// Returns the notes before a run. If no request gets a mark, there is a note only if the user chose a lifetime.
+/// Returns the notes about the prompt cache that are printed before a run. If no request gets a cache mark, there is a
+/// note only if the user chose a lifetime.
 pub(super) fn notes(survey: &Survey, setting: PromptCache, real_input: f64, catalog: &Catalog) -> Vec<String> {
     let (caching, load) = (&survey.caching, &survey.load);
     let is_asked = matches!(setting, PromptCache::FiveMinutes | PromptCache::Hour);
@@ -26,7 +28,8 @@ pub(super) fn notes(survey: &Survey, setting: PromptCache, real_input: f64, cata
     words.into_iter().flatten().map(|words| format!("note: {words}")).collect()
 }
 
-/// Returns the note for rows from a pipe. Before the run, it is not known which of these rows share a prefix.
+/// Returns the note about the prompt cache for rows from a pipe. Before the run, it is not known which rows of a pipe
+/// share a prefix.
 pub(super) fn note_of_pipe(setting: PromptCache) -> Option<String> {
     (setting != PromptCache::Off).then(|| {
         "note: requests get cache marks if rows near them in the pipe share a long prefix; what the model reads stays the \
@@ -35,8 +38,8 @@ pub(super) fn note_of_pipe(setting: PromptCache) -> Option<String> {
     })
 }
 
-/// Returns which requests get marks, such as `9,980 of 10,000 requests get cache marks, at 5 prefixes that rows share
-/// (kept for 5 min)`; `None` if there are none.
+/// Returns which requests get cache marks, for example `9,980 of 10,000 requests get cache marks, at 5 prefixes that
+/// rows share (kept for 5 min)`; `None` if there are none.
 pub(super) fn marks_words(caching: &CachePlan, to_send: u64) -> Option<String> {
     let rows = caching.rows.saturating_sub(caching.own_rows);
     if caching.prefixes == 0 || rows == 0 {
@@ -53,7 +56,7 @@ pub(super) fn marks_words(caching: &CachePlan, to_send: u64) -> Option<String> {
     ))
 }
 
-/// Returns a text that says that marked prefixes may be too short; `None` if all are long enough.
+/// Returns a text that says that some marked prefixes may be too short to be cached; `None` if all are long enough.
 pub(super) fn uncertain_words(caching: &CachePlan, load: &Load, catalog: &Catalog) -> Option<String> {
     let example = caching.most_uncertain?;
     let (which, it) = match (caching.uncertain, caching.prefixes) {
@@ -69,8 +72,8 @@ pub(super) fn uncertain_words(caching: &CachePlan, load: &Load, catalog: &Catalo
     ))
 }
 
-/// Returns the shortest length that models cache, such as `claude-haiku-4-5 caches from 4,096, claude-haiku-5-5 from
-/// 512`.
+/// Returns the shortest length in tokens that models cache, for example `claude-haiku-4-5 caches from 4,096,
+/// claude-haiku-5-5 from 512`.
 fn minimum_words(left: &Unmarked, load: &Load, catalog: &Catalog) -> String {
     let name = model_of(left, load).unwrap_or("the model");
     if catalog.model(name).is_none() {
@@ -81,7 +84,7 @@ fn minimum_words(left: &Unmarked, load: &Load, catalog: &Catalog) -> String {
     format!("{} caches from {}{}", escape(name), count(left.least.into()), other.unwrap_or_default())
 }
 
-/// Returns how long the API is asked to keep prefixes.
+/// Returns how long the API is asked to keep prefixes in the prompt cache.
 fn lifetime_words(caching: &CachePlan) -> &'static str {
     let wrote = |tokens: fn(&crate::plan::GroupCaching) -> f64| caching.groups.iter().any(|group| tokens(group) > 0.0);
     let is_hour = caching.groups.iter().any(|group| group.lifetime == Caching::Hour);
@@ -92,7 +95,8 @@ fn lifetime_words(caching: &CachePlan) -> &'static str {
     }
 }
 
-/// Returns a text that says that rows are not read in the order of the input; `None` if they are.
+/// Returns a text that says that rows with the same prefix are sent one after the other; `None` if rows are sent in the
+/// order of the input.
 pub(super) fn order_words(caching: &CachePlan) -> Option<String> {
     caching.is_ordered.then(|| {
         "rows with the same prefix are sent one after the other, so that the prefix is used while it is cached"
@@ -100,7 +104,7 @@ pub(super) fn order_words(caching: &CachePlan) -> Option<String> {
     })
 }
 
-/// Returns a text about rows that have marks of their own; `None` if there are none.
+/// Returns a text about rows that contain cache marks of their own; `None` if there are no such rows.
 pub(super) fn own_words(caching: &CachePlan) -> Option<String> {
     let rows = caching.own_rows;
     let words = if rows == 1 {
@@ -111,13 +115,14 @@ pub(super) fn own_words(caching: &CachePlan) -> Option<String> {
     (rows > 0).then(|| format!("{} {words} no others", count(rows)))
 }
 
-/// Returns the likely input tokens, divided by the tokens that are estimated from the text.
+/// Returns the likely number of input tokens, divided by the number that is estimated from the text.
 pub(super) fn real_input(load: &Load, forecast: &Forecast) -> f64 {
     forecast.totals.input_tokens.likely as f64 / load.input_tokens().likely.max(1) as f64
 }
 
-/// Returns two costs of the prompts in groups with marked prefixes: with the cache and without it. Returns `None` if
-/// nothing is saved, or if no price is known. `real_input` is the likely input, divided by the estimate from the text.
+/// Returns the cost of the prompts in groups with marked prefixes: first with the prompt cache, then without it.
+/// Returns `None` if nothing is saved, or if no price is known. `real_input` is the result of the function
+/// `real_input`.
 fn prompts_cost(load: &Load, real_input: f64) -> Option<(Money, Money)> {
     let (mut with, mut without) = (0.0, 0.0);
     for group in load.groups() {
@@ -129,7 +134,7 @@ fn prompts_cost(load: &Load, real_input: f64) -> Option<(Money, Money)> {
     (with < without).then(|| (Money::from_dollars(with), Money::from_dollars(without)))
 }
 
-/// Returns why some shared prefixes are not marked: one text for each reason.
+/// Returns why some shared prefixes get no cache mark: one text for each reason.
 pub(super) fn unmarked_words(caching: &CachePlan, load: &Load, catalog: &Catalog) -> Vec<String> {
     let of = |left: &Unmarked| {
         let share =
@@ -155,12 +160,12 @@ pub(super) fn unmarked_words(caching: &CachePlan, load: &Load, catalog: &Catalog
     caching.unmarked.iter().map(of).collect()
 }
 
-/// Returns the model of the rows that have the prefix.
+/// Returns the model of the rows that share an unmarked prefix.
 pub(super) fn model_of<'a>(left: &Unmarked, load: &'a Load) -> Option<&'a str> {
     load.groups().get(left.group).map(|group| &*group.model)
 }
 
-/// Returns the cheapest model that caches prefixes of this length.
+/// Returns the cheapest model that caches prefixes as short as the unmarked prefix `left`.
 fn other_model<'a>(left: &Unmarked, catalog: &'a Catalog) -> Option<&'a Model> {
     let price = |model: &Model| model.prices.first().map(|step| step.input + step.output);
     let fits = |model: &&Model| {

@@ -1,4 +1,4 @@
-//! The catalogs of a run: one for each provider, because each has its own prices.
+//! The catalogs of a run (models and prices): one for each provider, because each provider has its own prices.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ impl Catalogs {
     /// Returns the catalogs of all providers. `first` is the catalog of the first provider.
     ///
     /// # Errors
-    /// The price file of a provider can't be used.
+    /// Fails if the price file of a provider can't be used.
     pub(crate) fn new(config: &Config, first: Arc<Catalog>) -> Result<Self> {
         let of = |provider: &ProviderConfig| Ok((Arc::clone(&provider.name), catalog_of(config, provider)?));
         let others = config.fallback.chain.iter().map(of).collect::<Result<_>>()?;
@@ -39,20 +39,21 @@ impl Catalogs {
         self.of_provider(&pool.provider)
     }
 
-    /// Returns the catalog of the provider with this name.
+    /// Returns the catalog of the provider with the name `provider`.
     pub(crate) fn of_provider(&self, name: &str) -> &Arc<Catalog> {
         let other = self.others.iter().find(|(provider, _)| **provider == *name);
         other.map_or(&self.first, |(_, catalog)| catalog)
     }
 }
 
-/// Returns the catalog of the first provider. The user's prices replace the built-in ones.
+/// Returns the catalog of the first provider. The user's prices replace the built-in prices.
 pub(crate) fn catalog(config: &Config) -> Result<Arc<Catalog>> {
     let file = config.prices.as_ref().map(|file| (file, "--prices".to_owned()));
     catalog_with(&config.provider, file.or_else(|| own_prices(&config.provider)))
 }
 
-/// Returns the catalog of a provider after the first. Its own prices have priority over the prices of `--prices`.
+/// Returns the catalog of a provider after the first. The prices in the provider's table have priority over the prices
+/// of `--prices`.
 pub(crate) fn catalog_of(config: &Config, provider: &ProviderConfig) -> Result<Arc<Catalog>> {
     let file = config.prices.as_ref().map(|file| (file, "--prices".to_owned()));
     catalog_with(provider, own_prices(provider).or(file))

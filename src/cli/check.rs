@@ -12,7 +12,7 @@ use crate::report::text::{count, escape, plural};
 use crate::runner::Progress;
 use crate::runner::input::{Earlier, survey};
 
-/// Reads and checks everything.
+/// Reads and checks all rows and settings, as a run would.
 pub(crate) fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
     let config = Config::of_check(args, world)?;
     config.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));

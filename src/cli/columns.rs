@@ -1,5 +1,5 @@
-//! Makes messages about the inputs of a run: their formats, and which columns are sent. They are printed before the
-//! run.
+//! Makes messages about the inputs of a run: their formats, and which columns are sent. The messages are printed before
+//! the run.
 
 use std::collections::BTreeSet;
 
@@ -10,17 +10,16 @@ use crate::source::{self, Columns, Input, Placeholder, Recognized, Template, Tex
 /// Inputs with the same format and columns.
 struct Group {
     recognized: Recognized,
-    /// The name of the first of these inputs.
+    /// The name of the first input in the group.
     first: String,
     inputs: u64,
     rows: u64,
 }
 
 /// Returns a line for each kind of input, followed by warnings about placeholders that are not filled in. Each warning
-/// comes only once.
+/// is printed only once.
 ///
-/// The inputs were already read once. If one of them can't be read now, this function ignores the error: the run reads
-/// the input again and reports the error.
+/// If an input can't be read, this function ignores the error: the run reads the input again and reports the error.
 pub(super) fn lines(plan: &InputPlan, survey: &Survey, system: Option<&str>) -> Vec<String> {
     let mut lines = Vec::new();
     let mut groups: Vec<Group> = Vec::new();
@@ -44,7 +43,8 @@ pub(super) fn lines(plan: &InputPlan, survey: &Survey, system: Option<&str>) -> 
     lines
 }
 
-/// Returns, for example, `tickets.csv: CSV, 10 rows; columns sent: subject, body; id is the label; not sent: date`.
+/// Returns a line about a group of inputs, for example `tickets.csv: CSV, 10 rows; columns sent: subject, body; id is
+/// the label; not sent: date`.
 fn line_of(group: &Group) -> String {
     let Group { recognized: Recognized { kind, columns }, first, inputs, rows } = group;
     let others = if *inputs > 1 { format!(" and {} more", count(inputs - 1)) } else { String::new() };
@@ -52,7 +52,8 @@ fn line_of(group: &Group) -> String {
     escape(&format!("{first}{others}: {kind}, {}{columns}", plural(*rows, "row", "rows"))).into_owned()
 }
 
-/// Returns, for example, `letters: 10 text files, a row each; left out: 1 file of another kind (list.csv)`.
+/// Returns a line about an input of text files, for example `letters: 10 text files, a row each; left out: 1 file of
+/// another kind (list.csv)`.
 fn line_of_texts(texts: &Texts) -> String {
     let left_out = texts.left_out().map(|files| format!("; left out: {files}")).unwrap_or_default();
     let files = plural(texts.count(), "text file", "text files");
@@ -69,7 +70,7 @@ fn unfilled(groups: &[Group], template: Option<&Template>, system: Option<&str>)
 }
 
 /// Returns notes about a template that is a list of messages, and about a system prompt that is a template. The user
-/// may have meant either of them as plain text.
+/// may have meant the template or the prompt as plain text.
 pub(super) fn of_templates(plan: &InputPlan) -> Vec<String> {
     let messages = plan.options.template.as_ref().and_then(Template::messages);
     let messages = messages.map(|count| {
@@ -97,8 +98,8 @@ fn system_note(plan: &InputPlan) -> Option<String> {
     })
 }
 
-/// Returns warnings about placeholders in the syntax of other template languages. There is no warning about a column
-/// that the template also uses in the correct syntax.
+/// Returns warnings about placeholders in the syntax of other template languages. A column that the template also uses
+/// in the correct syntax causes no warning.
 fn in_template(template: &Template, columns: &Columns) -> Vec<String> {
     let is_used = |column: &str| template.columns().any(|own| own == column);
     let is_meant = |own: &&Placeholder| columns.has(&own.column) && !is_used(&own.column);
@@ -109,7 +110,7 @@ fn in_template(template: &Template, columns: &Columns) -> Vec<String> {
     template.placeholders().iter().filter(is_meant).map(words).collect()
 }
 
-/// Returns warnings about column names in brackets in a system text, which is not a template.
+/// Returns warnings about column names in brackets in a system prompt that is not a template.
 fn in_system(system: &str, columns: &Columns) -> Vec<String> {
     let found = source::placeholders(&system.replace("{{", "{").replace("}}", "}"));
     // Angle brackets cause no warning, because prompts often contain tags.

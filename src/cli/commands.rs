@@ -1,18 +1,19 @@
-//! The commands that are printed for the user to paste: how to continue a run, and how to retry its failed rows.
+//! Makes the commands that are printed for the user to paste: how to continue a run, and how to retry its failed rows.
 //!
-//! All of them are made in this module from the command that was typed. They work in the folder where the run was
-//! started, with the same environment:
+//! The module makes all printed commands from the command that the user typed. The printed commands work in the folder
+//! where the run was started, with the same environment:
 //!
-//! - *Continuing* uses the same command. `--fresh` becomes `--fresh=false`: otherwise the finished answers would be
-//!   renamed and paid for again.
-//! - *Collecting* batches uses the same command without `--detach`, so it waits for them.
-//! - *Retrying* uses `resume` with the log and all typed flags that `resume` has too: server, configuration, key file,
-//!   limits and so on. The run folder records some of them, but a run from a pipe has no run folder. `--only`,
-//!   `--simulate-faults` and `--simulate-answers` are left out: `--only` selected rows of an earlier log, and the other
-//!   two would make the same rows fail again. Flags that replace parameters of rows are copied from a typed `resume`. From a typed `run`
-//!   they are not: the rows of a log contain their parameters.
-//! - *Asking again* for truncated answers uses `run` with the same inputs and most of the typed flags. The flags that
-//!   the run folder records are left out: how the rows are read, and their parameters.
+//! - *Continuing* a run uses the typed command. `--fresh` becomes `--fresh=false`: otherwise the finished answers would
+//!   be renamed and paid for again.
+//! - *Collecting* batches uses the typed command without `--detach`, so the new run waits for the batches.
+//! - *Retrying* failed rows uses `resume` with the error log and all typed flags that `resume` has too: server,
+//!   configuration, key file, limits and so on. The run folder records some of the typed flags, but a run from a pipe
+//!   has no run folder. `--only`, `--simulate-faults` and `--simulate-answers` are left out: `--only` selected rows of
+//!   an earlier log, and the two flags of the simulator would make the same rows fail again. Flags that replace
+//!   parameters of rows are copied from a typed `resume`, but not from a typed `run`: the rows of an error log contain
+//!   their parameters.
+//! - *Asking again* for truncated answers uses `run` with the same inputs and most of the typed flags. Flags that say
+//!   how the rows are read, or that set parameters of the rows, are left out, because the run folder records them.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -25,14 +26,15 @@ use crate::domain::ErrorClass;
 use crate::journal::RunPaths;
 use crate::report::PrintedCommand;
 
-/// Flags of `resume` that are not copied from the typed command. `-o` is set from the paths of the files instead.
+/// Flags of `resume` that are not copied from the typed command. The value of `-o` comes from the paths of the run's
+/// files.
 const NOT_CARRIED: [&str; 4] = ["output", "only", "simulate-faults", "simulate-answers"];
 
 /// Flags of `resume` that replace parameters of rows.
 const OVERRIDES: [&str; 3] = ["model", "system", "max-tokens"];
 
-/// Typed flags of `run` that are not part of the command that asks again for truncated answers. The flags of the first
-/// line are recorded in the run folder. The flags of the second line are about a single run.
+/// Flags of `run` that the command for truncated answers does not copy. The run folder records the flags from `format`
+/// to `system`. The flags from `fresh` on are about a single run.
 const NOT_IN_RERUN: [&str; 19] = [
     "format",
     "id",
@@ -63,8 +65,8 @@ pub(crate) struct Commands {
 }
 
 impl Commands {
-    /// Returns the commands for the arguments of this process. `is_fresh` says whether this run renamed earlier results
-    /// and started over, because of a flag or another setting.
+    /// Returns the commands that are made from the arguments of this process. `is_fresh` says whether this run renamed
+    /// earlier results and started over, because of a flag or another setting.
     pub(crate) fn of_process(is_fresh: bool) -> Self {
         Self::of(std::env::args_os().skip(1), is_fresh)
     }
@@ -73,7 +75,7 @@ impl Commands {
         Self { typed: typed.into_iter().collect(), is_fresh }
     }
 
-    /// Returns the commands as a file can contain them: without `--trust-owner`, because the person who pastes a
+    /// Returns the commands without `--trust-owner`, for messages that are written to a file. The person who pastes a
     /// command from a file must decide whose files to trust.
     pub(crate) fn for_file(&self) -> Self {
         let (mut typed, rest) = without(self.typed.clone(), "--trust-owner");
@@ -86,15 +88,15 @@ impl Commands {
         shell::printed(self.typed_again())
     }
 
-    /// Returns the command that continues the run and tries failed rows again, too.
+    /// Returns the command that continues the run and also tries failed rows again.
     pub(crate) fn again_with_failed(&self) -> PrintedCommand {
         let (mut flags, rest) = without(self.typed_again(), "--retry-failed");
         flags.push("--retry-failed".into());
         shell::printed(flags.into_iter().chain(rest))
     }
 
-    /// Returns the command that asks again for the truncated answers of a run, with this many tokens; `None` if its input
-    /// is not a file.
+    /// Returns the command that asks again for the truncated answers of a run, with `max_tokens` as the new limit.
+    /// Returns `None` if the command is not `run`, or if an input is not a file.
     pub(crate) fn longer(&self, max_tokens: u32) -> Option<PrintedCommand> {
         let matches = self.matches()?;
         let (_, typed) = matches.subcommand().filter(|(name, _)| *name == "run")?;
@@ -109,7 +111,8 @@ impl Commands {
         if self.is_fresh && !is_typed("fresh") {
             args.push("--fresh=false".into());
         }
-        // In a run with --rerun, these flags replace the parameters of the rows, and the run folder does not record them.
+        // In a run with --rerun, `model` and `system` replace the parameters of the rows, and the run folder does not
+        // record them.
         let replaces = |long: &str| is_typed("rerun") && ["model", "system"].contains(&long);
         let run = RunArgs::augment_args(Command::new("run"));
         let is_kept = |long: &str| replaces(long) || !NOT_IN_RERUN.contains(&long);
@@ -138,13 +141,14 @@ impl Commands {
         args
     }
 
-    /// Returns the command that runs the failed rows of these files again. `only` limits the command to some failure
-    /// classes; it is the value for `--only`.
+    /// Returns the command that runs the failed rows in the error log again. `only` is the value of `--only`, which
+    /// limits the command to some failure classes.
     pub(crate) fn resume(&self, paths: &RunPaths, only: Option<&str>) -> PrintedCommand {
         self.resume_with(paths, only, None)
     }
 
-    /// Returns the command that asks again for the truncated answers of these files, with room for this many tokens.
+    /// Returns the command that asks again for the truncated answers in the error log, with `max_tokens` as the new
+    /// limit.
     pub(crate) fn resume_longer(&self, paths: &RunPaths, max_tokens: u32) -> PrintedCommand {
         self.resume_with(paths, Some(ErrorClass::Truncated.name()), Some(max_tokens))
     }
@@ -160,7 +164,7 @@ impl Commands {
         let mut carried = self.carried(&ResumeArgs::augment_args(Command::new("resume")));
         if let Some(max_tokens) = max_tokens {
             args.extend(["--max-tokens".into(), max_tokens.to_string().into()]);
-            // The typed value was too small.
+            // The typed value of --max-tokens is removed, because it was too small.
             if let Some(at) = carried.iter().position(|arg| arg == "--max-tokens") {
                 carried.drain(at..carried.len().min(at + 2));
             }
@@ -169,23 +173,24 @@ impl Commands {
         shell::printed(args)
     }
 
-    /// Returns the command that shows the answers in these results.
+    /// Returns the command that shows the answers in the results file.
     pub(crate) fn answers(&self, results: &Path) -> PrintedCommand {
         let all = ResultsArgs::augment_args(Command::new("results"));
-        // This command writes no results.
+        // --fsync is left out, because the command `results` writes no results.
         let needed = all.get_arguments().filter(|arg| arg.get_long() != Some("fsync")).cloned();
         let carried = self.carried(&Command::new("results").args(needed));
         shell::printed(["results".into(), shell::file(results)].into_iter().chain(carried))
     }
 
-    /// Returns the command that does something with the batches of a run. The typed flags for calls of the API are
+    /// Returns the command `batches` with this verb for the batches of a run. The typed flags for calls of the API are
     /// copied.
     pub(crate) fn batches(&self, verb: &str, results: &Path) -> String {
         let args = ["batches".into(), verb.into(), shell::file(results)];
         shell::ours(args.into_iter().chain(self.carried_for_calls()))
     }
 
-    /// Returns the command that runs these inputs again with these results. The other flags of the run are not known.
+    /// Returns the command that runs the inputs again with the same results file. The other flags of the run are not
+    /// known.
     pub(crate) fn run_again(&self, inputs: &[String], results: &Path, lane: &str) -> String {
         let inputs = inputs.iter().map(|input| shell::file(Path::new(input)));
         let flags = ["-o".into(), shell::file(results), "--lane".into(), lane.into()];
@@ -212,14 +217,15 @@ impl Commands {
         command.get_arguments().filter(is_carried).flat_map(|arg| typed_again(arg, matches)).collect()
     }
 
-    /// Returns the typed command as it was parsed. It was parsed before, so it is valid.
+    /// Parses the typed command again. The command is valid, because it was parsed when the program started.
     fn matches(&self) -> Option<ArgMatches> {
         let typed = [OsString::from("claude-batch")].into_iter().chain(self.typed.iter().cloned());
         Cli::command().try_get_matches_from(typed).ok()
     }
 }
 
-/// Removes a switch. Returns the other arguments up to `--`, and those from there on, which are not flags.
+/// Removes a switch from the arguments. Returns the other arguments before `--`, and the arguments from `--` on, which
+/// are not flags.
 fn without(mut args: Vec<OsString>, switch: &str) -> (Vec<OsString>, Vec<OsString>) {
     let flags = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
     let rest = args.split_off(flags);

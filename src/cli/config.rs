@@ -1,12 +1,13 @@
-//! The settings of a run. In order of priority: flag, environment, profile, file, default.
+//! The settings of a run. The sources of a setting, in order of priority, are: flag, environment, profile, file,
+//! default.
 //!
 //! [`Config::of_run`] checks every value, and reads every file whose path is in a setting. All errors of this module
 //! end with exit code 2, before anything is sent.
 //!
 //! The origin of a setting decides how much the program trusts it. Flags, the environment, the user's own file and a
 //! file given with `--config` come from the user. A `claude-batch.toml` in the working folder may come from another
-//! person's repository. It can only contain the settings on a list (`folder.rs`), and before the run a note says which
-//! settings it contains.
+//! person's repository. A file in the working folder can only contain the settings on a list (`folder.rs`). Before the
+//! run, a note says which settings this file contains.
 
 pub mod address;
 mod answers;
@@ -72,55 +73,55 @@ pub use self::watch::{NoticeTarget, WatchConfig};
 /// The user's settings for the form of an output.
 #[derive(Clone, Debug, Default)]
 pub struct FormConfig {
-    /// The format; `None` if it follows from the name of the output.
+    /// The format of the output; `None` if the name of the output decides.
     pub format: Option<OutputFormat>,
-    /// The fields; empty for the default fields.
+    /// The fields of each row in the output; empty for the default fields.
     pub fields: Vec<Field>,
-    /// The order of its rows.
+    /// The order of the rows in the output.
     pub order: Option<Order>,
-    /// Whether cells that look like formulas are kept.
+    /// Whether cells that look like formulas are written unchanged.
     pub raw_cells: bool,
-    /// Whether texts end with NUL.
+    /// Whether each text in the output ends with a NUL byte.
     pub null: bool,
 }
 
 /// All settings of a run.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The inputs, in order.
+    /// The inputs, in the order in which they are read.
     pub inputs: Vec<InputArg>,
-    /// How they are read.
+    /// How the inputs are read.
     pub source: SourceConfig,
-    /// Parameters of every request.
+    /// The parameters of every request.
     pub request: RequestDefaults,
-    /// Parameters of this call that replace parameters of rows: with `--rerun`, in the rows that are run again; with
-    /// `resume`, in all rows. The keys of the rows do not change.
+    /// The parameters of this call that replace parameters of rows. With `resume`, all rows get the parameters of this
+    /// call; with `--rerun`, only the rows that are run again get them. The keys of the rows do not change.
     pub overrides: RequestDefaults,
-    /// API version and betas.
+    /// The API version and the betas that requests name.
     pub dialect: Dialect,
     /// Whether answers are streamed from the API.
     pub stream: StreamMode,
-    /// Where results go; `None` for a file next to the input.
+    /// The place to which results are written; `None` for a file next to the input.
     pub output: Option<OutputArg>,
     /// The form of the output.
     pub form: FormConfig,
-    /// Where failures go; `None` for a file next to the results.
+    /// The path of the error log; `None` for a file next to the results.
     pub errors: Option<PathBuf>,
     /// The tier.
     pub tier: Tier,
-    /// Limits that the user set; they replace the limits of the tier.
+    /// The limits that the user set, which replace the limits of the tier.
     pub limits: RateLimits,
-    /// The share of the limits that is left unused.
+    /// The share of the limits that the run leaves unused.
     pub headroom: Headroom,
-    /// How many requests may be in flight.
+    /// The highest number of requests in flight.
     pub concurrency: Concurrency,
     /// Whether HTTP/2 is used.
     pub http2: bool,
-    /// The lanes that the run may use.
+    /// Whether requests are sent online, in batches, or both.
     pub lane: LaneChoice,
-    /// When the run has to be done.
+    /// The deadline of the run: the time by which the run has to be done.
     pub deadline: Option<Timestamp>,
-    /// How many rows a batch has at most, from 1 to 100,000.
+    /// The highest number of rows in a batch, from 1 to 100,000.
     pub batch_rows: NonZeroU32,
     /// Whether the run ends when its batches are submitted.
     pub detach: bool,
@@ -128,31 +129,32 @@ pub struct Config {
     pub max_retries: u32,
     /// The longest wait for a limit, an overload or a dead endpoint.
     pub retry_for: Duration,
-    /// The longest time for one request.
+    /// The longest time that one request can take.
     pub timeout: Duration,
-    /// The longest silence within an answer.
+    /// The longest time within an answer in which nothing is received.
     pub idle_timeout: Duration,
     /// Whether an attempt that may have been billed is retried.
     pub retry_ambiguous: bool,
-    /// When failures stop the run.
+    /// The rule that says when failures stop the run.
     pub halt: HaltRule,
-    /// How long requests in flight may take after a signal; `None` for the default of each signal.
+    /// How long the run waits for requests in flight after a signal; `None` for the default of each signal.
     pub grace: Option<Duration>,
-    /// How much these results may cost in all their runs together.
+    /// The budget: the highest cost of all runs together that write to the same results file.
     pub max_cost: Option<Money>,
-    /// Whether the user set `max_cost`. If not, a file in the working folder may have set it.
+    /// Whether the user set `max_cost`. If not, a file in the working folder may have set `max_cost`.
     pub has_own_max_cost: bool,
     /// The highest number of requests that the run sends.
     pub max_requests: Option<u64>,
-    /// How long the run may take.
+    /// The longest time that the run can take.
     pub max_time: Option<Duration>,
     /// Whether requests get cache marks, and which lifetime the marks ask for.
     pub prompt_cache: PromptCache,
     /// Whether equal requests are sent only once.
     pub dedupe: bool,
-    /// Results whose answers are used instead of sending equal requests.
+    /// Results files of other runs. A row whose request is equal to a request in the named files takes its answer from
+    /// the file and is not sent.
     pub reuse: Vec<PathBuf>,
-    /// Whether these answers may come from another server.
+    /// Whether `reuse` also takes answers that come from another server.
     pub reuse_any_origin: bool,
     /// Prices that replace the built-in ones.
     pub prices: Option<TextFile>,
@@ -160,13 +162,13 @@ pub struct Config {
     pub dry_run: bool,
     /// Whether an expensive run starts without asking.
     pub yes: bool,
-    /// What answers must be, and what happens if they are not.
+    /// The rules for answers: what an answer must be, and what happens after an answer that breaks the rules.
     pub answers: AnswerConfig,
-    /// The kinds of answers that rows are asked for again.
+    /// The kinds of answers whose rows are sent again.
     pub rerun: Vec<Quality>,
     /// Whether earlier results are renamed, so that the run starts over.
     pub fresh: bool,
-    /// How the run is watched and steered.
+    /// The settings for watching and steering the run.
     pub watch: WatchConfig,
     /// Whether failed rows are tried again.
     pub retry_failed: bool,
@@ -178,17 +180,17 @@ pub struct Config {
     pub simulate_faults: Option<TextFile>,
     /// The scripted answers of the simulator.
     pub simulate_answers: Option<TextFile>,
-    /// The first provider.
+    /// The settings of the first provider.
     pub provider: ProviderConfig,
-    /// The providers after the first.
+    /// The settings of the providers after the first.
     pub fallback: FallbackConfig,
-    /// Whether `http://` to other machines is allowed.
+    /// Whether addresses of other machines can begin with `http://`.
     pub allow_http: bool,
     /// Whether proxies are ignored.
     pub no_proxy: bool,
     /// The file of certificates to trust in addition to the system's.
     pub ca_file: Option<PathBuf>,
-    /// The content of that file, as PEM.
+    /// The content of `ca_file`, as PEM.
     pub ca_pem: Option<Vec<u8>>,
     /// How progress is shown.
     pub progress: ProgressKind,
@@ -202,11 +204,11 @@ pub struct Config {
     pub is_colored: bool,
     /// Whether standard error shows block characters, for small charts.
     pub has_blocks: bool,
-    /// When results are forced to disk.
+    /// The rule that says when results are synced to disk.
     pub fsync: Fsync,
-    /// Whose files may be used.
+    /// The users whose files the program uses.
     pub owners: Owners,
-    /// Warnings to print before the run. Each is printed once.
+    /// Warnings to print before the run. Each warning is printed once.
     pub warnings: Vec<String>,
     /// Notes to print before the run, about the settings of a file in the working folder.
     pub notes: Vec<String>,
@@ -216,7 +218,8 @@ impl Config {
     /// Returns the settings of `run`.
     ///
     /// # Errors
-    /// The message names the flag, the variable, or the file and line; what was found; and what to do.
+    /// Fails if a setting can't be used. The message names the flag, the variable, or the file and line. The message
+    /// also says what was found and what to do.
     pub fn of_run(args: &RunArgs, world: &World) -> Result<Self> {
         Self::of_run_with(args, Settings::default(), world)
     }
@@ -248,7 +251,7 @@ impl Config {
         self.providers().try_for_each(ProviderConfig::check_complete)
     }
 
-    /// Checks where notices are sent. Only commands that run rows send notices.
+    /// Checks the targets to which notices are sent. Only commands that run rows send notices.
     fn with_notices(mut self, world: &World) -> Result<Self> {
         let keys = &self.provider.key_variables;
         let warnings = self.watch.find_targets(self.max_cost.is_some(), self.allow_http, keys, world)?;
@@ -256,10 +259,11 @@ impl Config {
         Ok(self)
     }
 
-    /// Returns the settings of `plan`, which are those of `run`. With several inputs, the output need not be named.
+    /// Returns the settings of `plan`, which are the same as for `run`. Unlike `run`, `plan` needs no name for the
+    /// output if there are several inputs.
     ///
     /// # Errors
-    /// The errors of [`Config::of_run`].
+    /// Fails in the same cases as [`Config::of_run`].
     pub(crate) fn of_plan(args: &RunArgs, world: &World) -> Result<Self> {
         let inputs = |format| inputs(&args.inputs, format, world);
         let mut config = Self::of(args.settings.clone(), Settings::default(), inputs, world)?;
@@ -269,11 +273,11 @@ impl Config {
         Ok(config)
     }
 
-    /// Returns the settings of `resume`. Its inputs are the error logs. `recorded` contains settings of the run that is
-    /// resumed. These settings override files; flags and the environment override these settings.
+    /// Returns the settings of `resume`. The inputs of `resume` are error logs. `recorded` contains settings of the run
+    /// that is resumed. Recorded settings override files; flags and the environment override recorded settings.
     ///
     /// # Errors
-    /// The errors of [`Config::of_run`].
+    /// Fails in the same cases as [`Config::of_run`].
     pub fn of_resume(args: &ResumeArgs, recorded: Settings, world: &World) -> Result<Self> {
         if args.errors.iter().any(|path| path.as_os_str() == "-") {
             bail!(
@@ -284,7 +288,8 @@ impl Config {
         let config = Self::of(args.settings(), recorded, inputs, world)?.with_notices(world)?;
         config.check_providers()?;
         let overrides = overrides(Layers::read(args.settings(), Settings::default(), world)?.named, world)?;
-        // The rows of a log are complete requests. Settings for new rows must not change them.
+        // The rows of an error log are complete requests. Settings for new rows must not change the requests in an
+        // error log.
         Ok(Self {
             source: SourceConfig::default(),
             request: RequestDefaults::default(),
@@ -297,7 +302,7 @@ impl Config {
     /// Returns the settings of `check`.
     ///
     /// # Errors
-    /// The errors of [`Config::of_run`].
+    /// Fails in the same cases as [`Config::of_run`].
     pub(crate) fn of_check(args: &CheckArgs, world: &World) -> Result<Self> {
         Self::of(args.settings(), Settings::default(), |format| inputs(&args.inputs, format, world), world)
     }
@@ -305,31 +310,32 @@ impl Config {
     /// Returns the settings of a command without inputs: `models` or `limits`.
     ///
     /// # Errors
-    /// The errors of [`Config::of_run`].
+    /// Fails in the same cases as [`Config::of_run`].
     pub(crate) fn of_settings(flags: Settings, world: &World) -> Result<Self> {
         Self::of(flags, Settings::default(), |_| Ok(Vec::new()), world)
     }
 
-    /// Returns the settings of a command about a run without inputs. `recorded` contains settings of the run. These
-    /// settings override files; flags and the environment override these settings.
+    /// Returns the settings of a command that has no inputs and is about a run. `recorded` contains settings of the
+    /// run. Recorded settings override files; flags and the environment override recorded settings.
     ///
     /// # Errors
-    /// The errors of [`Config::of_run`].
+    /// Fails in the same cases as [`Config::of_run`].
     pub(crate) fn of_recorded(flags: Settings, recorded: Settings, world: &World) -> Result<Self> {
         let config = Self::of(flags, recorded, |_| Ok(Vec::new()), world)?;
         Ok(Self { source: SourceConfig::default(), request: RequestDefaults::default(), ..config })
     }
 
-    /// Returns the path of the user's own configuration file, which need not exist; `None` without a configuration folder.
+    /// Returns the path of the user's own configuration file, which need not exist. Returns `None` without a
+    /// configuration folder.
     pub(crate) fn own_file(world: &World) -> Option<PathBuf> {
         world.config_folder().map(|folder| folder.join(layers::FILE_NAME))
     }
 
     /// Returns the settings of `results`. `recorded` contains settings of the earlier run: how it read rows, and how it
-    /// made requests from these rows. Only typed flags override these settings.
+    /// made requests from these rows. Only typed flags override recorded settings.
     ///
     /// # Errors
-    /// The errors of [`Config::of_run`].
+    /// Fails in the same cases as [`Config::of_run`].
     pub(crate) fn of_results(args: &ResultsArgs, recorded: Settings, world: &World) -> Result<Self> {
         let typed = args.settings();
         let config = Self::of(typed.clone(), Settings::default(), |_| Ok(Vec::new()), world)?;
@@ -342,7 +348,7 @@ impl Config {
         })
     }
 
-    /// Returns the settings of an output.
+    /// Returns the settings for the form of an output.
     pub(crate) fn form_of(form: FormArgs) -> FormConfig {
         FormConfig {
             format: form.output_format,
@@ -353,10 +359,10 @@ impl Config {
         }
     }
 
-    /// Returns the users whose files may be used. This must be known before a run folder is read.
+    /// Returns the users whose files may be used. The program must know the trusted users before it reads a run folder.
     ///
     /// # Errors
-    /// The errors of [`Config::of_run`].
+    /// Fails in the same cases as [`Config::of_run`].
     pub(crate) fn owners_of_resume(args: &ResumeArgs, world: &World) -> Result<Owners> {
         Ok(Layers::read(args.settings(), Settings::default(), world)?.merged.storage.owners())
     }
@@ -480,12 +486,13 @@ fn check_simulation(simulate: bool, named: &Settings) -> Result<()> {
     }
 }
 
-/// Reads a file for the simulator. Without the simulator, the file is not needed.
+/// Reads a file for the simulator. In a run without the simulator, the file of the simulator is not read.
 fn simulated_file(flag: &str, path: Option<PathBuf>, simulate: bool, world: &World) -> Result<Option<TextFile>> {
     named_file(flag, path.filter(|_| simulate), world)
 }
 
-/// Returns how the summary is shown. A stream of JSON ends with JSON, unless the user wants something else.
+/// Returns how the summary is shown. If progress is shown as JSON, the summary is JSON too. A choice of the user
+/// (`--summary`) has priority.
 fn summary_kind(summary: Option<SummaryKind>, progress: Option<ProgressKind>) -> SummaryKind {
     summary.unwrap_or(if progress == Some(ProgressKind::Json) { SummaryKind::Json } else { SummaryKind::Text })
 }

@@ -1,6 +1,6 @@
-//! The command `ctl`, which steers a run in progress.
+//! The command `ctl`, which pauses, stops or changes a run in progress.
 //!
-//! It writes a request into the run folder, and waits for the answer of the run. See [`crate::watch::ctl`].
+//! The command writes a request into the run folder, and waits for the answer of the run. See [`crate::watch::ctl`].
 
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -19,13 +19,13 @@ use crate::journal::{Disk, FileKind, Owners, RealDisk, with_suffix};
 use crate::report::text::escape;
 use crate::watch::ctl::{Answer, Caller, Posted, Request, Verb, random_id};
 
-/// How long the command waits for the run: until it takes requests, until it has taken an earlier one, and until it
-/// answers.
+/// The longest time that the command waits for each of three things: that the run accepts requests, that the run takes
+/// an earlier request, and that the run answers.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often the command looks.
+/// The time between two looks at the run folder.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Runs the command.
+/// Sends the request that the user typed to the run, and prints the answer.
 pub(crate) fn ctl(args: &CtlArgs, world: &World) -> Result<Exit> {
     let (verb, setting) = asked(&args.words)?;
     let config = Config::of_settings(args.settings(), world)?;
@@ -40,8 +40,8 @@ pub(crate) fn ctl(args: &CtlArgs, world: &World) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Returns what the user asks for. A setting is checked here, so that a wrong value is told at once; the run checks it
-/// again.
+/// Returns the verb and, for `set`, the name and the value of the setting. This function checks the setting, so that
+/// the user learns of a wrong value at once. The run checks the setting again.
 fn asked(words: &[String]) -> Result<(Verb, Option<(String, String)>)> {
     let verbs = || Verb::ALL.map(Verb::name).join(", ");
     let Some((first, rest)) = words.split_first() else { bail!("give one of {}", verbs()) };
@@ -83,18 +83,18 @@ fn folder_of(run: &Path, disk: &dyn Disk) -> Result<PathBuf> {
     }
 }
 
-/// A call to a run.
+/// A call of `ctl` to a run.
 struct Call<'a> {
     caller: Caller<'a>,
-    /// What the user named, for messages.
+    /// The path with which the user named the run, for messages.
     run: &'a str,
 }
 
 impl Call<'_> {
-    /// Asks the run, and returns its answer.
+    /// Sends a request to the run, and returns its answer.
     ///
     /// # Errors
-    /// No run is in progress, it does not answer, or its folder can't be used.
+    /// Fails if no run is in progress, if the run does not answer, or if the run folder can't be used.
     fn make(&self, verb: Verb, setting: Option<(String, String)>) -> Result<Answer> {
         self.check_in_progress()?;
         loop {
@@ -112,12 +112,13 @@ impl Call<'_> {
         if self.caller.is_in_progress()? != Some(false) {
             return Ok(());
         }
-        // A run removes the id of its process when it ends.
+        // A run removes its process id from the run folder when it ends.
         let how = if matches!(self.caller.process(), Ok(None)) { "it has ended" } else { "it was killed" };
         bail!("{}: not running: {how}; if rows are left, run the same command again", self.run)
     }
 
-    /// Returns the id of the process. A run that is still reading its input has not written it yet.
+    /// Returns the process id that the run has written into the run folder. Waits for the id, because a run writes it
+    /// only after it has read its input.
     fn process(&self) -> Result<String> {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -152,12 +153,12 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// Waits for the answer to a request. Returns `None` if another process runs: the id that was there belonged to a
-    /// process that was killed, and the run has just begun.
+    /// Waits for the answer to a request. Returns `None` if the process id in the run folder has changed: the old id
+    /// was the id of a killed process, and a new process has just begun the run.
     fn answer_to(&self, request: &Request) -> Result<Option<Answer>> {
         let until = Instant::now() + PATIENCE;
         loop {
-            // The run may have answered just before it ended.
+            // The end of the run is checked before the answer is read, because the run may answer just before it ends.
             let has_ended = self.check_in_progress();
             if let Some(answer) = self.caller.answer(&request.id) {
                 return Ok(Some(answer));

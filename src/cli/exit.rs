@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::domain::HaltReason;
 
-/// The exit codes as `--help` shows them, within 80 columns.
+/// The table of exit codes that `--help` shows, at most 80 columns wide.
 pub const TABLE: &str = "  \
   0              every row is answered
   1              a bug in this program
@@ -24,44 +24,46 @@ pub const TABLE: &str = "  \
                  finished
 After 4 to 7 and interruptions the same command resumes the run.";
 
-/// An error: a signal asked the program to end before a run had begun.
+/// The error that a signal asked the program to end before a run had begun.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted before anything was sent; to start again, run the same command")]
 pub(crate) struct Interrupted(pub i32);
 
-/// The way in which the program ends.
+/// How the program ends, which decides its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Every row is answered. Truncated and refused answers count as answers.
+    /// Every row is answered. For the exit code, truncated answers and refusals count as answers.
     Done,
-    /// A bug in this program.
+    /// The program failed because of a bug in it.
     Internal,
-    /// A mistake in usage, configuration or input. Usually, nothing was sent. But if an input could not be read to its
-    /// end, the rows before that point were sent.
+    /// The usage, the configuration or the input contains a mistake. Usually, nothing was sent. But if an input could
+    /// not be read to its end, the rows before that point were sent.
     Usage,
-    /// Finished, but some rows failed, in this run or in earlier runs.
+    /// The run finished, but some rows failed, in this run or in earlier runs.
     SomeFailed,
-    /// Stopped by a rule that the user set: budget, time, halt.
+    /// A rule of the user stopped the run: its budget, its time limit or `--halt`.
     Stopped,
-    /// Left batches running, because the user asked for it. It has the code of [`Exit::Stopped`].
+    /// The run left open batches at the API, because the user asked for it. The exit code is the same as for
+    /// [`Exit::Stopped`].
     Left,
-    /// Stopped because of the account: key, credit, spend cap, model, or a `retry-after` that is longer than
+    /// The account stopped the run: its key, credit, spend cap or model, or a `retry-after` that is longer than
     /// `--retry-for`.
     Account,
     /// The endpoint can't be reached, is not safe, or does not work.
     Endpoint,
-    /// Results could not be written.
+    /// The results could not be written.
     Output,
-    /// The process of the run died. Only `status` ends in this way.
+    /// The run that the command `status` shows was killed.
     Killed,
-    /// The run is in progress. Only `status` ends in this way.
+    /// The run that the command `status` shows is in progress.
     InProgress,
-    /// Interrupted by this signal. Before it ended, the program waited for the requests in flight.
+    /// A signal interrupted the run; the value is the number of the signal. Before the program ended, it waited for the
+    /// requests in flight.
     Interrupted(i32),
 }
 
 impl Exit {
-    /// Returns the code.
+    /// Returns the exit code of the process.
     pub(crate) fn code(self) -> u8 {
         match self {
             Self::Done => 0,
@@ -78,8 +80,8 @@ impl Exit {
         }
     }
 
-    /// Returns how a run ends. If something stopped the run, the end depends on the reason. Otherwise it depends on how
-    /// many batches are left open, and on whether rows failed, in this run or in earlier runs.
+    /// Returns how the program ends after a run. `halt` is the reason that stopped the run, and `left` is the number of
+    /// batches that it left open. `failed` is the number of rows that failed, in this run or in earlier runs.
     pub fn of_run(halt: Option<&HaltReason>, left: u64, failed: u64) -> Self {
         match halt {
             Some(reason) => Self::from(reason),

@@ -1,31 +1,31 @@
-//! Sentences about why a run stopped and what to do next, printed after the summary.
+//! Explains why a run stopped and what to do next, in sentences that are printed after the summary.
 //!
-//! Which sentence is printed depends on the type of the error. Messages of a server or the system are only quoted,
-//! never interpreted.
+//! The type of the error decides which sentence is printed. Messages of a server or the system are only quoted, never
+//! interpreted.
 
 use crate::domain::{Failure, HaltReason, WireErrorKind, WriteCause, WriteFault, WriteTarget};
 use crate::report::text::{count, duration, escape};
 
 use super::shell;
 
-/// Path of the Messages endpoint, below the base URL.
+/// The path of the Messages endpoint, after the base URL.
 const MESSAGES: &str = "/v1/messages";
 
 /// The facts that an explanation of a stop mentions: the server, the proxy, and the command to run next.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
-    /// The name of the provider, and the ways to give its key; `None` for the Claude API.
+    /// The name of the provider, and the ways to give a key to it; `None` for the Claude API.
     pub provider: Option<(String, String)>,
     /// The base URL.
     pub server: String,
-    /// The proxy on the way to the server: its address, and the variable or setting that names it.
+    /// The address of the proxy, and the variable or setting that names the proxy; `None` without a proxy.
     pub proxy: Option<(String, &'static str)>,
-    /// How to resume the run.
+    /// The way to resume the run.
     pub next: Next,
 }
 
 impl Place {
-    /// Returns who answered, at the start of a sentence.
+    /// Returns the name of the server that answered, for the start of a sentence.
     fn who(&self) -> String {
         self.provider.as_ref().map_or_else(|| "The API".to_owned(), |(name, _)| escape(name).into_owned())
     }
@@ -41,11 +41,12 @@ impl Place {
 /// A way to resume a run.
 #[derive(Clone, Debug)]
 pub(crate) enum Next {
-    /// With the same command. The summary shows it.
+    /// The user runs the same command again. The summary shows the command.
     Same,
-    /// With the same command, but without `--fresh`.
+    /// The user runs the same command again, but without `--fresh`.
     WithoutFresh,
-    /// With this command. The rows came from a pipe, so the command reads them from the error log.
+    /// The user runs another command, which is the value. The rows came from a pipe, so the command reads them from the
+    /// error log.
     Resume(String),
 }
 
@@ -61,7 +62,7 @@ impl Next {
 
 /// Returns why a run stopped and what to do next, in a few sentences.
 ///
-/// Shape: one line. A message from the server is escaped and in quotes.
+/// The text is one line. If the text contains a message of the server, this message is escaped and in quotes.
 pub(crate) fn explain(reason: &HaltReason, place: &Place) -> String {
     let next = place.next.words();
     match reason {
@@ -134,8 +135,8 @@ pub(crate) fn explain(reason: &HaltReason, place: &Place) -> String {
     }
 }
 
-/// Explains that a proxy refuses requests. Names the variable that sets the proxy, but not its value, which may
-/// contain a password.
+/// Explains that a proxy refuses requests. The text names the variable that sets the proxy, but not the value of the
+/// variable, which may contain a password.
 fn proxy(failure: &Failure, place: &Place) -> String {
     let next = place.next.words();
     match &place.proxy {
@@ -225,7 +226,7 @@ fn endpoint(failure: &Failure, place: &Place) -> String {
 fn disk(fault: &WriteFault, place: &Place) -> String {
     let (message, next) = (escape(&fault.message), place.next.words());
     let lost = match place.next {
-        // The rows came from a pipe. If a row is not in the log, it is not stored anywhere.
+        // If the rows came from a pipe, a pending row that is not in the error log is stored nowhere.
         Next::Resume(_) => "rows that are not in the log have to be piped in again",
         Next::Same | Next::WithoutFresh => "answers since the last sync may be lost although they were billed",
     };
@@ -245,8 +246,8 @@ fn disk(fault: &WriteFault, place: &Place) -> String {
     }
 }
 
-/// Returns what the server sent, as the end of a sentence: ` (401, "invalid x-api-key", request req_1)`. Returns what
-/// is known about a failure, in parentheses: its status, the message of the server, and the id of the request.
+/// Returns what is known about a failure as the end of a sentence: ` (401, "invalid x-api-key", request req_1)`. The
+/// parentheses contain the status, the message of the server, and the id of the request.
 pub(crate) fn said(failure: &Failure) -> String {
     let status = failure.status.map(|status| status.to_string());
     let message = (!failure.message.is_empty()).then(|| in_quotes(&failure.message));
@@ -259,8 +260,8 @@ pub(crate) fn said(failure: &Failure) -> String {
     if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
 }
 
-/// Returns a text of the server in quotation marks. The text can't close them, so it can't become a part of our own
-/// sentence.
+/// Returns a text of the server in quotation marks. Quotation marks in the text are escaped, so the text can't look
+/// like a part of our own sentence.
 fn in_quotes(text: &str) -> String {
     format!("\"{}\"", escape(&text.replace('\\', "\\\\").replace('"', "\\\"")))
 }
@@ -414,8 +415,8 @@ pub(super) mod tests {
         Failure { status: Some(status), message: message.to_owned(), ..Failure::default() }
     }
 
-    /// Returns the reasons with their names. For endpoints, there is one reason for each kind of failure; for output
-    /// files, one for each cause.
+    /// Returns all reasons for a stop, with their names. There is one endpoint reason for each kind of failure, and one
+    /// disk reason for each cause.
     pub(in crate::cli) fn reasons() -> Vec<(&'static str, HaltReason)> {
         let request_id = Some("req_1".to_owned());
         let key = Failure { request_id, ..failure(401, "invalid x-api-key\x1b[2J\n") };

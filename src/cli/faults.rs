@@ -1,12 +1,12 @@
-//! Messages about faults of rows in the input. If many rows have the same fault, there is one message with a count.
+//! Makes messages about faults of rows in the input. If many rows have the same fault, one message shows how many.
 
 use crate::domain::{Alike, Group};
 use crate::report::text::{count, escape, plural};
 use crate::runner::input::Survey;
 
-/// How many broken rows `check` shows one by one; the rest are counted.
+/// The highest number of broken rows that `check` shows one by one. The other broken rows are only counted.
 pub(super) const SHOWN: usize = 20;
-/// How many faults are listed before a run.
+/// The highest number of different faults that are listed before a run.
 const BEFORE_A_RUN: usize = 5;
 
 /// Returns the commonest fault as the end of a sentence, for example: `the commonest problem: p.jsonl:7: has an empty
@@ -24,8 +24,8 @@ pub(super) fn in_one_line(faults: &Alike<String>) -> String {
     format!("{which}: {}{others}", words(most))
 }
 
-/// Returns lines about the rows that can't be sent; they are printed before a run. There is one line if all these rows
-/// have the same fault, and otherwise one line for each fault.
+/// Returns the lines about rows that can't be sent, which are printed before a run. If all faulty rows have the same
+/// fault, returns one line. Otherwise returns a line with the number of rows, and a line for each fault.
 pub(super) fn before_a_run(survey: &Survey) -> Vec<String> {
     let groups = survey.faults.by_size();
     let said = format!("{} can't be sent and will be in the error log", plural(survey.unusable, "row", "rows"));
@@ -39,8 +39,8 @@ pub(super) fn before_a_run(survey: &Survey) -> Vec<String> {
     lines
 }
 
-/// Returns the lines of `check` about rows that can't be sent: first each fault with its count, and then the first of
-/// these rows one by one. The second part is left out if every row has a different fault.
+/// Returns the lines of `check` about rows that can't be sent: first each fault with its number of rows, and then the
+/// broken rows one by one. If every row has a different fault, the rows are left out.
 pub(super) fn listed(survey: &Survey) -> Vec<String> {
     let groups = survey.faults.by_size();
     let mut lines: Vec<String> = groups.iter().map(|group| words(group)).collect();

@@ -4,12 +4,12 @@ use secrecy::SecretString;
 
 use super::config::Config;
 
-/// Header values that are shorter than this are names and switches, not secrets. If they were hidden, messages of
-/// servers would be hard to read.
+/// The length, in bytes, from which on a header value is treated as a secret. Shorter header values are names and
+/// switches. If short values were hidden, messages of servers would be hard to read.
 const SHORTEST_HEADER: usize = 12;
 
-/// Asks the system not to write core dumps. On Linux, also asks it to keep other processes of the same user from
-/// reading the memory and variables of this process. This applies only to this process, not to programs that it
+/// Asks the system not to write core dumps. On Linux, also asks the system to keep other processes of the same user
+/// from reading the memory and variables of this process. Only this process is protected, not the programs that it
 /// starts.
 ///
 /// This process can still open `/proc/self`, so inputs like `/dev/stdin` and `<(…)` work.
@@ -17,7 +17,7 @@ pub(super) fn begin() {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, setrlimit};
-        // If the system refuses, the run continues without this protection.
+        // If the system refuses, the program continues without protection of its memory.
         let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     }
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -27,10 +27,11 @@ pub(super) fn begin() {
     }
 }
 
-/// Returns the other secrets, without the key: the values of headers that the user set, the addresses of notices, and
-/// the secret that signs notices.
+/// Returns the secrets other than the key: the values of headers that the user set, the addresses of notices, and the
+/// secret that signs notices.
 pub(super) fn also_secret(config: &Config) -> Vec<SecretString> {
-    // Only values that the user set are secret. Values of a preset, such as a workspace, are not marked as secret.
+    // Only header values that the user set are marked as secret. Header values of a preset, such as a workspace, are
+    // not marked as secret.
     let headers = config.providers().flat_map(|provider| &provider.headers).filter(|(_, value)| value.is_sensitive());
     let headers = headers.filter_map(|(_, value)| value.to_str().ok());
     let headers = headers.filter(|value| value.len() >= SHORTEST_HEADER).map(SecretString::from);

@@ -1,4 +1,4 @@
-//! The command `man`: manual pages, made from the help.
+//! The command `man`: makes manual pages from the help.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use super::help;
 use super::say;
 use crate::report::text::escape;
 
-/// Prints the page of the program, or writes all pages into a folder.
+/// Prints the manual page of the program, or writes all manual pages into a folder.
 pub(crate) fn man(args: &ManArgs, world: &World) -> Result<Exit> {
     let pages = pages();
     let Some(folder) = &args.output else {
@@ -35,7 +35,7 @@ fn write(path: &Path, page: &[u8]) -> Result<()> {
     Ok(fs::write(path, page)?)
 }
 
-/// Returns the name and the content of each page. The page of the program comes first.
+/// Returns the file name and the content of each manual page. The manual page of the program comes first.
 fn pages() -> Vec<(String, Vec<u8>)> {
     let mut program = Cli::command().disable_help_subcommand(true);
     program.build();
@@ -46,7 +46,7 @@ fn pages() -> Vec<(String, Vec<u8>)> {
 
 fn collect(command: &Command, name: &str, pages: &mut Vec<(String, Vec<u8>)>) {
     let mut page = Vec::new();
-    // clap needs names that last. The program makes the pages once and ends.
+    // clap needs names that stay in memory, so the name is leaked. The program makes the pages once and then ends.
     let named = help::without_switch_values(command.clone()).name(name.to_owned().leak() as &str).display_name(name);
     Man::new(named).title(name.to_uppercase()).render(&mut page).expect("writing to memory does not fail");
     pages.push((format!("{name}.1"), page));

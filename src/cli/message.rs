@@ -1,27 +1,28 @@
 //! The form of every error message of this program.
 //!
-//! A message is one text: where and what was found, then, after a semicolon, what to do. Error types and
-//! [`anyhow::Error`] carry this text, so it also fits into one line of an error log. For people, it is printed in lines:
+//! A message is one text: where and what was found and, after a semicolon, what to do. Error types and
+//! [`anyhow::Error`] contain this text. The text is a single line, so it also fits into an error log. For people, the
+//! message is printed in several lines:
 //!
 //! ```text
 //! claude-batch: nofile.jsonl: no such file
 //!   check the path, or use - to read standard input
 //! ```
 //!
-//! The first line can be searched for with grep. The last line says what to do. A semicolon in quotation marks or in
-//! parentheses is part of a value, and does not break the line. If quotation marks do not match, the message stays in
-//! one line. What the user typed, such as a file name, is never broken: it could otherwise look like a line of this
-//! program.
+//! The first line says where and what was found, so it can be searched for with grep. The last line says what to do. A
+//! semicolon in quotation marks or in parentheses is part of a value, and does not break the line. If a quotation mark
+//! is never closed, the message stays in one line. A text that the user typed, such as a file name, is never broken: a
+//! part of it could otherwise look like a line of this program.
 
 mod typed;
 
 use self::typed::Typed;
 use crate::report::text::escape;
 
-/// At most this many characters of a value are shown.
+/// The highest number of characters that a message shows of a value.
 const SHOWN: usize = 40;
 
-/// Returns a message in lines, for people. Line breaks and control characters in `text` are escaped.
+/// Returns a message in several lines, for people. Line breaks and control characters in `text` are escaped.
 pub(crate) fn lines(text: &str) -> String {
     let typed = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
     lines_of(text, &Typed::new(typed))
@@ -32,7 +33,7 @@ fn lines_of(text: &str, typed: &Typed) -> String {
     format!("claude-batch: {}", typed::unmasked(&parts(&text).join("\n  ")))
 }
 
-/// Returns the beginning of a value in quotation marks, for a message.
+/// Returns the beginning of a value, in quotation marks, for use in a message.
 pub(crate) fn short(value: &str) -> String {
     match value.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{:?}", format!("{}…", &value[..end])),
@@ -40,8 +41,8 @@ pub(crate) fn short(value: &str) -> String {
     }
 }
 
-/// Returns what is wrong with a value. `words` come from the parser of a flag: they say what to give instead, or what
-/// was found and, after a semicolon, what to do.
+/// Returns what is wrong with a value. `words` come from the parser of a flag. The words say what to give instead; or
+/// they say what was found and, after a semicolon, what to do.
 pub(crate) fn of_value(value: &str, words: &str) -> String {
     match (value, parts(words).len()) {
         (_, 2..) => words.to_owned(),
@@ -50,7 +51,7 @@ pub(crate) fn of_value(value: &str, words: &str) -> String {
     }
 }
 
-/// Returns what is wrong with a value that must not be shown. `words` are as for [`of_value`].
+/// Returns what is wrong with a value that must not be shown. `words` have the same form as in [`of_value`].
 pub(crate) fn of_secret(words: &str) -> String {
     match parts(words).len() {
         2.. => words.to_owned(),
@@ -64,12 +65,13 @@ pub(crate) fn has_remedy(text: &str) -> bool {
     breaks(text, true).or_else(|| breaks(text, false)).map_or_else(|| text.contains("; "), closed)
 }
 
-/// Closes the quotation marks of a text whose end was cut off, so that what follows is not part of the value.
+/// Adds a closing quotation mark if one is missing, because the end of the text was cut off. Otherwise the words after
+/// the text would look like a part of it.
 pub(crate) fn closed(text: String) -> String {
     if breaks(&text, false).is_some() { text } else { text + "\"" }
 }
 
-/// Removes the numbers of errors of the system: `(os error 2)`.
+/// Removes the numbers of system errors, such as `(os error 2)`.
 pub(crate) fn without_codes(text: &str) -> String {
     let mut parts = text.split(" (os error ");
     let mut shown = parts.next().unwrap_or_default().to_owned();
@@ -97,8 +99,8 @@ fn parts(text: &str) -> Vec<&str> {
     breaks(text, true).or_else(|| breaks(text, false)).unwrap_or_else(|| vec![text])
 }
 
-/// Breaks a text at semicolons that are not in quotation marks and, if `sees_brackets`, not in brackets. The result is
-/// `None` if one of these is never closed.
+/// Splits a text at semicolons outside of quotation marks. If `sees_brackets` is true, semicolons in brackets do not
+/// split the text either. Returns `None` if a quotation mark or a bracket is never closed.
 fn breaks(text: &str, sees_brackets: bool) -> Option<Vec<&str>> {
     let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0_u32);
     let (mut quote, mut is_escaped) = (None, false);

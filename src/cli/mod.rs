@@ -1,6 +1,6 @@
-//! The command line: the arguments, the settings that result from them, and how the program ends.
+//! The command line: the arguments, the settings that result from the arguments, and how the program ends.
 //!
-//! Only this module uses all parts of the program and connects them. [`run`] is the whole program.
+//! This module connects all parts of the program, and no other module uses all of them. [`run`] is the whole program.
 
 mod answer_notes;
 mod answers;
@@ -59,7 +59,7 @@ use crate::domain::{Secrets, causes};
 use crate::export::ExportError;
 use crate::journal::{DiskFailure, JournalError};
 
-/// Runs the command that was typed.
+/// Runs the command that the user typed, and returns the exit code.
 pub fn run() -> ExitCode {
     say::panics(|| vec![Secrets::none().clone()]);
     lockdown::begin();
@@ -93,13 +93,13 @@ fn obey(cli: &Cli) -> Result<Exit> {
     }
 }
 
-/// Prints an error that happened before anything was sent: where, what was found, what to do.
+/// Prints the error that ended the program: where, what was found, what to do. Returns the exit code.
 fn fail(error: &anyhow::Error) -> Exit {
     say::err(&message::lines(&explained(error)));
     exit_of(error)
 }
 
-/// Returns how the program ends after an error.
+/// Returns the exit code of the program after an error.
 fn exit_of(error: &anyhow::Error) -> Exit {
     let is_output = error.chain().any(|cause| {
         cause.downcast_ref::<DiskFailure>().is_some()
@@ -114,7 +114,8 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     }
 }
 
-/// Returns an error with its causes and with what to do. If the error does not say it, the fault of the system does.
+/// Returns a message with the error, its causes and what to do. If the error does not say what to do, the kind of the
+/// system error decides.
 fn explained(error: &anyhow::Error) -> String {
     let text = message::without_codes(&causes(error.as_ref()));
     let kind = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);

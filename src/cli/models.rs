@@ -1,9 +1,10 @@
-//! Makes messages about the models of a run's rows. They are printed before the run, and are about three kinds of
-//! models: models that `--map-model` replaces, models that the catalog does not know, and models of other vendors.
+//! Makes messages about the models of a run's rows. The messages are printed before the run, and are about three kinds
+//! of models: models that `--map-model` replaces, models that the catalog does not know, and models of other vendors.
 //!
-//! A name that the catalog does not know may belong to a newer model or to a gateway. So rows with such a name are
+//! A name that the catalog does not know may belong to a newer model or to a gateway. So rows with an unknown name are
 //! sent, and one warning for each name says how many rows have it. A run is refused only if a model certainly belongs
-//! to another vendor and requests go to the Claude API itself, because such rows would certainly fail there.
+//! to another vendor and requests go to the Claude API itself. Rows with a model of another vendor would certainly fail
+//! at the API.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +20,7 @@ use crate::plan::UnknownModel;
 use crate::report::text::{count, escape, plural};
 use crate::runner::input::Survey;
 
-/// A message names at most this many models.
+/// The highest number of models that a message names.
 const SHOWN: usize = 5;
 
 /// Returns notes about `--map-model`, and warnings about models that the catalog does not know.
@@ -101,16 +102,18 @@ fn words_of_foreign(model: &str, vendor: &str, rows: u64) -> String {
     format!("{} ({vendor}, {rows})", escape(model))
 }
 
-/// Returns the reason for refusing a row with this model; `None` if the model does not belong to another vendor.
+/// Returns the reason for refusing a row with this model; `None` if the model does not certainly belong to another
+/// vendor.
 pub(super) fn refusal_of_row(model: &str) -> Option<String> {
     let vendor = vendor_of(model)?;
     Some(format!("{model:?} is a model of {vendor}, which the API does not serve; {}", remedy([model])))
 }
 
-/// Refuses a flag that names a family of models (`-m haiku`) instead of a model. Gateways may have such names.
+/// Refuses a flag that names a family of models (`-m haiku`) instead of a model. With a gateway, such a flag is
+/// allowed, because a model of a gateway can have the name of a family.
 ///
 /// # Errors
-/// The message has the flag and the models of the family.
+/// Fails if a flag names a family. The message names the flag and the models of the family.
 pub(super) fn check_flags(config: &Config, catalog: &Catalog) -> Result<()> {
     if !parts::is_api(config) || config.provider.kind != ProviderKind::Anthropic {
         return Ok(());
@@ -134,8 +137,8 @@ pub(super) fn check_flags(config: &Config, catalog: &Catalog) -> Result<()> {
     Ok(())
 }
 
-/// Returns the served models of a family, the default model first and then the newest; `None` if the name is not the
-/// name of a family.
+/// Returns the models of a family that are not retired, the default model first and then the newest. Returns `None` if
+/// `name` is not the name of a family.
 fn of_family<'c>(catalog: &'c Catalog, name: &str) -> Option<Vec<&'c str>> {
     let name = name.trim().to_ascii_lowercase();
     let words = name.split('-').filter(|word| !matches!(*word, "claude" | "latest" | ""));
@@ -148,7 +151,8 @@ fn of_family<'c>(catalog: &'c Catalog, name: &str) -> Option<Vec<&'c str>> {
     (!names.is_empty()).then_some(names)
 }
 
-/// Returns the flags to type. Names that a shell could misread are left out.
+/// Returns the flags that send rows with these models to the default model instead. Names that a shell could misread
+/// are replaced by `NAME`.
 fn remedy<'a>(models: impl IntoIterator<Item = &'a str>) -> String {
     let to = Catalog::builtin().default_model().to_owned();
     let is_plain =

@@ -1,4 +1,4 @@
-//! Replaces the simulator in a program that was built without it.
+//! Replaces the module `simulator` in a program that was built without the simulator.
 
 use anyhow::{Result, bail};
 
@@ -7,7 +7,7 @@ use super::config::providers::ProviderConfig;
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
 
-/// Replaces the simulator, which this build does not have.
+/// A type without values that replaces the simulator in this build.
 pub(super) enum Simulator {}
 
 impl Simulator {

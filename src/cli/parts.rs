@@ -26,18 +26,19 @@ use crate::source::{self, Input, Template};
 use crate::transport::http::{Credential, HttpConfig};
 use crate::transport::{Authorization, BaseUrl, parse_base_url};
 
-/// The default server.
+/// The address of the Claude API, which is the default server.
 const API: &str = "https://api.anthropic.com";
-/// How many requests may be in flight if the user does not choose a number.
+/// The highest number of requests in flight if the user does not choose a number.
 const WIDEST: usize = 1_000;
-/// At least this many files are reserved for uses other than connections: journal, inputs, terminal, libraries.
+/// The lowest number of open files that are reserved for uses other than connections: journal, inputs, terminal,
+/// libraries.
 const OTHER_FILES: usize = 64;
-/// An eighth of the system's limit on open files is reserved for uses other than connections. The HTTP client's pool
-/// opens more connections than needed. With 4,000 requests in parallel and a limit of 4,096 files, a run had 83
-/// failures to connect.
+/// The divisor of the system's limit on open files: an eighth of this limit is reserved for uses other than
+/// connections. The reserve also covers the additional connections that the HTTP client's pool opens. With 4,000
+/// requests in parallel and a limit of 4,096 files, a run had 83 failures to connect.
 const SHARE_OF_OTHERS: usize = 8;
 
-/// Returns which inputs are read, and how.
+/// Returns the inputs that a run reads, and the options for reading them.
 pub(crate) fn input_plan(config: &Config) -> Result<InputPlan> {
     let template = match &config.source.template_text {
         Some(text) => Some(Template::parse(text).context("--template")?),
@@ -59,7 +60,7 @@ pub(crate) fn input_plan(config: &Config) -> Result<InputPlan> {
     })
 }
 
-/// Returns the input that was named.
+/// Returns the input that the user named, in the form that the reader uses.
 pub(crate) fn input_of(given: &InputArg) -> Input {
     match given {
         InputArg::Path(path) => Input::File(path.clone()),
@@ -68,7 +69,7 @@ pub(crate) fn input_of(given: &InputArg) -> Input {
     }
 }
 
-/// Returns the path of an input; `None` if it has none.
+/// Returns the path of an input that is a file; `None` for a folder of text files and for standard input.
 pub(crate) fn path_of(input: &Input) -> Option<&Path> {
     match input {
         Input::File(path) | Input::Spooled { path, .. } => Some(path),
@@ -86,7 +87,8 @@ pub(crate) fn input_files(config: &Config) -> Vec<PathBuf> {
     config.inputs.iter().filter_map(file).collect()
 }
 
-/// Returns a planner. Each reading needs a planner of its own, because a planner counts identical rows.
+/// Returns a planner, which makes requests from rows. A planner counts identical rows, so each reading of the input
+/// needs a new planner.
 pub(crate) fn planner(
     provider: &Arc<str>,
     request: &RequestDefaults,
@@ -97,7 +99,8 @@ pub(crate) fn planner(
     Planner::new(request.clone(), dialect.clone(), catalog.clone(), provider.clone(), "".into()).with_today(today)
 }
 
-/// Returns the paths of the run's files. With a projection, the results file is next to the output.
+/// Returns the paths of the run's files. With a projection (an output that is made from the results), the results file
+/// is next to the output.
 pub(crate) fn paths(config: &Config, projection: Option<&Projection>, run: &str) -> Result<RunPaths> {
     let inputs = input_files(config);
     let beside = projection.and_then(|projection| projection.results(config, run));
@@ -142,12 +145,12 @@ pub(crate) fn default_results(config: &Config) -> Option<PathBuf> {
     RunPaths::of_input(&input_files(config), config.simulate).filter(|_| is_single)?.results
 }
 
-/// Returns the checked base URL.
+/// Returns the base URL of the first provider, or an error if its settings are not complete.
 pub(crate) fn base_url(config: &Config) -> Result<BaseUrl> {
     base_url_of(&config.provider)
 }
 
-/// Returns the checked base URL of a provider.
+/// Returns the base URL of a provider, or an error if its settings are not complete.
 pub(crate) fn base_url_of(provider: &ProviderConfig) -> Result<BaseUrl> {
     provider.check_complete()?;
     match &provider.base_url {
@@ -156,8 +159,8 @@ pub(crate) fn base_url_of(provider: &ProviderConfig) -> Result<BaseUrl> {
     }
 }
 
-/// Returns whether requests go to the Claude API itself, or to the simulator, which has the same models. Gateways have
-/// models of their own.
+/// Returns whether requests go to a server with exactly the models of the Claude API: the API itself or the simulator.
+/// A gateway can have other models.
 pub(crate) fn is_api(config: &Config) -> bool {
     config.provider.base_url.as_ref().is_none_or(|base| base.url.origin() == API)
 }
@@ -169,8 +172,8 @@ pub(crate) fn key(config: &Config, world: &World) -> Result<(Authorization, Vec<
 
 /// Returns the key for a simulated provider, which takes any key.
 ///
-/// Secrets are hidden in messages, but this key is too short for that. Messages of the simulator may contain the same
-/// text by chance.
+/// The key of the simulator is too short to be hidden in messages. If this key were hidden, words that contain the same
+/// letters would be damaged.
 pub(crate) fn key_of_simulator(provider: &ProviderConfig) -> Authorization {
     let key = "sim".to_owned().into();
     match provider.auth {
@@ -196,12 +199,12 @@ pub(crate) fn http(
     }
 }
 
-/// Returns the adapter for the first provider.
+/// Returns the adapter that speaks the protocol of the first provider.
 pub(crate) fn provider(config: &Config) -> Result<Anthropic> {
     adapter(config, &config.provider)
 }
 
-/// Returns the adapter for a provider.
+/// Returns the adapter that speaks the protocol of a provider.
 pub(crate) fn adapter(config: &Config, provider: &ProviderConfig) -> Result<Anthropic> {
     let Dialect { api_version, betas } = &config.dialect;
     let headers: HeaderMap = provider.headers.iter().cloned().collect();
@@ -217,8 +220,8 @@ pub(crate) fn headroom(config: &Config) -> Headroom {
     }
 }
 
-/// Returns the concurrency window. It is limited by the number of open files that the system allows; a request in
-/// flight needs `files` open files.
+/// Returns the concurrency window, which limits the number of requests in flight. The system's limit on open files also
+/// limits it: each request in flight needs `files` open files.
 pub(crate) fn window(config: &Config, files: usize) -> Result<Window> {
     let limit = open_files();
     let most = limit.saturating_sub(OTHER_FILES.max(limit / SHARE_OF_OTHERS)) / files;
@@ -240,7 +243,7 @@ fn open_files() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    // If the limit can't be raised, the current limit is used.
+    // If the limit can't be raised, the current limit stays.
     let current = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
         Err(_) => limit.current,
@@ -250,13 +253,13 @@ fn open_files() -> usize {
 
 #[cfg(not(unix))]
 fn open_files() -> usize {
-    // On these systems, sockets do not count as open files.
+    // On systems other than Unix, sockets do not count as open files.
     usize::MAX
 }
 
-/// Returns the limits with which the pools begin: the limits of the tier for the first provider, and the limits in
-/// their tables for the others. A provider with Anthropic's rate headers and without limits of its own begins with the
-/// strictest preset.
+/// Returns a function that gives the first limits of a pool. The limits in the provider's table come first. Limits that
+/// are not in the table come from the tier, for the first provider. For other providers that report limits in headers,
+/// missing limits come from the strictest preset.
 pub(crate) fn limits_of(config: &Config, catalog: &Arc<Catalog>) -> LimitsOf {
     let (catalog, tier) = (catalog.clone(), config.tier);
     let preset = |provider: &ProviderConfig| {
@@ -272,7 +275,7 @@ pub(crate) fn limits_of(config: &Config, catalog: &Arc<Catalog>) -> LimitsOf {
     })
 }
 
-/// Returns the scheduler's settings. `recovered` is what earlier runs left in the same results.
+/// Returns the scheduler's settings. `recovered` describes what earlier runs left in the same results.
 pub(crate) fn scheduler(
     config: &Config,
     catalogs: &Catalogs,
@@ -283,7 +286,8 @@ pub(crate) fn scheduler(
     let totals = &recovered.totals;
     let answered = totals.ok + totals.truncated + totals.refused;
     SchedulerConfig {
-        // Failed rows count too: a row is recorded as failed only if the endpoint answered other rows.
+        // Failed rows also show that the endpoint has worked: a row is recorded as failed only if the endpoint answered
+        // other rows.
         has_worked_before: answered > 0 || !recovered.failed.is_empty(),
         budget: Budget::new(config.max_cost, config.max_requests, config.max_time, totals.spend)
             .with_unsure(totals.maybe_spend),
@@ -293,8 +297,8 @@ pub(crate) fn scheduler(
     }
 }
 
-/// Returns the scheduler's settings for a simulated run on virtual time: there is no budget, and the seed is always the
-/// same.
+/// Returns the scheduler's settings for a forecast, which runs on virtual time. A forecast has no budget, and its
+/// random numbers are always the same.
 pub(crate) fn forecast_scheduler(config: &Config, window: Window, limits_of: LimitsOf) -> SchedulerConfig {
     SchedulerConfig {
         limits_of,
@@ -321,7 +325,7 @@ pub(crate) fn forecast_scheduler(config: &Config, window: Window, limits_of: Lim
     }
 }
 
-/// Returns the manifest of the run.
+/// Returns the manifest of the run, which the run folder stores.
 pub(crate) fn manifest(config: &Config, origin: &str, projection: Option<&Projection>) -> Manifest {
     Manifest {
         origin: origin.to_owned(),

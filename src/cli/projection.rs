@@ -1,4 +1,4 @@
-//! The output of a run, if it is not the results file itself: a table, texts, or lines in another order.
+//! A *projection* is an output of a run that is made from its results file: a table, texts, or lines in another order.
 //!
 //! The answers are stored safely in the results file, which is in the same folder as the output. For example, the files
 //! of a run are `answers.csv`, `answers.csv.results.jsonl` and `answers.csv.errors.jsonl`.
@@ -16,25 +16,25 @@ use crate::export::{
 use crate::journal::{Disk, LineKind, RecordedOutput, RunPaths, line_kind, with_suffix};
 use crate::report::text::escape;
 
-/// Where a projection goes.
+/// The place to which a projection is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// To a file.
+    /// A file, with its path.
     File(PathBuf),
-    /// To standard output.
+    /// Standard output.
     Stdout,
 }
 
 /// A projection: an output that is made from the results.
 #[derive(Clone, Debug)]
 pub(crate) struct Projection {
-    /// Where it goes.
+    /// The place to which the output is written.
     pub(crate) target: Target,
     /// The form, fields and order of the output.
     pub(crate) request: Request,
 }
 
-/// Suffix of the results file of a run with a projection.
+/// The end of the name of the results file of a run with a projection.
 const RESULTS: &str = ".results.jsonl";
 
 impl Projection {
@@ -44,7 +44,7 @@ impl Projection {
     /// can be read again.
     ///
     /// # Errors
-    /// The name of the output does not fit its format.
+    /// Fails if the name of the output does not fit its format.
     pub(crate) fn of_run(config: &Config, unnamed: Option<PathBuf>, is_seekable: bool) -> Result<Option<Self>> {
         let form = &config.form;
         let (target, found) = match &config.output {
@@ -63,8 +63,8 @@ impl Projection {
         Ok((!is_plain).then_some(Self { target, request }))
     }
 
-    /// Returns the results file that a run with this projection gets; `None` if the projection does not change where a
-    /// run puts its results.
+    /// Returns the path of the results file of a run with this projection. Returns `None` if the path is the same as
+    /// without the projection.
     pub(crate) fn results(&self, config: &Config, run: &str) -> Option<PathBuf> {
         match (&self.target, &config.output) {
             (Target::File(path), Some(_)) => Some(with_suffix(path, RESULTS)),
@@ -73,11 +73,11 @@ impl Projection {
         }
     }
 
-    /// Checks that the output can be written. It must not be a file of the run. If it exists already, this program must
-    /// have made it.
+    /// Checks that the output can be written. The output must not be a file of the run. If the output exists, this
+    /// program must have made it.
     ///
     /// # Errors
-    /// The message names the output, and says what to do.
+    /// Fails if the output can't be written. The message names the output, and says what to do.
     pub(crate) fn check(&self, paths: &RunPaths, inputs: &[PathBuf], disk: &dyn Disk) -> Result<()> {
         let Target::File(output) = &self.target else { return Ok(()) };
         RunPaths::given(Some(output.clone()), paths.errors.clone()).check_output(inputs, disk)?;
@@ -105,10 +105,10 @@ impl Projection {
         Ok(())
     }
 
-    /// Makes the output.
+    /// Makes the output from the results of `runs`.
     ///
     /// # Errors
-    /// The failure of the export.
+    /// Fails if the results can't be read or the output can't be written.
     pub(crate) fn make(&self, disk: &dyn Disk, runs: &[Run]) -> Result<Made, ExportError> {
         match &self.target {
             Target::File(path) => {
@@ -117,7 +117,8 @@ impl Projection {
             Target::Stdout => {
                 let out = packed(say::results(), Compression::None).map_err(ExportError::Output)?;
                 match project(disk, runs, &self.request, out) {
-                    // The program that read standard output needs no more lines and has stopped reading.
+                    // A closed standard output is not a failure: the program that reads it has read enough and has
+                    // ended.
                     Err(ExportError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
                         Ok(Made::default())
                     }
@@ -135,7 +136,7 @@ impl Projection {
         }
     }
 
-    /// Returns what a run records about its output. With it, `resume` can make the output again.
+    /// Returns the facts about the output that a run records, so that `resume` can make the output again.
     pub(crate) fn recorded(&self) -> Option<RecordedOutput> {
         let Target::File(path) = &self.target else { return None };
         let name = path.file_name()?.to_str()?.to_owned();
@@ -153,11 +154,11 @@ impl Projection {
         Some(RecordedOutput { name, settings })
     }
 
-    /// Returns the projection for the command `results`, which uses earlier runs. `target` is where the output goes,
-    /// and `include` says which rows were asked for.
+    /// Returns the projection for the command `results`, which uses earlier runs. `target` is the place to which the
+    /// output is written, and `include` says which rows the user asked for.
     ///
     /// # Errors
-    /// The name of the output does not fit its format.
+    /// Fails if the name of the output does not fit its format.
     pub(crate) fn of_results(
         form: &FormConfig,
         target: Target,
@@ -174,9 +175,9 @@ impl Projection {
     }
 }
 
-/// Tables and texts are in the order of the input if it can be read again. A run (`is_run`) copies a pipe if a table
-/// needs its columns, so such a table is in the order of the input too. Whole lines are in the order in which rows were
-/// done.
+/// Returns the form and the order of an output. By default, tables and texts are in the order of the input if the input
+/// can be read again. A run (`is_run`) copies a pipe if a table needs its columns, so a table with columns of the input
+/// is also in the order of the input. Whole lines are in the order in which rows were done.
 fn request(config: &FormConfig, form: Form, include: Option<Include>, is_seekable: bool, is_run: bool) -> Request {
     let by_default = match form.format {
         OutputFormat::Jsonl => Order::Done,
@@ -196,7 +197,7 @@ fn request(config: &FormConfig, form: Form, include: Option<Include>, is_seekabl
     }
 }
 
-/// Returns `prompts.results.csv` for `prompts.results.jsonl`.
+/// Returns the path with the extension of the format: `prompts.results.csv` for `prompts.results.jsonl`.
 fn renamed(results: &Path, format: OutputFormat) -> PathBuf {
     let extension = match format {
         OutputFormat::Text => "txt",
@@ -205,7 +206,8 @@ fn renamed(results: &Path, format: OutputFormat) -> PathBuf {
     results.with_extension(extension)
 }
 
-/// Turns a failure into an error that says where the answers are and how to make the output again.
+/// Returns an error for an output that could not be made. The error also says that the answers are safe, and where they
+/// are.
 pub(crate) fn failed(error: ExportError, results: Option<&Path>) -> anyhow::Error {
     let Some(results) = results.map(|path| path.display().to_string()) else { return error.into() };
     anyhow!(error).context(format!("the answers are safe in {}, but the output was not made", escape(&results)))

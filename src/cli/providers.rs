@@ -1,7 +1,8 @@
-//! The command `providers`: the providers that can be named, what is set, what is missing, and what differs from the
-//! Claude API. It sends nothing, runs no command, and shows no secret.
+//! The command `providers` shows the providers that a setting can name. For each provider, the command shows what is
+//! set, what is missing, and what differs from the Claude API. The command sends nothing, runs no other command, and
+//! shows no secret.
 //!
-//! `words.rs` makes the text, `document.rs` the JSON document.
+//! `words.rs` makes the text, and `document.rs` makes the JSON document.
 
 mod document;
 mod words;
@@ -19,7 +20,7 @@ use crate::report::progress::terminal_width;
 use crate::report::text::escape;
 use crate::source::nearest;
 
-/// No line is wider than this, except those with a long address or path.
+/// The greatest width of a line, in columns. Only lines with a long address or path are wider.
 const COLUMNS: usize = 80;
 
 /// Shows all providers, or one of them.

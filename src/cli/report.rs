@@ -1,7 +1,7 @@
 //! The command `report`, and the report at the end of a long run.
 //!
-//! The report is one HTML page. It is made from the files of the run, which are not changed and not locked. So the report
-//! can be made at any time: during the run, after it, and after it was killed.
+//! The report is one HTML page. The command makes the report from the files of the run, which it does not change or
+//! lock. So the command works at any time: during a run, after a run, and after a run was killed.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,16 +22,16 @@ use crate::watch::facts::{RunFacts, State};
 use crate::watch::gather::{RunFiles, gather};
 use crate::watch::page::page;
 
-/// A run that lasted at least this long gets a report at its end.
+/// The shortest duration of a run that gets a report at its end.
 pub(crate) const LONG_RUN: Duration = Duration::from_secs(60);
 
-/// How each page begins.
+/// The first bytes of each report.
 const DOCTYPE: &[u8] = b"<!doctype html>";
 
 /// The name of the report in the run folder.
 const NAME: &str = "report.html";
 
-/// Runs the command.
+/// Makes the report about the run that the user names.
 pub(crate) fn report(args: &ReportArgs, world: &World) -> Result<Exit> {
     let config = Config::of_settings(args.settings(), world)?;
     config.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));
@@ -60,11 +60,11 @@ pub(crate) fn report(args: &ReportArgs, world: &World) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Makes the report of a run that has just ended, in its run folder. Returns its path; `None` if the results went to
-/// standard output.
+/// Makes the report of a run that has just ended, in its run folder. Returns the path of the report; `None` if the
+/// results went to standard output.
 ///
 /// # Errors
-/// The report can't be made or written.
+/// Fails if the report can't be made or written.
 pub(crate) fn report_at_end(paths: &RunPaths, disk: &dyn Disk) -> Result<Option<PathBuf>> {
     let Some(folder) = paths.folder() else { return Ok(None) };
     let files = Files { results: paths.results.clone(), errors: Some(paths.errors.clone()), named: None };
@@ -73,7 +73,7 @@ pub(crate) fn report_at_end(paths: &RunPaths, disk: &dyn Disk) -> Result<Option<
     Ok(Some(path))
 }
 
-/// Returns the page.
+/// Returns the report as an HTML page.
 fn made(files: &Files, disk: &dyn Disk) -> Result<String> {
     let of_run = RunFiles { results: files.results.as_deref(), errors: files.errors.as_deref() };
     let mut facts = gather(of_run, disk, jiff::Timestamp::now())?;
@@ -81,15 +81,15 @@ fn made(files: &Files, disk: &dyn Disk) -> Result<String> {
     Ok(page(&facts))
 }
 
-/// Writes the page. An earlier page is replaced as a whole. Only the user can read the new file.
+/// Writes the report to a file. An earlier report is replaced as a whole. Only the user can read the new file.
 fn write(path: &Path, html: &str, disk: &dyn Disk) -> Result<(), ExportError> {
     whole_file(disk, path, Compression::None, |mut out| {
         out.write_all(html.as_bytes()).and_then(|()| out.finish()).map_err(ExportError::Output)
     })
 }
 
-/// Returns where the report goes if the user does not say it: into the run folder, or beside the results if there is no
-/// run folder. `None` if nothing names the run.
+/// Returns the path of the report if the user names none. The report is in the run folder, or beside the results if
+/// there is no run folder. Returns `None` if neither the results file nor the error log is known.
 fn default_path(files: &Files, disk: &dyn Disk) -> Option<PathBuf> {
     let folder = files.results.as_deref().map(|results| with_suffix(results, ".run"));
     let is_folder = |path: &Path| matches!(disk.kind(path), Ok(Some(FileKind::Folder)));
@@ -99,8 +99,8 @@ fn default_path(files: &Files, disk: &dyn Disk) -> Option<PathBuf> {
     }
 }
 
-/// Checks that the report is not one of the files that are read, and not a file of any run. The only file of a run folder
-/// that it may replace is an earlier report.
+/// Checks that the report would not replace a file that is read, or a file of a run. In a run folder, the report is
+/// only allowed to replace an earlier report.
 fn check(output: &Path, files: &Files, disk: &dyn Disk) -> Result<()> {
     let folder = files.results.as_deref().map(|results| with_suffix(results, ".run"));
     let manifest = folder.as_deref().and_then(|folder| read_manifest(folder, disk).ok().flatten());
@@ -119,7 +119,7 @@ fn check(output: &Path, files: &Files, disk: &dyn Disk) -> Result<()> {
     Ok(())
 }
 
-/// Returns whether a file is missing, empty, or begins like a page of this program. Such a file may be replaced.
+/// Returns whether the report is allowed to replace a file: the file is missing, empty, or an HTML page.
 fn is_page(output: &Path, disk: &dyn Disk) -> bool {
     let Ok(file) = disk.open(output, OpenMode::Read) else { return true };
     let mut begin = [0; DOCTYPE.len()];
@@ -130,8 +130,8 @@ fn is_page(output: &Path, disk: &dyn Disk) -> bool {
     }
 }
 
-/// Returns the commands that continue the run. They contain no flags that were typed for the run, because some of these
-/// are secrets, and a report is shown to others.
+/// Returns the commands that continue the run. The commands do not contain the flags that were typed for the run: some
+/// of these flags are secrets, and a report is shown to other people.
 fn next(files: &Files, facts: &RunFacts, disk: &dyn Disk) -> Vec<(String, String)> {
     let mut next = Vec::new();
     let errors = files.errors.as_deref().filter(|path| matches!(disk.kind(path), Ok(Some(FileKind::File))));

@@ -1,8 +1,8 @@
 //! Finds the results that `--reuse` names, and decides which of their answers can be used.
 //!
-//! Answers are taken only from the server of this run. The run folder of a results file says where its answers come
-//! from. Without a run folder, this is not known, and the file counts as a file of another server. `--reuse-any-origin`
-//! allows answers of other servers. It never mixes real answers with answers of the simulator.
+//! Answers are taken only from the server of this run. The run folder of a results file says from which server its
+//! answers come. Without a run folder, the server is not known, and is treated as another server. `--reuse-any-origin`
+//! allows answers of other servers. But `--reuse-any-origin` never mixes real answers with answers of the simulator.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -19,28 +19,29 @@ use crate::journal::{
 use crate::report::text::{escape, plural};
 use crate::source::{Expanded, InputFormat, expand};
 
-/// In a folder, at most this many files are checked.
+/// The highest number of files of a folder that are checked.
 const MOST_LOOKED_AT: usize = 10_000;
-/// A note names at most this many files.
+/// The highest number of files that a note names.
 const MOST_SHOWN: usize = 3;
 
-/// The settings that matter for a run that takes answers from other results.
+/// A run that takes answers from other results: the facts that decide which answers the run can take.
 pub(super) struct Taker<'a> {
     /// The results file of the run.
     pub(super) own: Option<&'a Path>,
-    /// The run's server.
+    /// The server of the run.
     pub(super) origin: &'a str,
-    /// Whether answers of other servers are taken too.
+    /// Whether the run also takes answers of other servers.
     pub(super) any_origin: bool,
-    /// The folder at which relative paths begin.
+    /// The folder in which relative paths start.
     pub(super) working_folder: &'a Path,
 }
 
-/// Reads the results that the user named. Also returns notes about results that are not used.
+/// Reads the results that the user named. Returns the answers in the results, and notes about results that are not
+/// used.
 ///
 /// # Errors
-/// If a path leads to no results, only to results that can't be used, to the results of this run, or to a file that
-/// can't be read. The message names the path and says what to do.
+/// Fails if a path leads to no results, only to results that can't be used, to the results of this run, or to a file
+/// that can't be read. The message names the path and says what to do.
 pub(super) fn read_stored(
     named: &[PathBuf],
     taker: &Taker<'_>,
@@ -52,7 +53,8 @@ pub(super) fn read_stored(
             let refusal = error.downcast_ref::<DiskFailure>().and_then(DiskFailure::refusal);
             match refusal {
                 Some(refusal) => anyhow!("--reuse {}: it {refusal}", path.display()),
-                // A path that can't be used is a mistake in the command, whatever the reason.
+                // A new error is made from the text, because for every cause, the exit code must be the code for a
+                // mistake in the command.
                 None => match format!("{error:#}") {
                     words if words.starts_with(&path.display().to_string()) => anyhow!("--reuse: {words}"),
                     words => anyhow!("--reuse {}: {words}", path.display()),
@@ -82,8 +84,8 @@ pub(super) fn read_stored(
     Ok((stored, notes))
 }
 
-/// Moves the inputs to their place if they were typed after `--reuse`, which takes all paths that follow. At the end of
-/// its paths, all files without answers are inputs.
+/// Makes paths after `--reuse` the inputs if no other inputs are named. `--reuse` takes all paths that follow it. The
+/// files without answers at the end of the list become the inputs.
 pub(super) fn with_inputs(args: &RunArgs) -> RunArgs {
     let mut args = args.clone();
     let disk = RealDisk::new(Owners::Any);
@@ -96,17 +98,17 @@ pub(super) fn with_inputs(args: &RunArgs) -> RunArgs {
     args
 }
 
-/// Why the answers of a results file are not used.
+/// The reason why the answers of a results file are not used.
 enum Unused {
-    /// The answers come from the simulator: the run folder or the name of the file says so.
+    /// The answers come from the simulator, according to the run folder or the name of the file.
     Simulated,
-    /// The answers are real, and the run is a rehearsal.
+    /// The answers are real, but the run is a rehearsal with the simulator. The value is the origin of the answers.
     Real(String),
-    /// The answers come from another server.
+    /// The answers come from another server; the value is its origin.
     OtherServer(String),
-    /// It is not known where the answers come from.
+    /// The server of the answers is not known.
     Unknown,
-    /// The file must not be read.
+    /// The reason for which the program must not read the file.
     Refused(String),
 }
 
@@ -147,12 +149,12 @@ impl Unused {
 #[derive(Default)]
 struct Found {
     usable: Vec<StoredFile>,
-    /// The files that are not used, each with the reason.
+    /// The results files that are not used, each with the reason.
     passed_over: Vec<(PathBuf, Unused)>,
 }
 
 impl Found {
-    /// Returns a note about the files that are not used; `None` if all are used.
+    /// Returns a note about the results files that are not used; `None` if all are used.
     fn note(&self, path: &Path) -> Option<String> {
         let shown = self.passed_over.iter().take(MOST_SHOWN);
         let mut shown: Vec<String> = shown.map(|(path, why)| format!("{} ({})", path.display(), why.short())).collect();
@@ -166,7 +168,8 @@ impl Found {
 }
 
 impl Taker<'_> {
-    /// Returns the results files to which a path leads.
+    /// Returns the results files to which a path leads. The path can be a file, a run folder, another folder or a
+    /// pattern.
     fn files_of(&self, path: &Path, disk: &dyn Disk) -> Result<Found> {
         let is_folder = self.working_folder.join(path).is_dir();
         if is_folder && results_of_folder(path).is_some() {
@@ -205,7 +208,8 @@ impl Taker<'_> {
         }
     }
 
-    /// Returns the files that are results files.
+    /// Returns the results files among `paths`. Fails if none of the files can be used. `none` is the message if there
+    /// are no results files.
     fn several(&self, paths: &[PathBuf], none: &str, disk: &dyn Disk) -> Result<Found> {
         let mut found = Found::default();
         let mut has_own = false;
@@ -240,13 +244,13 @@ impl Taker<'_> {
         }
     }
 
-    /// Returns the files directly in a folder that may be results, in the order of their names.
+    /// Returns the files directly in a folder whose names are possible for results files, sorted by name.
     fn listed(&self, folder: &Path) -> Result<Vec<PathBuf>> {
         let entries = std::fs::read_dir(self.working_folder.join(folder)).context("can't read the folder")?;
         let mut paths = Vec::new();
         for entry in entries.take(MOST_LOOKED_AT) {
             let entry = entry.context("can't read the folder")?;
-            // Results that `--fresh` has set aside end in `.jsonl.old-…`.
+            // The names of results that `--fresh` has renamed end in `.jsonl.old-…`.
             let is_named_so = entry.file_name().to_string_lossy().contains(".jsonl");
             if is_named_so && entry.file_type().is_ok_and(|kind| kind.is_file()) {
                 paths.push(folder.join(entry.file_name()));
@@ -260,11 +264,13 @@ impl Taker<'_> {
         self.own.is_some_and(|own| own == results || disk.is_same_file(own, results))
     }
 
-    /// Returns which answers of a file can be used. If there are none, returns why.
+    /// Decides whether the answers of a results file can be used. Returns the kind of the answers, or the reason why
+    /// they can't be used.
     fn judge(&self, results: &Path, disk: &dyn Disk) -> Result<Usable, Unused> {
         // If the manifest can't be read, the server is not known.
         let manifest = read_manifest(&with_suffix(results, ".run"), disk).ok().flatten();
-        // Results can have answers of several providers. They count as answers of another server.
+        // Results can have answers of several providers. If one of the providers has another server than this run, all
+        // answers of the file count as answers of that server.
         let theirs = manifest.and_then(|manifest| {
             let Manifest { origin, providers, .. } = manifest;
             let others = providers.into_values().find(|other| *other != self.origin);
@@ -287,7 +293,7 @@ impl Taker<'_> {
     }
 }
 
-/// Refuses a file in a folder in which every user may replace files.
+/// Refuses a results file in a folder where every user can replace files.
 fn check_folder(results: &Path, disk: &dyn Disk) -> Result<()> {
     let folder = folder_of(results);
     Ok(disk.is_folder(folder).map(drop).map_err(DiskFailure::of("look at", results))?)

@@ -1,13 +1,13 @@
 //! Prints all text of this program, except the progress of a run ([`report`](crate::report)).
 //!
 //! Printed text can't control the terminal: line breaks are kept, and other control characters become escapes. Text
-//! that looks like a key of the API is hidden. If a name or message from outside is part of a sentence, its line
-//! breaks are escaped too. So it can't look like a line of this program.
+//! that looks like a key of the API is hidden. If a name or message from outside is part of a sentence, its line breaks
+//! are also escaped. So a text from outside can't look like a line of this program.
 //!
-//! Nothing in this module panics. The standard library's macros do panic if the stream is full or closed. A message
-//! that can't be shown does not end a run. Standard output is different, because it carries the result of a command. If
-//! the reader closes standard output, this is not an error: the reader has seen enough. Any other failure to write is
-//! an error.
+//! The functions of this module never panic, unlike the standard library's macros, which panic if the disk is full or
+//! the stream is closed. A message that can't be written to standard error is lost, and the run continues. But a
+//! failure to write to standard output is an error, because standard output carries the result of a command. If the
+//! reader closes standard output, this is not an error: the reader has seen enough.
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -19,13 +19,13 @@ use crate::report::harmless::OnTerminal;
 use crate::report::progress::terminal_width;
 use crate::report::text::{escape, escape_lines};
 
-/// The beginning of a key of the API.
+/// The characters with which an API key begins.
 const KEY_BEGINS: &str = "sk-ant-";
-/// A key has at least this many characters after its beginning. A shorter text is not a key, but part of a sentence
+/// The lowest number of characters after the beginning of a key. A shorter text is not a key, but part of a sentence
 /// about keys.
 const KEY_REST: usize = 8;
 
-/// An error: standard output could not be written.
+/// The error that standard output could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("can't write to standard output")]
 pub(crate) struct OutputFailure(#[source] io::Error);
@@ -42,23 +42,23 @@ pub(crate) fn ask(question: &str) {
 
 fn write_err(text: &str) {
     let mut stream = io::stderr().lock();
-    // If this fails, there is no way to report it.
+    // A failure is ignored, because there is no other way to report it.
     let _ = stream.write_all(harmless(text).as_bytes()).and_then(|()| stream.flush());
 }
 
 /// Prints the result of a command on standard output.
 ///
 /// # Errors
-/// The result can't be written. If the reader has closed standard output, that is not an error.
+/// Fails if the result can't be written. If the reader has closed standard output, this is not an error.
 pub(crate) fn out(text: &str) -> Result<(), OutputFailure> {
     let mut stream = io::stdout().lock();
     printed(stream.write_all(format!("{}\n", harmless(text)).as_bytes()).and_then(|()| stream.flush()))
 }
 
-/// Prints the result of a command on a terminal, in place of the last `lines` lines of the output.
+/// Prints the result of a command on a terminal. The text replaces the last `lines` lines of the output.
 ///
 /// # Errors
-/// The errors of [`out`].
+/// Fails in the same cases as [`out`].
 pub(crate) fn out_over(text: &str, lines: usize) -> Result<(), OutputFailure> {
     let up = if lines > 0 { format!("\x1b[{lines}A\r\x1b[J") } else { String::new() };
     let mut stream = io::stdout().lock();
@@ -70,10 +70,10 @@ pub(crate) fn out_is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// Turns the result of a write to standard output into the result of [`out`].
+/// Converts the result of a write to standard output to the result of [`out`].
 ///
 /// # Errors
-/// The errors of [`out`].
+/// Fails in the same cases as [`out`].
 pub(crate) fn printed(written: io::Result<()>) -> Result<(), OutputFailure> {
     match written {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -81,31 +81,31 @@ pub(crate) fn printed(written: io::Result<()>) -> Result<(), OutputFailure> {
     }
 }
 
-/// Returns standard error for the progress of a run. The text of the progress is already escaped.
+/// Returns standard error, to which the progress of a run is written. The text of the progress is already escaped.
 pub(crate) fn progress() -> Box<dyn Write + Send> {
     Box::new(io::stderr())
 }
 
-/// Returns the width of the log or terminal to which progress is written; `None` if it is not known. The variable
-/// `COLUMNS` names the width of a log. On a terminal, the last column stays free, because some terminals wrap a line
+/// Returns the width of the log or terminal to which progress is written; `None` if it is not known. For a log, the
+/// variable `COLUMNS` sets the width. On a terminal, the last column stays free, because some terminals wrap a line
 /// that fills it.
 pub(crate) fn log_columns() -> Option<usize> {
     let named = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     terminal_width().map(|columns| columns.saturating_sub(1)).or(named)
 }
 
-/// Returns standard output for results. If it is a terminal, results are escaped; otherwise they are written byte for
-/// byte.
+/// Returns standard output, to which results are written. On a terminal, results are escaped; otherwise they are
+/// written byte for byte.
 pub(crate) fn results() -> Box<dyn Write + Send> {
     let stream = io::stdout();
     if stream.is_terminal() { Box::new(OnTerminal::new(stream)) } else { Box::new(stream) }
 }
 
-/// Asks the terminal of standard error to show a notification (OSC 9). Call this only if standard error is a terminal.
-/// The text can't end the sequence, because its control characters become escapes.
+/// Asks the terminal of standard error to show a notification (OSC 9). Call this function only if standard error is a
+/// terminal. Control characters in `text` are escaped, so the text can't end the control sequence.
 pub(crate) fn notify_terminal(text: &str) {
     let mut stream = io::stderr().lock();
-    // If this fails, there is no way to report it.
+    // A failure is ignored, because there is no other way to report it.
     let _ = stream.write_all(notification(text).as_bytes()).and_then(|()| stream.flush());
 }
 
@@ -113,8 +113,8 @@ fn notification(text: &str) -> String {
     format!("\u{1b}]9;{}\u{7}", harmless(&escape(text)))
 }
 
-/// Makes panics print through this module too. The given secrets are hidden, because the message of a panic may quote
-/// data.
+/// Makes the messages of panics print through this module. `secrets` are hidden, because the message of a panic may
+/// quote data.
 pub(crate) fn panics(secrets: impl Fn() -> Vec<Arc<Secrets>> + Send + Sync + 'static) {
     std::panic::set_hook(Box::new(move |panic| {
         let mut words = panic_words(panic);
@@ -141,7 +141,7 @@ pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
     if shown.contains(KEY_BEGINS) { Cow::Owned(without_keys(&shown)) } else { shown }
 }
 
-/// Hides text that looks like a key. Without this, an error message would repeat a key that the user typed in the wrong
+/// Hides text that looks like a key. Otherwise an error message would repeat a key that the user typed in the wrong
 /// place.
 fn without_keys(text: &str) -> String {
     let mut parts = text.split(KEY_BEGINS);

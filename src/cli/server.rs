@@ -1,6 +1,7 @@
 //! A connection to the server for single requests, outside of a run.
 //!
-//! It uses the same address, proxy and key as a run. The rules about where a key can be sent are the same too.
+//! The connection uses the same address, proxy and key as a run. The connection follows the same rules about where a
+//! key can be sent.
 
 use std::io;
 use std::sync::Arc;
@@ -25,13 +26,14 @@ use crate::runner::LoopThread;
 use crate::transport::http::{HttpConfig, HttpTransport};
 use crate::transport::{Authorization, Exchange, Transport, WireError, parse_base_url};
 
-/// The longest wait for an answer. Somebody waits at the terminal, and an answer of one token takes a few seconds.
+/// The longest wait for an answer. The wait is short, because a user waits at the terminal, and an answer of one token
+/// takes a few seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The largest body that is read.
+/// The highest number of bytes in the body of a response.
 const MOST_BYTES: usize = 4 << 20;
-/// A download is written in pieces of at least this size.
+/// The lowest number of bytes that a download writes to its file at once.
 const PIECE_BYTES: usize = 128 << 10;
-/// The name of the simulator, where runs record the origin of their answers.
+/// The origin that runs record for answers of the simulator.
 pub(crate) const SIMULATOR: &str = "simulator";
 
 /// A connection to the server, or to a simulator in this process.
@@ -47,16 +49,16 @@ pub(crate) struct Server {
     _simulator: Option<Simulator>,
 }
 
-/// A whole response. Its secrets are not removed yet.
+/// A whole response. If the server has repeated secrets, they are not removed from the response.
 pub(crate) struct Response {
     pub(crate) head: ReplyHead,
     pub(crate) body: Bytes,
 }
 
-/// Returns the origin of answers under these settings, in the form that runs record.
+/// Returns the origin (the server) of the answers of a run with these settings, in the form that runs record.
 ///
 /// # Errors
-/// The address of the API can't be read.
+/// Fails if the settings of the first provider are not complete.
 pub(crate) fn origin(config: &Config) -> Result<String> {
     origin_of(&config.provider, config)
 }
@@ -64,7 +66,7 @@ pub(crate) fn origin(config: &Config) -> Result<String> {
 /// Returns the origin of the answers of a provider, in the form that runs record.
 ///
 /// # Errors
-/// The errors of [`origin`].
+/// Fails in the same cases as [`origin`].
 pub(crate) fn origin_of(provider: &ProviderConfig, config: &Config) -> Result<String> {
     match config.simulate {
         true => Ok(SIMULATOR.to_owned()),
@@ -73,11 +75,11 @@ pub(crate) fn origin_of(provider: &ProviderConfig, config: &Config) -> Result<St
 }
 
 impl Server {
-    /// Prepares the connection, and prints warnings about it. Nothing is sent. A simulator in this process needs no
-    /// key.
+    /// Prepares the connection to the server, and prints warnings about it. Nothing is sent to the server. `key` can be
+    /// `None` for a simulator in this process.
     ///
     /// # Errors
-    /// A setting of the connection can't be used.
+    /// Fails if a setting of the connection can't be used.
     pub(crate) fn open(config: &Config, key: Option<Authorization>, catalog: &Catalog, world: &World) -> Result<Self> {
         let way = Way::find(config, world)?;
         way.warnings.iter().for_each(|text| say::err(&format!("warning: {}", escape(text))));
@@ -115,7 +117,7 @@ impl Server {
     /// Sends a request and returns the whole response.
     ///
     /// # Errors
-    /// The failure on the wire. Secrets are removed from its message.
+    /// Returns the failure of the connection. Secrets are removed from the message of the failure.
     pub(crate) fn send(&self, request: WireRequest) -> Result<Response, WireError> {
         let transport = self.transport.clone();
         let received = self.thread.run(async move { receive(&transport, request).await });
@@ -125,10 +127,12 @@ impl Server {
         })
     }
 
-    /// Sends a request, and writes the body of a successful response to a file. The returned response has no body then.
+    /// Sends a request, and writes the body of a successful response to a file. If the body was written, the body of
+    /// the returned response is empty.
     ///
     /// # Errors
-    /// The failure on the wire, or, in the result, the failure to write. Secrets are removed from the message.
+    /// Returns the failure of the connection. Returns an inner `Err` if the file can't be written. Secrets are removed
+    /// from the message of the failure.
     pub(crate) fn download(
         &self,
         request: WireRequest,
@@ -142,17 +146,17 @@ impl Server {
         })
     }
 
-    /// Returns the root of the API's paths.
+    /// Returns the base URL, to which the API's paths are added.
     pub(crate) fn base_url(&self) -> &str {
         self.transport.base_url()
     }
 
-    /// Cleans a text that the server sent: removes the secrets of the request.
+    /// Removes the secrets of the request from a text that the server sent.
     pub(crate) fn clean(&self, text: &mut String) {
         self.transport.secrets().clean(text);
     }
 
-    /// Returns the secrets that were sent.
+    /// Returns the secrets that requests to the server contain.
     pub(crate) fn secrets(&self) -> Arc<crate::domain::Secrets> {
         self.transport.secrets()
     }

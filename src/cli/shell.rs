@@ -1,13 +1,14 @@
-//! Commands that users paste into a shell. They are quoted so that they keep their meaning and are safe to print.
+//! Makes commands that users paste into a shell. The words of these commands are quoted, so that they keep their
+//! meaning and are safe to print.
 //!
-//! A word that consists of letters, digits and `-_./=:,@%+` stays unchanged. Any other word is put in single quotes. A
-//! word with a control character, an unusual blank or bytes that are not UTF-8 is written as `$'…'`, with octal numbers
-//! for those bytes. bash, zsh, ksh and shells that follow POSIX 2024 understand this. An older shell reads the word as
-//! a different name. Even then, the shell runs no other command. On Windows, names can't contain these characters, and
-//! double quotes are enough.
+//! A word that consists of letters, digits and `-_./=:,@%+` stays unchanged. Most words with other characters are put
+//! in single quotes. A word with a control character, an unusual blank or bytes that are not UTF-8 is written as
+//! `$'…'`, with octal numbers for those bytes. bash, zsh, ksh and shells that follow POSIX 2024 understand this form.
+//! An older shell reads a word in this form as a different name, but does not run another command. On Windows, double
+//! quotes are enough, because file names can't contain control characters or quotes.
 //!
 //! The value of a `--header` may be a secret, and so may an address of `--notify` and the arguments of a command. In a
-//! printed command, [`HIDDEN`] replaces them. The program does not accept [`HIDDEN`] as a value.
+//! printed command, [`HIDDEN`] replaces such values. The program does not accept [`HIDDEN`] as a value.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -15,10 +16,10 @@ use std::path::Path;
 use crate::report::PrintedCommand;
 use crate::report::text::{escape, is_steering};
 
-/// Replaces a secret value in a printed command.
+/// The text that replaces a secret value in a printed command.
 pub(crate) const HIDDEN: &str = "[hidden]";
 
-/// The name of this program. Printed commands begin with this name.
+/// The name of this program. All printed commands begin with the program's name.
 const PROGRAM: &str = "claude-batch";
 
 /// Returns the command that runs this program with these arguments.
@@ -34,7 +35,8 @@ pub(crate) fn printed(args: impl IntoIterator<Item = OsString>) -> PrintedComman
     PrintedCommand { text: ours(&args), is_complete: !argv.iter().any(|word| word.contains(HIDDEN)), argv }
 }
 
-/// Returns a path as an argument. If it begins with a dash, it is changed: otherwise it would be read as a flag.
+/// Returns a path as an argument of a command. A path that begins with a dash gets `./` before it; otherwise it would
+/// be read as a flag.
 pub(crate) fn file(path: &Path) -> OsString {
     match path.as_os_str().as_encoded_bytes().first() {
         Some(b'-') => Path::new(".").join(path).into_os_string(),
@@ -42,7 +44,7 @@ pub(crate) fn file(path: &Path) -> OsString {
     }
 }
 
-/// Returns a word, quoted if a shell needs that.
+/// Returns a word in the form in which a user can paste it: in quotes if a shell needs them.
 pub(crate) fn quoted(word: impl AsRef<OsStr>) -> String {
     let word = word.as_ref();
     if cfg!(windows) { double_quoted(&word.to_string_lossy()) } else { posix(word.as_encoded_bytes()) }
@@ -63,7 +65,8 @@ fn double_quoted(word: &str) -> String {
     }
 }
 
-/// Returns whether a word has no special meaning in any shell. (In zsh, a leading `=` has a meaning.)
+/// Returns whether a word has no special meaning in any shell. (In zsh, a `=` at the beginning of a word has a
+/// meaning.)
 fn is_plain(word: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
     !word.is_empty() && !word.starts_with('=') && word.bytes().all(is_plain)
@@ -74,7 +77,7 @@ fn is_lost_in_print(char: char) -> bool {
     is_steering(char) || (char.is_whitespace() && char != ' ')
 }
 
-/// Returns a word as `$'…'`. `!` becomes a number too, because an interactive bash replaces `!` with an earlier
+/// Returns a word as `$'…'`. `!` is also written as a number, because an interactive bash replaces `!` with an earlier
 /// command.
 fn in_numbers(word: &[u8]) -> String {
     let mut shown = "$'".to_owned();
@@ -98,10 +101,10 @@ fn in_numbers(word: &[u8]) -> String {
 /// The flags whose values may be secret.
 const SECRET_FLAGS: [&str; 3] = ["--header", "--notify", "--api-key-cmd"];
 
-/// Returns arguments in which secret values are hidden. After `--` there are no flags.
+/// Returns the arguments with hidden secret values. Arguments after `--` are not flags, so they are not changed.
 pub(crate) fn without_secrets(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut shown = Vec::new();
-    // The flag whose value comes next.
+    // The secret flag whose value is the next argument.
     let mut flag: Option<&str> = None;
     let mut has_flags = true;
     for arg in args {
@@ -125,14 +128,14 @@ pub(crate) fn without_secrets(args: impl Iterator<Item = OsString>) -> Vec<OsStr
     shown
 }
 
-/// Returns the program of a command without its arguments, which may be secret; `None` if the first word has other
-/// characters than a usual path: in `TOKEN=… pass`, it may be secret too.
+/// Returns the program of a command without its arguments, which may be secret. Returns `None` if the first word
+/// contains a character that is unusual in a path, because such a word may also be secret, as in `TOKEN=… pass`.
 pub(crate) fn program(command: &str) -> Option<&str> {
     let is_usual = |char: char| char.is_ascii_alphanumeric() || "/._-".contains(char);
     command.split_whitespace().next().filter(|word| word.chars().all(is_usual))
 }
 
-/// Returns the value of a flag as it is shown: secret parts are replaced by [`HIDDEN`].
+/// Returns the value of a flag in a form that is safe to show: [`HIDDEN`] replaces secret parts.
 pub(crate) fn shown_value(flag: &str, value: OsString) -> OsString {
     let bytes = value.as_encoded_bytes();
     match flag {
@@ -152,7 +155,7 @@ fn is_program(command: &str) -> bool {
     program(command) == Some(command.trim())
 }
 
-/// Returns a header whose value is hidden.
+/// Returns a header with its name and a hidden value.
 fn hidden(header: &[u8]) -> String {
     let text = String::from_utf8_lossy(header);
     text.split_once(':').map_or_else(|| HIDDEN.to_owned(), |(name, _)| format!("{name}: {HIDDEN}"))

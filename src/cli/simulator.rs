@@ -1,4 +1,4 @@
-//! The simulator as users start it: inside this process for a run with `--simulate`, or as a program of its own.
+//! Starts the simulator: inside this process for a run with `--simulate`, or as a program of its own.
 
 mod settings;
 mod watch;
@@ -29,10 +29,11 @@ use crate::sim::model::platform::base_path;
 use crate::sim::server::SimServer;
 use crate::sim::transport::{SharedModel, lock};
 
-/// Default port of a simulator that is a program of its own.
+/// The default port of the command `simulate`.
 const PORT: u16 = 8080;
 
-/// A simulator on a thread and runtime of its own, so that it does not slow down the run that uses it.
+/// A simulator inside this process. The simulator has a thread and a runtime of its own, so that it does not slow down
+/// the run that uses it.
 pub(crate) struct Simulator {
     url: String,
     stop: Option<oneshot::Sender<()>>,
@@ -43,7 +44,7 @@ impl Simulator {
     /// Starts a simulator on a free port of this machine.
     ///
     /// # Errors
-    /// There is no free port, or no thread can be started.
+    /// Fails if there is no free port, or if no thread can be started.
     pub(crate) fn start(config: SimConfig, clock: RunClock) -> Result<Self> {
         let path = base_path(config.kind);
         let (ready_in, ready) = mpsc::channel();
@@ -51,7 +52,7 @@ impl Simulator {
         let thread = std::thread::Builder::new().name("simulator".to_owned()).spawn(move || {
             let started = serve_until(config, clock, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), &ready_in, stopped);
             if let Err(error) = started {
-                // If sending fails, nobody is waiting for the result.
+                // Sending fails only if the caller no longer waits for the result.
                 let _ = ready_in.send(Err(error));
             }
         })?;
@@ -59,7 +60,7 @@ impl Simulator {
         Ok(Self { url: url + path, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Returns its base URL.
+    /// Returns the base URL of the simulator.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
@@ -69,7 +70,7 @@ impl Drop for Simulator {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // If the simulator panicked, this has already been printed.
+            // The result is ignored: if the simulator panicked, the message of the panic has already been printed.
             let _ = thread.join();
         }
     }
@@ -86,14 +87,14 @@ fn serve_until(
     runtime.block_on(async {
         let model = Arc::new(Mutex::new(Model::new(config)));
         let server = SimServer::start(address, model, clock).await?;
-        // This fails if the caller no longer waits.
+        // Sending fails only if the caller no longer waits for the address.
         let _ = ready.send(Ok(server.url().to_owned()));
         let _ = stopped.await;
         Ok(())
     })
 }
 
-/// Serves until it is interrupted.
+/// Runs the command `simulate`: answers requests until a signal interrupts it.
 pub(crate) fn serve(args: &SimulateArgs, world: &World) -> Result<Exit> {
     let tier = args.limits.tier.unwrap_or(Tier::One);
     let config = settings::from_flags(args, tier, &Catalog::builtin(), world)?;
@@ -112,7 +113,8 @@ pub(crate) fn serve(args: &SimulateArgs, world: &World) -> Result<Exit> {
     Ok(if journal_failed.load(Ordering::Relaxed) { Exit::Output } else { Exit::Done })
 }
 
-/// Serves and prints the address. When it is interrupted, prints a summary of the requests.
+/// Answers requests, and prints the address of the simulator. When a signal interrupts the simulator, prints a summary
+/// of the requests.
 async fn serve_visibly(model: SharedModel, address: SocketAddr, played: (Tier, ProviderKind)) -> Result<()> {
     let mut signals = Signals::install()?;
     let clock = RunClock::start();
@@ -132,8 +134,8 @@ async fn serve_visibly(model: SharedModel, address: SocketAddr, played: (Tier, P
     Ok(())
 }
 
-/// Prints the address and some commands that use it. All of this is a single write, because a script that starts the
-/// simulator waits for the first line.
+/// Prints the address of the simulator and some commands that use it. The whole text is a single write, because a
+/// script that starts the simulator waits only for the first line.
 fn announce(url: &str, (tier, kind): (Tier, ProviderKind)) {
     let tier = tier.name();
     let base = format!("{url}{}", base_path(kind));
@@ -145,7 +147,7 @@ fn announce(url: &str, (tier, kind): (Tier, ProviderKind)) {
         text.push_str(&format!("  official SDKs  ANTHROPIC_API_KEY=test ANTHROPIC_BASE_URL={variable}\n"));
     }
     text.push_str(&format!("  what it saw    curl {stats}"));
-    // If nobody reads this text, the simulator still works.
+    // A failure is ignored, because the simulator also works if nobody reads this text.
     let _ = say::out(&text);
 }
 

@@ -1,7 +1,7 @@
-//! The command line as clap parses it, and what is printed if there is no command to run: help, version, errors.
+//! Parses the command line with clap. If there is no command to run, prints the help, the version or an error.
 //!
-//! clap's errors are printed in the form of all other messages ([`super::message`]): `usage/wrong.rs` turns them into
-//! text, and `usage/flags.rs` knows what other tools call our flags.
+//! The errors of clap are printed in the form of all other messages ([`super::message`]). `usage/wrong.rs` makes the
+//! text of clap's errors. `usage/flags.rs` knows the names that other tools use for our flags.
 
 mod flags;
 mod wrong;
@@ -18,13 +18,13 @@ use super::{help, message};
 
 pub(crate) use wrong::value;
 
-/// The program's name in help and messages, even if the file has another name.
+/// The program's name in help and messages, also if its file has another name.
 const NAME: &str = "claude-batch";
 
-/// Returns the command line.
+/// Parses the command line, and returns the command to run.
 ///
 /// # Errors
-/// There is no command to run, because help or an error has been printed. The error contains the exit code of the
+/// Fails if there is no command to run, because help or an error was printed. The error contains the exit code of the
 /// program, or the reason why nothing could be printed.
 pub(crate) fn typed() -> Result<Cli, Result<Exit, OutputFailure>> {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();

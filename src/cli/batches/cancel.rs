@@ -1,7 +1,8 @@
 //! The verb `cancel`: asks the API to cancel open batches of a run.
 //!
-//! The lock of the run is held from before the question until the end. So no run begins in the meantime that would wait
-//! for these batches. Before each call, the log notes that the batch is to be canceled.
+//! The command takes the lock of the run before it asks the user, and holds the lock until the command ends. So no run
+//! that waits for the batches can begin during the command. Before each call of the API, the command writes into the
+//! log of batches that the batch is to be canceled.
 
 use std::io;
 use std::path::Path;
@@ -30,7 +31,7 @@ pub(super) fn cancel(args: &CancelArgs, world: &World) -> Result<Exit> {
     }
     let disk = RealDisk::new(found.config.owners);
     let _held = locked(&disk, &found.results)?;
-    // A run that has just ended may have collected some.
+    // The log of batches is read again, because a run that has just ended may have collected some batches.
     found.chapters = history(&disk, &found.results)?.unwrap_or_default();
     let Seen { batches, unknown, exit, .. } = seen(&found, world)?;
     if let Some(why) = unknown {
@@ -69,13 +70,14 @@ pub(super) fn cancel(args: &CancelArgs, world: &World) -> Result<Exit> {
     Ok(exit)
 }
 
-/// Returns whether the batch was only found in the list of batches, and may belong to another program.
+/// Returns whether the program knows the batch only from the API's list of batches. A batch that is known only from the
+/// API's list may belong to another program.
 fn is_unproven(batch: &KnownBatch) -> bool {
     let submitted = batch.owner.as_ref().and_then(|owner| owner.chapter.submitted.batch.as_ref());
     submitted.is_some_and(|known| known.is_found)
 }
 
-/// Refuses ids that do not belong to open batches of the run.
+/// Fails if an id is not the id of an open batch of the run.
 fn check_ids(ids: &[String], found: &RunWithBatches) -> Result<()> {
     let results = found.results.display();
     for id in ids {
@@ -108,7 +110,7 @@ fn locked(disk: &RealDisk, results: &Path) -> Result<Held> {
     Ok(held)
 }
 
-/// Says which of the open batches are not canceled, and why.
+/// Prints which of the open batches are not canceled, and why.
 fn say_others(open: &[&KnownBatch]) {
     let ended = open.iter().filter(|batch| matches!(batch.state, State::Ended | State::Archived)).count() as u64;
     let canceling = open.iter().filter(|batch| batch.state == State::Canceling).count() as u64;
@@ -127,10 +129,10 @@ fn say_others(open: &[&KnownBatch]) {
     }
 }
 
-/// Asks the user.
+/// Asks the user whether to cancel the batches.
 ///
 /// # Errors
-/// The user says no, or nobody can answer.
+/// Fails if the user says no, or if there is no terminal at which the user can answer.
 fn ask(args: &CancelArgs, due: &[&KnownBatch], world: &World) -> Result<()> {
     if args.yes {
         return Ok(());
@@ -149,7 +151,8 @@ fn ask(args: &CancelArgs, due: &[&KnownBatch], world: &World) -> Result<()> {
     }
 }
 
-/// Notes in the log that each batch is to be canceled, and asks the API for it. Returns how the program ends.
+/// Writes into the log of batches that each batch is to be canceled, and asks the API to cancel the batch. Returns the
+/// exit code.
 fn send(due: &[&KnownBatch], found: &RunWithBatches, disk: &RealDisk, world: &World) -> Result<Exit> {
     let workspace = Workspace::open(&found.config, world)?;
     let (mut log, _) = BatchLog::open(disk, &folder_of_batches(&found.results))?;

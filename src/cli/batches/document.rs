@@ -1,27 +1,27 @@
-//! Batches as a JSON document, for other programs.
+//! Makes a JSON document about batches, for other programs.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::known::KnownBatch;
 
-/// The version of the document.
+/// The version of the format of the JSON document.
 const VERSION: u32 = 1;
 
-/// What a document is about.
+/// Facts about a document as a whole: which server was asked, and what is missing.
 pub(super) struct About<'a> {
-    /// The server that was asked; `None` if the state is not known.
+    /// The server that was asked; `None` if the state of the batches is not known.
     pub(super) origin: Option<&'a str>,
-    /// Why the state is not known.
+    /// The reason why the state of the batches is not known; `None` if it is known.
     pub(super) unknown: Option<&'a str>,
     /// Whether there are older batches that are not in the document.
     pub(super) has_more: bool,
 }
 
-/// Returns the document.
+/// Returns the JSON document about `batches`.
 ///
 /// # Errors
-/// It can't be written as JSON.
+/// Fails if the document can't be written as JSON.
 pub(super) fn document(about: &About<'_>, batches: &[KnownBatch], now: Timestamp) -> serde_json::Result<String> {
     serde_json::to_string_pretty(&json!({
         "v": VERSION,

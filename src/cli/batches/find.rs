@@ -1,4 +1,4 @@
-//! The run that the user names, and the batches in its log.
+//! Finds the run that the user names, and the batches in its log.
 
 use std::path::{Path, PathBuf};
 
@@ -18,22 +18,23 @@ use crate::report::text::escape;
 
 /// A run with batches.
 pub(crate) struct RunWithBatches {
-    /// The results file.
+    /// The results file of the run.
     pub(crate) results: PathBuf,
-    /// The error log.
+    /// The error log of the run.
     pub(crate) errors: PathBuf,
-    /// The settings: recorded settings of the run, with flags and environment on top of them.
+    /// The settings for the command about the batches. The flags and the environment override the settings that the run
+    /// recorded.
     pub(crate) config: Config,
     /// Every batch of the run.
     pub(crate) chapters: Vec<Chapter>,
     /// The settings that the run recorded.
     pub(crate) recorded: Settings,
-    /// The server of the run; `None` if its folder is lost.
+    /// The server of the run; `None` if the run folder is lost.
     origin: Option<String>,
 }
 
-/// Returns settings without other providers. Batches are only at the first provider of a run, so nothing of the others is
-/// needed.
+/// Returns settings without fallback providers. Only the first provider of a run has batches, so the settings of the
+/// other providers are not needed.
 pub(crate) fn without_fallback(settings: Settings) -> Settings {
     let providers = ProviderArgs { fallback: Some(Fallbacks::default()), ..settings.providers };
     Settings { providers, ..settings }
@@ -43,7 +44,7 @@ impl RunWithBatches {
     /// Finds the run that the user names. Prints the warnings about the settings.
     ///
     /// # Errors
-    /// There is no such run, it has no batches, or its files can't be read.
+    /// Fails if the run does not exist, if it has no batches, or if its files can't be read.
     pub(crate) fn find(run: &Path, flags: Settings, world: &World) -> Result<Self> {
         let disk = RealDisk::new(Config::of_settings(flags.clone(), world)?.owners);
         let (results, errors) = files_of(run, &disk)?;
@@ -62,10 +63,11 @@ impl RunWithBatches {
         Ok(Self { results, errors, config, chapters, recorded, origin })
     }
 
-    /// Returns why the batches of the run are not at the server in the settings; `None` if they are.
+    /// Returns why the batches of the run are not at the server that the settings name; `None` if they are at this
+    /// server.
     ///
     /// # Errors
-    /// The address of the API can't be read.
+    /// Fails if the address of the API is malformed.
     pub(crate) fn is_elsewhere(&self) -> Result<Option<String>> {
         if self.config.simulate {
             return Ok(Some("the built-in simulator had them, and it forgets its batches when a run ends".to_owned()));
@@ -83,10 +85,11 @@ pub(super) fn say_settings(config: &Config) {
     config.notes.iter().for_each(|text| say::err(&format!("note: {}", escape(text))));
 }
 
-/// Returns the results file and the error log of the run that the user names. The folder of batches names a run too.
+/// Returns the results file and the error log of the run that the user names. The user can also name the folder with
+/// the batches of the run.
 ///
 /// # Errors
-/// There is no such run.
+/// Fails if the run does not exist.
 pub(crate) fn files_of(run: &Path, disk: &dyn Disk) -> Result<(PathBuf, PathBuf)> {
     let with_log = |results: PathBuf| {
         let errors = RunPaths::errors_beside(&results);
@@ -113,7 +116,7 @@ fn results_of_batches(folder: &Path) -> Option<PathBuf> {
 }
 
 /// Returns the batches of all runs below the working folder, with their results files. Logs that can't be read are left
-/// out: they are the logs of runs that the user did not name.
+/// out without a message, because the user did not name their runs.
 pub(super) fn batches_below(world: &World, disk: &dyn Disk) -> Vec<(PathBuf, Chapter)> {
     let folders = folders_below(&world.working_folder, "batches");
     let runs = folders.iter().filter_map(|folder| results_of_batches(folder));

@@ -1,4 +1,4 @@
-//! A batch, as the log of its run and the API know it.
+//! A batch of which the log of a run and the API know.
 
 use std::path::PathBuf;
 
@@ -11,28 +11,29 @@ use crate::report::text::count;
 /// A batch.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownBatch {
-    /// The id; `None` for a submission whose reply was lost.
+    /// The id of the batch; `None` if the reply to its submission was lost.
     pub(crate) id: Option<String>,
     /// The state.
     pub(crate) state: State,
-    /// How many rows it has.
+    /// The number of rows in the batch.
     pub(crate) rows: u64,
-    /// When it was created, by the clock of the API; without that, when it was submitted.
+    /// The time when the batch was created, by the clock of the API. Without a time from the API, the time when the
+    /// batch was submitted.
     pub(crate) created_at: Timestamp,
-    /// When the API gives up rows that it has not begun.
+    /// The time when the batch expires. The API begins no more rows of a batch that has expired.
     pub(crate) expires_at: Option<Timestamp>,
-    /// What the API says; `None` if it was not asked or does not list the batch.
+    /// The API's description of the batch; `None` if the API was not asked or does not list the batch.
     pub(crate) batch: Option<Batch>,
     /// The run to which the batch belongs; `None` if no run is known.
     pub(crate) owner: Option<Owner>,
 }
 
-/// The run of a batch.
+/// The run that submitted a batch.
 #[derive(Clone, Debug)]
 pub(crate) struct Owner {
     /// The results file of the run.
     pub(crate) results: PathBuf,
-    /// What its log says.
+    /// The entries about the batch in the log of the run.
     pub(crate) chapter: Chapter,
 }
 
@@ -41,19 +42,19 @@ pub(crate) struct Owner {
 pub(crate) enum State {
     InProgress,
     Canceling,
-    /// It has ended. If it belongs to a run, its results are not collected.
+    /// The batch has ended. If the batch belongs to a run, the run has not collected the results.
     Ended,
-    /// Its results were removed at the API.
+    /// The API has removed the results of the batch.
     Archived,
-    /// Its results are in the files of its run.
+    /// The results of the batch are in the files of its run.
     Collected,
-    /// Its run has given up its answers.
+    /// The run no longer waits for the answers of the batch.
     Lost,
-    /// Its reply was lost, and it is not known whether it exists.
+    /// The reply to the submission was lost, so it is not known whether the batch exists.
     Unclear,
-    /// The API does not list it.
+    /// The API does not list the batch.
     Missing,
-    /// The API was not asked.
+    /// The API was not asked for the state of the batch.
     Unknown,
 }
 
@@ -85,7 +86,8 @@ impl State {
 }
 
 impl KnownBatch {
-    /// Returns a batch of a run. `was_asked` says whether the API was asked, and `batch` is its answer.
+    /// Returns a batch of a run. `was_asked` says whether the API was asked about the batch, and `batch` is the answer
+    /// of the API.
     pub(crate) fn of_run(owner: Owner, was_asked: bool, batch: Option<Batch>) -> Self {
         let submitted = &owner.chapter.submitted;
         let known = submitted.batch.as_ref();
@@ -108,7 +110,7 @@ impl KnownBatch {
         }
     }
 
-    /// Returns a batch that the API lists. `owner` is its run, if one is known.
+    /// Returns a batch that the API lists. `owner` is the run of the batch; `None` if no run is known.
     pub(crate) fn of_workspace(batch: Batch, owner: Option<Owner>) -> Self {
         if let Some(owner) = owner {
             return Self::of_run(owner, true, Some(batch));
@@ -124,7 +126,7 @@ impl KnownBatch {
         }
     }
 
-    /// Returns the id. For a batch without an id, returns another name for messages.
+    /// Returns the id of the batch. For a batch without an id, returns another name for messages.
     pub(crate) fn name(&self) -> String {
         match (&self.id, &self.owner) {
             (Some(id), _) => id.clone(),
@@ -133,12 +135,12 @@ impl KnownBatch {
         }
     }
 
-    /// Returns whether the run of the batch still waits for the batch.
+    /// Returns whether the batch belongs to a run that waits for its results.
     pub(crate) fn is_open(&self) -> bool {
         self.owner.as_ref().is_some_and(|owner| owner.chapter.fate == Fate::Open)
     }
 
-    /// Returns how its requests ended, in words; `None` as long as the API does not say.
+    /// Returns how the requests of the batch ended, in words; `None` if the API does not say that the batch has ended.
     pub(crate) fn counts(&self) -> Option<String> {
         let batch = self.batch.as_ref().filter(|batch| batch.status == BatchStatus::Ended)?;
         let BatchCounts { processing: _, succeeded, errored, canceled, expired } = batch.counts;

@@ -1,4 +1,4 @@
-//! The verb `list`: the batches of a run, or of the whole workspace.
+//! The verb `list`: lists the batches of a run, or of the whole workspace.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::cli::{message, say};
 use crate::journal::RealDisk;
 use crate::report::text::{escape, plural};
 
-/// How many batches of a workspace are listed.
+/// The number of batches of a workspace that are listed.
 const LIMIT: u32 = 20;
 
 /// Lists batches.
@@ -84,7 +84,7 @@ fn of_workspace(args: &ListArgs, world: &World) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Returns the runs below the working folder, by the ids of their batches.
+/// Returns a map from the ids of batches to their runs, for all runs below the working folder.
 pub(super) fn owners(world: &World, disk: &RealDisk) -> HashMap<String, Owner> {
     let found = batches_below(world, disk).into_iter();
     let with_id = |(results, chapter): (_, crate::batches::Chapter)| {
@@ -93,13 +93,13 @@ pub(super) fn owners(world: &World, disk: &RealDisk) -> HashMap<String, Owner> {
     found.filter_map(with_id).collect()
 }
 
-/// Prints why a call did not work. Returns how the program ends.
+/// Prints why a call of the API did not work. Returns the exit code of the program.
 pub(super) fn say_stopped(stopped: &Stopped) -> Exit {
     say::err(&message::lines(&stopped.message));
     stopped.exit
 }
 
-/// Returns what the user can do.
+/// Returns messages that say what the user can do with the batches.
 fn hints(batches: &[KnownBatch], results: &Path) -> Vec<String> {
     let number = |wanted: &[State]| batches.iter().filter(|batch| wanted.contains(&batch.state)).count() as u64;
     let [ended, open, unclear, missing] = [

@@ -13,8 +13,9 @@
 //! | `show.rs` | the verb `show` |
 //! | `cancel.rs` | the verb `cancel` |
 //!
-//! The verbs that change something take the lock of the run, so they never interfere with a run in progress. `collect`
-//! and `adopt` write answers, so they are runs: `cli/run/collect.rs`, `cli/run/adopt.rs`.
+//! Verbs that change something first take the lock of the run, so they never change a run that is in progress. The
+//! verbs `collect` and `adopt` write answers like a run, so their code is in `cli/run/collect.rs` and
+//! `cli/run/adopt.rs`.
 
 mod cancel;
 mod document;
@@ -38,7 +39,7 @@ pub(super) use self::known::State;
 pub(super) use self::seen::{Seen, seen};
 pub(super) use self::workspace::{Stopped, Workspace};
 
-/// Does what the user asks for.
+/// Runs the verb of `batches` that the user typed.
 pub(crate) fn batches(verb: &BatchesVerb, world: &World) -> Result<Exit> {
     match verb {
         BatchesVerb::List(args) => list::list(args, world),

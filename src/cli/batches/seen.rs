@@ -1,4 +1,4 @@
-//! The batches of a run, with their states at the API.
+//! Asks the API for the states of the batches of a run.
 
 use std::collections::HashMap;
 
@@ -15,15 +15,15 @@ use crate::provider::Batch;
 /// The batches of a run, and what is known about them.
 pub(crate) struct Seen {
     pub(crate) batches: Vec<KnownBatch>,
-    /// Why the API was not asked, or did not answer.
+    /// The reason why the API was not asked, or did not answer; `None` if the API answered.
     pub(crate) unknown: Option<String>,
-    /// How the program ends.
+    /// The exit code of the program.
     pub(crate) exit: Exit,
     /// The server that was asked.
     pub(crate) origin: Option<String>,
 }
 
-/// Asks the API for the state of the open batches of a run. If it can't be asked, only the log is used.
+/// Asks the API for the state of the open batches of a run. If the API can't be asked, only the log of batches is used.
 pub(crate) fn seen(named: &RunWithBatches, world: &World) -> Result<Seen> {
     let open = named.chapters.iter().filter(|chapter| chapter.fate == Fate::Open);
     let known: Vec<_> = open.filter_map(|chapter| chapter.submitted.batch.as_ref()).collect();

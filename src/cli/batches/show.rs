@@ -1,4 +1,4 @@
-//! The verb `show`: everything about one batch, or about each batch of a run.
+//! The verb `show`: shows everything about one batch, or about each batch of a run.
 
 use std::path::Path;
 
@@ -22,9 +22,9 @@ use crate::journal::RealDisk;
 use crate::report::progress::terminal_width;
 use crate::report::text::{ListRow, count, escape, list, rough_duration};
 
-/// How long the API keeps results, from the creation of the batch.
+/// The time for which the API keeps the results of a batch, from the creation of the batch on.
 ///
-/// Source: API documentation, "Batch processing" (2026-09-20).
+/// Source of the time: API documentation, "Batch processing" (2026-09-20).
 const KEPT: SignedDuration = SignedDuration::from_hours(29 * 24);
 
 /// Shows batches.
@@ -51,7 +51,7 @@ pub(super) fn show(args: &ShowArgs, world: &World) -> Result<Exit> {
     Ok(exit)
 }
 
-/// Returns the id of a batch, if the user named one and not a run.
+/// Returns the id of a batch if the user named a batch; `None` if the user named a run.
 fn as_id(subject: &Path) -> Option<&str> {
     if subject.exists() || folder_of_batches(subject).exists() {
         return None;
@@ -60,7 +60,8 @@ fn as_id(subject: &Path) -> Option<&str> {
     subject.to_str().filter(|text| !text.is_empty() && text.bytes().all(is_plain))
 }
 
-/// Asks the API for a batch. `Err` in the result: the call did not work, and the user knows why.
+/// Asks the API for a batch. Returns an inner `Err` with the exit code if the call did not work; the reason was
+/// printed.
 fn of_id(args: &ShowArgs, id: &str, world: &World) -> Result<Result<Seen, Exit>> {
     let config = Config::of_settings(args.api.settings(), world)?;
     say_settings(&config);
@@ -154,7 +155,7 @@ fn state_words(batch: &KnownBatch) -> String {
     }
 }
 
-/// Returns what the user can do with the batch.
+/// Returns a text that says what the user can do with the batch.
 fn next(batch: &KnownBatch) -> Option<ListRow> {
     let commands = Commands::of_process(false);
     let collect = |owner: &super::known::Owner| commands.batches("collect", &owner.results);

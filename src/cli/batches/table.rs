@@ -12,7 +12,7 @@ pub(super) enum Runs {
     Omitted,
 }
 
-/// The columns; the numbers among them are aligned to the right.
+/// The columns of the table. Columns with numbers are aligned to the right.
 const COLUMNS: [(&str, bool); 7] = [
     ("batch", false),
     ("state", false),

@@ -1,4 +1,4 @@
-//! The calls of the API for batches, outside of a run.
+//! Calls the API about batches, outside of a run.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -21,16 +21,16 @@ use crate::provider::{Batch, BatchApi, BatchCall, BatchPage};
 use crate::report::text::escape;
 use crate::transport::WireError;
 
-/// At most this many pages are read: a million batches.
+/// The highest number of pages of the batch list that are read: pages for a million batches.
 const MOST_PAGES: usize = 1_000;
 
-/// The batches of the workspace of a key.
+/// A connection to the API for the batches of a workspace. The key decides which workspace is used.
 pub(crate) struct Workspace {
     server: Server,
     route: Arc<PoolId>,
 }
 
-/// A call that was refused or failed: what happened and what to do, and how the program ends.
+/// A call of the API that was refused or failed: a message that says what happened and what to do, and the exit code.
 #[derive(Debug)]
 pub(crate) struct Stopped {
     pub(crate) message: String,
@@ -38,15 +38,15 @@ pub(crate) struct Stopped {
 }
 
 impl Workspace {
-    /// Returns whether there is a key.
+    /// Returns whether the settings say where the API key comes from.
     pub(crate) fn has_key(config: &Config) -> bool {
         config.provider.key != KeySource::Missing
     }
 
-    /// Prepares the connection. Nothing is sent.
+    /// Prepares the connection to the API, and sends nothing.
     ///
     /// # Errors
-    /// The provider has no batches, or the key or a setting of the connection can't be used.
+    /// Fails if the provider has no batches, or if the key or a setting of the connection can't be used.
     pub(crate) fn open(config: &Config, world: &World) -> Result<Self> {
         if !config.provider.features.batches {
             bail!("the provider {} has no Message Batches; choose another one with --provider", config.provider.name);
@@ -64,7 +64,7 @@ impl Workspace {
         &self.server.origin
     }
 
-    /// Returns the newest batches, and whether there are more.
+    /// Returns the newest batches, at most `most`, and whether there are more.
     pub(crate) fn newest(&self, most: usize) -> Result<(Vec<Batch>, bool), Stopped> {
         let (mut found, mut after): (Vec<Batch>, Option<String>) = (Vec::new(), None);
         for _ in 0..MOST_PAGES {
@@ -80,7 +80,7 @@ impl Workspace {
         Ok((found, true))
     }
 
-    /// Returns the wanted batches that the API lists. `oldest` is when the first of them was created.
+    /// Returns the wanted batches that the API lists. `oldest` is the moment when the oldest wanted batch was created.
     pub(crate) fn find(&self, wanted: &[&str], oldest: Timestamp) -> Result<HashMap<String, Batch>, Stopped> {
         let (mut found, mut after): (HashMap<String, Batch>, Option<String>) = (HashMap::new(), None);
         for _ in 0..MOST_PAGES {
@@ -96,7 +96,7 @@ impl Workspace {
         Ok(found)
     }
 
-    /// Returns the state of a batch.
+    /// Asks the API for a batch and returns it.
     pub(crate) fn retrieve(&self, id: &str) -> Result<Batch, Stopped> {
         self.one(BatchCall::Retrieve(id), id)
     }
@@ -106,10 +106,10 @@ impl Workspace {
         self.one(BatchCall::Cancel(id), id)
     }
 
-    /// Downloads the results of a batch into a file, which is replaced.
+    /// Downloads the results of a batch into a file. If the file exists, it is replaced.
     ///
     /// # Errors
-    /// The failure of the disk. `Err` in the result: the call did not work.
+    /// Fails if the file can't be written. Returns an inner `Err` if the call of the API did not work.
     pub(crate) fn download(&self, batch: &Batch, disk: &dyn Disk, path: &Path) -> Result<Result<(), Stopped>> {
         disk.remove(path).map_err(DiskFailure::of("remove", path))?;
         let file: Arc<dyn DiskFile> =
@@ -137,19 +137,19 @@ impl Workspace {
         self.api().read_batch(&body).map_err(|why| self.unreadable(why))
     }
 
-    /// Returns what reads answers.
+    /// Returns the part of the provider that makes the calls about batches and reads their answers.
     pub(crate) fn api(&self) -> &dyn BatchApi {
         &self.server.provider
     }
 
-    /// Makes a call. `what` was asked for.
+    /// Makes a call of the API. In messages, `what` is the thing that the call asks for.
     fn call(&self, call: BatchCall<'_>, what: &str) -> Result<Response, Stopped> {
         let request = self.api().encode(call, &self.route).map_err(|why| usage(escape(&why).into_owned()))?;
         let response = self.server.send(request).map_err(|error| failed(&error, &self.server.origin))?;
         self.checked(response, what)
     }
 
-    /// Returns a response if the call worked.
+    /// Returns the response if its status says that the call worked, and otherwise an error.
     fn checked(&self, response: Response, what: &str) -> Result<Response, Stopped> {
         if (200..300).contains(&response.head.status) {
             return Ok(response);
@@ -161,7 +161,7 @@ impl Workspace {
     }
 
     fn unreadable(&self, mut why: String) -> Stopped {
-        // The message may quote the answer.
+        // The message may quote the answer of the server, so secrets are removed from it.
         self.server.clean(&mut why);
         let message = format!(
             "{} does not answer as the API does ({}); check --base-url",

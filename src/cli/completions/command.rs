@@ -1,5 +1,5 @@
-//! The command line with values that only completions need: models, providers, and others that have a parser of their
-//! own.
+//! The definition of the command line for completions. The definition lists values that the parsers of the flags do not
+//! list, such as models and providers.
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command, CommandFactory};
@@ -10,12 +10,12 @@ use crate::cli::config::defaults::is_switch;
 use crate::cli::config::reader::Reader;
 use crate::domain::ProviderKind;
 
-/// Stands for the names of profiles, which the scripts ask the program for.
+/// A placeholder for the names of profiles. The completion scripts ask the program for the names of profiles.
 pub(super) const PROFILES: &str = "CLAUDE_BATCH_PROFILES";
-/// Stands for the names of the providers of the configuration.
+/// A placeholder for the names of the providers in the configuration.
 pub(super) const PROVIDERS: &str = "CLAUDE_BATCH_PROVIDERS";
 
-/// Returns the command line.
+/// Returns the definition of the command line with all values.
 pub(super) fn command() -> Command {
     let catalog = Catalog::builtin();
     let served = catalog.models().iter().filter(|model| !model.is_retired());
@@ -35,8 +35,8 @@ fn with_values(command: Command, models: &[String], settings: &[String]) -> Comm
     command.mut_subcommands(|inner| with_values(inner, models, settings))
 }
 
-/// Returns whether this is a flag that the help does not show. Without values, it has one line in each script, which
-/// `scripts.rs` removes.
+/// Returns whether this is a flag that the help does not show. A hidden flag gets no values, so each script has only
+/// one line about it, and `scripts.rs` removes this line.
 fn is_hidden_flag(arg: &Arg) -> bool {
     arg.is_hide_set() && arg.get_long().is_some()
 }
@@ -56,12 +56,13 @@ fn switch(arg: &Arg) -> Arg {
     }
 }
 
-/// Returns a text that lasts until the program ends, as clap needs it. The program makes one script and ends.
+/// Returns a text that stays in memory until the program ends, because clap keeps references to its texts. The program
+/// makes one script and then ends.
 fn lasting(text: String) -> &'static str {
     text.leak()
 }
 
-/// Returns the values of a flag or an argument whose parser does not list them.
+/// Returns the values of a flag or an argument; `None` if its parser lists them, or if they are not known.
 fn values(command: &str, arg: &Arg, models: &[String], settings: &[String]) -> Option<Vec<String>> {
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     let providers = || ProviderKind::ALL.iter().map(|kind| kind.name().to_owned()).chain([PROVIDERS.to_owned()]);

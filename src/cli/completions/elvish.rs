@@ -1,4 +1,5 @@
-//! The script of Elvish. The generator knows commands and flags; this adds the values of flags, and files.
+//! The completion script for the shell Elvish. The generator offers commands and flags; this module adds the values of
+//! flags, and files.
 
 use clap::{Arg, Command, ValueHint};
 
@@ -7,7 +8,7 @@ use super::command::{PROFILES, PROVIDERS};
 /// The last line of the generated function, which offers commands and flags.
 const OFFER: &str = "    $completions[$command]\n";
 
-/// Returns the generated script with values and files.
+/// Returns the generated script with code that offers values and files.
 pub(super) fn with_values(script: &str, command: &Command) -> String {
     let mut values = String::new();
     let mut takes_files = Vec::new();
@@ -20,12 +21,12 @@ pub(super) fn with_values(script: &str, command: &Command) -> String {
          edit:complete-filename $words[-1]\n    }} else {{\n    {OFFER}    }}\n",
         takes_files.join(" ")
     );
-    // The generated function takes the word that is being typed for a command, if it follows one.
+    // The generated function treats each word after a command as another command, even the word that is being typed.
     let script = script.replacen("for word $words[1..-1] {\n", "for word $words[1..-1] {\n        if (not (has-key $completions $command';'$word)) {\n            break\n        }\n", 1);
     moved(&script).replacen(OFFER, &offer, 1)
 }
 
-/// Puts the table of commands before the loop that uses it.
+/// Moves the table of commands in the script before the loop that uses it.
 fn moved(script: &str) -> String {
     let parts = script.split_once("    var command = 'claude-batch'\n").and_then(|(before, rest)| {
         let (search, table) = rest.split_once("    var completions = [")?;
@@ -42,7 +43,7 @@ fn collect(command: &Command, path: &str, values: &mut String, takes_files: &mut
     for arg in flags {
         let Some(body) = candidates(arg) else { continue };
         if arg.is_positional() {
-            // Only a few commands have an argument with known values. All their other words are flags.
+            // If a command has an argument with known values, all other words after the command are flags.
             if !arg.get_possible_values().is_empty() {
                 values.push_str(&format!("\n        &'{path};{}'= {{|word| {body} }}", command.get_name()));
             }

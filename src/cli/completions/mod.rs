@@ -1,8 +1,8 @@
 //! The command `completions`: scripts that complete commands in a shell.
 //!
-//! The scripts are made from the command line itself (`command.rs` adds values to it), and are changed where a shell's
-//! generator leaves something out (`scripts.rs`, `elvish.rs`). Names that only the user's configuration knows are not in
-//! the scripts. The scripts ask this program for them, with a hidden flag.
+//! The scripts are made from the definition of the command line, to which `command.rs` adds values. The generators of
+//! some shells leave something out, which `scripts.rs` and `elvish.rs` add. The scripts do not contain names from the
+//! user's configuration. The scripts ask this program for names from the configuration, with a hidden flag.
 
 mod command;
 mod elvish;
@@ -31,14 +31,15 @@ pub(crate) fn completions(args: &CompletionsArgs, world: &World) -> Result<Exit>
     Ok(Exit::Done)
 }
 
-/// Returns whether a name means the same in every shell when it is not quoted. Others are not offered: bash expands the
-/// words of `compgen -W`, so it would run a command in a name.
+/// Returns whether a name means the same in every shell when it is not quoted. Only names without a special meaning are
+/// offered: bash expands the words of `compgen -W`, so it would run a command that a name contains.
 fn is_plain(name: &str) -> bool {
     let is_plain = |char: char| char.is_ascii_alphanumeric() || "_.-".contains(char);
     !name.is_empty() && !name.starts_with('-') && name.chars().all(is_plain)
 }
 
-/// Returns names from the configuration; none if it contains mistakes, because a shell can't show them.
+/// Returns names from the configuration. If the configuration contains mistakes, returns no names, because a shell
+/// can't show the message.
 fn names(kind: Listed, world: &World) -> Vec<String> {
     match kind {
         Listed::Profiles => {

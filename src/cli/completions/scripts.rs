@@ -1,4 +1,4 @@
-//! The script of each shell.
+//! The completion script of each shell.
 
 use clap_complete::generate;
 use clap_complete::shells;
@@ -7,7 +7,8 @@ use super::command::{PROFILES, PROVIDERS, command};
 use super::elvish;
 use crate::cli::args::Shell;
 
-/// Flags that the help does not show. The generators of some shells do not leave them out.
+/// Flags that the help does not show. The generators of some shells offer hidden flags, so the lines about them are
+/// removed.
 const HIDDEN: [&str; 3] = ["--tpm", "--api-key", "--list"];
 
 /// Returns the script of a shell.
@@ -33,19 +34,20 @@ fn generated(shell: impl clap_complete::Generator) -> String {
 /// Returns a script without the lines that offer a hidden flag. Each line offers one flag.
 fn without_hidden(script: &str) -> String {
     let is_word = |line: &str, flag: &str| line.split([' ', '\'', '=']).any(|word| word == flag);
-    // fish has the name of a flag after -l.
+    // In a script for fish, the name of a flag follows -l.
     let is_of_fish = |line: &str, flag: &str| line.contains(&format!(" -l {} ", flag.trim_start_matches('-')));
     let is_hidden = |line: &&str| HIDDEN.iter().any(|flag| is_word(line, flag) || is_of_fish(line, flag));
     script.lines().filter(|line| !is_hidden(line)).fold(String::new(), |text, line| text + line + "\n")
 }
 
-/// Replaces the names that stand for lists by calls of this program.
+/// Replaces the placeholders for names of profiles and providers by calls of this program.
 fn asked(script: &str, begin: &str, end: &str) -> String {
     let call = |kind: &str| format!("{begin}claude-batch completions --list {kind} 2>/dev/null{end}");
     script.replace(PROFILES, &call("profiles")).replace(PROVIDERS, &call("providers"))
 }
 
-/// Returns lines of fish that offer the values of arguments without a flag. The generator leaves them out.
+/// Returns lines of fish that offer the values of arguments without a flag. The generator for fish leaves the values of
+/// such arguments out.
 fn arguments_of_fish(command: &clap::Command, path: &[&str]) -> String {
     let mut lines = String::new();
     let values: Vec<String> = command
@@ -70,8 +72,9 @@ fn arguments_of_fish(command: &clap::Command, path: &[&str]) -> String {
     lines
 }
 
-/// Returns the script of bash. The generator offers flags where a file is expected. Without them, bash offers files. And
-/// because of the hyphen in the program's name, the generator writes the names of subcommands in two ways.
+/// Returns the script for bash, with two corrections. The generator for bash offers flags where a file is expected;
+/// without these flags, bash offers files. The generator for bash also writes the names of subcommands in two ways,
+/// because the program's name has a hyphen.
 fn bash(script: &str) -> String {
     // Whether the command has subcommands, or an argument with known values.
     let mut has_words = false;
@@ -117,7 +120,7 @@ mod tests {
         }
         for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
             let Some(long) = arg.get_long() else { continue };
-            // fish has the name of a flag after -l.
+            // In a script for fish, the name of a flag follows -l.
             let is_there = script.contains(&format!("--{long}")) || script.contains(&format!("-l {long}"));
             assert!(is_there, "{shell:?} {} --{long}", command.get_name());
         }

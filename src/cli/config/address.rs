@@ -1,6 +1,7 @@
-//! The server's address and who may set it. The transport checks the address itself.
+//! The address of the server, and who is allowed to set it. The module `transport` checks the address itself.
 //!
-//! Key and prompts are sent to this address, so only the user can set it. A password in an address is never shown.
+//! The key and the prompts are sent to the address of the server, so only the user can set this address. A password in
+//! the address is never shown.
 
 use anyhow::{Context, Result};
 
@@ -11,11 +12,11 @@ use crate::transport::{self, parse_base_url};
 pub struct BaseUrl {
     /// The address.
     pub url: transport::BaseUrl,
-    /// Who set it.
+    /// The flag, file or variable that set the address.
     pub source: BaseUrlSource,
 }
 
-/// Who set the address.
+/// A flag, file or variable that can set the address of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BaseUrlSource {
     /// `--base-url` or `CLAUDE_BATCH_BASE_URL`.
@@ -28,12 +29,12 @@ pub enum BaseUrlSource {
     Table,
     /// A variable of the provider's platform.
     Platform,
-    /// The provider has one address for everybody, or its region or project decides.
+    /// The preset of the provider: it has one address for everybody, or makes the address from a region or project.
     Preset,
 }
 
 impl BaseUrlSource {
-    /// Returns the name shown to people.
+    /// Returns the name of the flag, file or variable that messages show.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Named => "--base-url",
@@ -47,10 +48,10 @@ impl BaseUrlSource {
 }
 
 impl BaseUrl {
-    /// Returns the address, and a warning to print. `from` says where it was set.
+    /// Returns the address, and a warning to print. In messages, `from` says where the address was set.
     ///
     /// # Errors
-    /// The address is malformed, has parts that can't be used, or uses plain `http` for another machine.
+    /// Fails if the address is malformed, has parts that can't be used, or uses plain `http` for another machine.
     pub(super) fn checked(given: &str, from: &str, allow_http: bool) -> Result<(transport::BaseUrl, Option<String>)> {
         let url = parse_base_url(given, allow_http).with_context(|| from.to_owned())?;
         let has_version = given.trim().trim_end_matches('/').ends_with("/v1");

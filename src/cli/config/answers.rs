@@ -1,4 +1,4 @@
-//! The rules for answers: what an answer must be, and what happens if it is not.
+//! The rules for answers: what an answer must be, and what happens after an answer that breaks the rules.
 
 use anyhow::{Result, anyhow, bail};
 
@@ -11,10 +11,10 @@ use crate::cli::args::values::Text;
 use crate::cli::message::closed;
 use crate::source::Condition;
 
-/// `--max-follow-ups`. Nearly all answers that can be mended are mended by the first follow-up.
+/// `--max-follow-ups`. The first follow-up request corrects nearly all wrong answers that can be corrected.
 pub(super) const MAX_FOLLOW_UPS: u32 = 2;
 
-/// The rules for answers.
+/// The rules for answers, from the settings of all layers.
 #[derive(Clone, Debug)]
 pub struct AnswerConfig {
     /// The schema that each answer must match.
@@ -23,26 +23,27 @@ pub struct AnswerConfig {
     pub expect: Option<Expected>,
     /// Conditions that each answer must meet.
     pub require: Vec<Condition>,
-    /// What happens after an answer that is not as required.
+    /// What happens after an answer that does not meet the rules.
     pub on_invalid: OnInvalid,
-    /// What happens after a truncated answer.
+    /// What happens after an answer that was truncated.
     pub on_truncate: OnTruncate,
-    /// What happens after a refusal.
+    /// What happens after the model refused to answer.
     pub on_refusal: OnRefusal,
-    /// How many more requests a row may have after its first answer.
+    /// The highest number of further requests for a row after its first answer.
     pub max_follow_ups: u32,
 }
 
 impl AnswerConfig {
-    /// Returns whether answers have to be as required.
+    /// Returns whether a rule says what answers must be.
     pub(crate) fn is_checked(&self) -> bool {
         self.schema.is_some() || self.expect.is_some() || !self.require.is_empty()
     }
 
-    /// Returns the rules of all layers. `named` contains the rules of this call: its flags and the environment.
+    /// Makes the rules from the settings of all layers (`merged`). `named` contains the settings of this call: its
+    /// flags and the environment.
     ///
     /// # Errors
-    /// The schema can't be read, or `--on-invalid` is given although nothing is required.
+    /// Fails if the schema can't be read, or if `--on-invalid` is given although no rule says what answers must be.
     pub(super) fn of(merged: AnswerArgs, named: &AnswerArgs, world: &World) -> Result<Self> {
         let schema = schema_of(merged.schema, world)?;
         let has_form = schema.is_some() || merged.expect.is_some();
@@ -53,7 +54,7 @@ impl AnswerConfig {
             );
         }
         let default_invalid = if has_form { OnInvalid::Repair } else { OnInvalid::Fail };
-        // An answer that is cut off or refused is not what was required, so it does not count as an answer.
+        // If a rule says what answers must be, a truncated answer or a refusal is a failure by default.
         let (truncated, refused) =
             if is_checked { (OnTruncate::Fail, OnRefusal::Fail) } else { (OnTruncate::Keep, OnRefusal::Keep) };
         Ok(Self {

@@ -1,8 +1,9 @@
-//! How the requests to a provider are authorized: with a key that stays the same, or with one that is renewed.
+//! How the requests to a provider are authorized: with a key that stays the same, or with a key that is renewed.
 //!
-//! The first key is fetched before anything is sent or changed. So a missing login, a command that fails or an empty
-//! variable ends the run at once. A key from a command, from AWS or from Google is renewed before it expires, and when
-//! a server refuses it. [`transport`](crate::transport) decides when; this module fetches it.
+//! The first key is fetched before a request is sent and before a file is changed. So a missing login, a command that
+//! fails or an empty variable ends the run at once. A key from a command, from AWS or from Google is renewed before it
+//! expires, and when a server refuses it. [`transport`](crate::transport) decides when a new key is needed; this module
+//! fetches the new key.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,12 +23,12 @@ use crate::report::text::escape;
 use crate::transport::http::Credential;
 use crate::transport::{Authorization, Issued, Issuer, Life, Renewing};
 
-/// Returns how requests to a provider are authorized, and warnings to print. The first key is fetched at once, which may
-/// take a minute if a command has to be run. Must not be called inside an asynchronous runtime.
+/// Returns how requests to a provider are authorized, and warnings to print. The first key is fetched at once, which
+/// may take a minute if a command has to be run. This function must not be called inside an asynchronous runtime.
 ///
 /// # Errors
-/// There is no key (the message names the ways to give one), or it can't be fetched or used. No message contains a part
-/// of a key.
+/// Fails if there is no key (the message names the ways to give one), or if the key can't be fetched or used. No
+/// message contains a part of a key.
 pub fn authorization(provider: &ProviderConfig, world: &World) -> Result<(Authorization, Vec<String>)> {
     let (authorization, _, warnings) = with_first_key(provider, world)?;
     Ok((authorization, warnings))
@@ -36,7 +37,7 @@ pub fn authorization(provider: &ProviderConfig, world: &World) -> Result<(Author
 /// Does the same as [`authorization`], and also returns the first key.
 ///
 /// # Errors
-/// The errors of [`authorization`].
+/// Fails in the same cases as [`authorization`].
 pub(crate) fn with_first_key(
     provider: &ProviderConfig,
     world: &World,
@@ -57,7 +58,7 @@ pub(crate) fn with_first_key(
     Ok((authorization, key, warnings))
 }
 
-/// Returns whether this is the provider of users who choose none.
+/// Returns whether this is the default provider, which is used if the user chooses no provider.
 fn is_default(provider: &ProviderConfig) -> bool {
     *provider.name == *ProviderKind::Anthropic.name()
 }
@@ -89,10 +90,10 @@ fn find(provider: &ProviderConfig, world: &World) -> Result<(Authorization, Cred
     }
 }
 
-/// If the provider can be used without a key, returns an authorization without one.
+/// Returns an empty credential if the provider can be used without a key.
 ///
 /// # Errors
-/// The provider needs a key. The message names the ways to give one.
+/// Fails if the provider needs a key. The message names the ways to give a key.
 fn missing(provider: &ProviderConfig) -> Result<Credential> {
     match provider.needs_key() {
         true => bail!("there is no API key; {}, or add --simulate to rehearse without one", provider.key_ways),
@@ -100,7 +101,7 @@ fn missing(provider: &ProviderConfig) -> Result<Credential> {
     }
 }
 
-/// A source of keys that are renewed.
+/// A source of keys that have to be renewed, such as a command.
 struct Fetched {
     /// The name of the provider in warnings; `None` for the default provider.
     provider_name: Option<Arc<str>>,
@@ -160,8 +161,8 @@ impl From<credential::Credential> for Credential {
     }
 }
 
-/// Returns a key that is sent in the header of `style`. If `style` is `None`, the header stays as it is. For Foundry, a
-/// key that is not a token is sent in two headers.
+/// Returns a key that is sent in the header of `style`. If `style` is `None`, the header of the key does not change.
+/// For Foundry, a key that is not a token is sent in two headers.
 fn styled(key: Credential, style: Option<AuthStyle>, kind: ProviderKind) -> Credential {
     let (key, style) = match key {
         Credential::ApiKey(key) | Credential::ApiKeyTwice(key) => (key, style.unwrap_or(AuthStyle::ApiKey)),

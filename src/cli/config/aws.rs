@@ -1,4 +1,4 @@
-//! Tokens for Amazon Bedrock, made from AWS credentials. The credentials come from the environment, or from the `aws`
+//! Makes tokens for Amazon Bedrock from AWS credentials. The credentials come from the environment, or from the `aws`
 //! command, which supports profiles, single sign-on, roles and the credentials of machines.
 
 use std::io;
@@ -20,15 +20,16 @@ use crate::transport::{Issued, Life};
 const KEY_ID: &str = "AWS_ACCESS_KEY_ID";
 const SECRET: &str = "AWS_SECRET_ACCESS_KEY";
 const SESSION: &str = "AWS_SESSION_TOKEN";
-/// The end of the credentials in the environment. `aws configure export-credentials --format env` sets it.
+/// The variable with the time at which the credentials in the environment expire. `aws configure export-credentials
+/// --format env` sets the variable.
 const EXPIRATION: &str = "AWS_CREDENTIAL_EXPIRATION";
 /// The command that prints the credentials of the user.
 pub(super) const EXPORT: &str = "aws configure export-credentials --format process";
-/// What the user can do if that command fails.
+/// What the user can do if the command `EXPORT` fails.
 const LOG_IN: &str = "log in with aws sso login, set up a profile with aws configure, or set AWS_ACCESS_KEY_ID and \
                       AWS_SECRET_ACCESS_KEY, or AWS_BEARER_TOKEN_BEDROCK";
 
-/// What the command prints.
+/// The JSON that the command `EXPORT` prints.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Exported {
@@ -38,23 +39,23 @@ struct Exported {
     expiration: Option<String>,
 }
 
-/// Credentials, and how long they can be used.
+/// AWS credentials, and how long they can be used; `None` if they do not expire.
 struct Found {
     credentials: AwsCredentials,
     left: Option<Duration>,
 }
 
-/// Makes a token. `command` is [`EXPORT`]; tests give another.
+/// Makes a token for Bedrock. `command` is [`EXPORT`]; tests use a script instead.
 ///
 /// # Errors
-/// There are no credentials, or they have expired. The message says how to log in.
+/// Fails if there are no credentials, or if the credentials have expired. The message says how to log in.
 pub(super) fn issue(region: &str, command: &str, world: &World, patience: Duration) -> Result<Issued> {
     let now = Timestamp::now();
     let found = match of_environment(world, now)? {
         Some(found) => found,
         None => exported(command, world, patience, now)?,
     };
-    // A token that lives longer than its credentials is refused after they have expired.
+    // The token must not live longer than its credentials: after the credentials expire, the server refuses the token.
     let life = found.left.map_or(LONGEST, |left| left.min(LONGEST));
     let token = bedrock_token(&found.credentials, region, now, life.max(Duration::from_secs(1)));
     let also_secret = found.credentials.session_token.into_iter().collect();
@@ -84,7 +85,7 @@ fn exported(command: &str, world: &World, patience: Duration, now: Timestamp) ->
             _ => anyhow!("{error:#}; {LOG_IN}"),
         }
     })?;
-    // The words of the error may contain a secret, so only its place is shown.
+    // The text of the JSON error may contain a secret, so the message shows only the line and the column.
     let exported: Exported = serde_json::from_slice(&output).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         anyhow!("{FROM}: {command:?} printed no credentials in JSON (line {line}, column {column}); {LOG_IN}")
@@ -109,7 +110,7 @@ fn credentials(
     Ok(AwsCredentials { access_key_id: id.trim().to_owned(), secret_access_key, session_token })
 }
 
-/// Returns how long it is until a time in RFC 3339.
+/// Returns the time from `now` until a moment that is written as in RFC 3339.
 fn left(text: &str, name: &str, now: Timestamp) -> Result<Duration> {
     let end = text.trim().parse().map_err(|_| anyhow!("{name} is not a time such as 2026-11-27T12:00:00Z"))?;
     until(end, name, now)

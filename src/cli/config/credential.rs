@@ -1,10 +1,10 @@
-//! The key: where it comes from and how it is kept secret.
+//! The API key: where it comes from and how it is kept secret.
 //!
 //! No message contains any part of the key, even if the key is malformed. A command that prints the key is split at
-//! blanks and run without a shell: a value in a configuration must not be a shell script.
+//! blanks and run without a shell, because a value in a configuration must not be a shell script.
 //!
 //! Every buffer in this module that contained the key is overwritten with zeros. The system's copy of the environment
-//! can't be overwritten. On Linux, only the administrator can read it (see `cli::lockdown`).
+//! can't be overwritten. On Linux, only the administrator can read the system's copy (see `cli::lockdown`).
 
 use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
@@ -23,23 +23,24 @@ use crate::cli::shell;
 
 const API_KEY: &str = "ANTHROPIC_API_KEY";
 const AUTH_TOKEN: &str = "ANTHROPIC_AUTH_TOKEN";
-/// The command that prints the key, in messages.
+/// The name that messages use for the command that prints the key.
 pub(super) const COMMAND: &str = "--api-key-cmd";
 
-/// The longest wait for a command, or for a file that is a pipe, such as `--api-key-file <(pass show key)`.
+/// The longest wait for a command that prints the key, or for a file that is a pipe, such as `--api-key-file <(pass
+/// show key)`.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where the key comes from.
+/// The source of the API key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
     /// A file.
     File(PathBuf),
     /// A command that prints the key.
     Command(String),
-    /// Another variable of the environment.
+    /// An environment variable other than `ANTHROPIC_API_KEY` and `ANTHROPIC_AUTH_TOKEN`.
     Variable(String),
-    /// AWS credentials, from the environment or from the `aws` command. They are made into a token for Bedrock in this
-    /// region.
+    /// AWS credentials, from the environment or from the `aws` command. From the AWS credentials, the program makes a
+    /// token for Bedrock in this region.
     Aws {
         /// The region.
         region: String,
@@ -50,21 +51,22 @@ pub enum KeySource {
     ApiKeyVariable,
     /// `ANTHROPIC_AUTH_TOKEN`.
     AuthTokenVariable,
-    /// There is no key.
+    /// No source: there is no key.
     Missing,
 }
 
-/// A key. The variant says in which header it is sent.
+/// A key. The variant says in which header the key is sent.
 #[derive(Clone, Debug)]
 pub enum Credential {
-    /// In `x-api-key`.
+    /// A key that is sent in `x-api-key`.
     ApiKey(SecretString),
-    /// In `authorization: Bearer`.
+    /// A key that is sent in `authorization: Bearer`.
     Bearer(SecretString),
 }
 
 impl KeySource {
-    /// Returns where the key is. The flags come first, then the environment, then the configuration.
+    /// Returns the source of the key. Flags have priority over the environment, which has priority over the
+    /// configuration.
     pub(super) fn find(named: &KeyArgs, merged: &KeyArgs, world: &World) -> Self {
         let is_set = |name: &str| world.has(name);
         let variable = || match (is_set(API_KEY), is_set(AUTH_TOKEN)) {
@@ -82,12 +84,14 @@ impl KeySource {
     }
 }
 
-/// Returns the key, and warnings about it to print. A run with the simulator needs no key and does not call this. A
-/// command runs once: [`authorization`](super::authorization::authorization) also renews its key.
+/// Returns the key, and warnings about the key. A run with the simulator needs no key and does not call `credential`.
+/// This function runs a command that prints the key only once; [`authorization`](super::authorization::authorization)
+/// also renews the key.
 ///
 /// # Errors
-/// There is no key (the message names the ways to give one), its file or command fails, the text that was found can't
-/// be a key, or the source makes tokens that have to be renewed. The text that was found is never shown.
+/// Fails if there is no key (the message names the ways to give one), or if its file can't be read or its command
+/// fails. Also fails if the text that was found can't be a key, or if the source makes tokens that have to be renewed.
+/// The text that was found is never shown.
 pub fn credential(source: &KeySource, world: &World) -> Result<(Credential, Vec<String>)> {
     match source {
         KeySource::ApiKeyVariable => {
@@ -137,7 +141,7 @@ fn make_private(path: &Path) -> String {
 /// writes to a pipe, reading it never ends.
 fn read(path: PathBuf, patience: Duration) -> Result<(Zeroizing<Vec<u8>>, Metadata)> {
     let (sender, read) = std::sync::mpsc::channel();
-    // After an error, the thread may still be running. It ends with the program.
+    // If nobody writes to the pipe, the thread runs until the program ends.
     std::thread::spawn(move || drop(sender.send(read_now(&path))));
     let Ok(read) = read.recv_timeout(patience) else {
         bail!("nobody wrote to it for {} s", patience.as_secs());
@@ -151,7 +155,8 @@ fn read(path: PathBuf, patience: Duration) -> Result<(Zeroizing<Vec<u8>>, Metada
 
 fn read_now(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Metadata)> {
     let file = File::open(path)?;
-    // This metadata belongs to the opened file. By now, the path may lead to another file.
+    // The metadata is read from the opened file. The metadata of the path could belong to another file, which has
+    // replaced it.
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         bail!("it is a folder; name the file in it");

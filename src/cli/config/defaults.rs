@@ -1,6 +1,6 @@
-//! The values of settings that nothing sets.
+//! The default values of settings.
 //!
-//! A test gives each of them as a flag, and checks that the settings are those of a run without flags.
+//! A test gives each default value as a flag, and checks that the settings equal the settings of a run without flags.
 
 use std::time::Duration;
 
@@ -19,22 +19,22 @@ use crate::scheduler::StreamMode;
 use crate::source::InputFormat;
 use crate::watch::notices::NoticeForm;
 
-/// `--max-retries`. If 13 % of requests fail at random, 5 retries would lose 371 of ten million rows, and 8 retries
-/// would lose less than one.
+/// `--max-retries`. If 13 % of requests fail at random, 371 of ten million rows would fail with 5 retries, and less
+/// than one row with 8 retries.
 pub(super) const MAX_RETRIES: u32 = 8;
 /// `--retry-for`.
 pub(super) const RETRY_FOR: Duration = Duration::from_secs(30 * 60);
-/// `--timeout`: the same as in the API's own clients.
+/// `--timeout`. The client libraries of the API have the same default timeout.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(600);
-/// `--idle-timeout`. In a stream, the API sends pings much more often than once a minute.
+/// `--idle-timeout`. One minute is long enough, because the API sends pings in a stream much more often.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The default of a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Default {
-    /// This value, in the form in which it is typed.
+    /// A default value, in the form in which a user types it.
     Value(String),
-    /// What happens, in words.
+    /// What happens without the setting, in words.
     Words(String),
     /// Nothing.
     Unset,
@@ -55,7 +55,7 @@ pub(crate) fn default_of(flag: &clap::Arg) -> Default {
     }
 }
 
-/// Returns whether a flag is a switch. Only switches have values that must follow a `=`.
+/// Returns whether a flag is a switch. A flag is a switch if its value must follow a `=`.
 pub(crate) fn is_switch(flag: &clap::Arg) -> bool {
     flag.is_require_equals_set()
 }
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
     use crate::cli::args::{Cli, Command as Ours, RunArgs};
 
-    /// Returns the settings of a run with these flags, except those that are shown in another way.
+    /// Returns the settings of a run with these flags, as text.
     fn config(flags: &[String]) -> String {
         let typed = ["claude-batch", "run", "p.jsonl"].into_iter().map(str::to_owned).chain(flags.iter().cloned());
         let Ours::Run(args) = Cli::try_parse_from(typed).expect("each default is a value of its flag").command else {
@@ -125,12 +125,14 @@ mod tests {
     #[test]
     fn a_run_with_a_default_as_a_flag_has_the_settings_of_a_run_without_flags() {
         let reader = Reader::new();
-        // These two are put into the requests of rows, after the settings of the run are known.
+        // `model` and `max-tokens` are left out: their defaults are put into requests later, so they are not in the
+        // settings.
         let flags = reader.flags().filter(|flag| !matches!(flag.get_long(), Some("model" | "max-tokens")));
         let given = |flag: &clap::Arg| match (flag.get_long()?, default_of(flag)) {
-            // Its value is a count, which is not typed as a text.
+            // The value of `verbose` is how many times `-v` is typed, which can't be written as `--verbose=0`.
             ("verbose", _) => None,
-            // These can't be combined with other flags. By default, they do nothing.
+            // `fresh`, `quiet`, `retry-failed` and `rerun-changed` are left out, because they can't be combined with
+            // some other flags. The default of these switches has no effect.
             ("fresh" | "quiet" | "retry-failed" | "rerun-changed", Default::Value(value)) if value == "false" => None,
             (name, Default::Value(value)) => Some(format!("--{name}={value}")),
             (_, Default::Words(_) | Default::Unset) => None,
@@ -158,7 +160,7 @@ mod tests {
                 continue;
             };
             let of_run = reader.parse(name, std::slice::from_ref(&value)).expect("a default is a value of its flag");
-            // The help describes the cases, and lists of events, in other words.
+            // The help describes the defaults of `fallback-on` and `notify-on` in other words.
             if !matches!(name, "fallback-on" | "notify-on") {
                 assert_eq!(format!("{of_help:?}"), format!("{of_run:?}"), "--{name}: [default: {words}], {value}");
                 compared += 1;

@@ -7,7 +7,7 @@ use super::trust::Trust;
 use crate::cli::args::Settings;
 use crate::cli::args::layered::Layered;
 
-/// The settings of one file.
+/// The settings of one file, with its profiles and its tables of providers.
 pub(super) struct FileLayer {
     pub(super) trust: Trust,
     pub(super) shown: String,
@@ -17,7 +17,7 @@ pub(super) struct FileLayer {
 }
 
 impl FileLayer {
-    /// Returns the note about the settings of a file.
+    /// Returns the note that says which settings a file in the working folder sets; `None` if the file sets nothing.
     pub(super) fn set(&self, profile: Option<&str>) -> Option<String> {
         let profile = profile.and_then(|name| self.profiles.get(name));
         let mut names: Vec<_> = profile.into_iter().chain([&self.plain]).flat_map(|table| &table.names).collect();
@@ -28,17 +28,17 @@ impl FileLayer {
     }
 }
 
-/// Settings with their names.
+/// The settings of a profile, or the settings outside of profiles, with their names.
 #[derive(Default)]
 pub(super) struct Table {
-    /// The place of its heading, as `file:line`; empty for the keys outside of profiles.
+    /// The place of the profile's heading, as `file:line`; empty for the keys outside of profiles.
     pub(super) at: String,
     pub(super) settings: Settings,
     names: Vec<String>,
 }
 
 impl Table {
-    /// Returns an empty profile whose heading is at this place.
+    /// Returns an empty profile with a heading at the place `at`.
     pub(super) fn of_profile(at: String) -> Self {
         Self { at, ..Self::default() }
     }

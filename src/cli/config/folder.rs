@@ -1,16 +1,18 @@
 //! The settings that a `claude-batch.toml` in the working folder can contain.
 //!
-//! Somebody else may have written the file: it may come from a cloned repository, or be in a folder where others can
-//! write. So it can contain only the settings on a list. Any other setting is an error, and the message names it. The
-//! file can shape requests, slow a run down or stop it early. It can't decide where the key comes from or where the key
-//! is sent. It can't start a program, answer a question in place of the user, or choose where a file is written.
+//! Another person may have written a file in the working folder: it may come from a cloned repository, or be in a
+//! folder where others can write. So the file can contain only the settings on a list. Every other setting in the file
+//! is an error, and the message names the setting. The file can change requests, slow a run down or stop it early. The
+//! file can't decide where the key comes from or where the key is sent. The file can't start a program, answer a
+//! question in place of the user, or choose where a file is written.
 //!
-//! A test checks that each flag is in one of the lists. A name that is in none of them is refused.
+//! A test checks that each flag is in one of the lists `FREE`, `CAPS` and `REFUSED`. The program refuses a setting that
+//! is in none of these lists.
 
 use crate::cli::args::groups::MoneyArgs;
 use crate::report::text::duration;
 
-/// Settings that the file can contain.
+/// The settings that a file in the working folder can contain.
 pub const FREE: [&str; 25] = [
     "format",
     "id",
@@ -31,27 +33,28 @@ pub const FREE: [&str; 25] = [
     "fields",
     "order",
     "null",
-    // `prompt-cache` changes no answer. It can change the cost, but less than the model or the system prompt can.
+    // `prompt-cache` changes no answer. `prompt-cache` changes the cost, but less than the model or the system prompt
+    // does.
     "prompt-cache",
     "dedupe",
-    // Like `concurrency`, it can make a run slower, but not more expensive.
+    // Like `concurrency`, `batch-rows` can make a run slower, but not more expensive.
     "batch-rows",
-    // It can only change settings that the file may contain.
+    // `schedule` can only change settings that are also in `FREE` or `CAPS`.
     "schedule",
-    // They make rows fail, but send nothing more.
+    // `expect` and `require` make rows fail, but send no further requests.
     "expect",
     "require",
 ];
 
-/// Settings that the file can lower. If the user did not set them, the file can set them.
+/// The caps, which a file in the working folder can lower. If the user did not set a cap, the file can set it.
 pub const CAPS: [&str; 3] = ["max-cost", "max-requests", "max-time"];
 
-/// Settings that the file can't contain.
+/// The settings that a file in the working folder can't contain.
 pub const REFUSED: [&str; 60] = [
     "limit",
     "skip",
     "strict",
-    // It changes the models of rows, and so the cost of the rows.
+    // `map-model` changes the models of rows, and so the cost of the rows.
     "map-model",
     "param",
     "stream",
@@ -62,8 +65,8 @@ pub const REFUSED: [&str; 60] = [
     "errors",
     "raw-cells",
     "http2",
-    // The lane changes what rows cost, and the API stores the rows of a batch for 29 days. A near deadline sends rows
-    // online, which doubles their price. A run that detaches ends without answers.
+    // `lane` (online or batch) changes what rows cost, and the API stores the rows of a batch for 29 days. With a near
+    // `deadline`, rows are sent online at twice the price. With `detach`, the run ends without answers.
     "lane",
     "deadline",
     "detach",
@@ -76,13 +79,13 @@ pub const REFUSED: [&str; 60] = [
     "grace",
     "dry-run",
     "yes",
-    // These settings name other results, whose answers would become answers of this run.
+    // With `reuse`, answers from other results would become answers of this run.
     "reuse",
     "reuse-any-origin",
     "prices",
-    // It names a file, which may be anywhere.
+    // `schema` names a file, which may be in any folder.
     "schema",
-    // These settings can send more requests, or ask other models.
+    // The settings from `on-invalid` to `rerun-changed` can send more requests, or ask other models.
     "on-invalid",
     "on-truncate",
     "on-refusal",
@@ -98,7 +101,7 @@ pub const REFUSED: [&str; 60] = [
     "allow-http",
     "no-proxy",
     "ca-file",
-    // They decide where requests are sent, and with which key.
+    // The settings about providers decide where requests are sent, and with which key.
     "provider",
     "fallback",
     "fallback-on",
@@ -106,7 +109,7 @@ pub const REFUSED: [&str; 60] = [
     "verbose",
     "fsync",
     "trust-owner",
-    // These settings send data to other servers, start a program, or write a file.
+    // The settings from `notify` to `log` send data to other servers, start a program, or write a file.
     "notify",
     "notify-on",
     "notify-format",
@@ -127,7 +130,7 @@ pub fn may_set(name: &str) -> bool {
     FREE.contains(&name) || CAPS.contains(&name)
 }
 
-/// Removes the caps from the settings and returns them.
+/// Removes the caps (`max-cost`, `max-requests`, `max-time`) from the settings and returns them.
 pub(super) fn take_caps(money: &mut MoneyArgs) -> MoneyArgs {
     MoneyArgs {
         max_cost: money.max_cost.take(),
@@ -137,8 +140,8 @@ pub(super) fn take_caps(money: &mut MoneyArgs) -> MoneyArgs {
     }
 }
 
-/// Lowers the user's caps to the caps in the file in the working folder. Returns a note for each cap of that file that
-/// has no effect.
+/// Lowers the user's caps to the caps of the file in the working folder. Returns a note for each cap of the file that
+/// has no effect, because the user's cap is lower.
 pub(super) fn lower(own: &mut MoneyArgs, folder: &MoneyArgs) -> Vec<String> {
     let mut said = Vec::new();
     let mut idle = |name: &str, own: Option<String>| {
@@ -150,7 +153,7 @@ pub(super) fn lower(own: &mut MoneyArgs, folder: &MoneyArgs) -> Vec<String> {
     said
 }
 
-/// Returns the names of the caps that the file in the working folder decides, because it has the lower value.
+/// Returns the names of the caps whose value comes from the file in the working folder, because its value is lower.
 pub(super) fn lowered_names(own: &MoneyArgs, folder: &MoneyArgs) -> Vec<&'static str> {
     fn is_lower<T: Ord>(own: Option<T>, folder: Option<T>) -> bool {
         folder.is_some_and(|folder| own.is_none_or(|own| folder < own))
@@ -163,7 +166,8 @@ pub(super) fn lowered_names(own: &MoneyArgs, folder: &MoneyArgs) -> Vec<&'static
     names.into_iter().filter(|(_, is_lower)| *is_lower).map(|(name, _)| name).collect()
 }
 
-/// Lowers one cap. If the user's cap is already lower, returns the user's cap.
+/// Lowers the user's cap to the cap of the file. Returns the user's cap if it was already lower than the cap of the
+/// file, and otherwise `None`.
 fn lowered<T: Copy + Ord>(own: &mut Option<T>, folder: Option<T>) -> Option<T> {
     let folder = folder?;
     let lower = own.filter(|own| *own < folder);

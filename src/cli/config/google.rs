@@ -1,4 +1,4 @@
-//! Tokens of Google, from the `gcloud` command, or from the metadata server of a machine in Google Cloud.
+//! Gets tokens of Google from the `gcloud` command, or from the metadata server of a machine in Google Cloud.
 
 use std::io;
 use std::time::Duration;
@@ -15,16 +15,17 @@ use crate::transport::{Issued, Life};
 /// The command that prints the token of the user.
 pub(super) const PRINT: &str =
     if cfg!(windows) { "gcloud.cmd auth print-access-token" } else { "gcloud auth print-access-token" };
-/// `gcloud` does not say when the token expires. It makes another one if less than this is left: 3 min 45 s (PyPI
-/// `google-auth` 2.63.0, `_helpers.REFRESH_THRESHOLD`). So the token that it prints lives at least this long.
+/// `gcloud` does not say when the token expires. `gcloud` makes a new token if the old one expires in less than 3 min
+/// 45 s (PyPI `google-auth` 2.63.0, `_helpers.REFRESH_THRESHOLD`). So a printed token lives at least 3 min 45 s.
 const AT_LEAST: Duration = Duration::from_secs(225);
-/// The metadata server, in messages.
+/// The name that messages use for the metadata server.
 const SERVER: &str = "the metadata server";
 
-/// Returns a token. `command` is [`PRINT`]; tests give another. `ttl` is the life that the user set.
+/// Returns a Google token. `command` is [`PRINT`]; tests use a script instead. `ttl` is how long the user wants the
+/// token to be used.
 ///
 /// # Errors
-/// There is none. The message says how to log in.
+/// Fails if no Google token can be found. The message says how to log in.
 pub(super) fn issue(command: &str, ttl: Option<Duration>, world: &World, patience: Duration) -> Result<Issued> {
     const FROM: &str = "the Google token";
     let now = Timestamp::now();
@@ -71,7 +72,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    /// Returns a token with a script in place of `gcloud`, and with this server in place of the metadata server.
+    /// Returns a token. A script replaces `gcloud`, and `server` replaces the metadata server.
     fn from(script: Option<&str>, server: &str, ttl: Option<Duration>) -> Result<(String, Life), String> {
         let folder = tempfile::tempdir().expect("there is room for temporary files");
         let variables = [("GCE_METADATA_HOST".into(), server.into())].into();
@@ -83,7 +84,7 @@ mod tests {
         Ok((token.expose_secret().to_owned(), issued.life))
     }
 
-    /// Starts a metadata server for one request.
+    /// Starts a metadata server that answers one request, and returns its address.
     fn server() -> String {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("it is bound").to_string();

@@ -1,4 +1,4 @@
-//! Where rows come from and where results go.
+//! The inputs of a run, and the place to which its results are written.
 
 use std::path::PathBuf;
 
@@ -18,12 +18,12 @@ pub enum InputArg {
     Stdin,
 }
 
-/// Where results go, if the user set this.
+/// The place to which results are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OutputArg {
-    /// To a file.
+    /// A results file, with its path.
     Path(PathBuf),
-    /// To standard output.
+    /// Standard output.
     Stdout,
 }
 
@@ -33,8 +33,8 @@ pub enum OutputArg {
 /// `?` is a pattern if there is no file with this name.
 ///
 /// # Errors
-/// There is no input, a folder or a pattern has no file that can be read, or `-` is given twice; the message says what
-/// to type.
+/// Fails if there is no input, if no file of a folder or a pattern can be read, or if `-` is given twice. The message
+/// says what to type.
 pub fn inputs(given: &[PathBuf], format: InputFormat, world: &World) -> Result<Vec<InputArg>> {
     if given.is_empty() {
         if world.stdin_is_terminal {
@@ -60,7 +60,8 @@ pub fn inputs(given: &[PathBuf], format: InputFormat, world: &World) -> Result<V
     Ok(inputs)
 }
 
-/// Returns where results go. If the input is a pipe and no output is named, results go to standard output.
+/// Returns the place to which results are written. Results are written to standard output if the input is a pipe and no
+/// output is named. Returns `None` for a file next to the input.
 pub(super) fn output_of(output: Option<PathBuf>, inputs: &[InputArg]) -> Option<OutputArg> {
     match output {
         Some(path) if path.as_os_str() == "-" => Some(OutputArg::Stdout),

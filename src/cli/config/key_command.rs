@@ -1,13 +1,14 @@
-//! Runs a command that prints the key, and ends the command if it takes too long. `--api-key-cmd` is such a command, and
-//! so are the commands of AWS and Google.
+//! Runs a command that prints the key, and ends the command if it takes too long. The command of `--api-key-cmd` prints
+//! a key, and so do the commands of AWS and Google.
 //!
-//! The command is the user's own program, but it may hang, print without end, or print a key to standard error. So its
-//! time and the length of its output are limited. It does not get the variables that contain a key. Its standard error
-//! is shown only if the command fails or takes too long. Then only the last line is shown, without any word that could
-//! be a key.
+//! The command is the user's own program, but it may hang, print without end, or print a key to standard error. So the
+//! time of the command and the length of its output are limited. The command does not get the variables that contain a
+//! key. The standard error of the command is shown only if the command fails or takes too long. After a failure, only
+//! the last line of standard error is shown, without words that could be a key.
 //!
 //! The command stays in the process group of this program. So the command can ask the user at the terminal, and Ctrl-C
-//! ends the command too. On systems with `/proc`, the processes that the command started are found by their parent ids.
+//! also ends the command. On systems with `/proc`, the processes that the command started are found by their parent
+//! ids.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -22,22 +23,22 @@ use super::world::{SECRET_VARIABLES, World};
 use crate::domain::Secrets;
 use crate::watch::processes;
 
-/// How many bytes a key or token may have.
+/// The highest number of bytes in a key or token.
 pub(super) const MOST_BYTES: usize = 64 * 1024;
-/// How many bytes of standard error are kept, counted from its end.
+/// The number of bytes that are kept from the end of standard error.
 const KEPT_BYTES: usize = 4 * 1024;
-/// At most this many characters of a line of standard error are shown.
+/// The highest number of characters that are shown of a line of standard error.
 const LONGEST_LINE: usize = 200;
-/// A word of at least this length with letters and digits may be a key, or part of a key.
+/// The length, in bytes, from which on a word with letters and digits could be a key or a part of a key.
 const SHORTEST_KEY_WORD: usize = 12;
-/// How often to check whether the command has ended.
+/// The time between two checks whether the command has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Runs a command without a shell, and returns its output. In messages, `what` says what the command is for.
 ///
 /// # Errors
-/// The command can't be run (the cause is the error of the system), fails, prints too much, or takes longer than
-/// `patience`.
+/// Fails if the command can't be run (the cause is the error of the system), fails, prints too much, or takes longer
+/// than `patience`.
 pub(super) fn output(what: &str, command: &str, world: &World, patience: Duration) -> Result<Zeroizing<Vec<u8>>> {
     let mut words = command.split_whitespace();
     let Some(program) = words.next() else { bail!("{what}: it is empty; give a command that prints the key") };
@@ -85,8 +86,8 @@ impl Running {
         Self { child, deadline, output, errors }
     }
 
-    /// Returns the output of the command and its exit status; `None` if it took too long. A command that prints too
-    /// much is ended.
+    /// Returns the output of the command and its exit status; `None` if the command took too long. A command that
+    /// prints too much is ended.
     fn end(&mut self) -> Option<(Zeroizing<Vec<u8>>, ExitStatus)> {
         let output = match self.output.recv_timeout(self.deadline.saturating_duration_since(Instant::now())) {
             Ok(output) => output.unwrap_or_default(),
@@ -109,8 +110,8 @@ impl Running {
         processes::end(&mut self.child);
     }
 
-    /// Returns the last line of standard error in a form that is safe to show: without words that could be a key, and
-    /// without what the command printed on standard output.
+    /// Returns the last line of standard error in a form that is safe to show. Words that could be a key are hidden,
+    /// and so are words that the command also printed on standard output.
     fn last_line(&self, printed: &[u8]) -> Option<String> {
         // A process that the command started may still have standard error open, so the wait is limited.
         let errors = self.errors.recv_timeout(Duration::from_secs(1)).ok()?;
@@ -123,7 +124,7 @@ impl Running {
     }
 }
 
-/// Returns a word. If it could be a key, returns a placeholder instead.
+/// Returns the word, or a placeholder if the word could be a key.
 fn without_key(word: &str) -> &str {
     let has = |is: fn(char) -> bool| word.contains(is);
     let is_like_key = has(|char| char.is_ascii_digit()) && has(|char| char.is_ascii_alphabetic());
@@ -137,7 +138,7 @@ pub(super) fn bounded(source: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
-/// Reads to the end, and returns the last part.
+/// Reads the source to its end, and returns its last bytes.
 fn last_bytes(mut source: impl Read) -> Zeroizing<Vec<u8>> {
     let mut kept = VecDeque::with_capacity(2 * KEPT_BYTES);
     let mut piece = Zeroizing::new([0; KEPT_BYTES]);
@@ -214,7 +215,7 @@ mod tests {
         let id = std::fs::read_to_string(folder.path().join("id")).expect("it was written");
         let status = || std::fs::read_to_string(format!("/proc/{}/status", id.trim())).unwrap_or_default();
         let begun = Instant::now();
-        // It may take a moment until a signal arrives.
+        // The test waits, because it can take a moment until the signal reaches the process.
         while cfg!(target_os = "linux") && !(status().is_empty() || status().contains("State:\tZ")) {
             assert!(begun.elapsed() < PATIENCE, "{}", status());
             std::thread::yield_now();
@@ -232,7 +233,7 @@ mod tests {
 
     #[test]
     fn variables_with_the_keys_of_other_providers_are_not_passed_on() {
-        // Every process has this variable.
+        // Every process on Unix has the variable PATH.
         let world = World { key_variables: vec!["PATH".to_owned()], ..World::default() };
 
         let printed = output("--api-key-cmd", "/usr/bin/env", &world, PATIENCE).expect("it prints");

@@ -1,4 +1,4 @@
-//! The settings of the lanes: whether requests are sent online or in batches, and by which deadline.
+//! The settings of the lanes: whether requests are sent online or in batches, and when the run has to be done.
 
 use std::num::NonZeroU32;
 
@@ -12,10 +12,11 @@ use crate::cli::args::groups::LaneArgs;
 use crate::domain::LaneChoice;
 
 /// `--batch-rows`. The results of a batch can be read only when the whole batch has ended, so a large batch delays its
-/// first results. Small batches need more requests. With 5,000 to 20,000 rows, neither of these disadvantages matters.
+/// first results. Small batches need more calls of the API. With 5,000 to 20,000 rows in a batch, the delay is short
+/// and the number of calls is small.
 pub(super) const BATCH_ROWS: NonZeroU32 = NonZeroU32::new(10_000).expect("it is above zero");
 
-/// The settings of the lanes, checked.
+/// The settings of the lanes (online or batch), after all checks.
 pub(super) struct Lanes {
     pub(super) lane: LaneChoice,
     pub(super) deadline: Option<Timestamp>,
@@ -24,11 +25,12 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// Returns the settings of all layers. `named` has those of this call: the flags and the environment. `lane` is the
-    /// lane that the provider allows.
+    /// Returns the settings of the lanes. `merged` has the settings of all layers; `named` has the settings of this
+    /// call: the flags and the environment. `lane` is the user's choice of the lane (online, batch or auto), after the
+    /// check that the provider has batches.
     ///
     /// # Errors
-    /// `--detach` is given for a run without batches, or the deadline is in the past.
+    /// Fails if `--detach` is given for a run without batches, or if the deadline is in the past.
     pub(super) fn of(lane: LaneChoice, merged: &LaneArgs, named: &LaneArgs, world: &World) -> Result<Self> {
         if named.detach == Some(true) && !lane.uses_batches() {
             bail!("--detach: with --lane online there are no batches to leave behind; add --lane batch or --lane auto");
@@ -37,13 +39,13 @@ impl Lanes {
             lane,
             deadline: merged.deadline.map(|deadline| moment(deadline, &world.now)).transpose()?,
             batch_rows: merged.batch_rows.unwrap_or(BATCH_ROWS),
-            // A file may set it for all runs with batches.
+            // A file may set `detach` for all runs with batches. In a run without batches, `detach` is ignored.
             detach: lane.uses_batches() && merged.detach.unwrap_or(false),
         })
     }
 }
 
-/// Returns the moment of a deadline.
+/// Returns the moment of a deadline, or an error if it is in the past.
 fn moment(deadline: Deadline, now: &ZonedDateTime) -> Result<Timestamp> {
     let Some(moment) = deadline.moment(now) else {
         bail!("--deadline: the calendar does not reach that far; give a nearer time")
@@ -59,11 +61,11 @@ fn moment(deadline: Deadline, now: &ZonedDateTime) -> Result<Timestamp> {
     Ok(moment)
 }
 
-/// Refuses results on standard output for a run with batches. Batches outlive the program, so their answers may be
-/// collected by a later run, which needs a file to add them to.
+/// Refuses results on standard output for a run with batches. A batch continues after the program ends. So a later run
+/// may have to collect the answers of the batch, and needs a results file for these answers.
 ///
 /// # Errors
-/// The message says what to type.
+/// Fails if a run with batches writes its results to standard output. The message says what to type.
 pub(super) fn check_output(lane: LaneChoice, output: Option<&OutputArg>) -> Result<()> {
     if lane.uses_batches() && output == Some(&OutputArg::Stdout) {
         bail!(

@@ -1,7 +1,8 @@
-//! Layers of settings below the flags: environment, profile, files.
+//! The layers of settings: flags, environment, profile, files. A setting in a layer overrides the same setting in the
+//! layers below it.
 //!
-//! Each value goes through the parser of its flag. So all layers accept the same values, and a message can name the
-//! variable, or the file and the line.
+//! Each value in a layer goes through the parser of its flag. So all layers accept the same values, and a message can
+//! name the variable, or the file and the line.
 
 use std::path::PathBuf;
 
@@ -20,7 +21,7 @@ use crate::cli::args::layered::Layered;
 use crate::cli::message::{choice, short};
 use crate::source::nearest;
 
-/// Name of a configuration file.
+/// The name of a configuration file.
 pub(crate) const FILE_NAME: &str = "claude-batch.toml";
 
 /// The settings of all layers.
@@ -30,25 +31,26 @@ pub(crate) struct Layers {
     pub named: Settings,
     /// The settings of all layers.
     pub merged: Settings,
-    /// The settings of the layers below this call, without recorded ones.
+    /// The settings of the profile and the files, without the settings that an earlier run recorded.
     pub lower: Settings,
-    /// Warnings to print.
+    /// The warnings about settings that are printed for the user.
     pub warnings: Vec<String>,
     /// Notes about the settings of a file in the working folder.
     pub notes: Vec<String>,
-    /// The tables of providers.
+    /// The tables `[providers.NAME]` of the files.
     pub providers: Vec<ProviderTable>,
-    /// Whether the user set `max-cost` in any layer. The file in the working folder does not count.
+    /// Whether the user set `max-cost` in any layer. A value from a file in the working folder does not count.
     pub has_own_max_cost: bool,
-    /// Where the values below the flags come from.
+    /// The places where the values in the layers below the flags were set.
     pub origins: Origins,
 }
 
 impl Layers {
-    /// Reads every layer below the flags. The layer `recorded` is between the environment and the files.
+    /// Reads every layer below the flags. `recorded` has the settings of an earlier run. Recorded settings override the
+    /// files, and the environment overrides recorded settings.
     ///
     /// # Errors
-    /// The message names the variable, or the file and line, and what is wrong.
+    /// Fails if a setting is wrong. The message names the variable, or the file and line, and says what is wrong.
     pub(crate) fn read(flags: Settings, recorded: Settings, world: &World) -> Result<Self> {
         let mut reader = Reader::new();
         let (environment, mut warnings) = reader.environment(world)?;
@@ -80,8 +82,8 @@ impl Layers {
     }
 }
 
-/// Removes the caps from the settings of a file in the working folder. For caps, the order of the layers does not
-/// matter: the lowest cap counts.
+/// Removes the caps from the settings of a file in the working folder. The caps are kept separate, because the lowest
+/// cap counts, and not the cap in the highest layer.
 fn folder_caps(profile: Option<&str>, files: &mut [FileLayer]) -> MoneyArgs {
     let mut caps = MoneyArgs::default();
     for file in files.iter_mut().filter(|file| file.trust == Trust::Folder) {
@@ -92,22 +94,22 @@ fn folder_caps(profile: Option<&str>, files: &mut [FileLayer]) -> MoneyArgs {
     caps
 }
 
-/// A configuration file that is looked for.
+/// A configuration file that the program looks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FilePlace {
-    /// Its path. A relative path starts in the working folder.
+    /// The path of the file. A relative path starts in the working folder.
     pub(crate) path: PathBuf,
-    /// Who put it there, in words.
+    /// Who chose the file, in words: the user with `--config`, the working folder, or the user's own folder.
     pub(crate) owner: &'static str,
-    /// Whether there is such a file.
+    /// Whether the file exists.
     pub(crate) exists: bool,
 }
 
-/// Returns the files that are looked for. A setting in a file overrides the same setting in the files after it. The
-/// files are not read.
+/// Returns the configuration files that the program looks for, without reading them. A setting in a file overrides the
+/// same setting in the files after it.
 ///
 /// # Errors
-/// A variable has a wrong value.
+/// Fails if an environment variable of a setting has a wrong value.
 pub(crate) fn files(flags: Settings, world: &World) -> Result<Vec<FilePlace>> {
     let (environment, _) = Reader::new().environment(world)?;
     let place = |(path, trust): (PathBuf, Trust)| FilePlace {
@@ -127,7 +129,7 @@ fn profiles(files: &[FileLayer]) -> Vec<ProfilePlace> {
     files.iter().flat_map(|file| file.profiles.iter().map(of)).collect()
 }
 
-/// Returns the paths of the files to read. Each overrides the files after it.
+/// Returns the paths of the files to read. Each file overrides the files after it.
 fn places(named: &Settings, world: &World) -> Vec<(PathBuf, Trust)> {
     if let Some(path) = &named.place.config {
         return vec![(path.clone(), Trust::Named)];
@@ -137,7 +139,7 @@ fn places(named: &Settings, world: &World) -> Vec<(PathBuf, Trust)> {
     [Some(folder), user].into_iter().flatten().collect()
 }
 
-/// Returns the settings of the chosen profile, merged from all files that contain it.
+/// Returns the settings of the chosen profile, merged from all files that contain this profile.
 fn profile(name: Option<&str>, files: &[FileLayer]) -> Result<Settings> {
     let Some(name) = name else { return Ok(Settings::default()) };
     let mut found = files.iter().filter_map(|file| file.profiles.get(name)).peekable();

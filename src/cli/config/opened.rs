@@ -1,15 +1,15 @@
-//! Files that must be checked when they are opened, because a stranger may have put them there or given their path.
+//! Opens files with checks, because another person may have written the file or chosen its path.
 //!
-//! A configuration file that the user named can be a pipe too. Any other configuration file is read only if it is an
-//! ordinary file of a reasonable size. Reading a FIFO could wait forever, and opening a device can have side effects. A
-//! link is followed, because a project may use the same file in several folders. The program trusts the file as much as
-//! an ordinary file in the folder of the link.
+//! A configuration file that the user named with `--config` can also be a pipe. Every other configuration file is read
+//! only if it is an ordinary file and not too large. Reading a FIFO could wait forever, and opening a device can have
+//! side effects. A symbolic link is followed, because a project may use the same file in several folders. The program
+//! trusts a linked file as much as an ordinary file in the folder of the link.
 //!
 //! If a config file in the working folder gives the path of a text file, that text file must be inside the working
-//! folder. The folders of the path are opened one after the other, each inside the one before it, and never through a
-//! link. The checks and the reading then use the opened file, not its path. (On systems without these Unix calls, the
-//! program checks each part of the path before it opens the file.) A file with a second name (a hard link) is refused,
-//! because the other name may be outside the folder.
+//! folder. The program opens the folders of the path one after the other, each inside the folder before it, and never
+//! through a link. The program then checks and reads the opened file, and does not use the path again. (On systems
+//! without the Unix call `openat`, the program checks each part of the path before it opens the file.) A file with a
+//! second name (a hard link) is refused, because the other name may be outside the folder.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -17,31 +17,34 @@ use std::path::{Component, Path};
 
 use anyhow::{Context, Result, bail};
 
-/// How many bytes a configuration file may have.
+/// The highest number of bytes in a configuration file.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
-/// A configuration file that was found.
+/// A configuration file that was found and read.
 #[derive(Debug)]
 pub(crate) struct Opened {
     /// Its text.
     pub text: String,
-    /// Whether it was reached through a symbolic link. If so, it may be any file, and its values are not shown.
+    /// Whether the path is a symbolic link. A link can lead to any file, so messages do not show the values in that
+    /// file.
     pub is_link: bool,
-    /// Which other users may have written it, in words; `None` if there are none.
+    /// Which other users may have written the file, in words; `None` if only this user and the administrator can write
+    /// it.
     pub writers: Option<String>,
 }
 
-/// Returns the configuration file at `path`; `None` if there is no such file.
+/// Returns the configuration file at `path`; `None` if the file does not exist.
 ///
 /// # Errors
-/// It can't be read, is not an ordinary file, or is too large. The error shows nothing of its content.
+/// Fails if the file can't be read, is not an ordinary file, or is too large. The error message shows nothing of the
+/// file's content.
 pub(crate) fn configuration(path: &Path) -> Result<Option<Opened>> {
     let is_link = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata.is_symlink(),
         Err(error) if is_absent(&error) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    // The kind of the file is checked before it is opened, because opening a device can have side effects.
+    // The kind of the file is checked before the file is opened, because opening a device can have side effects.
     match fs::metadata(path) {
         Ok(metadata) => ordinary(&metadata)?,
         Err(error) if is_absent(&error) => return Ok(None),
@@ -57,8 +60,8 @@ pub(crate) fn configuration(path: &Path) -> Result<Option<Opened>> {
 /// Returns the text of a file inside `folder`.
 ///
 /// # Errors
-/// The path leads out of the folder, is hidden or goes through a link; the file is not an ordinary file; or it has more
-/// than `most` bytes.
+/// Fails if the path leads out of the folder, contains a hidden name or goes through a link. Also fails if the file is
+/// not an ordinary file, has a second name (a hard link), or has more than `most` bytes.
 pub(super) fn inside(folder: &Path, path: &Path, most: u64) -> Result<String> {
     let mut names = Vec::new();
     for part in path.components() {
@@ -88,7 +91,7 @@ pub(super) fn inside(folder: &Path, path: &Path, most: u64) -> Result<String> {
     text_of(file, most)
 }
 
-/// Returns whether an error means that there is no such file.
+/// Returns whether an error means that the file does not exist.
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
@@ -140,8 +143,8 @@ fn open_below(folder: &Path, folders: &[&Path], file: &Path) -> Result<File> {
             (_, true) => bail!("it is not an ordinary file (a pipe, socket or device?)"),
             (_, false) => bail!("{} is not a folder", name.display()),
         }
-        // This check only makes the message better. If the file is replaced after the check, the flags of the open call
-        // still refuse a link or a file of another kind.
+        // The check of the file's kind is only needed for a better message. If the file is replaced after the check,
+        // the flags of the open call still refuse a link or a file of another kind.
         let flags = if is_last { FILE } else { FOLDER };
         at = openat(&at, *name, flags | OFlags::NOFOLLOW, Mode::empty())?;
     }

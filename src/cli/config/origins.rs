@@ -1,18 +1,20 @@
-//! Where the values of settings come from: which flag, variable, or line of a file. The command `config show` shows it.
+//! The origins of the values of settings: flags, variables, or lines of files. The command `config show` shows the
+//! origins.
 //!
-//! A value is kept only in the form in which it can be shown. Its secret parts are replaced when it is recorded.
+//! Each value is kept only in a form that is safe to show. The secret parts of a value are replaced before the value is
+//! kept.
 
 use crate::cli::shell::{self, HIDDEN, shown_value};
 use crate::transport::parse_base_url;
 
-/// What the layers below the flags contain.
+/// The values in the layers below the flags, and where each value was set.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Origins {
-    /// The values of all layers. Those of higher layers come first.
+    /// The values of all layers. The values of higher layers come first.
     pub(crate) entries: Vec<Entry>,
     /// The profiles of all files, in the order of the files.
     pub(crate) profiles: Vec<ProfilePlace>,
-    /// The caps for which the file in the working folder counts, although its layer is low.
+    /// The caps whose value comes from the file in the working folder, because its value is lower than the user's.
     pub(crate) lowered: Vec<&'static str>,
 }
 
@@ -21,16 +23,17 @@ pub(crate) struct Origins {
 pub(crate) struct Entry {
     /// The name of the setting, which is the long name of its flag.
     pub(crate) name: String,
-    /// The value in the form in which it is typed, without secrets. A flag that can be repeated can have several.
+    /// The value in the form in which it is typed, without secrets. A flag that can be repeated can have several
+    /// values.
     pub(crate) values: Vec<String>,
     /// The layer.
     pub(crate) origin: Origin,
 }
 
-/// The place where a value was set.
+/// The place where a value of a setting was set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// The flag of this call.
+    /// A flag that the user typed.
     Flag,
     /// An environment variable, by its name.
     Variable(String),
@@ -50,25 +53,25 @@ pub(crate) enum Origin {
 pub(crate) struct ProfilePlace {
     /// Its name.
     pub(crate) name: String,
-    /// Its place, as `file:line`.
+    /// The place of the profile's heading, as `file:line`.
     pub(crate) at: String,
 }
 
 impl Entry {
-    /// Returns a value without its secret parts.
+    /// Returns an entry whose values have no secret parts.
     pub(crate) fn new(name: &str, values: &[String], origin: Origin) -> Self {
         Self { name: name.to_owned(), values: values.iter().map(|value| without_secret(name, value)).collect(), origin }
     }
 
-    /// Returns a value that must not be shown at all.
+    /// Returns an entry with a placeholder, for a value that must not be shown at all.
     pub(super) fn hidden(name: &str, origin: Origin) -> Self {
         Self { name: name.to_owned(), values: vec![HIDDEN.to_owned()], origin }
     }
 }
 
 impl Origins {
-    /// Puts the values in order: the environment, the chosen profile, the files. The values of other profiles are left
-    /// out.
+    /// Sorts the values by layer: the environment, the chosen profile, the files. The values of other profiles are
+    /// removed.
     pub(super) fn sort(&mut self, chosen: Option<&str>) {
         let rank = |entry: &Entry| match &entry.origin {
             Origin::Flag => Some(0),
@@ -81,8 +84,8 @@ impl Origins {
     }
 }
 
-/// Returns a value without its secret parts: the values of headers, addresses of notices, the arguments of commands, and
-/// addresses of servers that are not in the usual form.
+/// Returns a value without its secret parts. The secret parts are the values of headers, addresses of notices,
+/// arguments of commands, and addresses of servers that can't be parsed.
 fn without_secret(name: &str, value: &str) -> String {
     match name {
         "header" => shown_value("--header", value.into()).to_string_lossy().into_owned(),
@@ -96,7 +99,7 @@ fn without_secret(name: &str, value: &str) -> String {
     }
 }
 
-/// Returns a command without its arguments, and without its first word if that may be secret.
+/// Returns a command without its arguments. The first word of the command is also left out if it may be secret.
 fn without_arguments(command: &str) -> String {
     match shell::program(command) {
         Some(program) if program == command.trim() => program.to_owned(),

@@ -9,13 +9,13 @@ use super::folder::{self, ABOUT_THE_KEY};
 use super::trust::Trust;
 use crate::cli::args::values::Text;
 
-/// Environment variables for settings begin with this.
+/// The beginning of the names of environment variables that set a setting.
 pub(super) const PREFIX: &str = "CLAUDE_BATCH_";
 
-/// Keys whose values are paths. A path is relative to the folder of the configuration file.
+/// The keys whose values are paths. A relative path starts in the folder of the configuration file.
 const PATHS: [&str; 6] = ["prices", "simulate-faults", "simulate-answers", "ca-file", "api-key-file", "reuse"];
 
-/// Keys whose values can be `@` followed by a path.
+/// The keys whose values can be `@` followed by a path.
 const TEXTS: [&str; 2] = ["template", "system"];
 
 /// Returns the name of the environment variable for a setting.
@@ -30,7 +30,7 @@ pub(super) struct Flag {
     pub(super) is_hidden: bool,
 }
 
-/// A file that is being read.
+/// A configuration file that is being read.
 pub(super) struct Place<'a> {
     pub(super) shown: String,
     pub(super) text: &'a str,
@@ -38,7 +38,8 @@ pub(super) struct Place<'a> {
     pub(super) trust: Trust,
     /// Which other users may have written the file, in words.
     pub(super) writers: Option<String>,
-    /// Whether messages must not show values. This is true for a link, because it may lead to any file.
+    /// Whether messages must not show the values in the file. The values are not shown if the file is a link in the
+    /// working folder, because a link can lead to any file.
     pub(super) hides_values: bool,
 }
 
@@ -48,7 +49,7 @@ impl Place<'_> {
         format!("{}:{}", self.shown, line_of(self.text, key.span().start))
     }
 
-    /// Returns an error if this file must not contain the setting.
+    /// Fails if the configuration file must not contain the setting.
     pub(super) fn judge<T>(&self, key: &Spanned<T>, flag: &Flag) -> Result<()> {
         let name = &flag.name;
         if self.trust == Trust::Folder && !folder::may_set(name) && !flag.is_hidden {
@@ -77,7 +78,8 @@ impl Place<'_> {
         }
     }
 
-    /// Returns a value. If it contains a path, the path is made relative to the working folder.
+    /// Returns a value of the file. A relative path in the value is changed, because it starts in the folder of the
+    /// file.
     pub(super) fn rebase(&self, name: &str, value: String) -> String {
         let (mark, path) = match value.strip_prefix('@') {
             Some(path) if TEXTS.contains(&name) && !path.starts_with('@') => ("@", path),

@@ -1,17 +1,17 @@
 //! Reads the key that a command printed, or that a file or variable contains.
 //!
-//! A command may print the bare key, or a JSON object:
+//! A command can print only the key, or a JSON object:
 //!
 //! ```json
 //! {"token": "…", "expires_at": "2026-11-27T12:00:00Z"}
 //! ```
 //!
-//! - The key is in `token`, `api_key`, `key`, `access_token` or `accessToken`.
-//! - Its end is in `expires_at` (a time in RFC 3339, or seconds since 1970), in `expires_on` (the same), or in
-//!   `expires_in` (seconds from now). None of them is needed.
+//! - The key is in the member `token`, `api_key`, `key`, `access_token` or `accessToken`.
+//! - The time at which the key expires is in `expires_at` (a time in RFC 3339, or seconds since 1970), in `expires_on`
+//!   (the same), or in `expires_in` (seconds from now). The members about the expiry can be left out.
 //!
-//! These are the names of OAuth 2 (RFC 6749) and of `az account get-access-token`, so the output of many commands can be
-//! used as it is. Other members are ignored.
+//! OAuth 2 (RFC 6749) and `az account get-access-token` use the same names of members, so the output of many commands
+//! can be used unchanged. All other members are ignored.
 //!
 //! No message contains any part of the key, even if the key is malformed.
 
@@ -24,18 +24,19 @@ use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-/// Numbers from here on are milliseconds, not seconds: as seconds, this is the year 5138.
+/// A time with at least this value is in milliseconds since 1970 and not in seconds. In seconds, the value would be in
+/// the year 5138.
 const MILLISECONDS: i64 = 100_000_000_000;
 
 /// A key that was printed, and how long it can be used.
 #[derive(Debug)]
 pub(super) struct Printed {
     pub(super) key: SecretString,
-    /// `None` if the output does not say it.
+    /// How long the key can be used; `None` if the output does not say.
     pub(super) life: Option<Duration>,
 }
 
-/// The members of the JSON that are read.
+/// The members of the JSON object that the program reads.
 #[derive(Deserialize)]
 struct Members {
     token: Option<String>,
@@ -49,10 +50,10 @@ struct Members {
     expires_in: Option<Value>,
 }
 
-/// Reads what was printed. In messages, `from` is the place that printed it.
+/// Reads the key from the output of a command or server. In messages, `from` is the name of the command or server.
 ///
 /// # Errors
-/// There is no key, more than one key, or a key that has expired, or the JSON can't be read.
+/// Fails if the output has no key, two different keys or a key that has expired, or if the JSON can't be read.
 pub(super) fn printed(from: &str, output: &[u8], now: Timestamp) -> Result<Printed> {
     let text = std::str::from_utf8(output).map_err(|_| anyhow!("{from} printed no text"))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
@@ -70,7 +71,7 @@ pub(super) fn printed(from: &str, output: &[u8], now: Timestamp) -> Result<Print
 }
 
 fn of_json(from: &str, text: &str, now: Timestamp) -> Result<Printed> {
-    // The words of the error may contain the key, so only its place is shown.
+    // The text of the JSON error may contain the key, so the message shows only the line and the column.
     let members: Members = serde_json::from_str(text).map_err(|error| {
         let what = if error.is_data() { "JSON whose members have other types or come twice" } else { "broken JSON" };
         anyhow!("{from} printed {what} (line {}, column {})", error.line(), error.column())
@@ -91,7 +92,7 @@ fn of_json(from: &str, text: &str, now: Timestamp) -> Result<Printed> {
     Ok(Printed { key, life: life.transpose()? })
 }
 
-/// Returns how long the key can still be used, from the member of this name.
+/// Returns how long the key can be used, from the value of the member `name`.
 fn life(name: &str, value: &Value, now: Timestamp) -> Result<Duration> {
     let number = match value {
         Value::Number(number) => number.as_i64().or_else(|| number.as_f64().map(|seconds| seconds as i64)),
@@ -112,10 +113,10 @@ fn life(name: &str, value: &Value, now: Timestamp) -> Result<Duration> {
     until(end.with_context(|| format!("{name} is {wanted}"))?, name, now)
 }
 
-/// Returns how long it is until `end`.
+/// Returns the time from `now` until `end`.
 ///
 /// # Errors
-/// It is past.
+/// Fails if `end` is in the past.
 pub(super) fn until(end: Timestamp, name: &str, now: Timestamp) -> Result<Duration> {
     let left = end.duration_since(now);
     match Duration::try_from(left) {
@@ -130,7 +131,7 @@ pub(super) fn until(end: Timestamp, name: &str, now: Timestamp) -> Result<Durati
 /// Returns a key without the line break at its end. In messages, `from` is the place where the key was found.
 ///
 /// # Errors
-/// The text can't be a key. It is not shown.
+/// Fails if the text can't be a key. The error message does not show the text.
 pub(super) fn checked(text: &str, from: &str) -> Result<SecretString> {
     let key = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
     if key.is_empty() {

@@ -1,17 +1,18 @@
-//! The providers of a run: the first one, and the chain of the others.
+//! The providers of a run: the first provider, and the fallback providers after it.
 //!
-//! A provider is a preset (`catalog/providers.toml`), a table `[providers.NAME]` of the user's configuration, or a preset
-//! that a table changes. A setting in a table has priority over a variable of the platform, because the table is about
-//! this one provider. `--base-url`, `--header` and the flags about the key are for the first provider. The settings of
-//! the same names in a file, `ANTHROPIC_BASE_URL` and the variables of the key keep their meaning for the provider
-//! `anthropic`.
+//! A provider is a preset (`catalog/providers.toml`), a table `[providers.NAME]` of the user's configuration, or a
+//! preset that a table changes. A setting in a table has priority over a variable of the platform, because the table is
+//! about this one provider. The flags `--base-url` and `--header` and the flags about the key are for the first
+//! provider. In a file, `base-url`, `header` and the settings about the key are for the provider `anthropic`.
+//! `ANTHROPIC_BASE_URL` and the variables of the key are also for the provider `anthropic`.
 //!
-//! `table.rs` reads the tables (`values.rs` their values), `known.rs` finds a provider by its name, `resolve.rs` makes its settings, with its
-//! address and places (`places.rs`) and its key (`key.rs`). `chain.rs` puts the first provider and its fallbacks together
-//! and checks that the other settings fit.
+//! `table.rs` reads the tables, and `values.rs` reads the values in the tables. `known.rs` finds a provider by its
+//! name. `resolve.rs` makes the settings of a provider, with `places.rs` (regions and projects) and `key.rs`.
+//! `chain.rs` puts the first provider and its fallbacks together and checks that the other settings fit these
+//! providers.
 //!
-//! A place that is not set, such as a region, is not an error here: commands that send nothing do not need it. It is an
-//! error when something is to be sent (`ProviderConfig::check_complete`).
+//! A missing place, such as a region, is not an error in this module, because commands that send nothing do not need
+//! it. `ProviderConfig::check_complete` reports missing places before something is sent.
 
 mod chain;
 mod key;
@@ -38,44 +39,46 @@ use crate::domain::{FallbackOn, ProviderFeatures, ProviderKind, RateLimits, Requ
 /// The ways to give a key to the Claude API.
 const WAYS_OF_API: &str = "set ANTHROPIC_API_KEY (or use --api-key-file or --api-key-cmd)";
 
-/// A provider that requests are sent to.
+/// The settings of a provider to which requests are sent.
 #[derive(Clone, Debug)]
 pub struct ProviderConfig {
-    /// Its name: the name of its table, or of its preset. Records and pools contain this name.
+    /// The name of the provider: the name of its table, or of its preset. Result lines and pools (groups of rows that
+    /// share limits) contain the name of the provider.
     pub name: Arc<str>,
     /// Its kind.
     pub kind: ProviderKind,
-    /// Its address; `None` for the Claude API, and if the address is not known.
+    /// The address of the provider; `None` for the Claude API, and if the address is not known.
     pub base_url: Option<BaseUrl>,
-    /// What must be set before requests can be sent, in words: "a region: set AWS_REGION, or …".
+    /// The settings that are missing, in words: "a region: set AWS_REGION, or …". Requests can be sent only if no
+    /// setting is missing.
     pub missing: Vec<String>,
-    /// Where its key comes from.
+    /// The source of the provider's key.
     pub key: KeySource,
-    /// The ways to give it a key, in words: "set ANTHROPIC_API_KEY (or use …)".
+    /// The ways to give a key to the provider, in words: "set ANTHROPIC_API_KEY (or use …)".
     pub key_ways: String,
-    /// The variables with the keys of all providers. A command that prints a key does not get them.
+    /// The variables with the keys of all providers. A command that prints a key does not get the variables with keys.
     pub key_variables: Arc<[String]>,
-    /// How long to use a key if the command that printed it did not say when it expires; `None` for the whole run.
+    /// How long a key is used if the command that printed it does not say when it expires; `None` for the whole run.
     pub key_ttl: Option<Duration>,
-    /// In which header the key is sent; `None` if that depends on where the key comes from.
+    /// The header in which the key is sent; `None` if the source of the key decides.
     pub auth: Option<AuthStyle>,
     /// Further headers.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// What is changed in requests.
+    /// The rules that say what is changed in requests for this provider.
     pub rules: Arc<RequestRules>,
     /// What the provider can do.
     pub features: ProviderFeatures,
-    /// The limits in its table. For the first provider, flags replace them.
+    /// The limits in the provider's table. For the first provider, flags replace the limits in the table.
     pub limits: RateLimits,
-    /// Its prices, which replace the built-in ones.
+    /// The prices in the provider's table, which replace the built-in prices.
     pub prices: Option<TextFile>,
-    /// What its built-in prices are multiplied by.
+    /// The factor by which the built-in prices are multiplied.
     pub price_factor: f64,
-    /// The model that all rows get there; `None` if rows keep their own.
+    /// The model that all rows get at this provider; `None` if rows keep their own models.
     pub model: Option<String>,
 }
 
-/// In which header a key is sent.
+/// The header in which a key is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthStyle {
     /// `x-api-key`.
@@ -84,17 +87,17 @@ pub enum AuthStyle {
     Bearer,
 }
 
-/// The providers after the first.
+/// The providers after the first, which get the rows that the first provider can't answer.
 #[derive(Clone, Debug, Default)]
 pub struct FallbackConfig {
     /// The providers, in the order in which they are tried.
     pub chain: Vec<ProviderConfig>,
-    /// When a row is sent to the next provider.
+    /// The cases in which a row is sent to the next provider.
     pub on: FallbackOn,
 }
 
 impl FallbackConfig {
-    /// Returns the chain in the form in which it is typed.
+    /// Returns the chain as a value of `--fallback`.
     pub(crate) fn typed(&self) -> String {
         let one = |provider: &ProviderConfig| match &provider.model {
             Some(model) => format!("{}:{model}", provider.name),
@@ -135,15 +138,16 @@ impl ProviderConfig {
         }
     }
 
-    /// Returns whether requests need a key. Servers of the kind `messages` may run without one.
+    /// Returns whether requests need a key. Servers of the kind `messages` can run without a key.
     pub(crate) fn needs_key(&self) -> bool {
         self.kind != ProviderKind::Messages
     }
 
-    /// Checks that every setting that a request needs is set. The key is not checked.
+    /// Checks that every setting that a request needs is set. `check_complete` does not check the key.
     ///
     /// # Errors
-    /// The message names what is missing, with the variables and the key of the table.
+    /// Fails if a setting is missing. The message names the setting, the variables for it, and its key in the
+    /// provider's table.
     pub(crate) fn check_complete(&self) -> Result<()> {
         match &self.missing[..] {
             [] => Ok(()),

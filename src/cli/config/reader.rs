@@ -27,7 +27,7 @@ type Key<'i> = Spanned<std::borrow::Cow<'i, str>>;
 /// Parses single settings with the parsers of the flags.
 pub(crate) struct Reader {
     command: Command,
-    /// Where the values that were read come from.
+    /// The values that were read, with the places where they were set.
     pub(super) entries: Vec<Entry>,
     /// The users whose files are trusted like this user's own.
     pub(super) owners: Owners,
@@ -40,7 +40,7 @@ impl Reader {
         Self { command, entries: Vec::new(), owners: Owners::Own }
     }
 
-    /// Returns the flags of all settings, without those that are always refused.
+    /// Returns the flags of all settings. Hidden flags, which are always refused, are left out.
     pub(crate) fn flags(&self) -> impl Iterator<Item = &clap::Arg> {
         self.command.get_arguments().filter(|arg| !arg.is_hide_set())
     }
@@ -84,7 +84,7 @@ impl Reader {
         Ok((settings, unknown.map(|name| format!("the variable {name} has no effect")).collect()))
     }
 
-    /// Returns the settings of a file; `None` if there is no such file.
+    /// Returns the settings of a file; `None` if the file does not exist.
     pub(super) fn file(
         &mut self,
         path: &Path,
@@ -125,7 +125,7 @@ impl Reader {
                 (name, _) => layer.plain.add(name, self.entry(key, value, None, &place)?),
             }
         }
-        // If a key and its alias are both in the file, the later one counts.
+        // If a key and its alias are both in the file, the later value counts.
         self.entries[before..].reverse();
         Ok(Some(layer))
     }
@@ -211,7 +211,7 @@ impl Reader {
         Settings::from_arg_matches(&matches).map_err(|error| words(name, &error))
     }
 
-    /// Returns `; did you mean "…"` if the name is similar to a known one.
+    /// Returns `; did you mean "…"` if the name is similar to the name of a setting.
     fn suggestion(&mut self, name: &str) -> String {
         let name = name.replace('_', "-");
         if self.names().contains(&name) {
@@ -227,7 +227,7 @@ impl Reader {
     }
 }
 
-/// Returns a configuration file. If the user named the file, it can also be a pipe.
+/// Returns a configuration file. If the user named the file with `--config`, it can also be a pipe.
 fn found(path: &Path, trust: Trust, world: &World, warnings: &mut Vec<String>) -> Result<Option<opened::Opened>> {
     let place = world.resolve(path);
     if trust == Trust::Named {
@@ -246,7 +246,7 @@ fn found(path: &Path, trust: Trust, world: &World, warnings: &mut Vec<String>) -
     }
 }
 
-/// Returns whether this user can't open the folder. If so, it is unknown whether the file exists.
+/// Returns whether this user can't open the folder of a file, so that it is not known whether the file exists.
 fn is_out_of_reach(path: &Path) -> bool {
     path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }

@@ -1,16 +1,17 @@
-//! The settings that a run records in its folder and that `resume` uses again.
+//! The settings that a run records in its folder, and that `resume` uses again.
 //!
-//! One table lists the settings to record and to use again, so `resume` uses only settings that were recorded. The
-//! table contains settings that shape requests or decide how fast they are sent. It contains no setting that could
-//! redirect requests, authorize something, run a program or spend money, because the folder may come from another
-//! person. Any other setting in a manifest is an error, and the message names it. Such a setting is not ignored,
-//! because somebody must have put it there. A lane with batches can only make rows cheaper; a run says at its start that
-//! the API stores them. The rules for answers can send more requests for a row, but only a few. The rows of a log can
-//! cost more than these requests.
+//! One table (`TABLE`) lists the settings that are recorded and used again, so `resume` uses only settings that were
+//! recorded. The table contains settings that change requests or decide how fast they are sent. The run folder may come
+//! from another person. So the table contains no setting that could redirect requests, authorize something, run a
+//! program or spend money. Every other setting in a manifest is an error, and the message names it. The program does
+//! not ignore an unexpected setting, because somebody must have added it by hand. The setting `lane` is in the table,
+//! because batches can only make rows cheaper. A run with batches says at its start that the API stores the rows. The
+//! rules for answers are in the table, because they can send only a few more requests for a row. The rows of an error
+//! log can cost more than a few additional requests.
 //!
-//! The names of providers are recorded, but nothing else about them: their addresses and keys come from presets and from
-//! this user's own configuration. So a folder of another person can choose among the providers that this user has set
-//! up, and a run says at its start which ones it uses.
+//! Of providers, only the names are recorded: their addresses and keys come from presets and from this user's own
+//! configuration. So the folder of another person can choose among the providers that this user has set up. A run says
+//! at its start which providers it uses.
 
 use std::path::Path;
 
@@ -28,15 +29,15 @@ use crate::domain::PromptCache;
 use crate::journal::{Disk, manifest_path, quoted, read_manifest};
 use crate::source::Condition;
 
-/// A setting that is recorded.
+/// A setting that a run records.
 struct Recorded {
-    /// The name of its flag.
+    /// The name of the setting's flag.
     name: &'static str,
     /// Returns the setting's value in the settings of a run; `None` if it was not set.
     of: fn(&Config) -> Option<Value>,
     /// Returns a recorded value in the form in which it is typed; `None` if it has the wrong kind.
     texts: fn(&Value) -> Option<Vec<String>>,
-    /// The kind of its recorded value, with an article ("a number").
+    /// The kind of value that is recorded, with an article ("a number").
     kind: &'static str,
 }
 
@@ -132,7 +133,7 @@ const TABLE: [Recorded; 21] = [
         texts: number,
         kind: NUMBER,
     },
-    // A run with the simulator has no provider.
+    // A run with the simulator records no provider, because it sends nothing to a provider.
     Recorded {
         name: "provider",
         of: |config| (!config.simulate).then(|| (*config.provider.name).into()),
@@ -156,13 +157,13 @@ const TABLE: [Recorded; 21] = [
 const TEXT: &str = "a text";
 const NUMBER: &str = "a whole number";
 
-/// How many bytes a text may have. `resume` refuses longer texts. Header values of the API are far shorter.
+/// The highest number of bytes in a text. `resume` refuses longer texts. Header values of the API are far shorter.
 const MOST_BYTES: usize = 256;
-/// How many texts a list may have. `resume` refuses longer lists.
+/// The highest number of texts in a list. `resume` refuses longer lists.
 const MOST_TEXTS: usize = 100;
 
-/// The settings that decide how rows are read and which requests are made from them. `results` needs them to recognize
-/// rows without a label.
+/// The settings that decide how rows are read and which requests are made from them. The command `results` needs the
+/// settings about rows to recognize rows without a label.
 const ROWS: [Recorded; 10] = [
     Recorded { name: "format", of: |config| Some(config.source.format.name().into()), texts: long_text, kind: TEXT },
     Recorded {
@@ -219,7 +220,7 @@ const ROWS: [Recorded; 10] = [
     BETA,
 ];
 
-/// The settings of an output that is made from the results.
+/// The recorded settings of an output in another form, such as CSV, that is made from the results.
 const OUTPUT: [Recorded; 5] = [
     Recorded { name: "output-format", of: |_| None, texts: text, kind: TEXT },
     Recorded { name: "fields", of: |_| None, texts: long_list, kind: "a list of texts" },
@@ -228,28 +229,29 @@ const OUTPUT: [Recorded; 5] = [
     Recorded { name: "null", of: |_| None, texts: truth, kind: "true or false" },
 ];
 
-/// How many bytes the settings in [`ROWS`] may have together. If they have more, the run records none of them.
+/// The highest number of bytes of all settings in [`ROWS`] together. If the settings have more bytes, the run records
+/// none of them.
 const MOST_ROWS_BYTES: usize = 1 << 20;
 
-/// Returns the settings that decide how rows are read. They are recorded in the run's folder.
+/// Returns the settings about rows that the run's folder records: they decide how rows are read.
 pub(crate) fn recorded_rows(config: &Config) -> Map<String, Value> {
     let rows = values_of(&ROWS, config);
     let bytes: usize = rows.values().map(|value| value.to_string().len()).sum();
     if bytes > MOST_ROWS_BYTES { Map::new() } else { rows }
 }
 
-/// Returns the recorded settings about rows, as a layer. In messages, `path` is the name of the manifest.
+/// Returns the recorded settings about rows, as a layer. In messages, `path` is the path of the manifest.
 ///
 /// # Errors
-/// The errors of [`recorded_settings`].
+/// Fails in the same cases as [`recorded_settings`].
 pub(crate) fn rows_taken_back(settings: &Map<String, Value>, path: &str) -> Result<Settings> {
     taken_back_of(&ROWS, settings, path)
 }
 
-/// Returns the recorded settings of an output, as a layer. In messages, `path` is the name of the manifest.
+/// Returns the recorded settings of an output, as a layer. In messages, `path` is the path of the manifest.
 ///
 /// # Errors
-/// The errors of [`recorded_settings`].
+/// Fails in the same cases as [`recorded_settings`].
 pub(crate) fn output_taken_back(settings: &Map<String, Value>, path: &str) -> Result<Settings> {
     taken_back_of(&OUTPUT, settings, path)
 }
@@ -264,20 +266,21 @@ fn values_of(table: &[Recorded], config: &Config) -> Map<String, Value> {
     table.iter().filter_map(|row| Some((row.name.to_owned(), (row.of)(config)?))).collect()
 }
 
-/// Returns the settings that a run recorded in its folder, as a layer. It is empty if the folder has no manifest.
+/// Returns the settings that a run recorded in its folder, as a layer. The layer is empty if the folder has no
+/// manifest.
 ///
 /// # Errors
-/// The manifest can't be read, contains a setting that no run records, or contains a value that the flag of the
-/// setting does not accept. The message names the manifest and the setting.
+/// Fails if the manifest can't be read, contains a setting that no run records, or contains a value that the setting's
+/// flag does not accept. The message names the manifest and the setting.
 pub(crate) fn recorded_settings(folder: &Path, disk: &dyn Disk) -> Result<Settings> {
     let Some(manifest) = read_manifest(folder, disk)? else { return Ok(Settings::default()) };
     taken_back(&manifest.settings, &manifest_path(folder).display().to_string())
 }
 
-/// Returns the settings in a manifest, as a layer. In messages, `path` is its name.
+/// Returns the settings in a manifest, as a layer. In messages, `path` is the path of the manifest.
 ///
 /// # Errors
-/// The errors of [`recorded_settings`].
+/// Fails in the same cases as [`recorded_settings`].
 pub(crate) fn taken_back(settings: &Map<String, Value>, path: &str) -> Result<Settings> {
     taken_back_of(&TABLE, settings, path)
 }
@@ -296,7 +299,7 @@ fn taken_back_of(table: &[Recorded], settings: &Map<String, Value>, path: &str) 
     Ok(taken)
 }
 
-/// Returns why a setting is refused. The value is not shown, because it may be a secret in the wrong file.
+/// Returns why a setting in a manifest is refused. The text does not show the value, because it may be a secret.
 fn refusal(name: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     let is_word = !name.is_empty() && name.len() < 40 && name.bytes().all(is_plain);
@@ -324,7 +327,7 @@ fn long_text(value: &Value) -> Option<Vec<String>> {
     Some(vec![text.to_owned()])
 }
 
-/// Returns a text in a form that the flag does not read as the name of a file.
+/// Returns a text in a form that the flag's parser does not treat as `@` and the name of a file.
 fn literal(value: &Value) -> Option<Vec<String>> {
     let [text] = <[String; 1]>::try_from(long_text(value)?).ok()?;
     Some(vec![if text.starts_with('@') { format!("@{text}") } else { text }])
@@ -344,8 +347,8 @@ fn number(value: &Value) -> Option<Vec<String>> {
     value.as_u64().map(|number| vec![number.to_string()])
 }
 
-/// Returns the kind of a value, with an article. If a text or list is too long, the kind says so; otherwise it would
-/// look like an accepted kind.
+/// Returns the kind of a value, with an article. If a text or list is too long, the kind says so; otherwise the message
+/// would name a kind that is accepted.
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

@@ -1,10 +1,11 @@
 //! The settings of a run with `--rerun`.
 //!
-//! The program must recognize which rows of the input an earlier run has answered. So their requests and keys are made
-//! with the settings that this run recorded, and files with settings do not count. `--model`, `--max-tokens` and
-//! `--system` of this call do not change how rows are recognized. They only replace the parameters of the rows that are
-//! run again, even parameters that a row has itself. The rules for answers (`--schema` and others) are taken from the
-//! earlier run, unless this call sets others.
+//! The program must recognize the rows of the input that an earlier run has answered. So the program makes the requests
+//! and keys of all rows with the settings that the earlier run recorded, and ignores configuration files. The flags
+//! `--model`, `--max-tokens` and `--system` of this call do not change how rows are recognized. `--model`,
+//! `--max-tokens` and `--system` only replace the parameters of the rows that are run again, even parameters that are
+//! in the row itself. The rules for answers (`--schema` and others) are taken from the earlier run, unless this call
+//! sets others.
 
 use anyhow::Result;
 
@@ -17,11 +18,11 @@ use crate::cli::args::layered::Layered;
 use crate::cli::args::{RunArgs, Settings};
 
 impl Config {
-    /// Returns the settings of `run` with `--rerun`. `rows` are the settings about rows that the earlier run recorded;
-    /// `None` if they are not known. Then the settings of this call and of files are used.
+    /// Returns the settings of `run` with `--rerun`. `rows` are the settings about rows that the earlier run recorded.
+    /// If `rows` is `None`, the settings of this call and of the configuration files are used.
     ///
     /// # Errors
-    /// The errors of [`Config::of_run`]; or `--system` contains a column.
+    /// Fails in the same cases as [`Config::of_run`]. Also fails if `--system` contains a column.
     pub(crate) fn of_rerun(args: &RunArgs, rows: Option<&Settings>, world: &World) -> Result<Self> {
         let recorded = rows.map(|rows| {
             let Settings { source, answers, .. } = rows.clone();

@@ -1,4 +1,4 @@
-//! How rows are read, and the parameters of their requests.
+//! The settings for reading rows, and the parameters of their requests.
 
 use anyhow::{Result, bail};
 
@@ -12,10 +12,10 @@ use crate::domain::Params;
 use crate::plan::{Dialect, ModelMap, RequestDefaults};
 use crate::source::Template;
 
-/// `--api-version`. All models and parameters work with this version.
+/// `--api-version`. All models and parameters work with this version of the API.
 pub(super) const API_VERSION: &str = "2023-06-01";
 
-/// How rows are read.
+/// The settings for reading rows.
 #[derive(Clone, Debug, Default)]
 pub struct SourceConfig {
     /// The format of all inputs.
@@ -24,9 +24,9 @@ pub struct SourceConfig {
     pub id_column: Option<String>,
     /// The sheet of Excel files.
     pub sheet: Option<String>,
-    /// The text of the template. It may have been read from a file.
+    /// The text of the template, which the user typed or which was read from a file.
     pub template_text: Option<String>,
-    /// The highest number of rows to read. Rows that `skip` leaves out do not count.
+    /// The highest number of rows to read. Rows that `skip` leaves out are not counted.
     pub limit: Option<u64>,
     /// The number of rows to leave out at the start.
     pub skip: u64,
@@ -34,7 +34,7 @@ pub struct SourceConfig {
     pub strict: bool,
 }
 
-/// Returns how rows are read.
+/// Returns the settings for reading rows.
 pub(super) fn source_config(source: SourceArgs, world: &World) -> Result<SourceConfig> {
     Ok(SourceConfig {
         format: source.format.unwrap_or_default(),
@@ -47,7 +47,7 @@ pub(super) fn source_config(source: SourceArgs, world: &World) -> Result<SourceC
     })
 }
 
-/// Returns the API version and the betas.
+/// Returns the API version and the betas that requests name.
 pub(super) fn dialect(wire: &WireArgs) -> Dialect {
     let api_version = wire.api_version.clone().unwrap_or_else(|| API_VERSION.to_owned());
     Dialect { api_version, betas: sorted(wire.beta.clone()) }

@@ -1,4 +1,4 @@
-//! The system prompt of a setting: a text, or a list of content blocks from a JSON file.
+//! Reads the system prompt: a text, or a list of content blocks from a JSON file.
 
 use std::path::Path;
 
@@ -10,11 +10,11 @@ use crate::cli::args::blocks::blocks;
 use crate::cli::args::values::Text;
 use crate::domain::Params;
 
-/// Returns the system prompt if it is a text. A list of blocks is added to `params` instead, as with `--param
-/// system=…`.
+/// Returns the system prompt if it is a text. If the prompt is a list of blocks, adds it to `params`, as `--param
+/// system=…` does, and returns `None`.
 ///
 /// The prompt is a list of blocks if it comes from a file whose name ends in `.json` and whose content begins with `[`.
-/// If such a file has a mistake, this is an error: otherwise every row would be sent with the JSON as its text.
+/// A mistake in this JSON is an error: otherwise the JSON would be sent as the text of the system prompt.
 pub(super) fn system_of(given: Option<Text>, params: &mut Params, world: &World) -> Result<Option<String>> {
     let path = match &given {
         Some(Text::File(path) | Text::Inside { path, .. }) => Some(path.clone()),

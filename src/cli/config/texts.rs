@@ -1,4 +1,4 @@
-//! Texts in a setting, or in a file whose path is in a setting.
+//! Reads the texts of settings. A setting contains the text itself, or the path of a file with the text.
 
 use std::path::{Path, PathBuf};
 
@@ -11,13 +11,13 @@ use crate::cli::args::values::Text;
 /// A file whose path is in a setting, with its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextFile {
-    /// Its path, for messages.
+    /// The path of the file, for messages.
     pub path: PathBuf,
     /// Its content.
     pub text: String,
 }
 
-/// Returns a text. If the setting contains a path, the text is read from that file.
+/// Returns the text of a setting. If the setting contains a path, the text is read from that file.
 pub(super) fn text_of(setting: &str, given: Option<Text>, world: &World) -> Result<Option<String>> {
     Ok(match given {
         None => None,

@@ -1,12 +1,12 @@
-//! How much the program trusts a configuration file.
+//! The levels of trust in configuration files.
 
 /// How much the program trusts a configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trust {
-    /// The user named it.
+    /// The user named the file with `--config`.
     Named,
-    /// It is in the user's configuration folder.
+    /// The file is in the user's configuration folder.
     User,
-    /// It is in the working folder, and anybody may have written it.
+    /// The file is in the working folder, so another person may have written it.
     Folder,
 }

@@ -1,5 +1,5 @@
-//! Turns values of a configuration file into the text that would be typed for a flag. Shortens errors of the flags'
-//! parsers.
+//! Converts values of a configuration file to the text that a user would type for a flag. Also shortens the error
+//! messages of the flags' parsers.
 
 use clap::error::{ContextKind, ErrorKind};
 use toml::de::DeValue;
@@ -7,7 +7,7 @@ use toml::de::DeValue;
 use crate::cli::usage::value;
 use crate::report::text::escape;
 
-/// Returns a value in the form in which it is typed. If the flag can be repeated, a list or table becomes several
+/// Returns a value in the form in which a user types it. If the flag can be repeated, a list or table becomes several
 /// texts.
 pub(super) fn texts(name: &str, value: &DeValue<'_>) -> Result<Vec<String>, String> {
     match (name, value) {
@@ -75,7 +75,7 @@ pub(super) fn times(value: &str) -> Option<usize> {
     }
 }
 
-/// Returns what is wrong with one value. The text that clap puts around this is removed.
+/// Returns what is wrong with a value, without the other text of clap's message.
 pub(super) fn words(name: &str, error: &clap::Error) -> String {
     match error.kind() {
         ErrorKind::InvalidValue | ErrorKind::ValueValidation if error.get(ContextKind::InvalidArg).is_some() => {
@@ -86,7 +86,8 @@ pub(super) fn words(name: &str, error: &clap::Error) -> String {
             let text = error.to_string();
             let line = text.lines().next().unwrap_or_default();
             let line = line.strip_prefix("error: ").unwrap_or(line);
-            // The message of a secret value begins with its flag, which the caller names in its own way.
+            // The message about a secret value begins with its flag. The flag is removed from the message, because the
+            // caller adds the place.
             escape(line.strip_prefix(&format!("--{name}: ")).unwrap_or(line)).into_owned()
         }
     }

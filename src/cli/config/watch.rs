@@ -14,29 +14,30 @@ use crate::transport::{NoticeUrl, parse_notice_url};
 use crate::watch::notices::{CommandTarget, NoticeForm, NoticeRule, SHORTEST_SECRET};
 use crate::watch::schedule::Schedule;
 
-/// Where notices are sent. Its `Debug` form shows no address and no arguments.
+/// A target to which notices are sent. The `Debug` form of a target shows no address and no arguments.
 #[derive(Clone, Debug)]
 pub enum NoticeTarget {
-    /// To this address.
+    /// An address that gets each notice by HTTP.
     Url(NoticeUrl),
-    /// To this program.
+    /// A program that is run for each notice.
     Command(CommandTarget),
 }
 
-/// How a run is watched and steered.
+/// The settings for watching a run and changing its settings while it runs.
 #[derive(Clone, Debug, Default)]
 pub struct WatchConfig {
-    /// Where notices are sent. Commands that don't run rows send none, so for them this is empty.
+    /// The targets to which notices are sent. The list is empty for commands that do not run rows, because these
+    /// commands send no notices.
     pub notify: Vec<NoticeTarget>,
-    /// When notices are sent.
+    /// The events about which notices are sent.
     pub notify_on: Vec<NoticeRule>,
     /// The form of notices to addresses.
     pub notify_format: NoticeForm,
     /// The secret that signs notices to addresses.
     pub notify_secret: Option<SecretString>,
-    /// Settings that change at certain times.
+    /// The changes that `--schedule` makes to settings at certain times.
     pub schedule: Vec<Schedule<Change>>,
-    /// The file that gets each event.
+    /// The file to which each event is written.
     pub log: Option<PathBuf>,
     asked: Vec<Notify>,
 }
@@ -55,11 +56,11 @@ impl WatchConfig {
         }
     }
 
-    /// Checks the addresses, and reads those that are in variables. Commands do not get `key_variables`. Returns
-    /// warnings.
+    /// Checks the addresses, and reads the addresses that are in variables. `key_variables` are removed from the
+    /// environment of the programs that get notices. Returns warnings.
     ///
     /// # Errors
-    /// An address can't be used, or its variable is missing. The address is not shown.
+    /// Fails if an address can't be used, or if its variable is missing. The message does not show the address.
     pub(super) fn find_targets(
         &mut self,
         has_budget: bool,

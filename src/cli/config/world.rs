@@ -1,4 +1,4 @@
-//! The environment of the program: variables, folders, terminals. Tests use an environment of their own.
+//! The environment of the program: variables, folders, terminals. Tests use a made-up environment.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -11,14 +11,14 @@ use jiff::ZonedDateTime;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-/// How many bytes a file may have if its path is in a setting. Templates and certificates are far smaller. A file such
-/// as `/dev/zero` has no end.
+/// The highest number of bytes in a file whose path is in a setting. Templates and certificates are far smaller. The
+/// limit is needed because a file such as `/dev/zero` has no end.
 pub(super) const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The variable with the secret that signs notices.
 pub(crate) const NOTIFY_SECRET: &str = "CLAUDE_BATCH_NOTIFY_SECRET";
 
-/// Variables that contain a key, or headers and addresses that are as secret as a key.
+/// The variables with a key, or with headers and addresses that are as secret as a key.
 pub(crate) const SECRET_VARIABLES: [&str; 15] = [
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_AUTH_TOKEN",
@@ -30,7 +30,7 @@ pub(crate) const SECRET_VARIABLES: [&str; 15] = [
     "CLAUDE_BATCH_HEADER",
     "CLAUDE_BATCH_NOTIFY",
     NOTIFY_SECRET,
-    // These have no effect, but a user may set them by mistake.
+    // The variables from `CLAUDE_BATCH_API_KEY` on have no effect, but a user may set them by mistake.
     "CLAUDE_BATCH_API_KEY",
     "CLAUDE_BATCH_APIKEY",
     "CLAUDE_BATCH_AUTH_TOKEN",
@@ -38,24 +38,25 @@ pub(crate) const SECRET_VARIABLES: [&str; 15] = [
     "CLAUDE_BATCH_TOKEN",
 ];
 
-/// The environment of one call of the program.
+/// The environment of the program: variables, folders and terminals.
 #[derive(Clone, Debug, Default)]
 pub struct World {
     /// Environment variables, except those in [`World::secrets`].
     pub variables: BTreeMap<OsString, OsString>,
-    /// The secret variables that are set. They are not in debug output, and are overwritten with zeros when dropped.
+    /// The secret variables that are set. Debug output does not show the secret variables. Their memory is overwritten
+    /// with zeros when they are dropped.
     pub secrets: BTreeMap<&'static str, SecretString>,
-    /// Further variables that contain keys: the tables of providers name them. Programs that this program starts do not
-    /// get them.
+    /// Further variables that contain keys, named by the tables of providers. Programs that this program starts do not
+    /// get the variables with keys.
     pub key_variables: Vec<String>,
-    /// The folder in which relative paths start. If empty, it is the working folder of the process.
+    /// The folder in which relative paths start. An empty path means the working folder of the process.
     pub working_folder: PathBuf,
-    /// Whether standard input is a terminal. A terminal is not read as input.
+    /// Whether standard input is a terminal. Rows are not read from a terminal.
     pub stdin_is_terminal: bool,
     /// Whether standard error is a terminal.
     pub stderr_is_terminal: bool,
-    /// When the program was called. A deadline such as `6h` counts from this moment, even if the settings are read
-    /// again.
+    /// The moment when the program was called. A deadline such as `6h` is counted from this moment, also if the
+    /// settings are read again.
     pub now: ZonedDateTime,
 }
 
@@ -74,16 +75,16 @@ impl World {
         }
     }
 
-    /// Returns whether a variable is set to a text that is not empty.
+    /// Returns whether a variable is set and not empty.
     pub(crate) fn has(&self, name: &str) -> bool {
         let secret = self.secrets.get(name).is_some_and(|value| !value.expose_secret().is_empty());
         secret || self.variables.get(OsStr::new(name)).is_some_and(|value| !value.is_empty())
     }
 
-    /// Returns a variable if it is set to a text that is not empty.
+    /// Returns the value of a variable; `None` if it is not set or empty.
     ///
     /// # Errors
-    /// The variable is not UTF-8; its value is not shown.
+    /// Fails if the value of the variable is not UTF-8. The error message does not show the value.
     pub(crate) fn variable(&self, name: &str) -> Result<Option<&str>> {
         if let Some(value) = self.secrets.get(name) {
             return Ok(Some(value.expose_secret()).filter(|text| !text.is_empty()));
@@ -107,15 +108,16 @@ impl World {
         base.map(|base| base.join("claude-batch"))
     }
 
-    /// Returns whether colours are allowed on standard error: it must be a terminal that supports them, and `NO_COLOR`
-    /// must not be set.
+    /// Returns whether colours are allowed on standard error: standard error must be a terminal that supports colours,
+    /// and `NO_COLOR` must not be set.
     pub fn is_colored(&self) -> bool {
         let is_dumb = self.variables.get(OsStr::new("TERM")).is_some_and(|term| term == "dumb");
         self.stderr_is_terminal && !self.has("NO_COLOR") && !is_dumb
     }
 
-    /// Returns whether standard error shows block characters. The terminal must not be dumb, and the locale must not ask for
-    /// ASCII. If no locale is set, as in most containers, they are shown: files and logs of today are UTF-8.
+    /// Returns whether standard error shows block characters. `TERM` must not be `dumb`, and the locale must not ask
+    /// for ASCII. If no locale is set, as in most containers, block characters are shown, because terminals and logs of
+    /// today use UTF-8.
     pub(crate) fn has_blocks(&self) -> bool {
         let value = |name: &str| self.variables.get(OsStr::new(name)).filter(|value| !value.is_empty());
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(value);
@@ -131,7 +133,7 @@ impl World {
     /// Returns the content of a file whose path is in a setting.
     ///
     /// # Errors
-    /// The file can't be read, or is too large.
+    /// Fails if the file can't be read, or if it is too large.
     pub(crate) fn read(&self, path: &Path) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let file = File::open(self.resolve(path))?;
@@ -143,8 +145,8 @@ impl World {
     }
 }
 
-/// Removes the secret variables. A value that is not UTF-8 is not a key: it stays among the variables, and causes an
-/// error later.
+/// Removes the secret variables from `variables` and returns them. A value that is not UTF-8 can't be a key. A value
+/// that is not UTF-8 stays in `variables`, and causes an error when it is read.
 fn secrets(variables: &mut BTreeMap<OsString, OsString>) -> BTreeMap<&'static str, SecretString> {
     let take = |name| {
         let (key, value) = variables.remove_entry(OsStr::new(name))?;

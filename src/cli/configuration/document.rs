@@ -1,4 +1,4 @@
-//! Settings as one JSON document.
+//! Makes one JSON document from all settings.
 
 use serde::Serialize;
 
@@ -21,23 +21,23 @@ struct Document<'a> {
 struct One<'a> {
     name: &'a str,
     group: &'a str,
-    /// The value that counts: a text, a list of texts for settings that can have several values, or `null`.
+    /// The value that the run uses: a text, a list of texts for settings that can have several values, or `null`.
     value: serde_json::Value,
-    /// Whether no layer sets it.
+    /// Whether the value is the default, because no layer sets the setting.
     is_default: bool,
-    /// Its default as a value, if there is one that can be typed.
+    /// The default of the setting as a value; `null` if the default can't be typed.
     default: Option<&'a str>,
-    /// What happens without it, in words.
+    /// What happens without the setting, in words.
     default_words: Option<&'a str>,
-    /// Why the value has no effect.
+    /// The reason why the value has no effect; `null` if it has an effect.
     idle: Option<&'a str>,
-    /// The values of all layers. The first one counts.
+    /// The values of all layers. The run uses the first value.
     layers: Vec<Layer<'a>>,
 }
 
 #[derive(Serialize)]
 struct Layer<'a> {
-    /// `flag`, `variable`, `profile` or `file`.
+    /// The kind of the layer: `flag`, `variable`, `profile` or `file`.
     kind: &'static str,
     variable: Option<&'a str>,
     file: Option<&'a str>,
@@ -56,17 +56,17 @@ struct Profile<'a> {
 struct Provider<'a> {
     name: &'a str,
     kind: &'static str,
-    /// The place of its table as `file:line`; `null` for a preset.
+    /// The place of the provider's table as `file:line`; `null` for a preset.
     table: Option<&'a str>,
-    /// 0 for the first provider, 1 for the first fallback and so on.
+    /// The position of the provider in the chain: 0 for the first provider, 1 for the first fallback and so on.
     order: Option<usize>,
     base_url: Option<String>,
-    /// Where its key is; the key itself is not read.
+    /// The source of the provider's key, in words; the key itself is not read.
     key: Option<String>,
     problem: Option<&'a str>,
 }
 
-/// Returns the document, on one line.
+/// Returns the settings as JSON, on one line.
 pub(super) fn document(shown: &Shown) -> String {
     let profiles = shown.origins.profiles.iter().map(|profile| Profile { name: &profile.name, at: &profile.at });
     let providers = shown.providers.iter().map(|provider| {

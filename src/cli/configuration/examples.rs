@@ -1,4 +1,4 @@
-//! Values for settings without a default, as they are written in a configuration file.
+//! Example values for settings without a default, in the syntax of a configuration file.
 
 /// The examples, by the names of the settings.
 const EXAMPLES: [(&str, &str); 41] = [
@@ -45,7 +45,7 @@ const EXAMPLES: [(&str, &str); 41] = [
     ("api-key-ttl", r#""10m""#),
 ];
 
-/// Returns the example for a setting.
+/// Returns the example value of a setting; `None` if the setting has no example.
 pub(super) fn example(name: &str) -> Option<&'static str> {
     EXAMPLES.iter().find(|(own, _)| *own == name).map(|(_, value)| *value)
 }

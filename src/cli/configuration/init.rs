@@ -1,7 +1,7 @@
 //! The verb `init`: writes a configuration file in which every setting is a comment, with its description and its default.
 //!
-//! The file is made from the flags themselves. In a line that begins with `#` and no space, the `#` can be removed, and
-//! the line is then a setting. All other comments begin with `# `.
+//! The file is made from the definitions of the flags. A line that begins with `#` and no space becomes a setting if
+//! the user removes the `#`. All other comments begin with `# `.
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -22,10 +22,10 @@ use crate::cli::exit::Exit;
 use crate::cli::{say, shell};
 use crate::report::text::{escape, wrap};
 
-/// The width of the file.
+/// The greatest width of a comment in the file, in columns.
 const COLUMNS: usize = 100;
 
-/// The tables of providers and profiles, at the end of a file.
+/// The commented tables of profiles and providers at the end of the file.
 const TABLES: &str = r#"
 # Profiles: settings that --profile NAME adds. They override the keys above.
 
@@ -40,7 +40,7 @@ const TABLES: &str = r#"
 #models = { claude-haiku-4-5 = "qwen3" }
 "#;
 
-/// Writes the file.
+/// Writes the configuration file and says what to do with it.
 pub(super) fn init(args: &InitArgs, world: &World) -> Result<Exit> {
     if args.profile.as_deref().is_some_and(str::is_empty) {
         bail!("--profile: the profile needs a name");
@@ -77,7 +77,7 @@ fn is_of_working_folder(path: &Path, world: &World) -> bool {
     full(world.resolve(path)) == full(world.resolve(Path::new(FILE_NAME)))
 }
 
-/// Writes a new file that only its owner can read and write. An existing file stays as it is.
+/// Writes a new file that only its owner can read and write. Fails if the file exists, and does not change it.
 fn write(path: &Path, text: &str, profile: Option<&str>) -> Result<()> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).context("can't make its folder")?;
@@ -100,7 +100,7 @@ fn write(path: &Path, text: &str, profile: Option<&str>) -> Result<()> {
     file.write_all(text.as_bytes()).context("can't write it")
 }
 
-/// Returns the text of the file, with the settings that `is_wanted` selects by their names.
+/// Returns the text of a configuration file with the settings whose names `is_wanted` accepts.
 fn text(profile: Option<&str>, is_wanted: impl Fn(&str) -> bool) -> String {
     let mut text = match profile {
         None => "# claude-batch.toml: settings of claude-batch\n\
@@ -130,15 +130,15 @@ fn text(profile: Option<&str>, is_wanted: impl Fn(&str) -> bool) -> String {
         wrap(&description(flag), COLUMNS - 2).iter().for_each(|line| text.push_str(&format!("# {line}\n")));
         text.push_str(&format!("#{name} = {}\n", value(flag)));
     }
-    // A file in the working folder can't have providers.
+    // A file in the working folder can't contain tables of providers.
     text.push_str(if profile.is_none() && is_wanted("provider") { TABLES } else { "" });
     text
 }
 
-/// Returns a name as a key of TOML.
+/// Returns a name as a key of TOML, in quotes if TOML needs them.
 fn key(name: &str) -> String {
     let is_bare = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    // The escapes of a JSON string mean the same in TOML.
+    // A JSON string is also a valid TOML string, because its escapes mean the same in TOML.
     if is_bare { name.to_owned() } else { serde_json::Value::from(name).to_string() }
 }
 
@@ -162,7 +162,7 @@ fn description(flag: &Arg) -> String {
     text
 }
 
-/// Returns the value of a key: its default, else an example.
+/// Returns the value that is written for a setting: its default, or else an example.
 fn value(flag: &Arg) -> String {
     let name = flag.get_long().unwrap_or_default();
     let possible = || flag.get_possible_values().first().map(|value| value.get_name().to_owned());
@@ -187,14 +187,14 @@ mod tests {
     use crate::cli::args::Settings;
     use crate::cli::config::layers::Layers;
 
-    /// Removes the `#` in front of every setting.
+    /// Removes the `#` before every setting in the text of a configuration file.
     fn uncommented(text: &str) -> String {
         let is_setting = |line: &str| line.starts_with('#') && !line.starts_with("# ") && line != "#";
         let lines = text.lines().map(|line| if is_setting(line) { &line[1..] } else { line });
         lines.collect::<Vec<_>>().join("\n")
     }
 
-    /// Reads a text as the configuration file of a user.
+    /// Reads the text as a configuration file that the user named.
     fn read(text: &str, profile: Option<&str>) -> Layers {
         let folder = tempfile::tempdir().expect("there is room for temporary files");
         let path = folder.path().join("c.toml");

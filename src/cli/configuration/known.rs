@@ -1,4 +1,4 @@
-//! All settings, each with its values in all layers.
+//! Collects all settings with their values in all layers.
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches};
@@ -9,18 +9,18 @@ use crate::cli::config::origins::{Entry, Origin, Origins};
 use crate::cli::config::providers::ListedProvider;
 use crate::cli::config::reader::Reader;
 
-/// The heading of flags without a heading.
+/// The heading for flags that have no heading in the help.
 const OTHERS: &str = "Others";
 
-/// Everything that is shown.
+/// Everything that `config show` shows.
 pub(super) struct Shown {
     /// The settings, in the order of the help.
     pub(super) settings: Vec<Setting>,
-    /// The chosen profile.
+    /// The name of the profile that the user chose.
     pub(super) profile: Option<String>,
-    /// The layers below the flags.
+    /// The values in the layers below the flags, and where each value was set.
     pub(super) origins: Origins,
-    /// The providers that are used, and those that the configuration contains.
+    /// The providers that a run would use, and the providers with tables in the configuration.
     pub(super) providers: Vec<ListedProvider>,
     /// Warnings about variables and files.
     pub(super) warnings: Vec<String>,
@@ -29,24 +29,25 @@ pub(super) struct Shown {
 /// A setting.
 #[derive(Debug)]
 pub(super) struct Setting {
-    /// Its name, which is the long name of its flag.
+    /// The name of the setting, which is the long name of its flag.
     pub(super) name: String,
-    /// The heading of its group in the help.
+    /// The heading of the setting's group in the help.
     pub(super) group: String,
-    /// Whether it can have several values.
+    /// Whether the setting can have several values.
     pub(super) is_list: bool,
-    /// Its values. The first one counts; it overrides the others.
+    /// The values of the setting, each with its layer. The run uses the first value, which overrides the others.
     pub(super) layers: Vec<Entry>,
-    /// Its value if no layer has one.
+    /// The value of the setting if no layer sets it.
     pub(super) default: Default,
-    /// Why the first value has no effect; `None` if it has.
+    /// The reason why the first value has no effect; `None` if it has an effect.
     pub(super) idle: Option<String>,
 }
 
 /// Returns the settings in the order of the help.
 pub(super) fn settings(reader: &Reader, typed: Vec<Entry>, origins: &Origins) -> Vec<Setting> {
     let all: Vec<&Entry> = typed.iter().chain(&origins.entries).collect();
-    // The key file and the command are two ways to give the key: the higher layer counts for both.
+    // `api-key-file` and `api-key-cmd` are two ways to give the key. If the user set both the file and the command, the
+    // run uses the setting in the higher layer.
     let is_key = |name: &str| matches!(name, "api-key-file" | "api-key-cmd");
     let key = all.iter().find(|entry| is_key(&entry.name)).map(|entry| entry.name.clone());
     let setting = |arg: &Arg| {
@@ -54,7 +55,8 @@ pub(super) fn settings(reader: &Reader, typed: Vec<Entry>, origins: &Origins) ->
         let mut layers: Vec<Entry> =
             all.iter().filter(|entry| entry.name == name).map(|entry| (*entry).clone()).collect();
         if origins.lowered.contains(&name.as_str()) {
-            // For caps, the lowest value counts. The file in the working folder is the only file that can lower them.
+            // A run uses the lowest value of a cap. Only the file in the working folder can lower the cap of a higher
+            // layer.
             if let Some(at) = layers.iter().position(|entry| is_of_working_folder(&entry.origin)) {
                 layers[..=at].rotate_right(1);
             }
@@ -85,7 +87,8 @@ pub(super) fn in_groups(reader: &Reader) -> Vec<&Arg> {
     flags
 }
 
-/// Returns the values of the flags that were typed. `matches` are those of the command that has all settings.
+/// Returns the values of the flags that the user typed. `matches` belongs to a command that has the flags of all
+/// settings.
 pub(super) fn typed(reader: &Reader, matches: &ArgMatches) -> Vec<Entry> {
     let entry = |arg: &Arg| {
         let (id, name) = (arg.get_id().as_str(), arg.get_long()?);
@@ -105,7 +108,7 @@ fn is_of_working_folder(origin: &Origin) -> bool {
     matches!(origin, Origin::File { path, .. } if path == FILE_NAME)
 }
 
-/// Returns the heading of a flag, without the remark in parentheses.
+/// Returns the heading of a flag in the help, without the remark in parentheses.
 pub(super) fn group(arg: &Arg) -> String {
     let heading = arg.get_help_heading().unwrap_or(OTHERS);
     heading.split_once(" (").map_or(heading, |(heading, _)| heading).to_owned()

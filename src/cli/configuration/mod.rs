@@ -1,5 +1,5 @@
-//! The command `config`: shows settings and where they come from, and writes a configuration file. It sends nothing,
-//! runs no command, and shows no secret.
+//! The command `config`: shows settings and where they come from, and writes a configuration file. The command `config`
+//! sends nothing, runs no other command, and shows no secret.
 //!
 //! | file | content |
 //! |---|---|
@@ -22,7 +22,7 @@ use super::args::ConfigVerb;
 use super::config::world::World;
 use super::exit::Exit;
 
-/// Does what the user asks for.
+/// Runs the verb of `config` that the user typed.
 pub(crate) fn config(verb: &ConfigVerb, world: &World) -> Result<Exit> {
     match verb {
         ConfigVerb::Show(args) => show::show(args, world),

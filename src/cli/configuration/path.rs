@@ -1,4 +1,4 @@
-//! The verb `path`: which configuration files are read. It works even if a file contains mistakes.
+//! The verb `path`: shows which configuration files are read. The verb also works if a file contains mistakes.
 
 use std::path::Path;
 
@@ -15,7 +15,8 @@ use crate::report::text::escape;
 #[derive(Serialize)]
 struct Document {
     v: u32,
-    /// The files that are looked for. A setting in a file overrides the same setting in the files after it.
+    /// The configuration files that the program looks for. A setting in a file overrides the same setting in the files
+    /// after it.
     files: Vec<One>,
     /// The user's configuration folder.
     folder: Option<String>,
@@ -28,7 +29,7 @@ struct One {
     owner: &'static str,
 }
 
-/// Shows the files.
+/// Shows the paths of the configuration files.
 pub(super) fn path(args: &PathArgs, world: &World) -> Result<Exit> {
     let files = layers::files(args.settings(), world)?;
     if args.json {
@@ -59,7 +60,7 @@ fn words(files: &[FilePlace], world: &World) -> String {
     text
 }
 
-/// Returns a path that does not depend on the working folder.
+/// Returns the absolute form of a path.
 fn full(path: &Path, world: &World) -> String {
     let path = world.resolve(path);
     std::path::absolute(&path).unwrap_or(path).display().to_string()

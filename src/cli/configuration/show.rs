@@ -1,4 +1,4 @@
-//! The verb `show`: every setting with its value and where it comes from.
+//! The verb `show`: shows every setting with its value and the origin of the value.
 
 use std::ffi::OsString;
 
@@ -21,10 +21,10 @@ use crate::report::progress::terminal_width;
 use crate::report::text::escape;
 use crate::source::nearest;
 
-/// No line is wider than this, except those with a long value or path.
+/// The greatest width of a line, in columns. Only lines with a long value or path are wider.
 const COLUMNS: usize = 80;
 
-/// Shows the settings.
+/// Shows the settings with their values and origins.
 pub(super) fn show(args: &ShowConfigArgs, world: &World) -> Result<Exit> {
     let mut shown = read(args, std::env::args_os().skip(1), world)?;
     shown.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));
@@ -41,7 +41,7 @@ pub(super) fn show(args: &ShowConfigArgs, world: &World) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Returns everything that can be shown. `typed` are the arguments of this process.
+/// Reads the settings and returns everything that can be shown. `typed` are the arguments of this process.
 fn read(args: &ShowConfigArgs, typed: impl Iterator<Item = OsString>, world: &World) -> Result<Shown> {
     let reader = Reader::new();
     let typed = matches(typed)?;
@@ -63,7 +63,7 @@ fn read(args: &ShowConfigArgs, typed: impl Iterator<Item = OsString>, world: &Wo
     Ok(Shown { settings, profile: merged.place.profile, origins, providers, warnings: all })
 }
 
-/// Returns the flags of this call.
+/// Parses the arguments of this call again, and returns the matches of the innermost command.
 fn matches(typed: impl Iterator<Item = OsString>) -> Result<ArgMatches> {
     let typed = [OsString::from("claude-batch")].into_iter().chain(typed);
     let mut matches = Cli::command().try_get_matches_from(typed).context("the command line can't be read twice")?;
@@ -73,8 +73,8 @@ fn matches(typed: impl Iterator<Item = OsString>) -> Result<ArgMatches> {
     Ok(matches)
 }
 
-/// Adds the address in `ANTHROPIC_BASE_URL`, which means the same as `base-url`. It counts only if no flag and no variable
-/// of this program has an address, and overrides all files.
+/// Adds the address in `ANTHROPIC_BASE_URL`, which means the same as `base-url`. A flag and the variable
+/// `CLAUDE_BATCH_BASE_URL` override this address, and this address overrides all files.
 fn add_address(settings: &mut [Setting], first: &ListedProvider) {
     let base = first.settings.as_ref().ok().and_then(|provider| provider.base_url.as_ref());
     let Some(base) = base.filter(|base| base.source == BaseUrlSource::Environment) else { return };
@@ -85,8 +85,8 @@ fn add_address(settings: &mut [Setting], first: &ListedProvider) {
     }
 }
 
-/// Marks settings of files that have no effect, because a variable such as `ANTHROPIC_API_KEY` overrides them. These
-/// are variables whose names do not begin with `CLAUDE_BATCH_`.
+/// Marks the settings of files about the key that have no effect, because `ANTHROPIC_API_KEY` or `ANTHROPIC_AUTH_TOKEN`
+/// overrides them.
 fn mark_idle(settings: &mut [Setting], first: &ListedProvider) {
     let Ok(provider) = &first.settings else { return };
     let variable = match provider.key {
@@ -101,7 +101,7 @@ fn mark_idle(settings: &mut [Setting], first: &ListedProvider) {
     }
 }
 
-/// Leaves only the settings with these names. A name can be that of a flag or a variable.
+/// Removes all settings whose names are not in `names`. A name can be the name of a flag or of a variable.
 fn select(settings: &mut Vec<Setting>, names: &[String]) -> Result<()> {
     if names.is_empty() {
         return Ok(());

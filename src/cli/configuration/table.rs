@@ -1,4 +1,4 @@
-//! Settings as text.
+//! Shows settings as text.
 
 use super::known::{Setting, Shown};
 use crate::cli::args::ShowConfigArgs;
@@ -9,11 +9,11 @@ use crate::cli::config::world::World;
 use crate::cli::providers::source_words;
 use crate::report::text::{count, escape, plural, shorten, width, wrap};
 
-/// The column of values.
+/// The column at which values begin.
 const VALUES: usize = 22;
-/// The width of the column of values. A longer value moves its origin to the next line.
+/// The width of the column of values. If a value is longer, its origin is on the next line.
 const VALUE_ROOM: usize = 26;
-/// The longest part of a value that is shown.
+/// The highest number of columns that are shown of a value.
 const LONGEST_VALUE: usize = 56;
 
 /// Returns the settings in groups, then the profiles and the providers.
@@ -39,7 +39,7 @@ pub(super) fn table(shown: &Shown, args: &ShowConfigArgs, columns: usize, world:
     text
 }
 
-/// Returns the lines about one setting: the value that counts, and the values that it overrides.
+/// Returns the lines about one setting: the value that the run uses, and the values that it overrides.
 fn rows(setting: &Setting, columns: usize, home: &str) -> Vec<String> {
     let name = &setting.name;
     let Some((first, others)) = setting.layers.split_first() else {

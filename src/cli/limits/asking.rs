@@ -1,4 +1,4 @@
-//! The message of one token: asks the user, sends the message, and reads the limits in the response.
+//! Learns limits from a message of one token: asks the user, sends the message, and reads the limits in the response.
 
 use std::io;
 use std::sync::Arc;
@@ -21,28 +21,28 @@ use crate::provider::Provider;
 use crate::report::text::escape;
 use crate::transport::WireError;
 
-/// The prompt. Every model answers it, and it is as short as a prompt can be.
+/// The prompt of the message. The prompt is very short, and every model answers it.
 const PROMPT: &str = "ping";
-/// The prompt has fewer input tokens than this, even with everything that the API adds.
+/// An upper limit on the input tokens of the prompt, which includes everything that the API adds.
 const MOST_INPUT_TOKENS: u64 = 100;
 
-/// A request that was refused or failed: what happened and what to do, and how the program ends.
+/// A request that was refused or failed: a message that says what happened and what to do, and the exit code.
 #[derive(Debug)]
 pub(super) struct Stopped {
     pub(super) message: String,
     pub(super) exit: Exit,
 }
 
-/// Returns whether somebody can answer a question.
+/// Returns whether the program runs on a terminal where a user can answer a question.
 pub(super) fn has_somebody(world: &World) -> bool {
     world.stdin_is_terminal && world.stderr_is_terminal
 }
 
-/// Asks the user whether the message may be sent. With a simulator in this process, there is no question, because the
-/// message costs nothing.
+/// Asks the user for permission to send the message. With a simulator in this process, there is no question, because
+/// the message costs nothing.
 ///
 /// # Errors
-/// The user says no, or nobody can answer.
+/// Fails if the user says no, or if there is no terminal at which the user can answer.
 pub(super) fn permission(config: &Config, catalog: &Catalog, model: &str, origin: &str, world: &World) -> Result<()> {
     if config.simulate || config.yes {
         return Ok(());
@@ -67,8 +67,8 @@ pub(super) fn permission(config: &Config, catalog: &Catalog, model: &str, origin
     }
 }
 
-/// Sends the message, and returns the limits in the head of its response. A refusal because of a limit reports limits
-/// too.
+/// Sends the message, and returns the limits in the headers of the response. A response with status 429 also reports
+/// limits.
 pub(super) fn ask(server: &Server, catalog: &Catalog, model: &str) -> Result<Found, Stopped> {
     let class = catalog.class_of(model);
     let route = PoolId { provider: server.name.clone(), account: "".into(), class, speed: Speed::Standard };
@@ -105,14 +105,15 @@ fn request(model: &str) -> Request {
     Request::of(&params)
 }
 
-/// Returns why a request failed on the wire.
+/// Returns the message and the exit code for a request whose connection failed.
 pub(super) fn failed(error: &WireError) -> Stopped {
     let message = escape(&error.message);
     let message = format!("can't ask for limits: {message}; check the network, proxies and --base-url");
     Stopped { message, exit: Exit::Endpoint }
 }
 
-/// Returns why a request was refused. `what` names what was requested, for messages.
+/// Returns the message and the exit code for a request that was refused. In messages, `what` is the thing that was
+/// requested.
 pub(super) fn judged(server: &Server, response: Response, what: &str) -> Stopped {
     let Response { head, body } = response;
     let signals = server.provider.read_head(&head, &jiff::Timestamp::now).signals;

@@ -1,4 +1,4 @@
-//! Limits that were found, with the place where they were found: as text and as JSON.
+//! Shows the limits that `limits --live` has found, and their origin, as text or as JSON.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,36 +12,36 @@ use crate::journal::LearnedLimits;
 use crate::provider::anthropic::rate_limits::LimitGroup;
 use crate::report::text::{count, duration, escape};
 
-/// Limits, and where they come from.
+/// The limits that were found. The variant says where the limits come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// The list of the organization, from the API.
+    /// The API's list of the limits of the organization.
     Organization {
         /// The origin of the API.
         origin: String,
-        /// The groups of limits.
+        /// The groups of limits in the list.
         groups: Vec<LimitGroup>,
     },
-    /// What a run learned from responses.
+    /// The limits that a run learned from responses.
     Run {
         /// The run folder.
         folder: PathBuf,
-        /// What it learned.
+        /// The limits that the run learned.
         learned: LearnedLimits,
     },
-    /// What the response to a message reported.
+    /// The limits that the response to a message reported.
     Message {
         /// The origin of the API, or `simulator`.
         origin: String,
-        /// The model that was asked.
+        /// The model to which the message was sent.
         model: String,
-        /// The limits of its class.
+        /// The limits of the model's class.
         pool: LearnedPool,
     },
 }
 
 impl Found {
-    /// Returns only the limits that apply to a model.
+    /// Removes all limits that do not apply to a model.
     pub(super) fn of_model(self, catalog: &Catalog, model: &str) -> Self {
         let class = catalog.class_of(model);
         match self {
@@ -76,7 +76,7 @@ impl Found {
         limits.filter(|limits| *limits != RateLimits::NONE)
     }
 
-    /// Returns the origin of the answers that reported these limits.
+    /// Returns the origin (the server) of the answers that reported the limits.
     pub(super) fn origin(&self) -> &str {
         match self {
             Self::Organization { origin, .. } | Self::Message { origin, .. } => origin,
@@ -84,7 +84,7 @@ impl Found {
         }
     }
 
-    /// Returns whether there is nothing to show.
+    /// Returns whether no limits were found.
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Self::Organization { groups, .. } => groups.is_empty(),
@@ -143,7 +143,7 @@ impl Found {
     }
 }
 
-/// Returns whether a group contains a model, under any of the model's names.
+/// Returns whether a group contains a model. The group can use another name of the model.
 fn has_model(group: &LimitGroup, catalog: &Catalog, model: &str) -> bool {
     let id = |name: &str| catalog.model(name).map_or_else(|| name.to_owned(), |model| model.id.to_string());
     let wanted = id(model);
@@ -153,7 +153,7 @@ fn has_model(group: &LimitGroup, catalog: &Catalog, model: &str) -> bool {
 fn age(at: Timestamp, now: Timestamp) -> String {
     match Duration::try_from(now.duration_since(at)) {
         Ok(age) => format!("{} ago", duration(Duration::from_secs(age.as_secs()))),
-        // The clock of the machine that made the file may be ahead.
+        // The time can be in the future if the clock of the machine that wrote the file was wrong.
         Err(_) => format!("at {at}"),
     }
 }
@@ -166,7 +166,7 @@ fn group_lines(group: &LimitGroup) -> Vec<String> {
     lines
 }
 
-/// Returns the words for a limit of the API. An unknown limit keeps its name.
+/// Returns the words for the API's name of a limit. An unknown name is returned as it is.
 fn words_of(name: &str) -> String {
     match name {
         "requests_per_minute" => "requests per minute".to_owned(),
@@ -207,8 +207,8 @@ fn pool_lines(pool: &LearnedPool) -> Vec<String> {
     lines
 }
 
-/// Returns whether a burst is clearly shorter than a minute. The real burst may be a little longer than the longest one
-/// that the run saw.
+/// Returns whether a burst limit is clearly lower than the limit per minute. The comparison leaves a tenth of room,
+/// because the real burst limit can be a little higher than the largest burst that the run saw.
 fn is_short(burst: u32, limit: u32) -> bool {
     u64::from(burst) * 10 < u64::from(limit) * 9
 }

@@ -1,7 +1,7 @@
-//! What runs have learned about limits: finds the latest of their files.
+//! Finds the limits that runs have learned last, in their run folders.
 //!
-//! Run folders may come from other people. So their content is only shown, together with its origin, and the search
-//! ends after a fixed number of entries.
+//! A run folder may come from another person. So the limits in a run folder are only shown, together with their origin.
+//! The search ends after a fixed number of files and folders.
 
 use std::path::{Path, PathBuf};
 
@@ -13,10 +13,10 @@ use super::found::Found;
 use crate::domain::ModelClass;
 use crate::journal::{Disk, LearnedLimits, read_learned_limits, with_suffix};
 
-/// Returns what one run learned. The user names the run by one of its files.
+/// Returns the limits that one run learned. `path` is one of the files of the run.
 ///
 /// # Errors
-/// There is no such run, or it has learned nothing.
+/// Fails if the run does not exist, or if it has learned no limits.
 pub(super) fn of_run(path: &Path, disk: &dyn Disk) -> Result<Found> {
     let files = results::find(path, disk)?;
     let results = files.results.with_context(|| {
@@ -33,8 +33,9 @@ pub(super) fn of_run(path: &Path, disk: &dyn Disk) -> Result<Found> {
     }
 }
 
-/// Returns what the runs below a folder learned last. Runs with the server `origin` have priority over all other runs.
-/// If a class is given, only runs that learned the limits of this class count. `None` if no run has learned anything.
+/// Returns the limits that a run below the folder `below` learned last. Runs with the server `origin` have priority
+/// over all other runs. If `class` is given, only runs that learned limits of this class are searched. Returns `None`
+/// if no run has learned limits.
 pub(super) fn latest(below: &Path, origin: &str, class: Option<&ModelClass>, disk: &dyn Disk) -> Option<Found> {
     let mut latest: Option<(PathBuf, LearnedLimits)> = None;
     for folder in folders_below(below, "run") {

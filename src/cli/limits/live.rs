@@ -1,14 +1,16 @@
-//! The limits that apply now, and where the program looks for them first.
+//! Finds the limits that apply now. The program looks for limits in this order:
 //!
-//! 1. A run that the user names.
-//! 2. The list of the organization, if the key belongs to an administrator. Asking for it is free.
-//! 3. The limits that runs below the working folder learned last, from the server in the settings. Nothing is sent.
-//! 4. A message of one token, after a question.
-//! 5. If the message can't be sent: the limits that runs learned from another server, for example in a rehearsal. A
-//!    note says so.
+//! 1. The run that the user names.
+//! 2. The API's list of the limits of the organization, if the key belongs to an administrator. A request for the list
+//!    of limits is free.
+//! 3. The limits that runs below the working folder learned last from the server in the settings. Nothing is sent to
+//!    find learned limits.
+//! 4. The response to a message of one token, which is sent only if the user agrees.
+//! 5. If the message can't be sent, the limits that runs learned from another server, for example in a rehearsal. A
+//!    note says that learned limits are from another server.
 //!
-//! With `--ask`, only the message is sent. The same is true with `--simulate --tier`, because `--tier` then sets the
-//! limits of the simulator.
+//! With `--ask`, only the message is used. The program also uses only the message with `--simulate --tier`, because
+//! `--tier` sets the limits of the simulator.
 
 use anyhow::{Result, bail};
 use jiff::Timestamp;
@@ -74,7 +76,8 @@ pub(super) fn show(args: &LimitsArgs, world: &World) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Looks for limits in the order of this file. `Err` in the result: the server refused a request, or a request failed.
+/// Looks for limits in the order that the top of this file shows. Returns an inner `Err` if the server refused a
+/// request, or if a request failed.
 fn find(
     args: &LimitsArgs,
     config: &Config,
@@ -90,7 +93,7 @@ fn find(
     let key =
         if config.simulate || config.provider.key == KeySource::Missing { None } else { Some(key(config, world)?) };
     let mut elsewhere = None;
-    // With a tier, the simulator is asked: an earlier run may have used another tier.
+    // With --simulate --tier, earlier runs are not used, because they may have used another tier.
     let is_other_tier = config.simulate && args.tier.is_some();
     if !args.ask && !is_other_tier {
         if key.as_ref().and_then(|(_, first)| first.exposed()).is_some_and(is_admin_key) {

@@ -1,4 +1,4 @@
-//! The list of limits that the API gives to administrators.
+//! Asks the API for the list of limits that administrators can read.
 
 use anyhow::{Result, bail};
 
@@ -8,16 +8,16 @@ use super::found::Found;
 use crate::provider::anthropic::rate_limits::read_limits;
 use crate::report::text::{escape, shorten};
 
-/// At most this many pages are read. A page has dozens of groups, and an organization has about twenty.
+/// The highest number of pages that are read. A page has dozens of groups, and an organization has about twenty groups.
 const MOST_PAGES: usize = 20;
 
-/// At most this many columns of a parser's message are shown.
+/// The highest number of columns that are shown of a parser's message.
 const MOST_COLUMNS: usize = 200;
 
-/// Asks the API for the limits of the organization. This is free.
+/// Asks the API for the limits of the organization. A request for the list of limits is free.
 ///
 /// # Errors
-/// The server sends something that is not a list of limits. `Err` in the result: the request was refused or failed.
+/// Fails if the response is not a list of limits. Returns an inner `Err` if the request was refused or failed.
 pub(super) fn ask(server: &Server) -> Result<Result<Found, Stopped>> {
     let (mut groups, mut mark) = (Vec::new(), None);
     for _ in 0..MOST_PAGES {
@@ -34,7 +34,7 @@ pub(super) fn ask(server: &Server) -> Result<Result<Found, Stopped>> {
         let mut page = match read_limits(&response.body) {
             Ok(page) => page,
             Err(error) => {
-                // The message of a parser may quote the text.
+                // The parser's message may quote the response, so secrets are removed from it.
                 let mut error = error.to_string();
                 server.clean(&mut error);
                 bail!(

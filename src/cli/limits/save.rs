@@ -1,9 +1,10 @@
 //! Saves limits in a profile of the user's own configuration file.
 //!
-//! Only the three limits of the profile change. Everything else in the file stays as it is, byte for byte, comments too.
-//! The file is edited as text: existing values are replaced at their places, and missing keys are added below the
-//! heading of the profile. The result is then parsed. If it differs from the old content in anything but these limits,
-//! nothing is written. So a file in an unusual form is refused, and never damaged.
+//! Only the three limits of the profile change. Everything else in the configuration file stays the same, byte for
+//! byte, also its comments. The file is edited as text: existing values are replaced at their places, and missing keys
+//! are added below the heading of the profile. Before the new text is written, it is parsed. If the new content differs
+//! from the old content in more than the limits, nothing is written. So a file in an unusual form is refused, and never
+//! damaged.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -28,20 +29,21 @@ const CONFIG_VARIABLE: &str = "CLAUDE_BATCH_CONFIG";
 #[derive(Debug)]
 pub(super) struct Profile {
     name: String,
-    /// The file. It need not exist.
+    /// The configuration file, which need not exist.
     file: PathBuf,
-    /// Whether files that other users may have written are used.
+    /// Whether a file that other users may have written can be changed.
     owners: Owners,
 }
 
-/// A limit by the name of its key.
+/// The key of a limit in the file, and its value.
 type Limit = (&'static str, u32);
 
 impl Profile {
-    /// Returns the profile. It need not exist.
+    /// Returns the profile with this name in the user's own configuration file. The profile need not exist.
     ///
     /// # Errors
-    /// The profile has no name, another configuration file is chosen, or the user has no configuration folder.
+    /// Fails if the profile has no name, if another configuration file is chosen, or if the user has no configuration
+    /// folder.
     pub(super) fn find(name: &str, args: &LimitsArgs, config: &Config, world: &World) -> Result<Self> {
         if name.is_empty() {
             bail!("--save: the profile needs a name");
@@ -56,7 +58,7 @@ impl Profile {
     /// Writes the limits to the profile, and returns a message that says what was written.
     ///
     /// # Errors
-    /// The file can't be read, edited or replaced. It is then unchanged.
+    /// Fails if the file can't be read, edited or replaced, and leaves it unchanged.
     pub(super) fn save(&self, limits: RateLimits) -> Result<String> {
         let RateLimits { rpm, itpm, otpm } = limits;
         let named = [("rpm", rpm), ("itpm", itpm), ("otpm", otpm)];
@@ -81,7 +83,8 @@ impl Profile {
         ))
     }
 
-    /// Returns the path of the file itself, and its text. A link is followed, so that the link stays.
+    /// Returns the path of the file and its text. If the path is a link, returns the path of the link's target, so that
+    /// the target is replaced and not the link.
     fn read(&self) -> Result<(PathBuf, String)> {
         let Some(found) = opened::configuration(&self.file)? else { return Ok((self.file.clone(), String::new())) };
         let path = if found.is_link { self.file.canonicalize()? } else { self.file.clone() };
@@ -93,17 +96,17 @@ impl Profile {
     }
 }
 
-/// Returns the heading of a profile, without its brackets.
+/// Returns the heading of a profile in TOML, without its brackets.
 fn heading(profile: &str) -> String {
     let is_bare = profile.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    // The escapes of a JSON string mean the same in TOML.
+    // A JSON string is also a valid TOML string, because its escapes mean the same in TOML.
     if is_bare { format!("profile.{profile}") } else { format!("profile.{}", serde_json::Value::from(profile)) }
 }
 
-/// Returns the text of a configuration file with these limits in a profile.
+/// Returns the text of a configuration file with new limits in a profile.
 ///
 /// # Errors
-/// The text is not TOML, or the profile is written in a form that can't be edited.
+/// Fails if the text is not TOML, or if the profile is written in a form that can't be edited.
 fn edited(text: &str, profile: &str, limits: &[Limit]) -> Result<String> {
     let wanted = with_limits(parsed(text)?, profile, limits)?;
     let (changed, missing) = with_new_values(text, profile, limits)?;
@@ -117,7 +120,7 @@ fn edited(text: &str, profile: &str, limits: &[Limit]) -> Result<String> {
     })
 }
 
-/// Returns the content of a configuration file.
+/// Parses the text of a configuration file.
 fn parsed(text: &str) -> Result<Table> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     toml::from_str(text).map_err(|error| {
@@ -127,7 +130,7 @@ fn parsed(text: &str) -> Result<Table> {
     })
 }
 
-/// Sets the limits in the content of a configuration file.
+/// Returns the parsed content of a configuration file with the limits in the profile.
 fn with_limits(mut table: Table, profile: &str, limits: &[Limit]) -> Result<Table> {
     let profiles = table.entry("profile").or_insert_with(|| Value::Table(Table::new()));
     let profiles = profiles.as_table_mut().context("profile is not a table, such as [profile.night]")?;
@@ -137,7 +140,8 @@ fn with_limits(mut table: Table, profile: &str, limits: &[Limit]) -> Result<Tabl
     Ok(table)
 }
 
-/// Replaces the values of keys that exist in the profile. Returns the text, and the limits whose keys are missing.
+/// Replaces the values of the keys that exist in the profile. Returns the new text, and the limits whose keys are
+/// missing.
 fn with_new_values(text: &str, profile: &str, limits: &[Limit]) -> Result<(String, Vec<Limit>)> {
     let mark = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
     let table = DeTable::parse(&text[mark..]).map_err(|error| anyhow!("{}", escape(error.message())))?;
@@ -152,7 +156,7 @@ fn with_new_values(text: &str, profile: &str, limits: &[Limit]) -> Result<(Strin
             None => missing.push((*name, *limit)),
         }
     }
-    // The last place is replaced first, so the places before it stay valid.
+    // The last value in the file is replaced first, so the positions of the values before it stay valid.
     places.sort_by_key(|(place, _)| std::cmp::Reverse(place.start));
     let mut changed = text.to_owned();
     for (place, limit) in places {
@@ -161,8 +165,9 @@ fn with_new_values(text: &str, profile: &str, limits: &[Limit]) -> Result<(Strin
     Ok((changed, missing))
 }
 
-/// Returns texts that may contain the missing keys at the right place: below each heading of the profile, and in a new
-/// profile at the end. A line that looks like the heading may be inside a longer text, so each of them is tried.
+/// Returns several new texts of the file, each with the missing keys at another place. The keys can be below each line
+/// that looks like the heading of the profile, or in a new profile at the end. Several places are tried, because a line
+/// that looks like the heading may be inside a longer text.
 fn with_new_keys(text: &str, profile: &str, missing: &[Limit]) -> Vec<String> {
     let end = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let keys: String = missing.iter().map(|(name, limit)| format!("{name} = {limit}{end}")).collect();
@@ -185,7 +190,7 @@ fn with_new_keys(text: &str, profile: &str, missing: &[Limit]) -> Vec<String> {
     texts
 }
 
-/// Returns whether a line is the heading of the profile, in any of its possible spellings.
+/// Returns whether a line is the heading of the profile. TOML allows several spellings of a heading.
 fn is_heading(line: &str, profile: &str) -> bool {
     let line = line.trim_start_matches('\u{feff}').trim();
     let is_single = line.starts_with('[') && !line.starts_with("[[");
@@ -194,7 +199,8 @@ fn is_heading(line: &str, profile: &str) -> bool {
     own.and_then(Value::as_table).is_some_and(Table::is_empty)
 }
 
-/// Replaces a file as a whole. A new file can be read and written only by its owner; an existing file keeps its rights.
+/// Replaces a file as a whole. A new file can be read and written only by its owner; an existing file keeps its
+/// permissions.
 fn replace(path: &Path, text: &str) -> Result<()> {
     let folder = folder_of(path);
     create_folder(folder)?;
@@ -205,7 +211,8 @@ fn replace(path: &Path, text: &str) -> Result<()> {
     }
     file.as_file().sync_all()?;
     file.persist(path)?;
-    // Some systems can't sync folders. In any case, either the old file or the new file exists.
+    // An error is ignored, because some systems can't sync folders. With or without the sync, either the old file or
+    // the new file exists.
     let _ = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
     Ok(())
 }

@@ -30,7 +30,7 @@ struct OneTier<'a> {
     classes: Vec<OneClass<'a>>,
 }
 
-/// The limits of a class per minute.
+/// The limits per minute of a class of models.
 #[derive(Serialize)]
 struct OneClass<'a> {
     class: &'a str,
@@ -39,17 +39,17 @@ struct OneClass<'a> {
     otpm: Option<u32>,
 }
 
-/// What the arguments choose.
+/// The tables and the model that the arguments choose.
 struct Chosen<'c> {
     catalog: &'c Catalog,
-    /// Tables of all tiers, or of one tier.
+    /// The tables of all tiers, or of one tier.
     tables: Vec<&'c TierTable>,
     only: Option<Only<'c>>,
 }
 
 /// The model whose limits are shown.
 struct Only<'a> {
-    /// Its name, as the user wrote it.
+    /// The name of the model, as the user typed it.
     model: &'a str,
     class: ModelClass,
 }
@@ -71,7 +71,7 @@ pub(super) fn show(args: &LimitsArgs) -> Result<Exit> {
 
 impl<'c> Chosen<'c> {
     /// # Errors
-    /// Neither the catalog nor a table knows the model.
+    /// Fails if the model is unknown, both in the catalog and in the tables.
     fn of(catalog: &'c Catalog, tier: Option<Tier>, model: Option<&'c str>) -> Result<Self> {
         let all = || Tier::ALL.into_iter().filter(|tier| !matches!(tier, Tier::Auto | Tier::None));
         let only = model.map(|model| Only { model, class: catalog.class_of(model) });
@@ -82,7 +82,7 @@ impl<'c> Chosen<'c> {
             }
         }
         let tiers = match tier {
-            // `auto` has the table of another tier.
+            // For `auto`, the catalog returns the table of another tier.
             Some(tier) => vec![tier],
             None => all().collect(),
         };
@@ -90,7 +90,7 @@ impl<'c> Chosen<'c> {
     }
 }
 
-/// Returns the tables as text. Each line has at most this many columns.
+/// Returns the tables as text. Each line has at most `columns` columns.
 fn lines(chosen: &Chosen<'_>, tier: Option<Tier>, columns: usize) -> Vec<String> {
     let mut lines = match tier {
         Some(Tier::None) => {
@@ -131,7 +131,7 @@ fn no_limits(catalog: &Catalog, tier: Tier, only: &Only<'_>) -> String {
     )
 }
 
-/// Returns the rows of a table, or the row of one class.
+/// Returns the rows of a table, or only the row of one class.
 fn rows<'t>(table: &'t TierTable, only: Option<&'t ModelClass>) -> impl Iterator<Item = (&'t ModelClass, RateLimits)> {
     table.rows().filter(move |(row, _)| only.is_none_or(|only| only == *row))
 }

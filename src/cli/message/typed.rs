@@ -1,28 +1,28 @@
-//! Protects what the user typed while a message is broken into lines.
+//! Protects texts that the user typed while a message is split into lines.
 //!
-//! In a typed text, each character that could break a line or hide a break is replaced by a control character. A
-//! message has no other control characters at that time, because they were escaped before.
+//! During the split, control characters replace the characters of a typed text that could cause or prevent a split. The
+//! message contains no other control characters, because they were escaped before.
 
 use crate::cli::shell::quoted;
 use crate::report::text::escape;
 
-/// Characters with a meaning for the lines of a message. The control character that replaces one of them is its place in
-/// this list, from 1 on.
+/// The characters that decide where a message is split. Each of these characters is replaced by a control character:
+/// the first by U+0001, the second by U+0002 and so on.
 const MARKS: [char; 7] = [';', '"', '`', '(', ')', '{', '}'];
 
-/// The typed texts that have such characters, the longest first.
+/// The typed texts that contain a character of `MARKS`, the longest first.
 pub(super) struct Typed(Vec<String>);
 
 impl Typed {
-    /// Returns the typed texts of these arguments. Names of other files are made from them, so the value after `--flag=`
-    /// and the name without its last extension count too.
+    /// Returns the typed texts in the arguments of the program. The list also has the values after `--flag=`, and names
+    /// without their last extension, because the program makes names of other files from them.
     pub(super) fn new(args: impl Iterator<Item = String>) -> Self {
         let mut texts: Vec<String> = args.flat_map(|arg| forms(&arg)).filter(|text| is_marked(text)).collect();
         texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
         Self(texts)
     }
 
-    /// Replaces the marks in all typed texts that occur in `text`.
+    /// Replaces the characters of `MARKS` in all typed texts that occur in `text`.
     pub(super) fn masked(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, typed| text.replace(typed, &mask(typed)))
     }

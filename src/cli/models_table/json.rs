@@ -1,4 +1,4 @@
-//! The models as one JSON document.
+//! Makes one JSON document about models.
 
 use serde::Serialize;
 
@@ -40,7 +40,7 @@ struct OneModel<'a> {
     is_of_price_file: bool,
 }
 
-/// Prices in dollars per million tokens.
+/// The prices of a model in dollars per million tokens.
 #[derive(Serialize)]
 struct Prices {
     above_prompt_tokens: u64,
@@ -52,8 +52,8 @@ struct Prices {
     is_confirmed: bool,
 }
 
-/// Returns the document, on one line. The document contains one model or all models. If it contains all models, retired
-/// models and models that only a price file names are in it too. Values that are not known are `null`.
+/// Returns the document as one line of JSON. The document contains one model or all models. Among all models are
+/// retired models, and models that only a price file names. Values that are not known are `null`.
 pub(super) fn document(catalog: &Catalog, only: Option<&str>) -> String {
     let own = catalog
         .models()

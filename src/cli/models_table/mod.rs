@@ -1,7 +1,7 @@
-//! The command `models`: what the catalog knows about models and their prices. It sends nothing.
+//! The command `models` shows what the catalog knows about models and their prices. The command sends nothing.
 //!
-//! `table.rs` makes one line for each model, `one.rs` everything about one model, and `json.rs` a document with all of
-//! it. `words.rs` has the words that they share.
+//! `table.rs` makes one line for each model. `one.rs` shows everything about one model. `json.rs` makes a JSON
+//! document. `words.rs` has the phrases that `table.rs` and `one.rs` share.
 
 mod json;
 mod one;
@@ -21,7 +21,7 @@ use crate::plan::UnknownModel;
 use crate::report::progress::terminal_width;
 use crate::report::text::escape;
 
-/// No line is wider than this.
+/// The greatest width of a line, in columns.
 const COLUMNS: usize = 100;
 
 /// Shows the models of the catalog, or everything about one model.
@@ -45,7 +45,7 @@ pub(crate) fn models(args: &ModelsArgs, world: &World) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Refuses a name that neither the catalog nor the price file knows.
+/// Refuses the name of a model that is unknown, both in the catalog and in the price file.
 pub(super) fn check_known(catalog: &Catalog, name: &str) -> Result<()> {
     if name.is_empty() {
         bail!("the name of the model is empty; claude-batch models shows all names");

@@ -1,4 +1,4 @@
-//! Everything that is known about one model.
+//! Shows everything that is known about one model, as text.
 
 use jiff::civil::Date;
 
@@ -7,7 +7,7 @@ use crate::catalog::{Catalog, Lifecycle, Model, PriceStep, TokenizerFamily};
 use crate::domain::{RateLimits, Tier};
 use crate::report::text::{ListRow, count, escape, list};
 
-/// Returns the lines about a model. They are broken at this many columns.
+/// Returns the lines about a model, wrapped to `columns` columns.
 pub(super) fn lines(catalog: &Catalog, name: &str, today: Date, columns: usize) -> Vec<String> {
     let mut rows = match catalog.model(name) {
         Some(model) => about(catalog, model, today),
@@ -62,7 +62,7 @@ fn about(catalog: &Catalog, model: &Model, today: Date) -> Vec<ListRow> {
     rows
 }
 
-/// Returns the class, and the other models of the class that are not retired.
+/// Returns the class of a model, and the other models of the class that are not retired.
 fn class_words(catalog: &Catalog, model: &Model) -> String {
     let others = catalog.models().iter().filter(|other| other.class == model.class && other.id != model.id);
     let others: Vec<&str> = others.filter(|other| !other.is_retired()).map(|other| &*other.id).collect();
@@ -80,7 +80,7 @@ fn lifecycle(model: &Model, today: Date) -> String {
     }
 }
 
-/// Returns the limits at each tier that has a row for the class.
+/// Returns the limits of a model at each tier that has limits for its class.
 fn limits(catalog: &Catalog, model: &Model) -> Vec<ListRow> {
     let tables = Tier::ALL.into_iter().filter(|tier| !matches!(tier, Tier::Auto | Tier::None));
     let rows = tables.filter_map(|tier| Some((tier, catalog.tier_table(tier)?.row(&model.class)?)));

@@ -1,4 +1,4 @@
-//! The table of all models: one line for each.
+//! The table of all models, with one line for each model.
 
 use jiff::civil::Date;
 
@@ -7,19 +7,20 @@ use crate::catalog::{Catalog, Model, OfPriceFile, PriceStep};
 use crate::domain::Money;
 use crate::report::text::{escape, plural, width, wrap};
 
-/// How many models of a price file are named.
+/// The highest number of models of a price file that are named.
 const NAMED: usize = 5;
 
-/// Which models are in the table.
+/// The choice of models in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shown {
-    /// Only models that are served today.
+    /// Only the models that the API serves today.
     Served,
-    /// Retired models too, at the end.
+    /// All models, with the retired models at the end.
     All,
 }
 
-/// A column: its name, its alignment, and the blanks before it. One blank is enough between numbers.
+/// A column of the table: its name, its alignment, and the number of blanks before it. One blank is enough between two
+/// columns of numbers.
 type Column = (&'static str, Align, usize);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +42,7 @@ const SERVED: [Column; 8] = [
     ("retires", Left, 2),
 ];
 
-/// The columns on a narrow terminal.
+/// The columns of the table on a narrow terminal.
 const NARROW: [Column; 7] = [
     ("model", Left, 0),
     ("window", Right, 2),
@@ -55,8 +56,8 @@ const NARROW: [Column; 7] = [
 const RETIRED: [Column; 5] =
     [("retired model", Left, 0), ("window", Right, 2), ("output", Right, 1), ("class", Left, 2), ("retired", Left, 2)];
 
-/// Returns the lines of the table. If they are wider than this many columns, dates in names and the longest outputs are
-/// left out.
+/// Returns the lines of the table. If a line is wider than `columns` columns, the dates in names and the column
+/// `output` are left out.
 pub(super) fn lines(catalog: &Catalog, shown: Shown, today: Date, columns: usize) -> Vec<String> {
     let (served, retired): (Vec<&Model>, Vec<&Model>) =
         catalog.models().iter().partition(|model| is_served(model, today));
@@ -91,7 +92,7 @@ pub(super) fn lines(catalog: &Catalog, shown: Shown, today: Date, columns: usize
     lines
 }
 
-/// Returns the name of a model without the date that can be left out, and without further aliases.
+/// Returns the short name of a model, without an optional date and without other aliases.
 fn short_name(model: &Model) -> String {
     let names = names(model);
     names.split(['[', ' ']).next().unwrap_or_default().to_owned()
@@ -103,7 +104,7 @@ fn narrow(row: [String; 8], short: Option<String>) -> [String; 7] {
     [short.unwrap_or(name), window, class, input, output, read, retires]
 }
 
-/// Returns the sentence about the models with prices of a price file.
+/// Returns the sentence that names the models whose prices come from a price file.
 fn note_of_price_file(file: &OfPriceFile) -> String {
     let (shown, rest) = file.models.split_at(file.models.len().min(NAMED));
     let mut names: Vec<String> = shown.iter().map(|name| escape(name).into_owned()).collect();
@@ -153,13 +154,13 @@ fn row_of_prices(name: &str, prices: &[PriceStep]) -> [String; 8] {
     ]
 }
 
-/// Returns the prices of all steps, with a question mark if some prices of the model are not confirmed.
+/// Returns the prices of a model for all lengths of prompts, with a question mark if some of them are not confirmed.
 fn marked(prices: &[PriceStep], price: impl Fn(&PriceStep) -> Money) -> String {
     let mark = if prices.iter().all(|step| step.is_confirmed) { "" } else { "?" };
     format!("{}{mark}", steps(prices, price))
 }
 
-/// Returns the meaning of the marks in the table.
+/// Returns sentences that explain the signs `/` and `?` in the table.
 fn notes(catalog: &Catalog, served: &[&Model]) -> Vec<String> {
     let own = served.iter().map(|model| (&*model.id, &model.prices[..]));
     let all: Vec<(&str, &[PriceStep])> = own.chain(catalog.other_prices()).collect();
@@ -174,7 +175,7 @@ fn notes(catalog: &Catalog, served: &[&Model]) -> Vec<String> {
     notes
 }
 
-/// Returns the rows below their header, with aligned columns.
+/// Returns the lines of a table with aligned columns: the header, then the rows.
 fn aligned<const N: usize>(columns: &[Column; N], rows: &[[String; N]]) -> Vec<String> {
     let header = columns.map(|(name, ..)| name.to_owned());
     let all = || std::iter::once(&header).chain(rows);

@@ -1,4 +1,4 @@
-//! Numbers of models as words.
+//! Shows the prices, token numbers and names of models as text.
 
 use jiff::civil::Date;
 
@@ -14,7 +14,7 @@ pub(super) fn per_million(per_token: Money) -> String {
     format!("{dollars:.*}", decimals.max(2))
 }
 
-/// Returns the prices of all steps, by rising prompt length: `0.10/0.50`; `-` without prices.
+/// Returns the prices for short and longer prompts, such as `0.10/0.50`; `-` if there are no prices.
 pub(super) fn steps(steps: &[PriceStep], price: impl Fn(&PriceStep) -> Money) -> String {
     match steps {
         [] => "-".to_owned(),
@@ -22,7 +22,7 @@ pub(super) fn steps(steps: &[PriceStep], price: impl Fn(&PriceStep) -> Money) ->
     }
 }
 
-/// Returns a number of tokens as text: `1M`, `128k`, `8,192`. The units are used only if no digit is lost.
+/// Returns a number of tokens as text: `1M`, `128k`, `8,192`. `M` and `k` are used only if the number is exact.
 pub(super) fn tokens(number: u64) -> String {
     match number {
         0 => "0".to_owned(),
@@ -32,7 +32,7 @@ pub(super) fn tokens(number: u64) -> String {
     }
 }
 
-/// Returns the name of a model, with the date in brackets if it can be left out: `claude-haiku-4-5[-20251001]`. Other
+/// Returns the name of a model. A date that can be left out is in brackets: `claude-haiku-4-5[-20251001]`. Other
 /// aliases follow in parentheses.
 pub(super) fn names(model: &Model) -> String {
     let short = model.aliases.iter().find_map(|alias| Some((alias, model.id.strip_prefix(&**alias)?)));
@@ -42,7 +42,7 @@ pub(super) fn names(model: &Model) -> String {
     if others.is_empty() { first } else { format!("{first} ({})", others.join(", ")) }
 }
 
-/// Returns whether a model is served on this day.
+/// Returns whether the API serves a model on the day `today`.
 pub(super) fn is_served(model: &Model, today: Date) -> bool {
     !model.is_retired_on(today)
 }

@@ -1,4 +1,4 @@
-//! The advice of a plan: what slows the run down, and which change helps most.
+//! The advice in a plan: what slows the run down, and which change helps most.
 
 use crate::domain::{Interval, Reason};
 use crate::forecast::{Alternative, Change};
@@ -7,14 +7,14 @@ use crate::report::text::{count, escape, percent, plural, rough_duration};
 use super::phrases::{change_words, rows_within};
 use super::{Fit, Plan};
 
-/// A reason that delays the run for less than this share of the time is not mentioned.
+/// The share of the time for which a reason must delay the run to be mentioned.
 const WORTH_A_WORD: f64 = 0.3;
-/// A change is recommended if it saves at least this share of the time or of the cost.
+/// The share of the time or cost that a change must save to be recommended.
 const WORTH_IT: f64 = 0.25;
-/// A run that is shorter than this, in seconds, needs no advice about its time.
+/// The time in seconds below which a run needs no advice about its time.
 const SHORT: u64 = 60;
 
-/// Returns advice, the most important first. It is never empty if there are rows to send.
+/// Returns advice about a plan, the most important first. If there are rows to send, the list is never empty.
 pub(super) fn advice(plan: &Plan<'_>) -> Vec<String> {
     if plan.rows.to_send == 0 {
         return Vec::new();
@@ -30,7 +30,7 @@ pub(super) fn advice(plan: &Plan<'_>) -> Vec<String> {
     advice
 }
 
-/// Returns a line about rows that will fail, or whose cost is not known.
+/// Returns a line about rows that ask for retired models, or about rows whose cost is not known.
 fn models(plan: &Plan<'_>) -> Option<String> {
     if plan.retired > 0 {
         let rows = plural(plan.retired, "row asks for a model that has", "rows ask for models that have");
@@ -97,8 +97,8 @@ fn faster(plan: &Plan<'_>) -> Option<String> {
         let is_cheap = other.cost.map(|cost| cost.likely) <= plan.forecast.totals.cost.map(|cost| cost.likely);
         is_cheap && other.time.likely.as_secs_f64() <= (1.0 - WORTH_IT) * time.as_secs_f64()
     };
-    // The smallest step that helps is better advice than the largest. Batches are left out, because their time does not
-    // depend on what this run waits for.
+    // The smallest change that helps is better advice than the largest. Batches are left out, because the reason for
+    // which this run waits does not change their time.
     let is_online = |other: &&Alternative| !matches!(other.change, Change::Lane(_));
     let helps = plan.alternatives.iter().filter(is_online).filter(saves).max_by_key(|other| other.time.likely);
     let mut text = format!("The run waits for {what} {} of the time", percent(*share));

@@ -1,4 +1,5 @@
-//! Batches in a plan: what they cost and how long they take, which rows can't use them, and whether a cache is cheaper.
+//! The part of a plan about batches: their cost and time, which rows can't be in batches, and whether the prompt cache
+//! is cheaper.
 
 use std::time::Duration;
 
@@ -11,26 +12,28 @@ use crate::domain::{Interval, Lane, LaneChoice, Money};
 use crate::forecast::InBatches;
 use crate::report::text::{ListRow, count, percent, plural, rough_duration};
 
-/// How many days the API keeps a batch. Source: API documentation, "Batch processing" (2026-09-20).
+/// The number of days for which the API keeps a batch. Source of the number: API documentation, "Batch processing"
+/// (2026-09-20).
 const STORED_DAYS: u32 = 29;
 
-/// The batches of a plan, in the JSON form.
+/// The member `batches` of a plan in JSON.
 #[derive(Serialize)]
 pub(super) struct Batches {
-    /// Rows that can be sent in batches, and rows that batches refuse.
+    /// The number of rows that can be sent in batches. `online_rows` is the number of rows that can't be sent in
+    /// batches.
     rows: u64,
     online_rows: u64,
-    /// The number of batches, and how many times they fill the queue.
+    /// The number of batches. `rounds` is how many times the batches fill the API's queue for batches.
     batches: u64,
     rounds: u64,
-    /// How many rows the queue holds; `null` if this is not known.
+    /// The number of rows that fit into the API's queue for batches; `null` if it is not known.
     queue: Option<u32>,
-    /// The likely cost in batches, without a cache; `null` if no row has a price.
+    /// The likely cost of the run in batches, without the prompt cache; `null` if no row has a price.
     cost_usd: Option<f64>,
-    /// The likely cost online, with the cache that is planned.
+    /// The likely cost of the run online, with the planned use of the prompt cache.
     online_cost_usd: Option<f64>,
     time_s: Interval<f64>,
-    /// The lowest hit rates at which a cache in batches saves money; `null` if they are not known.
+    /// The lowest hit rates at which the prompt cache saves money in batches; `null` if they are not known.
     break_even_hit_rate: Option<BreakEven>,
     stored_days: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,17 +48,17 @@ struct BreakEven {
     hour: f64,
 }
 
-/// With `--lane auto`: whether the online lane alone meets the deadline.
+/// For `--lane auto`: whether the run meets the deadline if all rows are sent online.
 #[derive(Serialize)]
 struct OnlineUntil {
     online_alone: &'static str,
-    /// All rows can stay in batches until this time; `null` if the online lane alone does not meet the deadline.
+    /// The time until which all rows can stay in batches; `null` if the time is too short to send all rows online.
     all_until: Option<Timestamp>,
-    /// The share of the rows that the online lane can answer in time.
+    /// The share of the rows that can be answered online before the deadline.
     online_share: f64,
 }
 
-/// Returns the JSON form; `None` if no row can be sent in a batch.
+/// Returns the member `batches` of a plan in JSON; `None` if no row can be sent in a batch.
 pub(super) fn of(plan: &Plan<'_>) -> Option<Batches> {
     let batches = plan.batches.as_ref()?;
     let round = |rate: f64| (rate * 1e4).round() / 1e4;
@@ -105,7 +108,7 @@ pub(super) fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
 
 const REFUSED: &str = "batches refuse a parameter (speed, fallbacks or max_tokens 0)";
 
-/// Returns the remark about the change to batches.
+/// Returns the remark in the plan about a change to batches.
 pub(super) fn remark(plan: &Plan<'_>) -> String {
     let longest = plan.batches.as_ref().map(|batches| hours(batches.time.high)).unwrap_or_default();
     format!("at most {longest}; {}", stored_words())
@@ -117,7 +120,7 @@ pub(in crate::cli) fn time_words(time: Interval<Duration>) -> String {
     format!("probably within {likely}, at most {high}")
 }
 
-/// Returns a time in words. Whole hours are shown without minutes or days.
+/// Returns a time in words. Whole hours, up to 96, are shown without minutes and days.
 fn hours(span: Duration) -> String {
     match (span.as_secs() / 3_600, span.as_secs() % 3_600) {
         (hours @ 1..=96, 0) => format!("{hours} h"),
@@ -146,7 +149,7 @@ fn stored_words() -> String {
     format!("the API stores batches for {STORED_DAYS} days (no zero data retention)")
 }
 
-/// Returns why this many rows are sent online: answers are asked for again, or batches refuse the rows.
+/// Returns lines that say why `online` rows are sent online: their answers are asked for again, or batches refuse them.
 fn refused_words(online: u64, asked_again: u64) -> Vec<String> {
     let again = asked_again.min(online);
     let reasons = [(again, "answers are asked for again online"), (online - again, REFUSED)];
@@ -154,8 +157,9 @@ fn refused_words(online: u64, asked_again: u64) -> Vec<String> {
     reasons.map(|(rows, why)| format!("{} online at the full price: {why}", plural(rows, "row", "rows"))).collect()
 }
 
-/// Compares batches without a cache to the online lane with one, and says how high the hit rate of a cache in batches
-/// must be to save money. Returns no lines if the rows share no prefix that is worth caching.
+/// Returns lines that compare the cost of batches without the prompt cache to the cost online with it. The lines also
+/// say how high the hit rate of the cache in batches must be to save money. Returns no lines if the rows share no
+/// prefix that is worth caching.
 fn cache_words(plan: &Plan<'_>, batches: &InBatches) -> Vec<String> {
     if !caching::is_planned(plan) {
         return Vec::new();
@@ -177,7 +181,7 @@ fn cache_words(plan: &Plan<'_>, batches: &InBatches) -> Vec<String> {
     texts
 }
 
-/// Whether the online lane alone meets the deadline.
+/// How well the run meets the deadline if all rows are sent online.
 struct Deadline {
     fit: Fit,
     at: Timestamp,

@@ -1,4 +1,5 @@
-//! The prompt cache in a plan: what is planned, what it saves, and why some prefixes are not cached.
+//! The part of a plan about the prompt cache: what is cached, what the cache saves, and why some prefixes are not
+//! cached.
 
 use serde::Serialize;
 
@@ -11,28 +12,29 @@ use crate::forecast::{Alternative, Change};
 use crate::plan::{GroupCaching, Unmarked, UnmarkedReason};
 use crate::report::text::{ListRow, count, rough_duration};
 
-/// The prompt cache, in the JSON form.
+/// The member `cache` of a plan in JSON.
 #[derive(Serialize)]
 pub(super) struct Cache {
     /// The value of `--prompt-cache`.
     setting: &'static str,
-    /// Prefixes that get marks.
+    /// The number of prefixes that get a cache mark (`cache_control`).
     prefixes: u64,
-    /// How many of the marked prefixes may be too short for their model.
+    /// The number of marked prefixes that may be too short for their model.
     uncertain_prefixes: u64,
-    /// Requests that get marks.
+    /// The number of requests that get cache marks.
     rows: u64,
-    /// Requests that have marks of their own. They get no others.
+    /// The number of requests that already contain cache marks, so that the program adds none.
     own_rows: u64,
     /// Whether rows with the same prefix are sent one after the other.
     ordered: bool,
-    /// Expected tokens of the marked prefixes.
+    /// The expected tokens that are written to the cache for five minutes. `write_1h_tokens` are written for an hour,
+    /// and `read_tokens` are read.
     write_5m_tokens: u64,
     write_1h_tokens: u64,
     read_tokens: u64,
-    /// The likely saving; `null` if nothing is cached or no price is known.
+    /// The likely amount that the cache saves; `null` if nothing is cached or no price is known.
     saved_usd: Option<f64>,
-    /// Prefixes that rows share and that get no mark, by reason.
+    /// The shared prefixes that get no cache mark, by reason.
     unmarked: Vec<Left>,
 }
 
@@ -43,12 +45,13 @@ struct Left {
     rows: u64,
     /// The estimated tokens of the prefix that most rows share.
     tokens: u32,
-    /// The model of the rows that have this prefix, and the shortest prefix that this model caches.
+    /// The model of the rows with the prefix that most rows share. `least_tokens` is the length of the shortest prefix
+    /// that the model caches.
     model: Option<String>,
     least_tokens: u32,
 }
 
-/// Returns the JSON form.
+/// Returns the member `cache` of a plan in JSON.
 pub(super) fn of(plan: &Plan<'_>) -> Cache {
     let caching = plan.caching;
     // Batches share no cache with online requests, and a plan assumes that batches use no cache.
@@ -81,13 +84,13 @@ pub(super) fn of(plan: &Plan<'_>) -> Cache {
     }
 }
 
-/// Returns whether requests get marks that save money online.
+/// Returns whether requests get cache marks when they are sent online.
 pub(super) fn is_planned(plan: &Plan<'_>) -> bool {
     plan.prompt_cache != PromptCache::Off && plan.caching.prefixes > 0
 }
 
-/// Returns the lines of the plan about the cache. There are none if no rows share a prefix. There are none for rows in
-/// batches either, because batches share no cache with online requests.
+/// Returns the lines of the plan about the prompt cache. Returns no lines for a plan in batches, because batches share
+/// no cache with online requests.
 pub(super) fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
     if plan.forecast.lane == Lane::Batch {
         return Vec::new();
@@ -111,7 +114,8 @@ pub(super) fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
     texts.into_iter().enumerate().map(|(at, text)| ListRow::text(label(at), text)).collect()
 }
 
-/// Returns the cost and the time of the run, with the cache and without it; an empty text if they do not differ.
+/// Returns the cost and the time of the run with the cache, and both without it. Returns an empty text if the cache
+/// changes nothing.
 fn saving_words(plan: &Plan<'_>) -> String {
     let Some(without) = without(plan) else { return String::new() };
     let cost = costs(plan).map(|(with, without)| format!("about {with} instead of {without}"));
@@ -121,7 +125,7 @@ fn saving_words(plan: &Plan<'_>) -> String {
     if both.is_empty() { String::new() } else { format!(": {}", both.join(", and ")) }
 }
 
-/// Returns the expected tokens: written for five minutes, written for an hour, read.
+/// Returns three expected numbers of tokens: written to the cache for five minutes, written for an hour, and read.
 fn expected(plan: &Plan<'_>) -> [u64; 3] {
     let real_input = real_input(plan.load, &plan.forecast);
     let sum =

@@ -1,4 +1,5 @@
-//! Lets the API count the tokens of some rows (`--count-tokens`). This is free, and has a limit of its own.
+//! Asks the API to count the tokens of some rows (`--count-tokens`). Requests for token counts are free, and the API
+//! has a separate limit for them.
 
 mod pace;
 
@@ -18,20 +19,21 @@ use crate::provider::{Provider, Reply};
 use crate::report::text::{escape, shorten};
 use crate::transport::{Exchange, Transport};
 
-/// How many times a row is tried while the server fails. Refusals because of a limit do not count.
+/// The highest number of failed tries for a row, if the server is the cause. Refusals because of a limit are not
+/// counted.
 const TRIES: u32 = 4;
-/// A message of the server is cut to this many columns.
+/// The highest number of columns that are shown of a message of the server.
 const LONGEST_FAULT: usize = 80;
-/// An answer has at most this many bytes.
+/// The highest number of bytes in an answer.
 const MOST_BYTES: usize = 1 << 20;
-/// If no limit is known, as many requests are sent per minute as the lowest tier allows.
+/// The number of requests per minute if no limit is known, which is the limit of the lowest tier.
 const LEAST_RPM: u32 = 100;
 
-/// What the API counted.
+/// The numbers of tokens that the API counted.
 #[derive(Debug, Default)]
 pub(in crate::cli) struct Counted {
     pub(in crate::cli) counts: Counts,
-    /// Why some rows could not be counted: the first reason.
+    /// The first reason why a row could not be counted; `None` if there was none.
     pub(in crate::cli) fault: Option<String>,
 }
 
@@ -41,33 +43,34 @@ struct Row {
     pool: Arc<PoolId>,
     group: usize,
     estimated: u32,
-    /// How many times the server has failed.
+    /// The number of tries for this row that failed because of the server.
     faults: u32,
 }
 
-/// One try to count a row.
+/// The result of one try to count the tokens of a row.
 enum Try {
     Counted(u64),
-    /// The server allows no more requests now.
+    /// The server refuses the request because of its limit.
     Limited {
         wait: Option<Duration>,
-        /// How many requests per minute the server allows, if it says so.
+        /// The limit in requests per minute, if the server reports it.
         rpm: Option<u32>,
     },
-    /// The server fails. The next request is sent after this time.
+    /// The server fails, and the row is tried again. The first value of `Again` is the wait before the next request, if
+    /// the server gives one.
     Again(Option<Duration>, String),
-    /// The row can't be counted.
+    /// The API can't count the tokens of the row.
     Failed(String),
-    /// Nothing can be counted with this key.
+    /// The server refuses the key, so no row can be counted.
     Refused(String),
 }
 
-/// Lets the API count the tokens of the rows that a load contains. At first, it sends at most `rpm` requests per minute.
-/// If the server refuses a request because of its limit, the requests are sent more slowly, and the refused row is sent
-/// again.
+/// Asks the API to count the tokens of the rows in `load`. At first, this function sends at most `rpm` requests per
+/// minute. If the server refuses a request because of its limit, requests are sent more slowly, and the refused row is
+/// sent again.
 ///
 /// # Errors
-/// The API refuses the key, or no row could be counted.
+/// Fails if the API refuses the key, or if no row could be counted.
 pub(in crate::cli) async fn count<T: Transport>(
     load: &Load,
     transport: Arc<T>,
@@ -105,7 +108,7 @@ pub(in crate::cli) async fn count<T: Transport>(
     if let (true, Some(fault)) = (counted.counts.is_empty(), &counted.fault) {
         bail!("--count-tokens: no row could be counted: {}", escape(fault));
     }
-    // The order of the counts must not depend on the order in which they came.
+    // The counts are sorted, so that their order does not depend on which answer came first.
     counted.counts.sort_unstable();
     Ok(counted)
 }
@@ -118,7 +121,7 @@ fn rows(load: &Load) -> VecDeque<Row> {
     load.requests().map(row).collect()
 }
 
-/// The rows that are left, and the results of the other rows.
+/// The rows that have no count yet, and the counts of the other rows.
 struct Counting {
     pace: Pace,
     left: VecDeque<Row>,
@@ -133,7 +136,7 @@ impl Counting {
                 self.counted.counts.push((row.group, row.estimated, tokens));
             }
             Try::Limited { wait, rpm } => {
-                // The server's own message has the name of the organization and is long.
+                // The server's own message is not shown, because it is long and contains the name of the organization.
                 self.fault("the server allows no more token counts at present (status 429)".to_owned());
                 self.pace.refused(sent, wait, rpm);
                 self.left.push_front(row);
@@ -155,7 +158,7 @@ impl Counting {
         Ok(())
     }
 
-    /// Keeps the first fault.
+    /// Keeps this fault if it is the first one.
     fn fault(&mut self, fault: String) {
         self.counted.fault.get_or_insert(fault);
     }
@@ -212,7 +215,7 @@ mod tests {
     use crate::sim::presets;
     use crate::sim::transport::{SimTransport, lock};
 
-    /// Returns what was counted of this number of rows, and how many requests were refused.
+    /// Counts the tokens of `rows` rows with a simulated API. Returns the counts, and how many requests were refused.
     async fn count_at(config: SimConfig, rows: usize, rpm: Option<u32>) -> (Result<Counted>, u64) {
         let model = Arc::new(Mutex::new(Model::new(config)));
         let transport = Arc::new(SimTransport::new(model.clone(), RunClock::start()));

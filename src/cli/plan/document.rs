@@ -1,7 +1,7 @@
-//! A plan as one JSON object (`--json`). Its schema is `fixtures/schemas/plan.schema.json`.
+//! Makes one JSON object from a plan (`--json`). The schema of this object is `fixtures/schemas/plan.schema.json`.
 //!
-//! Amounts are in dollars, times in seconds, shares from 0 to 1. Within a version, members can be added, but the meaning
-//! of a member never changes.
+//! In this object, amounts are in dollars, times are in seconds, and shares are numbers from 0 to 1. As long as the
+//! version `v` stays the same, members can be added, but the meaning of a member never changes.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::{Fit, Plan, batches, caching};
 use crate::domain::{Interval, Money};
 use crate::forecast::{Alternative, Basis, Change, Totals};
 
-/// The version of the form.
+/// The version of the JSON form of a plan.
 const VERSION: u32 = 1;
 
 #[derive(Serialize)]
@@ -25,10 +25,10 @@ struct Document {
     v: u32,
     rows: Rows,
     tokens: Tokens,
-    /// `null` if no row has a price.
+    /// The cost of the run; `null` if no row has a price.
     cost_usd: Option<Cost>,
     spent_usd: f64,
-    /// The highest cost of answers that are paid twice if the run is killed once; `null` if it is not known.
+    /// The highest cost of the answers that are paid twice if the run is killed once; `null` if the cost is not known.
     paid_twice_usd: Option<f64>,
     time_s: Interval<f64>,
     ends_at: Interval<Timestamp>,
@@ -36,7 +36,7 @@ struct Document {
     cache: Cache,
     /// The value of `--lane`.
     lane: &'static str,
-    /// `null` if no row can be sent in a batch.
+    /// The run in batches; `null` if no row can be sent in a batch.
     batches: Option<Batches>,
     by_model: Vec<OfModel>,
     basis: BasisOf,
@@ -62,7 +62,7 @@ struct Rows {
     repeated: u64,
     failed_before: u64,
     unusable: u64,
-    /// Rows to be sent whose model has no price. Their cost is not included anywhere.
+    /// The number of rows to be sent whose model has no price. No cost in the plan includes rows without a price.
     unpriced: u64,
 }
 
@@ -77,7 +77,7 @@ struct Cost {
     low: f64,
     likely: f64,
     high: f64,
-    /// `null` if it is not known.
+    /// The upper limit of the cost; `null` if it is not known.
     at_most: Option<f64>,
 }
 
@@ -102,16 +102,16 @@ struct BasisOf {
     prior: PriorOf,
     limits: LimitsFrom,
     prices: String,
-    /// How many rows were run on virtual time to find the time.
+    /// The number of rows that were run on virtual time to estimate the time of the run.
     played_rows: u64,
 }
 
 #[derive(Serialize)]
 struct HistoryOf {
     answers: u64,
-    /// Rows whose output is estimated from earlier answers to the same template.
+    /// The number of rows whose output is estimated from earlier answers to the same template.
     rows: u64,
-    /// Rows whose output is estimated from earlier answers of the same model to other templates.
+    /// The number of rows whose output is estimated from earlier answers of the same model to other templates.
     rows_of_model: u64,
     results: Vec<Source>,
 }
@@ -125,17 +125,17 @@ struct Source {
 
 #[derive(Serialize)]
 struct SampleOf {
-    /// Rows whose tokens the API counted.
+    /// The number of rows whose tokens the API counted.
     counted: u64,
-    /// Rows whose input is estimated from these counts.
+    /// The number of rows whose input is estimated from the counts of the API.
     rows: u64,
 }
 
 #[derive(Serialize)]
 struct PriorOf {
-    /// Rows whose output is only assumed.
+    /// The number of rows whose output is assumed, because no earlier answers are known.
     rows: u64,
-    /// Rows whose input is estimated from their text alone.
+    /// The number of rows whose input is estimated only from their text.
     input_rows: u64,
 }
 
@@ -176,16 +176,16 @@ struct Increase {
 struct MaxCost {
     max_cost_usd: f64,
     left_usd: f64,
-    /// `null` if the cost is not known.
+    /// Whether the cost stays within the budget, in words; `null` if the cost is not known.
     verdict: Option<&'static str>,
-    /// What remains after the likely cost; negative if the budget is too low.
+    /// The part of the budget that remains after the likely cost; negative if the budget is too low.
     spare_usd: Option<f64>,
 }
 
 #[derive(Serialize)]
 struct MaxRequests {
     max_requests: u64,
-    /// At most how many rows are sent.
+    /// The highest number of rows that the run can send.
     rows: u64,
 }
 
@@ -199,7 +199,7 @@ struct MaxTime {
 struct DeadlineOf {
     at: Timestamp,
     verdict: &'static str,
-    /// What remains after the likely time; negative if the run ends too late.
+    /// The seconds from the likely end of the run to the deadline; negative if the run ends too late.
     spare_s: f64,
 }
 

@@ -18,21 +18,21 @@ use crate::journal::{Disk, LearnedLimits, read_learned_limits, read_manifest, wi
 use crate::report::text::{escape, plural};
 use crate::sink::parse_usd;
 
-/// Only this many bytes at the end of a results file are read. They have tens of thousands of answers, which is more than
-/// an estimate needs.
+/// The number of bytes that are read from the end of a results file. The end of a file contains tens of thousands of
+/// answers, which is more than an estimate needs.
 const MOST_BYTES: u64 = 64 << 20;
-/// A line that is longer than this ends the reading of its file. No answer is as long.
+/// The length in bytes from which on a line ends the reading of its file. Every line with an answer is shorter.
 const LONGEST_LINE: u64 = 128 << 20;
 
-/// What was learned from earlier results.
+/// The facts that a plan has learned from earlier results.
 #[derive(Debug, Default)]
 pub(in crate::cli) struct Learned {
     pub(in crate::cli) history: History,
-    /// The files with answers.
+    /// The results files from which answers were read.
     pub(in crate::cli) files: Vec<Source>,
-    /// The latest limits that a run with this server has learned.
+    /// The limits that a run with the same server learned last.
     pub(in crate::cli) limits: Option<LearnedLimits>,
-    /// Lines that are not results.
+    /// The files that contain lines that are not results.
     skipped: Vec<Skipped>,
 }
 
@@ -41,12 +41,13 @@ pub(in crate::cli) struct Learned {
 struct Skipped {
     path: PathBuf,
     lines: u64,
-    /// The number of the first of these lines, counted from 1; `None` if the beginning of the file was not read.
+    /// The number of the first line that is not a result, counted from 1; `None` if the beginning of the file was not
+    /// read.
     first: Option<u64>,
 }
 
 impl Learned {
-    /// Returns one warning for each file that has lines that are not results.
+    /// Returns a warning for each file that contains lines that are not results.
     pub(in crate::cli) fn warnings(&self) -> impl Iterator<Item = String> {
         self.skipped.iter().map(|Skipped { path, lines, first }| {
             let first = first.map(|number| format!("; the first is line {number}")).unwrap_or_default();
@@ -60,13 +61,13 @@ impl Learned {
     }
 }
 
-/// A results file.
+/// A results file from which answers were read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::cli) struct Source {
     pub(in crate::cli) path: PathBuf,
     /// The number of answers that were read.
     pub(in crate::cli) answers: u64,
-    /// Where the answers come from, as the run folder says; `None` without a run folder.
+    /// The server that the answers come from, according to the run folder; `None` without a run folder.
     pub(in crate::cli) origin: Option<String>,
 }
 
@@ -108,11 +109,11 @@ struct Meta<'a> {
     cost_usd: Option<&'a RawValue>,
 }
 
-/// Learns from a results file, and from the run folder beside it. Returns whether the file has answers. A file that was
-/// read before is not read again. Limits are learned only from runs with the server `origin`.
+/// Learns from a results file, and from the run folder beside it. Returns whether the file has answers. A file is read
+/// only once, even if it is named twice. Limits are learned only from runs with the server `origin`.
 ///
 /// # Errors
-/// The file can't be read.
+/// Fails if the file can't be read, or if it is a folder, a pipe or a device.
 pub(in crate::cli) fn learn(
     learned: &mut Learned,
     path: &Path,
@@ -124,7 +125,7 @@ pub(in crate::cli) fn learn(
         return Ok(true);
     }
     let about = || format!("can't read {}", path.display());
-    // Opening a named pipe would wait for a writer.
+    // The kind of the file is checked first, because opening a named pipe would wait for a writer.
     let metadata = std::fs::metadata(path).with_context(about)?;
     if !metadata.is_file() {
         bail!("{} is not a results file", path.display());
@@ -183,14 +184,14 @@ pub(super) fn has_answers(path: &Path) -> bool {
     read.is_ok() && serde_json::from_slice::<Line<'_>>(&line).is_ok()
 }
 
-/// A line of results.
+/// What the plan learns from a line of results.
 enum Past<'a> {
     Answer(PastAnswer<'a>),
     /// A row that teaches nothing: it was not answered, or it took its answer from another line.
     Nothing,
 }
 
-/// Returns what a line says; `None` if it is not a result.
+/// Returns what the plan learns from a line; `None` if the line is not a result.
 fn parse<'a>(line: &'a [u8], catalog: &'a Catalog) -> Option<Past<'a>> {
     let Line { result, meta } = serde_json::from_slice(line).ok()?;
     if result.kind != "succeeded" {
@@ -204,7 +205,7 @@ fn parse<'a>(line: &'a [u8], catalog: &'a Catalog) -> Option<Past<'a>> {
     let model = catalog.model(&asked).map_or(asked, |model| Cow::Borrowed(&*model.id));
     let usage = meta.usage;
     let prompt = Usage { input_tokens: usage.prompt_tokens(), ..Usage::default() };
-    // An answer from a batch cost half, and its latency includes the wait for the whole batch.
+    // An answer from a batch costs half the price, and its latency includes the wait for the whole batch.
     let is_batch = meta.lane.as_deref() == Some(Lane::Batch.name());
     let terms = if is_batch { Terms::default().in_batch() } else { Terms::default() };
     let uncached = catalog.cost_on(terms, &model, &prompt);
@@ -215,15 +216,16 @@ fn parse<'a>(line: &'a [u8], catalog: &'a Catalog) -> Option<Past<'a>> {
         template: meta.template.and_then(|text| u64::from_str_radix(&text, 16).ok()),
         estimated_input: meta.estimated_input,
         usage,
-        // A row that was sent more than once may have been paid more than once, so its cost says nothing here.
+        // A row that was sent more than once may have been paid more than once, so its cost is not used.
         price_share: share(paid.filter(|_| meta.attempts == 1), uncached, whole),
         latency: meta.latency_ms.filter(|_| meta.attempts == 1 && !is_batch).map(Duration::from_millis),
         is_truncated: meta.quality.as_deref() == Some("truncated"),
     }))
 }
 
-/// Returns the part of a cost that is not for output, divided by the cost of the prompt without a cache.
-/// `whole` is the cost of the answer without a cache.
+/// Returns the price that was paid for a prompt, divided by the cost of the prompt without the prompt cache. `paid` is
+/// the price that was paid for prompt and output. Without the cache, `uncached` is the cost of the prompt, and `whole`
+/// is the cost of prompt and output.
 fn share(paid: Option<Money>, uncached: Option<Money>, whole: Option<Money>) -> Option<f64> {
     let (paid, uncached, whole) = (paid?.dollars(), uncached?.dollars(), whole?.dollars());
     let output = whole - uncached;
@@ -251,7 +253,8 @@ mod tests {
         assert_eq!((&*answer.model, answer.template), ("claude-haiku-4-5-20251001", Some(255)));
         assert_eq!((answer.estimated_input, answer.latency), (Some(90), Some(Duration::from_millis(900))));
         assert!(answer.is_truncated);
-        // 20 tokens at $1, 80 at $0.10 and 50 at $5 per million: the prompt cost 28 instead of 100 millionths.
+        // The answer has 20 tokens at $1, 80 at $0.10 and 50 at $5 per million. So the prompt cost 28 millionths of a
+        // dollar; without the cache, the prompt would cost 100 millionths.
         assert!(answer.price_share.is_some_and(|share| (share - 0.28).abs() < 1e-9), "{:?}", answer.price_share);
     }
 
@@ -286,7 +289,7 @@ mod tests {
         }
     }
 
-    /// Writes a file of results and learns from it by each of these paths.
+    /// Writes a results file and learns from it through each of `paths`, which all lead to this file.
     fn learned_from(text: &str, paths: &[&str]) -> Learned {
         let folder = tempfile::tempdir().expect("there is room");
         std::fs::create_dir(folder.path().join("sub")).expect("it can be made");

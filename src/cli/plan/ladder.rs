@@ -1,6 +1,6 @@
-//! Steps to tiers 1 to 4, which ended on 2026-06-25. For each step to another tier, this module computes the deposit
-//! and the increase of the limits. It also computes how many requests must be blocked for the step to be worth its
-//! price.
+//! Computes steps to the tiers 1 to 4, which the API had until 2026-06-25. For each step to another tier, this module
+//! computes the deposit and the increase of the limits. The module also computes how many requests the present limits
+//! must block before the step is worth its price.
 
 use crate::catalog::Catalog;
 use crate::domain::{Dimension, Money, PoolId, Tier};
@@ -11,19 +11,20 @@ pub(super) const AS_OF: &str = "2026-01";
 /// A step from the current tier to another tier.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Step {
-    /// The sum of deposits that the tier needed.
+    /// The sum of all deposits that the tier needed, in dollars.
     pub(super) deposit: Money,
-    /// The limits of the tier, divided by the limits of the current tier: requests, input tokens, output tokens. `None`
-    /// if the present tier has no such limit.
+    /// The limits of the tier, divided by the limits of the current tier: requests, input tokens, output tokens. A
+    /// factor is `None` if one of the tiers has no such limit.
     pub(super) increase: [Option<f64>; 3],
-    /// The step pays if the present limits block at least this many requests a day; `None` if this is not known.
+    /// The number of requests a day that the present limits must block before the step is worth its price; `None` if it
+    /// is not known, or if the step needs no further deposit.
     ///
-    /// A blocked request counts with the cost of a mean row. The step pays if the requests that are blocked in 30 days
-    /// would cost at least as much as the additional deposit. The deposit is not lost: it is credit.
+    /// Each blocked request counts as the mean cost of a row. The step is worth its price if the requests that are
+    /// blocked in 30 days would cost at least the additional deposit. The deposit is not lost: it becomes credit.
     pub(super) break_even_a_day: Option<f64>,
 }
 
-/// Returns the step to a tier; `None` for the tiers of today, which need no deposit.
+/// Returns the step to a tier; `None` for the present tiers of the API, which need no deposit.
 pub(super) fn step(
     catalog: &Catalog,
     present: Tier,
@@ -62,7 +63,7 @@ mod tests {
 
         assert_eq!(second.deposit, Money::from_dollars(40.0));
         assert_eq!(second.increase, [Some(20.0), Some(9.0), Some(9.0)]);
-        // 35 dollars are 3,500 rows, which are 116.7 a day.
+        // The additional deposit of 35 dollars pays for 3,500 rows, which are 116.7 rows a day for 30 days.
         assert!(second.break_even_a_day.is_some_and(|rows| (116.0..117.0).contains(&rows)));
         assert_eq!(step(Tier::Three, Tier::Two).and_then(|step| step.break_even_a_day), None, "it costs nothing more");
         assert_eq!(step(Tier::One, Tier::Build), None);

@@ -1,7 +1,7 @@
-//! The command `plan`: what a run would cost, how long it would take, and how other settings would change this.
+//! The command `plan`: shows what a run would cost, how long it would take, and how other settings would change both.
 //!
-//! A plan is made from the same steps as a run, up to the point at which a run would send its first request
-//! (`cli/run/planning.rs`). Then this module makes a [`Plan`] and shows it as text (`words`) or as JSON (`document`).
+//! The command does the same as a run until a run would send its first request (`cli/run/planning.rs`). Then this
+//! module makes a [`Plan`] and shows it as text (`words`) or as JSON (`document`).
 
 mod advice;
 mod batches;
@@ -34,9 +34,9 @@ use crate::plan::{CachePlan, Load};
 /// The settings of `plan` that a run does not have.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Asked {
-    /// Results of earlier runs.
+    /// The paths of results of earlier runs, from which the plan learns.
     pub(super) history: Vec<PathBuf>,
-    /// For how many rows the API counts the tokens.
+    /// The number of rows whose tokens the API counts.
     pub(super) count_tokens: usize,
     /// Whether the plan is printed as JSON.
     pub(super) json: bool,
@@ -45,8 +45,8 @@ pub(super) struct Asked {
 impl Asked {
     /// Splits the arguments into arguments of a run and arguments that only `plan` understands.
     ///
-    /// `--history` takes all paths that follow it. If no input comes before it, the paths that have no answers are used
-    /// as inputs.
+    /// `--history` takes all paths that follow it. If no input comes before `--history`, the paths of files without
+    /// answers are the inputs.
     pub(super) fn of(args: &PlanArgs) -> (RunArgs, Self) {
         let (mut inputs, mut history) = (args.inputs.clone(), args.history.clone());
         if inputs.is_empty() {
@@ -58,12 +58,12 @@ impl Asked {
     }
 }
 
-/// How many rows of an input will be sent, are done, or have failed.
+/// The numbers of rows of all inputs: how many will be sent, are done, or have failed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rows {
     pub(super) total: u64,
     pub(super) to_send: u64,
-    /// Answered by earlier runs.
+    /// Rows that earlier runs have answered.
     pub(super) done: u64,
     /// Rows that are answered from the results that `--reuse` names.
     pub(super) reused: u64,
@@ -71,11 +71,12 @@ pub(super) struct Rows {
     pub(super) copied: u64,
     /// Without `--dedupe`: rows to be sent whose request is equal to the request of an earlier row.
     pub(super) repeated: u64,
-    /// Failed in earlier runs, and not sent again.
+    /// Rows that failed in earlier runs and are not sent again.
     pub(super) failed_before: u64,
-    /// Rows to be sent that have an answer and are asked for again. Batches do not take them.
+    /// Rows to be sent that have an answer, because `--rerun` asks for it again. Rows that are asked for again are
+    /// never sent in batches.
     pub(super) asked_again: u64,
-    /// Can't be sent.
+    /// Rows that can't be sent because of a fault.
     pub(super) unusable: u64,
 }
 
@@ -84,32 +85,32 @@ pub(super) struct Plan<'a> {
     /// The names of the inputs.
     pub(super) inputs: String,
     pub(super) rows: Rows,
-    /// The forecast in the chosen lane.
+    /// The forecast for the chosen lane (online or batches).
     pub(super) forecast: Forecast,
-    /// The forecast without batches.
+    /// The forecast if all rows are sent online.
     pub(super) online: Forecast,
-    /// The run in batches; `None` if batches refuse all rows.
+    /// The forecast for the rows in batches; `None` if batches refuse all rows.
     pub(super) batches: Option<InBatches>,
     pub(super) lane: LaneChoice,
     pub(super) batch_rows: NonZeroU32,
-    /// How many rows may be in batches at once; `None` if this is not known.
+    /// The highest number of rows in batches at the same time; `None` if it is not known.
     pub(super) batch_queue: Option<u32>,
     pub(super) alternatives: Vec<Alternative>,
     pub(super) learned: &'a Learned,
     /// The number of rows whose tokens the API counted.
     pub(super) counted: u64,
-    /// The pool with the most rows.
+    /// The pool (a group of rows that share limits) with the most rows.
     pub(super) main_pool: Option<std::sync::Arc<crate::domain::PoolId>>,
     pub(super) tier: Tier,
-    /// Where the limits come from, in words.
+    /// The source of the limits, in words.
     pub(super) limits_from: String,
     pub(super) catalog: &'a Catalog,
-    /// What is cached.
+    /// The prefixes that are cached, and what the cache saves.
     pub(super) caching: &'a CachePlan,
     pub(super) prompt_cache: PromptCache,
-    /// The rows to be sent.
+    /// The rows to be sent, in groups.
     pub(super) load: &'a Load,
-    /// What earlier runs on the same results have spent.
+    /// The money that earlier runs with the same results file have spent.
     pub(super) spent: Money,
     pub(super) max_cost: Option<Money>,
     pub(super) max_requests: Option<u64>,
@@ -117,18 +118,18 @@ pub(super) struct Plan<'a> {
     /// The number of rows that ask for models that have retired.
     pub(super) retired: u64,
     pub(super) deadline: Option<Timestamp>,
-    /// When the plan was made.
+    /// The time at which the plan was made.
     pub(super) now: ZonedDateTime,
 }
 
 impl Plan<'_> {
-    /// Returns when a run that takes `span` ends, if it starts now.
+    /// Returns the time at which a run ends that starts now and takes `span`.
     fn end_after(&self, span: Duration) -> Timestamp {
         self.now.timestamp().checked_add(span).unwrap_or(Timestamp::MAX)
     }
 
-    /// Returns the highest cost of the answers in flight, which are paid twice if the run is killed once. `None` if the
-    /// cost is not known.
+    /// Returns the highest cost of the answers in flight, which are paid twice if the run is killed once. Returns
+    /// `None` if the cost is not known.
     fn paid_twice(&self) -> Option<Money> {
         let rows = self.rows.to_send.max(1);
         let most = self.forecast.totals.at_most?.dollars() / rows as f64;
@@ -142,16 +143,16 @@ impl Plan<'_> {
     }
 }
 
-/// Whether a run stays within a limit.
+/// Whether an estimated value, such as the cost of a run, stays within a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fit {
-    /// Even the highest value stays within the limit.
+    /// The highest value stays within the limit.
     Fits,
-    /// The likely value stays within the limit, the highest does not.
+    /// The likely value stays within the limit, but the highest value exceeds it.
     ProbablyFits,
-    /// The likely value exceeds the limit, the lowest does not.
+    /// The likely value exceeds the limit, but the lowest value stays within it.
     ProbablyNot,
-    /// Even the lowest value exceeds the limit.
+    /// The lowest value exceeds the limit.
     No,
 }
 
@@ -165,7 +166,7 @@ impl Fit {
         }
     }
 
-    /// Returns the name in the JSON form.
+    /// Returns the word for this verdict in a plan in JSON.
     fn name(self) -> &'static str {
         match self {
             Self::Fits => "fits",

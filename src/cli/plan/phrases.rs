@@ -7,20 +7,20 @@ use crate::domain::Money;
 use crate::forecast::Change;
 use crate::report::text::escape;
 
-/// Returns the flags that make a change.
+/// Returns the flags with which the user makes this change.
 pub(super) fn change_words(change: &Change) -> String {
     match change {
         Change::Tier(tier) => format!("--tier {}", tier.name()),
         Change::Lane(lane) => format!("--lane {}", lane.name()),
         Change::NoCache => "--prompt-cache off".to_owned(),
-        // Unlike --model, this also changes rows that name their model.
+        // --map-model also changes rows that name their model, which --model does not.
         Change::Model { from, to } => format!("--map-model {}={to}", escape(from)),
-        // Rows that have their own max_tokens are not changed by a flag.
+        // The text names no flag, because --max-tokens does not change rows that have their own max_tokens.
         Change::MaxTokens { to, .. } => format!("max_tokens {to}"),
     }
 }
 
-/// Returns how many rows an amount of money is enough for.
+/// Returns how many of `rows` rows can be paid with `money`, if all rows together cost `cost`.
 pub(in crate::cli) fn rows_within(rows: u64, money: Money, cost: Money) -> u64 {
     match cost {
         Money::ZERO => rows,
@@ -28,7 +28,7 @@ pub(in crate::cli) fn rows_within(rows: u64, money: Money, cost: Money) -> u64 {
     }
 }
 
-/// Returns a moment in words. Within a day, the time is enough.
+/// Returns a moment as text: the time, and the date if it is not today.
 pub(super) fn moment(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
     let (at, now) = (zone.to_datetime(at), zone.to_datetime(now));
     let format = match at.date() == now.date() {

@@ -1,4 +1,4 @@
-//! A plan as text.
+//! Shows a plan as text.
 
 use std::time::Duration;
 
@@ -14,16 +14,17 @@ use crate::forecast::{Alternative, Basis, Change};
 use crate::report::text::{ListRow, count, escape, list, percent, plural, rough_duration, wrap};
 use crate::report::words::doing_words;
 
-/// Reasons with a smaller share of the time are left out.
+/// The smallest share of the time with which a reason for waiting is shown.
 const LEAST_SHARE: f64 = 0.01;
-/// The cost of rows without a price.
+/// The words for the cost of rows whose model has no price.
 const UNKNOWN: &str = "unknown: a model has no price (--prices gives one)";
-/// The plan shows the cost of a tier if the run would take less than this share of the current time.
+/// A tier must shorten the run to less than this share of its present time; otherwise the plan does not show what the
+/// tier costs.
 const WORTH_PAYING: f64 = 0.95;
-/// How many models get a separate line.
+/// The highest number of models that get a line of their own.
 const MODELS: usize = 10;
 
-/// Returns the plan in lines of at most `columns`.
+/// Returns the plan in lines of at most `columns` columns.
 pub(in crate::cli) fn words(plan: &Plan<'_>, columns: usize) -> String {
     if plan.rows.total == 0 {
         return format!("nothing to plan: no rows in {}", plan.inputs);
@@ -158,7 +159,7 @@ pub(in crate::cli) fn time_words(time: Interval<Duration>, now: Timestamp, zone:
     format!("{span}, until about {}", moment(end, now, zone))
 }
 
-/// Returns a deadline in words. Seconds matter if it is near.
+/// Returns a deadline as text, with seconds if it is less than ten minutes away.
 fn deadline_moment(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
     match at.duration_since(now).as_secs() {
         ..600 => zone.to_datetime(at).strftime("%H:%M:%S").to_string(),
@@ -221,7 +222,8 @@ pub(in crate::cli) fn deadline_words(time: Interval<Duration>, deadline: Timesta
     let span = |from: Timestamp, until: Timestamp| rough_duration(until.duration_since(from).unsigned_abs());
     let when = deadline_moment(deadline, now.timestamp(), now.time_zone());
     match Fit::of(ends, deadline) {
-        // With --lane auto, rows that would be late are sent online just in time.
+        // The plan shows no time to spare, because with --lane auto, the run sends late rows online and so ends just
+        // before the deadline.
         Fit::Fits if deadline.duration_since(ends.high).as_secs() < 2 => format!("deadline {when}: met"),
         Fit::Fits => format!("deadline {when}: met, with at least {} to spare", span(ends.high, deadline)),
         Fit::ProbablyFits => {
@@ -262,8 +264,8 @@ fn basis(plan: &Plan<'_>) -> Vec<String> {
     texts
 }
 
-/// Returns a line for each change: the flags, the time and the cost after it, and a remark. A remark that does not fit
-/// is on separate lines.
+/// Returns a line for each possible change: the flags, the time and cost of the changed run, and a remark. A remark
+/// that does not fit into the line is on separate lines.
 fn alternatives(plan: &Plan<'_>, columns: usize) -> Vec<String> {
     let cells = |other: &Alternative| {
         let cost = other.cost.map_or_else(|| "cost unknown".to_owned(), |cost| format!("about {}", cost.likely));
@@ -311,7 +313,8 @@ fn remark(plan: &Plan<'_>, other: &Alternative) -> String {
     }
 }
 
-/// `is_faster` says whether the tier saves time: then the line says what the tier costs.
+/// Returns the remark about a change to another tier. If `is_faster` is true, the tier saves time, and the remark also
+/// says what the tier costs.
 fn ladder_words(plan: &Plan<'_>, tier: Tier, is_faster: bool) -> String {
     let Some(step) = plan.step(tier) else {
         return plan.catalog.tier_table(tier).map(|table| format!("limits as of {}", table.date)).unwrap_or_default();
@@ -334,7 +337,8 @@ fn ladder_words(plan: &Plan<'_>, tier: Tier, is_faster: bool) -> String {
 }
 
 impl Plan<'_> {
-    /// Returns the step to one of the tiers 1 to 4, computed for the pool with the most rows.
+    /// Returns the step to one of the tiers 1 to 4, computed for the pool (the group of rows that share limits) with
+    /// the most rows.
     pub(super) fn step(&self, tier: Tier) -> Option<ladder::Step> {
         let mean = self.forecast.totals.cost.map(|cost| Money(cost.likely.0 / u128::from(self.rows.to_send.max(1))));
         step(self.catalog, self.tier, tier, self.main_pool.as_deref()?, mean)

@@ -1,4 +1,4 @@
-//! The providers as one JSON document.
+//! Makes one JSON document about providers.
 
 use serde::Serialize;
 
@@ -19,13 +19,13 @@ struct One<'a> {
     name: &'a str,
     kind: &'static str,
     title: &'a str,
-    /// Where its table is: `file:line`.
+    /// The place of the provider's table, as `file:line`.
     table: Option<&'a str>,
-    /// 0 for the first provider, 1 for the first fallback and so on.
+    /// The position of the provider in the chain: 0 for the first provider, 1 for the first fallback and so on.
     order: Option<usize>,
-    /// Why its settings can't be used.
+    /// The reason why the settings of the provider can't be used.
     problem: Option<&'a str>,
-    /// Whether everything is set that requests need. The key is not read, so it may still be wrong.
+    /// Whether all settings that requests need are set. The key is not read, so it may be wrong.
     is_ready: bool,
     settings: Option<Settings<'a>>,
 }
@@ -38,7 +38,7 @@ struct Settings<'a> {
     key_ways: &'a str,
     needs_key: bool,
     auth: Option<&'static str>,
-    /// The names of further headers. Their values may be secret.
+    /// The names of further headers. The values of headers are left out, because they may be secret.
     headers: Vec<&'a str>,
     model_prefix: &'a str,
     models: std::collections::BTreeMap<&'a str, &'a str>,
@@ -57,7 +57,7 @@ struct Limits {
     otpm: Option<u32>,
 }
 
-/// Returns the document, on one line. Values that are not set are `null`.
+/// Returns the document as one line of JSON. Values that are not set are `null`.
 pub(super) fn document(providers: &[ListedProvider], world: &World) -> String {
     let document = Document { v: 1, providers: providers.iter().map(|provider| one(provider, world)).collect() };
     serde_json::to_string(&document).expect("a list of providers can be written as JSON")

@@ -1,4 +1,4 @@
-//! A provider as text.
+//! Shows a provider as text.
 
 use crate::cli::config::credential::KeySource;
 use crate::cli::config::providers::{AuthStyle, ListedProvider, ProviderConfig};
@@ -7,7 +7,7 @@ use crate::cli::shell::program;
 use crate::domain::{MemberPath, ProviderFeatures, ProviderKind, RateLimits};
 use crate::report::text::{ListRow, count, escape, list, wrap};
 
-/// An example of a name, to show how a provider writes the names of models.
+/// A model whose name at a provider is shown as an example.
 const EXAMPLE: &str = "claude-haiku-4-5";
 
 /// Returns the lines about one provider.
@@ -48,7 +48,7 @@ fn rows(provider: &ListedProvider, config: &ProviderConfig, world: &World) -> Ve
     rows
 }
 
-/// Returns the label and the words about the key. The key is not read.
+/// Returns the label and the words about the key of a provider. The key itself is not read.
 fn key(config: &ProviderConfig, world: &World) -> (&'static str, String) {
     let mut words = match &config.key {
         KeySource::Missing if !config.needs_key() => {
@@ -71,7 +71,7 @@ fn key(config: &ProviderConfig, world: &World) -> (&'static str, String) {
     ("  key", words)
 }
 
-/// Returns where the key comes from. The arguments of a command are not shown, because they may be secret.
+/// Returns the source of a key, in words. The arguments of a command are not shown, because they may be secret.
 pub(in crate::cli) fn source_words(source: &KeySource) -> String {
     match source {
         KeySource::File(path) => format!("the file {}", path.display()),
@@ -88,7 +88,7 @@ pub(in crate::cli) fn source_words(source: &KeySource) -> String {
     }
 }
 
-/// Returns how the names of models differ; `None` if they are ours.
+/// Returns how the provider's names of models differ from the names in rows; `None` if they are the same.
 fn models(config: &ProviderConfig) -> Option<String> {
     let rules = &config.rules;
     let theirs = rules.model(EXAMPLE);
@@ -128,7 +128,7 @@ fn prices(config: &ProviderConfig) -> Option<String> {
     }
 }
 
-/// Returns the explanation below the list.
+/// Returns the explanation below the list of providers.
 pub(super) fn below(columns: usize) -> Vec<String> {
     let text = "drops: left out of requests, and counted in the summary. refuses: a row with such a member fails before \
                 it is sent. lacks: features of the Claude API that the provider does not have; without rate-headers, \

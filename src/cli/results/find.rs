@@ -15,14 +15,15 @@ pub(crate) struct Files {
     pub(crate) results: Option<PathBuf>,
     /// The error log.
     pub(crate) errors: Option<PathBuf>,
-    /// The path that the user named, if it is neither the results file nor the error log. It may be the input.
+    /// The path that the user named, which may be the input. `None` if the user named the results file, the error log
+    /// or the run folder.
     pub(crate) named: Option<PathBuf>,
 }
 
 /// Returns the files of the run to which `path` belongs.
 ///
 /// # Errors
-/// There is no such run, or a file can't be read.
+/// Fails if there is no run to which `path` belongs, or if a file can't be read.
 pub(crate) fn find(path: &Path, disk: &dyn Disk) -> Result<Files> {
     let of_results = |results: PathBuf, named: Option<&Path>| Files {
         errors: Some(RunPaths::errors_beside(&results)),
@@ -37,11 +38,11 @@ pub(crate) fn find(path: &Path, disk: &dyn Disk) -> Result<Files> {
                 let log = read_error_log(path, None, disk)?;
                 return Ok(Files { results: log.results, errors: Some(path.to_owned()), named: None });
             }
-            // This run has not finished any row yet.
+            // The results file is empty, because the run has not finished a row.
             None if disk.kind(&with_suffix(path, ".run")).is_ok_and(|kind| kind == Some(FileKind::Folder)) => {
                 return Ok(of_results(path.to_owned(), None));
             }
-            // An error log of a run without failures is empty, so only its name shows what it is.
+            // The error log of a run without failures is empty, so only the name shows that the file is an error log.
             None => {
                 if let Some(results) = results_of_log(path).into_iter().find(|results| exists(results)) {
                     return Ok(of_results(results, None));
@@ -84,11 +85,11 @@ fn is_folder(path: &Path, disk: &dyn Disk) -> bool {
     matches!(disk.kind(path), Ok(Some(FileKind::Folder)))
 }
 
-/// At most this many files of a folder are checked to find runs.
+/// The highest number of files of a folder that are checked to find runs.
 const MOST_FILES: usize = 10_000;
 
-/// Returns the results of runs that recorded this input. They are searched for in the input's folder and in the
-/// working folder.
+/// Returns the results files of runs whose run folder names this input. The run folders are searched for in the input's
+/// folder and in the working folder.
 fn runs_with_input(input: &Path, disk: &dyn Disk) -> Vec<PathBuf> {
     let Ok(wanted) = input.canonicalize() else { return Vec::new() };
     let mut found: Vec<PathBuf> = Vec::new();
@@ -99,7 +100,7 @@ fn runs_with_input(input: &Path, disk: &dyn Disk) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(listed).into_iter().flatten().take(MOST_FILES).flatten();
         for results in entries.filter_map(|entry| results_of_folder(Path::new(&entry.file_name()))) {
             let results = folder.join(results);
-            // If the manifest can't be read, this is not the run that the user means.
+            // A run whose manifest can't be read is left out.
             let Ok(Some(manifest)) = read_manifest(&with_suffix(&results, ".run"), disk) else { continue };
             let is_input = |recorded: &Path| recorded.canonicalize().is_ok_and(|recorded| recorded == wanted);
             let has_input =
@@ -119,15 +120,16 @@ pub(crate) fn results_of_folder(folder: &Path) -> Option<PathBuf> {
     (!name.is_empty()).then(|| folder.with_file_name(name))
 }
 
-/// Returns the results files whose error log is at `path`, if the log has its usual name.
+/// Returns the possible paths of the results file whose error log is at `path`. Returns an empty list if the name of
+/// the log is unusual.
 fn results_of_log(path: &Path) -> Vec<PathBuf> {
     let stem = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".errors.jsonl"));
     let named = |stem: &str| [".results.jsonl", ".jsonl", ""].map(|end| path.with_file_name(format!("{stem}{end}")));
     stem.filter(|stem| !stem.is_empty()).map(named).into_iter().flatten().collect()
 }
 
-/// Returns the results files that may belong to an input or an output at `path`. Results of real runs come before
-/// results of simulated runs.
+/// Returns the possible paths of the results file that belongs to an input or an output at `path`. Results of real runs
+/// come before results of simulated runs.
 fn candidates(path: &Path) -> Vec<PathBuf> {
     let of = |is_simulated| {
         let named = [path.to_owned()];

@@ -1,7 +1,7 @@
-//! The input of an earlier run, as recorded in its run folder.
+//! Finds the input of an earlier run, which its run folder records.
 //!
-//! A run folder may come from another person. So an input that it names is read only if it is inside the working
-//! folder or the folder of the results. Every other input must be named with `--input`.
+//! A run folder may come from another person. So an input that a run folder names is read only if it is inside the
+//! working folder or the folder of the results. Every other input must be named with `--input`.
 
 use std::path::{Path, PathBuf};
 
@@ -20,11 +20,11 @@ use crate::export::{Run, RunInput};
 use crate::journal::{Disk, Manifest, RunPaths, folder_of, manifest_path, read_manifest, with_suffix};
 use crate::source::{self, Input};
 
-/// Returns a run with its input, and notes for the user. Without the run folder, the input is only known if the user
+/// Returns a run with its input, and notes for the user. If there is no run folder, the input is known only if the user
 /// named it.
 ///
 /// # Errors
-/// The run folder can't be read, or contains something that no run records.
+/// Fails if the run folder can't be read, or if it contains settings that no run records.
 pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn Disk) -> Result<(Run, Vec<String>)> {
     let Files { results, errors, named } = files;
     let folder = results.as_deref().map(|results| with_suffix(results, ".run"));
@@ -72,15 +72,15 @@ pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn
     Ok((Run { results, errors, input, json_fields }, notes))
 }
 
-/// Returns the members of answers that the recorded schema of a run names. A schema that can't be read is ignored,
-/// because here it only names columns.
+/// Returns the members of answers that the recorded schema of a run names, which become columns. A schema that can't be
+/// read is ignored.
 fn members_of_answers(manifest: &Manifest) -> Vec<String> {
     let text = manifest.settings.get("schema").and_then(Value::as_str);
     let schema = text.and_then(|text| Schema::parse(text).ok());
     schema.map(|schema| schema.fields().to_vec()).unwrap_or_default()
 }
 
-/// Returns the first input file that differs from the file that the run read.
+/// Returns the name of the first input file that has changed since the run read it.
 fn changed_input(manifest: &Manifest, inputs: &[Input]) -> Option<String> {
     let is_same = |path: &Path| {
         let Ok(now) = source::identity(path) else { return true };
@@ -94,14 +94,15 @@ fn changed_input(manifest: &Manifest, inputs: &[Input]) -> Option<String> {
     files.into_iter().find(|path| !is_same(path)).map(|path| path.display().to_string())
 }
 
-/// Returns whether a file must be the input of a run because of its name. The output of a run has the name of the
-/// results file without `.results.jsonl`, so a file with that name may be an input or an output.
+/// Returns whether the file that the user named must be the input of a run. A file with the name of the results file
+/// without `.results.jsonl` could also be the output of the run, so this function returns false for it.
 fn is_input_of(named: &Path, results: Option<&Path>, world: &World) -> bool {
     world.resolve(named).exists() && results.is_some_and(|results| with_suffix(named, ".results.jsonl") != results)
 }
 
-/// Returns the inputs and how they are read. Rows without a label are recognized by their requests. To make these
-/// requests, the settings of the run are needed.
+/// Returns the inputs, and the options for reading them. `has_settings` says whether the settings of the run are known.
+/// With the settings of the run, the requests of rows can be made. Rows without a label are recognized by their
+/// requests.
 fn run_input(inputs: &[Input], config: &Config, has_settings: bool) -> Result<RunInput> {
     let plan = parts::input_plan(config)?;
     let planner = has_settings.then(|| {
@@ -115,9 +116,9 @@ fn run_input(inputs: &[Input], config: &Config, has_settings: bool) -> Result<Ru
 
 /// The input that a run folder names.
 enum Recorded {
-    /// Files and folders.
+    /// The paths of files and folders.
     Paths(Vec<PathBuf>),
-    /// The copy of a pipe.
+    /// The copy that the run made of its standard input.
     Spool(Input),
 }
 
@@ -129,7 +130,7 @@ fn recorded_inputs(manifest: &Manifest, results: Option<&Path>, world: &World) -
     let find = |recorded: &str| {
         let candidates = [PathBuf::from(recorded), beside.join(recorded)];
         candidates.into_iter().find(|path| {
-            // For a pattern, the folders before its first `*` or `?` are checked.
+            // For a pattern such as `a/*.txt`, the folder before the first part with `*`, `?` or `[` is checked.
             let mut existing = world.resolve(path);
             while existing.to_string_lossy().contains(['*', '?', '[']) && !existing.exists() && existing.pop() {}
             let whole = existing.canonicalize();

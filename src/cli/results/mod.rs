@@ -1,6 +1,7 @@
 //! The command `results`, which writes the answers of runs in any form, at any time.
 //!
-//! The command reads the files of a run without locking them. Lines that a run appends in the meantime are not seen.
+//! The command reads the files of a run without locking them. The command does not see lines that the run appends at
+//! the same time.
 
 mod find;
 mod input;
@@ -24,7 +25,7 @@ use crate::source;
 pub(crate) use self::find::{Files, find, results_of_folder};
 pub(crate) use self::input::run_of;
 
-/// Writes the answers of runs.
+/// Writes the answers of the runs that the user names.
 pub(crate) fn results(args: &ResultsArgs, world: &World) -> Result<Exit> {
     let config = Config::of_results(args, Default::default(), world)?;
     config.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));
@@ -32,7 +33,8 @@ pub(crate) fn results(args: &ResultsArgs, world: &World) -> Result<Exit> {
     let mut found: Vec<Files> = Vec::new();
     for path in &args.runs {
         let files = find(path, &disk)?;
-        // If the user names results and their log, this log is used instead of the default log of the results.
+        // If the user names a results file and also its error log, the named log is used instead of the log beside the
+        // results.
         match found.iter_mut().find(|own| own.results.is_some() && own.results == files.results) {
             Some(own) => own.errors = files.errors.or(own.errors.take()),
             None => found.push(files),
@@ -55,7 +57,8 @@ pub(crate) fn results(args: &ResultsArgs, world: &World) -> Result<Exit> {
         runs.iter().all(|run| run.input.as_ref().is_some_and(|input| input.inputs.iter().all(source::is_seekable)));
     let include = Some(Include::of(&args.include)).filter(|_| !args.include.is_empty());
     let projection = Projection::of_results(&config.form, target, include, is_known)?;
-    // The notes are about the input. An output of whole lines does not depend on the input.
+    // The notes about the input are not printed for an output of whole lines, because such an output does not depend on
+    // the input.
     if !projection.request.copies_lines() {
         all_notes.iter().for_each(|note| say::err(&format!("note: {}", escape(note))));
     }
@@ -69,13 +72,13 @@ pub(crate) fn results(args: &ResultsArgs, world: &World) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Returns a message for an output without rows: `no failed rows`.
+/// Returns the message for an output without rows, such as `no failed rows`.
 fn none_words(wanted: &[RowKind]) -> String {
     let kinds: Vec<_> = wanted.iter().map(|kind| kind.name()).collect();
     format!("no {} rows", kinds.join(" or "))
 }
 
-/// Returns a message about the output that was made.
+/// Returns the message that says how many rows the output has.
 pub(crate) fn made_words(projection: &Projection, made: Made) -> String {
     let mut said = format!("{}: {}", projection.name(), plural(made.rows, "row", "rows"));
     if made.not_in_input > 0 {
@@ -102,8 +105,8 @@ fn check(projection: &Projection, runs: &[Run], disk: &dyn Disk) -> Result<()> {
     Ok(())
 }
 
-/// Returns whether a file that exists is the results file or the error log of a run, or is in a run folder. A copy of
-/// results, made by this command, is none of these.
+/// Returns whether an existing file belongs to a run: it is the results file, the error log, or a file in a run folder.
+/// A copy of results that this command made does not belong to a run.
 pub(crate) fn belongs_to_a_run(output: &Path, disk: &dyn Disk) -> Result<bool> {
     let exists = |path: &Path| matches!(disk.kind(path), Ok(Some(_)));
     if !exists(output) {

@@ -1,7 +1,9 @@
-//! The command `batches adopt`: takes the results of a batch that no log knows, as answers to the rows of the inputs.
+//! The command `batches adopt` takes the results of a batch as answers to the rows of the inputs. `batches adopt` is
+//! for a batch that is in no log of this program.
 //!
-//! The results are downloaded, and the results for rows of the input become a chunk ([`crate::batches`]). Then the
-//! chunk is collected like any other. So a row never gets a second line, and its cost is at the batch price.
+//! The command downloads the results. The results for rows of the input become a *chunk* (the rows of one batch, see
+//! [`crate::batches`]), which is collected like every other chunk. So a row never gets a second line in the results,
+//! and its cost is computed with the batch price.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,10 +33,10 @@ use crate::report::text::{count, escape, plural, rough_duration};
 use crate::runner::LaneParts;
 use crate::runner::input::{Earlier, Incoming, InputOrder, InputPlan, Survey, feed, is_seekable};
 
-/// How many rows the channel of the reader can hold.
+/// The highest number of rows in the channel from the reader.
 const FEED: usize = 256;
 
-/// Adopts a batch.
+/// Writes the results of a batch as answers to the rows of the inputs.
 pub(crate) fn adopt(args: &AdoptArgs, world: &World) -> Result<Exit> {
     let config = Config::of_run(&args.run, world)?;
     if config.simulate {
@@ -56,11 +58,11 @@ pub(crate) fn adopt(args: &AdoptArgs, world: &World) -> Result<Exit> {
     NewRun { projection, is_collecting: true, ..new }.adopt(&args.batch)
 }
 
-/// How many answers of a batch were used, and how many were not.
+/// The numbers of answers of a batch that were used and that were not used.
 struct Taken {
-    /// Answers that are taken.
+    /// Answers that become answers of this run.
     rows: u64,
-    /// Answers to rows that have an answer already.
+    /// Answers to rows that already have an answer.
     answered: u64,
     /// Answers that belong to no row of the input.
     unmatched: u64,
@@ -69,7 +71,7 @@ struct Taken {
 }
 
 impl NewRun<'_> {
-    /// Does everything, from checked settings to the exit code.
+    /// Adopts the batch with this id: does everything from the check of the settings to the exit code.
     fn adopt(mut self, id: &str) -> Result<Exit> {
         self.hear_signals()?;
         self.say_settings();
@@ -129,7 +131,7 @@ impl NewRun<'_> {
         self.finish(ended, &known)
     }
 
-    /// Makes a chunk of the answers to rows that have no answer yet.
+    /// Makes a chunk from the batch's answers to rows that have no answer.
     fn take(
         &self,
         batches: Opened,
@@ -150,15 +152,15 @@ impl NewRun<'_> {
             }
             state
         });
-        // A row that has failed takes the answer.
+        // A row that has failed also takes an answer of the batch.
         let earlier = Earlier { known, reruns_failed: true, ..earlier };
         let mut planner = self.planner(catalog).with_repeats(repeats.clone());
         let (rows_in, rows) = mpsc::channel(FEED);
         let plan = &self.plan;
         let fed: Result<()> = std::thread::scope(|scope| {
             scope.spawn(move || feed(plan, InputOrder::AsWritten, &mut planner, &earlier, &rows_in));
-            // The receiver is dropped before the thread is joined. Otherwise, after an error, the thread would wait for
-            // room in the channel for ever.
+            // The receiver is moved into this closure, so that an error drops the receiver before the thread is joined.
+            // Otherwise the thread would wait for room in the channel for ever.
             let mut rows = rows;
             while let Some(item) = rows.blocking_recv() {
                 self.check_interrupted()?;
@@ -206,7 +208,7 @@ impl NewRun<'_> {
     }
 }
 
-/// Reads the downloaded results.
+/// Reads the downloaded results of a batch, and checks that they are complete.
 fn index(disk: &dyn Disk, path: PathBuf, workspace: &Workspace, batch: &Batch) -> Result<Index> {
     let index = Index::read(disk, path, workspace.api())?;
     if index.lines < batch.counts.total() {
@@ -220,7 +222,7 @@ fn index(disk: &dyn Disk, path: PathBuf, workspace: &Workspace, batch: &Batch) -
     Ok(index)
 }
 
-/// Returns how the program ends if the batch can't be adopted, and says why.
+/// Checks that the batch can be adopted. If the batch has not ended, prints a message and returns the exit code.
 fn refused(batch: &Batch) -> Result<Option<Exit>> {
     let id = escape(&batch.id);
     if batch.archived_at.is_some() {

@@ -1,5 +1,5 @@
-//! Announces a run: where its requests go, what these contain, and how much they may cost. Before an expensive run,
-//! asks whether to start it.
+//! Announces a run: to which server requests are sent, what the requests contain, and how much they will probably cost.
+//! Before an expensive run, asks the user whether to start it.
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -20,14 +20,14 @@ use crate::plan::UnknownModel;
 use crate::report::text::{count, escape, plural};
 use crate::runner::input::{Places, Survey};
 
-/// If a run on a terminal may cost more than this, the user is asked first.
+/// The likely cost of a run above which the user is asked first, if the run is started at a terminal.
 const ASK_ABOVE: Money = Money(50 * 1_000_000_000_000);
 
-/// How often to check whether the question was interrupted.
+/// The time between two checks whether a signal has interrupted the question.
 const EVERY: Duration = Duration::from_millis(50);
 
 impl NewRun<'_> {
-    /// Returns the servers as text: the first server, and the names of the providers to which its rows may go later.
+    /// Returns the servers as text: the first server, and the names of the fallback providers.
     fn servers(&self) -> String {
         let first = self.way.words(&self.origin);
         let is_usual = *self.config.provider.name == *ProviderKind::Anthropic.name();
@@ -37,9 +37,9 @@ impl NewRun<'_> {
         if others.is_empty() { first } else { format!("{first}, then {}", others.join(", then ")) }
     }
 
-    /// Prints where requests go, what they contain and what they may cost.
+    /// Prints to which servers requests are sent, what they contain and what they will probably cost.
     ///
-    /// `spent` is what earlier runs on the same results have spent.
+    /// `spent` is the money that earlier runs with the same results have spent.
     pub(super) fn announce(
         &self,
         survey: Option<&Survey>,
@@ -116,7 +116,7 @@ impl NewRun<'_> {
         self.note_substituted(survey, catalog);
     }
 
-    /// Says how a schema is sent, and how many more requests a row may have.
+    /// Prints how a schema is sent, and how many more requests a row can have.
     fn note_answers<'m>(&self, models: impl Iterator<Item = &'m str>, catalog: &Catalog) {
         let notes = answer_notes::notes(
             &self.config.answers,
@@ -128,7 +128,7 @@ impl NewRun<'_> {
         notes.iter().for_each(|text| self.say(text));
     }
 
-    /// Says for which models the tier has no published limits.
+    /// Prints for which models the tier has no published limits.
     pub(super) fn note_substituted(&self, survey: &Survey, catalog: &Catalog) {
         for (model, limits) in self.substituted(survey, catalog) {
             let RateLimits { rpm, itpm, otpm } = limits;
@@ -142,21 +142,23 @@ impl NewRun<'_> {
         }
     }
 
-    /// Returns the places in the input from which the run reads in turn. Returns `None` if reading in turn saves no time
-    /// under the limits at the start of the run.
+    /// Returns the positions in the input from which the run reads by turns: a part from the first position, then a
+    /// part from the second, and so on. Returns `None` if reading by turns saves no time under the limits at the start
+    /// of the run.
     pub(super) fn places(&self, survey: &Survey, catalog: &Catalog) -> Option<Places> {
         survey.places(&|pool: &PoolId| self.limits_at_start(pool, catalog))
     }
 
     fn substituted(&self, survey: &Survey, catalog: &Catalog) -> Vec<(String, RateLimits)> {
         let limits = |model: &str| catalog.limits(self.config.tier, &catalog.class_of(model));
-        // The warning about a model that the catalog does not know says this too.
+        // Unknown models are left out, because the warning about an unknown model also says that it has no published
+        // limits.
         let known = survey.models.keys().filter(|model| UnknownModel::find(catalog, model).is_none());
         let models = known.map(|model| (model.to_string(), limits(model)));
         models.filter(|(_, limits)| limits.substituted).map(|(model, limits)| (model, limits.limits)).collect()
     }
 
-    /// Returns a warning if the run will probably be stopped by `--max-cost`.
+    /// Returns a warning if `--max-cost` will probably stop the run.
     fn budget_words(&self, forecast: &Forecast, spent: Money) -> Option<String> {
         let (most, cost) = (self.config.max_cost?, forecast.totals.cost?);
         let left = most.less(spent);
@@ -171,7 +173,7 @@ impl NewRun<'_> {
         })
     }
 
-    /// If there are no earlier results and the run is expensive, announces it and asks the user before any file is
+    /// If there are no earlier results and the run is expensive, announces the run and asks the user before a file is
     /// created. Returns the forecast if the user was asked.
     pub(super) fn ask_before_files(&self, survey: Option<&Survey>, catalog: &Arc<Catalog>) -> Result<Option<Forecast>> {
         let is_new = self.paths.results.as_ref().is_some_and(|results| !results.exists());
@@ -186,14 +188,15 @@ impl NewRun<'_> {
         Ok(Some(forecast))
     }
 
-    /// Returns whether the user is asked before an expensive run.
+    /// Returns whether the user must be asked before an expensive run, and can be asked.
     fn may_ask(&self) -> bool {
-        // The user is asked even if a file in the working folder sets a cost limit.
+        // A `max-cost` in a file in the working folder does not replace the question, because the user may not know the
+        // limit in that file.
         let is_excused = self.config.dry_run || self.config.yes || self.config.has_own_max_cost || self.config.simulate;
         !is_excused && self.config.is_terminal && std::io::stdin().is_terminal()
     }
 
-    /// Asks before an expensive run, if there is somebody to answer.
+    /// Asks the user before an expensive run. Does nothing if the program does not run at a terminal.
     pub(super) fn ask(&self, forecast: Option<&Forecast>) -> Result<()> {
         let Some(forecast) = forecast.filter(|forecast| self.may_ask() && is_expensive(forecast)) else {
             return Ok(());
@@ -207,13 +210,13 @@ impl NewRun<'_> {
         }
     }
 
-    /// Reads the user's answer. An interrupt ends the waiting.
+    /// Reads the user's answer. A signal ends the wait.
     pub(super) fn answer(&self) -> Result<String> {
         let (give, answer) = mpsc::channel();
         std::thread::Builder::new().name("answer".to_owned()).spawn(move || {
             let mut line = String::new();
             let read = std::io::stdin().read_line(&mut line).map(|_| line);
-            // This fails if nobody waits for the answer any more.
+            // Sending fails if the program no longer waits for the answer.
             let _ = give.send(read);
         })?;
         loop {

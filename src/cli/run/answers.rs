@@ -1,4 +1,4 @@
-//! The command that asks again for answers that were not accepted.
+//! Finds the command that is most useful for the failed rows of a run.
 
 use super::failures::FailedInLog;
 use super::new_run::NewRun;
@@ -7,17 +7,18 @@ use crate::domain::ErrorClass;
 use crate::report::{PrintedCommand, Stats, failures};
 use crate::runner::input::Survey;
 
-/// A truncated answer should get this many times the tokens that it had.
+/// The factor by which `max_tokens` is raised for a truncated answer.
 const MORE: u32 = 4;
-/// How many tokens a truncated answer should get if nothing is known about its request. It is [`MORE`] times the
+/// The new `max_tokens` for a truncated answer if nothing is known about its request. The number is [`MORE`] times the
 /// default of `max_tokens`.
 const USUAL: u32 = 4_096;
 
 impl NewRun<'_> {
-    /// Returns the most useful command for the failed rows; `None` if no command helps.
+    /// Returns the most useful command for the failed rows in the error log; `None` if no command helps.
     ///
-    /// Rows that may succeed unchanged come first. If there are none, the command asks again for the truncated answers,
-    /// with room for longer ones, or for the answers that can't be used. It asks for the kind of which there are more.
+    /// If some rows can succeed unchanged, the command runs these rows again. Otherwise, the command asks again for
+    /// truncated answers, with a higher `max_tokens`, or for answers that break the rules. If there are answers of both
+    /// kinds, the command asks for the kind with more rows.
     pub(super) fn command_for_failures(
         &self,
         log: &FailedInLog,
@@ -25,7 +26,7 @@ impl NewRun<'_> {
         survey: Option<&Survey>,
         catalog: &Catalog,
     ) -> Option<PrintedCommand> {
-        // A row that failed when it was asked again keeps its old answer, so `resume` does not run it.
+        // In a run with --rerun, a failed row keeps its old answer, so `resume` does not run it.
         let again = failures::worth_asking_again(log).filter(|_| self.config.rerun.is_empty());
         self.resume_command(log, stats).or_else(|| match again? {
             ErrorClass::Truncated => {
@@ -36,8 +37,8 @@ impl NewRun<'_> {
         })
     }
 
-    /// Returns how many tokens truncated answers should get: four times as many as before, but not more than all models
-    /// of the run accept. `None` if that is not more than before.
+    /// Returns the new `max_tokens` for truncated answers: four times the old value, but not more than all models of
+    /// the run accept. Returns `None` if the new value would not be higher.
     fn longer(&self, stats: &Stats, survey: Option<&Survey>, catalog: &Catalog) -> Option<u32> {
         let before = failures::longest_truncated(stats).or(self.config.request.max_tokens);
         let names = survey.into_iter().flat_map(|survey| survey.models.keys().map(|name| &**name));

@@ -1,4 +1,5 @@
-//! Finds out whether a budget is too small to send any row. This is known before the run opens any file.
+//! Finds out whether a budget is too small to send any row. The program checks the budget before it opens a file of the
+//! run.
 
 use crate::domain::Money;
 use crate::report::text::plural;

@@ -1,4 +1,4 @@
-//! The chain of providers of a run: how each is reached, and how a row is sent to the next one.
+//! The chain of providers of a run: how the run connects to each provider, and how a row is sent to the next one.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -33,13 +33,14 @@ pub(super) struct Keys {
 pub(super) type Simulators = Vec<Simulator>;
 
 impl NewRun<'_> {
-    /// Returns what all providers of the run can do.
+    /// Returns the features that all providers of the run have.
     pub(super) fn common_features(&self) -> ProviderFeatures {
         let others = self.config.fallback.chain.iter();
         others.fold(self.config.provider.features, |common, provider| common.and(provider.features))
     }
 
-    /// Checks the settings of the providers after the first, and finds the way to each.
+    /// Checks the settings of the providers after the first. Returns the proxy and the certificates for each fallback
+    /// provider.
     pub(super) fn check_chain(&self) -> Result<Vec<Way>> {
         let check = |provider: &ProviderConfig| {
             catalogs::catalog_of(&self.config, provider)?;
@@ -50,8 +51,8 @@ impl NewRun<'_> {
         self.config.fallback.chain.iter().map(named).collect()
     }
 
-    /// Returns the keys of all providers; `None` for a dry run and for a run with the simulator, because both need no
-    /// key.
+    /// Returns the keys of all providers. Returns `None` for a dry run and for a run with the simulator, because these
+    /// runs need no key.
     pub(super) fn keys(&self) -> Result<Option<Keys>> {
         let Some(first) = self.key()? else { return Ok(None) };
         let of = |provider| self.said_key(authorization(provider, self.world));
@@ -122,7 +123,7 @@ impl NewRun<'_> {
         self.config.providers().map(id).collect()
     }
 
-    /// Returns how rows are sent to the next provider; `None` with one provider.
+    /// Returns the rules and the function for sending a row to the next provider; `None` if there is only one provider.
     pub(super) fn fallback(
         &self,
         catalogs: &Catalogs,
@@ -146,7 +147,7 @@ impl NewRun<'_> {
         Some(Fallback { on: self.config.fallback.on, ask_for })
     }
 
-    /// Returns the planners of the providers after the first, with the providers' names.
+    /// Returns a planner for each provider after the first, with the name of the provider.
     pub(super) fn other_planners(
         &self,
         catalogs: &Catalogs,
@@ -167,7 +168,7 @@ impl NewRun<'_> {
         self.with_overrides(planner)
     }
 
-    /// Makes a planner find the prefixes for the prompt cache of a provider.
+    /// Returns the planner with the prefixes for the prompt cache of a provider; unchanged if the cache is off.
     fn with_marks(&self, planner: Planner, provider: &ProviderConfig, survey: Option<&Survey>) -> Planner {
         let is_off = self.prompt_cache() == PromptCache::Off || !provider.features.prompt_cache;
         match survey {

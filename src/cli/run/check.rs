@@ -1,4 +1,4 @@
-//! The checks of the settings, before the input is read.
+//! Checks the settings of a run before the input is read.
 
 use std::sync::Arc;
 
@@ -15,15 +15,15 @@ use crate::transport::Authorization;
 use crate::transport::http::check_authorities;
 
 impl NewRun<'_> {
-    /// Starts a watchdog for each template: it ends the program if a row takes too long.
+    /// Starts a watchdog for each template. A watchdog ends the program if filling in one row takes too long.
     pub(super) fn watch_templates(&self) -> Result<()> {
         let source::Options { template, system, .. } = &self.plan.options;
         let mut templates = template.iter().chain(system);
         Ok(templates.try_for_each(|template| watchdog::watch(template.clone(), self.input_names()))?)
     }
 
-    /// Checks the settings of the parts of the run before any part is made. Refuses a setting that a part would
-    /// refuse. Returns the catalog.
+    /// Checks all settings before the parts of the run are made. Refuses every setting that a part would refuse later.
+    /// Returns the catalog.
     pub(super) fn check_settings(&mut self) -> Result<Arc<Catalog>> {
         let catalog = catalogs::catalog(&self.config)?;
         models::check_flags(&self.config, &catalog)?;
@@ -45,7 +45,8 @@ impl NewRun<'_> {
         Ok(catalog)
     }
 
-    /// Returns the key; `None` for a dry run and for a run with the simulator, because both need no key.
+    /// Returns the key of the first provider. Returns `None` for a dry run and for a run with the simulator, because
+    /// these runs need no key.
     pub(super) fn key(&self) -> Result<Option<Authorization>> {
         if self.config.simulate || self.config.dry_run {
             return Ok(None);
@@ -53,7 +54,7 @@ impl NewRun<'_> {
         self.key_for_counting()
     }
 
-    /// Returns the key, even in a dry run; `None` for a simulator, which needs none.
+    /// Returns the key for counting tokens, which a dry run also needs. Returns `None` for a run with the simulator.
     pub(super) fn key_for_counting(&self) -> Result<Option<Authorization>> {
         if self.config.simulate {
             return Ok(None);
@@ -61,7 +62,7 @@ impl NewRun<'_> {
         self.said_key(parts::key(&self.config, self.world)).map(Some)
     }
 
-    /// Returns how requests are authorized, and prints the warnings about the key.
+    /// Prints the warnings about a key, and returns how requests are authorized.
     pub(super) fn said_key(&self, found: Result<(Authorization, Vec<String>)>) -> Result<Authorization> {
         let (authorization, warnings) = found?;
         warnings.iter().for_each(|text| self.say_whole(&format!("warning: {}", escape(text))));

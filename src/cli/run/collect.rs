@@ -1,8 +1,8 @@
-//! The command `batches collect`: a run without rows. It writes the results of batches that have ended, and sends
-//! nothing.
+//! The command `batches collect` writes the results of batches that have ended. The command is a run without rows of
+//! its own, and sends no requests with prompts.
 //!
-//! The money is spent, so no limit of the user stops it. A row that must be sent again is left for the next run of the
-//! input.
+//! The batches are already paid for, so no limit of the user stops the command. A row that must be sent again is left
+//! for the next run of the input.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub(crate) fn collect(args: &CollectArgs, world: &World) -> Result<Exit> {
     if let Some(why) = found.is_elsewhere()? {
         bail!("the batches of {results} can't be collected: {why}");
     }
-    // If the key is refused or the server can't be reached, this is found here, before any file is opened.
+    // The API is asked before a file is opened, to find out early whether the API refuses the key or can't be reached.
     let Seen { batches, unknown, exit, .. } = seen(&found, world)?;
     if let Some(why) = unknown {
         let exit = if exit == Exit::Done { Exit::Usage } else { exit };
@@ -67,14 +67,14 @@ pub(crate) fn collect(args: &CollectArgs, world: &World) -> Result<Exit> {
     NewRun { projection, is_collecting: true, ..new }.collect()
 }
 
-/// Returns the settings of `collect`.
+/// Returns the settings of the command `collect`.
 fn config(args: &CollectArgs, recorded: &Settings, world: &World) -> Result<Config> {
     let config = Config::of_recorded(without_fallback(args.settings()), recorded.clone(), world)?;
     Ok(Config { detach: !args.wait, ..without_limits(config) })
 }
 
-/// Returns settings for a run that sends nothing: no limit of the user stops it, and no other provider is asked, so
-/// their keys are not needed.
+/// Returns the settings for a run that sends nothing. The settings contain no limit of the user that could stop the
+/// run. The settings contain no fallback providers, so no keys for fallback providers are needed.
 pub(super) fn without_limits(config: Config) -> Config {
     Config {
         deadline: None,
@@ -107,7 +107,7 @@ fn open_words(batches: u64, rows: u64) -> String {
 }
 
 impl NewRun<'_> {
-    /// Does the whole run, from checked settings to the exit code.
+    /// Collects the batches: does everything from the check of the settings to the exit code.
     fn collect(mut self) -> Result<Exit> {
         self.hear_signals()?;
         let catalog = self.check_settings()?;
@@ -142,7 +142,7 @@ impl NewRun<'_> {
         Ok(if exit == Exit::Done && left > 0 { Exit::SomeFailed } else { exit })
     }
 
-    /// Says how many rows the next run has to send again, and how it is started.
+    /// Prints how many rows the next run has to send again, and the command that starts this run.
     fn say_left(&self, left: u64, results: &Path) -> Result<()> {
         let manifest = read_manifest(&with_suffix(results, ".run"), &RealDisk::new(self.config.owners))?;
         let inputs = manifest.iter().flat_map(|manifest| &manifest.inputs);

@@ -1,4 +1,4 @@
-//! Handles signals while a run is prepared, and prints messages about them.
+//! Handles signals before a run begins, and prints messages about them.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::report::text::plural;
 use crate::runner::{EarlySignals, Heard, Progress};
 
 impl NewRun<'_> {
-    /// Handles signals from now on, until the run begins or ends.
+    /// Starts to handle signals, for the time until the run begins or the program ends.
     pub(super) fn hear_signals(&mut self) -> Result<()> {
         let (say, progress) = (self.voice(), Arc::new(Progress::default()));
         let seen = progress.clone();
@@ -20,7 +20,8 @@ impl NewRun<'_> {
                 plural(seen.rows(), "row", "rows")
             )),
             Heard::Steer => say("the settings will be read again when the run begins"),
-            // The current step may take long. So the program ends at once, as if it had been killed. Nothing is lost.
+            // The present step of the preparation may take long. So the program ends at once, as if it had been killed.
+            // No answer is lost.
             Heard::EndNow(signal) => std::process::exit(Exit::Interrupted(signal).code().into()),
         };
         self.early = Some(EarlySignals::start(self.config.grace, progress.clone(), on_heard)?);
@@ -28,7 +29,7 @@ impl NewRun<'_> {
         Ok(())
     }
 
-    /// Ends the preparation of a run if a signal asked for this.
+    /// Fails if a signal has asked the program to end.
     pub(super) fn check_interrupted(&self) -> Result<()> {
         match self.progress.ended_by() {
             Some(signal) => Err(Interrupted(signal).into()),

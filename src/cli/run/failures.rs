@@ -1,4 +1,4 @@
-//! Messages about the failed rows in the error log.
+//! Makes messages about the failed rows in the error log.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,12 @@ use super::new_run::NewRun;
 use crate::domain::ErrorClass;
 use crate::report::{PrintedCommand, Stats, Verbosity, failures};
 
-/// How many rows of each class are in the error log.
+/// The number of failed rows of each error class in the error log.
 pub(super) type FailedInLog = BTreeMap<ErrorClass, u64>;
 
 impl NewRun<'_> {
     /// Returns the command that runs failed rows again. The command selects only rows that can succeed without a
-    /// change. Returns `None` if there are no such rows.
+    /// change. Returns `None` if no row can succeed without a change.
     pub(super) fn resume_command(&self, log: &FailedInLog, stats: &Stats) -> Option<PrintedCommand> {
         let classes = failures::worth_retrying(log, stats);
         let is_all = log.iter().filter(|(_, rows)| **rows > 0).count() == classes.len();
@@ -19,8 +19,8 @@ impl NewRun<'_> {
         let only = (!is_all).then_some(only.as_str());
         (!classes.is_empty()).then(|| match self.config.rerun.is_empty() {
             true => self.commands.resume(&self.paths, only),
-            // A row that failed when it was asked again keeps its old answer, so it does not count as failed. The same
-            // command asks it again.
+            // In a run with --rerun, a failed row keeps its old answer, so `resume` does not run it. To ask for a new
+            // answer again, the user runs the same command with --retry-failed.
             false => self.commands.again_with_failed(),
         })
     }

@@ -1,4 +1,4 @@
-//! Opens the files of a run. In a dry run they are only read.
+//! Opens the files of a run. In a dry run, the files are only read.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,28 +17,29 @@ use crate::journal::{
 use crate::runner::{Commit, commits};
 use crate::source::Input;
 
-/// The opened files of a run, and what was found in them.
+/// The opened files of a run, and what earlier runs have written into them.
 pub(super) struct Files {
     pub(super) opened: Opened,
-    /// What earlier runs left.
+    /// The state that earlier runs have left in the files.
     pub(super) recovered: Recovered,
     /// The channel that reports which lines are on disk.
     pub(super) commits: mpsc::UnboundedReceiver<Commit>,
-    /// The run's clock. It starts when the files are opened.
+    /// The clock of the run, which starts when the files are opened.
     pub(super) clock: RunClock,
 }
 
-/// The files of a run.
+/// The files of a run, opened for writing or only for reading.
 pub(super) enum Opened {
     /// The files are locked and open for writing.
     Run(Box<Journal>),
-    /// The files were only read.
+    /// The files were only read, for a dry run.
     DryRun(Box<Inspected>),
 }
 
 impl NewRun<'_> {
-    /// Returns the manifest with the settings of the run before. To collect, less is set than for a run: without this,
-    /// `resume` would not use the settings of that run any more, for example its chain of providers.
+    /// Returns the manifest with the settings of the earlier run. The command `collect` has fewer settings than a run.
+    /// If the manifest had only the settings of `collect`, `resume` would lose settings of the earlier run, such as its
+    /// chain of providers.
     fn with_earlier_settings(&self, manifest: Manifest) -> Result<Manifest> {
         let Some(folder) = self.paths.folder() else { return Ok(manifest) };
         let earlier = read_manifest(&folder, &RealDisk::new(self.config.owners))?;
@@ -46,8 +47,8 @@ impl NewRun<'_> {
         Ok(Manifest { settings: settings.unwrap_or_else(|| manifest.settings.clone()), ..manifest })
     }
 
-    /// Opens the files of a run. For a dry run, the files are only read. A dry run is refused for the same reasons as a
-    /// run. After this step, the input of `resume` is known.
+    /// Opens the files of a run. For a dry run, the files are only read. A dry run refuses files for the same reasons
+    /// as a run. This function also sets the input of `resume`.
     pub(super) fn open_files(&mut self, catalog: &Catalog) -> Result<Files> {
         let clock = RunClock::start();
         let (on_commit, commits) = commits();
@@ -86,8 +87,9 @@ impl NewRun<'_> {
         Ok(Files { opened, recovered, commits, clock })
     }
 
-    /// Returns the path of the copy of the log that `resume` reads. The copy is in the run folder. For a dry run, or
-    /// if there is no run folder, it is a temporary file that is removed when the program ends.
+    /// Copies the rows of the error log for `resume`, and returns the path of the copy. The copy of the error log is in
+    /// the run folder. For a dry run, or if there is no run folder, the copy is a temporary file that is removed when
+    /// the program ends.
     fn resume_input(&mut self, opened: &Opened) -> Result<PathBuf> {
         let temporary = || tempfile::Builder::new().prefix("claude-batch.").suffix(".jsonl").tempfile();
         let copy = match opened {

@@ -1,4 +1,4 @@
-//! The end of a run: closes its files, prints the summary, and returns the exit code.
+//! Ends a run: closes its files, prints the summary, and returns the exit code.
 
 use std::path::Path;
 
@@ -19,12 +19,12 @@ use crate::report::words::{halt_words, stopped_words};
 use crate::report::{Stats, SummaryContext, SummaryKind, Verbosity};
 use crate::runner::{Finish, JournalLedger};
 
-/// A run whose files are closed.
+/// The facts about a run whose files are closed.
 struct Closed {
-    /// How the program ends.
+    /// The exit code of the program, or the error at the end of the run.
     exit: Result<Exit>,
     context: SummaryContext,
-    /// Why the run ended before its rows were done.
+    /// The reason why the run ended before its rows were done; `None` if all rows are done.
     reason: Option<String>,
 }
 
@@ -38,7 +38,7 @@ impl NewRun<'_> {
         exit
     }
 
-    /// Closes the files, and prints everything that people read at the end. Returns `None` if there were no rows.
+    /// Closes the files, and prints all messages at the end that are for people. Returns `None` if there were no rows.
     fn close(&self, mut finish: Finish, ledger: JournalLedger, stats: &Stats, known: &Known) -> Option<Closed> {
         let was_counted = known.2.is_some();
         if was_counted {
@@ -69,7 +69,7 @@ impl NewRun<'_> {
         Some(Closed { exit, context, reason })
     }
 
-    /// Makes the output and the report, and says what becomes of the batches that are left.
+    /// Makes the output and the report, and prints what will happen to open batches.
     fn after_summary(&self, finish: &Finish, stats: &Stats, (catalog, _, survey): &Known) -> Result<()> {
         if !matches!(finish.halted, Some(HaltReason::Disk(_))) {
             self.make_output(catalog, survey.as_ref().map(|survey| &survey.repeats))?;
@@ -81,7 +81,7 @@ impl NewRun<'_> {
         Ok(())
     }
 
-    /// Makes the report, and says where it is. A run does not fail because its report can't be made.
+    /// Makes the report, and prints its path. If the report can't be made, prints a warning: the run does not fail.
     fn make_report(&self) {
         let shown = |path: &Path| escape(&path.display().to_string()).into_owned();
         match report_at_end(&self.paths, &RealDisk::new(self.config.owners)) {
@@ -91,8 +91,8 @@ impl NewRun<'_> {
         }
     }
 
-    /// Reports an input error if the run read fewer rows than were counted before the run. Rows in open batches were
-    /// read, by this run or an earlier one.
+    /// Reports an input error if the run read fewer rows than were counted before the run. Rows in open batches are not
+    /// missing: this run or an earlier run has read them.
     fn note_missing_rows(&self, finish: &mut Finish, stats: &Stats) {
         let (_, in_batches) = finish.batches;
         let missing = stats.remaining().map_or(0, |rows| rows.saturating_sub(finish.pending + in_batches));
@@ -105,9 +105,9 @@ impl NewRun<'_> {
         }
     }
 
-    /// If the pending rows are still in memory, writes them to the error log. Then closes the files, and returns how
-    /// many rows the error log contains, by class. If the files can't be closed and the run has no other reason to
-    /// stop, this failure becomes the reason.
+    /// Writes the pending rows that are kept in memory to the error log, and closes the files. Returns the number of
+    /// rows in the error log, by class. If the files can't be closed and nothing else has stopped the run, the failure
+    /// to close them is the reason for the stop.
     fn close_files(&self, finish: &mut Finish, mut ledger: JournalLedger, stats: &Stats) -> FailedInLog {
         let kept = std::mem::take(&mut finish.kept);
         let kept_rows = kept.len() as u64;
@@ -126,8 +126,8 @@ impl NewRun<'_> {
         }
     }
 
-    /// Returns whether the summary has said all about the stop: the user stopped the run, and the summary has the command
-    /// that continues it.
+    /// Returns whether the summary says everything about the stop. The summary is enough if the user stopped the run
+    /// and the summary has the command that continues the run.
     fn is_stop_explained(&self, finish: &Finish, context: &SummaryContext) -> bool {
         let is_wanted = matches!(finish.halted, Some(HaltReason::Signal(_) | HaltReason::Ctl { .. }));
         let has_summary = self.config.summary == SummaryKind::Text && self.config.verbosity != Verbosity::Quiet;
@@ -142,7 +142,7 @@ impl NewRun<'_> {
             let others = finish.stopped.iter().filter(|(name, _)| last != Some(&**name));
             others.for_each(|(name, why)| self.tell(&escape(&stopped_words(name, why))));
             let explained = explain(reason, &place);
-            // Wrapping adds line breaks, and a command with a line break in it does not work when the user pastes it.
+            // A text with a command is not wrapped, because a pasted command with a line break in it does not work.
             if matches!(place.next, Next::Resume(_)) { self.tell_whole(&explained) } else { self.tell(&explained) }
         }
         if let Some(message) = &finish.input_error {
@@ -156,7 +156,8 @@ impl NewRun<'_> {
         self.tell_whole(&message::lines(&format!("{message}; correct it and run the same command{again} to resume")));
     }
 
-    /// Returns the values for the message that explains why the run stopped. `stopped` is the provider that stopped last.
+    /// Returns the facts for the message that explains why the run stopped. `stopped` is the provider that stopped
+    /// last.
     fn place(&self, stopped: Option<&str>, resume: Option<String>) -> Place {
         let at = self.config.providers().position(|provider| Some(&*provider.name) == stopped).unwrap_or_default();
         let provider = self.config.providers().nth(at).unwrap_or(&self.config.provider);
@@ -176,7 +177,8 @@ impl NewRun<'_> {
     }
 }
 
-/// Returns how many rows of this run failed, by class. The `kept` rows count as canceled.
+/// Returns how many rows of this run failed, by class. The number of pending rows, `kept`, is added to the class of
+/// canceled rows.
 fn failed_by_class(stats: &Stats, kept: u64) -> FailedInLog {
     let mut classes: FailedInLog = stats.failed.iter().map(|(class, failed)| (*class, failed.rows)).collect();
     *classes.entry(ErrorClass::Canceled).or_default() += kept;

@@ -1,4 +1,4 @@
-//! The batch lane of a run: opens its files, and makes its parts.
+//! The batch lane (the part of a run that sends rows in batches): opens its files, and makes its parts.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -50,13 +50,13 @@ impl NewRun<'_> {
         Ok(Some(opened))
     }
 
-    /// Refuses a run that would abandon open batches, before any file is changed: a run that starts over, and a run
-    /// with another server.
+    /// Refuses a run that would abandon open batches: a run that starts over, and a run with another server. The check
+    /// comes before a file is changed.
     pub(super) fn look_at_batches(&self) -> Result<()> {
         let Some(results) = &self.paths.results else { return Ok(()) };
         match Opened::look(Arc::new(RealDisk::new(self.config.owners)), results) {
             Ok(opened) => self.check_batches(&opened),
-            // If the disk fails here, the run will report it when it opens its files.
+            // A failure of the disk is ignored, because the run reports it later when it opens its files.
             Err(BatchesError::Disk(_)) if self.start != Start::Fresh => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -87,9 +87,11 @@ impl NewRun<'_> {
         Ok(())
     }
 
-    /// Notes which rows are in open batches, and how much earlier batches may have cost.
+    /// Returns the known rows, among them the rows in open batches. Adds to `recovered` the cost of batches whose fate
+    /// is not known.
     ///
-    /// A named row whose request has changed since it was submitted is not sent: its old answer is still to come.
+    /// A row with a label is not sent if its request has changed after the row was submitted in a batch. The answer to
+    /// the old request is not collected yet.
     pub(super) fn note_submitted(
         &self,
         opened: Option<&Opened>,
@@ -107,7 +109,7 @@ impl NewRun<'_> {
         }
         let Earlier { known, .. } = earlier;
         let known = Box::new(move |row: RowId, identity: &Identity| match known(row, identity) {
-            // If a run died while it was collecting, some rows of an open batch are done already.
+            // Some rows of an open batch can be done, if a run was killed while it was collecting the batch.
             state @ (RowState::Done | RowState::Rerun(_)) => state,
             _ if rows.contains(&row) => RowState::Submitted,
             state => match names.get(&row.label).filter(|_| *identity == Identity::Named) {
@@ -118,7 +120,7 @@ impl NewRun<'_> {
         Ok(Earlier { known, knows_rows: true, reruns_changed: false, ..earlier })
     }
 
-    /// Returns the parts of the batch lane; `None` if no row goes into a batch, and none is in a batch already.
+    /// Returns the parts of the batch lane; `None` if no row is in an open batch and no row will be sent in a batch.
     pub(super) fn lane(
         &self,
         opened: Option<Opened>,
@@ -150,7 +152,7 @@ impl NewRun<'_> {
             nonce: nonce(),
             origin: self.origin.clone(),
         };
-        // A row that is put into another batch gets the same request as before.
+        // With this planner, a row that is sent in another batch gets the same request as before.
         let mut planner =
             parts::planner(&self.config.provider.name, &self.config.request, &self.config.dialect, catalog)
                 .with_shaping(answers::shaping(&self.config.answers, catalog, self.config.provider.features));
@@ -168,7 +170,8 @@ impl NewRun<'_> {
         })
     }
 
-    /// Tells the user that a setting for the prompt cache has no effect on rows in batches.
+    /// Prints a note if the user chose a lifetime for the prompt cache, because this choice has no effect in a run with
+    /// batches.
     pub(super) fn note_cache(&self) {
         let is_asked = matches!(self.config.prompt_cache, PromptCache::FiveMinutes | PromptCache::Hour);
         if is_asked && self.config.lane.uses_batches() {

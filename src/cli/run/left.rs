@@ -1,13 +1,14 @@
-//! Messages about batches that are open when a run ends: what will happen to them, and the commands that collect and
-//! stop them.
+//! Prints messages about batches that are open when a run ends: what will happen to the batches, and the commands that
+//! collect and stop them.
 
 use super::super::config::InputArg;
 use super::new_run::NewRun;
 use crate::report::text::{escape, plural};
 
 impl NewRun<'_> {
-    /// Prints what will happen to the batches that a run has left open. These are the last lines of the run, even with
-    /// `--quiet`: the batches cost money, and nothing else reminds the user of them.
+    /// Prints what will happen to the batches that a run has left open. The messages are the last lines of the run. The
+    /// messages are also printed with `--quiet`, because open batches cost money and nothing else reminds the user of
+    /// them.
     pub(super) fn say_left_batches(&self, (batches, rows): (u64, u64)) {
         let Some(results) = self.paths.results.as_deref().filter(|_| batches > 0) else { return };
         self.tell(&format!("claude-batch: {}", what_becomes_of(batches, rows, self.config.simulate)));
@@ -15,7 +16,8 @@ impl NewRun<'_> {
             return;
         }
         let of_results = |verb: &str| self.commands.batches(verb, results);
-        // The same command needs the rows again. A run that only collects has none, and the rows of a pipe are gone.
+        // After the command `collect`, or if the rows came from a pipe, the same command would have no rows. So the
+        // command `batches collect` is shown.
         let collect = match self.is_collecting || self.config.inputs.contains(&InputArg::Stdin) {
             true => format!("{} --wait", of_results("collect")),
             false => self.commands.collect(),

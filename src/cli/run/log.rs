@@ -1,4 +1,4 @@
-//! The log of a run (`--log`): checks its name, and opens it.
+//! Checks the name of the log of events (`--log`), and opens the log.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::report::text::escape;
 use crate::watch::log::{LogView, OLDER};
 
 impl NewRun<'_> {
-    /// Checks that the log is a file of its own.
+    /// Checks that the log of events is not a file that is used for something else.
     ///
     /// # Errors
-    /// It is a folder, an input, or a file that the run writes.
+    /// Fails if the log is a folder, an input, a file that the run writes, or a file in the run folder.
     pub(super) fn check_log(&self) -> Result<()> {
         let Some(log) = &self.config.watch.log else { return Ok(()) };
         let disk = RealDisk::new(self.config.owners);
@@ -52,10 +52,10 @@ impl NewRun<'_> {
         Ok(())
     }
 
-    /// Opens the log; `None` if nobody asked for one.
+    /// Opens the log of events; returns `None` if the user did not ask for a log.
     ///
     /// # Errors
-    /// The file can't be opened or may not be used.
+    /// Fails if the file can't be opened or must not be used.
     pub(super) fn open_log(&self) -> Result<Option<LogView>> {
         let Some(log) = self.config.watch.log.clone() else { return Ok(None) };
         let disk = Arc::new(RealDisk::new(self.config.owners));

@@ -1,4 +1,4 @@
-//! Reads the input before the run: counts the rows, finds their mistakes, and computes what they cost.
+//! Reads the input before the run: counts the rows, finds mistakes in them, and estimates their cost.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use crate::runner::input::{Earlier, Survey, is_seekable, survey};
 use crate::source::{self, Input};
 
 impl NewRun<'_> {
-    /// Reads the input of a run that has nothing to resume. The input is read only if it can be read twice. A run whose
-    /// rows contain mistakes is refused.
+    /// Reads the input of a run that has nothing to resume, if the input can be read twice. Refuses a run whose rows
+    /// contain mistakes.
     pub(super) fn first_look(&self, catalog: &Arc<Catalog>) -> Result<Option<Survey>> {
         if self.is_resuming {
             return Ok(None);
         }
         if !is_seekable(&self.plan) && self.planning.is_none() {
-            // Inputs that are files must at least exist.
+            // If an input can't be read twice, the program only checks that its files exist.
             for input in &self.plan.inputs {
                 if let Input::File(path) = input {
                     source::identity(path)?;
@@ -42,8 +42,9 @@ impl NewRun<'_> {
         Ok(Some(survey))
     }
 
-    /// Reads the input again. By now, the results of earlier runs are known. If there are none, the result of the first
-    /// reading is used. Refuses mistakes in its rows. Returns `None` for an input that can be read only once.
+    /// Reads the input again, because the results of earlier runs are known now. If there are no earlier results,
+    /// returns the result of the first reading. Refuses a run whose rows contain mistakes. Returns `None` for an input
+    /// that can be read only once.
     pub(super) fn second_look(
         &self,
         first: Option<Survey>,
@@ -82,10 +83,11 @@ impl NewRun<'_> {
         Ok(())
     }
 
-    /// Returns the rows that earlier runs recorded.
+    /// Returns what this run knows about the rows of earlier runs, and how it treats them.
     pub(super) fn earlier(&self, recovered: &Recovered, catalog: &Arc<Catalog>) -> Earlier {
         let (done, reruns) = (recovered.done.clone(), recovered.reruns.clone());
-        // An answered row can be unfinished, if it was run again. `resume` continues it.
+        // An answered row can be unfinished, if an earlier run with --rerun was interrupted. `resume` continues an
+        // unfinished row.
         let unfinished = if self.start == Start::Resume { recovered.unfinished.clone() } else { HashMap::new() };
         let begun = move |row| unfinished.get(&row).map(|unfinished| unfinished.message.quality);
         Earlier {
@@ -105,14 +107,14 @@ impl NewRun<'_> {
         }
     }
 
-    /// Reads the whole input once.
+    /// Reads the whole input once, and returns a survey of its rows.
     fn look(&self, catalog: &Arc<Catalog>, earlier: &Earlier) -> Result<Survey> {
         let mut planner = self.planner(catalog);
         if self.prompt_cache() != PromptCache::Off {
             planner = planner.finding_prefixes(&self.plan.options.fixed_starts());
         }
         let mut survey = survey(&self.plan, &mut planner, earlier, 0, &self.progress)?;
-        // An interrupted reading is incomplete, so its result can't be used.
+        // If a signal has interrupted the reading, the survey is incomplete and can't be used.
         self.check_interrupted()?;
         let limits_of = |pool: &PoolId| self.limits_at_start(pool, catalog);
         survey.decide_caching(self.prompt_cache(), catalog, &limits_of);

@@ -1,8 +1,8 @@
 //! The commands `run` and `resume`, from settings to the exit code.
 //!
 //! [`NewRun::go`] shows the steps of a run from top to bottom. Each step is a function in a file of this folder. The
-//! order matters: first, everything that can be wrong with the command line is checked. Then the input is read. Files
-//! are created and the key is fetched only after that. Only the loop sends requests ([`crate::runner`]).
+//! order of the steps matters. First, everything that can be wrong with the command line is checked. Then the input is
+//! read. Files are created and the key is fetched only after that. Only the loop ([`crate::runner`]) sends rows.
 
 mod adopt;
 mod announce;
@@ -94,8 +94,8 @@ pub(crate) fn plan(args: &PlanArgs, world: &World) -> Result<Exit> {
     NewRun { projection, planning: Some(asked), ..new }.go()
 }
 
-/// With `--rerun`, returns the settings with which the rows of the earlier run are recognized, and how the inputs are read
-/// then. Otherwise, returns both unchanged.
+/// For a run with `--rerun`, changes the settings and the plan for reading the inputs, so that the rows of the earlier
+/// run are recognized. For other runs, returns the settings and the plan unchanged.
 fn with_earlier_rows(
     config: Config,
     plan: InputPlan,
@@ -120,7 +120,7 @@ pub(crate) fn resume(args: &ResumeArgs, world: &World) -> Result<Exit> {
         match one {
             Exit::Done => {}
             Exit::SomeFailed if exit == Exit::Left => {}
-            // Nothing stopped the run, so the other logs are run too.
+            // Nothing has stopped the run, so the next error log follows.
             Exit::SomeFailed | Exit::Left => exit = one,
             Exit::Internal
             | Exit::Usage
@@ -174,7 +174,7 @@ fn resumed<'a>(
 }
 
 impl NewRun<'_> {
-    /// Does the whole run, from checked settings to the exit code.
+    /// Does the whole run, from the check of the settings to the exit code.
     fn go(mut self) -> Result<Exit> {
         self.hear_signals()?;
         self.ask_about_terminal()?;
@@ -235,8 +235,8 @@ impl NewRun<'_> {
     }
 }
 
-/// Returns whether the run has nothing to do: no row to send, no row to answer without a request, and no unusable row
-/// to report.
+/// Returns whether the run has nothing to do. A run with nothing to do has no row to send, no row to answer without a
+/// request, and no faulty row to report.
 fn has_nothing_to_do(survey: &Survey) -> bool {
     survey.to_send + survey.reused + survey.copied + survey.unusable == 0
 }

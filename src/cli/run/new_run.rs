@@ -22,16 +22,16 @@ use crate::watch::notices::Outbox;
 /// A run that has not begun yet.
 pub(super) struct NewRun<'a> {
     pub(super) config: Config,
-    /// Reads the settings again. Flags and environment keep the values from the start of the program. Each call reads
-    /// the files again.
+    /// A function that reads the settings again. Each call reads the files again; flags and environment keep the values
+    /// from the start of the program.
     pub(super) reread: Box<dyn Fn() -> Result<Config> + Send>,
     pub(super) world: &'a World,
     pub(super) name: String,
     pub(super) paths: RunPaths,
     pub(super) start: Start,
-    /// Whether there is an earlier run to resume. If so, the files of the run are read first. Then the input is read.
-    /// The input is read only once, because reading ten million rows takes some time. The key is fetched last, because
-    /// there may be nothing left to send.
+    /// Whether there is an earlier run to resume. To resume a run, the program reads the files of the run first, and
+    /// then the input. The input is read only once, because ten million rows take some time. The key is fetched last,
+    /// because there may be no rows left to send.
     pub(super) is_resuming: bool,
     pub(super) plan: InputPlan,
     /// The output that is made from the results at the end; `None` if the results file is the output.
@@ -42,23 +42,23 @@ pub(super) struct NewRun<'a> {
     pub(super) is_collecting: bool,
     /// The failure classes of the rows that `resume` runs again; empty for all classes.
     pub(super) only: Vec<ErrorClass>,
-    /// How many entries of the resumed log can't be read as rows.
+    /// The number of entries in the resumed error log that can't be read as rows.
     pub(super) unreadable: u64,
     /// The commands that are printed for the user.
     pub(super) commands: Commands,
-    /// The copy of a resumed log, if there is no run folder for it.
+    /// The copy of a resumed error log, if there is no run folder for it.
     pub(super) copy: Option<tempfile::TempPath>,
-    /// Answers in the results of other runs; `None` without `--reuse`.
+    /// The answers in the results of other runs; `None` without `--reuse`.
     pub(super) stored: Option<Arc<StoredAnswers>>,
-    /// The server's origin; `simulator` if the run uses the simulator.
+    /// The origin (scheme, host and port) of the server; `simulator` if the run uses the simulator.
     pub(super) origin: String,
     /// The proxy and the certificates for the connection to the server.
     pub(super) way: Way,
-    /// The same for the providers after the first.
+    /// The proxies and the certificates for the connections to the providers after the first.
     pub(super) ways: Vec<Way>,
-    /// Handles signals until the run begins.
+    /// The handler of signals before the run begins.
     pub(super) early: Option<EarlySignals>,
-    /// How much of the input has been read, and whether a signal asked the program to end.
+    /// The number of rows that have been read, and whether a signal asked the program to end.
     pub(super) progress: Arc<Progress>,
     /// The notices that wait to be sent; `None` if nobody asked for notices.
     pub(super) outbox: Option<Arc<Outbox>>,
@@ -113,7 +113,8 @@ impl<'a> NewRun<'a> {
         self.plan.inputs.iter().map(|input| escape(&input.name()).into_owned()).collect::<Vec<_>>().join(", ")
     }
 
-    /// Returns how much of the input the run has read. `is_whole` says whether it was read to the end.
+    /// Returns whether the run has read the whole input or a part of it. `is_whole` says whether the reader reached the
+    /// end of the input.
     pub(super) fn input_read(&self, is_whole: bool) -> InputRead {
         let is_all = self.config.source.skip == 0 && self.config.source.limit.is_none();
         if is_whole && is_all && self.start != Start::Resume && !self.is_collecting {
@@ -123,10 +124,11 @@ impl<'a> NewRun<'a> {
         }
     }
 
-    /// Returns the setting for the prompt cache. Batches and online requests do not share their entries, and in a batch
-    /// nobody knows how many rows will find one. So with batches, only the marks of the rows themselves are sent.
+    /// Returns the setting for the prompt cache, which is off for a run with batches. Batches and online requests do
+    /// not share cache entries, and it is not known how many rows of a batch will find an entry. So with batches, only
+    /// the cache marks that rows contain themselves are sent.
     ///
-    /// Source: anthropics/skills#1475, #1477 and #1601 (2026-08-17).
+    /// The sources are anthropics/skills#1475, #1477 and #1601 (2026-08-17).
     pub(super) fn prompt_cache(&self) -> PromptCache {
         let has_cache = self.config.provider.features.prompt_cache;
         if self.config.lane.uses_batches() || !has_cache { PromptCache::Off } else { self.config.prompt_cache }
@@ -135,12 +137,14 @@ impl<'a> NewRun<'a> {
     /// Returns a planner for one reading of the input.
     pub(super) fn planner(&self, catalog: &Arc<Catalog>) -> Planner {
         let planner = self.planner_of(&self.config.provider, catalog);
-        // The survey counts the rows of each model.
+        // If the input can be read twice, warnings about unknown models are off, because the survey counts the rows of
+        // each model.
         if is_seekable(&self.plan) { planner.without_unknown_models() } else { planner }
     }
 
-    /// Returns how many open files are needed for each place in the concurrency window. If the simulator is in this
-    /// process, the process has both ends of each connection. Each provider has a window of its own.
+    /// Returns how many open files a request in flight needs. If the simulator is in this process, the process has both
+    /// ends of each connection. Each provider has a concurrency window of its own, so the number is multiplied by the
+    /// number of providers.
     pub(super) fn files_of_request(&self) -> usize {
         let ends = if self.config.simulate { 2 } else { 1 };
         ends * self.config.providers().count()

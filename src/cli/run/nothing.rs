@@ -16,7 +16,7 @@ use crate::report::{Stats, billed_twice_words, failures};
 use crate::runner::input::Survey;
 
 impl NewRun<'_> {
-    /// Ends a run whose input has no rows.
+    /// Prints that the input has no rows, and returns the exit code.
     pub(super) fn end_without_rows(&self) -> Result<Exit> {
         let inputs = self.input_names();
         self.say(&match self.config.source.skip {
@@ -28,7 +28,7 @@ impl NewRun<'_> {
         exit
     }
 
-    /// Ends a `resume` whose log has no rows.
+    /// Ends a `resume` whose error log has no rows.
     pub(super) fn end_without_failures(&self, why: &str) -> Result<Exit> {
         self.say(&format!("nothing to do: {why}"));
         let exit = Ok(Exit::Done);
@@ -36,7 +36,7 @@ impl NewRun<'_> {
         exit
     }
 
-    /// Ends a dry run. Prints what would be sent.
+    /// Ends a dry run: prints what a run would send.
     pub(super) fn end_dry_run(
         &self,
         survey: Option<&Survey>,
@@ -49,7 +49,7 @@ impl NewRun<'_> {
         Ok(if survey.is_some_and(|survey| survey.damage.is_some()) { Exit::Usage } else { Exit::Done })
     }
 
-    /// Ends a run whose rows are all finished. Prints what its files contain.
+    /// Ends a run whose rows are all finished: prints what its files contain, and makes its output.
     pub(super) fn end_with_nothing_to_send(
         &self,
         survey: &Survey,
@@ -106,7 +106,8 @@ impl NewRun<'_> {
         exit
     }
 
-    /// Prints where the failed rows are, and how the user can run them again. Called if this run does not send them.
+    /// Prints where the failed rows are, and how the user can run them again. This function is for a run that does not
+    /// send the failed rows.
     fn say_what_to_do(&self, log: &FailedInLog, errors: &str, again: Option<String>) {
         match again {
             Some(again) => self.say_whole(&format!("the failures are in {errors}; to try them again: {again}")),

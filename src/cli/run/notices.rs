@@ -1,4 +1,4 @@
-//! The notices of a run: opens them before the run, and waits for the last ones after it.
+//! Prepares the notices of a run before the run, and waits for the last notices after the run.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -21,20 +21,22 @@ use crate::transport::http::NoticePoster;
 use crate::transport::proxy_for;
 use crate::watch::notices::{NoticeView, Outbox, RunFacts, Target, end_words};
 
-/// How long the program waits for the last notices. Three tries take at most 18 s.
+/// The longest time that the program waits for the last notices. Three tries to send a notice take at most 18 s.
 const MOST: Duration = Duration::from_secs(20);
-/// After this time, the user is told what the program waits for.
+/// The time after which a message says what the program waits for.
 const SILENT: Duration = Duration::from_secs(1);
-/// How often to check whether all notices are sent.
+/// The time between two checks whether all notices are sent.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// After a shorter run, the terminal shows no notification, because its user is still there.
+/// The shortest duration of a run after which the terminal shows a notification. The user of a shorter run is still at
+/// the terminal.
 const LONG: Duration = Duration::from_secs(60);
 
 impl NewRun<'_> {
-    /// Prepares the notices of a run; `None` if nobody asked for them. `before` is what earlier runs have spent.
+    /// Prepares the notices of a run; returns `None` if nobody asked for them. `before` is the money that earlier runs
+    /// have spent.
     ///
     /// # Errors
-    /// The proxy or the certificates can't be used.
+    /// Fails if the proxy or the certificates can't be used.
     pub(super) fn open_notices(&mut self, before: Money) -> Result<Option<NoticeView>> {
         let watch = &self.config.watch;
         if watch.notify.is_empty() {
@@ -72,7 +74,7 @@ impl NewRun<'_> {
         })
     }
 
-    /// Waits for the last notices, and makes the terminal show that the run is over.
+    /// Shows a notification of the terminal that the run is over, and waits until the last notices are sent.
     pub(super) fn end_notices(&self, report: &mut Report) {
         self.ring(report.stats());
         if let Some(outbox) = &self.outbox {
@@ -89,7 +91,7 @@ impl NewRun<'_> {
         self.warn(&report.take_warnings());
     }
 
-    /// Waits until all notices are sent, for a limited time. A signal that ends programs ends the wait.
+    /// Waits until all notices are sent, at most for a limited time. A signal such as Ctrl-C ends the wait.
     fn wait_for(&self, outbox: &Outbox) {
         let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return };
         runtime.block_on(async {
@@ -110,7 +112,7 @@ impl NewRun<'_> {
         runtime.shutdown_background();
     }
 
-    /// Shows the end of a long run by the terminal's own notification.
+    /// Shows the end of a long run as a notification of the terminal.
     fn ring(&self, stats: &Stats) {
         let is_live = matches!(self.config.progress, ProgressKind::Auto | ProgressKind::Tty);
         let may_ring = is_live && self.config.is_terminal && self.config.verbosity != Verbosity::Quiet && can_redraw();

@@ -20,7 +20,7 @@ use crate::report::text::escape;
 use crate::source::{self, Input};
 
 impl NewRun<'_> {
-    /// Checks that the output can be made.
+    /// Checks that the output can be made from the results.
     pub(super) fn check_output(&self) -> Result<()> {
         let Some(projection) = &self.projection else {
             let form = &self.config.form;
@@ -42,11 +42,11 @@ impl NewRun<'_> {
         projection.check(&self.paths, &parts::input_files(&self.config), &disk)
     }
 
-    /// Some outputs need the input again, after the run. If such an input is a pipe, arranges that the run copies the
-    /// data of the pipe to a file, and prints a note.
+    /// Makes the run copy its pipe to a file if the output needs the input again after the run. Prints a note about the
+    /// copy.
     ///
     /// # Errors
-    /// There is more than one pipe.
+    /// Fails if more than one input is a pipe.
     pub(super) fn keep_pipe(&mut self) -> Result<()> {
         let needs_input = self.projection.as_ref().is_some_and(|projection| projection.request.needs_input());
         let pipes = self.plan.inputs.iter().filter(|input| !source::is_seekable(input)).count();
@@ -66,7 +66,7 @@ impl NewRun<'_> {
         Ok(())
     }
 
-    /// Makes the output from the results. A row that has neither an answer nor an entry in the error log is left out.
+    /// Makes the output from the results. A row without an answer is left out if it has no entry in the error log.
     pub(super) fn make_output(&self, catalog: &Arc<Catalog>, repeats: Option<&Repeats>) -> Result<()> {
         let Some(projection) = self.projection.as_ref().filter(|_| !self.config.dry_run) else { return Ok(()) };
         let disk = RealDisk::new(self.config.owners);
@@ -111,7 +111,8 @@ impl NewRun<'_> {
         }
     }
 
-    /// Returns the run whose failed rows were run again. The run folder of that run records the input.
+    /// Returns the files and the input of the run whose failed rows were run again. The run folder records the input of
+    /// that earlier run.
     fn resumed_run(&self, disk: &dyn Disk) -> Result<Run> {
         let files = Files { results: self.paths.results.clone(), errors: Some(self.paths.errors.clone()), named: None };
         let (run, notes) = run_of(files, &ResultsArgs::default(), self.world, disk)?;
@@ -120,11 +121,10 @@ impl NewRun<'_> {
     }
 }
 
-/// Returns the output of the run that wrote these results, as its run folder records it. `resume` makes the output
-/// again.
+/// Returns the output that the run folder of a results file records. `resume` makes the recorded output again.
 ///
 /// # Errors
-/// The run folder can't be read, or it contains something that this program never writes there.
+/// Fails if the run folder can't be read, or if it contains an output that this program never records.
 pub(super) fn recorded_output(results: Option<&Path>, disk: &dyn Disk) -> Result<Option<Projection>> {
     let Some(results) = results else { return Ok(None) };
     let folder = with_suffix(results, ".run");

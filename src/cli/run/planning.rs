@@ -21,18 +21,19 @@ use crate::report::text::{escape, plural};
 use crate::runner::input::Survey;
 use crate::scheduler::Window;
 
-/// How many rows are run on virtual time for the first line of a run. The number is small, so that the first line does
-/// not delay the run.
+/// The highest number of rows that are simulated on virtual time for the first line of a run. The number is small, so
+/// that the forecast does not delay the run.
 const ROWS_OF_RUN: usize = 4_000;
-/// How many rows are run on virtual time for a plan.
+/// The highest number of rows that are simulated on virtual time for a plan.
 const ROWS_OF_PLAN: usize = 30_000;
 
 impl NewRun<'_> {
-    /// Forecasts the rows to be sent. `recovered` is what earlier runs on the same results left, if it is known.
+    /// Forecasts the cost and time of the rows to be sent. `recovered` is the state that earlier runs have left in the
+    /// same results; `None` before the results are read.
     pub(super) fn forecast(&self, survey: &Survey, catalog: &Arc<Catalog>, recovered: Option<&Recovered>) -> Forecast {
         let mut learned = Learned::default();
         if recovered.is_some() {
-            // Without these answers, the estimate is less exact, but still usable.
+            // An error is ignored, because without the earlier answers, the estimate is only less exact.
             let _ = self.learn_from_results(&mut learned, catalog);
         }
         self.with_question(survey, catalog, &learned, &Counted::default(), ROWS_OF_RUN, |question| {
@@ -46,7 +47,7 @@ impl NewRun<'_> {
         })
     }
 
-    /// Returns the forecast in the chosen lane.
+    /// Returns the forecast for the chosen lane (online, batch or auto).
     fn in_lane(&self, online: &Forecast, batches: Option<&InBatches>, now: Timestamp) -> Forecast {
         let left = self.config.deadline.map(|deadline| deadline.duration_since(now).unsigned_abs());
         match (self.config.lane, batches) {
@@ -56,12 +57,12 @@ impl NewRun<'_> {
         }
     }
 
-    /// Returns how many rows may be in batches at once; `None` without a tier.
+    /// Returns the highest number of rows in batches at the same time; `None` without a tier.
     fn batch_queue(&self, catalog: &Catalog) -> Option<u32> {
         catalog.tier_table(self.config.tier).map(|table| table.batch_queue)
     }
 
-    /// Ends a run that is only planned: prints the plan.
+    /// Ends the command `plan`: prints the plan, and returns the exit code.
     pub(super) fn end_plan(
         &self,
         survey: Option<&Survey>,
@@ -103,7 +104,7 @@ impl NewRun<'_> {
                 }
                 let tiers = self.other_tiers();
                 let pools: Vec<_> = survey.load.groups().iter().map(|group| group.pool.clone()).collect();
-                // If all limits are given by hand, a tier changes nothing.
+                // A tier whose limits do not differ is left out, for example if the user has set all limits.
                 let is_other = |limits: &dyn Fn(&PoolId) -> RateLimits| {
                     pools.iter().any(|pool| limits(pool) != (question.setting.limits_of)(pool))
                 };
@@ -174,7 +175,7 @@ impl NewRun<'_> {
         Ok(if survey.damage.is_some() { Exit::Usage } else { Exit::Done })
     }
 
-    /// Calls `answer` with all data that a forecast needs.
+    /// Calls the function `answer` with all data that a forecast needs, and returns its result.
     fn with_question<T>(
         &self,
         survey: &Survey,
@@ -186,7 +187,7 @@ impl NewRun<'_> {
     ) -> T {
         let limits_of = |pool: &PoolId| self.expected_limits(pool, catalog, learned);
         let scheduler = |limits_of| {
-            // If the system allows too few open files, the run itself is refused later.
+            // An error is ignored in a forecast: if the system allows too few open files, the run is refused later.
             let window = parts::window(&self.config, self.files_of_request()).unwrap_or_else(|_| Window::auto(1));
             parts::forecast_scheduler(&self.config, window, limits_of)
         };
@@ -196,13 +197,13 @@ impl NewRun<'_> {
         answer(Question { load: &survey.load, history, counts, catalog, setting: &setting })
     }
 
-    /// Returns the limits of a pool with which the run begins.
+    /// Returns the limits that a pool has at the start of the run.
     pub(super) fn limits_at_start(&self, pool: &PoolId, catalog: &Catalog) -> RateLimits {
         self.config.limits.or(catalog.limits(self.config.tier, &pool.class).limits)
     }
 
     /// Returns the limits that a pool will probably have. Without `--tier`, returns the limits that an earlier run has
-    /// learned.
+    /// learned, if there are such limits.
     fn expected_limits(&self, pool: &PoolId, catalog: &Catalog, learned: &Learned) -> RateLimits {
         let learned = learned.limits.as_ref().filter(|_| self.config.tier == Tier::Auto);
         let found = learned.and_then(|learned| {
@@ -244,7 +245,7 @@ impl NewRun<'_> {
         if by_hand { format!("those given by hand, and {tier}") } else { tier }
     }
 
-    /// Returns the tiers with which the run could be made instead.
+    /// Returns the tiers that the plan compares with the present tier.
     fn other_tiers(&self) -> Vec<Tier> {
         if !Preset::of_tiers(self.config.provider.kind) {
             return Vec::new();
@@ -268,7 +269,7 @@ impl NewRun<'_> {
         }
     }
 
-    /// Lets the API count the tokens of some rows.
+    /// Asks the API to count the tokens of some rows.
     fn count(&self, rows: usize, survey: &Survey, catalog: &Arc<Catalog>) -> Result<Counted> {
         if rows == 0 || survey.to_send == 0 {
             return Ok(Counted::default());
@@ -314,7 +315,7 @@ impl NewRun<'_> {
     }
 }
 
-/// Returns how many rows ask for models that have retired.
+/// Returns the number of rows that ask for retired models.
 fn retired(catalog: &Catalog, survey: &Survey, today: jiff::civil::Date) -> u64 {
     let is_retired = |name: &str| catalog.model(name).is_some_and(|model| model.is_retired_on(today));
     survey.models.iter().filter(|(name, _)| is_retired(name)).map(|(_, sum)| sum.rows).sum()

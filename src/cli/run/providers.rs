@@ -1,4 +1,4 @@
-//! The providers of a run, and the providers of the results that it continues.
+//! Compares the providers of a run with the providers of the results that the run continues.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,17 +18,17 @@ pub(super) fn several(config: &Config) -> Option<Arc<[Arc<str>]>> {
     is_chain.then(|| config.providers().map(|provider| Arc::clone(&provider.name)).collect())
 }
 
-/// Returns the origin of each provider of a run, by its name.
+/// Returns the origin (the server) of each provider of a run, by the name of the provider.
 ///
 /// # Errors
-/// The address of the API can't be read.
+/// Fails if the address of a provider is malformed or missing.
 pub(super) fn origins(config: &Config) -> Result<BTreeMap<String, String>> {
     let of = |provider: &ProviderConfig| Ok((provider.name.to_string(), origin_of(provider, config)?));
     config.providers().map(of).collect()
 }
 
 impl NewRun<'_> {
-    /// With several providers, says for which of them the cost and the time are estimated.
+    /// If there are several providers, prints a note that the cost and the time are estimated for the first provider.
     pub(super) fn note_estimated_provider(&self) {
         if self.config.fallback.chain.is_empty() {
             return;
@@ -39,7 +39,7 @@ impl NewRun<'_> {
         ));
     }
 
-    /// If this run has other providers than the earlier runs with these results, says so.
+    /// Prints a note if this run has other providers than the earlier runs with these results.
     pub(super) fn note_other_providers(&self, recovered: &Recovered) {
         let ours: Vec<&str> = self.config.providers().map(|provider| &*provider.name).collect();
         let earlier = recovered.manifest.as_ref().map(|manifest| manifest.servers().providers);
@@ -48,9 +48,9 @@ impl NewRun<'_> {
     }
 }
 
-/// Returns the note about answers of earlier runs; `None` if there are none, or if the providers are the same. `before`
-/// contains the providers of these answers. `earlier` are the providers that the earlier runs could use, if they are
-/// known, and `ours` are the providers of this run.
+/// Returns the note about answers of other providers; `None` if there are no earlier answers, or if the providers are
+/// the same. `before` has the providers of the earlier answers, with their numbers of answers. `earlier` are the
+/// providers that the earlier runs could use, if they are known. `ours` are the providers of this run.
 fn other_providers(before: &[(String, u64)], earlier: &[String], ours: &[&str]) -> Option<String> {
     let names = || before.iter().map(|(name, _)| name);
     let is_left = names().any(|name| !ours.contains(&&**name));

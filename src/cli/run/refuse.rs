@@ -13,7 +13,7 @@ use crate::runner::input::{Refusal, Survey, is_seekable};
 use crate::source::Input;
 
 impl NewRun<'_> {
-    /// Refuses mistakes that affect the whole run. At this point, no file has been created.
+    /// Refuses a run with a mistake that affects all rows, before a file is created.
     pub(super) fn refuse(&self, survey: &Survey) -> Result<()> {
         if let Some(duplicate) = &survey.duplicate {
             let are_paths = self.plan.inputs.iter().filter(|input| matches!(input, Input::Texts(_))).count() > 1;
@@ -37,8 +37,8 @@ impl NewRun<'_> {
         {
             bail!("--max-cost needs a price for {model:?}, which the catalog does not know; give it with --prices");
         }
-        // It is not known yet how much earlier runs have spent. If too little money is left, the run stops before its
-        // first request.
+        // The check of the budget ignores the money that earlier runs have spent, because this amount is not known yet.
+        // If too little money is left, the run stops later, before its first request.
         if let Some(fault) =
             caps::fault(self.config.max_cost, survey).filter(|_| self.start != Start::Resume && self.planning.is_none())
         {
@@ -61,7 +61,8 @@ impl NewRun<'_> {
     }
 
     pub(super) fn price_guard(&self) -> Refusal {
-        // An input that can be read twice is checked as a whole. Rows of a pipe are checked one by one during the run.
+        // An input that can be read twice is checked as a whole before the run. Rows of a pipe are checked one by one
+        // during the run.
         if is_seekable(&self.plan) {
             return Box::new(|_| None);
         }
@@ -97,7 +98,7 @@ impl NewRun<'_> {
             );
         }
         let Some(Manifest { shape, rows, .. }) = &recovered.manifest else { return Ok(()) };
-        // A run with --rerun has a check of its own, which needs no recorded settings.
+        // If no settings about rows are recorded, a run with --rerun uses another check (`refuse_unrecognized`).
         if !self.config.rerun.is_empty() && rows.is_empty() {
             return Ok(());
         }

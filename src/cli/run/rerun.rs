@@ -1,8 +1,8 @@
-//! Runs with `--rerun`: rows whose answers were truncated or refused are asked for again.
+//! Handles runs with `--rerun`, which send rows again whose answers were truncated or refused.
 //!
-//! Their rows are recognized with the settings that the earlier run recorded ([`Config::of_rerun`]). `--model`,
-//! `--max-tokens` and `--system` of this call replace the parameters of these rows, and of no other rows. An answer stays
-//! until there is a newer one.
+//! The rows of the earlier run are recognized with the settings that it recorded ([`Config::of_rerun`]). The flags
+//! `--model`, `--max-tokens` and `--system` of this call replace the parameters only of the rows that are sent again.
+//! An old answer stays until there is a newer one.
 
 use std::path::Path;
 
@@ -21,13 +21,13 @@ use crate::report::PrintedCommand;
 use crate::report::text::{count, escape, plural};
 use crate::runner::input::Survey;
 
-/// A truncated answer should get this many times the tokens that it had.
+/// The factor by which `max_tokens` is raised for truncated answers.
 const MORE: u32 = 4;
 
-/// Returns the settings about rows that the earlier run with these files recorded; `None` if they are not known.
+/// Returns the settings about rows that the earlier run with the same files recorded; `None` if they are not known.
 ///
 /// # Errors
-/// There is no earlier run, or its run folder can't be read.
+/// Fails if there is no earlier run, or if its run folder can't be read.
 pub(super) fn rows_of_earlier_run(config: &Config, paths: &RunPaths) -> Result<Option<Settings>> {
     let Some(results) = &paths.results else {
         bail!("--rerun asks again for answers of an earlier run; name its results file with -o");
@@ -49,23 +49,25 @@ pub(super) fn rows_of_earlier_run(config: &Config, paths: &RunPaths) -> Result<O
     Ok(Some(Settings { answers, ..rows_taken_back(&manifest.rows, &name)? }))
 }
 
-/// Returns the settings of a run with `--rerun`. `config` are the settings without those of the earlier run.
+/// Returns the settings of a run with `--rerun`. `config` are the settings of this call, without the settings that the
+/// earlier run recorded.
 ///
 /// # Errors
-/// The errors of [`rows_of_earlier_run`] and [`Config::of_rerun`].
+/// Fails in the same cases as [`rows_of_earlier_run`] and [`Config::of_rerun`].
 pub(super) fn config(config: &Config, args: &RunArgs, paths: &RunPaths, world: &World) -> Result<Config> {
     let rows = rows_of_earlier_run(config, paths)?;
     Config::of_rerun(args, rows.as_ref(), world)
 }
 
 impl NewRun<'_> {
-    /// Makes a planner replace the parameters that this call replaces.
+    /// Returns the planner with the parameters of this call that replace parameters of rows.
     pub(super) fn with_overrides(&self, planner: Planner) -> Planner {
         let of = if self.start == Start::Resume { Overridden::All } else { Overridden::Reruns };
         planner.with_overrides(Overrides::of(&self.config.overrides), of)
     }
 
-    /// Refuses a run with `--rerun` that does not recognize the rows of the earlier run: it would pay for them again.
+    /// Refuses a run with `--rerun` that does not recognize the rows of the earlier run, because it would pay for these
+    /// rows again.
     pub(super) fn refuse_unrecognized(&self, survey: &Survey, recovered: &Recovered) -> Result<()> {
         let rerun: u64 = survey.rerun.values().sum();
         let (known, new) = (survey.done + rerun, survey.to_send.saturating_sub(rerun));
@@ -88,7 +90,7 @@ impl NewRun<'_> {
         );
     }
 
-    /// Says which answers are asked for again, and with which flags.
+    /// Prints which answers are asked for again, and with which flags.
     pub(super) fn say_reruns(&self, survey: Option<&Survey>) {
         let names = flags(&self.config.overrides).join(", ");
         if self.start == Start::Resume {
@@ -131,9 +133,9 @@ impl NewRun<'_> {
         }
     }
 
-    /// Returns the command that asks again for truncated answers with four times as many tokens, or with the most that
-    /// all models of the run accept. Returns `None` if that is not more than before, or if the command would not
-    /// recognize the rows.
+    /// Returns the command that asks again for truncated answers with a higher `max_tokens`. The new value is four
+    /// times the old value, but not more than all models of the run accept. Returns `None` if the new value would not
+    /// be higher, or if the command would not recognize the rows.
     pub(super) fn longer_command(&self, survey: &Survey, catalog: &Catalog) -> Option<PrintedCommand> {
         let is_recorded = self.paths.results.is_some() && !recorded_rows(&self.config).is_empty();
         if !is_recorded || self.start == Start::Resume || self.is_collecting {
@@ -145,19 +147,19 @@ impl NewRun<'_> {
         self.commands.longer(tokens).filter(|_| tokens > before)
     }
 
-    /// Returns the message for a run that has no answer to ask for again and no other row to send.
+    /// Returns the message that no answer has to be asked for again; `None` for a run without `--rerun`.
     pub(super) fn nothing_to_rerun(&self) -> Option<String> {
         let kinds = kinds(&self.config.rerun, " or ");
         (!self.config.rerun.is_empty()).then(|| format!("nothing to do: no answer is {kinds}"))
     }
 }
 
-/// Returns the names of qualities, with a word between them.
+/// Returns the names of the kinds of answers, with the word `between` between them.
 fn kinds(qualities: &[Quality], between: &str) -> String {
     qualities.iter().map(|quality| quality.name()).collect::<Vec<_>>().join(between)
 }
 
-/// Returns the flags that replace parameters of rows, with their values if these are short.
+/// Returns the flags that replace parameters of rows. The flags for the model and the tokens have their values.
 fn flags(overrides: &RequestDefaults) -> Vec<String> {
     let model = overrides.model.as_ref().map(|model| format!("--model {}", escape(model)));
     let system = overrides.system_text().map(|_| "--system".to_owned());

@@ -14,7 +14,7 @@ use crate::runner::input::{Survey, is_seekable};
 use crate::runner::{EqualRows, JournalLedger};
 
 impl NewRun<'_> {
-    /// Reads the results that `--reuse` names. This must happen before any file is created.
+    /// Reads the results that `--reuse` names. The results must be read before the run creates its files.
     pub(super) fn read_stored(&mut self) -> Result<()> {
         if self.config.reuse.is_empty() {
             return Ok(());
@@ -31,14 +31,14 @@ impl NewRun<'_> {
         self.check_interrupted()
     }
 
-    /// Returns the state of `--dedupe` before the first row is sent; `None` without the flag.
+    /// Returns what the run knows about equal rows before it sends the first row; `None` without `--dedupe`.
     pub(super) fn equal_rows(&self, ledger: &mut JournalLedger, known: &Known) -> Result<Option<EqualRows>> {
         if !self.config.dedupe {
             return Ok(None);
         }
         let (_, recovered, survey) = known;
-        // If the survey has left out rows, it does not know which other rows are equal to one of the rows that were
-        // left out.
+        // The survey is used only if it has seen all rows. A survey of a part of the rows does not know which rows are
+        // equal to a row outside of this part.
         let has_seen_all = is_seekable(&self.plan) && self.start != Start::Resume && self.config.source.skip == 0;
         let repeats = survey.as_ref().filter(|_| has_seen_all).map(|survey| survey.equal.clone());
         let earlier = match &self.paths.results {
@@ -57,7 +57,7 @@ impl NewRun<'_> {
         Ok(Some(EqualRows::new(repeats, earlier)))
     }
 
-    /// Returns what happens to the rows that are not sent, for the first line of a run: ` (5 done by earlier runs)`.
+    /// Returns the words in the first line of a run about rows that are not sent: ` (5 done by earlier runs)`.
     pub(super) fn not_sent_words(survey: &Survey) -> String {
         let parts = [
             (survey.done, "done by earlier runs"),
@@ -71,8 +71,8 @@ impl NewRun<'_> {
     }
 
     /// Returns a line about equal requests that are all sent because `--dedupe` is missing; `None` if there are none.
-    /// `cost_of_share` gets a share of the rows to be sent, and returns what they will probably cost, as text; `None`
-    /// if that is not known.
+    /// `cost_of_share` takes a share of the rows to be sent, and returns their likely cost as text; `None` if the cost
+    /// is not known.
     pub(super) fn equal_words(&self, survey: &Survey, cost_of_share: impl Fn(f64) -> Option<String>) -> Option<String> {
         let (rows, repeated) = (survey.to_send, survey.repeated);
         if self.config.dedupe || repeated == 0 {

@@ -28,10 +28,10 @@ use crate::transport::{Authorization, Transport};
 use crate::watch::files::Found;
 use crate::watch::status::{About, Recorder, read_status};
 
-/// How many rows the channel between the reader and the loop can hold.
+/// The highest number of rows that wait in the channel between the reader and the loop.
 const FEED: usize = 256;
 
-/// Values that only the loop needs.
+/// The values that only the loop needs.
 pub(super) struct Ready {
     pub(super) key: Option<Keys>,
     pub(super) clock: RunClock,
@@ -42,11 +42,11 @@ pub(super) struct Ready {
     pub(super) lane: Option<LaneParts>,
 }
 
-/// Values that exist before the loop and are needed after it: the catalog, what earlier runs left, and the survey of
-/// the input.
+/// The values that are needed both by the loop and after it: the catalog, the state that earlier runs have left, and
+/// the survey of the input.
 pub(super) type Known = (Arc<Catalog>, Recovered, Option<Survey>);
 
-/// The result of the loop: how it ended, the open files, and the report.
+/// The result of the loop: how the run ended, its open files, and its report.
 pub(super) type Ended = (Finish, JournalLedger, Report);
 
 impl NewRun<'_> {
@@ -113,8 +113,8 @@ impl NewRun<'_> {
         Simulator::start(config, clock).map(Some)
     }
 
-    /// Connects to the first provider or its simulator. From now on, messages of panics are printed without the secrets of the
-    /// requests.
+    /// Connects to the first provider or its simulator. After this call, messages of panics are printed without the
+    /// secrets of the requests.
     pub(super) fn transport(
         &self,
         simulator: Option<&Simulator>,
@@ -127,7 +127,7 @@ impl NewRun<'_> {
         Ok(transport)
     }
 
-    /// Opens the report, and tells it that the run starts.
+    /// Opens all reports of the run, and sends them the first events.
     fn open_report(
         &mut self,
         clock: RunClock,
@@ -164,7 +164,8 @@ impl NewRun<'_> {
         Ok(report)
     }
 
-    /// Starts to keep the state of the run in its run folder; `None` if results go to standard output.
+    /// Starts the recorder that writes the state of the run into its run folder. Returns `None` if results go to
+    /// standard output.
     fn recorder(&self, recovered: &Recovered, survey: Option<&Survey>) -> Result<Option<Recorder>> {
         let (Some(folder), Some(results)) = (self.paths.folder(), &self.paths.results) else { return Ok(None) };
         let commands = self.commands.for_file();
@@ -181,8 +182,9 @@ impl NewRun<'_> {
         Ok(Some(Recorder::start(about, disk, folder)?))
     }
 
-    /// Keeps the state of a run that has nothing to send, if the status in the run folder says something else. An
-    /// earlier run may have died after its last row, or an older version may have written the status.
+    /// Writes the state of a run that has nothing to send into its run folder, if the status in the folder says
+    /// something else. An earlier run may have been killed after its last row, or an older version may have written the
+    /// status.
     pub(super) fn record_nothing_to_send(&self, recovered: &Recovered, survey: &Survey) -> Result<()> {
         let Some(folder) = self.paths.folder() else { return Ok(()) };
         let disk = RealDisk::new(self.config.owners);

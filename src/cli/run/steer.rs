@@ -1,8 +1,8 @@
-//! Steers a run in progress.
+//! Steers a run in progress: changes its settings, or pauses or ends the run.
 //!
 //! The settings of a run can change for three reasons: the command `ctl`, the signal USR2, and `--schedule`. For each
-//! setting, the latest change counts. One thread ([`thread`]) hears all three, so no locks are needed. It owns the
-//! current settings ([`wheel`]), and sends orders to the loop over the channel of interrupts.
+//! setting, the latest change counts. One thread ([`thread`]) handles all changes, so no locks are needed. The thread
+//! owns the current settings ([`wheel`]), and sends orders to the loop over the channel of interrupts.
 
 mod settings;
 mod thread;
@@ -24,8 +24,8 @@ use thread::local_time;
 use wheel::Wheel;
 
 impl NewRun<'_> {
-    /// Starts the thread that follows `ctl` and `--schedule`. The current settings of the schedule are sent before this
-    /// function returns. Returns the thread, and a function for the signal USR2.
+    /// Starts the thread that follows `ctl` and `--schedule`. This function also sends the settings that the schedule
+    /// has at the start of the run. Returns the thread, and a function for the signal USR2.
     pub(super) fn start_steering(
         &mut self,
         known: &Known,
@@ -39,7 +39,7 @@ impl NewRun<'_> {
         let mailbox = match self.open_mailbox() {
             Ok(mailbox) => mailbox,
             Err(why) => {
-                // The channel has room: nothing was sent yet.
+                // Sending can't fail, because nothing was sent over the channel before.
                 let _ = interrupts.try_send(Interrupt::Refused(format!("ctl can't reach this run: {why}")));
                 None
             }
@@ -57,7 +57,7 @@ impl NewRun<'_> {
     fn open_mailbox(&self) -> Result<Option<Mailbox>, String> {
         let Some(folder) = self.paths.folder() else { return Ok(None) };
         let process = random_id().ok_or("the system has no random numbers")?;
-        // Even with --trust-owner, only a file of this user counts as a request.
+        // Only a file of this user is accepted as a request, even with --trust-owner.
         let disk = std::sync::Arc::new(RealDisk::new(Owners::Own));
         let opened = Mailbox::open(disk, &folder, process);
         opened.map(Some).map_err(|failure: DiskFailure| crate::domain::causes(&failure))

@@ -1,7 +1,7 @@
-//! The summary at the end of a run: what it needs to know, and how it is printed.
+//! Collects the facts for the summary at the end of a run, and prints the summary.
 //!
-//! Text comes directly after the run, before the messages about a stop and about the output. JSON is the last line of
-//! the program, because its exit code and its files are known only then.
+//! A text summary is printed directly after the run, before the messages about a stop and about the output. A JSON
+//! summary is the last line of the program, because the exit code and the files are known only then.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ use crate::report::{EarlierRuns, Stats, SummaryContext, SummaryKind, summary};
 use crate::runner::Finish;
 use crate::runner::input::Survey;
 
-/// The width of the summary if standard error is not a terminal.
+/// The width of the summary in columns, if standard error is not a terminal.
 const COLUMNS: usize = 80;
 
 impl NewRun<'_> {
@@ -34,7 +34,8 @@ impl NewRun<'_> {
         }
     }
 
-    /// Prints the summary as JSON, if the user wants JSON. Scripts need it even with `--quiet`.
+    /// Prints the summary as JSON, if the user wants JSON. The summary is also printed with `--quiet`, because scripts
+    /// need it.
     pub(super) fn end_with_document(
         &self,
         stats: &Stats,
@@ -74,7 +75,7 @@ impl NewRun<'_> {
         self.end_with_document(&stats, &context, exit, reason);
     }
 
-    /// Returns what the summary of a run needs.
+    /// Returns the facts that the summary of a run needs in addition to its statistics.
     pub(super) fn summary_context(
         &self,
         finish: &Finish,
@@ -98,7 +99,7 @@ impl NewRun<'_> {
         }
     }
 
-    /// Returns what is known without this run: its files, and what earlier runs did.
+    /// Returns the facts for a summary that do not depend on how this run ended: its files, and what earlier runs did.
     fn context_of_files(&self, failed_in_log: FailedInLog, recovered: Option<&Recovered>) -> SummaryContext {
         let shown = |path: &Path| path.display().to_string();
         let results = self.paths.results.as_deref();

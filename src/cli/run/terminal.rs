@@ -1,8 +1,8 @@
-//! Answers on a terminal: asks before a run prints them there.
+//! Asks the user before a run prints its answers on a terminal.
 //!
-//! Such answers are paid for, but they are in no file, and a run without a results file can't be resumed. Usually the
-//! user forgot `> results.jsonl`. This is checked before a file is created, a key is fetched or a row is read. A
-//! rehearsal costs nothing, so it prints its answers without a question.
+//! Answers on a terminal are paid for, but no file contains them, and a run without a results file can't be resumed. In
+//! most cases, the user forgot `> results.jsonl`. The question comes before a file is created, a key is fetched or a
+//! row is read. A rehearsal costs nothing, so it prints its answers without a question.
 
 use anyhow::{Result, bail};
 
@@ -12,25 +12,26 @@ use super::new_run::NewRun;
 use crate::journal::Start;
 use crate::source::Input;
 
-/// What happens before answers go to a terminal.
+/// What happens before a run that can print its answers on a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Before {
-    /// Nothing: the run starts.
+    /// Nothing happens: the run starts without a question.
     Nothing,
-    /// The user is asked.
+    /// The user is asked whether to start the run.
     Question,
-    /// The run is refused, because nobody can answer a question.
+    /// The run is refused, because there is no terminal at which the user could answer a question.
     Refusal,
 }
 
-/// What decides whether the user is asked.
+/// The facts that decide whether the user is asked.
 #[derive(Clone, Copy, Debug)]
 struct Situation {
-    /// The answers go to standard output, and this is a terminal.
+    /// Whether the answers are printed on standard output, and standard output is a terminal.
     is_shown: bool,
-    /// The run costs nothing, or the user has agreed.
+    /// Whether no question is needed: the run costs nothing, or the user has agreed with `--yes`.
     is_excused: bool,
-    /// Standard input and standard error are terminals, and standard input is not an input of the run.
+    /// Whether the user can answer a question: standard input and standard error are terminals, and standard input is
+    /// not an input of the run.
     can_ask: bool,
 }
 
@@ -45,10 +46,10 @@ impl Situation {
 }
 
 impl NewRun<'_> {
-    /// Asks before a run whose answers would only be shown on the terminal.
+    /// Asks the user before a run whose answers would only be shown on the terminal.
     ///
     /// # Errors
-    /// The user does not agree, or nobody can be asked.
+    /// Fails if the user does not agree, or if there is no terminal at which the user can answer.
     pub(super) fn ask_about_terminal(&self) -> Result<()> {
         let goes_out = match &self.projection {
             Some(projection) => projection.target == Target::Stdout,
@@ -65,7 +66,7 @@ impl NewRun<'_> {
             Before::Nothing => Ok(()),
             Before::Question => {
                 say::ask("The answers will be shown here and kept in no file. Continue? [y/N] ");
-                // After Ctrl-C, the cursor is still in the line of the question.
+                // After Ctrl-C, the cursor is in the line of the question, so a line break is printed.
                 let answer = self.answer().inspect_err(|_| say::err(""))?;
                 match answer.trim().to_ascii_lowercase().as_str() {
                     "y" | "yes" => Ok(()),
@@ -80,8 +81,9 @@ impl NewRun<'_> {
         }
     }
 
-    /// Returns what to add to the command, so that the answers go to a file. With `resume`, the file may already have the
-    /// answers of the earlier run, and `-o` names the results of the log.
+    /// Returns the words that the user can add to the command to write the answers to a file. With `resume`, the words
+    /// append to the file, because it may contain answers of the earlier run. The words for `resume` do not contain
+    /// `-o`, which would name the results of the error log.
     fn way_to_a_file(&self) -> &'static str {
         match self.start {
             Start::Resume => ">> results.jsonl",

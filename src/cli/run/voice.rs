@@ -7,7 +7,7 @@ use crate::report::text::{escape, wrap};
 use crate::report::{self, ProgressKind, Verbosity};
 
 impl NewRun<'_> {
-    /// Prints the warnings and notes about the settings.
+    /// Prints the warnings and notes about the settings of the run.
     pub(super) fn say_settings(&self) {
         self.warn(&self.config.warnings);
         self.note(&self.config.notes);
@@ -23,30 +23,30 @@ impl NewRun<'_> {
         texts.iter().for_each(|text| self.say(&format!("note: {}", escape(text))));
     }
 
-    /// Prints a text, except with `--quiet`.
+    /// Prints a text for the user; with `--quiet`, prints nothing.
     pub(super) fn say(&self, text: &str) {
         if self.config.verbosity != Verbosity::Quiet {
             self.tell(text);
         }
     }
 
-    /// Prints a text with a command in it, except with `--quiet`. See [`NewRun::tell_whole`].
+    /// Prints a text that contains a command; with `--quiet`, prints nothing. See [`NewRun::tell_whole`].
     pub(super) fn say_whole(&self, text: &str) {
         if self.config.verbosity != Verbosity::Quiet {
             self.tell_whole(text);
         }
     }
 
-    /// Prints a text even with `--quiet`.
+    /// Prints a text for the user, also with `--quiet`.
     pub(super) fn tell(&self, text: &str) {
         match terminal_width().filter(|_| self.config.is_terminal && self.config.progress != ProgressKind::Json) {
-            // A text with line breaks is a summary. It is already wrapped to the width of the terminal.
+            // A text with line breaks is a summary, which is already wrapped to the width of the terminal.
             Some(columns) if !text.contains('\n') => self.tell_whole(&wrap(text, columns).join("\n")),
             _ => self.tell_whole(text),
         }
     }
 
-    /// Prints a text without wrapping it. A command with a line break in it does not work when the user pastes it.
+    /// Prints a text without line breaks to wrap it, because a pasted command with a line break in it does not work.
     pub(super) fn tell_whole(&self, text: &str) {
         self.voice()(text);
     }

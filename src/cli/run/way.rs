@@ -1,4 +1,5 @@
-//! The connection to the server: the proxy, the trusted certificates, and their description in the first line of a run.
+//! Finds the proxy and the trusted certificates for the connection to the server, and describes them in the first line
+//! of a run.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -15,19 +16,20 @@ use crate::transport::{PassedOverWhy, Proxy, passed_over, proxy_for};
 /// The proxy and the certificates for the connection to the server.
 #[derive(Debug, Default)]
 pub(crate) struct Way {
-    /// The proxy through which requests go.
+    /// The proxy through which requests are sent; `None` for a direct connection.
     pub(crate) proxy: Option<Proxy>,
-    /// The unusual settings, as text.
+    /// The unusual settings of the connection, as texts for the first line of a run.
     parts: Vec<String>,
     /// Warnings to print before the run.
     pub(crate) warnings: Vec<String>,
 }
 
 impl Way {
-    /// Returns the proxy and the certificates. Both are empty for a simulator in this process.
+    /// Returns the proxy and the certificates for the first provider. For a simulator in this process, there is no
+    /// proxy and no certificate.
     ///
     /// # Errors
-    /// A variable for proxies or certificates can't be read.
+    /// Fails if a variable for proxies or certificates can't be used.
     pub(crate) fn find(config: &Config, world: &World) -> Result<Self> {
         Self::find_to(&config.provider, config, world)
     }
@@ -35,7 +37,7 @@ impl Way {
     /// Returns the proxy and the certificates for the connection to a provider.
     ///
     /// # Errors
-    /// The errors of [`Way::find`].
+    /// Fails in the same cases as [`Way::find`].
     pub(crate) fn find_to(provider: &ProviderConfig, config: &Config, world: &World) -> Result<Self> {
         if config.simulate {
             return Ok(Self::default());
@@ -75,15 +77,16 @@ impl Way {
     }
 }
 
-/// Whether the TLS library reads the variables for certificates. If not, the library asks the system for its
-/// certificates.
+/// Whether the TLS library reads the variables `SSL_CERT_FILE` and `SSL_CERT_DIR` on this system. On other systems, the
+/// library asks the system for its certificates.
 const ASKS_VARIABLES: bool = cfg!(all(unix, not(target_vendor = "apple"), not(target_os = "android")));
 
-/// Returns the variables by which the user replaces the system's trusted certificates, with their values.
+/// Returns the variables with which the user replaces the system's trusted certificates, and their values.
 ///
-/// The library ignores files that it can't read. Then the library would trust no certificates, or only the certificates
-/// of the other variable. So both variables are checked here. In a list of folders, only one folder must be readable,
-/// because such a list often contains the usual folders of several systems.
+/// The TLS library ignores files that it can't read. If a file could not be read, the library would trust no
+/// certificates, or only the certificates of the other variable. So this function checks the values of both variables.
+/// In a list of folders, only one folder must be readable, because such a list often contains the usual folders of
+/// several systems.
 fn certificates(world: &World) -> Result<Vec<String>> {
     let value = |name: &str| world.variables.get(OsStr::new(name)).filter(|_| ASKS_VARIABLES);
     let mut said = Vec::new();

@@ -1,5 +1,5 @@
-//! The settings of the simulated API. For `--simulate`, the settings come from a tier. For the command `simulate`, they
-//! come from the flags of the command.
+//! The settings of the simulated API. For `--simulate`, the settings come from a tier. For the command `simulate`, the
+//! settings come from the flags of the command.
 
 use anyhow::{Context, Result, bail};
 
@@ -15,10 +15,10 @@ use crate::sim::faults::FaultPlan;
 use crate::sim::presets;
 
 /// Returns the simulated API of a provider, for a run with `--simulate`. Only the first provider has the faults of
-/// `--simulate-faults`, so that a run can rehearse how its rows are sent to the next one.
+/// `--simulate-faults`. So a rehearsal shows how rows move from a failing first provider to the next provider.
 ///
 /// # Errors
-/// The fault file or the answer file can't be used. The message names the line and the field.
+/// Fails if the fault file or the answer file can't be used. The message names the line and the field.
 pub(crate) fn config(catalog: &Catalog, config: &Config, provider: &ProviderConfig) -> Result<SimConfig> {
     let is_first = provider.name == config.provider.name;
     let faults = config.simulate_faults.as_ref().filter(|_| is_first);
@@ -54,8 +54,8 @@ fn of_tier(catalog: &Catalog, tier: Tier, faults: Option<&TextFile>, answers: Op
 /// Returns a simulated API with the properties that the flags of `simulate` set.
 ///
 /// # Errors
-/// The fault file or the answer file can't be used (the message names the line and the field), or no model has the given
-/// class.
+/// Fails if the fault file or the answer file can't be used (the message names the line and the field), or if no model
+/// has a class that the flags name.
 pub(super) fn from_flags(args: &SimulateArgs, tier: Tier, catalog: &Catalog, world: &World) -> Result<SimConfig> {
     let faults = named_file("--faults", args.answers.faults.clone(), world)?;
     let answers = named_file("--answers", args.answers.answers.clone(), world)?;
@@ -116,8 +116,8 @@ fn limits(config: &mut SimConfig, args: &SimLimitArgs) -> Result<()> {
     Ok(())
 }
 
-/// Returns how one flag changes the limits. If the flag gives a factor, the new limits of each class are computed from
-/// it.
+/// Returns the changes of limits that one `--change` describes. If `--change` gives a factor, the new limits of each
+/// class are computed with this factor.
 fn changes(change: &Change, models: &[SimModel]) -> Result<Vec<LimitChange>> {
     if let Some(class) = &change.class {
         check_class(class, models)?;
@@ -147,7 +147,7 @@ fn check_class(class: &ModelClass, models: &[SimModel]) -> Result<()> {
     Ok(())
 }
 
-/// Returns the classes with their limits. Each class appears once.
+/// Returns the classes of the models with their limits, each class once.
 fn classes(models: &[SimModel]) -> Vec<(&ModelClass, RateLimits)> {
     let mut classes: Vec<(&ModelClass, RateLimits)> = models.iter().map(|model| (&model.class, model.limits)).collect();
     classes.sort_by_key(|(class, _)| *class);

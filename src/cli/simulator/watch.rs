@@ -1,4 +1,5 @@
-//! Writes a line for each request: to standard error for people, to a journal for programs.
+//! Writes a line for each request that the simulator receives: to standard error for people, and to a journal for
+//! programs.
 
 use std::fs::File;
 use std::io::Write;
@@ -13,7 +14,7 @@ use crate::journal::{Owners, open_to_append};
 use crate::report::text::{count, escape, plural};
 use crate::sim::model::{Books, Line};
 
-/// The places to which lines are written.
+/// The places to which the lines about requests are written.
 #[derive(Debug)]
 pub(crate) struct Watch {
     journal: Option<File>,
@@ -23,10 +24,10 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Opens the journal for appending. Only the owner of the journal can read it, because it shows requests. Returns
-    /// `None` if the user asked for no lines.
+    /// `None` if the user did not ask for lines about requests.
     ///
     /// # Errors
-    /// The journal can't be opened (the system's error), or must not be used.
+    /// Fails if the journal can't be opened (the system's error), or must not be used.
     pub(crate) fn open(journal: Option<&Path>, owners: Owners, is_verbose: bool) -> Result<Option<Self>> {
         let open = |path: &Path| {
             let (file, notes) =
@@ -39,19 +40,19 @@ impl Watch {
         Ok(is_watching.then(|| Self { journal, is_verbose, has_failed: Arc::default() }))
     }
 
-    /// Returns a flag. It becomes true if the journal can't be written.
+    /// Returns a flag that becomes true if the journal can't be written.
     pub(crate) fn failure(&self) -> Arc<AtomicBool> {
         self.has_failed.clone()
     }
 
-    /// Shows a line and writes it to the journal. If the journal can't be written, prints one message and writes no
-    /// more.
+    /// Shows a line about a request, and writes it to the journal. If the journal can't be written, prints one message
+    /// and writes no more lines to the journal.
     pub(crate) fn line(&mut self, line: &Line) {
         if self.is_verbose {
             say::err(&shown(line));
         }
         let Some(journal) = &mut self.journal else { return };
-        // Each line is one write, so readers of the file see whole lines.
+        // Each line is one write, so readers of the journal see only whole lines.
         let written = serde_json::to_vec(line).map_err(std::io::Error::from).and_then(|mut bytes| {
             bytes.push(b'\n');
             journal.write_all(&bytes)
@@ -64,7 +65,7 @@ impl Watch {
     }
 }
 
-/// Returns a line as text for people.
+/// Returns a line about a request as text for people.
 fn shown(line: &Line) -> String {
     let status = line.status.map_or("---".to_owned(), |status| status.to_string());
     let mut text = format!("{:9.3}s {status} {} {}", line.at_s, escape(&line.method), escape(&line.path));

@@ -1,4 +1,4 @@
-//! The states of runs as JSON (`--json`). The schema of a run is `fixtures/schemas/status.schema.json`.
+//! Shows the states of runs as JSON (`--json`). The schema of a run is `fixtures/schemas/status.schema.json`.
 
 use serde_json::{Map, Value, json};
 
@@ -13,7 +13,8 @@ pub(super) fn document(is_one: bool, runs: &[Looked]) -> String {
     }
 }
 
-/// Returns the status file with the state of the run as it is now. Without a status file, the other members are missing.
+/// Returns the content of the status file with the present state of the run. Without a status file, returns only the
+/// state, the path of the results and the note.
 fn of_run(run: &Looked) -> Value {
     let mut members = match &run.status {
         Some((Value::Object(members), _)) => members.clone(),

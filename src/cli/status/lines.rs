@@ -1,4 +1,4 @@
-//! The state of one run, as a block of text.
+//! Shows the state of one run as a block of text.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::report::text::{ListRow, count, duration, escape, list, percent, plura
 use crate::report::words::doing_words_of;
 use crate::watch::status::{Shown, ShownEta, ShownMoney, ShownPool, ShownProgress, ShownProvider, ShownUse};
 
-/// How many kinds of failures are shown.
+/// The highest number of kinds of failures that are shown.
 const MOST_ERRORS: usize = 5;
-/// How many pools are shown.
+/// The highest number of pools (groups of rows that share limits) and of providers that are shown.
 const MOST_POOLS: usize = 10;
 
-/// Returns the state of a run.
+/// Returns the state of a run as lines of text.
 pub(super) fn block(run: &Looked, now: Timestamp, columns: usize) -> String {
     let mut rows = Vec::new();
     rows.extend(run.note.iter().map(|note| ListRow::text("note", escape(note))));
@@ -35,7 +35,7 @@ pub(super) fn block(run: &Looked, now: Timestamp, columns: usize) -> String {
     format!("{}\n{}", head(run, now), list(&rows, columns).trim_end_matches('\n'))
 }
 
-/// Returns the first line: `prompts.results.jsonl: running for 12 min 04 s (process 1234)`.
+/// Returns the first line about a run: `prompts.results.jsonl: running for 12 min 04 s (process 1234)`.
 fn head(run: &Looked, now: Timestamp) -> String {
     let name = escape(&run.name()).into_owned();
     let state = run.state.name();
@@ -57,13 +57,13 @@ fn head(run: &Looked, now: Timestamp) -> String {
     format!("{name}: {state}{reason}{lasted}, {}", age(shown.at, now))
 }
 
-/// Returns how long ago something happened.
+/// Returns how long ago `at` was, in words.
 pub(super) fn age(at: Timestamp, now: Timestamp) -> String {
     let age = between(at, now);
     if age < Duration::from_secs(1) { "just now".to_owned() } else { format!("{} ago", rough_duration(age)) }
 }
 
-/// Returns how many rows are done: `12.3k of 45.6k`.
+/// Returns how many rows are done, such as `12.3k of 45.6k`.
 pub(super) fn done_words(progress: &ShownProgress) -> String {
     let done = short_count(done(progress));
     progress.total.map_or_else(|| done.clone(), |total| format!("{done} of {}", short_count(total)))
@@ -87,7 +87,7 @@ fn rows_words(state: State, progress: &ShownProgress) -> String {
     parts.join(", ")
 }
 
-/// Returns the rows about what a run in progress does: time left, what binds it, batches.
+/// Returns the lines about a run in progress: the time left, what the run waits for, and its batches.
 fn progress_rows(state: State, shown: &Shown) -> Vec<ListRow> {
     if !state.is_in_progress() {
         return Vec::new();
@@ -117,17 +117,18 @@ fn progress_rows(state: State, shown: &Shown) -> Vec<ListRow> {
     rows
 }
 
-/// Returns what the run does at the moment. A later version may have reasons that this one does not know.
+/// Returns what the run does at the moment, in words. A reason that a later version of the program wrote, and that this
+/// version does not know, is shown as it is.
 fn now_words(reason: &str) -> String {
     doing_words_of(reason).map_or_else(|| escape(reason).into_owned(), str::to_owned)
 }
 
-/// Returns the time left: `12 min`.
+/// Returns the time that is left, such as `12 min`.
 pub(super) fn left_words(eta: &ShownEta) -> String {
     rough_duration(of_seconds(eta.seconds))
 }
 
-/// Returns the row of a provider: `openrouter: 1,204 answered, $3.10, sending`.
+/// Returns the line about a provider: `openrouter: 1,204 answered, $3.10, sending`.
 fn provider_row(own: &ShownProvider) -> ListRow {
     let mut parts = vec![format!("{} answered", count(own.answered))];
     if own.failed > 0 {
@@ -140,7 +141,8 @@ fn provider_row(own: &ShownProvider) -> ListRow {
     ListRow::text("provider", format!("{}: {}", escape(&own.provider), parts.join(", ")))
 }
 
-/// Returns the use of the limits of each pool. With several providers, it names the provider of each pool.
+/// Returns a line about each pool (the rows that share limits), with the used share of its limits. If there are several
+/// providers, the line names the provider.
 fn limit_rows(pools: &[ShownPool], has_several: bool) -> Vec<ListRow> {
     let row = |pool: &ShownPool| {
         let uses = [
@@ -158,7 +160,7 @@ fn limit_rows(pools: &[ShownPool], has_several: bool) -> Vec<ListRow> {
     pools.iter().filter_map(row).take(MOST_POOLS).collect()
 }
 
-/// Returns the use of a limit: `97% of input tokens (critical, highest minute 100%)`.
+/// Returns the used share of a limit: `97% of input tokens (critical, highest minute 100%)`.
 fn use_words(used: &ShownUse, name: &str) -> String {
     let highest = used.highest.map(|highest| format!("highest minute {}", percent(highest)));
     let level = used.level.as_ref().map(|level| escape(level).into_owned());
@@ -193,7 +195,7 @@ fn error_rows(shown: &Shown) -> Vec<ListRow> {
     rows
 }
 
-/// Returns the command that continues or steers the run.
+/// Returns the line with the command that resumes or steers the run; `None` if no command is useful.
 fn command(run: &Looked) -> Option<ListRow> {
     if run.state.is_in_progress() {
         let ctl = shell::ours(["ctl".into(), shell::file(&run.results)]);

@@ -10,32 +10,33 @@ use crate::report::text::{escape, plural};
 use crate::watch::files::Found;
 use crate::watch::status::{Shown, read_status};
 
-/// On a file system without locks, a run whose status is older than this counts as killed.
+/// The age from which on an unfinished status means that the run was killed. The age of the status is used only on file
+/// systems without locks.
 const FRESH: SignedDuration = SignedDuration::from_secs(30);
 
 /// The state of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// It sends requests, or prepares to.
+    /// The run sends requests, or prepares to send them.
     Running,
-    /// It is in progress, and is paused.
+    /// The run is in progress, but paused.
     Paused,
-    /// It waits for the requests in flight, and then ends.
+    /// The run waits for the requests in flight, and then ends.
     Draining,
-    /// Every row is answered.
+    /// The run has ended, and every row is answered.
     Finished,
-    /// All rows are done, and some of them failed.
+    /// The run has ended and all rows are done, but some of them failed.
     Failed,
-    /// It ended before its rows were done.
+    /// The run ended before its rows were done.
     Stopped,
-    /// Its process died.
+    /// The process of the run was killed.
     Killed,
-    /// It is not in progress, and an earlier version wrote it or its status is damaged.
+    /// The run is not in progress, and its status is missing, damaged or not up to date.
     Unknown,
 }
 
 impl State {
-    /// Returns the name shown to people and scripts.
+    /// Returns the name of the state that people and scripts see.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -58,42 +59,42 @@ impl State {
     }
 }
 
-/// What was found about a run.
+/// The facts about a run that its files show.
 #[derive(Clone, Debug)]
 pub(super) struct Looked {
-    /// Its results file.
+    /// The results file of the run.
     pub(super) results: PathBuf,
     pub(super) state: State,
-    /// The process id of the run that has the lock.
+    /// The id of the process that holds the lock of the run folder; `None` if it is not known.
     pub(super) holder: Option<u32>,
-    /// The status file, and its parts for people; `None` if it can't be read.
+    /// The content of the status file, and the parts of it that people see; `None` if the file can't be read.
     pub(super) status: Option<(Value, Shown)>,
-    /// What a person should know about these files.
+    /// A note about the files that the user should read.
     pub(super) note: Option<String>,
-    /// What the files say, if there is no status.
+    /// The numbers of lines in the files of the run, if there is no status.
     pub(super) files: Option<String>,
 }
 
 impl Looked {
-    /// Returns the name of the run.
+    /// Returns the name of the run, which is the path of its results file.
     pub(super) fn name(&self) -> String {
         self.results.display().to_string()
     }
 
-    /// Returns what the status file says; `None` if it can't be read.
+    /// Returns the parts of the status file that people see; `None` if it can't be read.
     pub(super) fn shown(&self) -> Option<&Shown> {
         self.status.as_ref().map(|(_, shown)| shown)
     }
 }
 
-/// Looks at the files of a run.
+/// Reads the files of a run, and returns what they show.
 pub(super) fn look(disk: &dyn Disk, results: PathBuf, now: Timestamp) -> Looked {
     let folder = with_suffix(&results, ".run");
-    // The lock is checked first: a run writes its end before it frees the lock.
+    // The lock is checked first, because a run writes its last status before it frees the lock.
     let mut lock = lock_state(disk, &folder);
     let mut found = read_status(disk, &folder);
     if lock == LockState::Free && is_in_progress(&found) {
-        // A run may have begun in the meantime.
+        // A new run may have begun between the two checks, so both are repeated.
         lock = lock_state(disk, &folder);
         found = read_status(disk, &folder);
     }
@@ -111,7 +112,7 @@ pub(super) fn look(disk: &dyn Disk, results: PathBuf, now: Timestamp) -> Looked 
         }
     };
     let state = state(lock, status.as_ref().map(|(_, shown)| shown), now);
-    // A run closes its journal at its end. So it was not killed, but its last state could not be written.
+    // If the journal is closed, the run has ended and was not killed, but it could not write its last status.
     let is_closed = state == State::Killed && was_closed(disk, &folder);
     let state = if is_closed { State::Unknown } else { state };
     if is_closed {
@@ -134,7 +135,7 @@ fn is_in_progress(found: &Found<(Value, Shown)>) -> bool {
     matches!(found, Found::Good((_, shown)) if shown.end.is_none())
 }
 
-/// Returns whether a status is from an earlier run, although a run has the lock.
+/// Returns whether the status is from an earlier run, and not from the run that holds the lock.
 fn is_earlier(shown: &Shown, holder: Option<u32>) -> bool {
     shown.end.is_some() || (holder.is_some() && shown.pid.is_some() && holder != shown.pid)
 }
@@ -174,10 +175,10 @@ fn missing(disk: &dyn Disk, folder: &Path) -> String {
     }
 }
 
-/// A file of at most this size is read to count its lines.
+/// The largest file, in bytes, whose lines are counted.
 const MOST_COUNTED: u64 = 256 << 20;
 
-/// Returns the sizes of the files of a run, and how many lines they have.
+/// Returns how many lines the files of a run have, in words. For a very large file, returns its size instead.
 fn files_words(disk: &dyn Disk, results: &Path) -> String {
     let lines = |path: &Path| -> Option<String> {
         let file = disk.open(path, OpenMode::Read).ok()?;

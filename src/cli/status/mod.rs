@@ -1,4 +1,5 @@
-//! The command `status`: what runs have done, and how to continue. It reads the files of runs and changes nothing.
+//! The command `status` shows what runs have done, and how to continue them. The command reads the files of runs and
+//! changes nothing.
 
 mod document;
 mod lines;
@@ -27,7 +28,7 @@ use crate::report::text::{escape, width};
 const EVERY: Duration = Duration::from_secs(1);
 /// The time between two outputs with `--watch` if the output is not a terminal.
 const PAUSE: Duration = Duration::from_secs(10);
-/// The width of the output if it is not a terminal, and its greatest width.
+/// The greatest width of the output, in columns. An output that is not a terminal has exactly this width.
 const COLUMNS: usize = 80;
 
 /// Shows what runs have done.
@@ -72,7 +73,7 @@ fn looked(args: &StatusArgs, disk: &dyn Disk) -> Result<Vec<Looked>> {
     Ok(results.into_iter().map(|results| look(disk, results, now)).collect())
 }
 
-/// Returns the exit code. For several runs, the state that needs most attention decides.
+/// Returns the exit code. If there are several runs, the most serious state decides.
 fn exit(runs: &[Looked]) -> Exit {
     let states = [
         &[State::Killed][..],
@@ -85,11 +86,11 @@ fn exit(runs: &[Looked]) -> Exit {
     found.map_or(Exit::Done, |(_, exit)| exit)
 }
 
-/// What was shown last.
+/// The output of `--watch` that was shown last.
 #[derive(Default)]
 struct Screen {
     shown_at: Option<Instant>,
-    /// The lines on the terminal that the next output replaces.
+    /// The number of lines on the terminal that the next output replaces.
     lines: usize,
 }
 

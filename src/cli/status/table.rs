@@ -8,7 +8,7 @@ use crate::report::text::{escape, width};
 
 const HEAD: [&str; 5] = ["run", "state", "rows", "left or ended", "cost"];
 
-/// Returns the table.
+/// Returns the table of several runs as text.
 pub(super) fn table(runs: &[Looked], now: Timestamp, columns: usize) -> String {
     let mut rows = vec![HEAD.map(str::to_owned)];
     rows.extend(runs.iter().map(|run| cells(run, now)));
@@ -45,7 +45,7 @@ fn line(row: &[String; 5], widths: [usize; 5]) -> String {
     line.trim_end().to_owned()
 }
 
-/// Returns the end of a name, because names of runs often begin alike.
+/// Shortens a name to its end, because the names of runs often have the same beginning.
 fn end_of(name: &str, columns: usize) -> String {
     if width(name) <= columns {
         return name.to_owned();

@@ -1,4 +1,4 @@
-//! What flags of other tools, and parameters of the API, are called here.
+//! Suggests flags of this program for flags of other tools and for parameters of the API.
 
 use std::ffi::OsString;
 
@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use crate::cli::shell::quoted;
 
-/// A value longer than this is not repeated in a suggestion.
+/// The greatest length, in bytes, of a value that a suggestion repeats.
 const LONGEST: usize = 40;
 
-/// The flags and parameters whose values are repeated in a suggestion. Values of others may be secret: an address can
-/// contain a password, `mcp_servers` a token, and the value of `--key` may be a key.
+/// The flags and parameters whose values a suggestion repeats. Values of other flags may be secret. For example, an
+/// address can contain a password, `mcp_servers` can contain a token, and the value of `--key` may be a key.
 const REPEATED: [&str; 21] = [
     "concurrency",
     "max-retries",
@@ -36,7 +36,7 @@ const REPEATED: [&str; 21] = [
     "inference_geo",
 ];
 
-/// Parameters of the API that are given with `--param`, each with an example.
+/// The parameters of the API that users give with `--param`, each with an example of a value.
 const PARAMS: [(&str, &str); 14] = [
     ("temperature", "0"),
     ("top_p", "0.9"),
@@ -54,7 +54,7 @@ const PARAMS: [(&str, &str); 14] = [
     ("inference_geo", "\"us\""),
 ];
 
-/// Other names of parameters of the API.
+/// Other names for parameters of the API, and the correct names.
 const OTHER_PARAMS: [(&str, &str); 5] = [
     ("temp", "temperature"),
     ("stop", "stop_sequences"),
@@ -63,7 +63,7 @@ const OTHER_PARAMS: [(&str, &str); 5] = [
     ("user_id", "metadata"),
 ];
 
-/// What other tools call our flags, and what to type here. `{}` is the value.
+/// The names that other tools use for our flags, and what to type instead. `{}` is the value of the flag.
 const OTHERS: [(&[&str], &str); 29] = [
     (
         &[
@@ -111,7 +111,7 @@ const OTHERS: [(&[&str], &str); 29] = [
     (&["id-column", "id-field", "key"], "--id {}"),
 ];
 
-/// Flags of other tools for what needs no flag here.
+/// Flags of other tools that this program does not need, and what to do instead.
 const WITHOUT: [(&[&str], &str); 3] = [
     (
         &["input", "i", "in", "file", "f", "input-file", "infile", "prompts", "data"],
@@ -121,8 +121,8 @@ const WITHOUT: [(&[&str], &str); 3] = [
     (&["color", "colour", "no-color", "no-colour"], "set the variable NO_COLOR to turn colours off"),
 ];
 
-/// Returns what to type instead of a flag; `None` if the command has nothing like this flag, or if neither the API nor
-/// another tool is known to have it.
+/// Returns what to type instead of an unknown flag. Returns `None` if the flag is not in the lists of this file, or if
+/// the command has no flag for the same thing.
 pub(super) fn other_name(flag: &str, value: Option<&str>, command: &Command) -> Option<String> {
     let name = flag.trim_start_matches('-');
     let param = name.replace('-', "_");
@@ -148,7 +148,7 @@ pub(super) fn other_name(flag: &str, value: Option<&str>, command: &Command) -> 
     (is_of_run || names.contains(&"color")).then(|| (*words).to_owned())
 }
 
-/// Returns the value that was typed after a flag, if any.
+/// Returns the value that was typed after a flag; `None` if there is no value.
 pub(super) fn value_of(flag: &str, args: &[OsString]) -> Option<String> {
     let mut args = args.iter().filter_map(|arg| arg.to_str());
     let joined = format!("{flag}=");
@@ -159,7 +159,7 @@ pub(super) fn value_of(flag: &str, args: &[OsString]) -> Option<String> {
     }
 }
 
-/// Returns the names of the flags of a command, with their other names.
+/// Returns the names and the aliases of the flags of a command.
 pub(super) fn names(command: &Command) -> impl Iterator<Item = &str> {
     let seen = command.get_arguments().filter(|arg| !arg.is_hide_set());
     seen.flat_map(|arg| arg.get_long().into_iter().chain(arg.get_all_aliases().unwrap_or_default()))
@@ -181,14 +181,14 @@ fn long(typed: &str) -> &str {
     typed.split(' ').next().unwrap_or_default().trim_start_matches('-')
 }
 
-/// Returns whether a suggestion repeats this value of our flag, or of a parameter.
+/// Returns whether a suggestion repeats this value of one of our flags or of a parameter.
 fn is_repeated(name: &str, value: &str) -> bool {
     let is_short = !value.is_empty() && value.len() <= LONGEST;
     let is_address = value.contains("://") || value.contains('@');
     REPEATED.contains(&name) && is_short && !is_address && !value.contains("sk-") && !value.contains(char::is_control)
 }
 
-/// Returns a value in JSON, as the API takes it for this parameter; `None` if it can't be one.
+/// Returns a value of a parameter as JSON, in the form that the API accepts; `None` if the API would not accept it.
 fn as_json(param: &str, value: &str) -> Option<String> {
     match (param, serde_json::from_str::<Value>(value)) {
         ("stop_sequences", Ok(Value::Array(_))) => Some(value.to_owned()),

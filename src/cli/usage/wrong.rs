@@ -1,4 +1,4 @@
-//! The words about a command line that can't be used: where, what was found, what to do.
+//! Makes the message about a command line that can't be used: where, what was found, what to do.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -14,7 +14,7 @@ use crate::cli::message::{choice, of_value, short};
 use crate::cli::shell::{ours, quoted};
 use crate::source::nearest;
 
-/// What other tools call our commands.
+/// The names that other tools use for our commands, and our names.
 const COMMANDS: [(&str, &str); 18] = [
     ("start", "run"),
     ("send", "run"),
@@ -40,7 +40,7 @@ const COMMANDS: [(&str, &str); 18] = [
 pub(super) fn words(error: &clap::Error, args: &[OsString]) -> String {
     let whole = Cli::command();
     let (command, name) = help::command_of(&whole, args);
-    // Each message begins with the name of the program, so it does not say it again.
+    // The name of the program is left out, because each printed message begins with it.
     let place = name.strip_prefix("claude-batch ").unwrap_or(&name);
     let of = |kind| text(error, kind);
     match error.kind() {

@@ -1,4 +1,4 @@
-//! The first provider and its fallbacks, and whether the other settings fit them.
+//! Finds the first provider and its fallbacks, and checks that the other settings fit these providers.
 
 use anyhow::{Result, bail};
 
@@ -14,7 +14,7 @@ use crate::cli::config::world::World;
 use crate::domain::{LaneChoice, PromptCache, ProviderKind, Tier};
 use crate::report::text::escape;
 
-/// The providers of a run, with the settings that depend on them.
+/// The providers of a run, and the settings that depend on the providers.
 pub(in crate::cli::config) struct Providers {
     pub(in crate::cli::config) first: ProviderConfig,
     pub(in crate::cli::config) fallback: FallbackConfig,
@@ -25,11 +25,11 @@ pub(in crate::cli::config) struct Providers {
 }
 
 impl Providers {
-    /// Returns the providers. `named` has the settings of this call, `merged` those of all layers, and `files` those of
-    /// the files.
+    /// Returns the providers of a run, and the settings that depend on them. `named` has the settings of this call,
+    /// `merged` has the settings of all layers, and `files` has the settings of the files.
     ///
     /// # Errors
-    /// A provider is not known, is named twice, or can't do what was typed. The message names the flag.
+    /// Fails if a provider is not known, is named twice, or can't do what the user typed. The message names the flag.
     pub(in crate::cli::config) fn of(
         (named, merged, files): (&Settings, &Settings, &Settings),
         tables: &[ProviderTable],
@@ -55,8 +55,9 @@ impl Providers {
     }
 }
 
-/// Returns the providers of a run with the simulator, which plays each of them. They need no address and no key. Names of
-/// providers in files have no effect on such a run: only those that this call names are simulated.
+/// Returns the providers of a run with the simulator, which answers in place of each provider. Simulated providers need
+/// no address and no key. Providers that only a file names are not simulated: they have no effect on a run with the
+/// simulator.
 fn simulated(
     flags: Flags<'_>,
     known: Known<'_>,
@@ -105,7 +106,8 @@ fn chain(flags: Flags<'_>, known: Known<'_>, world: &World) -> Result<(ProviderC
     Ok((ProviderConfig { key_variables: known.key_variables(), ..first }, FallbackConfig { chain, on }, warnings))
 }
 
-/// Returns where the name of a provider comes from, for messages. `is_named` says whether settings contain it.
+/// Returns a text for messages that says where the name of a provider comes from. `is_named` says whether settings
+/// contain the name.
 fn from(flags: Flags<'_>, is_named: &dyn Fn(&ProviderArgs) -> bool, flag: &str) -> String {
     match is_named(&flags.named.providers) || is_named(&flags.files.providers) {
         true => flag.to_owned(),
@@ -120,7 +122,7 @@ pub(super) fn names(settings: &Settings) -> Vec<&str> {
     [first].into_iter().chain(others).collect()
 }
 
-/// Refuses a model that the provider certainly does not have.
+/// Fails if the user chose a model that the provider certainly does not have.
 fn check_model(provider: &ProviderConfig, to: &FallbackTo) -> Result<()> {
     let Some(model) = &to.model else { return Ok(()) };
     let has_only_claude = match provider.kind {
@@ -144,7 +146,8 @@ fn check_model(provider: &ProviderConfig, to: &FallbackTo) -> Result<()> {
     }
 }
 
-/// Returns the tier. Only some providers have the tiers of the Claude API.
+/// Returns the usage tier. Only some providers have the tiers of the Claude API; for other providers, the tier is
+/// `Tier::None`.
 fn tier(first: &ProviderConfig, named: &Settings, merged: &Settings) -> Result<Tier> {
     if Preset::of_tiers(first.kind) {
         return Ok(merged.speed.tier.unwrap_or(Tier::Auto));
@@ -161,7 +164,7 @@ fn tier(first: &ProviderConfig, named: &Settings, merged: &Settings) -> Result<T
     }
 }
 
-/// Returns the lane. If a file sets the lane `auto` for all runs, this has no effect on a provider without batches.
+/// Returns the lane (online, batch or auto). A lane `auto` from a file has no effect for a provider without batches.
 fn lane(first: &ProviderConfig, named: &Settings, merged: &Settings) -> Result<LaneChoice> {
     let lane = merged.lanes.lane.unwrap_or_default();
     match lane {
@@ -177,7 +180,7 @@ fn lane(first: &ProviderConfig, named: &Settings, merged: &Settings) -> Result<L
     }
 }
 
-/// Returns the setting of the prompt cache.
+/// Returns the setting of the prompt cache; it is off if the provider has no prompt cache.
 fn prompt_cache(first: &ProviderConfig, named: &Settings, merged: &Settings) -> Result<PromptCache> {
     let setting = merged.money.prompt_cache.unwrap_or_default();
     match (first.features.prompt_cache, named.money.prompt_cache) {

@@ -1,4 +1,4 @@
-//! Where the key of a provider comes from. The key itself is read later, when it is needed.
+//! Finds the source of a provider's key. This module does not read the key itself, which is read when it is needed.
 
 use super::WAYS_OF_API;
 use super::known::Found;
@@ -9,8 +9,8 @@ use crate::cli::config::credential::KeySource;
 use crate::cli::config::world::World;
 use crate::domain::ProviderKind;
 
-/// Returns where the key comes from. `flags` are the flags of this call, if the provider is the first one. `files` are
-/// the settings in files, which only the default provider uses.
+/// Returns the source of the provider's key. `flags` are the flags of this call if the provider is the first one;
+/// otherwise they are empty. `files` are the settings in files, which are empty for all but the default provider.
 pub(super) fn source(
     found: Found<'_>,
     preset: &Preset,

@@ -1,4 +1,4 @@
-//! The providers that can be named: the presets, and the tables of the user.
+//! The providers that a setting can name: the presets, and the tables of the user.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::cli::message::short;
 use crate::domain::ProviderKind;
 use crate::source::nearest;
 
-/// The providers that can be named.
+/// The providers that a setting can name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known<'t> {
     tables: &'t [ProviderTable],
@@ -23,24 +23,24 @@ pub(crate) struct Found<'t> {
     pub(crate) name: &'t str,
     /// Its kind.
     pub(crate) kind: ProviderKind,
-    /// Its table; `None` for a preset that no table changes.
+    /// The table of the provider; `None` for a preset that no table changes.
     pub(crate) table: Option<&'t ProviderTable>,
 }
 
 impl<'t> Known<'t> {
-    /// Returns the presets and these tables.
+    /// Returns the known providers: the presets and the providers in `tables`.
     pub(crate) fn new(tables: &'t [ProviderTable]) -> Self {
         Self { tables }
     }
 
-    /// Returns all providers: the presets, then the tables with names of their own, in the order of these names.
+    /// Returns all providers: first the presets, and then the other tables, sorted by name.
     pub(crate) fn all(&self) -> Vec<Found<'t>> {
         let presets = ProviderKind::ALL.map(|kind| self.get(kind.name()));
         let own = self.tables.iter().filter(|table| ProviderKind::parse(&table.name).is_none());
         presets.into_iter().flatten().chain(own.map(of_table)).collect()
     }
 
-    /// Returns the variables that tables name for their keys.
+    /// Returns the names of the variables that contain the keys of providers, according to their tables.
     pub(super) fn key_variables(&self) -> Arc<[String]> {
         let name = |table: &ProviderTable| match &table.key {
             Some(KeySource::Variable(name)) => Some(name.clone()),
@@ -49,10 +49,10 @@ impl<'t> Known<'t> {
         self.tables.iter().filter_map(name).collect()
     }
 
-    /// Returns the provider with this name. `from` is the setting that names the provider.
+    /// Returns the provider with this name. In messages, `from` is the setting that names the provider.
     ///
     /// # Errors
-    /// There is no such provider. The message names all providers.
+    /// Fails if no provider has this name. The message names all providers.
     pub(crate) fn find(&self, name: &str, from: &str) -> Result<Found<'t>> {
         if let Some(found) = self.get(name) {
             return Ok(found);

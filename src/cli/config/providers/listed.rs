@@ -1,4 +1,4 @@
-//! All providers with their settings, for the command that lists them.
+//! Lists all providers with their settings, for the command `providers`.
 
 use anyhow::Result;
 
@@ -11,29 +11,30 @@ use crate::cli::config::layers::Layers;
 use crate::cli::config::world::World;
 use crate::domain::ProviderKind;
 
-/// All providers that can be named.
+/// All providers that a setting can name.
 pub(crate) struct Listed {
-    /// The providers: the presets, then the tables with names of their own.
+    /// The providers: first the presets, and then the tables with other names.
     pub(crate) providers: Vec<ListedProvider>,
-    /// Warnings to print.
+    /// The warnings to print about the settings.
     pub(crate) warnings: Vec<String>,
 }
 
-/// A provider that can be named.
+/// A provider that a setting can name.
 pub(crate) struct ListedProvider {
     /// Its name.
     pub(crate) name: String,
     /// Its kind.
     pub(crate) kind: ProviderKind,
-    /// What it is, in words.
+    /// The title of the provider's kind, for people.
     pub(crate) title: &'static str,
-    /// The address in its preset, with the names of places in braces.
+    /// The address in the preset. In place of the region, the project and so on, the address contains names in braces.
     pub(crate) address: Option<&'static str>,
-    /// Where its table is, as `file:line`; `None` without a table.
+    /// The place of the provider's table, as `file:line`; `None` without a table.
     pub(crate) table: Option<String>,
-    /// Its place in the chain of the settings, counted from 0 for the first provider; `None` if it is not in the chain.
+    /// The position of the provider in the chain: 0 for the first provider, 1 for its first fallback. `None` if the
+    /// settings do not use the provider.
     pub(crate) order: Option<usize>,
-    /// Its settings, or why they can't be used.
+    /// The settings of the provider, or the reason why they can't be used.
     pub(crate) settings: Result<ProviderConfig, String>,
 }
 
@@ -41,7 +42,8 @@ impl Listed {
     /// Returns all providers.
     ///
     /// # Errors
-    /// A configuration file or a variable can't be read, or the settings name a provider that does not exist.
+    /// Fails if a configuration file or a variable can't be read, or if the settings name a provider that does not
+    /// exist.
     pub(crate) fn read(flags: Settings, world: &World) -> Result<Self> {
         let Layers { named, merged, lower, providers: tables, mut warnings, .. } =
             Layers::read(flags, Settings::default(), world)?;

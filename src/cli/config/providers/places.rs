@@ -1,5 +1,5 @@
-//! The address and the headers of a provider, with the places that they contain: regions, projects, workspaces and
-//! others.
+//! The *places* of a provider: its region, project, workspace and others. The address and the headers of the provider
+//! contain its places.
 
 use anyhow::{Result, bail};
 use http::{HeaderName, HeaderValue};
@@ -8,9 +8,9 @@ use super::known::Found;
 use crate::catalog::{PlaceFacts, Preset, placeholder};
 use crate::cli::config::world::World;
 
-/// The places of a provider.
+/// The places of a provider that have a value.
 pub(super) struct Places {
-    /// The names of the places with their values.
+    /// The name and the value of each place.
     known: Vec<(&'static str, String)>,
 }
 
@@ -18,7 +18,8 @@ impl Places {
     /// Returns the places that are set.
     ///
     /// # Errors
-    /// A value contains characters that are not allowed. They could make the address lead to another server.
+    /// Fails if a value contains characters that are not allowed. Some characters could make the address lead to
+    /// another server.
     pub(super) fn find(found: Found<'_>, preset: &'static Preset, world: &World) -> Result<Self> {
         if let Some((name, (_, at))) = found.table.and_then(|table| {
             table.places.iter().find(|(name, _)| !preset.places.iter().any(|place| place.name == **name))
@@ -35,19 +36,19 @@ impl Places {
         Ok(Self { known })
     }
 
-    /// Returns the value of a place.
+    /// Returns the value of the place `name`; `None` if the place is not set.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.known.iter().find(|(own, _)| *own == name).map(|(_, value)| &**value)
     }
 
-    /// Returns a text with the values of its places; `None` if a place is not set.
+    /// Replaces the names of places in `text` by their values. Returns `None` if a place is not set.
     pub(super) fn fill(&self, text: &str) -> Option<String> {
         let filled =
             self.known.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&placeholder(name), value));
         (!filled.contains('{')).then_some(filled)
     }
 
-    /// Returns the headers whose places are set.
+    /// Returns the headers of the preset. A header with a place that is not set is left out.
     pub(super) fn headers(&self, preset: &Preset) -> Vec<(HeaderName, HeaderValue)> {
         let header = |(name, text): (&String, &String)| {
             let value = HeaderValue::try_from(self.fill(text)?).ok()?;
@@ -56,14 +57,14 @@ impl Places {
         preset.headers.iter().filter_map(header).collect()
     }
 
-    /// Returns what is missing in these texts, in words.
+    /// Returns, in words, the places that `texts` contain and that have no value.
     pub(super) fn missing(&self, found: Found<'_>, preset: &Preset, texts: &[&str]) -> Vec<String> {
         let is_missing = |place: &&PlaceFacts| Preset::needs(place, texts) && self.get(&place.name).is_none();
         preset.places.iter().filter(is_missing).map(|place| words(place, found.name)).collect()
     }
 }
 
-/// Returns a place that is missing, with the ways to set it.
+/// Returns a text that names a missing place and the ways to set it.
 fn words(place: &PlaceFacts, provider: &str) -> String {
     format!(
         "a {}: set {}, or {} in [providers.{provider}] of your configuration file",
@@ -73,7 +74,7 @@ fn words(place: &PlaceFacts, provider: &str) -> String {
     )
 }
 
-/// Returns the value of a place, and where it was set.
+/// Returns the value of a place, and the table or variable that sets it.
 fn value_of(place: &PlaceFacts, found: Found<'_>, world: &World) -> Result<Option<(String, String)>> {
     if let Some((value, at)) = found.table.and_then(|table| table.places.get(&place.name)) {
         return Ok(Some((value.clone(), format!("{at}: {}", place.name))));
@@ -86,7 +87,7 @@ fn value_of(place: &PlaceFacts, found: Found<'_>, world: &World) -> Result<Optio
     Ok(place.default.clone().map(|value| (value, place.name.clone())))
 }
 
-/// Checks that a value is one part of a host name or of a path.
+/// Checks that a value contains only characters of one part of a host name or path.
 fn check(place: &str, value: &str, from: &str) -> Result<()> {
     let is_of_host = matches!(place, "region" | "resource");
     let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || (!is_of_host && b"_.:~".contains(&byte));

@@ -15,7 +15,7 @@ use crate::cli::config::named_file;
 use crate::cli::config::world::World;
 use crate::domain::{MemberPath, ProviderFeatures, ProviderKind, RequestRules};
 
-/// The settings of all layers that can concern a provider.
+/// The settings of all layers, from which the settings of a provider are made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flags<'s> {
     /// The settings of this call: the flags and the environment.
@@ -24,14 +24,14 @@ pub(crate) struct Flags<'s> {
     pub(crate) merged: &'s Settings,
     /// The settings of the files.
     pub(crate) files: &'s Settings,
-    /// Whether the provider is the first one. Flags are only for the first one.
+    /// Whether the provider is the first one. Flags are only for the first provider.
     pub(crate) is_first: bool,
 }
 
 impl<'s> Flags<'s> {
-    /// Returns the settings for a provider that no table contains: those of files are for the default provider, and
-    /// those of this call are for the first one. So a key, a header or an address that somebody typed for one provider
-    /// never reaches another one. `none` has no settings.
+    /// Returns the settings outside of tables that are for a provider. The settings of files are for the default
+    /// provider, and the settings of this call are for the first provider. So a key, a header or an address that was
+    /// typed for one provider is never used for another. `none` contains no settings.
     fn of_provider(&self, is_default: bool, none: &'s Settings) -> &'s Settings {
         match (is_default, self.is_first) {
             (true, true) => self.merged,
@@ -45,7 +45,8 @@ impl<'s> Flags<'s> {
 /// Returns the settings of a provider, and warnings to print.
 ///
 /// # Errors
-/// A value is wrong, or a file can't be read. The message names the flag, the variable, or the file and line.
+/// Fails if a value is wrong, or if a file can't be read. The message names the flag, the variable, or the file and
+/// line.
 pub(crate) fn resolved(found: Found<'_>, flags: Flags<'_>, world: &World) -> Result<(ProviderConfig, Vec<String>)> {
     let preset = Preset::of(found.kind);
     let is_default = found.name == ProviderKind::Anthropic.name();
@@ -92,7 +93,7 @@ pub(crate) fn resolved(found: Found<'_>, flags: Flags<'_>, world: &World) -> Res
     Ok((config, warnings))
 }
 
-/// Returns the address, and warnings; `None` for the Claude API, and if the address is not known.
+/// Returns the address of the provider, and warnings. The address is `None` for the Claude API, and if it is not known.
 fn address(
     found: Found<'_>,
     preset: &Preset,
@@ -131,13 +132,13 @@ fn of_variable(is_default: bool) -> BaseUrlSource {
     if is_default { BaseUrlSource::Environment } else { BaseUrlSource::Platform }
 }
 
-/// Returns an address that ends with this path.
+/// Adds `path` to an address that does not end with it.
 fn with_path(url: &str, path: &str) -> String {
     let plain = url.trim().trim_end_matches('/');
     if plain.ends_with(path) { plain.to_owned() } else { format!("{plain}{path}") }
 }
 
-/// Returns what the address needs, in words.
+/// Returns, in words, the settings that the address needs and that are missing.
 fn missing_address(found: Found<'_>, preset: &Preset, places: &Places) -> Vec<String> {
     match &preset.address {
         Some(address) => places.missing(found, preset, &[address]),
@@ -152,7 +153,8 @@ fn missing_address(found: Found<'_>, preset: &Preset, places: &Places) -> Vec<St
     }
 }
 
-/// Returns the header of the key. The variables of the Claude API have headers of their own.
+/// Returns the header in which the key is sent. Returns `None` for the variables of the Claude API, because each of
+/// these variables has its own header.
 fn auth(found: Found<'_>, preset: &Preset, key: &KeySource) -> Option<AuthStyle> {
     let own = found.table.and_then(|table| table.auth);
     let usual = match key {
@@ -165,7 +167,8 @@ fn auth(found: Found<'_>, preset: &Preset, key: &KeySource) -> Option<AuthStyle>
     own.or(usual)
 }
 
-/// Returns the headers. Headers of the table and of the flags replace other headers with the same name.
+/// Returns the headers of the provider. Headers of the flags replace headers of the table, which replace headers of the
+/// preset with the same name.
 fn headers(
     found: Found<'_>,
     preset: &Preset,
@@ -192,8 +195,9 @@ fn features(found: Found<'_>, preset: &Preset) -> ProviderFeatures {
     features
 }
 
-/// Returns what is changed in requests. Rows with a member that the table lists under `drop` are not refused: they
-/// are sent without it. A table that switches a feature on also allows the members of this feature.
+/// Returns the rules that say what is changed in requests. If the table lists a member under `drop`, rows with this
+/// member are not refused, but sent without it. A table that switches a feature on also allows the members of this
+/// feature.
 fn rules(found: Found<'_>, preset: &Preset, features: &ProviderFeatures) -> RequestRules {
     let table = found.table;
     let prefix = table.and_then(|table| table.model_prefix.as_deref()).unwrap_or(&preset.model_prefix);

@@ -21,7 +21,7 @@ use crate::domain::{MemberPath, ProviderKind, RateLimits};
 use crate::report::text::escape;
 use crate::source::nearest;
 
-/// The keys of a table.
+/// The keys that a table `[providers.NAME]` can contain.
 const KEYS: [&str; 20] = [
     "kind",
     "base-url",
@@ -45,21 +45,21 @@ const KEYS: [&str; 20] = [
     "resource",
 ];
 
-/// The longest name of a provider, in bytes. The name is in every record.
+/// The longest name of a provider, in bytes. The length is limited, because every result line contains the name.
 const LONGEST_NAME: usize = 40;
 
-/// A table `[providers.NAME]`, as written.
+/// The values of a table `[providers.NAME]` in a configuration file.
 #[derive(Clone, Debug)]
 pub(crate) struct ProviderTable {
     /// Its name.
     pub(crate) name: String,
-    /// Its place, as `file:line`.
+    /// The place of the table, as `file:line`.
     pub(crate) at: String,
     /// Its kind.
     pub(crate) kind: ProviderKind,
-    /// The address, with its place.
+    /// The address, and its place in the file as `file:line`.
     pub(super) base_url: Option<(String, String)>,
-    /// Where the key comes from.
+    /// The source of the API key.
     pub(super) key: Option<KeySource>,
     pub(super) key_ttl: Option<Duration>,
     pub(super) auth: Option<AuthStyle>,
@@ -68,23 +68,23 @@ pub(crate) struct ProviderTable {
     pub(super) model_prefix: Option<String>,
     pub(super) drop: Vec<MemberPath>,
     pub(super) limits: RateLimits,
-    /// The path of a price file, and the place of the key.
+    /// The path of a price file, and the place of the setting `prices` as `file:line`.
     pub(super) prices: Option<(PathBuf, String)>,
     pub(super) price_factor: Option<f64>,
-    /// Features that the table switches on or off.
+    /// The features that the table switches on (`true`) or off (`false`).
     pub(super) features: Vec<(String, bool)>,
-    /// Regions and other places, by the names of their keys: the value, and where it is.
+    /// The region, the project and so on, by the names of their keys: each value, and its place as `file:line`.
     pub(super) places: BTreeMap<String, (String, String)>,
 }
 
 type Key<'i> = Spanned<std::borrow::Cow<'i, str>>;
 type Value<'i> = Spanned<DeValue<'i>>;
 
-/// Reads the tables below `[providers]`. `key` is the name `providers` itself.
+/// Reads the tables below `[providers]`. `key` is the TOML key `providers`; messages name its place in the file.
 ///
 /// # Errors
-/// Such tables are not allowed in this file, or a table has an unknown key or a wrong value. The message names file and
-/// line.
+/// Fails if tables of providers are not allowed in this file, or if a table has an unknown key or a wrong value. The
+/// message names the file and the line.
 pub(in crate::cli::config) fn read(
     key: &Key<'_>,
     value: &DeValue<'_>,
@@ -152,7 +152,8 @@ fn one(name: &Key<'_>, value: &Value<'_>, place: &Place<'_>) -> Result<ProviderT
     Ok(read)
 }
 
-/// Returns the kind of a table. A table with the name of a preset needs no kind.
+/// Returns the kind of a table. A table with the name of a preset has the preset's kind if the table names no other
+/// kind.
 fn kind(name: &str, table: &DeTable<'_>, at: &str, place: &Place<'_>) -> Result<ProviderKind> {
     let names = || ProviderKind::ALL.map(ProviderKind::name);
     let Some((key, value)) = table.iter().find(|(key, _)| *key.get_ref() == "kind") else {

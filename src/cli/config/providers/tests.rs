@@ -1,4 +1,4 @@
-//! Providers in whole configurations: presets with their variables, tables, chains, and every error.
+//! Tests of providers in whole configurations: presets with their variables, tables, chains, and every error.
 
 use clap::Parser;
 
@@ -12,7 +12,7 @@ use crate::cli::config::recorded::taken_back;
 use crate::cli::config::world::World;
 use crate::domain::{LaneChoice, PromptCache, RateLimits, Tier};
 
-/// Variables with their values.
+/// Environment variables with their values.
 type Variables = &'static [(&'static str, &'static str)];
 
 /// An environment with one configuration file.
@@ -66,7 +66,7 @@ fn variable(name: &str) -> KeySource {
     KeySource::Variable(name.to_owned())
 }
 
-/// The variables of each platform, the address that follows from them, and the key.
+/// Each case has the variables of a platform, the address that follows from them, and the source and header of the key.
 #[test]
 fn each_preset_is_reached_with_the_usual_variables_of_its_platform() {
     const AWS: (&str, &str) = ("AWS_REGION", "us-east-1");
@@ -141,7 +141,7 @@ fn each_preset_is_reached_with_the_usual_variables_of_its_platform() {
 fn addresses_in_variables_replace_addresses_of_regions() {
     let cases = [
         ("aws", "ANTHROPIC_AWS_BASE_URL", "https://x.example.invalid", "https://x.example.invalid/v1/messages"),
-        // The SDK adds a path to the address in this variable.
+        // The official SDK adds a path to the address in `ANTHROPIC_BEDROCK_BASE_URL`, so the program does the same.
         (
             "bedrock",
             "ANTHROPIC_BEDROCK_BASE_URL",

@@ -1,4 +1,5 @@
-//! The values of the keys of a table. An error says what was found and what to write; the caller adds the place.
+//! Reads the values in a table `[providers.NAME]`. An error says what was found and what to write; the caller adds the
+//! place.
 
 use http::{HeaderName, HeaderValue};
 use toml::de::DeValue;
@@ -8,9 +9,9 @@ use crate::cli::args::parsers;
 use crate::domain::{MemberPath, ProviderFeatures, RateLimits};
 use crate::source::nearest;
 
-/// Members that every request needs, or that the program sets itself.
+/// The members of requests that `drop` can't name, because every request needs them or the program sets them itself.
 const NEEDED: [&str; 4] = ["model", "messages", "max_tokens", "stream"];
-/// The highest factor for prices. A higher one is certainly a mistake.
+/// The highest factor for prices. A higher factor is certainly a mistake.
 const MOST_FACTOR: f64 = 100.0;
 
 /// Returns a text that is not empty.
@@ -22,7 +23,7 @@ pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
     }
 }
 
-/// Returns a text that can be empty.
+/// Returns a text without blanks and control characters, which can be empty.
 pub(super) fn plain(value: &DeValue<'_>) -> Result<String, String> {
     let text = value.as_str().ok_or_else(|| format!("give a text in quotes; found {}", found(value)))?;
     if text.chars().any(|char| char.is_whitespace() || char.is_control()) {
@@ -35,15 +36,15 @@ fn found(value: &DeValue<'_>) -> String {
     format!("a value of another kind ({})", value.type_str())
 }
 
-/// Returns the name of a variable.
+/// Returns the name of an environment variable.
 pub(super) fn variable(value: &DeValue<'_>) -> Result<String, String> {
     let name = text(value)?;
     let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    // The value is not shown: it may be the key itself.
+    // The message does not show the value, because it may be the key itself.
     is_name.then_some(name).ok_or_else(|| "give the name of a variable, such as MY_KEY, and not the key itself".into())
 }
 
-/// Returns the header of the key.
+/// Returns the header in which the key is sent.
 pub(super) fn auth(text: &str) -> Result<AuthStyle, String> {
     match text {
         "x-api-key" => Ok(AuthStyle::ApiKey),
@@ -69,7 +70,7 @@ pub(super) fn headers(value: &DeValue<'_>) -> Result<Vec<(HeaderName, HeaderValu
     entries.map(one).collect()
 }
 
-/// Returns pairs of names of models: the name here, and the provider's name.
+/// Returns pairs of model names: the name that rows use, and the provider's name for the same model.
 pub(super) fn pairs(value: &DeValue<'_>) -> Result<Vec<(String, String)>, String> {
     let entries = entries(value, r#"{ claude-haiku-4-5 = "their-name" }"#)?.into_iter();
     entries.map(|(ours, theirs)| Ok((ours.to_owned(), text(theirs)?))).collect()
@@ -84,7 +85,7 @@ pub(super) fn list(value: &DeValue<'_>) -> Result<Vec<String>, String> {
     }
 }
 
-/// Returns the path of a member, checked.
+/// Returns the path of a member of requests, or an error if it is malformed or the member is needed.
 pub(super) fn member(path: &str) -> Result<MemberPath, String> {
     if NEEDED.contains(&path) {
         return Err(format!("every request needs {path}, so it can't be left out"));
@@ -128,7 +129,7 @@ pub(super) fn limits(value: &DeValue<'_>) -> Result<RateLimits, String> {
     Ok(limits)
 }
 
-/// Returns the factor for prices.
+/// Returns the factor by which prices are multiplied.
 pub(super) fn factor(value: &DeValue<'_>) -> Result<f64, String> {
     let number = match value {
         DeValue::Integer(number) => number.to_string(),

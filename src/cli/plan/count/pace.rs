@@ -1,28 +1,28 @@
-//! When the next request for a token count may be sent.
+//! Decides when the next request for a token count can be sent.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// At most this many requests are in flight, as long as the server refuses none.
+/// The highest number of requests in flight before the first refusal.
 const AT_ONCE: usize = 8;
-/// The wait after a refusal that does not say how long to wait.
+/// The wait after a refusal or failure, if the server does not say how long to wait.
 const BACKOFF: Duration = Duration::from_secs(1);
-/// The longest time between two requests, unless the server reports a limit that demands more.
+/// The longest time between two requests, except if a limit that the server reports needs a longer time.
 const LONGEST_GAP: Duration = Duration::from_secs(5);
-/// How long a server may give no count at all.
+/// The time without a count after which the program stops asking the server.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The speed at which requests are sent.
+/// The state that decides how fast requests are sent.
 #[derive(Debug)]
 pub(super) struct Pace {
     /// The time between two requests.
     gap: Duration,
     next: Instant,
     at_once: usize,
-    /// When the gap last became longer.
+    /// The moment when `gap` last became longer.
     slowed: Instant,
-    /// When the server last gave a count.
+    /// The moment when the server last gave an answer that ended a row.
     progress: Instant,
 }
 
@@ -34,42 +34,44 @@ impl Pace {
         Self { gap, next: now, at_once: AT_ONCE, slowed: now, progress: now }
     }
 
-    /// Returns how many requests may be in flight.
+    /// Returns the highest number of requests in flight.
     pub(super) fn at_once(&self) -> usize {
         self.at_once
     }
 
-    /// Returns when the next request may be sent.
+    /// Returns the moment from which the next request can be sent.
     pub(super) fn next(&self) -> Instant {
         self.next
     }
 
-    /// Returns when it is no longer worth waiting for another count.
+    /// Returns the moment at which the program stops waiting for another count.
     pub(super) fn end(&self) -> Instant {
         self.progress + PATIENCE
     }
 
-    /// Notes that a request is sent.
+    /// Records that a request is sent now.
     pub(super) fn sent(&mut self) {
         self.next = Instant::now() + self.gap;
     }
 
-    /// Notes that the server has given an answer that ends a row.
+    /// Records that the server has given an answer that ends a row: a count or a final failure.
     pub(super) fn progressed(&mut self) {
         self.progress = Instant::now();
     }
 
-    /// Notes that no request may be sent for this time.
+    /// Delays the next request by at least `wait`.
     pub(super) fn pause(&mut self, wait: Option<Duration>) {
         // The wait is limited, so that it can't exceed the range of the clock.
         let wait = wait.unwrap_or(BACKOFF).min(2 * PATIENCE);
         self.next = self.next.max(Instant::now() + wait);
     }
 
-    /// Notes that the server refused a request that was sent at `sent`, because it allows fewer requests. `rpm` is the
-    /// limit that it reports. From now on, only one request is in flight at once.
+    /// Makes the pace slower after the server has refused a request because of a limit. The refused request was sent at
+    /// `sent`, and `rpm` is the limit that the server reports. After the first refusal, only one request is in flight
+    /// at a time.
     ///
-    /// Requests that were sent before the last slowdown say nothing about the present gap.
+    /// A refusal of a request that was sent before the last slowdown does not make `gap` longer, because such a refusal
+    /// says nothing about the new `gap`.
     pub(super) fn refused(&mut self, sent: Instant, wait: Option<Duration>, rpm: Option<u32>) {
         self.at_once = 1;
         self.pause(wait);

@@ -7,7 +7,7 @@ use crate::cli::args::values::{Concurrency, Headroom};
 use crate::cli::config::Config;
 use crate::report::text::{count, duration};
 
-/// Returns the values of all these settings. Their order is always the same.
+/// Returns the values of all settings that can be changed during a run, always in the same order.
 pub(super) fn of(config: &Config) -> [Setting; 9] {
     [
         Setting::Tier(config.tier),
@@ -22,12 +22,12 @@ pub(super) fn of(config: &Config) -> [Setting; 9] {
     ]
 }
 
-/// Returns the value of the setting with this name.
+/// Returns the value of the setting with this name; `None` if it can't be changed during a run.
 pub(super) fn named(config: &Config, name: &str) -> Option<Setting> {
     of(config).into_iter().find(|setting| setting.name() == name)
 }
 
-/// Sets a setting.
+/// Writes the value of a setting into `config`.
 pub(super) fn put(setting: Setting, config: &mut Config) {
     match setting {
         Setting::Tier(tier) => config.tier = tier,
@@ -42,11 +42,10 @@ pub(super) fn put(setting: Setting, config: &mut Config) {
     }
 }
 
-/// If the setting is a cap, returns the lower one of this cap and the cap in flags and files. Other settings are
-/// returned unchanged.
+/// Returns the setting, but limits a cap to the cap in flags and files (`base`), if that is lower.
 ///
-/// A schedule may come from a file in the working folder, which somebody else may have written. So a schedule can lower
-/// the user's caps, but not raise them.
+/// A schedule may come from a file in the working folder, which another person may have written. So a schedule can
+/// lower the user's caps, but not raise them.
 pub(super) fn capped(setting: Setting, base: &Config) -> Setting {
     fn lower<T: Ord>(own: Option<T>, base: Option<T>) -> Option<T> {
         own.into_iter().chain(base).min()

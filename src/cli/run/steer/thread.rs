@@ -1,4 +1,4 @@
-//! The thread that steers a run.
+//! The thread that changes, pauses or ends a run in progress.
 
 use std::io;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -15,14 +15,14 @@ use crate::runner::signals::OnReread;
 use crate::runner::{Applied, Interrupt, Order, Steer};
 use crate::watch::ctl::{Mailbox, Request, Verb};
 
-/// How often the thread looks for a request of `ctl`.
+/// The time between two looks for a request of `ctl`.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How often the thread looks at the clock.
+/// The time between two looks at the clock, for `--schedule`.
 const CLOCK_EVERY: Duration = Duration::from_secs(1);
 
-/// A message to the thread.
+/// A message to the steering thread.
 enum Told {
-    /// Read the settings again (USR2).
+    /// The signal USR2 has arrived: the thread reads the settings again.
     Reread,
     /// The loop has handled a request.
     Applied { id: String, result: Result<String, String> },
@@ -30,17 +30,17 @@ enum Told {
     End,
 }
 
-/// The thread that steers a run.
+/// A handle of the steering thread.
 pub(crate) struct SteeringThread {
     thread: JoinHandle<()>,
     tell: Sender<Told>,
 }
 
 impl SteeringThread {
-    /// Starts the thread. Also returns a function that makes it read the settings again.
+    /// Starts the steering thread. Also returns a function that makes the thread read the settings again.
     ///
     /// # Errors
-    /// The operating system refuses the thread.
+    /// Fails if the operating system can't start the thread.
     pub(super) fn start(
         wheel: Wheel,
         mailbox: Option<Mailbox>,
@@ -50,12 +50,12 @@ impl SteeringThread {
         let (reread, answers) = (tell.clone(), tell.clone());
         let mut steering = SteeringRun { wheel, mailbox, interrupts, answers, open: Vec::new() };
         let thread = Builder::new().name("steer".to_owned()).spawn(move || steering.run(&told))?;
-        // If the thread has ended, the run ends too.
+        // Sending fails only after the thread has ended. The steering thread ends only when the run ends.
         let on_reread = Box::new(move || drop(reread.send(Told::Reread)));
         Ok((Self { thread, tell }, on_reread))
     }
 
-    /// Ends the thread, after the loop has ended. Requests that were not handled are answered.
+    /// Ends the steering thread, after the loop has ended. The thread answers all requests that are still open.
     pub(crate) fn end(self) {
         // Sending fails only if the thread has panicked.
         let _ = self.tell.send(Told::End);
@@ -68,7 +68,7 @@ struct SteeringRun {
     mailbox: Option<Mailbox>,
     interrupts: channel::Sender<Interrupt>,
     answers: Sender<Told>,
-    /// The ids of the requests that the loop has not handled yet.
+    /// The ids of the requests that the loop has not handled.
     open: Vec<String>,
 }
 
@@ -96,7 +96,7 @@ impl SteeringRun {
         self.close();
     }
 
-    /// Looks for a request, and passes it to the loop.
+    /// Looks for a request of `ctl`, and passes it to the loop.
     fn look(&mut self) {
         let Some(mailbox) = &mut self.mailbox else { return };
         match mailbox.next() {
@@ -136,22 +136,23 @@ impl SteeringRun {
         }
     }
 
-    /// Warns that the mailbox can't be used.
+    /// Prints a warning that `ctl` may not reach this run, because the mailbox can't be used.
     fn tell(&self, failure: &DiskFailure) {
         self.send(Interrupt::Refused(format!("ctl may not reach this run: {}", causes(failure))));
     }
 
     fn send(&self, interrupt: Interrupt) {
-        // This fails only if the loop has ended. `close` answers the requests that it has not handled.
+        // Sending fails only if the loop has ended. In that case, `close` answers the requests that the loop has not
+        // handled.
         let _ = self.interrupts.blocking_send(interrupt);
     }
 
-    /// Answers the requests that were not handled before the end of the run.
+    /// Answers the requests that were not handled before the end of the run, and closes the mailbox.
     fn close(&mut self) {
         let Some(mut mailbox) = self.mailbox.take() else { return };
         let last = mailbox.next().ok().flatten().map(|request| request.id);
         for id in std::mem::take(&mut self.open).into_iter().chain(last) {
-            // If this fails, there is nobody left to report it to.
+            // A failure is ignored, because the run has ended and can't report it.
             let _ = mailbox.answer(&id, Err("the run ended before this was done".to_owned()));
         }
         mailbox.close();

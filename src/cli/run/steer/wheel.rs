@@ -1,4 +1,4 @@
-//! The current settings of a run, and changes to them.
+//! The current settings of a run, and changes to these settings.
 
 use std::sync::Arc;
 
@@ -17,30 +17,33 @@ use crate::runner::{Applied, Order, Steer};
 use crate::scheduler::Steering;
 use crate::watch::schedule::Schedule;
 
-/// Reads the settings of flags, environment and files.
+/// A function that reads the settings of flags, environment and files.
 type Reread = Box<dyn Fn() -> Result<Config> + Send>;
 
-/// An order for the loop, or why a change was refused.
+/// An order for the loop, or the reason why a change was refused.
 pub(super) type Turn = Result<Steer, String>;
 
 /// The current settings of a run.
 pub(super) struct Wheel {
     /// The settings of flags, environment and files, from the last reading.
     base: Config,
-    /// The settings that are in force.
+    /// The settings that the run uses now.
     current: Config,
     reread: Reread,
     catalog: Arc<Catalog>,
-    /// How many open files a request in flight needs.
+    /// The number of open files that a request in flight needs.
     files: usize,
-    /// A model without a price; the outer `None` is for a pipe, because its rows are not known yet.
+    /// A model of the rows without a price; the inner `None` if all models have one. The outer `None` is for a pipe,
+    /// because its rows are not known.
     unpriced: Option<Option<Arc<str>>>,
-    /// The windows of `--schedule`, and whether each was open at the last look.
+    /// The windows of `--schedule` (times with other settings), and whether each was open at the last look at the
+    /// clock.
     windows: Vec<(Schedule<Change>, bool)>,
 }
 
 impl Wheel {
-    /// Returns the settings at the start of a run. No window of the schedule has been looked at yet.
+    /// Returns the settings at the start of a run. All windows of the schedule count as closed until the first look at
+    /// the clock.
     pub(super) fn new(
         config: Config,
         reread: Reread,
@@ -58,7 +61,7 @@ impl Wheel {
     /// Changes settings.
     ///
     /// # Errors
-    /// Why the settings are refused. In this case, none of them is changed.
+    /// Returns the reason why the settings are refused, and changes none of them.
     pub(super) fn set(&mut self, changes: &[Change], by: SteeredBy) -> Turn {
         let settings: Vec<Setting> = changes.iter().filter_map(|change| self.wanted(*change, by)).collect();
         match self.adopt(&settings) {
@@ -67,14 +70,15 @@ impl Wheel {
         }
     }
 
-    /// Reads the settings of files again. Only settings that differ from the last reading are changed.
+    /// Reads the settings of files again. Only the settings whose values differ from the last reading are changed.
     pub(super) fn reread(&mut self) -> Turn {
         self.try_reread().map_err(|error| {
             format!("the run keeps its settings, since they can't be read again: {}", causes(error.as_ref()))
         })
     }
 
-    /// Looks at the windows of the schedule. Returns orders for windows that have opened or closed since the last look.
+    /// Compares the windows of the schedule with the time `at`. Returns orders for windows that have opened or closed
+    /// since the last look.
     pub(super) fn follow_clock(&mut self, at: DateTime) -> Vec<Turn> {
         let states: Vec<bool> = self.windows.iter().map(|(window, _)| window.is_open(at)).collect();
         let is_moved = |(place, is_open): (usize, &bool)| (self.windows[place].1 != *is_open).then_some(place);
@@ -98,8 +102,9 @@ impl Wheel {
         turns
     }
 
-    /// Returns what the schedule says about a setting at this moment. If several open windows contain it, the last one
-    /// on the command line counts. If none contains it, it gets the value of flags and files.
+    /// Returns the value that a setting has now because of the schedule. If several open windows contain the setting,
+    /// the last window on the command line counts. If no open window contains the setting, the field `to` of the result
+    /// is `None`, which means the value of flags and files.
     fn of_schedule(&self, name: &'static str) -> Change {
         let open = self.windows.iter().rev().filter(|(_, is_open)| *is_open);
         let found = open.flat_map(|(window, _)| &window.settings).find(|change| change.name == name);
@@ -127,7 +132,8 @@ impl Wheel {
         Ok(order(Order::Set(steering), SteeredBy::Signal, message))
     }
 
-    /// Checks these settings, and makes them the current ones. Returns them for the scheduler, with a sentence.
+    /// Checks the changed settings, and makes them the current settings. Returns all current settings for the
+    /// scheduler, and words that describe the change.
     fn adopt(&mut self, changed: &[Setting]) -> Result<(Box<Steering>, String)> {
         let mut wanted = self.current.clone();
         changed.iter().for_each(|setting| settings::put(*setting, &mut wanted));
@@ -160,7 +166,8 @@ fn told(setting: Setting, before: &Config) -> String {
     }
 }
 
-/// Refuses a new budget if a model has no price. `unpriced` is `None` for a pipe, because its rows are not known yet.
+/// Refuses a new budget if a model has no price. `unpriced` is a model without a price; `None` for a pipe, because its
+/// rows are not known.
 fn check_prices(config: &Config, unpriced: Option<&Option<Arc<str>>>, was_bounded: bool) -> Result<()> {
     if config.max_cost.is_none() || was_bounded {
         return Ok(());

@@ -7,7 +7,8 @@ use crate::cli::args::Settings;
 use crate::cli::args::steered::schedule;
 use crate::cli::config::world::World;
 
-/// The settings of a run with these windows, and what its files say when they are read again.
+/// Returns the settings of a run with these windows of `--schedule`. Also returns the settings that the run finds when
+/// it reads its files again, so that a test can change them.
 fn wheel(windows: &[&str]) -> (Wheel, Arc<Mutex<Config>>) {
     let mut config = Config::of_settings(Settings::default(), &World::default()).expect("the defaults are right");
     config.watch.schedule = windows.iter().map(|window| schedule(window).expect("it is a window")).collect();
@@ -21,7 +22,7 @@ fn at(hour: i8) -> DateTime {
     date(2026, 11, 20).at(hour, 0, 0, 0)
 }
 
-/// Returns the messages to the user: a sentence, or the name of an order without a sentence.
+/// Returns a text for each order: the message to the user, or the name of the order if there is no message.
 fn told(turns: Vec<Turn>) -> Vec<String> {
     let told = |turn: Turn| match turn {
         Ok(Steer { order: Order::Set(_), message, .. }) => message,
