@@ -25,7 +25,8 @@ impl Read for Reader<'_> {
     }
 }
 
-/// Reads a small file, but no more than `most` bytes: another user may have put a file of any size there.
+/// Reads a small file, but no more than `most` bytes. The limit is needed because another user can put a very large
+/// file at this path.
 pub(crate) fn read_up_to(file: &dyn DiskFile, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     Reader::new(file).take(most).read_to_end(&mut bytes)?;

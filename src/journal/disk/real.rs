@@ -1,11 +1,11 @@
 //! The machine's own file system.
 //!
 //! A missing file is created with `O_EXCL`. An existing file is opened without following a link and without waiting.
-//! Then the opened file is checked. The name is also checked before the file is opened, so that no device is opened:
-//! some devices do something as soon as they are opened.
+//! Then the opened file is checked. The name is also checked before the file is opened, because a device must not be
+//! opened: some devices do something as soon as they are opened.
 //!
 //! On Windows, only one process at a time can have a file open for writing. Other processes can still read, rename and
-//! replace the file. So no locks are used on Windows, where a lock would also prevent people from reading their
+//! replace the file. So no locks are used on Windows. There, a lock would also prevent people from reading their
 //! results.
 
 use std::fs::{self, File, OpenOptions};
@@ -17,7 +17,8 @@ use super::real_file::RealFile;
 use super::trust::{Owners, Refusal};
 use super::{Disk, DiskFile, FileKind, OpenMode, system};
 
-/// How many times the program tries to open a file that other programs create, replace or remove at the same time.
+/// The number of times that the program tries to open a file which other programs create, replace or remove at the same
+/// time.
 const TRIES: u32 = 16;
 
 /// The machine's own file system.
@@ -27,7 +28,7 @@ pub struct RealDisk {
     made_private: Mutex<MadePrivate>,
 }
 
-/// Files and folders to which other users had rights.
+/// Records of files and folders to which other users had rights.
 #[derive(Debug, Default)]
 struct MadePrivate {
     /// Files and folders that were made private.
@@ -54,7 +55,7 @@ impl RealDisk {
     /// Returns an empty file that only this process can use. The file has no name and vanishes with the process.
     ///
     /// # Errors
-    /// What the system reports.
+    /// The error that the system reports.
     pub(crate) fn private_file() -> io::Result<Box<dyn DiskFile>> {
         Ok(Box::new(RealFile { file: tempfile::tempfile()?, path: std::env::temp_dir() }))
     }

@@ -17,12 +17,12 @@ pub(super) struct State {
     durable_names: BTreeMap<PathBuf, usize>,
     /// Changes to names since the last sync of their folder, oldest first.
     name_changes: Vec<(PathBuf, Option<usize>)>,
-    /// How many changes were tried.
+    /// The number of changes that were tried.
     pub(super) changes: u64,
     pub(super) fault: Option<Fault>,
 }
 
-/// A change that fails, and how.
+/// The planned fault: which changes fail.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
     /// This change fails, and all other changes work.
