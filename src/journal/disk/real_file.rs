@@ -71,7 +71,7 @@ impl DiskFile for RealFile {
         }
     }
 
-    /// No lock is needed: while this file is open, others can't write to it.
+    /// On Windows, no lock is needed: other processes can't write to this file while it is open.
     #[cfg(windows)]
     fn try_lock(&self) -> io::Result<LockAttempt> {
         Ok(LockAttempt::Locked)

@@ -12,12 +12,12 @@ pub(crate) struct PrivateFile {
 }
 
 impl PrivateFile {
-    /// Returns a private file in `file`, which must be empty.
+    /// Returns a private file that writes to `file`, which must be empty.
     pub(crate) fn new(file: Box<dyn DiskFile>) -> Self {
         Self { file: file.into(), end: 0 }
     }
 
-    /// Appends a line. Returns the offset at which it begins.
+    /// Appends a line. Returns the offset at which the line begins.
     ///
     /// # Errors
     /// The failure of the disk. Lines that were appended before can still be read.

@@ -36,9 +36,9 @@ pub(crate) struct Contents {
     pub(crate) unresolved: Unresolved,
     /// Sums over all lines.
     pub(crate) totals: Totals,
-    /// How many result lines each provider has.
+    /// The number of result lines of each provider.
     pub(crate) answers_by: AnswersBy,
-    /// Rows that were in flight when the last run died, and the highest amount that each may have cost. A row is
+    /// Rows that were in flight when the last run died, and the highest amount that each row can have cost. A row is
     /// removed when one of its lines is found.
     pub(crate) in_flight: HashMap<RowId, Money>,
     /// Rows whose last answer was not accepted, and for which another request was to be sent.
@@ -62,7 +62,7 @@ impl Contents {
                 let charges = self.unresolved.read(&record, offset);
                 self.totals.add(charges);
                 // Only an entry of the run that died can belong to the request that was in flight. If the entry is a
-                // step, the request that was in flight is a later request for the row.
+                // step (an answer that was not accepted), a later request for the row was in flight.
                 if slots::shortened(&record.run) == unclosed_run && !record.is_step {
                     self.in_flight.remove(&record.row);
                 }
@@ -101,7 +101,7 @@ impl Contents {
                 if unresolved.has(record.row) {
                     block.with_entry.push((record.row, record.ended_at()));
                 }
-                // If a row is run again, its line has the older answer, and not the answer that was in flight.
+                // If a row is run again, this line has the older answer, and not the answer that was in flight.
                 let is_of_unclosed = || record.run.as_deref().is_none_or(|run| slots::shortened(run) == unclosed_run);
                 if in_flight.contains_key(&record.row) && is_of_unclosed() {
                     block.was_in_flight.insert(record.row);
@@ -194,7 +194,7 @@ pub(super) fn other_results(file: &dyn DiskFile, path: &Path, offset: u64, resul
 #[derive(Default)]
 struct Answers {
     rows: Vec<RowId>,
-    /// The qualities of these answers. They are kept only if rows may be run again because of them.
+    /// The qualities of the answers in the block. They are kept only if rows are run again because of their qualities.
     qualities: Vec<Quality>,
     totals: Totals,
     answers_by: AnswersBy,
@@ -202,6 +202,6 @@ struct Answers {
     with_entry: Vec<(RowId, Option<jiff::Timestamp>)>,
     /// Rows that were in flight when the last run died.
     was_in_flight: HashSet<RowId>,
-    /// Where the last record ends.
+    /// The offset at which the last record of the block ends.
     end: u64,
 }

@@ -38,7 +38,7 @@ impl<'f> Lines<'f> {
         Self { reader, line: Vec::new(), offset: 0 }
     }
 
-    /// Returns the next line; `None` at the end.
+    /// Returns the next line; `None` at the end of the file.
     pub(crate) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         self.line.clear();
         let count = self.reader.read_until(b'\n', &mut self.line)?;

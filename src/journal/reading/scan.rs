@@ -30,9 +30,9 @@ pub(crate) struct Scan {
     pub(crate) size: u64,
     /// Whether the last record lacks its line break.
     pub(crate) lacks_break: bool,
-    /// Damaged parts with records after them.
+    /// The damaged parts of the file that have records after them.
     pub(crate) holes: Vec<Range<u64>>,
-    /// What follows the last record; `None` if the file ends there.
+    /// The kind of the bytes after the last record; `None` if the file ends after this record.
     pub(crate) tail: Option<Tail>,
 }
 
@@ -54,10 +54,11 @@ impl Scan {
     }
 }
 
-/// Damaged lines. If a record follows these lines, they become a hole. Otherwise they are the tail of the file.
+/// Consecutive damaged lines. If a record follows these lines, they are a hole. Otherwise, they are the tail of the
+/// file.
 struct Bad {
     from: u64,
-    /// The number of the first line, from 1.
+    /// The number of the first of these lines, counted from 1.
     line: u64,
     tail: Tail,
     /// Whether each of the lines contains zero bytes, because a loss of power undid a write.
@@ -146,7 +147,7 @@ fn bad_kind(bytes: &[u8]) -> Kind {
     Kind::Bad { tail, has_zeros }
 }
 
-/// Adds a line to the stretches of its block. Consecutive records share one stretch.
+/// Adds a line to the list of stretches of its block. Consecutive records are put into one stretch.
 fn push(stretches: &mut Vec<Stretch>, line: &Line<'_>, kind: Kind) {
     match stretches.last_mut() {
         Some(last) if last.kind == Kind::Record && kind == Kind::Record => {
@@ -242,7 +243,7 @@ fn is_half_written(bytes: &[u8]) -> bool {
     begins && serde_json::from_slice::<IgnoredAny>(bytes).is_err_and(is_cut_short)
 }
 
-/// Checks that this program wrote the first line of a file. The other lines are not read.
+/// Checks that this program wrote the first line of a file. This function does not read the other lines.
 ///
 /// # Errors
 /// [`JournalError::Foreign`]; [`JournalError::Disk`].
