@@ -17,7 +17,7 @@ const TEMPORARY: &str = ".claude-batch.tmp";
 /// may be full.
 ///
 /// # Errors
-/// The failure of the disk. The file is then either the old one or the new one, never a mixture.
+/// A failure of the disk. The file is then either the old file or the new file, never a mixture.
 pub(crate) fn replace(
     disk: &dyn Disk,
     path: &Path,
@@ -44,7 +44,7 @@ pub(crate) fn replace_locked(
 /// second. No later run depends on such files.
 ///
 /// # Errors
-/// The failure of the disk. The file is then either the old one or the new one, never a mixture.
+/// A failure of the disk. The file is then either the old file or the new file, never a mixture.
 pub(crate) fn replace_unsynced(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskFailure> {
     remove_left_over(disk, path)?;
     let temporary = with_suffix(path, TEMPORARY);
@@ -62,7 +62,7 @@ pub(crate) fn replace_unsynced(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Re
 /// the lock of the file.
 ///
 /// # Errors
-/// The failure of the disk.
+/// A failure of the disk.
 pub(crate) fn remove_left_over(disk: &dyn Disk, path: &Path) -> Result<(), DiskFailure> {
     let temporary = with_suffix(path, TEMPORARY);
     disk.remove(&temporary).map_err(DiskFailure::of("remove", &temporary))
@@ -71,7 +71,7 @@ pub(crate) fn remove_left_over(disk: &dyn Disk, path: &Path) -> Result<(), DiskF
 /// Makes the name of a created or renamed file durable.
 ///
 /// # Errors
-/// The failure of the disk.
+/// A failure of the disk.
 pub(crate) fn sync_name(disk: &dyn Disk, path: &Path) -> Result<(), DiskFailure> {
     let folder = folder_of(path);
     disk.sync_folder(folder).map_err(DiskFailure::of("sync", folder))

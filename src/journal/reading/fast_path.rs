@@ -123,7 +123,7 @@ fn parse<'a, M: More<'a>>(line: &'a [u8], expected: Option<&[u8]>) -> Option<(Re
         None => None,
     };
     more.model(raw_text(&mut at, b",\"model\":")?);
-    // Only lines of some versions have the members `template` and `estimated_input`.
+    // Lines of the first versions do not have the members `template` and `estimated_input`.
     if skip_text(&mut at, b",\"template\":").is_some() {
         at.literal(b",\"estimated_input\":")?;
         null(&mut at).or_else(|| at.count().map(drop))?;
