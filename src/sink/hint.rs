@@ -1,13 +1,13 @@
-//! What a person can do about a failed row. This text is the `hint` in the row's line in the error log.
+//! Tells a person what to do about a failed row. This text is the member `hint` of the row's line in the error log.
 //!
-//! The hint agrees with the member `retryable` of that line. If the unchanged row may succeed in another run, the hint
-//! says to run `resume`. If the row can't succeed unchanged, the hint begins with what has to change.
+//! The hint agrees with the member `retryable` of that line. If the unchanged row can succeed in another run, the hint
+//! says to run `resume`. If the row can't succeed unchanged, the hint begins with the necessary change.
 
 use crate::domain::{ErrorClass, Failure};
 
-/// Returns the hint for a row that failed in this way.
+/// Returns the hint for a row that failed with this class and this failure.
 ///
-/// Shape: lower case, without a full stop, so that it fits after a colon.
+/// The hint begins in lower case and has no full stop at its end, because it is shown after a colon.
 pub(super) fn hint(class: ErrorClass, failure: &Failure, is_retryable: bool) -> &'static str {
     match (is_retryable, &failure.answer) {
         (true, Some(_)) => again_after_answer(class).unwrap_or_else(|| again(class)),
@@ -17,7 +17,7 @@ pub(super) fn hint(class: ErrorClass, failure: &Failure, is_retryable: bool) -> 
     }
 }
 
-/// Returns the hint for a row that may succeed unchanged.
+/// Returns the hint for a row that can succeed without a change.
 fn again(class: ErrorClass) -> &'static str {
     match class {
         ErrorClass::RateLimit => {
@@ -46,8 +46,8 @@ fn again(class: ErrorClass) -> &'static str {
     }
 }
 
-/// Returns the hint for a row whose answer was not accepted, if another answer may be accepted. Returns `None` for a
-/// class in which there is never an answer.
+/// Returns the hint for a row with an answer that was not accepted, if another answer can be accepted. Returns `None`
+/// for an error class in which no answer comes.
 fn again_after_answer(class: ErrorClass) -> Option<&'static str> {
     match class {
         ErrorClass::Truncated | ErrorClass::Refused => {
@@ -71,8 +71,8 @@ fn again_after_answer(class: ErrorClass) -> Option<&'static str> {
     }
 }
 
-/// Returns the hint for a row whose answer was not accepted. The answer is in the same line. Returns `None` for a class
-/// in which there is never an answer.
+/// Returns the hint for a row with an answer that was not accepted. The line with the hint also contains this answer.
+/// Returns `None` for an error class in which no answer comes.
 fn after_answer(class: ErrorClass) -> Option<&'static str> {
     match class {
         ErrorClass::Truncated => Some(
