@@ -168,7 +168,7 @@ impl ChunkWriter {
     /// that died before it submitted them.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn create(disk: &dyn Disk, folder: &Path, number: u32, nonce: &str) -> Result<Self, DiskFailure> {
         let mut body = Growing::create(disk, body_path(folder, number))?;
         let rows = Growing::create(disk, rows_path(folder, number))?;
@@ -248,7 +248,7 @@ impl ChunkWriter {
     /// Makes the files of the chunk durable, and opens them for reading.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn finish(mut self, disk: &Arc<dyn Disk>, folder: &Path) -> Result<Arc<ChunkFiles>, DiskFailure> {
         self.body.buffer.extend_from_slice(TAIL);
         self.body.finish()?;
@@ -290,7 +290,7 @@ impl ChunkFiles {
     /// Opens the files of a chunk with `count` rows.
     ///
     /// # Errors
-    /// The failure of the disk. The same error is returned if the file has another number of rows, or has a line that
+    /// A failure of the disk. The same error is returned if the file has another number of rows, or has a line that
     /// is too long.
     pub(crate) fn open(
         disk: &Arc<dyn Disk>,
@@ -337,13 +337,13 @@ impl ChunkFiles {
     /// Passes the identity of each row of the chunk to `each`.
     ///
     /// # Errors
-    /// The failure of the disk. The same error is returned if a line can't be parsed.
+    /// A failure of the disk. The same error is returned if a line can't be parsed.
     pub(crate) fn identities(&self, mut each: impl FnMut(RowId, &Identity)) -> Result<(), DiskFailure> {
         let [_, rows] = self.files()?;
         let mut text = Vec::new();
         let mut item = 0;
         while item + 1 < self.lines.len() {
-            // The lines that fit into the buffer are read in one step, but at least one line.
+            // Each step reads all lines that fit into the buffer, but at least one line.
             let from = self.lines[item];
             let fits = |to: &u64| to - from <= BUFFER_BYTES as u64;
             let count = self.lines[item + 1..].iter().take_while(|to| fits(to)).count().max(1);
@@ -367,7 +367,7 @@ impl ChunkFiles {
     /// Reads a row of the chunk. The job of the row gets the number `id`.
     ///
     /// # Errors
-    /// The failure of the disk. The same error is returned if the line can't be parsed.
+    /// A failure of the disk. The same error is returned if the line can't be parsed.
     ///
     /// # Panics
     /// If the chunk has no row with the number `item`.
@@ -419,7 +419,7 @@ impl BodySource for ChunkBody {
 /// Removes the files of a chunk of rows.
 ///
 /// # Errors
-/// The failure of the disk.
+/// A failure of the disk.
 pub(crate) fn remove_files(disk: &dyn Disk, folder: &Path, number: u32) -> Result<(), DiskFailure> {
     [body_path(folder, number), rows_path(folder, number), results_path(folder, number)]
         .iter()

@@ -51,7 +51,7 @@ impl Demand {
         }
     }
 
-    /// Adds a share of another demand.
+    /// Adds a share of the demand of other rows.
     pub(crate) fn add_share(&mut self, other: &Self, share: f64) {
         for (pool, sums) in &other.0 {
             self.add_rows(pool, sums.rows * share, sums.input * share, sums.max_tokens * share);

@@ -286,7 +286,7 @@ impl BatchLog {
     /// Appends a change to the log, and waits until the change is durable.
     ///
     /// # Errors
-    /// The failure of the disk. After a failure, it is not known whether the line is in the file.
+    /// A failure of the disk. After a failure, it is not known whether the line is in the file.
     pub(crate) fn append(&mut self, record: Record) -> Result<(), DiskFailure> {
         let mut line = serde_json::to_vec(&Line { v: VERSION, record }).expect("a record can be written as JSON");
         line.push(b'\n');

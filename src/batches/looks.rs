@@ -20,7 +20,7 @@ pub(crate) struct Looks {
     next: Instant,
     /// The number of successive checks that have failed.
     failed: u32,
-    /// The time since when the checks fail; `None` if the last check worked.
+    /// The time of the first of the successive failed checks; `None` if the last check worked.
     failing_since: Option<Instant>,
 }
 

@@ -7,12 +7,12 @@ use crate::domain::LaneChoice;
 /// The settings of the batch lane.
 #[derive(Clone, Debug)]
 pub struct LaneSettings {
-    /// The choice of the rows that are put into batches.
+    /// The choice (`--lane`) that says which rows are put into batches.
     pub choice: LaneChoice,
     /// The time before which every row should be answered; `None` without `--deadline`.
     pub deadline: Option<Instant>,
-    /// The part of the online limits that the rows of the input would use. This is known only if the input was read
-    /// once before the run.
+    /// The part of the online limits that the rows of the input would use. The value is known only if the input was
+    /// read once before the run.
     pub unread: Demand,
     /// The largest number of rows in a batch.
     pub batch_rows: u32,

@@ -21,7 +21,7 @@ const MOST_VALUES: usize = 32;
 /// The largest number of rows that wait for the first answer of their shape, and the largest number of their bytes.
 const MOST_WAITING: (usize, usize) = (512, 16 << 20);
 
-/// The decision what the batch lane does with a row.
+/// The decision of the batch lane about a row.
 #[derive(Debug)]
 pub(crate) enum Trial {
     /// The row can go into a batch.

@@ -1,4 +1,4 @@
-//! Closes the journal: makes everything durable and removes lines that no longer count.
+//! Closes the journal: makes all lines durable, and removes lines that no longer count.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,10 +20,10 @@ pub enum InputRead {
     Part,
 }
 
-/// What the journal reports when it is closed.
+/// The facts that the journal reports when it is closed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Closed {
-    /// Entries of the error log by class, including the entries of earlier runs.
+    /// The number of entries in the error log by error class, including the entries of earlier runs.
     pub failed: BTreeMap<ErrorClass, u64>,
     /// The path of the error log. `None` if the log was empty and was removed.
     pub errors: Option<PathBuf>,
@@ -31,7 +31,8 @@ pub struct Closed {
 
 impl Journal {
     /// Ends the run. Makes all lines durable, and removes the lines that no longer count from both files. Empties the
-    /// slots, and writes what was learned about limits. A failure to write the limits is not an error.
+    /// slots (the records of requests in flight), and writes the learned limits. A failure to write the limits is not
+    /// an error.
     ///
     /// With `keeps_slots`, the slots stay filled, as they do when the process dies. Set `keeps_slots` if requests were
     /// aborted: such requests may have been billed, so the next run counts them.

@@ -160,7 +160,7 @@ pub enum JournalError {
     Manifest {
         /// The manifest.
         path: PathBuf,
-        /// What is wrong with the manifest, and where.
+        /// The fault of the manifest, and its place in the file.
         fault: String,
     },
     /// Another run uses the output.
@@ -220,8 +220,8 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("{shown:?}")
 }
 
-/// Returns the advice for a provider with a changed address: how the user can still have its answers in the same
-/// results.
+/// Returns the advice for a provider with a changed address. It says how the user can put the answers of the provider
+/// into the same results.
 fn moved(provider: &str) -> String {
     let name = quoted(provider);
     format!(

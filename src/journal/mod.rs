@@ -43,7 +43,7 @@
 //! ```
 //!
 //! Invariants:
-//! - A row is done when its line is synced. It is not reported as done before that ([`Commit::UpTo`]).
+//! - A row is done when its line is synced. A row is not reported as done before its line is synced ([`Commit::UpTo`]).
 //! - A run only appends to its files. There are two exceptions. Repair can shorten a file. Repair, compaction and the
 //!   removal of superseded answers can replace a whole file. Files of other programs are never changed. Foreign bytes
 //!   at the end of a file are copied to another file before they are removed.
@@ -137,15 +137,15 @@ pub struct Journal {
     last_result: u64,
     /// The private file for answers that later rows may need. It is used only if there is no results file.
     private: Option<PrivateFile>,
-    /// Memory for a line that is made before it is appended.
+    /// A buffer for a line that is made before it is appended.
     line: Vec<u8>,
     writer: Writer,
     outputs: Outputs,
-    /// What the run learned about limits. It is written to the run folder at the end.
+    /// The limits that the run learned. They are written to the run folder at the end of the run.
     learned: Option<LearnedLimits>,
     /// Whether the error log is removed at the end of the run if the log is empty. It is removed in three cases: this
-    /// run created the log, the log has the default name for these results, or results go to standard output. Another
-    /// log that `resume` reads stays beside its results, because the user named it.
+    /// run created the log, the log has the default name for these results, or results go to standard output. In all
+    /// other cases, an empty log stays beside its results, because the user named it for `resume`.
     is_log_ours: bool,
     _lock: Option<Lock>,
 }
@@ -319,7 +319,7 @@ impl Journal {
         Ok(copy_rows(&*self.disk, &self.outputs.errors, &self.unresolved.row_offsets(only), path)?)
     }
 
-    /// Remembers what the run learned about limits. [`Journal::close`] writes these limits to the run folder.
+    /// Remembers the limits that the run learned. [`Journal::close`] writes these limits to the run folder.
     pub(crate) fn note_learned(&mut self, at: jiff::Timestamp, pools: Vec<LearnedPool>) {
         let origin = self.manifest.origin.clone();
         self.learned = Some(LearnedLimits { at, origin, pools }).filter(|learned| !learned.pools.is_empty());

@@ -38,8 +38,8 @@ pub struct JournalOptions {
     pub manifest: Manifest,
     /// The way in which the run begins: a new run, a continued run, or `resume`.
     pub start: Start,
-    /// The qualities of the answers that are asked for again. The rows with such a latest answer are in
-    /// [`Recovered::reruns`].
+    /// The qualities of the answers that are asked for again. [`Recovered::reruns`] contains the rows with a latest
+    /// answer of one of these qualities.
     pub rerun: Vec<Quality>,
     /// The rule that says when lines are synced.
     pub fsync: Fsync,

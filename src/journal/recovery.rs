@@ -154,7 +154,8 @@ impl<'a> Recovery<'a> {
     }
 
     /// Reads the manifest for a run that takes all settings from the command line. If the manifest is damaged, a note
-    /// says what is lost. Lost are the check that the results come from the same server, and the cost of removed lines.
+    /// says what the run can't do: it can't check whether the results come from the same server, and it can't count the
+    /// cost of removed lines.
     fn read_or_note(&mut self, folder: &Path) -> Result<Option<Manifest>, JournalError> {
         match read_manifest(folder, self.disk) {
             Err(JournalError::Manifest { path, fault }) => {
@@ -170,7 +171,7 @@ impl<'a> Recovery<'a> {
     }
 
     /// Renames the files of earlier runs in this order: error log, results, manifest. If the process dies between two
-    /// of these steps, the results file either has its old name or its new name.
+    /// of these steps, the results file has either its old name or its new name.
     ///
     /// Only files that this run has locked are renamed. An error log that belongs to other results is not renamed.
     pub(crate) fn set_aside(&mut self, found: ExistingOutputs) -> Result<(), JournalError> {

@@ -1,8 +1,8 @@
 //! An index of answers in results files, by the key of their request.
 //!
-//! The index needs 16 bytes for each line. They contain half of the key and the place of the line. When an answer is
-//! used, its line is read again and the whole key is compared. If several lines have the same key, only the last line
-//! in the order of the files is used.
+//! The index needs 16 bytes for each line. These bytes contain half of the key and the place of the line. When an
+//! answer is used, its line is read again and the whole key is compared. If several lines have the same key, only the
+//! last line in the order of the files is used.
 //!
 //! The index has the same form as the set of done rows ([`DoneSet`]), because both are sets of pairs of numbers. The
 //! files are also read in the same way.

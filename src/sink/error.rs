@@ -12,8 +12,8 @@ use super::hint::hint;
 use super::json::{Object, name};
 use super::steps::{has_asked, write_asked};
 
-/// Names that have a meaning of their own in an error line. An extra member of a row must not be written under one of
-/// these names.
+/// Names that have a meaning of their own in an error line. A member of the row that is not sent must not be written
+/// under one of these names.
 const RESERVED: [&str; 11] =
     ["custom_id", "id", "params", "message", "error", "result", "method", "url", "body", "prompt", "messages"];
 

@@ -12,9 +12,9 @@
 //! **Extra members.** A row can have members that are not sent. These extra members are written at the top level of the
 //! row's error line, under their own names, as in an input row. So reading the line gives the same row again, even if
 //! the row fails many times. A CSV column can be called `message` or `error`, for example. Such a name already has a
-//! meaning in the line, so the extra member gets a leading underscore, even if this line does not need the name.
-//! Without the underscore, a reader could not know where the member comes from. A single member `extra` for all extra
-//! members was rejected, because it would be nested deeper after each failure.
+//! meaning in the lines of this program. So the extra member gets a leading underscore, even if this line does not use
+//! the name. Without the underscore, a reader could not know where the member comes from. A single member `extra` for
+//! all extra members was rejected, because it would be nested deeper after each failure.
 
 mod context;
 mod error;

@@ -25,8 +25,8 @@ use crate::domain::{AttemptRecord, Lane, Outcome, Purpose};
 
 use super::json::{Object, name};
 
-/// Returns whether [`write_asked`] writes anything for these attempts. This function is called for every line, so it
-/// makes only one short check: usual rows have a single attempt and no schema.
+/// Returns false if [`write_asked`] certainly writes nothing for these attempts. This function is called for every
+/// line, so it makes only one short check: usual rows have a single attempt and no schema.
 #[inline]
 pub(super) fn has_asked(attempts: &[AttemptRecord]) -> bool {
     match attempts {

@@ -14,8 +14,9 @@ use crate::provider::BatchCounts;
 
 /// The largest usual difference between the clock of this machine and the clock of the API.
 const SKEW: Duration = Duration::from_secs(600);
-/// The time for the wide search for a batch. If the batch is not found in the usual search, a clock can be wrong by
-/// more than `SKEW`. In this case, the batch is searched among all batches that were created within `A_DAY`.
+/// The time range of the wide search for a batch. If the usual search does not find the batch, a clock is possibly
+/// wrong by more than `SKEW`. So the wide search looks at all batches that were created within about a day before the
+/// submission.
 const A_DAY: Duration = Duration::from_secs(26 * 3_600);
 
 /// The number of times that results are downloaded if rows are missing in them.
@@ -43,19 +44,19 @@ pub(super) struct Chunk {
     pub(super) is_restored: bool,
     pub(super) is_canceling: bool,
     pub(super) is_cancel_due: bool,
-    /// The time since when the API does not know the batch; `None` if the API knows it.
+    /// The time at which the API first said that it does not know the batch; `None` if the API knows the batch.
     pub(super) missing_since: Option<Instant>,
     /// The earliest time of the next call for this chunk.
     pub(super) not_before: Instant,
     /// The number of downloads that have failed.
     pub(super) downloads: u32,
-    /// The time since when the downloads fail; `None` if the last download worked.
+    /// The time of the first of the successive failed downloads; `None` if the last download worked.
     pub(super) failing_since: Option<Instant>,
     /// The number of complete downloads that lacked rows. The end of the first such download is in `incomplete_since`.
     pub(super) incomplete: u32,
     pub(super) incomplete_since: Option<Instant>,
     pub(super) merge: Option<Results>,
-    /// Whether all batches of the last day are searched for the batch of this chunk. Usually, only batches that were
+    /// Whether the batch of this chunk is searched among all batches of the last day. Usually, only batches that were
     /// created at about the time of the submission are searched. If none of these batches fits, a clock is possibly
     /// wrong.
     pub(super) is_wide: bool,

@@ -15,8 +15,8 @@ use crate::journal::DiskFailure;
 use crate::provider::Batch;
 use crate::scheduler::Scheduler;
 
-/// The time for which the submitted batch is looked for in the list of batches. If no batch fits in this time, the
-/// submitted batch does not exist.
+/// The time for which the submitted batch is looked for in the list of batches. If no listed batch fits within this
+/// time, the submitted batch does not exist.
 const LOOKED_FOR: Duration = Duration::from_secs(120);
 /// The longest wait before a submission that was refused because of a limit is tried again.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
@@ -25,7 +25,7 @@ impl Lane {
     /// Handles the end of an API call of the batch lane.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn on_came(&mut self, came: Came, scheduler: &mut Scheduler, now: Instant) -> Result<(), DiskFailure> {
         match came {
             Came::Created(chunk, end) => self.on_created(chunk, end, scheduler, now),
@@ -43,7 +43,7 @@ impl Lane {
     /// batches would seem to be missing, and their rows would be paid for again.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn on_workspace(&mut self, name: String, scheduler: &mut Scheduler) -> Result<(), DiskFailure> {
         match &self.workspace {
             Some(ours) if *ours == name => Ok(()),
@@ -242,8 +242,8 @@ impl Lane {
 
     /// Returns the most likely batch of each unclear chunk. A batch is likely if it has the same number of rows as the
     /// chunk and was created at about the time of the submission. If several batches are likely, the batch with the
-    /// smallest difference in time is chosen. Later, the results of the batch show whether it really belongs to the
-    /// chunk.
+    /// smallest difference in time is chosen. Later, the results of this batch show whether the batch really belongs to
+    /// the chunk.
     fn likely_batches(&self, unclear: &[u32], listed: &[Batch]) -> BTreeMap<u32, Batch> {
         let chunks = || unclear.iter().filter_map(|number| self.chunks.get(number));
         let may_be = |chunk: &Chunk, batch: &Batch| {
@@ -270,7 +270,7 @@ impl Lane {
     /// Separates a chunk from its batch, because the results of the batch show that it belongs to somebody else.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn disown(&mut self, number: u32, now: Instant) -> Result<(), DiskFailure> {
         let Some(id) = self.chunks.get(&number).and_then(|chunk| Some(chunk.batch.as_ref()?.id.clone())) else {
             return Ok(());

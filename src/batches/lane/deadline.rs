@@ -124,8 +124,8 @@ impl Lane {
         self.deadline.on_progress(share, at.since(chunk.opened));
     }
 
-    /// Returns the demand of the rows in open batches that are probably unfinished. With `leaving`, only batches that
-    /// are being cancelled are included. Without `leaving`, only the other batches are included.
+    /// Returns the demand of the probably unfinished rows in open batches. With `leaving`, only batches that are being
+    /// cancelled are included. Without `leaving`, only the other batches are included.
     fn demand_of_batches(&self, leaving: bool, now: Instant) -> Demand {
         let mut sum = Demand::default();
         for chunk in self.chunks.values() {
@@ -157,7 +157,7 @@ impl Lane {
     }
 
     /// Notes the part of the online limits that the rows in a batch of an earlier run would use. `ask` is the request
-    /// of one of these rows.
+    /// of one row of this batch.
     pub(crate) fn note_demand(&mut self, number: u32, ask: &Ask) {
         if let Some(chunk) = self.chunks.get_mut(&number) {
             let rows = f64::from(chunk.files.count);

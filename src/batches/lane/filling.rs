@@ -45,7 +45,7 @@ impl Lane {
         }
     }
 
-    /// Notes a row that is sent online although batches would accept it.
+    /// Notes that a row is sent online although batches would accept the row.
     pub(crate) fn pass_by(&mut self, ask: &Ask) {
         self.deadline.on_read(ask);
     }
@@ -64,7 +64,7 @@ impl Lane {
     /// (with these parameters), this fact is recorded.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn on_online_end(&mut self, job: JobId, is_answered: bool) -> Result<(), DiskFailure> {
         match self.trials.on_end(job, is_answered) {
             Some(shape) => self.record(Record::Proven { shape }),
@@ -89,7 +89,7 @@ impl Lane {
     /// lane itself sends again.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn fill(
         &mut self,
         scheduler: &mut Scheduler,
@@ -243,10 +243,10 @@ impl Lane {
 
     /// Leaves the batches to a later run, because this run continues without their server. Returns the rows that are
     /// not in a batch: first the rows in memory, then the rows in chunks. The caller sends these rows to another
-    /// server.
+    /// server, or leaves them to a later run.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn leave(
         &mut self,
         scheduler: &mut Scheduler,

@@ -49,7 +49,7 @@ impl Lane {
     /// number of the last line that was written.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn next_merged(
         &mut self,
         api: &dyn BatchApi,
@@ -102,7 +102,7 @@ impl Lane {
         Ok(None)
     }
 
-    /// Notes that a row has ended, and replaces the money that was reserved for it by its real cost.
+    /// Notes that a row has ended, and replaces the money that was reserved for the row by its real cost.
     pub(crate) fn settle(&mut self, number: u32, reserved: Money, cost: Money, scheduler: &mut Scheduler) {
         if let Some(chunk) = self.chunks.get_mut(&number) {
             chunk.reserved = chunk.reserved.less(reserved);
@@ -135,7 +135,7 @@ impl Lane {
         match chunk.is_proven {
             true => {}
             // If the reply to the submission named the batch, the batch certainly belongs to this chunk, even if its
-            // results have only foreign lines.
+            // results have only lines of other programs.
             false if has_foreign_lines && is_found => return self.disown(number, now),
             false if has_unreadable_lines => {
                 self.on_bad_results(number, scheduler, now);

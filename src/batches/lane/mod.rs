@@ -1,8 +1,9 @@
-//! The batch lane of a run. It collects rows into chunks, submits each chunk as a batch, and turns the results of
-//! batches into lines.
+//! The batch lane of a run. The lane collects rows into chunks, submits each chunk as a batch, and reads the ends of
+//! rows from the results of batches.
 //!
 //! The lane is a state machine. The run's loop owns the lane, and passes rows, the replies to calls, and the time `now`
-//! to it. The lane returns the calls that the loop must make. It writes its own files, through the journal's [`Disk`].
+//! to it. The lane returns the calls that the loop must make. The lane writes its own files, through the journal's
+//! [`Disk`].
 //!
 //! ```text
 //! row ─► Trials ─► rows ─► building ─► Sealed ─► Posting ─► Open ─► Ended ─► Saved ─► Merged ─► gone

@@ -8,16 +8,17 @@ use crate::domain::Ask;
 
 /// The time between two checks of the deadline.
 const EVERY: Duration = Duration::from_secs(5);
-/// The two bounds of the lead, which is the time between moving rows and the moment when the online lane needs them.
-/// The lead is needed because a cancelled batch ends only after some time, and the run sees this end a little later.
-/// The last answers also take time.
+/// The two bounds of the lead. The lead is the time between moving rows and the moment when the online lane needs these
+/// rows. The lead is needed because a cancelled batch ends only after some time, and the run sees this end a little
+/// later. The last answers also take time.
 const LEAD: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(180)];
 /// The share of the time from the start to the deadline that is used as the lead, between the two bounds of `LEAD`.
 const SHARE_OF_TIME: f64 = 0.04;
 /// The expected time of a cancellation, as long as no cancellation has been seen.
 const FIRST_CANCEL: Duration = Duration::from_secs(25);
 /// The API does not say how many rows of a batch are finished. So the number is estimated from cancelled batches: other
-/// batches are expected to finish their rows at the same speed. To be careful, only this part of the estimate is used.
+/// batches are expected to finish their rows at the same speed. To be careful, only a part of the estimate (80 %) is
+/// used.
 const TRUSTED: f64 = 0.8;
 /// The facts that the batch lane knows about its deadline.
 #[derive(Debug, Default)]
@@ -29,8 +30,8 @@ pub(super) struct Outlook {
     pub(super) lengths: Lengths,
     /// The largest number of rows in a chunk, if there is a deadline.
     pub(super) most_rows: Option<u32>,
-    /// The demand of the rows of the input that were not read yet. It includes only rows that were counted before the
-    /// run.
+    /// The demand of the rows of the input that were not read yet. This demand includes only rows that were counted
+    /// before the run.
     pub(super) unread: Demand,
     /// Whether rows are being moved from batches to the online lane.
     pub(super) is_moving: bool,
@@ -39,13 +40,15 @@ pub(super) struct Outlook {
     pub(super) checked_at: Option<Instant>,
     /// The time that the slowest cancellation took.
     pub(super) longest_cancel: Duration,
-    /// Two sums over all cancelled batches: the shares of their rows that were finished, and their ages in seconds.
+    /// Two sums over all cancelled batches. The first adds the share of finished rows of each batch, and the second
+    /// adds the ages of the batches in seconds.
     finished: (f64, f64),
     pub(super) is_told: bool,
 }
 
 impl Outlook {
-    /// Returns an outlook for rows that were not read yet.
+    /// Returns what is known about the deadline at the start of a run. `unread` is the demand of the rows that were not
+    /// read yet.
     pub(super) fn new(deadline: Option<Instant>, unread: Demand, now: Instant) -> Self {
         let whole_time = deadline.map_or(Duration::ZERO, |deadline| deadline.since(now));
         Self { deadline, whole_time, unread, ..Self::default() }

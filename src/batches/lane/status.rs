@@ -73,8 +73,8 @@ impl Lane {
             .all(|chunk| chunk.state != State::Open || chunk.counts.is_some() || chunk.missing_since.is_some())
     }
 
-    /// Returns the limit of the user that ends the run, if there is one. Returns it only after all rows that the limit
-    /// allows were submitted and collected.
+    /// Returns the limit of the user that ends the run, if there is one. The limit is returned only after all rows that
+    /// it allows were submitted and collected.
     pub(crate) fn used_up(&self) -> Option<&str> {
         let is_idle = self.chunks.values().all(|chunk| chunk.state == State::Draining) && self.building.is_none();
         self.used_up.as_deref().filter(|_| is_idle && !self.is_stopped)

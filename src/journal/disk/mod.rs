@@ -9,8 +9,8 @@
 //! | `failure.rs` | a failed operation, with its path |
 //! | `names.rs`, `reader.rs`, `replace.rs` | make names from a path, read a file, replace a file as a whole |
 //!
-//! Everything that the journal does to files goes through [`Disk`]. So a simulated disk can cut, lose, reorder and
-//! refuse writes. This module knows nothing about lines or runs.
+//! The journal uses files only through [`Disk`]. So a simulated disk can cut, lose, reorder and refuse writes. This
+//! module knows nothing about lines or runs.
 //!
 //! A disk does not open a file that [`trust`] forbids. The error then contains a [`Refusal`].
 
@@ -35,7 +35,7 @@ pub use real::RealDisk;
 pub(crate) use replace::{remove_left_over, replace, replace_locked, replace_unsynced, sync_name};
 pub use trust::{Owners, Refusal};
 
-/// How a file is opened.
+/// The mode in which a file is opened.
 ///
 /// On Unix, symbolic links are never followed. A new file gets the permissions 0600: only its owner can read and write
 /// it. An existing file gets the same permissions when it is opened for writing.
@@ -47,7 +47,7 @@ pub enum OpenMode {
     Existing,
     /// The file is opened for reading and writing. A missing file is created, and an existing file keeps its content.
     Edit,
-    /// The file is created for writing, and must not exist before.
+    /// The file is created for writing. It must not exist yet.
     CreateNew,
 }
 
@@ -57,7 +57,7 @@ impl OpenMode {
     pub(crate) const TO_PROBE: Self = if cfg!(windows) { Self::Existing } else { Self::Read };
 }
 
-/// What exists at a path.
+/// The kind of thing that exists at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
     /// A regular file.
@@ -73,7 +73,7 @@ pub enum FileKind {
 /// The result of an attempt to lock a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockAttempt {
-    /// Locked. The lock lasts until the file is closed or the process ends.
+    /// Locked. The file is locked now, until it is closed or the process ends.
     Locked,
     /// Another process, or another handle of this process, has the lock.
     Held,
@@ -84,7 +84,7 @@ pub enum LockAttempt {
 /// An open file. The caller passes a position to every read and write, so a failed write does not affect the next
 /// write.
 pub trait DiskFile: Send + Sync {
-    /// Returns the length in bytes.
+    /// Returns the length of the file in bytes.
     ///
     /// # Errors
     /// The error that the system reports.
@@ -105,8 +105,8 @@ pub trait DiskFile: Send + Sync {
     /// Waits until everything that was written is on stable storage.
     ///
     /// # Errors
-    /// The error that the system reports. After an error, everything written since the last successful sync may be lost. If a
-    /// later sync succeeds, this does not prove that those bytes are on the disk.
+    /// The error that the system reports. After an error, all bytes that were written since the last successful sync
+    /// are possibly lost. If a later sync succeeds, this does not prove that these bytes are on the disk.
     fn sync(&self) -> io::Result<()>;
 
     /// Cuts the file to `size` bytes.
@@ -192,6 +192,6 @@ pub trait Disk: Send + Sync {
     /// The error that the system reports.
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
 
-    /// Returns which files and folders were made private since the last call, as sentences for people.
+    /// Returns sentences for people. They name the files and folders that were made private since the last call.
     fn take_notes(&self) -> Vec<String>;
 }

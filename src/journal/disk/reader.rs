@@ -1,17 +1,17 @@
-//! Reading a file from its beginning.
+//! Reads a file from its beginning.
 
 use std::io::{self, Read};
 
 use super::DiskFile;
 
-/// Reads a file from its beginning, by position.
+/// A reader that reads a file from its beginning, and passes a position to each read.
 pub(crate) struct Reader<'f> {
     file: &'f dyn DiskFile,
     offset: u64,
 }
 
 impl<'f> Reader<'f> {
-    /// Starts at the beginning of the file.
+    /// Returns a reader at the beginning of the file.
     pub(crate) fn new(file: &'f dyn DiskFile) -> Self {
         Self { file, offset: 0 }
     }

@@ -5,7 +5,7 @@
 //! opened: some devices do something as soon as they are opened.
 //!
 //! On Windows, only one process at a time can have a file open for writing. Other processes can still read, rename and
-//! replace the file. So no locks are used on Windows. There, a lock would also prevent people from reading their
+//! replace the file. So no locks are used on Windows. A lock on Windows would also prevent people from reading their
 //! results.
 
 use std::fs::{self, File, OpenOptions};

@@ -1,6 +1,6 @@
 //! The differences between operating systems, for `real.rs`: owners, links, modes, and who else can open a file.
 //!
-//! If the system does not report owners and modes, every file counts as private and as the user's own.
+//! If the system does not report owners and modes, every file is treated as a private file of the user.
 
 #[cfg(not(unix))]
 pub(super) use elsewhere::*;
@@ -19,8 +19,8 @@ mod unix {
 
     use crate::journal::disk::trust::Facts;
 
-    /// Returns the options for opening a file to read it. Opening with these options does not follow a symbolic link,
-    /// does not wait for the writer of a FIFO, and does not make a terminal the controlling terminal.
+    /// Returns the options for opening a file to read it. With these options, opening does not follow a symbolic link
+    /// and does not wait for the writer of a FIFO. It also does not make a terminal the controlling terminal.
     pub(crate) fn to_read() -> OpenOptions {
         let mut options = OpenOptions::new();
         let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);

@@ -93,7 +93,8 @@ impl Facts {
         if owners == Owners::Own && self.owner != us {
             return Err(Refusal::Anothers { owner: self.owner });
         }
-        // The link count of a folder includes its `.` and the `..` of each subfolder.
+        // Only the names of files are counted. A folder always has several links: its `.` and the `..` of each
+        // subfolder.
         if !self.is_folder && self.names > 1 {
             return Err(Refusal::Linked { names: self.names });
         }

@@ -1,9 +1,9 @@
-//! Checks the name of a results file that an error log contains. It must be the name of a file in the folder of the
+//! Checks the name of a results file that an error log contains. The name must refer to a file in the folder of the
 //! log.
 
 /// The names of devices on some systems. A device name with an extension also refers to the device.
 const DEVICES: [&str; 7] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"];
-/// The beginnings of device names. On some systems, such a beginning and a digit are the name of a device.
+/// The beginnings of device names. On some systems, such a beginning followed by a digit is the name of a device.
 const NUMBERED_DEVICES: [&str; 2] = ["COM", "LPT"];
 /// The length of the longest allowed file name, in bytes.
 const NAME_BYTES: usize = 255;

@@ -94,7 +94,7 @@ pub struct RecordedOutput {
     pub settings: Map<String, Value>,
 }
 
-/// Identifies one input.
+/// The facts that identify one input.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputIdentity {
     /// The path of the input as typed, or `stdin`.

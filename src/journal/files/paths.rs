@@ -89,8 +89,8 @@ impl RunPaths {
         self.results.as_deref().map(|results| with_suffix(results, ".run"))
     }
 
-    /// Returns the path of the copy of a piped input; `None` without a run folder. The copy is for an output that needs
-    /// the input again.
+    /// Returns the path of the copy of a piped input; `None` without a run folder. Some kinds of output need the input
+    /// again, and read this copy.
     pub(crate) fn spool(&self) -> Option<PathBuf> {
         self.folder().map(|folder| folder.join("input.spool"))
     }

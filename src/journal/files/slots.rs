@@ -35,8 +35,8 @@ const MAGIC: &[u8; 8] = b"cbslots1";
 /// and so on.
 const RUN_BYTES: usize = SLOT_BYTES - 16;
 
-/// The slot of a request in flight. When the request has ended, give the slot back: with `release` if the row has a
-/// durable line, otherwise with [`crate::journal::Journal::clear`].
+/// The slot of a request in flight. When the request has ended, the slot must be given back. Use `release` if the row
+/// has a durable line, and [`crate::journal::Journal::clear`] if it has no line.
 #[derive(Debug, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct Slot(u32);

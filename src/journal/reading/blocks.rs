@@ -52,7 +52,7 @@ pub(super) fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST_THREADS))
 }
 
-/// A block whose lines will be read.
+/// A block of the file, with the function that reads its lines.
 pub(super) struct Block<'a> {
     file: &'a dyn DiskFile,
     start: u64,

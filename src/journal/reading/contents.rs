@@ -46,7 +46,8 @@ pub(crate) struct Contents {
 }
 
 impl Contents {
-    /// Reads the error log. Call this before the results are read, because answers in the results remove failures.
+    /// Reads the error log. Call this function before the results are read, because answers in the results remove
+    /// failures.
     pub(crate) fn read_errors(
         &mut self,
         file: &dyn DiskFile,
@@ -132,7 +133,8 @@ impl Contents {
 }
 
 impl Contents {
-    /// Reads the lines of unfinished rows again, with the answers in them. Call this after all other lines were read.
+    /// Reads the lines of unfinished rows again, with the answers in them. Call this function after all other lines
+    /// were read.
     pub(crate) fn read_unfinished(&mut self, file: &dyn DiskFile) -> io::Result<()> {
         let mut line = Vec::new();
         for offset in self.unresolved.unfinished() {

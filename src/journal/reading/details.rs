@@ -1,7 +1,6 @@
 //! Reads more of each line than a resumed run needs, for the report of a run.
 //!
-//! A resumed run does not call this module, so the module does not make it slower. This module does not keep the lines
-//! in memory.
+//! A resumed run does not use this module, so it loses no time here. This module does not keep the lines in memory.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -74,8 +73,9 @@ struct FailurePart<'a> {
     attempts: Option<u64>,
 }
 
-/// Reads all lines of a results file on several threads. `read` adds a line to the collection of its block. `take`
-/// receives the collections, in the order of the file. Damaged lines and a half-written end are left out.
+/// Reads all lines of a results file on several threads. `read` adds a line to the details that are collected for its
+/// block (a part of the file). `take` receives the details of each block, in the order of the file. Damaged lines and a
+/// half-written end are left out.
 ///
 /// # Errors
 /// [`JournalError::Foreign`], [`JournalError::ForeignLine`], [`JournalError::NewerFormat`], [`JournalError::Disk`].

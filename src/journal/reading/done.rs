@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::blocks::threads;
 use crate::domain::{ErrorClass, Identity, KeyPart, Quality, RowId};
 
-/// What earlier runs did with a row.
+/// The state of a row after the earlier runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowState {
     /// Nothing. The row must be run.
@@ -24,7 +24,7 @@ pub enum RowState {
     Rerun(Quality),
     /// The row is in a batch that is not collected yet.
     Submitted,
-    /// The row has failed, with an error of this class. The row is run again only if the user asks for that.
+    /// The row has failed, with an error of this class. Such a row is run again only if the user asks for this.
     Failed(ErrorClass),
     /// Another request with this label has an answer.
     Changed {
@@ -38,7 +38,7 @@ const PARTS: usize = 256;
 /// The smallest number of rows for which sorting with several threads is faster.
 const ROWS_FOR_THREADS: usize = 50_000;
 
-/// Answered rows, before they become a set.
+/// A list of answered rows, from which the set is made.
 pub(crate) struct AnsweredRows {
     parts: Vec<Vec<RowId>>,
     /// Estimated number of rows.
@@ -115,7 +115,7 @@ fn sort(part: &mut Vec<RowId>) -> Vec<u64> {
     repeated
 }
 
-/// What earlier runs did with each row.
+/// The state of each row after the earlier runs.
 #[derive(Clone, Debug, Default)]
 pub struct DoneSet {
     /// The rows in parts, sorted by label, with one row per label. An empty set has no parts. Copies of the set share
@@ -134,8 +134,8 @@ impl DoneSet {
         (Self { answered: parts.into(), len, failed: Arc::new(failed) }, repeated)
     }
 
-    /// Returns what earlier runs did with a row. An answered row is always [`RowState::Done`], even if its answer is
-    /// truncated or refused.
+    /// Returns the state of a row after the earlier runs. An answered row is always [`RowState::Done`], even if its
+    /// answer is truncated or refused.
     pub fn state(&self, row: RowId, identity: &Identity) -> RowState {
         let old = self.find(row.label);
         if old == Some(row) {
@@ -160,7 +160,7 @@ impl DoneSet {
     ///
     /// This is an interpolation search. Labels are hashes, so they are evenly distributed, and the position of a label
     /// can be estimated from its value. There are three estimates. If `n` rows are left to search before an estimate,
-    /// only a few times `√n` are left after it. With ten million rows, a binary search alone would wait for memory
+    /// only a few times `√n` rows are left after it. With ten million rows, a binary search alone would wait for memory
     /// about twenty times. A wrong estimate only costs time.
     pub(crate) fn find(&self, label: u64) -> Option<RowId> {
         const ESTIMATES: usize = 3;

@@ -2,7 +2,7 @@
 //!
 //! A log can come from another person, so it is not trusted. The results file that the log names must be in the folder
 //! of the log, and must be the file of a run. Without this rule, an entry could make the program create a file with any
-//! name. Any other results file is refused, and never opened. If the user names a results file, this file is used
+//! name. Every other results file is refused, and never opened. If the user names a results file, this file is used
 //! instead of the results file that the log names.
 
 use std::collections::BTreeMap;
@@ -67,7 +67,7 @@ pub fn read_error_log(path: &Path, output: Option<&Path>, disk: &dyn Disk) -> Re
             }
         }
     };
-    // A half-written last line is not refused here. It is removed when the journal is opened.
+    // A half-written last line is not refused here. Such a line is removed when the journal is opened.
     scan(&*file, path, true, collect_entry, take)?;
     if let Some((offset, results)) = other {
         return Err(other_results(&*file, path, offset, results.unwrap_or_else(|| "standard output".to_owned())));

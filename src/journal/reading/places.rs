@@ -12,7 +12,7 @@ use crate::journal::disk::{Disk, DiskFailure, DiskFile, OpenMode, Reader};
 use crate::journal::error::JournalError;
 use crate::sink::Log;
 
-/// A line of this program.
+/// The place of a line of this program, and the facts that are needed to select it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Read {
     /// A hash of the property that identifies its row, see [`KnownBy`]. A broken row is always identified by its input

@@ -16,7 +16,7 @@ use super::record::Parsed;
 use crate::journal::disk::{DiskFailure, DiskFile};
 use crate::journal::error::JournalError;
 
-/// The beginning of every line of this program.
+/// The bytes with which every line of this program begins.
 const BEGINNING: &[u8] = b"{\"custom_id\":";
 
 /// The result of a scan of a file.
@@ -84,11 +84,11 @@ struct Stretch {
     is_complete: bool,
 }
 
-/// Scans a file on several threads. `read` is called with each line, and with the collection of the block that contains
-/// the line. `read` adds the needed parts of the line to the collection, and returns whether the line is a record.
-/// `take` receives the collections, in the order of the file.
+/// Scans a file on several threads. `read` is called with each line, and with the collection for its block (a part of
+/// the file). `read` adds the needed parts of the line to this collection, and returns whether the line is a record.
+/// `take` receives the collection of each block, in the order of the file.
 ///
-/// `is_known` means that the file belongs to a run of this program, because its run folder exists.
+/// `is_known` says that the file belongs to a run of this program, because its run folder exists.
 ///
 /// # Errors
 /// [`JournalError::Foreign`], [`JournalError::ForeignLine`], [`JournalError::NewerFormat`], [`JournalError::Disk`].
@@ -147,7 +147,8 @@ fn bad_kind(bytes: &[u8]) -> Kind {
     Kind::Bad { tail, has_zeros }
 }
 
-/// Adds a line to the list of stretches of its block. Consecutive records are put into one stretch.
+/// Adds a line to the stretches (consecutive lines of the same kind) of its block. Consecutive records are put into one
+/// stretch.
 fn push(stretches: &mut Vec<Stretch>, line: &Line<'_>, kind: Kind) {
     match stretches.last_mut() {
         Some(last) if last.kind == Kind::Record && kind == Kind::Record => {
@@ -170,7 +171,7 @@ struct Scanner<'a> {
     path: &'a Path,
     scan: Scan,
     bad: Option<Bad>,
-    /// The number of the next line, from 1.
+    /// The number of the next line, counted from 1.
     line: u64,
 }
 

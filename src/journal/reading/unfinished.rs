@@ -98,9 +98,9 @@ fn answers(line: &[u8]) -> Option<Answers<'_>> {
     message.get().starts_with('{').then_some(Answers { message, quality, steps })
 }
 
-/// Returns attempts for the charges of a line that do not belong to any of its answers. It returns one attempt for each
-/// attempt that may have been billed. The first returned attempt has all usage and money, because the line contains
-/// only the sums.
+/// Returns attempts for those charges of a line that do not belong to its answers. There is one returned attempt for
+/// each attempt that may have been billed. The first returned attempt has all usage and money, because the line
+/// contains only the sums.
 fn unanswered(charges: Charges, steps: &[AttemptRecord], like: &AttemptRecord) -> Vec<AttemptRecord> {
     let (mut usage, mut cost) = (charges.usage, charges.spend);
     for step in steps {

@@ -1,6 +1,7 @@
 //! Repairs damaged files at the start of a run.
 //!
-//! A scan ([`crate::journal::reading`]) has found out what the damaged parts are:
+//! Before the repair, a scan ([`crate::journal::reading`]) has found the damaged parts. The repair depends on the place
+//! and the kind of the damage:
 //!
 //! | where | what is there | what happens |
 //! |---|---|---|

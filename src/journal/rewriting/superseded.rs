@@ -9,9 +9,9 @@
 //! had an answer. If no row has several lines, nothing is read and nothing is written.
 //!
 //! The results are replaced as a whole. So if the process dies at any step, the old file or the new one remains. A
-//! later run reads the same answers from each of them. Before the file is replaced, the charges of the removed lines
-//! are passed to `carry`. If the program dies between the two steps, these charges are counted twice. For a budget, it
-//! is safer to count too much than too little.
+//! later run reads the same answers from both files. Before the file is replaced, the charges of the removed lines are
+//! passed to `carry`. If the program dies between the two steps, these charges are counted twice. For a budget, it is
+//! safer to count too much than too little.
 //!
 //! A line with a key in an unknown format is kept, because the program can't tell whether the row has a label.
 

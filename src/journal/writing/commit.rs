@@ -31,7 +31,7 @@ pub enum Threading {
 /// The state of lines, as reported to the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Commit {
-    /// All lines up to this sequence number are as durable as `--fsync` asks.
+    /// All lines up to this sequence number are stored as safely as `--fsync` requires.
     UpTo(u64),
     /// Lines can no longer be written. Lines that were not reported before this failure can be lost.
     Failed(WriteFault),

@@ -7,7 +7,7 @@ const SECTOR: usize = 512;
 /// The content of a file and the state of its lock. Its names are stored elsewhere.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Inode {
-    /// The content that a reader sees.
+    /// The content that a reader of the file sees.
     pub(super) live: Vec<u8>,
     /// The content that the file had at its last sync.
     durable: Vec<u8>,
@@ -41,7 +41,7 @@ impl Inode {
         self.unsynced.push(Change::Truncate(size));
     }
 
-    /// Makes all changes durable.
+    /// Makes all changes of the file durable.
     pub(super) fn sync(&mut self) {
         for change in self.unsynced.drain(..) {
             match change {

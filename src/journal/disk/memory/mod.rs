@@ -44,8 +44,8 @@ impl MemDisk {
         self.state().fault = Some(Fault::Once { at, kind });
     }
 
-    /// Makes the process die at the change number `at`: this change and all later ones fail. If it is a write, its
-    /// first `written` bytes are still written.
+    /// Makes the process die at the change number `at`: this change and all later ones fail. If this change is a write,
+    /// its first `written` bytes are still written.
     pub fn die_at(&self, at: u64, written: usize) {
         self.state().fault = Some(Fault::Death { at, written });
     }
