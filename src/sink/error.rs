@@ -116,7 +116,7 @@ pub fn broken_line(row: &BrokenRow, context: &RecordContext, now: Instant, out: 
 /// Appends the error line of a row that was rejected before it was sent. `now` is the time at which the row was
 /// rejected.
 ///
-/// The line has no `error.key`, because no request was made from the row.
+/// The line has no `error.key`, because no request of the row was sent.
 pub(crate) fn rejected_line(rejected: &Rejected, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
     let mut line = row(&rejected.custom_id, &rejected.request, out);
     extra_members(&mut line, &rejected.extra);

@@ -52,7 +52,7 @@ pub(super) fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST_THREADS))
 }
 
-/// A block of the file, with the function that reads its lines.
+/// A block of the file, and the buffer into which its lines are read.
 pub(super) struct Block<'a> {
     file: &'a dyn DiskFile,
     start: u64,
