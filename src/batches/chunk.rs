@@ -1,9 +1,10 @@
 //! The files of a chunk. A chunk is a group of rows that are submitted together as one batch.
 //!
 //! A chunk has two files in the folder of batches. `<number>.body.json` is the body of the request that creates the
-//! batch, byte for byte, so it is sent from the disk. `<number>.rows.jsonl` has a line for each row. This line contains
-//! everything that is needed to write the row's line in the results, and the place of the row's request in the body.
-//! Both files are synced before the chunk is submitted. They are removed when every row has a line or was sent again.
+//! batch, byte for byte, so it is sent from the disk. `<number>.rows.jsonl` has a line for each row. This line says
+//! where the row's request is in the body. It also contains everything that is needed to write the row's line in the
+//! results. Both files are synced before the chunk is submitted. The files are removed when every row has a line or was
+//! sent again.
 //!
 //! Answers come hours later, in any order, and perhaps to another process. So rows are read back one by one from these
 //! files, and are not kept in memory.
@@ -290,8 +291,8 @@ impl ChunkFiles {
     /// Opens the files of a chunk with `count` rows.
     ///
     /// # Errors
-    /// A failure of the disk. The same error is returned if the file has another number of rows, or has a line that
-    /// is too long.
+    /// A failure of the disk. The same error is returned if the file has another number of rows, or if a line is too
+    /// long.
     pub(crate) fn open(
         disk: &Arc<dyn Disk>,
         folder: &Path,

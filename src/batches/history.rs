@@ -12,7 +12,7 @@ use crate::journal::Disk;
 /// The state of a chunk (the rows of one batch).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// Perhaps the API has a batch of the chunk, and its answers are not collected.
+    /// The answers of the chunk are not collected, and the API possibly has a batch of the chunk.
     Open,
     /// Every row of the chunk has a line, or was sent again in another way.
     Collected,

@@ -1,9 +1,9 @@
 //! The ids of rows inside a batch.
 //!
 //! The API allows 64 letters, digits, `-` and `_`, so the row's own label can't be used. An id has four parts: the
-//! run's nonce, the number of the chunk (a group of rows with one batch), the number of the row in its chunk, and the
-//! row's identity. The nonce proves that a batch was created by this run. With the identity, the row can be found even
-//! if all files about the batch are lost.
+//! nonce of the run, the number of the chunk, the number of the row in its chunk, and the identity of the row. A chunk
+//! is the group of rows in one batch. The nonce proves that a batch was created by this run. With the identity, the row
+//! can be found even if all files about the batch are lost.
 
 use crate::domain::RowId;
 

@@ -1,5 +1,5 @@
-//! The log of batches. It says which chunks (groups of rows with one batch each) were submitted, and whether each chunk
-//! is open, collected or lost.
+//! The log of batches. The log says which chunks (groups of rows with one batch each) were submitted. It also says
+//! whether each chunk is open, collected or lost.
 //!
 //! The log is the file `log.jsonl` in the folder `<results>.batches/`. Each change is one line, which is synced before
 //! the run continues. So the log is right even after a crash. Before a chunk is submitted, its intent (the record that

@@ -30,8 +30,8 @@ impl Looks {
         Self { since: now, next: now, failed: 0, failing_since: None }
     }
 
-    /// Starts the schedule again with short waits. This is done when a batch was submitted or cancelled, or when it is
-    /// unclear which batch has the rows of a chunk.
+    /// Starts the schedule again with short waits. The lane does this after it has submitted or cancelled a batch, or
+    /// when it is unclear which batch has the rows of a chunk.
     pub(crate) fn begin_again(&mut self, now: Instant) {
         self.since = now;
         self.next = now + wait_after(Duration::ZERO);

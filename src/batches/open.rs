@@ -110,7 +110,8 @@ impl Opened {
         self.replayed.open.values().map(|chunk| chunk.origin.as_str())
     }
 
-    /// Returns how many rows of open batches have no answer yet. `done` says what earlier runs did with each row.
+    /// Returns how many rows of open batches have no answer yet. `done` contains the state of each row after the
+    /// earlier runs.
     ///
     /// # Errors
     /// A failure of the disk.

@@ -143,9 +143,9 @@ pub struct Journal {
     outputs: Outputs,
     /// The limits that the run learned. They are written to the run folder at the end of the run.
     learned: Option<LearnedLimits>,
-    /// Whether the error log is removed at the end of the run if the log is empty. It is removed in three cases: this
-    /// run created the log, the log has the default name for these results, or results go to standard output. In all
-    /// other cases, an empty log stays beside its results, because the user named it for `resume`.
+    /// Whether the error log is removed at the end of the run if the log is empty. An empty log is removed in three
+    /// cases: this run created the log, the log has the default name for these results, or results go to standard
+    /// output. In all other cases, an empty log stays beside its results, because the user named it for `resume`.
     is_log_ours: bool,
     _lock: Option<Lock>,
 }

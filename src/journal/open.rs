@@ -144,8 +144,8 @@ fn next_manifest(
 ) -> (Manifest, Option<Manifest>) {
     let before = recovered.manifest.as_ref();
     let (given, later) = match (before.cloned(), start) {
-        // The rows of an error log contain their own parameters. So `resume` does not change these parts of the manifest:
-        // they still describe the input and the output of the run that created the results file.
+        // The rows of an error log contain their own parameters. So `resume` does not change these parts of the
+        // manifest. They still describe the input and the output of the run that created the results file.
         (Some(before), Start::Resume) => (described_as(before, given), None),
         (Some(before), Start::Continue | Start::Fresh) => {
             let settings = before.settings.clone();

@@ -153,9 +153,9 @@ impl<'a> Recovery<'a> {
         Ok(unclosed)
     }
 
-    /// Reads the manifest for a run that takes all settings from the command line. If the manifest is damaged, a note
-    /// says what the run can't do: it can't check whether the results come from the same server, and it can't count the
-    /// cost of removed lines.
+    /// Reads the manifest for a run that takes all settings from the command line. If the manifest is damaged, the run
+    /// can't check whether the results come from the same server, and can't count the cost of removed lines. A note
+    /// says this.
     fn read_or_note(&mut self, folder: &Path) -> Result<Option<Manifest>, JournalError> {
         match read_manifest(folder, self.disk) {
             Err(JournalError::Manifest { path, fault }) => {

@@ -48,7 +48,7 @@ pub struct StoredAnswers {
     places: DoneSet,
 }
 
-/// The pairs of numbers that were found in one block of a file, and the offset at which the last line of the block
+/// The pairs of numbers that were found in one block of a file. `end` is the offset at which the last line of the block
 /// ends.
 #[derive(Default)]
 struct Found {
@@ -101,7 +101,7 @@ impl StoredAnswers {
         self.place(key).map(|(_, offset)| offset)
     }
 
-    /// Reads the answer to the request with this key; `None` if there is no answer, or if the answer is not complete or
+    /// Reads the answer to the request with this key. Returns `None` if there is no complete answer, or if the answer
     /// can no longer be read.
     pub(crate) fn answer(&self, key: JobKey) -> Option<StoredAnswer> {
         let (file, offset) = self.place(key)?;

@@ -21,7 +21,7 @@ const RESERVED: [&str; 11] =
 pub(super) struct Fault<'a> {
     /// The class of the failure.
     pub(super) class: ErrorClass,
-    /// The last failure.
+    /// The last failure of the row.
     pub(super) failure: &'a Failure,
     /// Whether the row can succeed in another run without a change.
     pub(super) is_retryable: bool,

@@ -9,12 +9,12 @@
 //! - A line is one JSON object, ends in `\n` and contains no other line break.
 //! - The API's answer is copied byte for byte (except line breaks outside strings).
 //!
-//! **Extra members.** A row can have members that are not sent. These extra members are written at the top level of the
-//! row's error line, under their own names, as in an input row. So reading the line gives the same row again, even if
-//! the row fails many times. A CSV column can be called `message` or `error`, for example. Such a name already has a
-//! meaning in the lines of this program. So the extra member gets a leading underscore, even if this line does not use
-//! the name. Without the underscore, a reader could not know where the member comes from. A single member `extra` for
-//! all extra members was rejected, because it would be nested deeper after each failure.
+//! **Extra members.** A row can have members that are not sent. These extra members are at the top level of the row's
+//! error line, under their own names, as in an input row. So reading the line gives the same row again, even if the row
+//! fails many times. A CSV column can be called `message` or `error`, for example. Such a name already has a meaning in
+//! the lines of this program. So the extra member gets a leading underscore, even if this line does not use the name.
+//! Without the underscore, a reader could not know where the member comes from. A single member `extra` for all extra
+//! members was rejected, because it would be nested deeper after each failure.
 
 mod context;
 mod error;
@@ -47,7 +47,7 @@ pub(crate) const LONG_BYTES: usize = 1 << 20;
 
 /// Appends the line of an answer without its message. Returns the position in `out` where the message belongs.
 ///
-/// After the message is inserted at this position, the line is the same as the line from [`outcome_line`], because a
+/// With the message at this position, the line is the same as the line from [`outcome_line`]. This is true because a
 /// message never contains a line break.
 pub fn line_around(outcome: &Outcome, message: &Message, context: &RecordContext, out: &mut Vec<u8>) -> usize {
     result::line_around(outcome, message, context, out)

@@ -1,5 +1,5 @@
-//! Writes what a line says about the requests of a row, if there were several requests or the answer had to match a
-//! schema.
+//! Writes the part of a line about the requests of a row. This part exists only if there were several requests, or if
+//! the answer had to match a schema.
 //!
 //! A row can have several answers: if an answer is not accepted, another request follows (see [`crate::answer`]). The
 //! requests of a row can also be sent to several providers. In both cases, the line of the row lists its requests in
@@ -36,8 +36,8 @@ pub(super) fn has_asked(attempts: &[AttemptRecord]) -> bool {
     }
 }
 
-/// Writes the member `schema` if the row has a schema, `steps` if the row has several listed requests, and `next` if
-/// another request is sent next.
+/// Writes the member `schema` if the row has a schema, and `steps` if the row has several listed requests. Writes
+/// `next` if another request is sent next.
 ///
 /// `schema` says how the last request asked for an answer that matches the schema. Its value is the name of a `Rung`.
 /// With `next`, `steps` is always written, because a later run continues from these steps.

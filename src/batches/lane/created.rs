@@ -240,10 +240,10 @@ impl Lane {
         Ok(())
     }
 
-    /// Returns the most likely batch of each unclear chunk. A batch is likely if it has the same number of rows as the
-    /// chunk and was created at about the time of the submission. If several batches are likely, the batch with the
-    /// smallest difference in time is chosen. Later, the results of this batch show whether the batch really belongs to
-    /// the chunk.
+    /// Returns the most likely batch of each unclear chunk. A batch is likely if it has as many rows as the chunk, and
+    /// was created at about the time of the submission. If several batches are likely, the batch with the smallest
+    /// difference in time is chosen. Later, the results of this batch show whether the batch really belongs to the
+    /// chunk.
     fn likely_batches(&self, unclear: &[u32], listed: &[Batch]) -> BTreeMap<u32, Batch> {
         let chunks = || unclear.iter().filter_map(|number| self.chunks.get(number));
         let may_be = |chunk: &Chunk, batch: &Batch| {

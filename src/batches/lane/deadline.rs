@@ -1,8 +1,8 @@
 //! Decides which rows must be sent online so that every row is answered before the deadline.
 //!
-//! Batches cost half, so rows stay in batches as long as possible. The last moment to move rows is the deadline, minus
-//! the time that the online limits need for all rows that are left, minus a margin. From this moment on, rows are moved
-//! only when the online lane (the rows that are sent one by one) needs more rows:
+//! Batches cost half, so rows stay in batches as long as possible. Rows are moved at the last possible moment. This
+//! moment is the deadline, minus the time that the online limits need for all remaining rows, minus a margin. From this
+//! moment on, rows are moved only when the online lane (the rows that are sent one by one) needs more rows:
 //! - Rows that are not submitted are moved first.
 //! - When no such rows are left, the newest batch is cancelled. The newest batch is the least likely to end in time by
 //!   itself. Answers that this batch has already finished are kept, at half the price. Its other rows are sent online.
@@ -26,7 +26,7 @@ use crate::scheduler::Scheduler;
 /// The factor by which a run takes longer than its limits alone would require. The reasons are headroom, retries, and
 /// few requests in flight at the start.
 const SLOWER: f64 = 1.05;
-/// The time in which the online lane can answer the rows of one chunk: a share of the whole time, but at most ten
+/// The size of a chunk, as the time that the online lane needs for its rows: a share of the whole time, but at most ten
 /// minutes. With a deadline, chunks are small, because a whole chunk is moved even if fewer rows would be enough.
 const CHUNK_TIME: (f64, Duration) = (0.04, Duration::from_secs(600));
 /// The smallest number of rows in a chunk when there is a deadline.

@@ -16,7 +16,7 @@ use crate::scheduler::{Room, Scheduler};
 /// The largest number of rows that wait to be added to a chunk, and the largest number of their bytes.
 const MOST_WAITING: (usize, usize) = (512, 16 << 20);
 /// The longest time that the first row of a chunk waits. After this time, the chunk is submitted even if it is not
-/// full. This happens if rows come slowly through a pipe.
+/// full. The first row waits so long if rows come slowly through a pipe.
 const LONGEST_FILL: Duration = Duration::from_secs(300);
 /// The number of rows by which the sizes of chunks differ. Because of the different sizes, a batch can be recognized by
 /// its number of rows.

@@ -1,4 +1,4 @@
-//! Keeps what the batch lane knows about its deadline.
+//! The facts about the deadline of the batch lane.
 
 use std::time::Duration;
 

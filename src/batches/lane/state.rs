@@ -97,7 +97,8 @@ pub(super) struct Submitting {
 }
 
 impl Lane {
-    /// Returns a lane that continues where earlier runs stopped. `done` says what these runs did with each row.
+    /// Returns a lane that continues where earlier runs stopped. `done` contains the state of each row after these
+    /// runs.
     pub fn new(settings: LaneSettings, opened: Opened, done: DoneSet, clock: RunClock) -> Self {
         let now = clock.now();
         let Opened { disk, folder, replayed, files, log } = opened;

@@ -1,8 +1,8 @@
 //! The machine's own file system.
 //!
 //! A missing file is created with `O_EXCL`. An existing file is opened without following a link and without waiting.
-//! Then the opened file is checked. The name is also checked before the file is opened, because a device must not be
-//! opened: some devices do something as soon as they are opened.
+//! After this, the opened file is checked. The name is also checked before the file is opened, because a device must
+//! not be opened. Some devices do something as soon as they are opened.
 //!
 //! On Windows, only one process at a time can have a file open for writing. Other processes can still read, rename and
 //! replace the file. So no locks are used on Windows. A lock on Windows would also prevent people from reading their

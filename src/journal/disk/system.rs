@@ -20,7 +20,8 @@ mod unix {
     use crate::journal::disk::trust::Facts;
 
     /// Returns the options for opening a file to read it. With these options, opening does not follow a symbolic link
-    /// and does not wait for the writer of a FIFO. It also does not make a terminal the controlling terminal.
+    /// and does not wait for the writer of a FIFO. If the file is a terminal, it does not become the controlling
+    /// terminal.
     pub(crate) fn to_read() -> OpenOptions {
         let mut options = OpenOptions::new();
         let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);

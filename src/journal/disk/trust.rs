@@ -1,9 +1,9 @@
 //! Decides which files this program is allowed to use. The opened file itself is checked, not its name.
 //!
-//! In a folder such as `/tmp`, another user can put a file, a link or a FIFO under the name that a run is about to use.
-//! The other user can even do this after the name was checked and before the file is opened. So the check before
-//! opening ([`super::Disk::kind`]) only gives a better message, and the opened file is checked again. Both checks
-//! follow the same table:
+//! A run can use a folder such as `/tmp`, in which other users can create files. Another user can put a file, a link or
+//! a FIFO under the name that the run is about to use. The other user can even do this after the name was checked and
+//! before the file is opened. So the check before opening ([`super::Disk::kind`]) only gives a better message, and the
+//! opened file is checked again. Both checks follow the same table:
 //!
 //! | what is there | what happens | allowed by `--trust-owner` |
 //! |---|---|---|

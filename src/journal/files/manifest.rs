@@ -1,8 +1,8 @@
-//! The manifest, which describes a run. It is the file `manifest.json` in the run folder.
+//! The manifest, which describes a run. The manifest is the file `manifest.json` in the run folder.
 //!
 //! The file is replaced atomically (temporary file, sync, rename, sync of the folder). If the manifest and the lines
-//! disagree, the lines are right. If the manifest is lost, only three things are lost: the recorded settings, the sums
-//! of removed lines, and the check that the server is the same.
+//! disagree, the lines are right. If the manifest is lost, only three things are missing: the recorded settings, the
+//! sums of removed lines, and the check that the server is the same.
 //!
 //! A run folder can come from another person, so a manifest is not trusted:
 //! - The size of the manifest is limited.

@@ -24,7 +24,7 @@ use crate::journal::start::Start;
 use crate::sink::Log;
 
 /// The number of times that a run tries to open and lock a file. A try fails if the file is replaced before it is
-/// locked. This happens when another run ends.
+/// locked. Another run replaces the file when it ends.
 const TRIES: u32 = 16;
 
 /// The purpose for which the files of a run are opened.

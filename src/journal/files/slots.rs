@@ -2,17 +2,17 @@
 //! billed.
 //!
 //! The slots are in the file `inflight` in the run folder. The file begins with a header that contains the id of the
-//! run. After the header come slots of 64 bytes, one for each request in flight. A slot is filled before its request is
-//! sent, so the slot survives a crash of the process. The slot is free again when the line of its row is durable. A
-//! slot contains the row, and the highest amount that all requests for the row can have cost together. The slots of
-//! earlier versions contain no amount.
+//! run. The header is followed by slots of 64 bytes, one for each request in flight. A slot is filled before its
+//! request is sent, so the slot survives a crash of the process. The slot is free again when the line of its row is
+//! durable. A slot contains the row, and the highest amount that all requests for the row can have cost together. The
+//! slots of earlier versions contain no amount.
 //!
 //! Changes of slots wait for [`Slots::flush`], which writes all of them together. A system call for each change would
 //! cost as much as sending the request. A request must not be sent before its slot is flushed.
 //!
-//! If a row has a durable line, its slot is not cleared in the file, because the next run does not count rows that have
-//! a line. The lowest free slot is used first, so the slots that change in one iteration of the run's loop are close
-//! together.
+//! If a row has a durable line, its slot is not cleared in the file. This is not needed, because the next run does not
+//! count rows that have a line. The lowest free slot is used first, so the slots that change in one iteration of the
+//! run's loop are close together.
 //!
 //! Slots are not synced, because a sync for each request would be too expensive. After a loss of power, slots can be
 //! missing or out of date, so the count is only an estimate. A slot with a wrong checksum counts as empty.
@@ -26,8 +26,8 @@ use crate::domain::{Money, RowId};
 use crate::journal::disk::{Disk, DiskFailure, DiskFile, OpenMode, read_up_to};
 
 const SLOT_BYTES: usize = 64;
-/// The largest number of bytes of the file that are read. They are enough for a hundred thousand slots. A run needs at
-/// most ten thousand slots at the same time.
+/// The largest number of bytes of the file that are read. This number is enough for a hundred thousand slots. A run
+/// needs at most ten thousand slots at the same time.
 const MOST_BYTES: u64 = 8 << 20;
 const MAGIC: &[u8; 8] = b"cbslots1";
 /// The number of bytes for the id of the run in the header. The first 16 bytes of the header contain the magic number

@@ -25,8 +25,8 @@ const BLOCK_BYTES: u64 = 1 << 20;
 const BLOCKS_OF_ROUND: u64 = 30;
 /// The largest number of threads that read. More threads would not be faster, because the disk is the limit.
 const MOST_THREADS: usize = 8;
-/// If the last line of a block ends beyond the block, the rest of the line is read in steps of at least this many
-/// bytes.
+/// The smallest number of bytes that are read in one step for the rest of a block's last line, if this line ends after
+/// the block.
 const BEHIND_BYTES: usize = 64 << 10;
 /// The largest amount of memory that a buffer keeps after a huge line, in bytes.
 const KEPT_BYTES: usize = 4 << 20;
@@ -226,7 +226,7 @@ mod tests {
     use super::*;
     use crate::journal::disk::{Disk, MemDisk, OpenMode};
 
-    /// Reads all lines. For each line, returns the offset, the bytes, and whether the line is complete.
+    /// Reads all lines of a file. For each line, returns the offset, the bytes, and whether the line is complete.
     fn lines(content: &[u8], cut: Cut) -> Vec<(u64, Vec<u8>, bool)> {
         let disk = MemDisk::new();
         disk.put("f", content);

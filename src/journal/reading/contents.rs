@@ -34,7 +34,7 @@ pub(crate) struct Contents {
     pub(crate) reruns: RerunRows,
     /// Failures that still count.
     pub(crate) unresolved: Unresolved,
-    /// Sums over all lines.
+    /// The sums over all lines of the results and the error log.
     pub(crate) totals: Totals,
     /// The number of result lines of each provider.
     pub(crate) answers_by: AnswersBy,
@@ -112,8 +112,8 @@ impl Contents {
         let (mut with_entry, mut was_in_flight, mut rows) = (Vec::new(), HashSet::new(), 0);
         let take = |block: Answers| {
             rows += block.rows.len() as u64;
-            // An estimate of the number of rows in the file. It assumes that the lines not yet read are as long as the
-            // lines read so far.
+            // An estimate of the number of rows in the file. The estimate assumes that the lines that are not read yet
+            // are as long as the lines that were read.
             answered.expect(
                 u64::try_from(u128::from(size) * u128::from(rows) / u128::from(block.end.max(1))).unwrap_or(rows),
             );

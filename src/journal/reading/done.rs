@@ -158,10 +158,10 @@ impl DoneSet {
 
     /// Returns the answered row of a label.
     ///
-    /// This is an interpolation search. Labels are hashes, so they are evenly distributed, and the position of a label
-    /// can be estimated from its value. There are three estimates. If `n` rows are left to search before an estimate,
-    /// only a few times `√n` rows are left after it. With ten million rows, a binary search alone would wait for memory
-    /// about twenty times. A wrong estimate only costs time.
+    /// This function is an interpolation search. Labels are hashes, so they are evenly distributed, and the position of
+    /// a label can be estimated from its value. There are three estimates. If `n` rows are left to search before an
+    /// estimate, only a few times `√n` rows are left after it. With ten million rows, a binary search alone would wait
+    /// for memory about twenty times. A wrong estimate only costs time.
     pub(crate) fn find(&self, label: u64) -> Option<RowId> {
         const ESTIMATES: usize = 3;
         let mut piece = &self.answered.get(part_of(label))?[..];

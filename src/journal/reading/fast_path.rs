@@ -182,7 +182,8 @@ fn parse<'a, M: More<'a>>(line: &'a [u8], expected: Option<&[u8]>) -> Option<(Re
 /// Reads the members that few lines have, and the end of the line.
 #[inline(never)]
 fn skip_rest_of_meta<'a>(at: &mut Cursor<'a>, more: &mut impl More<'a>) -> Option<()> {
-    // Only rows with a schema have the member `schema`, and only rows with several answers have `steps`.
+    // Only rows with a schema have the member `schema`, and only rows with several answers or several providers have
+    // `steps`.
     let _ = skip_text(at, b",\"schema\":");
     if at.literal(b",\"steps\":").is_some() {
         at.skip_value(DEEPEST)?;

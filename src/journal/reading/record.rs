@@ -115,8 +115,9 @@ pub(crate) struct ErrorRecord {
     pub(super) is_broken: bool,
     /// Whether another request for the row was to be sent after the line was written.
     pub(crate) is_step: bool,
-    /// Whether the row can be continued from this line. It can if the line is a step (an answer that was not accepted)
-    /// and its answer can be read. Otherwise, the row has failed, and no later line contains the charges of this line.
+    /// Whether the row can be continued from this line. This is possible if the line is a step (an answer that was not
+    /// accepted) and the answer can be read. Otherwise, the row has failed, and no later line contains the charges of
+    /// this line.
     pub(crate) is_unfinished: bool,
     /// Id of the run that wrote the line.
     pub(crate) run: String,

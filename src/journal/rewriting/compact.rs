@@ -2,8 +2,8 @@
 //!
 //! The log is replaced as a whole. So if the process dies at any step, the old log or the compacted log remains. A
 //! later run reads the same failures from both logs. Before the log is replaced, the charges of the removed entries are
-//! passed to `carry`. If the program dies between the two steps, these charges are counted twice. For a budget, it is
-//! safer to count too much than too little.
+//! passed to `carry`. If the program dies after this and before the log is replaced, these charges are counted twice.
+//! For a budget, it is safer to count too much than too little.
 
 use std::collections::HashMap;
 use std::sync::Arc;

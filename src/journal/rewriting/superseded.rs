@@ -10,8 +10,8 @@
 //!
 //! The results are replaced as a whole. So if the process dies at any step, the old file or the new one remains. A
 //! later run reads the same answers from both files. Before the file is replaced, the charges of the removed lines are
-//! passed to `carry`. If the program dies between the two steps, these charges are counted twice. For a budget, it is
-//! safer to count too much than too little.
+//! passed to `carry`. If the program dies after this and before the file is replaced, these charges are counted twice.
+//! For a budget, it is safer to count too much than too little.
 //!
 //! A line with a key in an unknown format is kept, because the program can't tell whether the row has a label.
 
@@ -89,8 +89,8 @@ impl Superseded {
         })
     }
 
-    /// If the row of a line has several lines, returns the record of the line, and the position of its label in
-    /// `labels`.
+    /// Returns the record of a line, and the position of its label in `labels`. Returns `None` if its row has only one
+    /// line.
     fn find<'l>(&self, line: &'l [u8]) -> Option<(usize, ResultRecord<'l>)> {
         let Parsed::Record(record) = parse_result(line) else { return None };
         let at = self.labels.binary_search(&record.row.label).ok()?;

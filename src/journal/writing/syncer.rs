@@ -6,7 +6,7 @@
 //! its lines to become durable.
 //!
 //! After a failed write or sync, no more lines are accepted. If a write failed, the lines that were written before this
-//! write are still synced and reported. After them, the failure is reported once.
+//! write are still synced and reported. After these lines, the failure is reported once.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,10 +1,10 @@
-//! The writer of a run: collects the lines of one turn (an iteration of the run's loop), writes them together, and
-//! tells the syncer to sync them.
+//! The writer of a run. It collects the lines of one turn (an iteration of the run's loop), writes these lines
+//! together, and tells the syncer to sync them.
 //!
-//! A separate write for each line would cost a lock and a system call, and hundreds of lines come in one turn of the
-//! run's loop. So lines wait for [`Writer::flush`], which the loop calls in each turn before it sends anything. At most
-//! one megabyte of lines waits. All waiting lines belong to one log. Before a line of the other log is added, the
-//! waiting lines are flushed, so lines are written in the order of their numbers.
+//! A separate write for each line would cost a lock and a system call. This would be too slow, because hundreds of
+//! lines can come in one turn. So lines wait for [`Writer::flush`], which the loop calls in each turn before it sends
+//! anything. At most one megabyte of lines waits. All waiting lines belong to one log. Before a line of the other log
+//! is added, the waiting lines are flushed, so lines are written in the order of their numbers.
 
 use std::sync::Arc;
 

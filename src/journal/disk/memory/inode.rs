@@ -1,10 +1,10 @@
-//! The content of one file: what a reader sees, and what remains of it after a loss of power.
+//! The content of one file: the bytes that a reader sees, and the bytes that remain after a loss of power.
 
 /// The size in bytes of the pieces of a write. After a loss of power, some pieces of a write are on the disk, and other
 /// pieces are lost.
 const SECTOR: usize = 512;
 
-/// The content of a file and the state of its lock. Its names are stored elsewhere.
+/// The content of a file and the state of its lock. The state of the disk contains the names of the file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Inode {
     /// The content that a reader of the file sees.

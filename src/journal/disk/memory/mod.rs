@@ -58,7 +58,7 @@ impl MemDisk {
         Self::over(state)
     }
 
-    /// Returns the disk in one of the states that are possible after a loss of power. `random` chooses which one.
+    /// Returns the disk in one of the states that are possible after a loss of power. `random` chooses the state.
     pub fn after_power_loss(&self, random: &mut fastrand::Rng) -> Self {
         let mut state = self.state().clone();
         state.lose_power(random);
