@@ -20,7 +20,7 @@ pub(crate) struct Looks {
     next: Instant,
     /// The number of successive checks that have failed.
     failed: u32,
-    /// The time of the first of the successive failed checks; `None` if the last check worked.
+    /// The time at which the checks began to fail; `None` if the last check worked.
     failing_since: Option<Instant>,
 }
 
@@ -49,7 +49,7 @@ impl Looks {
     }
 
     /// Notes that a check has failed. `retry_after` is the time that the API wants the run to wait before the next
-    /// check. Returns the time since the first of these failed checks.
+    /// check. Returns the time since the checks began to fail.
     pub(crate) fn on_failed(&mut self, retry_after: Option<Duration>, now: Instant) -> Duration {
         self.failed = self.failed.saturating_add(1);
         let backoff = Duration::from_secs(2 << self.failed.min(7));

@@ -123,8 +123,8 @@ pub struct Journal {
     paths: RunPaths,
     context: RecordContext,
     manifest: Manifest,
-    /// The manifest that describes this run, until it replaces `manifest`. Until then, `manifest` describes the
-    /// previous run.
+    /// The manifest of this run, as long as the run does not use it yet. During this time, `manifest` is the manifest
+    /// of the previous run.
     given: Option<Manifest>,
     slots: Slots,
     unresolved: Unresolved,

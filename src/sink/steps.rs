@@ -1,5 +1,5 @@
-//! Writes the part of a line about the requests of a row. This part exists only if there were several requests, or if
-//! the answer had to match a schema.
+//! Writes the part of a line that describes the requests of a row. This part exists only if there were several
+//! requests, or if the answer had to match a schema.
 //!
 //! A row can have several answers: if an answer is not accepted, another request follows (see [`crate::answer`]). The
 //! requests of a row can also be sent to several providers. In both cases, the line of the row lists its requests in

@@ -50,7 +50,7 @@ pub(super) struct Chunk {
     pub(super) not_before: Instant,
     /// The number of downloads that have failed.
     pub(super) downloads: u32,
-    /// The time of the first of the successive failed downloads; `None` if the last download worked.
+    /// The time at which the downloads began to fail; `None` if the last download worked.
     pub(super) failing_since: Option<Instant>,
     /// The number of complete downloads that lacked rows. The end of the first such download is in `incomplete_since`.
     pub(super) incomplete: u32,

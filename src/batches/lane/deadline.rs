@@ -115,7 +115,7 @@ impl Lane {
         }
     }
 
-    /// Notes the share of its rows that a cancelled batch had finished.
+    /// Notes which share of the rows in a cancelled batch was finished.
     pub(super) fn note_progress(&mut self, number: u32) {
         let Some(chunk) = self.chunks.get(&number) else { return };
         let Some(at) = chunk.cancelled_at else { return };

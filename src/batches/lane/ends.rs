@@ -35,8 +35,8 @@ impl Lane {
         }
     }
 
-    /// Removes the files of a chunk that has no open entry in the log. If the removal fails, the next run removes these
-    /// files.
+    /// Removes the files of a chunk that is no longer open in the log of batches. If the removal fails, the next run
+    /// removes these files.
     pub(super) fn remove_files(&self, number: u32) {
         if !self.is_broken {
             let _ = remove_files(&*self.disk, &self.folder, number);

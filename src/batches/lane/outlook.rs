@@ -83,7 +83,7 @@ impl Outlook {
         self.longest_cancel = self.longest_cancel.max(took);
     }
 
-    /// Notes the share of its rows that a cancelled batch had finished, and the age of the batch when it was cancelled.
+    /// Notes which share of the rows in a cancelled batch was finished, and the age of the batch when it was cancelled.
     pub(super) fn on_progress(&mut self, share: f64, age: Duration) {
         self.finished.0 += share;
         self.finished.1 += age.as_secs_f64();

@@ -89,7 +89,7 @@ pub(super) struct Building {
 pub(super) struct Submitting {
     /// The earliest time of the next submission.
     pub(super) not_before: Instant,
-    /// The time of the first of the successive failed submissions; `None` if the last submission worked.
+    /// The time at which the submissions began to fail; `None` if the last submission worked.
     pub(super) failing_since: Option<Instant>,
     pub(super) failures: u32,
     /// The number of successive submissions that were refused because of a limit.

@@ -1,4 +1,4 @@
-//! Replaces a file as a whole: after a crash or a loss of power, either the old file or the new one is there.
+//! Replaces a file as a whole. After a crash or a loss of power, either the old file or the new file is there.
 
 use std::io;
 use std::path::Path;
@@ -40,8 +40,8 @@ pub(crate) fn replace_locked(
 }
 
 /// Replaces a file as [`replace`] does, but syncs nothing. After a crash of this process, either the old file or the
-/// new one is there. After a loss of power, the file may be damaged. This function is for files that are replaced every
-/// second. No later run depends on such files.
+/// new file is there. After a loss of power, the file may be damaged. This function is for files that are replaced
+/// every second. No later run depends on such files.
 ///
 /// # Errors
 /// A failure of the disk. The file is then either the old file or the new file, never a mixture.

@@ -161,7 +161,7 @@ fn errors_beside(results: &Path) -> PathBuf {
     with_suffix(&stem, ".errors.jsonl")
 }
 
-/// Returns the path without the suffix. If the name consists only of the suffix, returns the path as it is.
+/// Returns the path without the suffix of its name. If the name consists only of the suffix, returns the path as it is.
 fn without_suffix(path: &Path, suffix: &str) -> PathBuf {
     let name = path.file_name().and_then(|name| name.to_str());
     match name.and_then(|name| name.strip_suffix(suffix)) {

@@ -8,7 +8,7 @@
 //! slots of earlier versions contain no amount.
 //!
 //! Changes of slots wait for [`Slots::flush`], which writes all of them together. A system call for each change would
-//! cost as much as sending the request. A request must not be sent before its slot is flushed.
+//! take as long as sending the request. A request must not be sent before its slot is flushed.
 //!
 //! If a row has a durable line, its slot is not cleared in the file. This is not needed, because the next run does not
 //! count rows that have a line. The lowest free slot is used first, so the slots that change in one iteration of the

@@ -1,7 +1,7 @@
 //! Reads result lines in exactly the form that [`crate::sink`] writes, without a JSON parser.
 //!
 //! A resumed run reads every line of the results file, and nearly all lines have their members in the same order. This
-//! module checks that order byte by byte, skips the answer, and reads the members that recovery needs.
+//! module checks this order byte by byte, skips the answer, and reads the members that recovery needs.
 //!
 //! For every other line, this module returns `None`. Such a line is damaged, was rewritten by another tool, has another
 //! order of members, or has an escape in its label. The JSON parser ([`super::parse`]) then parses the line. If this

@@ -1,4 +1,4 @@
-//! Scans a file of a run: finds out which lines are records, and what the other lines are.
+//! Scans a file of a run, to find out which lines are records, and which kinds of damage the other lines have.
 //!
 //! This module distinguishes half-written, zeroed and foreign lines. [`crate::journal::rewriting`] removes or repairs
 //! them. Lines are read on several threads. The kind of a damaged line depends on the lines around it, so the kind is

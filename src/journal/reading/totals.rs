@@ -1,4 +1,4 @@
-//! Sums over all runs that wrote to the results.
+//! The sums of charges and result lines over all runs that wrote to the results.
 
 use std::ops::AddAssign;
 

@@ -126,7 +126,7 @@ impl Stdout {
         self.shared.wake.notify_one();
     }
 
-    /// Waits until all lines are written and the thread has ended.
+    /// Waits until the thread has written all lines and has ended.
     pub(super) fn stop(&mut self) {
         self.shared.queue().is_closed = true;
         self.shared.wake.notify_one();
