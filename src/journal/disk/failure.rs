@@ -37,7 +37,7 @@ impl DiskFailure {
         self.source.get_ref()?.downcast_ref()
     }
 
-    /// Returns whether the reader of a pipe has closed it. A closed pipe is not a fault of the disk.
+    /// Returns whether the reader of a pipe has closed the pipe. A closed pipe is not a fault of the disk.
     fn is_closed_pipe(&self) -> bool {
         self.source.kind() == io::ErrorKind::BrokenPipe
     }

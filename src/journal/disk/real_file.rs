@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{DiskFile, LockAttempt, system};
 
-/// An open file.
+/// An open file of the machine's own file system.
 pub(super) struct RealFile {
     pub(super) file: File,
     /// The path with which the file was opened.
