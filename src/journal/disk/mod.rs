@@ -119,8 +119,8 @@ pub trait DiskFile: Send + Sync {
     /// still read the file.
     ///
     /// # Errors
-    /// The error that the system reports. A lock that another handle has, and a file system without locks, are results and not
-    /// errors.
+    /// The error that the system reports. A lock that another handle has, and a file system without locks, are reported
+    /// as results, and not as errors.
     fn try_lock(&self) -> io::Result<LockAttempt>;
 
     /// Returns whether `path` leads to this file; symbolic links are followed. Returns false if nothing exists at
