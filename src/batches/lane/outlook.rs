@@ -12,7 +12,7 @@ const EVERY: Duration = Duration::from_secs(5);
 /// rows. The lead is needed because a cancelled batch ends only after some time, and the run sees this end a little
 /// later. The last answers also take time.
 const LEAD: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(180)];
-/// The share of the time from the start to the deadline that is used as the lead, between the two bounds of `LEAD`.
+/// The lead as a share of the time from the start to the deadline. The two bounds of `LEAD` limit the lead.
 const SHARE_OF_TIME: f64 = 0.04;
 /// The expected time of a cancellation, as long as no cancellation has been seen.
 const FIRST_CANCEL: Duration = Duration::from_secs(25);
