@@ -1,8 +1,9 @@
-//! Takes over the results of a batch that no log knows.
+//! Takes over the results of a batch that is not recorded in a log of this program.
 //!
-//! The results become a chunk with new ids. This chunk has no batch to wait for: its results are on disk already. From
-//! then on, the lane treats the chunk like any other: its rows get their lines exactly once, whatever happens in
-//! between. Only rows with an answer are in the chunk. The other rows cost nothing and are sent by the next run.
+//! The results become a chunk (a group of rows with one batch) with new ids. The run does not wait for a batch of this
+//! chunk, because its results are already on disk. After this, the batch lane treats the chunk like every other chunk,
+//! and each row gets exactly one line, even after a crash. The chunk contains only rows with an answer. The other rows
+//! cost nothing, and the next run sends these rows.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -20,10 +21,10 @@ use crate::domain::{Identity, Money, Planned, RowId};
 use crate::journal::{Disk, DiskFailure, DiskFile, OpenMode};
 use crate::provider::{Batch, BatchApi, BatchEnd};
 
-/// Bytes that are collected before they are written.
+/// The number of bytes that are collected before they are written.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// The downloaded results of a batch that no log knows. They can be found by row.
+/// An index of the downloaded results of a batch, which finds the answer to a row.
 pub(crate) struct Index {
     file: Box<dyn DiskFile>,
     path: PathBuf,
@@ -31,13 +32,13 @@ pub(crate) struct Index {
     ours: HashMap<RowId, Place>,
     /// The answers to requests of other programs, by a hash of their ids.
     foreign: HashMap<u64, Place>,
-    /// How many lines there are.
+    /// The number of lines in the results.
     pub(crate) lines: u64,
-    /// How many requests did not succeed.
+    /// The number of requests that did not succeed.
     pub(crate) unanswered: u64,
 }
 
-/// Where a line is in the results.
+/// The place of a line in the results.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     at: u64,
@@ -45,10 +46,10 @@ struct Place {
 }
 
 impl Index {
-    /// Reads downloaded results.
+    /// Reads the downloaded results of a batch, and makes an index of them.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn read(disk: &dyn Disk, path: PathBuf, api: &dyn BatchApi) -> Result<Self, DiskFailure> {
         let open = || disk.open(&path, OpenMode::Read).map_err(DiskFailure::of("open", &path));
         let (file, mut results) = (open()?, Results::open(open()?));
@@ -67,12 +68,13 @@ impl Index {
         Ok(Self { file, path, ours, foreign, lines, unanswered })
     }
 
-    /// Returns how many answers there are.
+    /// Returns the number of answers in the results.
     pub(crate) fn answers(&self) -> u64 {
         (self.ours.len() + self.foreign.len()) as u64
     }
 
-    /// Returns whether there is an answer to a row. For a request of another program, only the row's name decides.
+    /// Returns whether there is an answer to a row. An answer to a request of another program belongs to the row if its
+    /// id is the row's label.
     pub(crate) fn has(&self, row: RowId, identity: &Identity) -> bool {
         self.place(row, identity).is_some()
     }
@@ -82,7 +84,7 @@ impl Index {
         self.ours.get(&row).or_else(of_name).copied()
     }
 
-    /// Returns the message that answers a row.
+    /// Returns the message of the answer to a row, if there is an answer.
     fn message(&self, planned: &Planned, api: &dyn BatchApi) -> Result<Option<Bytes>, DiskFailure> {
         let job = &planned.job;
         let Some(Place { at, len }) = self.place(job.row, &job.identity) else { return Ok(None) };
@@ -101,7 +103,7 @@ impl Index {
     }
 }
 
-/// A chunk that is made from the results of a batch.
+/// A chunk of rows that is made from the results of a batch.
 pub(crate) struct Adoption {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
@@ -116,7 +118,7 @@ pub(crate) struct Adoption {
 }
 
 impl Adoption {
-    /// Begins a chunk, with a nonce of its own.
+    /// Creates an empty chunk of rows, with a nonce that only this chunk has.
     ///
     /// # Errors
     /// [`BatchesError`]
@@ -134,10 +136,10 @@ impl Adoption {
         Ok(Self { disk, folder, log, number, nonce, chunk, results, results_path, end: 0, buffer: Vec::new() })
     }
 
-    /// Adds a row if there is an answer to it.
+    /// Adds a row to the chunk if the results have an answer to it.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn take(&mut self, planned: &Planned, index: &Index, api: &dyn BatchApi) -> Result<(), DiskFailure> {
         let Some(message) = index.message(planned, api)? else { return Ok(()) };
         let at_most = planned.ask.expense.map_or(Money::ZERO, |expense| expense.most_in_batch);
@@ -157,10 +159,10 @@ impl Adoption {
         Ok(())
     }
 
-    /// Makes the chunk durable, if it has rows. Returns the number of its rows.
+    /// Makes the chunk durable if it has rows. Returns the number of rows in the chunk.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn finish(mut self, batch: &Batch, at: jiff::Timestamp) -> Result<u32, DiskFailure> {
         let (rows, at_most) = (self.chunk.count(), pico(self.chunk.at_most()));
         if rows == 0 {

@@ -1,12 +1,13 @@
-//! The files of a chunk: rows that are submitted together as one batch.
+//! The files of a chunk. A chunk is a group of rows that are submitted together as one batch.
 //!
 //! A chunk has two files in the folder of batches. `<number>.body.json` is the body of the request that creates the
-//! batch, byte for byte, so it is sent from the disk. `<number>.rows.jsonl` has a line for each row. It contains
-//! everything that is needed to write the row's line in the results, and the place of its request in the body. Both are
-//! synced before the chunk is submitted. They are removed when every row has a line.
+//! batch, byte for byte, so it is sent from the disk. `<number>.rows.jsonl` has a line for each row. This line says
+//! where the row's request is in the body. It also contains everything that is needed to write the row's line in the
+//! results. Both files are synced before the chunk is submitted. The files are removed when every row has a line or was
+//! sent again.
 //!
-//! Answers come in any order and hours later, perhaps to another process. So rows are read back from these files, one
-//! by one, and never held in memory.
+//! Answers come hours later, in any order, and perhaps to another process. So rows are read back one by one from these
+//! files, and are not kept in memory.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -23,23 +24,23 @@ use crate::domain::{
 use crate::journal::{Disk, DiskFailure, DiskFile, OpenMode, sync_name};
 use crate::provider::BodySource;
 
-/// The longest line of rows, and the longest request. A request has at most 32 MB.
+/// The largest length of a line in the file of rows, and of a request, in bytes. A request has at most 32 MB.
 const MOST_LINE_BYTES: u64 = 64 << 20;
-/// Bytes that are collected before they are written.
+/// The number of bytes that are collected before they are written.
 const BUFFER_BYTES: usize = 256 << 10;
 const HEAD: &[u8] = b"{\"requests\":[";
 const TAIL: &[u8] = b"]}";
 
-/// A row in a chunk.
+/// A row in a chunk (the rows of one batch).
 #[derive(Clone, Debug)]
 pub(crate) struct ChunkRow {
     /// The row.
     pub(crate) job: Job,
-    /// How many times it was in a batch before this one.
+    /// The number of earlier batches that contained the row.
     pub(crate) tries: u32,
-    /// The highest possible cost of its answer.
+    /// The highest possible cost of the row's answer.
     pub(crate) at_most: Money,
-    /// The request that was submitted.
+    /// The request that was submitted for the row.
     sent: Request,
     rung: Option<Rung>,
     max_tokens: u32,
@@ -49,7 +50,7 @@ pub(crate) struct ChunkRow {
 }
 
 impl ChunkRow {
-    /// Returns the request that was sent for the row, with the facts that its line and its cost need.
+    /// Returns the request that was sent for the row, with the facts that are needed for the row's line and cost.
     pub(crate) fn ask(&self, route: &Arc<PoolId>) -> Ask {
         let request = self.sent.clone();
         let params = str::from_utf8(request.json()).ok().and_then(Params::of_object).unwrap_or_default();
@@ -73,7 +74,7 @@ impl ChunkRow {
     }
 }
 
-/// A row, as it is written in a line.
+/// A row in the form in which it is written as a line.
 #[derive(Serialize, Deserialize)]
 struct RowLine<'a> {
     #[serde(borrow)]
@@ -87,17 +88,17 @@ struct RowLine<'a> {
     line: u64,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     extra: Option<Cow<'a, str>>,
-    /// Where the row's request begins in the body, and its length.
+    /// The offset of the row's request in the body. The length of the request is in `len`.
     at: u64,
     len: u32,
     tries: u32,
-    /// In pico-dollars.
+    /// The highest possible cost of the answer, in pico-dollars.
     at_most: u64,
     #[serde(borrow)]
     model: Cow<'a, str>,
     template: u64,
     estimated_input: u32,
-    /// 0 in a line of an earlier version.
+    /// The highest number of output tokens; 0 in a line of an earlier version.
     #[serde(default)]
     max_tokens: u32,
     /// The row's own request, if another request was submitted for the row.
@@ -108,7 +109,7 @@ struct RowLine<'a> {
 }
 
 impl RowLine<'_> {
-    /// Returns the row's key and identity; `None` if the key can't be read.
+    /// Returns the key and the identity of the row; `None` if the key can't be read.
     fn identity(&self) -> Option<(JobKey, Identity, RowId)> {
         let key = JobKey::parse(&self.key)?;
         let identity = self.occurrence.map_or(Identity::Named, Identity::Nth);
@@ -117,7 +118,7 @@ impl RowLine<'_> {
     }
 }
 
-/// A file that grows at its end.
+/// A file to which bytes are appended.
 struct Growing {
     file: Box<dyn DiskFile>,
     path: PathBuf,
@@ -153,7 +154,7 @@ impl Growing {
     }
 }
 
-/// A chunk that is being filled.
+/// A chunk to which rows are still added.
 pub(crate) struct ChunkWriter {
     number: u32,
     nonce: String,
@@ -164,10 +165,11 @@ pub(crate) struct ChunkWriter {
 }
 
 impl ChunkWriter {
-    /// Creates the files. Files of the same name are left over from a run that died before it submitted them.
+    /// Creates the files of the chunk. Existing files with the same names are replaced: they are left over from a run
+    /// that died before it submitted them.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn create(disk: &dyn Disk, folder: &Path, number: u32, nonce: &str) -> Result<Self, DiskFailure> {
         let mut body = Growing::create(disk, body_path(folder, number))?;
         let rows = Growing::create(disk, rows_path(folder, number))?;
@@ -175,11 +177,11 @@ impl ChunkWriter {
         Ok(Self { number, nonce: nonce.to_owned(), body, rows, count: 0, at_most: Money::ZERO })
     }
 
-    /// Adds a row. `tries` says how many times it was in a batch before, and `at_most` is the highest possible cost of
-    /// its answer.
+    /// Adds a row to the chunk. `tries` is the number of earlier batches that contained the row, and `at_most` is the
+    /// highest possible cost of its answer.
     ///
     /// # Errors
-    /// The failure of the disk. After that, the chunk can't be used any more.
+    /// A failure of the disk. After a failure, the chunk can't be used any more.
     pub(crate) fn push(&mut self, planned: &Planned, tries: u32, at_most: Money) -> Result<(), DiskFailure> {
         let Planned { job, ask } = planned;
         let request = ask.request.json();
@@ -228,26 +230,26 @@ impl ChunkWriter {
         self.number
     }
 
-    /// Returns how many rows were added.
+    /// Returns the number of rows in the chunk.
     pub(crate) fn count(&self) -> u32 {
         self.count
     }
 
-    /// Returns how many bytes the body will have after a request of this length is added.
+    /// Returns the size in bytes that the body will have after a request of this length is added.
     pub(crate) fn bytes_with(&self, request: usize) -> u64 {
-        // An id has at most 64 characters, and the names around it 30.
+        // An id has at most 64 characters, and the JSON names around it have 30 characters.
         self.body.len() + (request + 100) as u64
     }
 
-    /// Returns the highest possible cost of all rows together.
+    /// Returns the highest possible cost of all rows of the chunk together.
     pub(crate) fn at_most(&self) -> Money {
         self.at_most
     }
 
-    /// Makes the files durable.
+    /// Makes the files of the chunk durable, and opens them for reading.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn finish(mut self, disk: &Arc<dyn Disk>, folder: &Path) -> Result<Arc<ChunkFiles>, DiskFailure> {
         self.body.buffer.extend_from_slice(TAIL);
         self.body.finish()?;
@@ -265,16 +267,17 @@ impl ChunkWriter {
 pub(crate) struct ChunkFiles {
     pub(crate) number: u32,
     pub(crate) nonce: String,
-    /// How many rows the chunk has.
+    /// The number of rows in the chunk.
     pub(crate) count: u32,
-    /// The bytes of its body.
+    /// The size of the body in bytes.
     pub(crate) body_bytes: u64,
     disk: Arc<dyn Disk>,
     body_path: PathBuf,
     rows_path: PathBuf,
-    /// The body and the rows while they are used. There can be thousands of open batches, so their files are closed.
+    /// The files of the body and of the rows, while they are used. There can be thousands of open batches, so files
+    /// that are not used are closed.
     open: Mutex<Option<[Arc<dyn DiskFile>; 2]>>,
-    /// Where each line of the rows begins, and where the last ends.
+    /// The offset at which each line of the rows begins, and the offset at which the last line ends.
     lines: Vec<u64>,
 }
 
@@ -288,7 +291,8 @@ impl ChunkFiles {
     /// Opens the files of a chunk with `count` rows.
     ///
     /// # Errors
-    /// The failure of the disk. It is also returned if a file has fewer rows.
+    /// A failure of the disk. The same error is returned if the file has another number of rows, or if a line is too
+    /// long.
     pub(crate) fn open(
         disk: &Arc<dyn Disk>,
         folder: &Path,
@@ -314,12 +318,12 @@ impl ChunkFiles {
         Ok(Arc::new(Self { number, nonce, count, body_bytes, disk, body_path, rows_path, open, lines }))
     }
 
-    /// Closes the files until they are needed again.
+    /// Closes the files of the chunk until they are needed again.
     pub(crate) fn close(&self) {
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Returns the body and the rows.
+    /// Returns the files of the body and of the rows, and opens them if they are closed.
     fn files(&self) -> Result<[Arc<dyn DiskFile>; 2], DiskFailure> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(files) = &*open {
@@ -331,16 +335,16 @@ impl ChunkFiles {
         Ok(open.insert([file(&self.body_path)?, file(&self.rows_path)?]).clone())
     }
 
-    /// Reads the identities of all rows.
+    /// Passes the identity of each row of the chunk to `each`.
     ///
     /// # Errors
-    /// The failure of the disk. It is also returned if a line can't be understood.
+    /// A failure of the disk. The same error is returned if a line can't be parsed.
     pub(crate) fn identities(&self, mut each: impl FnMut(RowId, &Identity)) -> Result<(), DiskFailure> {
         let [_, rows] = self.files()?;
         let mut text = Vec::new();
         let mut item = 0;
         while item + 1 < self.lines.len() {
-            // Reads as many lines as fit, but at least one.
+            // Each step reads all lines that fit into the buffer, but at least one line.
             let from = self.lines[item];
             let fits = |to: &u64| to - from <= BUFFER_BYTES as u64;
             let count = self.lines[item + 1..].iter().take_while(|to| fits(to)).count().max(1);
@@ -361,13 +365,13 @@ impl ChunkFiles {
         DiskFailure::of("use", &self.rows_path)(std::io::Error::other(why.to_string()))
     }
 
-    /// Reads a row. Its job gets the number `id`.
+    /// Reads a row of the chunk. The job of the row gets the number `id`.
     ///
     /// # Errors
-    /// The failure of the disk. It is also returned if the line can't be understood.
+    /// A failure of the disk. The same error is returned if the line can't be parsed.
     ///
     /// # Panics
-    /// If the chunk has no such row.
+    /// If the chunk has no row with the number `item`.
     pub(crate) fn row(&self, item: u32, id: JobId) -> Result<ChunkRow, DiskFailure> {
         let [body, rows] = self.files()?;
         let (from, to) = (self.lines[item as usize], self.lines[item as usize + 1]);
@@ -398,7 +402,7 @@ impl ChunkFiles {
     }
 }
 
-/// The body of a chunk, for the request that submits it.
+/// The body of the request that submits a chunk as a batch.
 #[derive(Debug)]
 pub(crate) struct ChunkBody(pub(crate) Arc<ChunkFiles>);
 
@@ -413,17 +417,17 @@ impl BodySource for ChunkBody {
     }
 }
 
-/// Removes the files of a chunk.
+/// Removes the files of a chunk of rows.
 ///
 /// # Errors
-/// The failure of the disk.
+/// A failure of the disk.
 pub(crate) fn remove_files(disk: &dyn Disk, folder: &Path, number: u32) -> Result<(), DiskFailure> {
     [body_path(folder, number), rows_path(folder, number), results_path(folder, number)]
         .iter()
         .try_for_each(|path| disk.remove(path).map_err(DiskFailure::of("remove", path)))
 }
 
-/// Returns the path of the downloaded results of a chunk.
+/// Returns the path of the file with the downloaded results of a chunk.
 pub(crate) fn results_path(folder: &Path, number: u32) -> PathBuf {
     folder.join(format!("{number:06}.results.jsonl"))
 }
@@ -436,9 +440,10 @@ fn rows_path(folder: &Path, number: u32) -> PathBuf {
     folder.join(format!("{number:06}.rows.jsonl"))
 }
 
-/// Returns where each line begins, and where the last whole line ends. A file of `count` rows is read to its end.
+/// Returns the offset at which each line begins, and the offset at which the last whole line ends. A file with `count`
+/// rows is read to its end.
 fn line_starts(file: &dyn DiskFile, count: u32) -> std::io::Result<Vec<u64>> {
-    // One line more than expected is enough to see that there are too many.
+    // Reading stops after one line more than expected, because this already shows that there are too many lines.
     let most = count as usize + 2;
     let (mut starts, mut buffer, mut offset) = (vec![0], vec![0; BUFFER_BYTES], 0);
     loop {
@@ -452,7 +457,7 @@ fn line_starts(file: &dyn DiskFile, count: u32) -> std::io::Result<Vec<u64>> {
     }
 }
 
-/// Reads exactly as many bytes as the buffer has.
+/// Fills the whole buffer with bytes from the file, beginning at `offset`.
 pub(super) fn fill(file: &dyn DiskFile, buffer: &mut [u8], mut offset: u64) -> std::io::Result<()> {
     let mut rest = buffer;
     while !rest.is_empty() {

@@ -1,4 +1,4 @@
-//! How much of the online limits some rows would use if they were sent online, and how long that would take.
+//! Estimates how much of the online limits some rows would use if they were sent online, and how long this would take.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,33 +6,35 @@ use std::time::Duration;
 
 use crate::domain::{Ask, PoolId, RateLimits, Usage};
 
-/// How many output tokens an answer is expected to have before any answer has come.
+/// The expected number of output tokens of an answer, as long as no answer has come.
 const FIRST_OUTPUT: f64 = 256.0;
-/// Until this many answers have come, answers are expected to be longer than their mean length so far, by [`UNSURE`].
+/// The number of answers that are enough for a good mean length. With fewer answers, longer prompts and answers are
+/// expected: the mean length is multiplied by [`UNSURE`].
 const ENOUGH: f64 = 30.0;
-/// The factor by which they are expected to be longer.
+/// The factor by which expected lengths are increased while few answers have come.
 const UNSURE: f64 = 1.25;
 
-/// Sums over rows of one pool.
+/// Sums over the rows of one pool (rows that share their limits).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Sums {
     rows: f64,
-    /// Estimated input tokens.
+    /// The estimated input tokens of the rows.
     input: f64,
     max_tokens: f64,
 }
 
-/// What rows would need of the limits of each pool, if they were sent online.
+/// The requests and tokens that rows would use of each pool's limits, if they were sent online.
 #[derive(Clone, Debug, Default)]
 pub struct Demand(BTreeMap<Arc<PoolId>, Sums>);
 
 impl Demand {
-    /// Adds a row.
+    /// Adds the demand of a row.
     pub fn add(&mut self, ask: &Ask) {
         self.add_rows(&ask.pool, 1.0, f64::from(ask.cost.input_tokens), f64::from(ask.max_tokens));
     }
 
-    /// Adds rows of a pool: how many, their estimated input tokens, and the sum of their `max_tokens`.
+    /// Adds the demand of rows of a pool: their number, their estimated input tokens, and the sum of their
+    /// `max_tokens`.
     pub(crate) fn add_rows(&mut self, pool: &Arc<PoolId>, rows: f64, input: f64, max_tokens: f64) {
         let sums = self.0.entry(pool.clone()).or_default();
         sums.rows += rows;
@@ -40,7 +42,7 @@ impl Demand {
         sums.max_tokens += max_tokens;
     }
 
-    /// Removes a row.
+    /// Removes the demand of a row.
     pub(crate) fn remove(&mut self, ask: &Ask) {
         if let Some(sums) = self.0.get_mut(&ask.pool) {
             sums.rows = (sums.rows - 1.0).max(0.0);
@@ -49,19 +51,20 @@ impl Demand {
         }
     }
 
-    /// Adds a share of another demand.
+    /// Adds a share of the demand of other rows.
     pub(crate) fn add_share(&mut self, other: &Self, share: f64) {
         for (pool, sums) in &other.0 {
             self.add_rows(pool, sums.rows * share, sums.input * share, sums.max_tokens * share);
         }
     }
 
-    /// Returns how many rows there are.
+    /// Returns the number of rows in the demand.
     pub(crate) fn rows(&self) -> f64 {
         self.0.values().map(|sums| sums.rows).sum()
     }
 
-    /// Returns how long the limits need to admit all rows. Pools do not wait for each other.
+    /// Returns the time after which the limits have admitted all rows. The pools work at the same time, so the slowest
+    /// pool decides.
     pub(crate) fn time(&self, lengths: &Lengths, limits_of: &dyn Fn(&PoolId) -> RateLimits) -> Duration {
         let minutes = |(pool, sums): (&Arc<PoolId>, &Sums)| {
             let RateLimits { rpm, itpm, otpm } = limits_of(pool);
@@ -84,7 +87,7 @@ pub(crate) struct Lengths {
 }
 
 impl Lengths {
-    /// Learns from an answer.
+    /// Updates the lengths with the usage of an answer.
     pub(crate) fn learn(&mut self, estimated_input: u32, usage: &Usage) {
         self.answers += 1.0;
         self.output += usage.output_tokens as f64;
@@ -92,7 +95,7 @@ impl Lengths {
         self.estimated_input += f64::from(estimated_input);
     }
 
-    /// Returns the expected input and output tokens.
+    /// Returns the input and output tokens that these rows are expected to need.
     fn expected(&self, sums: &Sums) -> [f64; 2] {
         let (mean, ratio) = match self.answers {
             none if none < 1.0 => (FIRST_OUTPUT, 1.0),

@@ -1,16 +1,16 @@
-//! What can be wrong with the files of the batch lane.
+//! The errors of the files of the batch lane.
 
 use std::path::PathBuf;
 
 use crate::journal::DiskFailure;
 
-/// Why the files of the batch lane can't be used.
+/// The reason why the files of the batch lane can't be used.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum BatchesError {
     /// A file can't be read or written.
     #[error(transparent)]
     Disk(#[from] DiskFailure),
-    /// A line can't be read.
+    /// A line of a file can't be read.
     #[error(
         "{}:{line}: this record of batches is damaged ({why}); batches that are paid for may be in it, so nothing is \
          sent: restore the file, or list the batches of the workspace and collect them by hand",
@@ -19,9 +19,9 @@ pub enum BatchesError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// The number of the line, from 1.
+        /// The number of the line, counted from 1.
         line: u64,
-        /// Why it can't be read.
+        /// The reason why the line can't be read.
         why: String,
     },
     /// A later version of this program wrote the file.
@@ -29,7 +29,7 @@ pub enum BatchesError {
     Newer {
         /// The file.
         path: PathBuf,
-        /// The version of its format.
+        /// The version of the file's format.
         version: u32,
     },
 }

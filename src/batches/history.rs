@@ -1,4 +1,5 @@
-//! What a log says about every batch of a run, including collected batches. Commands that show batches use this.
+//! Reads what the log of batches says about every batch of a run, including collected batches. Commands that show
+//! batches use this module.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,18 +9,18 @@ use super::log::{Record, Replayed, Submitted, read_each};
 use super::open::folder_of_batches;
 use crate::journal::Disk;
 
-/// The state of a chunk.
+/// The state of a chunk (the rows of one batch).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It may exist at the API and is not collected.
+    /// The answers of the chunk are not collected, and the API possibly has a batch of the chunk.
     Open,
-    /// Every row has a line, or was sent again in another way.
+    /// Every row of the chunk has a line, or was sent again in another way.
     Collected,
-    /// Its answers are lost, and its rows were sent again.
+    /// The answers of the chunk are lost, and its rows were sent again.
     Lost,
 }
 
-/// A chunk that was submitted.
+/// A chunk of rows that was submitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Chapter {
     /// The chunk, with its batch.

@@ -1,21 +1,22 @@
 //! The ids of rows inside a batch.
 //!
 //! The API allows 64 letters, digits, `-` and `_`, so the row's own label can't be used. An id has four parts: the
-//! run's nonce, the number of the chunk, the number of the row in its chunk, and the row's identity. The nonce proves
-//! that a batch was created by this run. The identity names the row even if every file about the batch is lost.
+//! nonce of the run, the number of the chunk, the number of the row in its chunk, and the identity of the row. A chunk
+//! is the group of rows in one batch. The nonce proves that a batch was created by this run. With the identity, the row
+//! can be found even if all files about the batch are lost.
 
 use crate::domain::RowId;
 
-/// An id of a row inside a batch.
+/// The id of a row inside a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ItemId<'a> {
     /// The nonce of the run that created the batch.
     pub(crate) nonce: &'a str,
-    /// The number of the chunk.
+    /// The number of the chunk of rows.
     pub(crate) chunk: u32,
-    /// The number of the row in its chunk, from 0.
+    /// The number of the row in its chunk, counted from 0.
     pub(crate) item: u32,
-    /// The row's identity.
+    /// The identity of the row.
     pub(crate) row: RowId,
 }
 

@@ -1,9 +1,11 @@
-//! The log of batches: which chunks were submitted, and whether each is open, collected or lost.
+//! The log of batches. The log says which chunks (groups of rows with one batch each) were submitted. It also says
+//! whether each chunk is open, collected or lost.
 //!
-//! It is the file `log.jsonl` in the folder `<results>.batches/`. Each change is one line, which is synced before the
-//! run continues. So the log is right even after a crash. A chunk whose intent is in the log may exist as a batch. A
-//! chunk without an intent does not exist as a batch. Losing the log would lose money: it holds the ids of batches that
-//! are paid for.
+//! The log is the file `log.jsonl` in the folder `<results>.batches/`. Each change is one line, which is synced before
+//! the run continues. So the log is right even after a crash. Before a chunk is submitted, its intent (the record that
+//! it is about to be submitted) is written to the log. So a chunk with an intent possibly exists as a batch, and a
+//! chunk without an intent certainly does not. If the log is lost, money is lost, because the log contains the ids of
+//! batches that are paid for.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -15,30 +17,31 @@ use crate::domain::Money;
 use crate::journal::{Disk, DiskFailure, DiskFile, OpenMode, folder_of, read_up_to, sync_name};
 
 const NAME: &str = "log.jsonl";
-/// The version of the format.
+/// The version of the log's format.
 const VERSION: u32 = 1;
-/// A log with more bytes than this is not read. The log of ten million rows in batches of a hundred rows has 60 MB.
+/// The largest size of a log that is read, in bytes. The log of ten million rows in batches of a hundred rows has 60
+/// MB.
 const MOST_BYTES: u64 = 256 << 20;
 
-/// A change, as it is written.
+/// A change in the form in which it is written to the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Record {
-    /// The chunk is about to be submitted. From now on it may exist.
+    /// The chunk is about to be submitted. From now on, a batch of the chunk can exist.
     Intent {
         /// The number of the chunk.
         chunk: u32,
-        /// How many rows it has.
+        /// The number of rows in the chunk.
         rows: u32,
-        /// The bytes of its body.
+        /// The size of the chunk's body in bytes.
         bytes: u64,
-        /// The nonce in the ids of its rows.
+        /// The nonce in the ids of the chunk's rows.
         nonce: String,
-        /// The highest possible cost of its answers, in pico-dollars.
+        /// The highest possible cost of the chunk's answers, in pico-dollars.
         at_most: u64,
-        /// When it was about to be submitted, by this machine's clock.
+        /// The time just before the chunk was submitted, by this machine's clock.
         at: jiff::Timestamp,
-        /// The server's origin, or `simulator`.
+        /// The origin of the server, or `simulator`.
         #[serde(default)]
         origin: String,
     },
@@ -48,50 +51,51 @@ pub(crate) enum Record {
         chunk: u32,
         /// The id of the batch.
         id: String,
-        /// When the API created the batch.
+        /// The time at which the API created the batch.
         created_at: jiff::Timestamp,
-        /// When the batch expires: at this time, the API gives up the rows that it has not sent to the model.
+        /// The time at which the batch expires. At this time, the API gives up the rows that it has not sent to the
+        /// model.
         expires_at: jiff::Timestamp,
-        /// Whether the batch was found in the list of batches, because the reply to its submission was lost. Only its
-        /// results prove that it belongs to the chunk, so this program never cancels it.
+        /// Whether the batch was found in the list of batches, because the reply to its submission was lost. Only the
+        /// results prove that such a batch belongs to the chunk, so this program never cancels it.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_found: bool,
     },
-    /// The chunk was made from the results of a batch that had ended. Its results are on disk, and only rows with an
-    /// answer are in it.
+    /// The chunk was made from the results of a batch that had ended. These results are on the disk, and the chunk
+    /// contains only rows with an answer.
     Adopted {
         /// The number of the chunk.
         chunk: u32,
-        /// How many rows it has.
+        /// The number of rows in the chunk.
         rows: u32,
-        /// The bytes of its body.
+        /// The size of the chunk's body in bytes.
         bytes: u64,
-        /// The nonce in the ids of its rows.
+        /// The nonce in the ids of the chunk's rows.
         nonce: String,
-        /// The highest possible cost of its answers, in pico-dollars.
+        /// The highest possible cost of the chunk's answers, in pico-dollars.
         at_most: u64,
-        /// When it was adopted, by this machine's clock.
+        /// The time at which the results were taken over, by this machine's clock.
         at: jiff::Timestamp,
         /// The id of the batch.
         id: String,
-        /// When the API created the batch.
+        /// The time at which the API created the batch.
         created_at: jiff::Timestamp,
-        /// When the API gave up rows that it had not sent to the model.
+        /// The time at which the API gave up the rows that it had not sent to the model.
         expires_at: jiff::Timestamp,
     },
-    /// The chunk was refused, so no batch exists. It may be submitted again: then another intent follows.
+    /// The chunk was refused, so no batch exists. If the chunk is submitted again, another `Intent` follows.
     Refused {
         /// The number of the chunk.
         chunk: u32,
     },
-    /// The batch with this id belongs to somebody else, as its results have shown.
+    /// The results of the batch with this id have shown that the batch belongs to somebody else.
     Foreign {
         /// The number of the chunk.
         chunk: u32,
         /// The id of the batch.
         id: String,
     },
-    /// The batch is to be cancelled.
+    /// The run is about to cancel the batch of the chunk.
     Canceling {
         /// The number of the chunk.
         chunk: u32,
@@ -102,23 +106,26 @@ pub(crate) enum Record {
         chunk: u32,
     },
     /// Some answers of the chunk are lost: its batch can't be found, the batch was deleted, or rows are missing in its
-    /// results. These rows are sent again, and may be billed twice. All other rows have lines.
+    /// results. The rows without an answer are sent again, and are possibly billed twice. All other rows of the chunk
+    /// have lines.
     Lost {
         /// The number of the chunk.
         chunk: u32,
-        /// How many of its rows have no line.
+        /// The number of rows in the chunk that have no line.
         rows: u32,
-        /// The highest possible cost of their answers, in pico-dollars.
+        /// The highest possible cost of the lost answers, in pico-dollars.
         at_most: u64,
     },
-    /// The key belongs to this organization and workspace. A key of another workspace does not see the batches.
+    /// The API key of the run belongs to this organization and workspace. A key of another workspace can't see the
+    /// batches.
     Workspace {
-        /// The name that the API gives it.
+        /// The name of the organization and workspace, as the API gives it.
         name: String,
     },
-    /// A request of this shape was answered online, so batches may contain other requests of this shape.
+    /// A request of this shape (with these parameters) was answered online. So other requests of this shape can be put
+    /// into batches.
     Proven {
-        /// The shape.
+        /// The shape of the request.
         shape: String,
     },
 }
@@ -130,7 +137,7 @@ struct Line<T> {
     record: T,
 }
 
-/// A chunk that may exist at the API, as the log describes it.
+/// A submitted chunk of rows, as the log describes it. Perhaps the API has a batch of this chunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Submitted {
     pub(crate) chunk: u32,
@@ -138,17 +145,18 @@ pub(crate) struct Submitted {
     pub(crate) bytes: u64,
     pub(crate) nonce: String,
     pub(crate) at_most: Money,
-    /// When it was submitted, by this machine's clock.
+    /// The time of the submission, by this machine's clock.
     pub(crate) at: jiff::Timestamp,
-    /// The server's origin, or `simulator`; empty if the log does not say.
+    /// The origin of the server, or `simulator`; empty if the log does not contain it.
     pub(crate) origin: String,
-    /// The batch; `None` if it is not known whether a batch exists.
+    /// The batch of the chunk; `None` if it is not known whether a batch exists.
     pub(crate) batch: Option<Known>,
-    /// Batches that were mistaken for the batch of this chunk.
+    /// The ids of batches that were mistaken for the batch of this chunk.
     pub(crate) foreign: Vec<String>,
-    /// Whether it is to be cancelled.
+    /// Whether a run has decided to cancel the batch.
     pub(crate) is_canceling: bool,
-    /// Whether its results exist only on disk: the ids in them are new, and the API does not know them.
+    /// Whether the chunk was made from the results of another batch. Its results exist only on the disk, because the
+    /// API does not know the new ids in them.
     pub(crate) is_adopted: bool,
 }
 
@@ -158,28 +166,28 @@ pub(crate) struct Known {
     pub(crate) id: String,
     pub(crate) created_at: jiff::Timestamp,
     pub(crate) expires_at: jiff::Timestamp,
-    /// Whether it was found in the list, so that it is not certain that it belongs to this run.
+    /// Whether the batch was found in the list of batches. If so, it is not certain that the batch belongs to this run.
     pub(crate) is_found: bool,
 }
 
-/// What a log says.
+/// The facts that a log of batches contains.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Replayed {
     /// The number of the next chunk.
     pub(crate) next_chunk: u32,
-    /// The numbers of all chunks so far.
+    /// The numbers of all chunks in the log.
     pub(crate) numbers: BTreeSet<u32>,
-    /// The chunks that may exist at the API and are not collected.
+    /// The open chunks: their batches possibly exist at the API, and are not collected.
     pub(crate) open: BTreeMap<u32, Submitted>,
-    /// How many chunks were collected.
+    /// The number of chunks that were collected.
     pub(crate) collected: u32,
-    /// The organization and workspace of the batches; `None` if the API did not say.
+    /// The organization and workspace of the batches; `None` if the API did not name them.
     pub(crate) workspace: Option<String>,
     /// The shapes of requests that were answered online.
     pub(crate) proven: HashSet<String>,
-    /// How many rows may have been billed although their answers are lost.
+    /// The number of rows that may have been billed although their answers are lost.
     pub(crate) lost_rows: u64,
-    /// The highest amount that these answers may have cost.
+    /// The highest possible cost of the lost answers.
     pub(crate) lost_money: Money,
 }
 
@@ -243,7 +251,7 @@ impl Replayed {
     }
 }
 
-/// The open log.
+/// The log of batches, open for appending.
 pub(crate) struct BatchLog {
     file: Box<dyn DiskFile>,
     path: PathBuf,
@@ -251,8 +259,8 @@ pub(crate) struct BatchLog {
 }
 
 impl BatchLog {
-    /// Opens the log in a folder. Creates the log and the folder if they are missing. A half-written last line is
-    /// removed.
+    /// Opens the log of batches in a folder. Creates the log and the folder if they are missing. A half-written last
+    /// line is removed.
     ///
     /// # Errors
     /// [`BatchesError`]
@@ -267,18 +275,18 @@ impl BatchLog {
         if end < bytes.len() as u64 {
             file.truncate(end).map_err(DiskFailure::of("cut", &path))?;
         }
-        // A run may have died after it wrote the last line and before the line was synced. Files are removed because of
-        // what is read here, so the line is synced first.
+        // Perhaps a run died after it wrote the last line and before the line was synced. Later steps remove files
+        // because of the lines in the log, so the lines are synced first.
         if end > 0 {
             file.sync().map_err(DiskFailure::of("sync", &path))?;
         }
         Ok((Self { file, path, end }, replayed))
     }
 
-    /// Appends a change, and waits until it is durable.
+    /// Appends a change to the log, and waits until the change is durable.
     ///
     /// # Errors
-    /// The failure of the disk. In this case, the line may or may not be in the file.
+    /// A failure of the disk. After a failure, it is not known whether the line is in the file.
     pub(crate) fn append(&mut self, record: Record) -> Result<(), DiskFailure> {
         let mut line = serde_json::to_vec(&Line { v: VERSION, record }).expect("a record can be written as JSON");
         line.push(b'\n');
@@ -289,7 +297,7 @@ impl BatchLog {
     }
 }
 
-/// Reads the log in a folder, and changes nothing. Returns `None` if there is no log.
+/// Reads the log of batches in a folder, and changes nothing. Returns `None` if there is no log.
 ///
 /// # Errors
 /// [`BatchesError`]
@@ -299,7 +307,7 @@ pub(crate) fn read(disk: &dyn Disk, folder: &Path) -> Result<Option<Replayed>, B
     Ok(exists.then_some(replayed))
 }
 
-/// Reads the log in a folder record by record, and changes nothing. Returns whether there is a log.
+/// Passes each record of the log in a folder to `each`, and changes nothing. Returns whether there is a log.
 ///
 /// # Errors
 /// [`BatchesError`]
@@ -318,14 +326,14 @@ fn is_json(text: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok()
 }
 
-/// Reads the lines of a log. Also returns where its last whole line ends.
+/// Reads the lines of a log. Also returns the offset at which the last whole line ends.
 fn replay(bytes: &[u8], path: &Path) -> Result<(Replayed, u64), BatchesError> {
     let mut replayed = Replayed::default();
     let end = records(bytes, path, |record| replayed.apply(record))?;
     Ok((replayed, end))
 }
 
-/// Passes each record of a log to `each`. Returns where the last whole line ends.
+/// Passes each record of a log to `each`. Returns the offset at which the last whole line ends.
 fn records(bytes: &[u8], path: &Path, mut each: impl FnMut(Record)) -> Result<u64, BatchesError> {
     let damaged = |line: usize, why: String| BatchesError::Damaged { path: path.to_owned(), line: line as u64, why };
     if bytes.len() as u64 > MOST_BYTES {
@@ -333,12 +341,12 @@ fn records(bytes: &[u8], path: &Path, mut each: impl FnMut(Record)) -> Result<u6
     }
     let mut end = 0;
     for (at, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
-        // A line without its end was being written when the program died, so nothing depends on it.
+        // If a line has no line break, the program died while it wrote this line. So nothing depends on the line.
         let Some(text) = line.strip_suffix(b"\n") else { break };
         let Line { v, record } = match serde_json::from_slice::<Line<Record>>(text) {
             Ok(line) => line,
-            // After a loss of power, the last line may be damaged in any way. But JSON of another form is the record of
-            // a later version.
+            // After a loss of power, the last line can be damaged, and a damaged line is ignored. But a line that is
+            // valid JSON of another form is a record of a later version.
             Err(_) if end + line.len() as u64 == bytes.len() as u64 && !is_json(text) => break,
             Err(error) => return Err(damaged(at + 1, error.to_string())),
         };

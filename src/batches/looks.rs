@@ -1,9 +1,10 @@
-//! When the run checks the state of its batches. One call lists all batches, so the number of calls does not depend on
-//! the number of batches.
+//! Decides when the run checks the state of its batches. One call lists all batches, so the number of calls does not
+//! depend on the number of batches.
 //!
-//! After a submission, the run checks after 1, 2, 4, 8 and 16 seconds, and then every 30 seconds. So short batches are
-//! collected soon, and an unclear reply is resolved fast. Ten minutes after the submission it checks every minute, and
-//! after two hours every five minutes: most batches end within an hour, and results are read only at the end.
+//! After a submission, the run checks after 1, 2, 4, 8 and 16 seconds, and then every 30 seconds. So the run collects
+//! short batches soon, and soon finds out whether a submission with a lost reply created a batch. Ten minutes after the
+//! submission, the run checks every minute, and after two hours every five minutes. Most batches end within an hour,
+//! and results are read only at the end of a batch.
 //!
 //! Source: API documentation, "Batch processing" (2026-09-20), whose examples check every minute.
 
@@ -14,41 +15,41 @@ use crate::clock::Instant;
 /// The times at which the run checks its batches.
 #[derive(Debug)]
 pub(crate) struct Looks {
-    /// The last change from which the waits are counted.
+    /// The time of the last submission or cancellation. The waits between checks depend on the time since then.
     since: Instant,
     next: Instant,
-    /// How many checks in a row have failed.
+    /// The number of successive checks that have failed.
     failed: u32,
-    /// When the checks began to fail; `None` if the last check worked.
+    /// The time at which the checks began to fail; `None` if the last check worked.
     failing_since: Option<Instant>,
 }
 
 impl Looks {
-    /// Begins with a check at once.
+    /// Returns a schedule of checks that begins with an immediate check.
     pub(crate) fn new(now: Instant) -> Self {
         Self { since: now, next: now, failed: 0, failing_since: None }
     }
 
-    /// Begins again with short waits: a batch was submitted or cancelled, or it is unclear which batch has the rows of a
-    /// chunk.
+    /// Starts the schedule again with short waits. The lane does this after it has submitted or cancelled a batch, or
+    /// when it is unclear which batch has the rows of a chunk.
     pub(crate) fn begin_again(&mut self, now: Instant) {
         self.since = now;
         self.next = now + wait_after(Duration::ZERO);
     }
 
-    /// Returns when to check next.
+    /// Returns the time of the next check.
     pub(crate) fn next(&self) -> Instant {
         self.next
     }
 
-    /// A check has worked.
+    /// Notes that a check has worked.
     pub(crate) fn on_look(&mut self, now: Instant) {
         (self.failed, self.failing_since) = (0, None);
         self.next = now + wait_after(now.since(self.since));
     }
 
-    /// A check has failed. `retry_after` is how long the API wants the next check to wait. Returns for how long the
-    /// checks have been failing.
+    /// Notes that a check has failed. `retry_after` is the time that the API wants the run to wait before the next
+    /// check. Returns the time since the checks began to fail.
     pub(crate) fn on_failed(&mut self, retry_after: Option<Duration>, now: Instant) -> Duration {
         self.failed = self.failed.saturating_add(1);
         let backoff = Duration::from_secs(2 << self.failed.min(7));
@@ -57,13 +58,13 @@ impl Looks {
         now.since(*self.failing_since.get_or_insert(now))
     }
 
-    /// Checks at once.
+    /// Makes the next check due immediately.
     pub(crate) fn hurry(&mut self, now: Instant) {
         self.next = self.next.min(now);
     }
 }
 
-/// Returns how long to wait after a check, if the last change was this long ago.
+/// Returns the wait until the next check. `age` is the time since the last submission or cancellation.
 fn wait_after(age: Duration) -> Duration {
     let seconds = match age.as_secs_f64() {
         age if age < 0.9 => 1,

@@ -1,15 +1,17 @@
-//! The batch lane: rows are sent in Message Batches, at half the price.
+//! The batch lane, which sends rows in Message Batches at half the price.
 //!
-//! A batch is submitted in one call and is done within a day, usually within an hour. Nothing of it can be read before
-//! it has ended. So rows are collected into *chunks*, and each chunk is submitted as one batch. The results of a batch
-//! are merged into the same results file and error log as answers that come online.
+//! A batch is submitted in one call and is done within a day, usually within an hour. No answer of a batch can be read
+//! before the batch has ended. So rows are collected into *chunks*, and each chunk is submitted as one batch. The
+//! results of a batch are written to the same results file and error log as answers that come online.
 //!
-//! There is no way to tell the API that two submissions are the same. So the lane never submits a chunk again if a
-//! batch of the chunk may exist:
-//! - Before a submission, its rows and an intent are made durable in `<results>.batches/` (`chunk`, `log`).
-//! - If a reply is lost, the list of batches shows whether the batch exists. Until then, nothing else is submitted
-//!   (`lane`).
-//! - Each row in a batch has an id with a nonce, which proves at the end that the batch is ours (`ids`).
+//! The API can't be told that two submissions are the same. So the lane does not submit a chunk again if a batch of the
+//! chunk possibly exists:
+//! - Before a submission, the rows of the chunk and the intent to submit it are made durable in `<results>.batches/`
+//!   (`chunk`, `log`).
+//! - If a reply is lost, the list of batches shows whether the batch exists. Until this is known, no other chunk is
+//!   submitted (`lane`).
+//! - The id of each row in a batch contains a nonce. In the results, the nonce proves that the batch belongs to this
+//!   run (`ids`).
 //!
 //! | file | content |
 //! |---|---|
@@ -25,11 +27,13 @@
 //! | `looks.rs` | when the state of batches is checked |
 //! | `lane/` | [`Lane`]: the state machine that brings rows from the loop into batches and back |
 //!
-//! The calls are made by the loop (`runner/batch_calls.rs`). The wire form of batches belongs to the provider.
+//! The run's loop makes the API calls (`runner/batch_calls.rs`). The provider decides the form in which batches are
+//! sent and received.
 //!
-//! The files are in a folder of their own, and not in one file beside the results. The reason: answers come hours
-//! later, perhaps to another process, and their rows must be found again without the input and without holding them in
-//! memory. Deleting this folder while batches are open loses paid answers, so it is not part of the run folder.
+//! The chunks have files in a separate folder, and are not in one file beside the results. The reason is that answers
+//! come hours later, perhaps to another process. Their rows must be found again without the input and without keeping
+//! all rows in memory. If this folder is deleted while batches are open, answers that were paid for are lost. So it is
+//! not part of the run folder.
 
 mod adopt;
 mod chunk;

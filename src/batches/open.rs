@@ -1,4 +1,4 @@
-//! Opens the files of the batch lane: what earlier runs submitted and did not collect.
+//! Opens the files of the batch lane, with the batches that earlier runs submitted and did not collect.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::log::{self, BatchLog, Record, Replayed};
 use crate::domain::{Identity, Money, RowId};
 use crate::journal::{Disk, DiskFailure, DoneSet, RowState, with_suffix};
 
-/// How many chunks without an intent a run can leave behind when it dies.
+/// The largest number of chunks that a run can leave behind when it dies before it records the intent to submit them.
 const LEFT_OVER: u32 = 4;
 
 /// The files of the batch lane.
@@ -18,19 +18,19 @@ pub struct Opened {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) folder: PathBuf,
     pub(super) replayed: Replayed,
-    /// The files of the open chunks, in the order of their numbers.
+    /// The files of the open chunks (groups of rows with one batch each), in the order of their numbers.
     pub(super) files: Vec<Arc<ChunkFiles>>,
     pub(super) log: Option<BatchLog>,
 }
 
-/// Returns the folder of batches of a results file.
+/// Returns the path of the folder of batches that belongs to a results file.
 pub(crate) fn folder_of_batches(results: &Path) -> PathBuf {
     with_suffix(results, ".batches")
 }
 
 impl Opened {
-    /// Opens the folder of batches of a results file. If there is no such folder, nothing is created. Files that belong
-    /// to no open chunk are removed. The caller must hold the lock of the results file.
+    /// Opens the folder of batches that belongs to a results file. If there is no such folder, nothing is created.
+    /// Files that do not belong to an open chunk are removed. The caller must hold the lock of the results file.
     ///
     /// # Errors
     /// [`BatchesError`]
@@ -50,7 +50,8 @@ impl Opened {
         Ok(Self { disk, folder, replayed, files, log: Some(log) })
     }
 
-    /// Reads what earlier runs left, and changes nothing. The lane can't be used with it.
+    /// Reads the batches that earlier runs left open, and changes nothing. The result must not be used for a batch
+    /// lane, because its log is not open.
     ///
     /// # Errors
     /// [`BatchesError`]
@@ -61,10 +62,11 @@ impl Opened {
         Ok(Self { disk, folder, replayed, files, log: None })
     }
 
-    /// Gives up the batches of earlier runs: the simulator that had them is gone. Returns how many there were.
+    /// Gives up the batches of earlier simulated runs, because their simulator has ended. Returns the number of these
+    /// batches.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn forget(&mut self) -> Result<u64, DiskFailure> {
         let forgotten = std::mem::take(&mut self.replayed.open);
         self.files.clear();
@@ -77,18 +79,18 @@ impl Opened {
         Ok(forgotten.len() as u64)
     }
 
-    /// Returns the rows of all open batches. They must not be sent in any other way.
+    /// Returns the rows of all open batches. These rows must not be sent in another way.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub fn rows(&self) -> Result<HashSet<RowId>, DiskFailure> {
         Ok(self.rows_and_names()?.0)
     }
 
-    /// Returns the rows of all open batches, and the rows that have a name, by the hash of the name.
+    /// Returns the rows of all open batches. Also returns the rows that have a label, by the hash of the label.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn rows_and_names(&self) -> Result<(HashSet<RowId>, HashMap<u64, RowId>), DiskFailure> {
         let (mut rows, mut names) = (HashSet::new(), HashMap::new());
         for files in &self.files {
@@ -103,15 +105,16 @@ impl Opened {
         Ok((rows, names))
     }
 
-    /// Returns the servers that have open batches: their origins, or `simulator`.
+    /// Returns the origins of the servers that have open batches; `simulator` for the simulator.
     pub(crate) fn origins(&self) -> impl Iterator<Item = &str> {
         self.replayed.open.values().map(|chunk| chunk.origin.as_str())
     }
 
-    /// Returns how many rows of open batches have no answer yet. `done` says what earlier runs did with each row.
+    /// Returns how many rows of open batches have no answer yet. `done` contains the state of each row after the
+    /// earlier runs.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn rows_without_line(&self, done: &DoneSet) -> Result<u64, DiskFailure> {
         let mut rows = 0;
         for files in &self.files {
@@ -121,7 +124,7 @@ impl Opened {
         Ok(rows)
     }
 
-    /// Returns whether a batch is open.
+    /// Returns whether the batch with this id is open.
     pub(crate) fn has(&self, id: &str) -> bool {
         self.replayed.open.values().any(|chunk| chunk.batch.as_ref().is_some_and(|batch| batch.id == id))
     }
@@ -131,22 +134,23 @@ impl Opened {
         self.files.len() as u64
     }
 
-    /// Returns how many rows may have been billed although their answers are lost, and their highest possible cost.
+    /// Returns the number of rows that may have been billed although their answers are lost, and the highest possible
+    /// cost of these answers.
     pub fn lost(&self) -> (u64, Money) {
         (self.replayed.lost_rows, self.replayed.lost_money)
     }
 }
 
-/// Opens the files of the open chunks.
+/// Opens the files of the open chunks of rows.
 fn files_of(disk: &Arc<dyn Disk>, folder: &Path, replayed: &Replayed) -> Result<Vec<Arc<ChunkFiles>>, DiskFailure> {
     let open = replayed.open.values();
     open.map(|chunk| ChunkFiles::open(disk, folder, chunk.chunk, &chunk.nonce, chunk.rows)).collect()
 }
 
-/// Creates the folder and its log.
+/// Creates the folder of batches and its log.
 ///
 /// # Errors
-/// The failure of the disk. It is also returned if there is a log that can't be used.
+/// A failure of the disk. The same error is returned if there is a log that can't be used.
 pub(super) fn created(disk: &dyn Disk, folder: &Path) -> Result<(BatchLog, Replayed), DiskFailure> {
     BatchLog::open(disk, folder).map_err(|error| match error {
         BatchesError::Disk(failure) => failure,

@@ -7,27 +7,28 @@ use crate::domain::LaneChoice;
 /// The settings of the batch lane.
 #[derive(Clone, Debug)]
 pub struct LaneSettings {
-    /// Which rows go into batches.
+    /// The choice (`--lane`) that says which rows are put into batches.
     pub choice: LaneChoice,
-    /// The moment by which every row should be answered; `None` without `--deadline`.
+    /// The time before which every row should be answered; `None` without `--deadline`.
     pub deadline: Option<Instant>,
-    /// How much of the online limits the rows of the input would use. This is known only if a survey has read the input
-    /// before the run.
+    /// The part of the online limits that the rows of the input would use. The value is known only if the input was
+    /// read once before the run.
     pub unread: Demand,
-    /// How many rows one batch may have.
+    /// The largest number of rows in a batch.
     pub batch_rows: u32,
-    /// How many bytes the body of one batch may have.
+    /// The largest size of the body of a batch, in bytes.
     pub batch_bytes: u64,
-    /// How many rows all open batches may have together.
+    /// The largest number of rows in all open batches together.
     pub queue: u64,
-    /// Whether the run ends as soon as everything is submitted.
+    /// Whether the run ends as soon as all batches are submitted.
     pub detach: bool,
-    /// How many times a row is put into a batch again after a fault of the server, or after its batch expired.
+    /// The number of times that a row is put into another batch, after a fault of the server or after its batch
+    /// expired.
     pub max_retries: u32,
-    /// Random text that is part of the id of each row in a batch: 8 letters and digits. It proves that a batch belongs
-    /// to this run.
+    /// A random text of 8 letters and digits, which is part of the id of each row in a batch. This text proves that a
+    /// batch belongs to this run.
     pub nonce: String,
-    /// The server's origin, or `simulator`.
+    /// The origin of the server, or `simulator`.
     pub origin: String,
 }
 
@@ -35,5 +36,5 @@ pub struct LaneSettings {
 ///
 /// Source: API documentation, "Batch processing" (2026-09-20).
 pub const BATCH_BYTES: u64 = 243_200_000;
-/// The number of rows that wait in all batches of an organization, if its tier is not known.
+/// The largest number of rows that can wait in all batches of an organization, if its tier is not known.
 pub const QUEUE: u64 = 100_000;

@@ -1,12 +1,12 @@
-//! Shapes of requests, and the first request of each shape.
+//! Finds the shape (the kind of parameters) of each request, and sends the first request of each shape online.
 //!
-//! In a batch, the API checks the parameters of a request late: an error is seen only when the whole batch has ended.
-//! So the first request of each shape is sent online, as an ordinary row. Other rows of its shape go into batches only
-//! after it was answered. If it fails, the next row of its shape is sent online, and so on: the `--halt` rule ends
-//! this.
+//! In a batch, the API checks the parameters of a request late, and shows an error only when the whole batch has ended.
+//! So the first request of each shape is sent online, as an ordinary row. Other rows of this shape are put into batches
+//! only after the first request was answered. If the first request fails, the next row of this shape is sent online,
+//! and so on, until the `--halt` rule ends the run.
 //!
-//! A shape is the model, the names of the parameters, and the values of those parameters that the API checks most:
-//! tools, schemas, thinking. Texts, numbers and lengths do not belong to it.
+//! A shape is the model, the names of the parameters, and the values of some parameters. These are the parameters that
+//! the API checks most: tools, schemas and thinking. Texts, numbers and lengths are not part of a shape.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -15,13 +15,13 @@ use crate::domain::{JobId, Planned, Request};
 
 /// The parameters whose values are part of a shape.
 const CHECKED: [&[u8]; 5] = [b"tools", b"tool_choice", b"output_config", b"thinking", b"mcp_servers"];
-/// If there are more shapes than this with the same model and names, the values are ignored. Otherwise, a run in which
-/// each row has its own tools would be sent online as a whole.
+/// The largest number of shapes with the same model and the same names of parameters. If there are more, their values
+/// are ignored. Without this limit, a run in which each row has its own tools would send all its rows online.
 const MOST_VALUES: usize = 32;
-/// At most this many rows, and this many bytes, wait for the first answer of their shape.
+/// The largest number of rows that wait for the first answer of their shape, and the largest number of their bytes.
 const MOST_WAITING: (usize, usize) = (512, 16 << 20);
 
-/// What the lane does with a row.
+/// The decision of the batch lane about a row.
 #[derive(Debug)]
 pub(crate) enum Trial {
     /// The row can go into a batch.
@@ -32,7 +32,7 @@ pub(crate) enum Trial {
     Waits,
 }
 
-/// Which shapes were answered, and which rows wait for an answer.
+/// The shapes of requests that were answered online, and the rows that wait for an answer to another row.
 #[derive(Debug, Default)]
 pub(crate) struct Trials {
     proven: HashSet<String>,
@@ -44,12 +44,12 @@ pub(crate) struct Trials {
 }
 
 impl Trials {
-    /// Returns trials in which these shapes are already proven.
+    /// Returns trials in which these shapes of requests are already proven: the API has accepted them.
     pub(crate) fn new(proven: HashSet<String>) -> Self {
         Self { proven, ..Self::default() }
     }
 
-    /// Decides what to do with a row.
+    /// Decides whether a row is put into a batch, is sent online, or waits.
     pub(crate) fn admit(&mut self, planned: Planned) -> Trial {
         let shape = self.shape_of(&planned);
         if self.proven.contains(&shape) {
@@ -64,14 +64,15 @@ impl Trials {
         Trial::First(planned)
     }
 
-    /// Notes the end of a row that was sent online. Returns the shape of the row, if the end shows that the API accepts
-    /// this shape.
+    /// Notes the end of a row that was sent online. Returns the shape of the row if the row was answered, because the
+    /// answer shows that the API accepts this shape.
     pub(crate) fn on_end(&mut self, job: JobId, is_answered: bool) -> Option<String> {
         let shape = self.in_flight.remove(&job).filter(|_| is_answered)?;
         self.proven.insert(shape.clone()).then_some(shape)
     }
 
-    /// Returns a row that no longer has to wait: its shape is proven, or the row that was tried for it has failed.
+    /// Returns a row that no longer has to wait. Either the API has accepted its shape, or the row that was sent online
+    /// for this shape has failed.
     pub(crate) fn next_freed(&mut self) -> Option<Planned> {
         let is_free = |shape: &String| self.proven.contains(shape) || !self.in_flight.values().any(|own| own == shape);
         let at = self.waiting.iter().position(|(shape, _)| is_free(shape))?;
@@ -80,13 +81,13 @@ impl Trials {
         Some(planned)
     }
 
-    /// Removes and returns all rows that wait.
+    /// Returns all rows that wait, and removes them.
     pub(crate) fn take_waiting(&mut self) -> impl Iterator<Item = Planned> {
         self.waiting_bytes = 0;
         self.waiting.drain(..).map(|(_, planned)| planned)
     }
 
-    /// Returns whether a row is on its way, or rows wait.
+    /// Returns whether a first row of a shape is in flight, or rows wait for its answer.
     pub(crate) fn is_busy(&self) -> bool {
         !self.in_flight.is_empty() || !self.waiting.is_empty()
     }
@@ -96,7 +97,7 @@ impl Trials {
         !self.in_flight.is_empty() && !self.waiting.is_empty()
     }
 
-    /// Returns whether too many rows wait. No more rows should then be read.
+    /// Returns whether so many rows wait that no more rows should be read.
     pub(crate) fn is_full(&self) -> bool {
         self.waiting.len() >= MOST_WAITING.0 || self.waiting_bytes >= MOST_WAITING.1
     }
@@ -117,11 +118,12 @@ impl Trials {
     }
 }
 
-/// Returns the names of a request's parameters in alphabetical order, and a short hash of the checked values.
+/// Returns the names of a request's parameters in alphabetical order, and a short hash of the values that belong to the
+/// shape.
 fn parts(request: &Request) -> (String, String) {
     let json = request.json();
     let (mut names, mut values) = (Vec::new(), Vec::new());
-    // A request that was written by this program is an object.
+    // The result is ignored, because a request that this program has written is always a JSON object.
     let _ = Cursor::new(json).object(|cursor, name| {
         let from = cursor.position();
         cursor.skip_value(crate::domain::json::DEEPEST)?;

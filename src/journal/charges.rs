@@ -12,7 +12,7 @@ pub(crate) struct Charges {
     pub(crate) usage: Usage,
     /// Money spent.
     pub(crate) spend: Money,
-    /// Attempts that may have been billed although no answer was kept.
+    /// The number of attempts that may have been billed although no answer was kept.
     pub(crate) maybe_paid: u64,
     /// The highest amount that these attempts may have cost in addition to `spend`.
     pub(crate) maybe_spend: Money,

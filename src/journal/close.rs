@@ -1,4 +1,4 @@
-//! Closes the journal: makes everything durable and removes lines that no longer count.
+//! Closes the journal: makes all lines durable, and removes lines that no longer count.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,25 +20,26 @@ pub enum InputRead {
     Part,
 }
 
-/// What the journal reports when it is closed.
+/// The facts that the journal reports when it is closed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Closed {
-    /// Entries of the error log by class, including the entries of earlier runs.
+    /// The number of entries in the error log by error class, including the entries of earlier runs.
     pub failed: BTreeMap<ErrorClass, u64>,
-    /// Where the error log is. `None` if it was empty and was removed.
+    /// The path of the error log. `None` if the log was empty and was removed.
     pub errors: Option<PathBuf>,
 }
 
 impl Journal {
-    /// Ends the run: makes all lines durable, removes from both files the lines that no longer count, empties the
-    /// slots, and writes what was learned about limits. A failure to write the limits is not an error.
+    /// Ends the run. Makes all lines durable, and removes the lines that no longer count from both files. Empties the
+    /// slots (the records of requests in flight), and writes the learned limits. A failure to write the limits is not
+    /// an error.
     ///
-    /// With `keeps_slots`, the slots are not emptied, as if the process had died. Set it if requests were aborted: they
-    /// may have been billed, and the next run counts them.
+    /// With `keeps_slots`, the slots stay filled, as they do when the process dies. Set `keeps_slots` if requests were
+    /// aborted: such requests may have been billed, so the next run counts them.
     ///
     /// # Errors
-    /// [`JournalError::Disk`]. Lines that were reported as durable stay durable. The slots are kept, so that the next
-    /// run counts the requests that were in flight.
+    /// [`JournalError::Disk`]. Even after an error, lines that were reported as durable stay durable. The slots are
+    /// kept, so that the next run counts the requests that were in flight.
     pub fn close(mut self, input: InputRead, keeps_slots: bool) -> Result<Closed, JournalError> {
         self.accept()?;
         let Self {
@@ -75,7 +76,7 @@ impl Journal {
             false => slots.close()?,
         }
         if let (Some(folder), Some(learned)) = (&folder, &learned) {
-            // Nothing is lost without this file. So a failure changes nothing.
+            // No result depends on this file, so a failure to write it is ignored.
             let _ = learned::write(&*disk, folder, learned);
         }
         let failed = unresolved.by_class();
@@ -85,9 +86,9 @@ impl Journal {
     }
 }
 
-/// Removes an error log that has no bytes. Returns whether it is gone. The log is still locked, so no other run can
-/// write to it. A run that opened it before sees that the name leads elsewhere, and creates a new log. A log that can't
-/// be removed stays. That is only untidy.
+/// Removes an error log that has no bytes. Returns whether the log was removed. The log is still locked, so no other
+/// run can write to it. If another run already opened the log, that run sees that the name no longer leads to its file,
+/// and creates a new log. A log that can't be removed stays, which does no harm.
 fn remove_empty_log(disk: &dyn Disk, log: &Output) -> bool {
     let is_empty = log.file.size().is_ok_and(|size| size == 0) && log.file.is_at(&log.path).unwrap_or(false);
     is_empty && disk.remove(&log.path).is_ok()

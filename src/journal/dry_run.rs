@@ -1,5 +1,5 @@
-//! For a dry run, reads the files that a run would find. A dry run is refused in the same cases as the run, and changes
-//! nothing.
+//! Reads the files that a real run would find, for a dry run. A dry run is refused in the same cases as the real run,
+//! and changes nothing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub(crate) struct Inspected {
 
 impl Journal {
     /// Reads the files that a run would open, without locking or changing them. `inputs`, `start` and `rerun` are the
-    /// same as for the run itself. `given` describes the run.
+    /// same as for the run itself. `given` is the manifest that describes the run.
     ///
     /// # Errors
     /// The errors of [`Journal::open`], except errors that occur only while files are written.

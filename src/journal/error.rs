@@ -1,11 +1,11 @@
-//! Why a journal can't be opened or written.
+//! The reasons why a journal can't be opened or written.
 
 use std::path::PathBuf;
 
 use super::disk::{DiskFailure, Refusal};
 use crate::domain::{WriteCause, WriteFault, WriteTarget};
 
-/// Why a journal can't be opened or written. In each case, files of other programs are unchanged.
+/// The reason why a journal can't be opened or written. In each case, files of other programs are unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// There are several inputs and no output.
@@ -14,7 +14,7 @@ pub enum JournalError {
         /// The number of inputs.
         inputs: usize,
     },
-    /// An output is an input.
+    /// An output is the same file as an input.
     #[error("the output {} is the input {}; choose another name for the output", output.display(), input.display())]
     OutputIsInput {
         /// The output.
@@ -36,7 +36,7 @@ pub enum JournalError {
     NotAFile {
         /// The path.
         path: PathBuf,
-        /// What is at this path, such as `a folder`.
+        /// The kind of thing at this path, such as `a folder`.
         what: &'static str,
     },
     /// The run needs this file or folder, but is not allowed to use it.
@@ -47,7 +47,7 @@ pub enum JournalError {
         /// The reason.
         refusal: Refusal,
     },
-    /// Somebody else created an output while the run was starting.
+    /// Another program created an output while the run was starting.
     #[error(
         "another run or user created {} while this run was starting; run the same command again",
         path.display()
@@ -56,7 +56,7 @@ pub enum JournalError {
         /// The path.
         path: PathBuf,
     },
-    /// The path of an output leads to a different file at each check.
+    /// Each time the path of an output is checked, it leads to a different file.
     #[error("another program keeps replacing {}; stop it, or name another file", path.display())]
     Unsteady {
         /// The path.
@@ -65,7 +65,7 @@ pub enum JournalError {
     /// Standard output goes to a file that the run also uses as an input or as the error log.
     #[error("standard output goes to {what}, and results would be mixed into it; send standard output to another file")]
     StandardOutput {
-        /// The file that standard output goes to, in words.
+        /// A description of the file that standard output goes to.
         what: String,
     },
     /// The folder of an output is missing.
@@ -85,7 +85,7 @@ pub enum JournalError {
         /// The path of the file.
         path: PathBuf,
     },
-    /// Among the lines of this program, there is a line of another program.
+    /// The file contains lines of this program, and also a line of another program.
     #[error(
         "line {line} of {} is not a line of claude-batch; remove it, or start over with --fresh (the old file is kept)",
         path.display()
@@ -93,7 +93,7 @@ pub enum JournalError {
     ForeignLine {
         /// The path of the file.
         path: PathBuf,
-        /// The number of the line, from 1.
+        /// The number of the line, counted from 1.
         line: u64,
     },
     /// A later version of this program wrote the file.
@@ -130,7 +130,7 @@ pub enum JournalError {
     OtherResults {
         /// The error log.
         path: PathBuf,
-        /// The number of the line, from 1.
+        /// The number of the line, counted from 1.
         line: u64,
         /// The results file that the line names.
         results: String,
@@ -145,11 +145,11 @@ pub enum JournalError {
     ResultsElsewhere {
         /// The error log.
         path: PathBuf,
-        /// The number of the line, from 1.
+        /// The number of the line, counted from 1.
         line: u64,
-        /// The name in the log.
+        /// The name of the results file that the log contains.
         found: String,
-        /// What that name is, such as `the name of a device`.
+        /// The reason why this name is refused, such as `the name of a device`.
         what: &'static str,
     },
     /// A manifest can't be read.
@@ -160,7 +160,7 @@ pub enum JournalError {
     Manifest {
         /// The manifest.
         path: PathBuf,
-        /// What is wrong with the manifest, and where.
+        /// The fault of the manifest, and its place in the file.
         fault: String,
     },
     /// Another run uses the output.
@@ -208,7 +208,7 @@ impl From<&JournalError> for WriteFault {
     }
 }
 
-/// A message shows at most this many characters of a text from a file.
+/// The largest number of characters that a message shows of a text from a file.
 const SHOWN_CHARS: usize = 100;
 
 /// Puts a text from a file into quotes and escapes it. A long text is shortened.
@@ -220,8 +220,8 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("{shown:?}")
 }
 
-/// Returns advice for this case: the address of a provider has changed, and the user wants its answers in the same
-/// results.
+/// Returns the advice for a provider with a changed address. It says how the user can put the answers of the provider
+/// into the same results.
 fn moved(provider: &str) -> String {
     let name = quoted(provider);
     format!(

@@ -1,4 +1,4 @@
-//! Holds the locks of a run without opening its journal. While they are held, no run with these results can begin.
+//! Holds the locks of a run without opening its journal. While the locks are held, no run with these results can begin.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use super::error::JournalError;
 use super::files::{Access, Lock, Output, RunPaths, lock};
 use crate::sink::Log;
 
-/// The locks of a run. Dropping them frees them.
+/// The locks of a run. Dropping this value frees the locks.
 pub(crate) struct Held {
     _lock: Lock,
     _results: Option<Output>,

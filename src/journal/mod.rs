@@ -2,8 +2,8 @@
 //!
 //! The journal consists of the results file, the error log and the run folder `<results>.run/` (manifest, lock,
 //! in-flight slots, learned limits). This module does everything with these files, from the first check of their names
-//! to the last sync. It knows nothing about scheduling, and it knows only the identity of a request. Lines are made in
-//! [`crate::sink`].
+//! to the last sync. The journal knows nothing about scheduling. It knows the identity of a request, but not its
+//! content. The lines are made in [`crate::sink`].
 //!
 //! | folder or file | content |
 //! |---|---|
@@ -43,21 +43,21 @@
 //! ```
 //!
 //! Invariants:
-//! - A row is done when its line is synced. It is not reported as done before that ([`Commit::UpTo`]).
+//! - A row is done when its line is synced. A row is not reported as done before its line is synced ([`Commit::UpTo`]).
 //! - A run only appends to its files. There are two exceptions. Repair can shorten a file. Repair, compaction and the
 //!   removal of superseded answers can replace a whole file. Files of other programs are never changed. Foreign bytes
 //!   at the end of a file are copied to another file before they are removed.
-//! - Only files of this user are used. Each file is checked after it is opened (`disk/trust.rs`). A run locks its files
-//!   before it reads them, and keeps the locks until it ends (`files/output.rs`).
+//! - A run uses only files that belong to its user. Each file is checked after it is opened (`disk/trust.rs`). A run
+//!   locks its files before it reads them, and keeps the locks until it ends (`files/output.rs`).
 //! - Repair, compaction and closing can be repeated if the process dies during any step.
 //! - If the manifest and the lines disagree, the lines are right. If the results and the error log disagree, the
 //!   results are right.
 //!
 //! Rejected:
-//! - A database: a results file that every tool can read is worth more than the indexes of a database, and writing it
-//!   is faster.
-//! - One file for results and errors: people want to look at one kind at a time.
-//! - Syncing slots: this would need a sync for each request.
+//! - A database instead of a results file: a file that every tool can read is worth more than the indexes of a
+//!   database. Writing such a file is also faster.
+//! - One file for both results and errors: people want to look at only results or at only errors.
+//! - Syncing the slots (the records of requests in flight) to the disk: each request would need a sync of its own.
 
 mod charges;
 mod close;
@@ -123,28 +123,29 @@ pub struct Journal {
     paths: RunPaths,
     context: RecordContext,
     manifest: Manifest,
-    /// The manifest that describes this run. It is kept here as long as `manifest` still describes the run before.
+    /// The manifest of this run, as long as the run does not use it yet. During this time, `manifest` is the manifest
+    /// of the previous run.
     given: Option<Manifest>,
     slots: Slots,
     unresolved: Unresolved,
     superseded: Superseded,
-    /// Length of the error log, including the lines that are still waiting to be written.
+    /// The length of the error log in bytes, including the lines that still wait to be written.
     errors_end: u64,
-    /// Length of the results file, including the lines that are still waiting to be written.
+    /// The length of the results file in bytes, including the lines that still wait to be written.
     results_end: u64,
-    /// Where the line of the last answer of this run begins.
+    /// The offset in the results file where the line of this run's last answer begins.
     last_result: u64,
-    /// If there is no results file: the file for answers that may be needed again.
+    /// The private file for answers that later rows may need. It is used only if there is no results file.
     private: Option<PrivateFile>,
-    /// Memory for a line that is made before it is appended.
+    /// A buffer for a line that is made before it is appended.
     line: Vec<u8>,
     writer: Writer,
     outputs: Outputs,
-    /// What the run learned about limits. It is written to the run folder at the end.
+    /// The limits that the run learned. They are written to the run folder at the end of the run.
     learned: Option<LearnedLimits>,
-    /// Whether the error log may be removed at the end if it is empty. It may if this run created it, if it has the
-    /// usual name of the log for these results, or if results go to standard output. A log that `resume` reads stays
-    /// beside its results, because the user named it.
+    /// Whether the error log is removed at the end of the run if the log is empty. An empty log is removed in three
+    /// cases: this run created the log, the log has the default name for these results, or results go to standard
+    /// output. In all other cases, an empty log stays beside its results, because the user named it for `resume`.
     is_log_ours: bool,
     _lock: Option<Lock>,
 }
@@ -152,7 +153,8 @@ pub struct Journal {
 impl Journal {
     /// Appends the line of a job's outcome. Returns the log to which the line belongs.
     ///
-    /// The row is done when a commit with `seq` or a higher number is reported. Numbers must never decrease.
+    /// The row is done when a commit with `seq` or a higher number is reported. The numbers of successive calls must
+    /// never decrease.
     ///
     /// # Errors
     /// [`JournalError::Disk`] with the failure that stopped the writer.
@@ -169,7 +171,8 @@ impl Journal {
                 Ok(Log::Results)
             }
             Ended::Succeeded(_) => {
-                // Most lines are of this kind, so they are rendered without a copy.
+                // Most lines have short answers, so they are rendered directly into the buffer of the writer, without a
+                // copy.
                 writer.append(Log::Results, seq, |lines| {
                     let begin = lines.len();
                     sink::outcome_line(outcome, context, lines);
@@ -188,8 +191,8 @@ impl Journal {
         }
     }
 
-    /// Appends the line of a row that is not finished: its last answer was not accepted, and a request with `purpose` is
-    /// sent next. A later line of the row replaces this line and contains its charges.
+    /// Appends the line of a row that is not finished. The last answer of the row was not accepted, and a request with
+    /// `purpose` is sent next. A later line of the row replaces this line and contains its charges.
     ///
     /// # Errors
     /// [`JournalError::Disk`] with the failure that stopped the writer.
@@ -228,25 +231,26 @@ impl Journal {
         self.append_error(RowId::named(&rejected.custom_id, None), rejected.class, EntryKind::Rejected, seq)
     }
 
-    /// Fills a slot: a request of the job is in flight. `at_most` is the highest amount that all requests of the job
-    /// may cost together. The slot is written with the next [`Journal::flush`]. The request must not be sent before
-    /// that.
+    /// Fills a slot, which records that a request of the job is in flight. `at_most` is the highest amount that all
+    /// requests of the job can cost together. The next [`Journal::flush`] writes the slot. The request must not be sent
+    /// before this flush.
     pub fn mark(&mut self, job: &Job, at_most: Money) -> Slot {
         self.slots.mark(job.row, at_most)
     }
 
-    /// Fills the slot of a job again: another request of the job is in flight.
+    /// Fills the slot of a job again, because another request of the job is in flight.
     pub(crate) fn mark_again(&mut self, slot: Slot, job: &Job, at_most: Money) -> Slot {
         self.slots.mark_again(slot, job.row, at_most)
     }
 
-    /// Empties a slot with the next [`Journal::flush`]: the request has ended, and the row has no line.
+    /// Empties a slot whose request has ended although its row has no line. The next [`Journal::flush`] writes the
+    /// change.
     pub fn clear(&mut self, slot: Slot) {
         self.slots.clear(slot);
     }
 
-    /// Frees the slot of a row whose line is durable. The file of slots need not change, because a later run finds the
-    /// line.
+    /// Frees the slot of a row whose line is durable. The file of slots does not have to change, because a later run
+    /// finds the line.
     pub(crate) fn release(&mut self, slot: Slot) {
         self.slots.release(slot);
     }
@@ -259,12 +263,13 @@ impl Journal {
     /// call must not be sent. If lines can't be written, this function returns no error: the failure is reported as
     /// [`Commit::Failed`].
     pub fn flush(&mut self) -> Result<(), JournalError> {
-        // A failure is reported once, as `Commit::Failed`.
+        // A failure to write lines is reported only once, as `Commit::Failed`.
         let _ = self.writer.flush();
         Ok(self.slots.flush()?)
     }
 
-    /// Adds money to the sums that later runs read, and makes the sums durable. It is for money that no line records.
+    /// Adds money to the sums that later runs read, and makes the sums durable. This function is for money that no line
+    /// records.
     ///
     /// # Errors
     /// [`JournalError::Disk`].
@@ -273,28 +278,28 @@ impl Journal {
         Ok(self.manifest.carry(&*self.disk, folder.as_deref(), Charges { spend, ..Charges::default() })?)
     }
 
-    /// From this call on, makes lines durable as soon as possible. The run calls this when it only waits for its lines
-    /// to become durable.
+    /// Makes lines durable as soon as possible, from this call on. The run calls this function when it only waits for
+    /// its lines to become durable.
     pub(crate) fn hurry(&mut self) {
         self.writer.hurry();
     }
 
-    /// Returns how many bytes were appended and are not yet durable. Stop sending while this number is large.
+    /// Returns how many bytes were appended and are not yet durable. The caller should send no requests while this
+    /// number is large.
     pub(crate) fn backlog_bytes(&self) -> usize {
         self.writer.backlog_bytes()
     }
 
-    /// Returns the number of appended bytes that may still be unwritten. This number can be large if standard output
-    /// has a slow reader.
+    /// Returns how many appended bytes are possibly not written yet. This number can be large if standard output has a
+    /// slow reader.
     pub(crate) fn unwritten_bytes(&self) -> usize {
         self.writer.unwritten_bytes()
     }
 
-    /// Writes a file to the run folder, and returns its path. The file contains the rows of the error log that still
-    /// count.
+    /// Writes the rows of the error log that still count to a file in the run folder. Returns the path of this file.
     ///
-    /// `resume` reads this copy, because the log itself gets new entries during the run. If `only` is not empty, only
-    /// rows of these classes are copied. Broken rows are left out.
+    /// `resume` reads this file, because the error log itself gets new entries during the run. If `only` is not empty,
+    /// only rows of these error classes are written. Rows that could not be read are left out.
     ///
     /// # Errors
     /// [`JournalError::NoFolder`] if results go to standard output; [`JournalError::Disk`].
@@ -305,8 +310,8 @@ impl Journal {
         Ok(path)
     }
 
-    /// Does the same as [`Journal::write_resume_input`], but writes to `path`. It is used when results go to standard
-    /// output.
+    /// Does the same as [`Journal::write_resume_input`], but writes to `path`. This function is used when results go to
+    /// standard output.
     ///
     /// # Errors
     /// [`JournalError::Disk`].
@@ -314,7 +319,7 @@ impl Journal {
         Ok(copy_rows(&*self.disk, &self.outputs.errors, &self.unresolved.row_offsets(only), path)?)
     }
 
-    /// Remembers what the run learned about limits. [`Journal::close`] writes this to the run folder.
+    /// Remembers the limits that the run learned. [`Journal::close`] writes these limits to the run folder.
     pub(crate) fn note_learned(&mut self, at: jiff::Timestamp, pools: Vec<LearnedPool>) {
         let origin = self.manifest.origin.clone();
         self.learned = Some(LearnedLimits { at, origin, pools }).filter(|learned| !learned.pools.is_empty());
@@ -338,7 +343,7 @@ impl Journal {
     }
 }
 
-/// Returns the path of the copy that `resume` reads.
+/// Returns the path of the file in the run folder from which `resume` reads its rows.
 fn resume_input_in(folder: &Path) -> PathBuf {
     folder.join("resume.jsonl")
 }

@@ -24,7 +24,7 @@ use crate::sink::RecordContext;
 pub struct JournalOptions {
     /// The disk.
     pub disk: Arc<dyn Disk>,
-    /// Where the files are.
+    /// The paths of the files of the run.
     pub paths: RunPaths,
     /// The inputs that are files. They must not include an output.
     pub inputs: Vec<PathBuf>,
@@ -34,15 +34,16 @@ pub struct JournalOptions {
     pub clock: RunClock,
     /// Date of the price table.
     pub price_date: Option<Arc<str>>,
-    /// Origin, inputs and settings of the run. The other members are set in this module.
+    /// Origin, inputs and settings of the run. This module sets the other members of the manifest.
     pub manifest: Manifest,
-    /// How the run begins.
+    /// The way in which the run begins: a new run, a continued run, or `resume`.
     pub start: Start,
-    /// Rows whose latest answer has one of these qualities are to be run again: [`Recovered::reruns`].
+    /// The qualities of the answers that are asked for again. [`Recovered::reruns`] contains the rows with a latest
+    /// answer of one of these qualities.
     pub rerun: Vec<Quality>,
-    /// When lines are synced.
+    /// The rule that says when lines are synced.
     pub fsync: Fsync,
-    /// Which thread writes and syncs.
+    /// The choice of the thread that writes and syncs.
     pub threading: Threading,
     /// Standard output, which is used only by a run without a results file.
     pub stdout: Option<Box<dyn Write + Send>>,
@@ -114,9 +115,10 @@ impl Journal {
         Ok((journal, recovered))
     }
 
-    /// From now on, the manifest describes this run: its input, its settings and its output. Until then it describes the
-    /// run before. Call this when it is certain that the rows of this run belong to the answers of that run. A run that
-    /// is refused must not change how these answers are understood.
+    /// Makes the manifest describe this run, with its input, its settings and its output. Until this call, the manifest
+    /// describes the previous run. Call this function when it is certain that the rows of this run belong to the
+    /// answers of the previous run. A refused run must not change the manifest, because the manifest says how the rows
+    /// of these answers were read.
     ///
     /// # Errors
     /// [`JournalError::Disk`].
@@ -131,7 +133,7 @@ impl Journal {
     }
 }
 
-/// Returns the manifest with which the run begins. If this manifest still describes the run before, also returns the
+/// Returns the manifest with which the run begins. If this manifest still describes the previous run, also returns the
 /// manifest that describes this run.
 fn next_manifest(
     given: Manifest,
@@ -142,14 +144,15 @@ fn next_manifest(
 ) -> (Manifest, Option<Manifest>) {
     let before = recovered.manifest.as_ref();
     let (given, later) = match (before.cloned(), start) {
-        // The rows of an error log contain their own parameters. So `resume` does not change these parts of the manifest:
-        // they still describe the input and the output of the run that created the results file.
+        // The rows of an error log contain their own parameters. So `resume` does not change these parts of the
+        // manifest. They still describe the input and the output of the run that created the results file.
         (Some(before), Start::Resume) => (described_as(before, given), None),
         (Some(before), Start::Continue | Start::Fresh) => {
             let settings = before.settings.clone();
             (Manifest { settings, ..described_as(before, given.clone()) }, Some(given))
         }
-        // There are answers, but no manifest says how their rows were read. `resume` does not know it either.
+        // There are answers, but no manifest says how their rows were read. With `resume`, the settings for reading the
+        // rows are also unknown.
         (None, Start::Resume) => (without_rows(given), None),
         (None, Start::Continue) if !recovered.done.is_empty() => (without_rows(given.clone()), Some(given)),
         (None, Start::Continue | Start::Fresh) => (given, None),

@@ -1,4 +1,4 @@
-//! Recovery reads the files that earlier runs left, and repairs them. A run begins with its recovery.
+//! Recovery reads the files that earlier runs left, and repairs them. Each run begins with its recovery.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -18,27 +18,27 @@ use super::rewriting::{Superseded, repair};
 use super::start::Start;
 use crate::domain::{ErrorClass, Money, Quality, RowId};
 
-/// What earlier runs left.
+/// The facts that recovery found in the files of earlier runs.
 #[derive(Clone, Debug, Default)]
 pub struct Recovered {
-    /// What earlier runs did with each row.
+    /// The state of each row after the earlier runs.
     pub done: DoneSet,
     /// Answered rows that are to be run again, because of the quality of their answer.
     pub reruns: Reruns,
     /// Sums over all runs that wrote to the results.
     pub totals: Totals,
-    /// How many answers each provider gave in these runs.
+    /// The number of answers that each provider gave in these runs.
     pub answers_by: AnswersBy,
     /// Failures that still count, by class.
     pub failed: BTreeMap<ErrorClass, u64>,
-    /// Rows that were in flight when the last run died and that have no line. They may have been billed.
-    /// `totals.maybe_paid` counts each of these rows once.
+    /// The number of rows without a line that were in flight when the last run died. Their requests may have been
+    /// billed. `totals.maybe_paid` counts each of these rows once.
     pub dead_in_flight: u64,
-    /// The highest amount that these rows may have cost. `totals.maybe_spend` includes it.
+    /// The highest amount that the rows in flight can have cost. `totals.maybe_spend` includes this amount.
     pub dead_at_most: Money,
     /// Rows whose last answer was not accepted, and for which another request was to be sent.
     pub unfinished: HashMap<RowId, UnfinishedRow>,
-    /// What was repaired, in sentences for people.
+    /// The repairs that were made, described in sentences for people.
     pub notes: Vec<String>,
     /// The manifest of the last run. `resume` takes settings from it.
     pub manifest: Option<Manifest>,
@@ -50,7 +50,7 @@ pub(crate) struct Recovery<'a> {
     paths: &'a RunPaths,
     run: &'a str,
     access: Access,
-    /// The qualities of answers whose rows are to be run again.
+    /// The qualities of answers that are asked for again.
     rerun: &'a [Quality],
     pub(crate) recovered: Recovered,
 }
@@ -70,7 +70,7 @@ impl<'a> Recovery<'a> {
         Self { disk, paths, run, access, rerun: &[], recovered: Recovered::default() }
     }
 
-    /// Looks for rows with answers of these qualities, which are to be run again.
+    /// Makes recovery look for rows with answers of these qualities. These rows are to be run again.
     pub(crate) fn with_rerun(self, rerun: &'a [Quality]) -> Self {
         Self { rerun, ..self }
     }
@@ -95,7 +95,8 @@ impl<'a> Recovery<'a> {
         Ok(Existing { is_known, lock, outputs, unclosed })
     }
 
-    /// Reads both files without repairing them. Returns what earlier runs left, and the failures that still count.
+    /// Reads the results and the error log without repairing them. Returns the facts about earlier runs, and the
+    /// failures that still count.
     pub(crate) fn read(mut self, existing: &Existing, start: Start) -> Result<(Recovered, Unresolved), JournalError> {
         let contents = self.read_both(existing, start)?;
         let (unresolved, _) = self.sum_up(contents);
@@ -130,13 +131,13 @@ impl<'a> Recovery<'a> {
         Ok(Some(lock))
     }
 
-    /// Reads the manifest and the slots. The slots are ignored if they were counted before, or if the results are set
-    /// aside.
+    /// Reads the manifest and the slots. The slots are ignored if an earlier run counted them, or if `--fresh` renames
+    /// the earlier results.
     fn read_folder(&mut self, servers: &Servers, start: Start) -> Result<UnclosedRun, JournalError> {
         let Some(folder) = self.paths.folder() else { return Ok(UnclosedRun::default()) };
         let mut unclosed = slots::read_unclosed(self.disk, &folder)?;
         let manifest = match start {
-            // The manifest is set aside, so its format does not matter.
+            // The manifest is renamed and not used, so its format does not matter.
             Start::Fresh => None,
             Start::Resume => read_manifest(&folder, self.disk)?,
             Start::Continue => self.read_or_note(&folder)?,
@@ -152,8 +153,9 @@ impl<'a> Recovery<'a> {
         Ok(unclosed)
     }
 
-    /// Reads the manifest for a run that takes all settings from the command line. If the manifest is damaged, a note
-    /// says what is lost: the check that the results come from the same server, and the cost of removed lines.
+    /// Reads the manifest for a run that takes all settings from the command line. If the manifest is damaged, the run
+    /// can't check whether the results come from the same server, and can't count the cost of removed lines. A note
+    /// says this.
     fn read_or_note(&mut self, folder: &Path) -> Result<Option<Manifest>, JournalError> {
         match read_manifest(folder, self.disk) {
             Err(JournalError::Manifest { path, fault }) => {
@@ -169,7 +171,7 @@ impl<'a> Recovery<'a> {
     }
 
     /// Renames the files of earlier runs in this order: error log, results, manifest. If the process dies between two
-    /// of these steps, the results are either all still in place or all renamed.
+    /// of these steps, the results file has either its old name or its new name.
     ///
     /// Only files that this run has locked are renamed. An error log that belongs to other results is not renamed.
     pub(crate) fn set_aside(&mut self, found: ExistingOutputs) -> Result<(), JournalError> {
@@ -186,7 +188,8 @@ impl<'a> Recovery<'a> {
         Ok(())
     }
 
-    /// Reads and repairs both files. Returns the failures that still count, and the rows that have several answers.
+    /// Reads and repairs the results and the error log. Returns the failures that still count, and the rows that have
+    /// several answers.
     pub(crate) fn recover(
         &mut self,
         existing: &mut Existing,
@@ -201,7 +204,8 @@ impl<'a> Recovery<'a> {
         Ok(self.sum_up(contents))
     }
 
-    /// Stores the sums and rows of both files. Returns the failures that still count and the rows with several answers.
+    /// Stores the sums and the rows of the results and the error log. Returns the failures that still count and the
+    /// rows with several answers.
     fn sum_up(&mut self, mut contents: Contents) -> (Unresolved, Superseded) {
         let carried = self.recovered.manifest.as_ref().map(|manifest| manifest.carried).unwrap_or_default();
         let maybe_paid = contents.in_flight.len() as u64;
@@ -257,8 +261,8 @@ impl<'a> Recovery<'a> {
     }
 }
 
-/// Returns the rows in flight, each with the highest amount that it may have cost. A row has two slots if the slot of an
-/// answered request was not emptied yet when the next request was sent.
+/// Returns the rows in flight, each with the highest amount that it can have cost. A row can have two slots, if the
+/// slot of an answered request was not emptied before the next request was sent.
 fn in_flight(unclosed: &UnclosedRun) -> HashMap<RowId, Money> {
     let mut rows = HashMap::new();
     for &(row, at_most) in &unclosed.rows {

@@ -1,11 +1,11 @@
 //! An index of answers in results files, by the key of their request.
 //!
-//! The index needs 16 bytes for each line: half of the key, and the place of the line. When an answer is used, its line
-//! is read again and the whole key is compared. Two lines with the same key count once: the last of them, in the order
-//! of the files.
+//! The index needs 16 bytes for each line. These bytes contain half of the key and the place of the line. When an
+//! answer is used, its line is read again and the whole key is compared. If several lines have the same key, only the
+//! last line in the order of the files is used.
 //!
-//! The index has the same form as the set of done rows ([`DoneSet`]): both are sets of pairs of numbers. The files are
-//! read in the same way, too.
+//! The index has the same form as the set of done rows ([`DoneSet`]), because both are sets of pairs of numbers. The
+//! files are also read in the same way.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -16,29 +16,29 @@ use super::reading::{AnsweredRows, DoneSet, Line, Parsed, parse_result, parse_st
 use crate::domain::{JobKey, Quality, RowId, StoredAnswer};
 use crate::plan::{Repeats, half};
 
-/// How many bits of a place are the offset of the line. The other bits are the number of the file.
+/// The number of bits of a place that contain the offset of the line. The other bits contain the number of the file.
 const OFFSET_BITS: u32 = 48;
 
-/// How many files an index can have.
+/// The largest number of files that an index can have.
 pub(crate) const MOST_FILES: usize = 1 << (64 - OFFSET_BITS);
 
-/// Which answers of a file can be used.
+/// The answers of a results file that can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Usable {
-    /// Every complete answer: neither truncated nor refused. The file comes from the server of this run.
+    /// Every complete answer (not truncated and not refused). The file comes from the server of this run.
     OwnServer,
     /// Every complete answer that is not from the simulator. The file comes from another server.
     OtherServer,
-    /// Every complete answer that is from the simulator. It is not known where the file comes from.
+    /// Every complete answer that is from the simulator. The server of the file is not known.
     Simulated,
 }
 
-/// A results file, and which of its answers can be used.
+/// A results file, and the choice of its answers that can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredFile {
-    /// The path.
+    /// The path of the results file.
     pub path: PathBuf,
-    /// Which of its answers can be used.
+    /// The answers of this file that can be used.
     pub usable: Usable,
 }
 
@@ -48,7 +48,8 @@ pub struct StoredAnswers {
     places: DoneSet,
 }
 
-/// The pairs that were found in one block of a file, and where the last line of the block ends.
+/// The pairs of numbers that were found in one block of a file. `end` is the offset at which the last line of the block
+/// ends.
 #[derive(Default)]
 struct Found {
     pairs: Vec<RowId>,
@@ -76,9 +77,9 @@ impl StoredAnswers {
         Ok(index.finish())
     }
 
-    /// Reads the answers that earlier runs wrote to the results file of this run, if their keys may occur again.
-    /// Truncated and refused answers count, too. `repeats` are the keys that occur more than once; `None` if they are
-    /// not known.
+    /// Reads the answers that earlier runs wrote to the results file of this run, if other rows can have the same keys.
+    /// Truncated and refused answers are also read. `repeats` are the keys that occur more than once; `None` if they
+    /// are not known.
     ///
     /// # Errors
     /// The errors of [`StoredAnswers::read`].
@@ -88,20 +89,20 @@ impl StoredAnswers {
         Ok(index.finish())
     }
 
-    /// Returns whether there is probably an answer to the request with this key. The probability that `true` is wrong
-    /// is one in trillions.
+    /// Returns whether there is probably an answer to the request with this key. `true` is wrong only with a
+    /// probability of one in trillions.
     pub(crate) fn contains(&self, key: JobKey) -> bool {
         self.place(key).is_some()
     }
 
-    /// Returns where the line with the answer to this request begins, for an index of one file. The caller must compare
-    /// the whole key with the key in the line.
+    /// Returns the offset of the line with the answer to this request, for an index of one file. The caller must
+    /// compare the whole key with the key in the line.
     pub(crate) fn offset(&self, key: JobKey) -> Option<u64> {
         self.place(key).map(|(_, offset)| offset)
     }
 
-    /// Reads the answer to the request with this key; `None` if there is no answer, if it can't be read any more, or if
-    /// it is not complete.
+    /// Reads the answer to the request with this key. Returns `None` if there is no complete answer, or if the answer
+    /// can no longer be read.
     pub(crate) fn answer(&self, key: JobKey) -> Option<StoredAnswer> {
         let (file, offset) = self.place(key)?;
         let mut line = Vec::new();
@@ -126,7 +127,7 @@ impl StoredAnswers {
     }
 }
 
-/// An index that is being built.
+/// An index of answers to which files are still added.
 #[derive(Default)]
 struct Index {
     files: Vec<Box<dyn DiskFile>>,
@@ -136,7 +137,7 @@ struct Index {
 }
 
 impl Index {
-    /// Adds the lines of a file. `takes` returns whether a line with this half of a key is added.
+    /// Adds the lines of a file. `takes` gets a line and half of its key, and returns whether the line is added.
     fn add(
         &mut self,
         path: &Path,
@@ -163,7 +164,8 @@ impl Index {
             self.pairs.expect(before + u64::try_from(expected).unwrap_or(lines));
             found.pairs.into_iter().for_each(|pair| self.pairs.push(pair));
         };
-        // A file with records is known to belong to this program. Nothing is taken from a file without records.
+        // The argument `true` says that the file belongs to this program. This is certain if the file has records, and
+        // the index takes nothing from a file without records.
         scan(&*file, path, true, read, take)?;
         self.lines += lines;
         self.files.push(file);

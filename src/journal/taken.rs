@@ -1,7 +1,7 @@
 //! Writes the lines of rows that take their answer from another line, and reads answers of this run back.
 //!
-//! With a results file, an answer is read back from that file. Without a results file, the answers that may be needed
-//! again are also written to a private file, which has no name and vanishes with the process.
+//! With a results file, an answer is read back from that file. Without a results file, answers that later rows may need
+//! are also written to a private file. This file has no name and vanishes when the process ends.
 
 use super::Journal;
 use super::disk::DiskFile;
@@ -13,7 +13,8 @@ use crate::domain::{Outcome, StoredAnswer, Taken};
 use crate::sink::{self, Log};
 
 impl Journal {
-    /// Appends the line of a row that takes its answer from another line. `now` is the time that the line gets.
+    /// Appends the line of a row that takes its answer from another line. `now` is the time that is written into the
+    /// line.
     ///
     /// # Errors
     /// [`JournalError::Disk`] with the failure that stopped the writer.
@@ -33,10 +34,11 @@ impl Journal {
         self.private = Some(PrivateFile::new(file));
     }
 
-    /// Makes it possible to read the answer that was appended last. Returns its place.
+    /// Makes sure that the last appended answer can be read later. Returns the place of this answer.
     ///
     /// # Errors
-    /// If the private file can't be written, or if there is neither a results file nor a private file.
+    /// [`JournalError::Disk`] if the private file can't be written. [`JournalError::NoFolder`] if there is no results
+    /// file and no private file.
     pub(crate) fn keep_answer(&mut self, outcome: &Outcome) -> Result<u64, JournalError> {
         if self.outputs.results.is_some() {
             return Ok(self.last_result);
@@ -48,12 +50,13 @@ impl Journal {
         Ok(private.append(line)?)
     }
 
-    /// Passes the waiting lines to the system, so that they can be read. A failure is reported as a failed commit.
+    /// Passes the waiting lines to the system, so that these lines can be read. A failure is reported as a failed
+    /// commit.
     pub(crate) fn flush_lines(&mut self) {
         let _ = self.writer.flush();
     }
 
-    /// Reads back the answer at a place; `None` if there is no answer, or if it can't be read.
+    /// Reads back the answer at a place; `None` if the place has no answer that can be read.
     pub(crate) fn read_answer(&mut self, place: u64) -> Option<StoredAnswer> {
         let file = match (&self.outputs.results, &self.private) {
             (Some(results), _) => &results.file,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::clock::RunClock;
 
-/// Version of the form of result lines, in `meta.v`.
+/// The version of the form of result lines, which is written as `meta.v`.
 pub(crate) const LINE_VERSION: u32 = 1;
 
 /// The values that all lines of one run have in common.
@@ -12,7 +12,7 @@ pub(crate) const LINE_VERSION: u32 = 1;
 pub struct RecordContext {
     /// Id of the run.
     pub run: Arc<str>,
-    /// Converts the times of attempts to wall-clock times.
+    /// The clock that converts the times of attempts to wall-clock times.
     pub clock: RunClock,
     /// Date of the price table from which the costs are computed; `None` if there are no prices.
     pub price_date: Option<Arc<str>>,

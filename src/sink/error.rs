@@ -1,5 +1,6 @@
-//! The lines of failed rows. Each line is a valid input row with an additional member `error`. If an answer came and was
-//! not accepted, it is in the member `message`. The lines of broken rows are an exception.
+//! The lines of failed rows. Each line is a valid input row with an additional member `error`. If an answer came but
+//! was not accepted, the member `message` contains it. The lines of broken rows (rows that could not be read) are an
+//! exception.
 
 use crate::clock::Instant;
 use crate::domain::{ErrorClass, Failure, Identity, Money, Outcome, Params, Purpose, Request, Usage};
@@ -11,31 +12,33 @@ use super::hint::hint;
 use super::json::{Object, name};
 use super::steps::{has_asked, write_asked};
 
-/// Names that have a meaning of their own in an error line. No extra member may have one of these names.
+/// Names that have a meaning of their own in an error line. A member of the row that is not sent must not be written
+/// under one of these names.
 const RESERVED: [&str; 11] =
     ["custom_id", "id", "params", "message", "error", "result", "method", "url", "body", "prompt", "messages"];
 
-/// How a row failed.
+/// The failure of a row.
 pub(super) struct Fault<'a> {
     /// The class of the failure.
     pub(super) class: ErrorClass,
-    /// The last failure.
+    /// The last failure of the row.
     pub(super) failure: &'a Failure,
-    /// Whether the row may succeed in another run without a change.
+    /// Whether the row can succeed in another run without a change.
     pub(super) is_retryable: bool,
 }
 
-/// Appends the error line of a job: its label, its merged parameters, its extra members, `message`, and `error`.
+/// Appends the error line of a job. The line has the label, the merged parameters and the extra members of the row, and
+/// the members `message` and `error`.
 ///
-/// `message` is the API's message of an answer that was not accepted, byte for byte. If there is no such answer, the
-/// line has no member of this name. Like the line of an answer, `error` can have `schema` and `steps`: see
-/// [`super::steps`].
+/// `message` is the message of an answer that was not accepted, byte for byte as the API sent it. Without such an
+/// answer, the line has no member `message`. `error` can have `schema` and `steps`, which [`super::steps`] describes.
 ///
-/// A later run identifies the row by `error.key`. If the row has no name, the later run also uses `error.occurrence`.
+/// A later run identifies the row by `error.key`. If the row has no label, the later run also uses `error.occurrence`.
 ///
-/// `error.provider` is the provider that the last request was sent to. A row that was not sent does not have it.
+/// `error.provider` is the provider that the last request was sent to. A row that was not sent has no `error.provider`.
 ///
-/// `next` is the purpose of the request that is sent next, if the row is not finished. The line then has `error.next`.
+/// `next` is the purpose of the request that is sent next, if the row is not finished. The line of such a row has
+/// `error.next`.
 pub(super) fn error_line(
     outcome: &Outcome,
     fault: Fault<'_>,
@@ -85,9 +88,10 @@ pub(super) fn error_line(
 
 /// Appends the error line of a row that could not be read.
 ///
-/// Shape: `{"custom_id":null,"raw":"<at most 4 KiB>","error":{"class":"invalid_input","source","line",…}}`. If the
-/// row's label could be read, the label is in `error.custom_id`. The member `custom_id` is always null, so the line is
-/// never confused with a row of that name. `now` is when the row was read.
+/// The form of the line: `{"custom_id":null,"raw":"<at most 4
+/// KiB>","error":{"class":"invalid_input","source","line",…}}`. If the row's label could be read, the label is in
+/// `error.custom_id`. The member `custom_id` is always null, so the line is never confused with the line of a row with
+/// this label. `now` is the time at which the row was read.
 pub fn broken_line(row: &BrokenRow, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
     let mut line = Object::new(out);
     line.text(name!("custom_id"), None);
@@ -109,9 +113,10 @@ pub fn broken_line(row: &BrokenRow, context: &RecordContext, now: Instant, out: 
     out.push(b'\n');
 }
 
-/// Appends the error line of a row that was rejected before it was sent. `now` is when it was rejected.
+/// Appends the error line of a row that was rejected before it was sent. `now` is the time at which the row was
+/// rejected.
 ///
-/// The line has no `error.key`, because the row never became a request.
+/// The line has no `error.key`, because no request of the row was sent.
 pub(crate) fn rejected_line(rejected: &Rejected, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
     let mut line = row(&rejected.custom_id, &rejected.request, out);
     extra_members(&mut line, &rejected.extra);
@@ -146,7 +151,7 @@ fn extra_members(line: &mut Object<'_>, extra: &Params) {
     }
 }
 
-/// Returns `name`, with as many leading underscores as are needed to make it unique.
+/// Returns `name` with one or more leading underscores, which make the name unique.
 fn free_name(name: &str, extra: &Params) -> String {
     let mut free = format!("_{name}");
     while extra.get(&free).is_some() {

@@ -1,13 +1,13 @@
-//! What a person can do about a failed row. This text is the `hint` in the row's line in the error log.
+//! Tells a person what to do about a failed row. This text is the member `hint` of the row's line in the error log.
 //!
-//! The hint agrees with the member `retryable` of that line. If the unchanged row may succeed in another run, the hint
-//! says to run `resume`. If the row can't succeed unchanged, the hint begins with what has to change.
+//! The hint agrees with the member `retryable` of that line. If the unchanged row can succeed in another run, the hint
+//! says to run `resume`. If the row can't succeed unchanged, the hint begins with the necessary change.
 
 use crate::domain::{ErrorClass, Failure};
 
-/// Returns the hint for a row that failed in this way.
+/// Returns the hint for a row that failed with this class and this failure.
 ///
-/// Shape: lower case, without a full stop, so that it fits after a colon.
+/// The hint begins in lower case and has no full stop at its end, because it is shown after a colon.
 pub(super) fn hint(class: ErrorClass, failure: &Failure, is_retryable: bool) -> &'static str {
     let of_answer = failure.answer.as_ref().and_then(|_| after_answer(class));
     match (is_retryable, of_answer) {
@@ -18,7 +18,7 @@ pub(super) fn hint(class: ErrorClass, failure: &Failure, is_retryable: bool) -> 
     }
 }
 
-/// Returns the hint for a row that may succeed unchanged.
+/// Returns the hint for a row that can succeed without a change.
 fn again(class: ErrorClass) -> &'static str {
     match class {
         ErrorClass::RateLimit => {

@@ -1,13 +1,13 @@
-//! Writes JSON by hand: members in a fixed order, raw values unchanged, exact amounts of money.
+//! Writes JSON without a library. Members have a fixed order, raw values stay unchanged, and amounts of money are
+//! exact.
 
 use std::io::Write;
 
 use crate::domain::json::{write_json_str, write_on_one_line};
 use crate::domain::{Money, Usage};
 
-/// A member's name in the form in which it is written: with a comma before it, in quotes, with a colon after it. The
-/// compiler builds this form. So each of the twenty-five names of a line is written in one step, which copies a
-/// constant number of bytes.
+/// The name of a member in its written form: a comma, the name in quotes, and a colon. The compiler builds this form.
+/// So each of the twenty-five names in a line is written in one step, which copies a constant number of bytes.
 #[derive(Clone, Copy)]
 pub(super) struct Name(pub(super) &'static str);
 
@@ -21,7 +21,7 @@ pub(super) use name;
 
 /// A JSON object that is being written. [`Object::end`] closes it.
 ///
-/// Every member begins with a comma. At the end, the opening brace replaces the first comma.
+/// Every member is written with a comma before it. At the end, the opening brace replaces the first comma.
 pub(super) struct Object<'a> {
     out: &'a mut Vec<u8>,
     start: usize,
@@ -35,14 +35,15 @@ impl<'a> Object<'a> {
         Self { out, start }
     }
 
-    /// Writes the name of a member. Returns the buffer for its value.
+    /// Writes the name of a member. Returns the buffer to which the value must be written.
     #[inline(always)]
     pub(super) fn member(&mut self, name: Name) -> &mut Vec<u8> {
         self.out.extend_from_slice(name.0.as_bytes());
         self.out
     }
 
-    /// Writes the name of a member that does not come from this program. Returns the buffer for its value.
+    /// Writes the name of a member that does not come from this program. Returns the buffer to which the value must be
+    /// written.
     fn foreign_member(&mut self, name: &str) -> &mut Vec<u8> {
         self.out.push(b',');
         write_json_str(name, self.out);
@@ -121,7 +122,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Writes the usage, as one object.
+    /// Writes the token usage as one object.
     #[inline]
     pub(super) fn usage(&mut self, name: Name, usage: &Usage) {
         let Usage {
@@ -142,18 +143,18 @@ impl<'a> Object<'a> {
         object.end();
     }
 
-    /// Writes a value that is already JSON. Its line breaks become blanks.
+    /// Writes a value that is already JSON. Line breaks in the value become blanks.
     #[inline]
     pub(super) fn json(&mut self, name: Name, json: &[u8]) {
         write_on_one_line(json, self.member(name));
     }
 
-    /// Does the same as [`Object::json`], but for any name.
+    /// Writes a value that is already JSON, as [`Object::json`] does, but accepts every name.
     pub(super) fn raw(&mut self, name: &str, json: &[u8]) {
         write_on_one_line(json, self.foreign_member(name));
     }
 
-    /// Closes the object.
+    /// Closes the JSON object.
     #[inline]
     pub(super) fn end(self) {
         match self.out.get_mut(self.start) {
@@ -164,7 +165,7 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Writes an amount as a decimal number of dollars: exact, no exponent, no trailing zeros.
+/// Writes an amount as an exact decimal number of dollars, without an exponent and without trailing zeros.
 pub(crate) fn write_usd(money: Money, out: &mut Vec<u8>) {
     // The amount of one row nearly always fits into 64 bits. A 128-bit division takes several times as long as a 64-bit
     // division.
@@ -193,10 +194,11 @@ pub(crate) fn write_usd(money: Money, out: &mut Vec<u8>) {
     }
 }
 
-/// Reads an amount in the form that [`write_usd`] writes, or with an exponent; `None` for any other text.
+/// Reads an amount in the form that [`write_usd`] writes, or an amount with an exponent. Returns `None` for every other
+/// text.
 ///
-/// Digits below a pico-dollar are cut off. Amounts with an exponent are accepted because other tools write them when
-/// they rewrite a file. Such amounts are rounded to the nearest pico-dollar.
+/// Digits after the twelfth decimal place (one pico-dollar) are cut off. Amounts with an exponent are accepted because
+/// other tools write them when they rewrite a file. Such amounts are rounded to the nearest pico-dollar.
 pub(crate) fn parse_usd(text: &str) -> Option<Money> {
     let text = text.trim();
     if text.contains(['e', 'E']) {

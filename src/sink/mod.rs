@@ -1,7 +1,7 @@
 //! The lines of finished rows in the results file and in the error log.
 //!
-//! This module is pure: it turns rows into bytes. The shape of both kinds of line is decided here. Files, the order of
-//! lines and durability belong to [`crate::journal`]. The code for each kind of line is in a file of its own, and
+//! This module is pure, and makes bytes from rows. It decides the form of both kinds of lines. [`crate::journal`] is
+//! responsible for files, the order of lines and durability. The code for each kind of line has its own file, and
 //! `json.rs` writes the bytes.
 //!
 //! Invariants:
@@ -9,12 +9,12 @@
 //! - A line is one JSON object, ends in `\n` and contains no other line break.
 //! - The API's answer is copied byte for byte (except line breaks outside strings).
 //!
-//! **Extra members.** A row can have members that are not sent. They are written into the row's error line at the top
-//! level, under their own names, as in an input row. So reading the line gives the same row again, however often the
-//! row fails. A CSV column can be called `message` or `error`, for example. Such a name already has a meaning in
-//! the line, so the extra member gets a leading underscore, even if this line does not need the name. Otherwise a
-//! reader could not know where the member comes from. We decided against one member `extra` for all of them: it would
-//! be nested deeper after each failure.
+//! **Extra members.** A row can have members that are not sent. These extra members are at the top level of the row's
+//! error line, under their own names, as in an input row. So reading the line gives the same row again, even if the row
+//! fails many times. A CSV column can be called `message` or `error`, for example. Such a name already has a meaning in
+//! the lines of this program. So the extra member gets a leading underscore, even if this line does not use the name.
+//! Without the underscore, a reader could not know where the member comes from. A single member `extra` for all extra
+//! members was rejected, because it would be nested deeper after each failure.
 
 mod context;
 mod error;
@@ -35,19 +35,20 @@ pub(crate) use json::parse_usd;
 /// The file to which a line belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Log {
-    /// The results file: rows with an answer.
+    /// The results file, which has the rows with an answer.
     Results,
-    /// The error log: rows without an answer.
+    /// The error log, which has the rows without an accepted answer.
     Errors,
 }
 
-/// An answer of at least this length is not copied into its line. It is written separately, at its place in the line.
+/// The smallest length in bytes of an answer that is not copied into its line. Such an answer is written separately, at
+/// its place in the line.
 pub(crate) const LONG_BYTES: usize = 1 << 20;
 
 /// Appends the line of an answer without its message. Returns the position in `out` where the message belongs.
 ///
-/// With the message at that position, the line is the same as from [`outcome_line`], because a message never contains a
-/// line break.
+/// With the message at this position, the line is the same as the line from [`outcome_line`]. This is true because a
+/// message never contains a line break.
 pub fn line_around(outcome: &Outcome, message: &Message, context: &RecordContext, out: &mut Vec<u8>) -> usize {
     result::line_around(outcome, message, context, out)
 }
@@ -58,10 +59,11 @@ pub(crate) fn taken_line(taken: &Taken, at: Instant, context: &RecordContext, ou
     result::taken_line(taken, at, context, out);
 }
 
-/// Appends the line of a row that is not finished: its last answer was not accepted, and a request with `purpose` is sent
-/// next. The line is for the error log.
+/// Appends the line of a row that is not finished. The last answer of the row was not accepted, and a request with
+/// `purpose` is sent next. The line is for the error log.
 ///
-/// Shape: the line of a failed row, with `error.next` (the name of the purpose) and always with `error.steps`.
+/// The line has the form of the line of a failed row. It also has `error.next` (the name of the purpose), and it always
+/// has `error.steps`.
 pub(crate) fn step_line(step: &Outcome, purpose: Purpose, context: &RecordContext, out: &mut Vec<u8>) {
     if let Ended::Failed { class, failure, is_retryable } = &step.ended {
         let fault = error::Fault { class: *class, failure, is_retryable: *is_retryable };

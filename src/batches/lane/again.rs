@@ -1,11 +1,11 @@
-//! Rows that are sent again, because their chunk ended without an answer for them.
+//! Rows that are sent again, because their chunk (the rows of one batch) ended without an answer for them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::super::chunk::ChunkFiles;
 
-/// Why a row is sent again.
+/// The reason why a row is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
     /// The API or the server had a fault.
@@ -22,23 +22,23 @@ pub(crate) enum Why {
     TooLarge,
 }
 
-/// How a row is sent again.
+/// The way in which a row is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
-    /// In a batch. The number says how many times it was in a batch before.
+    /// The row is sent in another batch. The number says in how many batches the row was before.
     Batch(u32),
-    /// Online.
+    /// The row is sent online.
     Online,
 }
 
-/// Rows of a chunk that are sent again.
+/// The rows of a chunk that are sent again.
 pub(super) struct Reopened {
     pub(super) files: Arc<ChunkFiles>,
     pub(super) rows: VecDeque<(u32, Why)>,
 }
 
 impl Reopened {
-    /// Returns how many rows are left.
+    /// Returns how many rows of the chunk are left to send again.
     pub(super) fn left(&self) -> u64 {
         self.rows.len() as u64
     }

@@ -1,4 +1,4 @@
-//! The calls that the lane wants to be made, and their ends.
+//! The API calls that the batch lane asks for, and the results of these calls.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use crate::provider::Batch;
 /// A call of the API for batches.
 #[derive(Clone, Debug)]
 pub(crate) enum Call {
-    /// Submits a chunk.
+    /// Submits a chunk of rows as one batch.
     Create(Arc<ChunkFiles>),
-    /// Lists the batches of the workspace, the newest first. The list may end at batches that were created before
-    /// `since`, or when all `wanted` batches are found.
+    /// Lists the batches of the workspace, the newest first. The listing can stop when all `wanted` batches are found
+    /// and the listed batches are older than `since`.
     List {
-        /// The ids of batches whose state is wanted.
+        /// The ids of the batches to look for.
         wanted: Vec<String>,
-        /// Batches that were created later are wanted too, whatever their ids.
+        /// All batches that were created after this time are also wanted.
         since: Option<jiff::Timestamp>,
     },
-    /// Asks for one batch.
+    /// Asks for the state of one batch.
     Retrieve { chunk: u32, id: String },
     /// Downloads the results of a batch into a file.
     Download { chunk: u32, id: String, url: Option<String>, path: PathBuf },
@@ -30,7 +30,7 @@ pub(crate) enum Call {
     Cancel { chunk: u32, id: String },
 }
 
-/// How a call ended.
+/// The end of a call.
 #[derive(Debug)]
 pub(crate) enum Came {
     /// The end of [`Call::Create`], with the number of the chunk.
@@ -45,26 +45,26 @@ pub(crate) enum Came {
     Canceled(u32, Result<Batch, CallFault>),
 }
 
-/// How a submission ended.
+/// The end of a submission.
 #[derive(Debug)]
 pub(crate) enum CreateEnd {
-    /// The batch exists.
+    /// The batch exists at the API.
     Exists(Box<Batch>),
-    /// It is certain that no batch exists.
+    /// The submission certainly created no batch.
     Refused(CallFault),
-    /// Nobody knows whether a batch exists.
+    /// It is not known whether the submission created a batch.
     Unclear(CallFault),
 }
 
-/// A call that did not work.
+/// The fault of a call that failed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CallFault {
     /// The failure.
     pub(crate) failure: Box<Failure>,
-    /// How long to wait before the next call.
+    /// The time to wait before the next call.
     pub(crate) retry_after: Option<Duration>,
-    /// Why the run has to stop.
+    /// The reason why the run has to stop, if it has to stop.
     pub(crate) halt: Option<Box<HaltReason>>,
-    /// Whether writing to the disk failed.
+    /// The failure of the disk, if writing to the disk failed.
     pub(crate) disk: Option<Box<DiskFailure>>,
 }

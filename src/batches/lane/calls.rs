@@ -1,4 +1,4 @@
-//! Decides which call is made next.
+//! Decides which API call the batch lane makes next.
 
 use super::super::chunk::{pico, results_path};
 use super::super::log::Record;
@@ -8,14 +8,16 @@ use super::state::Lane;
 use crate::clock::Instant;
 use crate::journal::DiskFailure;
 
-/// The results of at most this many batches are on disk at the same time, so that they do not fill it.
+/// The largest number of batches with results on the disk at the same time. The limit prevents the results from filling
+/// the disk.
 const MOST_SAVED: usize = 4;
 
 impl Lane {
-    /// Returns the next call to be made now. Its end must be passed to [`Lane::on_came`].
+    /// Returns the next call that the caller must make now. The caller must pass the end of the call to
+    /// [`Lane::on_came`].
     ///
     /// # Errors
-    /// The failure of the disk. In this case, nothing must be sent.
+    /// A failure of the disk. After a failure, no request must be sent.
     pub(crate) fn next_call(&mut self, now: Instant) -> Result<Option<Call>, DiskFailure> {
         if self.is_stopped {
             return Ok(None);
@@ -46,7 +48,8 @@ impl Lane {
         Ok(self.look(now))
     }
 
-    /// Submits the next chunk, if it can be submitted. Its intent is durable first.
+    /// Submits the next chunk of rows, if a chunk can be submitted. Before this, the intent to submit it is made
+    /// durable in the log.
     fn submission(&mut self, now: Instant) -> Result<Option<Call>, DiskFailure> {
         let is_open_question = |chunk: &Chunk| matches!(chunk.state, State::Posting | State::Unclear(_));
         if self.is_paused || self.submit.not_before > now || self.chunks.values().any(is_open_question) {
@@ -69,7 +72,7 @@ impl Lane {
         Ok(Some(Call::Create(files)))
     }
 
-    /// Lists the open batches, if it is time.
+    /// Returns a call that lists the open batches, if the next check is due.
     fn look(&mut self, now: Instant) -> Option<Call> {
         if self.is_looking || self.looks.next() > now || !self.watches() {
             return None;
@@ -82,7 +85,7 @@ impl Lane {
         Some(Call::List { wanted, since })
     }
 
-    /// Submits no batch until this function is called with false. Batches that were submitted are collected as usual.
+    /// Pauses or continues the submission of batches. During a pause, batches that were submitted are still collected.
     pub(crate) fn set_paused(&mut self, is_paused: bool) {
         self.is_paused = is_paused;
     }
@@ -92,7 +95,7 @@ impl Lane {
         self.chunks.values().any(|chunk| matches!(chunk.state, State::Open | State::Unclear(_)))
     }
 
-    /// Returns when the lane has something to do, even if nothing happens until then.
+    /// Returns the next time at which the batch lane must act, even if no event happens before this time.
     pub(crate) fn next_at(&self) -> Instant {
         if self.is_stopped {
             return Instant::NEVER;

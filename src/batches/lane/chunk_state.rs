@@ -1,4 +1,4 @@
-//! A chunk that is complete, and what is happening to it.
+//! A complete chunk (a group of rows with one batch), and its state.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +12,17 @@ use crate::clock::Instant;
 use crate::domain::Money;
 use crate::provider::BatchCounts;
 
-/// The clocks of this machine and of the API should differ by at most this.
+/// The largest usual difference between the clock of this machine and the clock of the API.
 const SKEW: Duration = Duration::from_secs(600);
-/// If the batch is not found, a clock may be wrong by more. Then the batch is searched among all batches that were
-/// created within this time.
+/// The time range of the wide search for a batch. If the usual search does not find the batch, a clock is possibly
+/// wrong by more than `SKEW`. So the wide search looks at all batches that were created within about a day before the
+/// submission.
 const A_DAY: Duration = Duration::from_secs(26 * 3_600);
 
-/// If rows are missing in the results, the results are downloaded this many times.
+/// The number of times that results are downloaded if rows are missing in them.
 pub(super) const DOWNLOADS: u32 = 3;
 
-/// A chunk that is complete.
+/// A chunk of rows that is complete, so no rows are added to it.
 pub(super) struct Chunk {
     pub(super) number: u32,
     pub(super) files: Arc<ChunkFiles>,
@@ -30,33 +31,34 @@ pub(super) struct Chunk {
     pub(super) reserved: Money,
     pub(super) batch: Option<Known>,
     pub(super) counts: Option<BatchCounts>,
-    /// Where the API says that the results are.
+    /// The URL of the results, as the API gave it.
     pub(super) results_url: Option<String>,
-    /// Batches that were mistaken for the batch of this chunk.
+    /// The ids of batches that were mistaken for the batch of this chunk.
     pub(super) foreign: Vec<String>,
-    /// When it was submitted, by this machine's clock.
+    /// The time of the submission, by this machine's clock.
     pub(super) submitted_at: jiff::Timestamp,
-    /// When it was submitted; [`Instant::ZERO`] if an earlier run did it.
+    /// The instant of the submission; [`Instant::ZERO`] if an earlier run submitted the chunk.
     pub(super) opened: Instant,
     pub(super) ended: Instant,
-    /// Whether an earlier run submitted it. Some of its rows may have lines.
+    /// Whether an earlier run submitted the chunk. If so, some of its rows can already have lines.
     pub(super) is_restored: bool,
     pub(super) is_canceling: bool,
     pub(super) is_cancel_due: bool,
-    /// When the API began to say that it does not know the batch; `None` if it knows the batch.
+    /// The time at which the API first said that it does not know the batch; `None` if the API knows the batch.
     pub(super) missing_since: Option<Instant>,
-    /// The chunk's next call is not made before this moment.
+    /// The earliest time of the next call for this chunk.
     pub(super) not_before: Instant,
-    /// How many downloads have failed.
+    /// The number of downloads that have failed.
     pub(super) downloads: u32,
-    /// When the downloads began to fail; `None` if the last download worked.
+    /// The time at which the downloads began to fail; `None` if the last download worked.
     pub(super) failing_since: Option<Instant>,
-    /// How many complete downloads lacked rows, and when the first of them ended.
+    /// The number of complete downloads that lacked rows. The end of the first such download is in `incomplete_since`.
     pub(super) incomplete: u32,
     pub(super) incomplete_since: Option<Instant>,
     pub(super) merge: Option<Results>,
-    /// Whether all batches of the last day are searched for its batch. Usually, only batches from about the time of the
-    /// submission are searched. If none of them fits, a clock may be wrong.
+    /// Whether the batch of this chunk is searched among all batches of the last day. Usually, only batches that were
+    /// created at about the time of the submission are searched. If none of these batches fits, a clock is possibly
+    /// wrong.
     pub(super) is_wide: bool,
     /// Whether a line of the results has proven that the batch belongs to this chunk.
     pub(super) is_proven: bool,
@@ -64,40 +66,41 @@ pub(super) struct Chunk {
     pub(super) has_foreign_lines: bool,
     /// Whether the results have lines that can't be read.
     pub(super) has_unreadable_lines: bool,
-    /// How many rows are missing in the results, and the highest possible cost of their answers.
+    /// The number of rows that are missing in the results, and the highest possible cost of their answers.
     pub(super) lacking: (u32, Money),
-    /// Which rows have ended, with one bit for each row.
+    /// One bit for each row of the chunk, which says whether the row has ended.
     pub(super) seen: Vec<u64>,
-    /// What its rows need online.
+    /// The part of the online limits that the rows of the chunk would use.
     pub(super) demand: Demand,
     pub(super) cancelled_at: Option<Instant>,
-    /// Rows that must be sent again.
+    /// The rows of the chunk that must be sent again, with the reason for each row.
     pub(super) reopen: Vec<(u32, Why)>,
 }
 
-/// What is happening to a chunk.
+/// The state of a chunk (a group of rows with one batch).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// It is complete and was not submitted.
+    /// The chunk is complete, but was not submitted.
     Sealed,
-    /// It is being submitted.
+    /// The chunk is being submitted.
     Posting,
-    /// It was submitted, and it is not known whether a batch exists. The value is the time of the first check after the
-    /// submission.
+    /// The chunk was submitted, and it is not known whether a batch exists. The value is the time of the first check
+    /// after the submission.
     Unclear(Option<Instant>),
-    /// The batch is being processed.
+    /// The API is processing the batch of the chunk.
     Open,
-    /// The API must be asked whether the batch still exists.
+    /// The API must be asked whether the batch of the chunk still exists.
     Doubtful,
-    /// The batch has ended.
+    /// The batch of the chunk has ended.
     Ended,
-    /// Its results are being downloaded.
+    /// The results of the batch are being downloaded.
     Downloading,
-    /// Its results are on disk.
+    /// The results of the batch are on the disk.
     Saved,
-    /// All lines were written, up to this number. They may not be on disk yet.
+    /// All lines of the chunk were written. The value is the number of the last line. The lines are possibly not synced
+    /// yet.
     Merged(u64),
-    /// Only its files are needed, to send rows again.
+    /// The batch is done, and only the files of the chunk are still needed, to send rows again.
     Draining,
 }
 
@@ -137,13 +140,13 @@ impl Chunk {
         }
     }
 
-    /// Returns the moment before which the chunk's batch can't have been created, by the clock of the API.
+    /// Returns the earliest time at which the batch of the chunk can have been created, by the clock of the API.
     pub(super) fn earliest(&self) -> jiff::Timestamp {
         let skew = if self.is_wide { A_DAY } else { SKEW };
         self.submitted_at.saturating_sub(skew).unwrap_or(self.submitted_at)
     }
 
-    /// Returns whether rows of the chunk wait in the queue of the API.
+    /// Returns whether rows of the chunk are in the queue of the API, or will be in it soon.
     pub(super) fn is_queued(&self) -> bool {
         matches!(self.state, State::Sealed | State::Posting | State::Unclear(_) | State::Open | State::Doubtful)
     }
@@ -152,7 +155,7 @@ impl Chunk {
         self.seen[item as usize / 64] >> (item % 64) & 1 == 1
     }
 
-    /// Notes that a row has ended. Returns whether it had not ended before.
+    /// Notes that a row has ended. Returns false if the end of the row was already noted before.
     pub(super) fn see(&mut self, item: u32) -> bool {
         let is_new = !self.has_seen(item);
         self.seen[item as usize / 64] |= 1 << (item % 64);

@@ -1,4 +1,4 @@
-//! What the reply to a submission means, and how an unclear reply is resolved.
+//! Handles the reply to the submission of a batch, and finds out what an unclear reply means.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -15,16 +15,17 @@ use crate::journal::DiskFailure;
 use crate::provider::Batch;
 use crate::scheduler::Scheduler;
 
-/// If for this long, no batch in the list could be the submitted batch, the submitted batch does not exist.
+/// The time for which the submitted batch is looked for in the list of batches. If no listed batch fits within this
+/// time, the submitted batch does not exist.
 const LOOKED_FOR: Duration = Duration::from_secs(120);
-/// A submission that was refused or did not arrive is tried again after at most this time.
+/// The longest wait before a submission that was refused because of a limit is tried again.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 impl Lane {
-    /// Handles the end of a call.
+    /// Handles the end of an API call of the batch lane.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn on_came(&mut self, came: Came, scheduler: &mut Scheduler, now: Instant) -> Result<(), DiskFailure> {
         match came {
             Came::Created(chunk, end) => self.on_created(chunk, end, scheduler, now),
@@ -38,11 +39,11 @@ impl Lane {
         }
     }
 
-    /// Compares the workspace of a reply with the workspace of the batches. With a key of another workspace, all
-    /// batches would seem to be gone, and their rows would be paid for again.
+    /// Compares the workspace of a reply with the workspace of the batches. With the key of another workspace, all
+    /// batches would seem to be missing, and their rows would be paid for again.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn on_workspace(&mut self, name: String, scheduler: &mut Scheduler) -> Result<(), DiskFailure> {
         match &self.workspace {
             Some(ours) if *ours == name => Ok(()),
@@ -68,7 +69,7 @@ impl Lane {
         match end {
             CreateEnd::Exists(batch) => {
                 self.submit = Submitting { not_before: now, ..Default::default() };
-                // The queue has room again, so batches grow to their usual size.
+                // The submission worked, so the queue of the API has room again, and the next batches can be larger.
                 self.most_rows = self.most_rows.saturating_mul(2).min(self.settings.batch_rows);
                 self.adopt(number, &batch, false, now)?;
                 self.looks.begin_again(now);
@@ -90,7 +91,7 @@ impl Lane {
         }
     }
 
-    /// Records the batch of a chunk. `is_found` says that it was found in the list.
+    /// Records the batch of a chunk of rows. `is_found` says that the batch was found in the list of batches.
     fn adopt(&mut self, number: u32, batch: &Batch, is_found: bool, now: Instant) -> Result<(), DiskFailure> {
         let Batch { id, created_at, expires_at, .. } = batch.clone();
         self.own_ids.insert(id.clone());
@@ -126,7 +127,7 @@ impl Lane {
         }
         match fault.failure.status {
             Some(413) => {
-                // Later bodies of this size would also be too large.
+                // A later body of this size would also be too large, so the next batches get fewer rows.
                 self.settings.batch_rows = (rows / 2).clamp(1, self.settings.batch_rows);
                 self.dissolve(number, rows / 2, scheduler);
             }
@@ -157,8 +158,9 @@ impl Lane {
     }
 
     /// Handles a submission that was refused because of a limit. If the API asks for a short wait, the limit on calls
-    /// per minute is the reason. Otherwise the queue is full: the run waits until one of its batches ends. If the run
-    /// has no open batch, other clients fill the queue, and a smaller chunk may fit.
+    /// per minute is the reason. Otherwise, the queue of the API is full, and the run waits until one of its batches
+    /// ends. If the run has no open batch, other clients fill the queue. In this case, the chunk is divided into
+    /// smaller chunks, which possibly fit.
     fn on_full_queue(
         &mut self,
         number: u32,
@@ -178,14 +180,15 @@ impl Lane {
         }
     }
 
-    /// A batch has ended, so the queue has room again.
+    /// Allows the next submission immediately, because a batch has ended and the queue of the API has room again.
     pub(super) fn on_room_in_queue(&mut self, now: Instant) {
         if self.submit.refusals > 0 {
             self.submit.not_before = now;
         }
     }
 
-    /// Takes apart a chunk that does not exist as a batch. Its rows are sent again, in chunks of at most `most` rows.
+    /// Dissolves a chunk of rows that does not exist as a batch. Its rows are sent again, in chunks of at most `most`
+    /// rows.
     pub(super) fn dissolve(&mut self, number: u32, most: u32, scheduler: &mut Scheduler) {
         let Some(chunk) = self.chunks.get_mut(&number) else { return };
         scheduler.release_in_batch(chunk.reserved, chunk.files.count.into());
@@ -197,7 +200,8 @@ impl Lane {
         self.reopen(number);
     }
 
-    /// Looks for the batch of each unclear chunk among listed batches.
+    /// Looks for the batch of each unclear chunk in the list of batches. A chunk is unclear if it is not known whether
+    /// its batch exists.
     pub(super) fn resolve(
         &mut self,
         listed: &[Batch],
@@ -236,9 +240,10 @@ impl Lane {
         Ok(())
     }
 
-    /// Returns the likeliest batch of each unclear chunk. A batch is likely if it has as many rows as the chunk and was
-    /// created at about the time of the submission. If there are several such pairs, the pairs with the smallest
-    /// difference in time are chosen first. The results will show whether the batch really belongs to the chunk.
+    /// Returns the most likely batch of each unclear chunk. A batch is likely if it has as many rows as the chunk, and
+    /// was created at about the time of the submission. If several batches are likely, the batch with the smallest
+    /// difference in time is chosen. Later, the results of this batch show whether the batch really belongs to the
+    /// chunk.
     fn likely_batches(&self, unclear: &[u32], listed: &[Batch]) -> BTreeMap<u32, Batch> {
         let chunks = || unclear.iter().filter_map(|number| self.chunks.get(number));
         let may_be = |chunk: &Chunk, batch: &Batch| {
@@ -262,10 +267,10 @@ impl Lane {
         found
     }
 
-    /// Handles the case that the results of a chunk's batch show that the batch belongs to somebody else.
+    /// Separates a chunk from its batch, because the results of the batch show that it belongs to somebody else.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn disown(&mut self, number: u32, now: Instant) -> Result<(), DiskFailure> {
         let Some(id) = self.chunks.get(&number).and_then(|chunk| Some(chunk.batch.as_ref()?.id.clone())) else {
             return Ok(());
@@ -281,7 +286,8 @@ impl Lane {
         Ok(())
     }
 
-    /// Gives up the answers of a chunk. Its rows are sent again, and may be billed twice.
+    /// Gives up the answers of a chunk. Rows of the chunk without an answer are sent again, and are possibly billed
+    /// twice.
     pub(super) fn lose(&mut self, number: u32, why: &str, scheduler: &mut Scheduler) -> Result<(), DiskFailure> {
         let lost = self.unanswered(number, scheduler)?;
         let Some(chunk) = self.chunks.get(&number) else { return Ok(()) };

@@ -1,15 +1,16 @@
-//! Which rows must go online so that every row is answered by the deadline.
+//! Decides which rows must be sent online so that every row is answered before the deadline.
 //!
-//! Batches cost half, so rows stay in batches as long as possible. The last moment to move them is the deadline, minus
-//! the time that the online limits need for all rows that are left, minus a margin. From this moment on, only as many
-//! rows are moved as are needed to keep the online lane busy:
-//! - Rows that are not submitted go online first.
-//! - When no such rows are left, the newest batch is cancelled. It is the least likely to end by itself. Answers that
-//!   it had finished are kept, at half the price; the other rows go online.
-//! - If batches end by themselves in the meantime, fewer rows are left, and moving may stop again.
+//! Batches cost half, so rows stay in batches as long as possible. Rows are moved at the last possible moment. This
+//! moment is the deadline, minus the time that the online limits need for all remaining rows, minus a margin. From this
+//! moment on, rows are moved only when the online lane (the rows that are sent one by one) needs more rows:
+//! - Rows that are not submitted are moved first.
+//! - When no such rows are left, the newest batch is cancelled. The newest batch is the least likely to end in time by
+//!   itself. Answers that this batch has already finished are kept, at half the price. Its other rows are sent online.
+//! - If batches end by themselves in the meantime, fewer rows are left. If the rest can be answered in time, no more
+//!   rows are moved.
 //!
-//! If the online lane can't answer all rows in time, this moment is already over at the start. Then both lanes work at
-//! once, which is the fastest way.
+//! If the online lane can't answer all rows in time, rows are moved from the start of the run. Both lanes work at the
+//! same time, which is the fastest way.
 
 use std::time::Duration;
 
@@ -22,22 +23,22 @@ use crate::clock::Instant;
 use crate::domain::{Ask, JobId, LaneChoice, PoolId, Usage};
 use crate::scheduler::Scheduler;
 
-/// A run takes longer than its limits alone would need, by this factor: because of headroom, retries, and a start with
-/// a small window.
+/// The factor by which a run takes longer than its limits alone would require. The reasons are headroom, retries, and
+/// few requests in flight at the start.
 const SLOWER: f64 = 1.05;
-/// With a deadline, chunks are small. The online lane can answer the rows of a chunk in this share of the whole time,
-/// and in at most ten minutes. With small chunks, few rows are moved that need not be moved.
+/// The size of a chunk, as the time that the online lane needs for its rows: a share of the whole time, but at most ten
+/// minutes. With a deadline, chunks are small, because a whole chunk is moved even if fewer rows would be enough.
 const CHUNK_TIME: (f64, Duration) = (0.04, Duration::from_secs(600));
-/// The fewest rows of a chunk.
+/// The smallest number of rows in a chunk when there is a deadline.
 const FEWEST_ROWS: f64 = 20.0;
 
 impl Lane {
-    /// Learns from an answer of either lane.
+    /// Learns the usual lengths from an answer, which came online or in a batch.
     pub(crate) fn learn(&mut self, estimated_input: u32, usage: &Usage) {
         self.deadline.lengths.learn(estimated_input, usage);
     }
 
-    /// Checks the deadline, and moves rows if it is time.
+    /// Checks the deadline, and moves rows from batches to the online lane if this is necessary.
     pub(crate) fn mind_deadline(&mut self, scheduler: &mut Scheduler, now: Instant) {
         let Some(deadline) = self.deadline.deadline else { return };
         if self.settings.choice != LaneChoice::Auto || self.is_stopped || self.deadline.next_at() > now {
@@ -56,7 +57,7 @@ impl Lane {
         all.add_share(&unsent, 1.0);
         let (need, busy_for, lead) = (time(&all), time(&soon), self.deadline.lead());
         let left = deadline.since(now);
-        // How many rows the online lane answers per second. The size of chunks is computed from this.
+        // The number of rows that the online lane answers per second. The size of chunks is computed from this number.
         let per_second = all.rows() / need.as_secs_f64().max(1e-3);
         let (share, most) = CHUNK_TIME;
         let chunk_time = self.deadline.whole_time.mul_f64(share).min(most);
@@ -94,7 +95,7 @@ impl Lane {
         }
     }
 
-    /// Cancels the newest open batch that is certainly this run's.
+    /// Cancels the newest open batch that certainly belongs to this run.
     fn cancel_newest(&mut self) {
         let is_due = |chunk: &&mut Chunk| {
             let is_ours = chunk.batch.as_ref().is_some_and(|batch| !batch.is_found);
@@ -105,7 +106,7 @@ impl Lane {
         }
     }
 
-    /// Takes the newest chunk that was not submitted, and sends its rows online.
+    /// Dissolves the newest chunk of rows that was not submitted, so its rows can be sent online.
     fn dissolve_sealed(&mut self, scheduler: &mut Scheduler) {
         let sealed = self.chunks.values().rev().find(|chunk| chunk.state == State::Sealed);
         if let Some(number) = sealed.map(|chunk| chunk.number) {
@@ -114,7 +115,7 @@ impl Lane {
         }
     }
 
-    /// Notes how many rows a cancelled batch had finished.
+    /// Notes which share of the rows in a cancelled batch was finished.
     pub(super) fn note_progress(&mut self, number: u32) {
         let Some(chunk) = self.chunks.get(&number) else { return };
         let Some(at) = chunk.cancelled_at else { return };
@@ -123,8 +124,8 @@ impl Lane {
         self.deadline.on_progress(share, at.since(chunk.opened));
     }
 
-    /// Returns the rows of open batches. With `leaving`, only batches that are being cancelled count; without it, only
-    /// all other batches count.
+    /// Returns the demand of the probably unfinished rows in open batches. With `leaving`, only batches that are being
+    /// cancelled are included. Without `leaving`, only the other batches are included.
     fn demand_of_batches(&self, leaving: bool, now: Instant) -> Demand {
         let mut sum = Demand::default();
         for chunk in self.chunks.values() {
@@ -138,7 +139,7 @@ impl Lane {
         sum
     }
 
-    /// Returns the rows that were not submitted, or must be sent again.
+    /// Returns the demand of the rows that were not submitted or must be sent again.
     fn demand_of_unsent(&self) -> Demand {
         let mut sum = self.deadline.unread.clone();
         self.rows.iter().for_each(|waiting| sum.add(&waiting.planned.ask));
@@ -155,8 +156,8 @@ impl Lane {
         sum
     }
 
-    /// Notes how much of the online limits the rows of an earlier run's batch would use. `ask` is the request of one of
-    /// its rows.
+    /// Notes the part of the online limits that the rows in a batch of an earlier run would use. `ask` is the request
+    /// of one row of this batch.
     pub(crate) fn note_demand(&mut self, number: u32, ask: &Ask) {
         if let Some(chunk) = self.chunks.get_mut(&number) {
             let rows = f64::from(chunk.files.count);
@@ -165,12 +166,13 @@ impl Lane {
         }
     }
 
-    /// Returns the first row of a chunk; `None` if it can't be read.
+    /// Returns the first row of a chunk; `None` if this row can't be read.
     pub(crate) fn first_row(&self, number: u32) -> Option<ChunkRow> {
         self.chunks.get(&number)?.files.row(0, JobId(0)).ok()
     }
 
-    /// Returns the batches of earlier runs for which it is not known how much of the online limits they would use.
+    /// Returns the numbers of the chunks from earlier runs, if there is a deadline. Their demand for the online limits
+    /// is not known yet.
     pub(crate) fn without_demand(&self) -> Vec<u32> {
         let unknown = self.chunks.values().filter(|chunk| chunk.is_restored && self.deadline.deadline.is_some());
         unknown.map(|chunk| chunk.number).collect()

@@ -1,4 +1,5 @@
-//! Rows whose chunk ended without an answer for them. They are sent again, in another batch or online.
+//! Sends rows again that got no answer when their chunk (the rows of one batch) ended. These rows are sent in another
+//! batch or online.
 
 use std::collections::VecDeque;
 
@@ -11,7 +12,8 @@ use crate::domain::LaneChoice;
 use crate::journal::DiskFailure;
 
 impl Lane {
-    /// Begins to send the noted rows of a chunk again. Without such rows, the chunk is done, and its files are removed.
+    /// Begins to send rows of a chunk again, if rows were noted for this. If no rows were noted, the chunk is done, and
+    /// its files are removed.
     pub(super) fn reopen(&mut self, number: u32) {
         let Some(chunk) = self.chunks.get_mut(&number) else { return };
         let rows: VecDeque<_> = std::mem::take(&mut chunk.reopen).into();
@@ -21,7 +23,7 @@ impl Lane {
         self.remove_drained();
     }
 
-    /// Removes the files of chunks for which nothing is left to do.
+    /// Removes the files of chunks that have no more rows to send again.
     fn remove_drained(&mut self) {
         while let Some(first) = self.reopened.front()
             && first.rows.is_empty()
@@ -33,22 +35,23 @@ impl Lane {
         }
     }
 
-    /// Removes the files of a chunk that has no open entry in the log. If this fails, the next run removes them.
+    /// Removes the files of a chunk that is no longer open in the log of batches. If the removal fails, the next run
+    /// removes these files.
     pub(super) fn remove_files(&self, number: u32) {
         if !self.is_broken {
             let _ = remove_files(&*self.disk, &self.folder, number);
         }
     }
 
-    /// Returns how many rows are still to be sent again.
+    /// Returns how many rows still have to be sent again.
     pub(crate) fn rows_to_send_again(&self) -> u64 {
         self.reopened.iter().map(Reopened::left).sum()
     }
 
-    /// Returns the next row that is sent again, and why; `None` if there is none.
+    /// Returns the next row that must be sent again, with the reason; `None` if there is no such row.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn next_reopened(&mut self) -> Result<Option<(ChunkRow, Why)>, DiskFailure> {
         self.remove_drained();
         if self.is_stopped {
@@ -61,7 +64,7 @@ impl Lane {
         Ok(Some((row, why)))
     }
 
-    /// Decides how a row is sent again; `None` if it was tried often enough.
+    /// Decides how a row is sent again. Returns `None` if the row was tried often enough.
     pub(crate) fn route_of(&mut self, row: &ChunkRow, why: Why) -> Option<Route> {
         let tries = match why {
             Why::Dissolved => row.tries,
@@ -77,10 +80,11 @@ impl Lane {
         }
     }
 
-    /// Handles lines that are on disk. If all lines of a chunk are on disk, the chunk is collected.
+    /// Notes that all lines up to the number `seq` are on the disk. A chunk is collected when all its lines are on the
+    /// disk.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn on_synced(&mut self, seq: u64) -> Result<(), DiskFailure> {
         let is_synced = |state: State| matches!(state, State::Merged(last) if last <= seq);
         let synced: Vec<u32> =

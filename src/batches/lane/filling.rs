@@ -1,4 +1,4 @@
-//! Fills chunks with rows.
+//! Adds rows to chunks. A chunk is a group of rows that is submitted as one batch.
 
 use std::time::Duration;
 
@@ -13,16 +13,18 @@ use crate::domain::{Ask, JobId, LaneChoice, Money, Planned};
 use crate::journal::DiskFailure;
 use crate::scheduler::{Room, Scheduler};
 
-/// At most this many rows, and this many bytes, wait to be added to a chunk.
+/// The largest number of rows that wait to be added to a chunk, and the largest number of their bytes.
 const MOST_WAITING: (usize, usize) = (512, 16 << 20);
-/// A chunk whose first row has waited this long is submitted although it is not full. This happens if rows come slowly
-/// through a pipe.
+/// The longest time that the first row of a chunk waits. After this time, the chunk is submitted even if it is not
+/// full. The first row waits so long if rows come slowly through a pipe.
 const LONGEST_FILL: Duration = Duration::from_secs(300);
-/// The sizes of chunks vary by this many rows, so that a batch can be recognized by its number of rows.
+/// The number of rows by which the sizes of chunks differ. Because of the different sizes, a batch can be recognized by
+/// its number of rows.
 const VARIATION: u32 = 16;
 
 impl Lane {
-    /// Accepts a row, or returns it if it is to be sent online. `refused` is the parameter that batches refuse.
+    /// Accepts a row for a batch, or returns the row if it must be sent online. `refused` is the parameter of the row
+    /// that batches refuse, if there is one.
     pub(crate) fn offer(&mut self, planned: Planned, refused: Option<&str>) -> Option<Planned> {
         self.deadline.on_read(&planned.ask);
         if !self.is_used() || self.is_stopped || self.deadline.is_online_only() {
@@ -43,12 +45,12 @@ impl Lane {
         }
     }
 
-    /// Notes a row that is sent online although batches would accept it.
+    /// Notes that a row is sent online although batches would accept the row.
     pub(crate) fn pass_by(&mut self, ask: &Ask) {
         self.deadline.on_read(ask);
     }
 
-    /// Accepts a row that was in a batch before.
+    /// Accepts a row for another batch. `tries` says in how many batches the row was before.
     pub(crate) fn offer_again(&mut self, planned: Planned, tries: u32) {
         self.push(planned, tries);
     }
@@ -58,10 +60,11 @@ impl Lane {
         self.rows.push_back(Waiting { planned, tries });
     }
 
-    /// Notes that a row that was sent online has ended. If its answer proves its shape, this is recorded.
+    /// Notes that a row that was sent online has ended. If its answer shows that the API accepts requests of this shape
+    /// (with these parameters), this fact is recorded.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn on_online_end(&mut self, job: JobId, is_answered: bool) -> Result<(), DiskFailure> {
         match self.trials.on_end(job, is_answered) {
             Some(shape) => self.record(Record::Proven { shape }),
@@ -69,22 +72,24 @@ impl Lane {
         }
     }
 
-    /// Notes that no more rows will be read. Some rows that the survey counts are never sent, because they copy answers.
+    /// Notes that no more rows will be read. The count of unread rows is set to zero, because rows that copy answers
+    /// were counted but are never sent.
     pub(crate) fn on_input_end(&mut self) {
         self.deadline.unread = Demand::default();
     }
 
-    /// Returns whether the lane can take more rows of the input.
+    /// Returns whether the batch lane can take more rows of the input.
     pub(crate) fn wants_rows(&self) -> bool {
         let is_full = self.rows.len() >= MOST_WAITING.0 || self.rows_bytes >= MOST_WAITING.1;
         !is_full && !self.trials.is_full() && self.used_up.is_none()
     }
 
-    /// Adds the waiting rows to chunks. Returns rows that must be sent online: the first rows of their shapes.
-    /// `is_at_end` says that no more rows will come unless the lane itself sends some again.
+    /// Adds the waiting rows to chunks. Returns the rows that must be sent online, because each of them has the first
+    /// request of its shape (its set of parameters). `is_at_end` says that no more rows will come, except rows that the
+    /// lane itself sends again.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn fill(
         &mut self,
         scheduler: &mut Scheduler,
@@ -133,7 +138,7 @@ impl Lane {
         Ok(online)
     }
 
-    /// Tells the user once that the budget has no room for more rows until batches end.
+    /// Tells the user, only once, that the budget has no room for more rows before a batch ends.
     fn tell_budget(&mut self) {
         if !std::mem::replace(&mut self.is_budget_told, true) {
             self.note(
@@ -144,7 +149,7 @@ impl Lane {
         }
     }
 
-    /// Adds the first waiting row to the chunk. Its cost is reserved already.
+    /// Adds the first waiting row to the chunk. The cost of the row is already reserved.
     fn add(&mut self, most: Money, now: Instant) -> Result<(), DiskFailure> {
         let Some(Waiting { planned, tries }) = self.rows.pop_front() else { return Ok(()) };
         self.rows_bytes -= planned.bytes();
@@ -169,14 +174,14 @@ impl Lane {
         Ok(())
     }
 
-    /// Returns how many rows the chunk that is being filled may have.
+    /// Returns the largest number of rows for the chunk that is being filled.
     fn rows_of_chunk(&self) -> u32 {
         let most = self.most_rows.min(self.deadline.most_rows.unwrap_or(u32::MAX));
         let varies = most >= 100 * VARIATION;
         most - if varies { self.next_chunk % VARIATION } else { 0 }
     }
 
-    /// Completes the chunk if it is due.
+    /// Completes the chunk that is being filled, if it must be submitted now.
     fn seal_if_due(&mut self, is_at_end: bool, now: Instant) -> Result<(), DiskFailure> {
         let Some(building) = &self.building else { return Ok(()) };
         let is_quiet = is_at_end && !self.trials.is_busy() && self.reopened.is_empty() && !self.is_merging();
@@ -194,7 +199,7 @@ impl Lane {
         Ok(())
     }
 
-    /// Returns when the chunk that is being filled is submitted at the latest.
+    /// Returns the latest time at which the chunk that is being filled is submitted.
     pub(super) fn seal_at(&self) -> Instant {
         self.building.as_ref().map_or(Instant::NEVER, |building| building.since + LONGEST_FILL)
     }
@@ -210,8 +215,8 @@ impl Lane {
         self.chunks.values().filter(|chunk| chunk.state == State::Sealed).count()
     }
 
-    /// Stops the lane: nothing more is submitted. Returns the rows that are in memory, and how many rows are in chunks
-    /// that were not submitted. The money that was reserved for these rows is free again.
+    /// Stops the batch lane, so no more batches are submitted. Returns the rows that are in memory, and the number of
+    /// rows in chunks that were not submitted. The money that was reserved for these rows is released.
     pub(crate) fn stop(&mut self, scheduler: &mut Scheduler) -> (Vec<Planned>, u64) {
         self.is_stopped = true;
         let waiting = self.rows.drain(..).map(|waiting| waiting.planned);
@@ -236,11 +241,12 @@ impl Lane {
         (kept, rows)
     }
 
-    /// Leaves the batches to a later run, because the run continues without their server. Returns the rows that are in
-    /// no batch: those in memory, and those in chunks. They are sent elsewhere.
+    /// Leaves the batches to a later run, because this run continues without their server. Returns the rows that are
+    /// not in a batch: first the rows in memory, then the rows in chunks. The caller sends these rows to another
+    /// server, or leaves them to a later run.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn leave(
         &mut self,
         scheduler: &mut Scheduler,
@@ -260,8 +266,7 @@ impl Lane {
         Ok((kept, rows))
     }
 
-    /// Returns whether the user wants batches for all rows that batches accept, without a deadline and without another
-    /// lane.
+    /// Returns whether the user wants batches for all rows that batches accept (`--lane batch`).
     pub(super) fn is_strict(&self) -> bool {
         self.settings.choice == LaneChoice::Batch
     }

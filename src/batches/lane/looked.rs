@@ -1,4 +1,5 @@
-//! What the state of batches means: which batches have ended, which are missing, and which have their results on disk.
+//! Handles the states of batches: batches that have ended, batches that are missing, and batches with downloaded
+//! results.
 
 use std::time::Duration;
 
@@ -12,11 +13,11 @@ use crate::journal::DiskFailure;
 use crate::provider::{Batch, BatchStatus};
 use crate::scheduler::Scheduler;
 
-/// The API sometimes does not know a batch that exists. A batch counts as deleted only if it has been missing for this
-/// long.
+/// The API sometimes does not know a batch that exists. A batch is treated as deleted only after it has been missing
+/// for this time.
 ///
-/// Source: anthropic-sdk-python#1432 (2026-04-21): 404 for a second after a successful create, and between successful
-/// calls.
+/// Source: anthropic-sdk-python#1432 (2026-04-21): the API answered 404 for a second after a successful create, and
+/// between successful calls.
 const MAY_BE_MISSING: Duration = Duration::from_secs(600);
 /// The longest wait between two tries of a download.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
@@ -72,8 +73,8 @@ impl Lane {
         let Some(chunk) = self.chunks.get_mut(&number) else { return Ok(()) };
         (chunk.missing_since, chunk.failing_since) = (None, None);
         chunk.counts = Some(batch.counts);
-        // The log may say that the batch is to be cancelled although the run died, or failed, before it sent the
-        // cancellation.
+        // The log alone does not prove that the batch is being cancelled: the earlier run possibly died before it sent
+        // the cancellation.
         chunk.is_canceling = batch.status == BatchStatus::Canceling || chunk.cancelled_at.is_some();
         if batch.archived_at.is_some() {
             return self.lose(number, "its results were removed (archived_at is set)", scheduler);
@@ -91,7 +92,8 @@ impl Lane {
         Ok(())
     }
 
-    /// One of this run's batches is not in the list. After some minutes, the API is asked for the batch itself.
+    /// Handles a batch of this run that is not in the list of batches. If the batch is missing for ten minutes, the API
+    /// is asked for this single batch.
     fn on_missing(&mut self, number: u32, now: Instant) {
         let Some(chunk) = self.chunks.get_mut(&number) else { return };
         let since = *chunk.missing_since.get_or_insert(now);
@@ -176,7 +178,7 @@ impl Lane {
         Some(self.chunks.get(&number)?.batch.as_ref()?.id.clone())
     }
 
-    /// Returns the next batch to cancel.
+    /// Returns the call that cancels the next batch, if a batch must be cancelled now.
     pub(super) fn cancellation(&mut self, now: Instant) -> Result<Option<Call>, DiskFailure> {
         let due = self
             .chunks
@@ -192,7 +194,7 @@ impl Lane {
         Ok(Some(Call::Cancel { chunk: number, id }))
     }
 
-    /// Returns when the next batch is to be cancelled.
+    /// Returns the time at which the next batch must be cancelled.
     pub(super) fn cancel_at(&self) -> Instant {
         let due = self.chunks.values().filter(|chunk| chunk.is_cancel_due && chunk.state == State::Open);
         due.map(|chunk| chunk.not_before).min().unwrap_or(Instant::NEVER)
@@ -206,7 +208,7 @@ impl Lane {
         now: Instant,
     ) {
         match canceled {
-            // The batch ends soon. Then its results are read, and the other rows are sent again.
+            // The batch ends soon. After its end, its results are read, and its rows without an answer are sent again.
             Ok(_) => self.looks.begin_again(now),
             Err(fault) => {
                 if let Some(chunk) = self.chunks.get_mut(&number) {

@@ -1,4 +1,4 @@
-//! Reads the downloaded results of a batch, and ends its rows with them.
+//! Reads the downloaded results of a batch, and returns the end of each of its rows.
 
 use std::time::Duration;
 
@@ -14,29 +14,28 @@ use crate::journal::{DiskFailure, OpenMode, RowState};
 use crate::provider::{BatchApi, BatchEnd};
 use crate::scheduler::Scheduler;
 
-/// If rows are missing in the results, the results are downloaded again for this long. After that, their rows are sent
-/// again.
+/// The time for which results with missing rows are downloaded again. After this time, the missing rows are sent again.
 const MAY_BE_INCOMPLETE: Duration = Duration::from_secs(600);
 
-/// A row with its end.
+/// A row of a batch, and the end that the results contain for it.
 #[derive(Debug)]
 pub(crate) struct MergedRow {
-    /// The number of the chunk.
+    /// The number of the chunk (the rows of one batch).
     pub(crate) chunk: u32,
     /// The number of the row in the chunk.
     pub(crate) item: u32,
     /// The row.
     pub(crate) row: ChunkRow,
-    /// How it ended.
+    /// The end of the row, from the results of the batch.
     pub(crate) end: BatchEnd,
-    /// When its chunk was submitted.
+    /// The time at which the row's chunk was submitted.
     pub(crate) opened: Instant,
-    /// When the batch was found to have ended.
+    /// The time at which the run saw that the batch had ended.
     pub(crate) ended: Instant,
 }
 
 impl Lane {
-    /// Returns whether results are being read.
+    /// Returns whether a batch has ended, but its results are not completely read.
     pub(crate) fn is_merging(&self) -> bool {
         self.chunks.values().any(|chunk| matches!(chunk.state, State::Saved | State::Downloading | State::Ended))
     }
@@ -46,11 +45,11 @@ impl Lane {
         !self.is_stopped && self.chunks.values().any(|chunk| chunk.state == State::Saved)
     }
 
-    /// Returns the next row of the downloaded results. Rows that have a line already are left out. `last_seq` is the
-    /// number of the last line that was written so far.
+    /// Returns the next row of the downloaded results. Rows that already have a line are left out. `last_seq` is the
+    /// number of the last line that was written.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn next_merged(
         &mut self,
         api: &dyn BatchApi,
@@ -103,7 +102,7 @@ impl Lane {
         Ok(None)
     }
 
-    /// Notes that a row has an end, and settles its money.
+    /// Notes that a row has ended, and replaces the money that was reserved for the row by its real cost.
     pub(crate) fn settle(&mut self, number: u32, reserved: Money, cost: Money, scheduler: &mut Scheduler) {
         if let Some(chunk) = self.chunks.get_mut(&number) {
             chunk.reserved = chunk.reserved.less(reserved);
@@ -111,14 +110,15 @@ impl Lane {
         scheduler.settle_in_batch(reserved, cost);
     }
 
-    /// Notes that a row must be sent again.
+    /// Notes that a row of a chunk must be sent again.
     pub(crate) fn note_again(&mut self, number: u32, item: u32, why: Why) {
         if let Some(chunk) = self.chunks.get_mut(&number) {
             chunk.reopen.push((item, why));
         }
     }
 
-    /// All lines of the results were read. If no line belongs to the chunk, the batch belongs to somebody else.
+    /// Handles the end of the results of a chunk. If no line of the results belongs to the chunk, the batch can belong
+    /// to somebody else.
     fn on_end_of_results(
         &mut self,
         number: u32,
@@ -134,8 +134,8 @@ impl Lane {
         let is_found = chunk.batch.as_ref().is_some_and(|batch| batch.is_found);
         match chunk.is_proven {
             true => {}
-            // If the API named the batch in its reply to the submission, the batch belongs to this chunk, whatever is
-            // in its results.
+            // If the reply to the submission named the batch, the batch certainly belongs to this chunk. This is so
+            // even if its results have only lines of other programs.
             false if has_foreign_lines && is_found => return self.disown(number, now),
             false if has_unreadable_lines => {
                 self.on_bad_results(number, scheduler, now);
@@ -162,8 +162,8 @@ impl Lane {
         Ok(())
     }
 
-    /// The downloaded file does not contain the results of the batch: a gateway may have answered with a page of its
-    /// own. The download is tried again, and no row is given up.
+    /// Handles a downloaded file that does not contain the results of the batch. Perhaps a gateway answered with a page
+    /// of its own. The download is tried again, and no row is given up.
     fn on_bad_results(&mut self, number: u32, scheduler: &mut Scheduler, now: Instant) {
         let Some(chunk) = self.chunks.get_mut(&number) else { return };
         chunk.downloads += 1;
@@ -177,7 +177,7 @@ impl Lane {
         }
     }
 
-    /// Notes that the results of a chunk lack rows. These rows are sent again.
+    /// Notes that the results of a chunk do not have all of its rows. The missing rows are sent again.
     fn note_lacking(&mut self, number: u32, scheduler: &mut Scheduler) -> Result<(), DiskFailure> {
         let lacking = self.unanswered(number, scheduler)?;
         let Some(chunk) = self.chunks.get_mut(&number) else { return Ok(()) };
@@ -200,8 +200,8 @@ impl Lane {
         Ok(())
     }
 
-    /// Returns the rows of a chunk that have no answer. A row may have an answer from an earlier run, which died before
-    /// it had collected the chunk.
+    /// Returns the rows of a chunk that have no answer. A row can already have an answer if an earlier run died before
+    /// it had collected the whole chunk.
     pub(super) fn unanswered(&mut self, number: u32, scheduler: &mut Scheduler) -> Result<Vec<u32>, DiskFailure> {
         let Some(chunk) = self.chunks.get_mut(&number) else { return Ok(Vec::new()) };
         let mut unanswered: Vec<u32> = chunk.unseen().collect();

@@ -1,7 +1,9 @@
-//! The batch lane of a run: rows become chunks, chunks become batches, and batches become lines.
+//! The batch lane of a run. The lane collects rows into chunks, submits each chunk as a batch, and reads the ends of
+//! rows from the results of batches.
 //!
-//! The lane is a state machine. It is owned by the run's loop, which passes it rows, the replies of its calls, and
-//! `now`. It returns the calls to be made. It writes its own files, through the journal's [`Disk`].
+//! The lane is a state machine. The run's loop owns the lane, and passes rows, the replies to calls, and the time `now`
+//! to it. The lane returns the calls that the loop must make. The lane writes its own files, through the journal's
+//! [`Disk`].
 //!
 //! ```text
 //! row ─► Trials ─► rows ─► building ─► Sealed ─► Posting ─► Open ─► Ended ─► Saved ─► Merged ─► gone
@@ -11,12 +13,13 @@
 //! ```
 //!
 //! Invariants:
-//! - A chunk is submitted only after its files and its intent are durable. So after a crash, every batch that may exist
-//!   is known, with its rows.
-//! - While it is not known whether a submitted chunk exists, nothing else is submitted, and its rows are not sent in
-//!   any other way.
-//! - A row is reserved in the budget before it is added to a chunk, and settled when it ends.
-//! - The files of a chunk stay until each of its rows has a line on disk or was sent again.
+//! - A chunk is submitted only after its files and its intent are durable. So after a crash, the next run knows every
+//!   batch that can exist, and the rows of this batch.
+//! - While it is not known whether the batch of a submitted chunk exists, no other chunk is submitted. The rows of the
+//!   chunk are not sent in another way.
+//! - The highest possible cost of a row is reserved in the budget before the row is added to a chunk. When the row
+//!   ends, its real cost replaces the reserved cost.
+//! - The files of a chunk are kept until each of its rows has a line on disk or was sent again.
 
 mod again;
 mod call;

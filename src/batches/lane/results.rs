@@ -4,20 +4,20 @@ use bytes::Bytes;
 
 use crate::journal::DiskFile;
 
-/// How much of the results is read at once.
+/// The number of bytes of the results that are read in one step.
 const PIECE_BYTES: usize = 256 << 10;
-/// The longest line of results. An answer has at most 32 MB.
+/// The largest length of a line of the results, in bytes. An answer has at most 32 MB.
 const MOST_LINE_BYTES: usize = 64 << 20;
 
-/// The results of a chunk while they are read.
+/// The results of a batch while they are read.
 pub(in super::super) struct Results {
     file: Box<dyn DiskFile>,
-    /// Where the next piece begins.
+    /// The offset in the file at which the next read begins.
     offset: u64,
     buffer: Vec<u8>,
-    /// Where the next line begins in the buffer.
+    /// The position in the buffer at which the next line begins.
     begin: usize,
-    /// Where the last line began in the file.
+    /// The offset in the file at which the last returned line began.
     line_at: u64,
     /// Whether the end of the file is in the buffer.
     is_at_end: bool,
@@ -28,18 +28,18 @@ impl Results {
         Self { file, offset: 0, buffer: Vec::new(), begin: 0, line_at: 0, is_at_end: false }
     }
 
-    /// Returns where the last line began in the file.
+    /// Returns the offset in the file at which the last returned line began.
     pub(in super::super) fn line_at(&self) -> u64 {
         self.line_at
     }
 
-    /// Returns where the next line begins in the file.
+    /// Returns the offset in the file at which the next line begins.
     fn position(&self) -> u64 {
         self.offset - (self.buffer.len() - self.begin) as u64
     }
 
-    /// Returns the next line without its end; `None` at the end of the file. A line without an end was cut off, and is
-    /// left out.
+    /// Returns the next line without its line break; `None` at the end of the file. If the last line has no line break,
+    /// it is also returned.
     pub(in super::super) fn next_line(&mut self) -> std::io::Result<Option<Bytes>> {
         let mut searched = self.begin;
         loop {

@@ -1,4 +1,4 @@
-//! The state of the lane.
+//! The state of the batch lane.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use crate::clock::{Instant, RunClock};
 use crate::domain::{EventBody, JobId, LaneChoice, Money, Planned};
 use crate::journal::{Disk, DiskFailure, DoneSet};
 
-/// The first number of rows that are read from the files of a chunk. Rows of the input have lower numbers.
+/// The first job number for rows that are read from the files of a chunk. The rows of the input have lower numbers.
 const RESTORED_JOBS: u64 = 1 << 62;
 
 /// The batch lane of a run.
@@ -30,40 +30,41 @@ pub struct Lane {
     pub(super) log: Option<BatchLog>,
     /// The organization and workspace of the batches; `None` if the API has not named them.
     pub(super) workspace: Option<String>,
-    /// What earlier runs did with each row.
+    /// The state of each row after the earlier runs.
     pub(super) done: DoneSet,
     pub(super) trials: Trials,
     /// Rows that wait to be added to a chunk.
     pub(super) rows: VecDeque<Waiting>,
     pub(super) rows_bytes: usize,
     pub(super) building: Option<Building>,
-    /// How many rows each of the next chunks may have. The number is lowered when the queue has no room for a whole
-    /// chunk.
+    /// The largest number of rows in each of the next chunks. The number is lowered when the queue of the API has no
+    /// room for a whole chunk.
     pub(super) most_rows: u32,
-    /// Whether rows can't be added, because the queue or the budget has no room.
+    /// Whether rows can't be added to chunks, because the queue of the API or the budget has no room.
     pub(super) is_blocked: bool,
-    /// Why no more rows will be added. When all batches have ended, the run halts with this reason.
+    /// The reason why no more rows will be added to chunks. When all batches have ended, the run halts with this
+    /// reason.
     pub(super) used_up: Option<String>,
     pub(super) next_chunk: u32,
     pub(super) chunks: BTreeMap<u32, Chunk>,
-    /// Batches of this run, including collected ones.
+    /// The ids of the batches of this run, including collected batches.
     pub(super) own_ids: HashSet<String>,
     pub(super) reopened: VecDeque<Reopened>,
     pub(super) next_job: u64,
     pub(super) looks: Looks,
     pub(super) is_looking: bool,
     pub(super) submit: Submitting,
-    /// How many rows batches do not accept, by the parameter that they refuse.
+    /// The number of rows that batches do not accept, by the refused parameter.
     pub(super) unfit: BTreeMap<String, u64>,
-    /// How many rows may have been billed although their answers are lost.
+    /// The number of rows that may have been billed although their answers are lost.
     pub(super) lost_rows: u64,
     pub(super) deadline: Outlook,
     pub(super) events: Vec<EventBody>,
     /// Whether the user was told that the budget limits the size of batches.
     pub(super) is_budget_told: bool,
-    /// Whether a record could not be written.
+    /// Whether a record could not be written to the log of batches.
     pub(super) is_broken: bool,
-    /// Whether nothing more is submitted: the run has halted.
+    /// Whether the run has halted, so no more batches are submitted.
     pub(super) is_stopped: bool,
     /// Whether no batch is submitted at this moment, because the run is paused.
     pub(super) is_paused: bool,
@@ -72,31 +73,32 @@ pub struct Lane {
 /// A row that waits to be added to a chunk.
 pub(super) struct Waiting {
     pub(super) planned: Planned,
-    /// How many times it was in a batch.
+    /// The number of batches in which the row was.
     pub(super) tries: u32,
 }
 
-/// A chunk that is being filled.
+/// A chunk to which rows are still added.
 pub(super) struct Building {
     pub(super) writer: ChunkWriter,
     pub(super) since: Instant,
     pub(super) demand: Demand,
 }
 
-/// When the next chunk can be submitted.
+/// The facts that decide when the next chunk can be submitted.
 #[derive(Debug, Default)]
 pub(super) struct Submitting {
-    /// Not before this moment.
+    /// The earliest time of the next submission.
     pub(super) not_before: Instant,
-    /// When the submissions began to fail; `None` if the last submission worked.
+    /// The time at which the submissions began to fail; `None` if the last submission worked.
     pub(super) failing_since: Option<Instant>,
     pub(super) failures: u32,
-    /// How many submissions in a row were refused because of a limit.
+    /// The number of successive submissions that were refused because of a limit.
     pub(super) refusals: u32,
 }
 
 impl Lane {
-    /// Returns a lane that continues where earlier runs stopped. `done` says what they did with each row.
+    /// Returns a lane that continues where earlier runs stopped. `done` contains the state of each row after these
+    /// runs.
     pub fn new(settings: LaneSettings, opened: Opened, done: DoneSet, clock: RunClock) -> Self {
         let now = clock.now();
         let Opened { disk, folder, replayed, files, log } = opened;
@@ -150,7 +152,8 @@ impl Lane {
                 submitted_at: submitted.at,
                 is_restored: true,
                 is_canceling: submitted.is_canceling,
-                // The results of an adopted batch can't be downloaded again, because their ids were changed.
+                // The results of an adopted batch can't be downloaded again, because the ids in the file on the disk
+                // are new.
                 downloads: if submitted.is_adopted { DOWNLOADS } else { 0 },
                 opened: Instant::ZERO,
                 ..Chunk::new(files, state, submitted.at)
@@ -165,24 +168,25 @@ impl Lane {
         self.chunks.values().fold(Money::ZERO, |sum, chunk| sum + chunk.reserved)
     }
 
-    /// Returns whether rows may be put into batches.
+    /// Returns whether this run puts rows into batches.
     pub(super) fn is_used(&self) -> bool {
         self.settings.choice != LaneChoice::Online
     }
 
-    /// Appends a record to the log, which is created with the first record.
+    /// Appends a record to the log of batches. The log is created with the first record.
     pub(super) fn record(&mut self, record: Record) -> Result<(), DiskFailure> {
         let log = match &mut self.log {
             Some(log) => log,
             None => self.log.insert(created(&*self.disk, &self.folder)?.0),
         };
         let appended = log.append(record);
-        // After a failure, the line may or may not be in the file. So from now on, no files of a chunk may be removed.
+        // After a failure, it is not known whether the line is in the file. So from now on, the files of chunks must
+        // not be removed.
         self.is_broken |= appended.is_err();
         appended
     }
 
-    /// Returns the next number for a row that is read from the files of a chunk.
+    /// Returns the next job number for a row that is read from the files of a chunk.
     pub(super) fn next_job(&mut self) -> JobId {
         self.next_job += 1;
         JobId(self.next_job)
@@ -196,12 +200,12 @@ impl Lane {
         self.events.push(EventBody::Noted(text));
     }
 
-    /// Removes and returns the events that were collected so far.
+    /// Returns the events that were collected, and removes them from the lane.
     pub(crate) fn take_events(&mut self) -> Vec<EventBody> {
         std::mem::take(&mut self.events)
     }
 
-    /// Returns the disk of the lane's files.
+    /// Returns the disk on which the batch lane writes its files.
     pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk
     }

@@ -1,4 +1,4 @@
-//! What reporters see of the lane, and when the lane is done.
+//! Tells reporters the state of the batch lane, and decides when the lane is done.
 
 use super::chunk_state::{Chunk, State};
 use super::state::Lane;
@@ -6,7 +6,7 @@ use crate::clock::Instant;
 use crate::domain::{BatchesEnd, BatchesStatus};
 
 impl Lane {
-    /// Returns the state of the lane for reporters; `None` if there are no batches.
+    /// Returns the state of the batch lane for reporters; `None` if there are no batches.
     pub(crate) fn status(&self, now: Instant) -> Option<BatchesStatus> {
         let wall = self.clock.wall(now);
         let open = || self.chunks.values().filter(|chunk| chunk.is_queued() && chunk.state != State::Sealed);
@@ -30,7 +30,8 @@ impl Lane {
         })
     }
 
-    /// Returns how many batches are open or not collected, and how many rows they have.
+    /// Returns the number of batches that are not collected, and the number of their rows that have not ended or must
+    /// be sent again.
     pub(crate) fn left_open(&self) -> (u64, u64) {
         let left = self.chunks.values().filter(|chunk| !matches!(chunk.state, State::Sealed | State::Draining));
         left.fold((0, 0), |(batches, rows), chunk| {
@@ -38,17 +39,17 @@ impl Lane {
         })
     }
 
-    /// Returns the state of the batches at the end of the run; `None` if the run had nothing to do with batches.
+    /// Returns the state of the batches at the end of the run; `None` if no batch is left and batches refused no row.
     pub(crate) fn end(&self) -> Option<BatchesEnd> {
         let (left, left_rows) = self.left_open();
         let refused = self.unfit().map(|(name, rows)| (name.to_owned(), rows)).collect();
         Some(BatchesEnd { left, left_rows, refused }).filter(|end| *end != BatchesEnd::default())
     }
 
-    /// Returns whether the lane still needs the run to continue.
+    /// Returns whether the run must continue because of the batch lane.
     pub(crate) fn has_work(&self) -> bool {
         if self.is_stopped {
-            // After a stop, the run waits only for the replies to submissions.
+            // After the lane was stopped, the run waits only for the replies to submissions.
             return self.chunks.values().any(|chunk| chunk.state == State::Posting);
         }
         let is_submitting = self.building.is_some()
@@ -65,31 +66,31 @@ impl Lane {
         is_submitting || is_collecting || (is_waiting && !leaves)
     }
 
-    /// Returns whether the state of every open batch is known since this run began.
+    /// Returns whether this run has already checked the state of every open batch.
     fn was_looked_at(&self) -> bool {
         self.chunks
             .values()
             .all(|chunk| chunk.state != State::Open || chunk.counts.is_some() || chunk.missing_since.is_some())
     }
 
-    /// If a limit of the user ends the run, returns the limit, but only after everything that it allows was submitted
-    /// and collected.
+    /// Returns the limit of the user that ends the run, if there is one. The limit is returned only after all rows that
+    /// it allows were submitted and collected.
     pub(crate) fn used_up(&self) -> Option<&str> {
         let is_idle = self.chunks.values().all(|chunk| chunk.state == State::Draining) && self.building.is_none();
         self.used_up.as_deref().filter(|_| is_idle && !self.is_stopped)
     }
 
-    /// Returns how many rows may have been billed although their answers are lost.
+    /// Returns the number of rows that may have been billed although their answers are lost.
     pub(crate) fn lost_rows(&self) -> u64 {
         self.lost_rows
     }
 
-    /// Returns how many rows batches do not accept, by the parameter that they refuse.
+    /// Returns the number of rows that batches do not accept, by the refused parameter.
     pub(crate) fn unfit(&self) -> impl Iterator<Item = (&str, u64)> {
         self.unfit.iter().map(|(name, rows)| (name.as_str(), *rows))
     }
 
-    /// Stops the lane because the disk has failed: nothing is read or written any more.
+    /// Stops the batch lane because the disk has failed, so the lane reads and writes no more files.
     pub(crate) fn give_up(&mut self) {
         self.is_stopped = true;
         self.chunks.values_mut().filter(|chunk| chunk.state == State::Posting).for_each(|chunk| {

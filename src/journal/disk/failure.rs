@@ -11,7 +11,7 @@ use crate::domain::{WriteCause, WriteFault, WriteTarget};
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("can't {operation} {}: {source}", path.display())]
 pub struct DiskFailure {
-    /// The operation: `write`, `sync`, ….
+    /// The name of the operation, such as `write` or `sync`.
     pub operation: &'static str,
     /// The path of the file.
     pub path: PathBuf,
@@ -32,17 +32,18 @@ impl DiskFailure {
         Self { target: WriteTarget::StandardOutput, ..Self::of("write", Path::new("standard output"))(error) }
     }
 
-    /// If the operation failed because this program is not allowed to use the file, returns why.
+    /// Returns the reason why this program is not allowed to use the file, if this is the cause of the failure.
     pub(crate) fn refusal(&self) -> Option<&Refusal> {
         self.source.get_ref()?.downcast_ref()
     }
 
-    /// Returns whether the reader of a pipe has closed it. A closed pipe is not a fault of the disk.
+    /// Returns whether the reader of a pipe has closed the pipe. A closed pipe is not a fault of the disk.
     fn is_closed_pipe(&self) -> bool {
         self.source.kind() == io::ErrorKind::BrokenPipe
     }
 
-    /// Returns whether the disk is full, or a quota or a size limit is reached. In each case, only free space helps.
+    /// Returns whether the disk is full, or a quota or a size limit is reached. In each of these cases, the user has to
+    /// make more space available.
     pub fn is_full(&self) -> bool {
         matches!(
             self.source.kind(),

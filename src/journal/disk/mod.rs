@@ -9,8 +9,8 @@
 //! | `failure.rs` | a failed operation, with its path |
 //! | `names.rs`, `reader.rs`, `replace.rs` | make names from a path, read a file, replace a file as a whole |
 //!
-//! Everything that the journal does to files goes through [`Disk`]. So a simulated disk can cut, lose, reorder and
-//! refuse writes. This module knows nothing about lines or runs.
+//! The journal uses files only through [`Disk`]. So a simulated disk can cut, lose, reorder and refuse writes. This
+//! module knows nothing about lines or runs.
 //!
 //! A disk does not open a file that [`trust`] forbids. The error then contains a [`Refusal`].
 
@@ -35,28 +35,29 @@ pub use real::RealDisk;
 pub(crate) use replace::{remove_left_over, replace, replace_locked, replace_unsynced, sync_name};
 pub use trust::{Owners, Refusal};
 
-/// How a file is opened.
+/// The mode in which a file is opened.
 ///
 /// On Unix, symbolic links are never followed. A new file gets the permissions 0600: only its owner can read and write
 /// it. An existing file gets the same permissions when it is opened for writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
-    /// For reading. The file must exist.
+    /// The file is opened for reading, and must exist.
     Read,
-    /// For reading and writing. The file must exist.
+    /// The file is opened for reading and writing, and must exist.
     Existing,
-    /// For reading and writing. A missing file is created; an existing file keeps its content.
+    /// The file is opened for reading and writing. A missing file is created, and an existing file keeps its content.
     Edit,
-    /// For writing. The file must not exist.
+    /// The file is created for writing. A file that already exists is an error.
     CreateNew,
 }
 
 impl OpenMode {
-    /// To find out whether another run uses the file. On Windows, a file that is open for writing counts as locked.
+    /// The mode in which a file is opened to find out whether another run uses it. On Windows, a file that is open for
+    /// writing counts as locked.
     pub(crate) const TO_PROBE: Self = if cfg!(windows) { Self::Existing } else { Self::Read };
 }
 
-/// What exists at a path.
+/// The kind of thing that exists at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
     /// A regular file.
@@ -72,7 +73,7 @@ pub enum FileKind {
 /// The result of an attempt to lock a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockAttempt {
-    /// Locked. The lock lasts until the file is closed or the process ends.
+    /// Locked. The file is locked now, until it is closed or the process ends.
     Locked,
     /// Another process, or another handle of this process, has the lock.
     Held,
@@ -83,55 +84,57 @@ pub enum LockAttempt {
 /// An open file. The caller passes a position to every read and write, so a failed write does not affect the next
 /// write.
 pub trait DiskFile: Send + Sync {
-    /// Returns the length in bytes.
+    /// Returns the length of the file in bytes.
     ///
     /// # Errors
-    /// What the system reports.
+    /// The error that the system reports.
     fn size(&self) -> io::Result<u64>;
 
-    /// Reads some bytes at `offset`. Returns 0 at the end.
+    /// Reads some bytes at `offset`, and returns their number. Returns 0 at the end of the file.
     ///
     /// # Errors
-    /// What the system reports.
+    /// The error that the system reports.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
     /// Writes all bytes at `offset`. After an error, any part of the bytes may have been written.
     ///
     /// # Errors
-    /// What the system reports.
+    /// The error that the system reports.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
     /// Waits until everything that was written is on stable storage.
     ///
     /// # Errors
-    /// What the system reports. After an error, everything written since the last successful sync may be lost. If a
-    /// later sync succeeds, this does not prove that those bytes are on the disk.
+    /// The error that the system reports. After an error, all bytes that were written since the last successful sync
+    /// are possibly lost. If a later sync succeeds, this does not prove that these bytes are on the disk.
     fn sync(&self) -> io::Result<()>;
 
     /// Cuts the file to `size` bytes.
     ///
     /// # Errors
-    /// What the system reports.
+    /// The error that the system reports.
     fn truncate(&self, size: u64) -> io::Result<()>;
 
     /// Tries to lock the file for this handle alone. The lock applies to the file, not to its name. Other handles can
     /// still read the file.
     ///
     /// # Errors
-    /// What the system reports. "Held" and "unsupported" are not errors, but results.
+    /// The error that the system reports. A lock that another handle has, and a file system without locks, are reported
+    /// as results, and not as errors.
     fn try_lock(&self) -> io::Result<LockAttempt>;
 
     /// Returns whether `path` leads to this file; symbolic links are followed. Returns false if nothing exists at
     /// `path`.
     ///
     /// # Errors
-    /// What the system reports.
+    /// The error that the system reports.
     fn is_at(&self, path: &Path) -> io::Result<bool>;
 }
 
 /// A file system.
 pub trait Disk: Send + Sync {
-    /// Opens a regular file if this program is allowed to use it. Never waits, even if the path is a FIFO or a device.
+    /// Opens a regular file if this program is allowed to use it. This call never waits, even if the path is a FIFO or
+    /// a device.
     ///
     /// # Errors
     /// A [`Refusal`]; `ResourceBusy` if another process has the file open for writing and the system allows only one
@@ -160,7 +163,7 @@ pub trait Disk: Send + Sync {
     /// Checks, without writing, that this user is allowed to write to an existing file or folder.
     ///
     /// # Errors
-    /// The error that the system would report. A disk that can't check this returns `Ok`.
+    /// The error that the system would report for a write. A disk that can't check this returns `Ok`.
     fn may_write(&self, _path: &Path) -> io::Result<()> {
         Ok(())
     }
@@ -174,21 +177,21 @@ pub trait Disk: Send + Sync {
     /// Renames a file. A file that has the new name is replaced.
     ///
     /// # Errors
-    /// What the system reports.
+    /// The error that the system reports.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Removes a file. Succeeds if there is no such file.
+    /// Removes a file. Also succeeds if there is no such file.
     ///
     /// # Errors
-    /// What the system reports.
+    /// The error that the system reports.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
     /// Makes creations, renames and removals in a folder durable. Does nothing if the system can't sync folders.
     ///
     /// # Errors
-    /// What the system reports.
+    /// The error that the system reports.
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
 
-    /// Returns which files and folders were made private since the last call, as sentences for people.
+    /// Returns sentences for people. They name the files and folders that were made private since the last call.
     fn take_notes(&self) -> Vec<String>;
 }

@@ -1,17 +1,17 @@
-//! Reading a file from its beginning.
+//! Reads a file from its beginning.
 
 use std::io::{self, Read};
 
 use super::DiskFile;
 
-/// Reads a file from its beginning, by position.
+/// A reader that reads a file from its beginning, and passes a position to each read.
 pub(crate) struct Reader<'f> {
     file: &'f dyn DiskFile,
     offset: u64,
 }
 
 impl<'f> Reader<'f> {
-    /// Starts at the beginning of the file.
+    /// Returns a reader at the beginning of the file.
     pub(crate) fn new(file: &'f dyn DiskFile) -> Self {
         Self { file, offset: 0 }
     }
@@ -25,7 +25,8 @@ impl Read for Reader<'_> {
     }
 }
 
-/// Reads a small file, but no more than `most` bytes: another user may have put a file of any size there.
+/// Reads a small file, but no more than `most` bytes. The limit is needed because another user can put a very large
+/// file at this path.
 pub(crate) fn read_up_to(file: &dyn DiskFile, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     Reader::new(file).take(most).read_to_end(&mut bytes)?;

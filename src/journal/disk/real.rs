@@ -1,11 +1,11 @@
 //! The machine's own file system.
 //!
 //! A missing file is created with `O_EXCL`. An existing file is opened without following a link and without waiting.
-//! Then the opened file is checked. The name is also checked before the file is opened, so that no device is opened:
-//! some devices do something as soon as they are opened.
+//! After this, the opened file is checked. The name is also checked before the file is opened, because a device must
+//! not be opened. Some devices do something as soon as they are opened.
 //!
 //! On Windows, only one process at a time can have a file open for writing. Other processes can still read, rename and
-//! replace the file. So no locks are used on Windows, where a lock would also prevent people from reading their
+//! replace the file. So no locks are used on Windows. A lock on Windows would also prevent people from reading their
 //! results.
 
 use std::fs::{self, File, OpenOptions};
@@ -17,7 +17,8 @@ use super::real_file::RealFile;
 use super::trust::{Owners, Refusal};
 use super::{Disk, DiskFile, FileKind, OpenMode, system};
 
-/// How many times the program tries to open a file that other programs create, replace or remove at the same time.
+/// The number of times that the program tries to open a file which other programs create, replace or remove at the same
+/// time.
 const TRIES: u32 = 16;
 
 /// The machine's own file system.
@@ -27,7 +28,7 @@ pub struct RealDisk {
     made_private: Mutex<MadePrivate>,
 }
 
-/// Files and folders to which other users had rights.
+/// Records of files and folders to which other users had rights.
 #[derive(Debug, Default)]
 struct MadePrivate {
     /// Files and folders that were made private.
@@ -54,7 +55,7 @@ impl RealDisk {
     /// Returns an empty file that only this process can use. The file has no name and vanishes with the process.
     ///
     /// # Errors
-    /// What the system reports.
+    /// The error that the system reports.
     pub(crate) fn private_file() -> io::Result<Box<dyn DiskFile>> {
         Ok(Box::new(RealFile { file: tempfile::tempfile()?, path: std::env::temp_dir() }))
     }
@@ -68,8 +69,8 @@ impl RealDisk {
         self.open_or_create(path, system::to_write().append(true))
     }
 
-    /// Opens a file, or creates it if it is missing. If somebody else creates the file in the meantime, that file is
-    /// checked like any existing file.
+    /// Opens a file, or creates it if it is missing. If another program creates the file in the meantime, its file is
+    /// checked like an existing file.
     fn open_or_create(&self, path: &Path, options: &OpenOptions) -> io::Result<File> {
         for _ in 0..TRIES {
             match self.open_ours(path, options) {
@@ -109,14 +110,14 @@ impl RealDisk {
     fn open_checked(&self, path: &Path, options: &OpenOptions) -> io::Result<File> {
         for _ in 0..TRIES {
             let file = options.open(path).map_err(|error| match self.kind(path) {
-                // Between the check and this call, something else than a file was put at this path. The refusal says
-                // what it is.
+                // Between the check and this call, another program put a folder, a link or a device at this path. The
+                // refusal says what was found.
                 Ok(Some(kind)) if kind != FileKind::File => refused(refusal_of(kind)),
                 Ok(_) | Err(_) => busy(error),
             })?;
             self.check_opened(&file)?;
-            // The opened file may have had two names, of which `path` was removed a moment ago. The link count of the
-            // file is then 1 again, but `path` no longer leads to the file.
+            // Perhaps the opened file had two names until a moment ago, when the name `path` was removed. The link
+            // count of the file is then 1 again, but `path` no longer leads to the file.
             if system::is_at(&file, path, path)? {
                 return Ok(file);
             }
@@ -140,7 +141,7 @@ impl RealDisk {
     fn make_private(&self, file: &File, path: &Path) -> io::Result<()> {
         let too_open = |file: &File| Ok::<_, io::Error>(system::facts(&file.metadata()?).private_mode(system::user()));
         let Some(private) = too_open(file)? else { return Ok(()) };
-        // Some file systems store no modes. Then the mount options decide who can read the files.
+        // Some file systems store no modes. On such a file system, the mount options decide who can read the files.
         let is_done = system::set_mode(file, private).is_ok() && too_open(file)?.is_none();
         let mut made_private = self.made_private.lock().unwrap_or_else(PoisonError::into_inner);
         let paths = if is_done { &mut made_private.done } else { &mut made_private.refused };

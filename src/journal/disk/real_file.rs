@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{DiskFile, LockAttempt, system};
 
-/// An open file.
+/// An open file of the machine's own file system.
 pub(super) struct RealFile {
     pub(super) file: File,
     /// The path with which the file was opened.
@@ -71,7 +71,7 @@ impl DiskFile for RealFile {
         }
     }
 
-    /// No lock is needed: while this file is open, others can't write to it.
+    /// On Windows, no lock is needed: other processes can't write to this file while it is open.
     #[cfg(windows)]
     fn try_lock(&self) -> io::Result<LockAttempt> {
         Ok(LockAttempt::Locked)

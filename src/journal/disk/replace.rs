@@ -1,4 +1,4 @@
-//! Replaces a file as a whole: after a crash or a loss of power, either the old file or the new one is there.
+//! Replaces a file as a whole. After a crash or a loss of power, either the old file or the new file is there.
 
 use std::io;
 use std::path::Path;
@@ -6,17 +6,18 @@ use std::path::Path;
 use super::names::{folder_of, with_suffix};
 use super::{Disk, DiskFailure, DiskFile, LockAttempt, OpenMode};
 
-/// Suffix of temporary files. It is so long that no other file is likely to have it.
+/// The suffix of the names of temporary files. Because the suffix is long, other files are unlikely to have it.
 const TEMPORARY: &str = ".claude-batch.tmp";
 
 /// Writes a new file with `fill`. The new file then replaces the old file.
 ///
 /// The new file is written next to the old one, synced, and renamed. If an earlier process died and left a temporary
-/// file, that file is removed first. This is safe: the caller has the lock, so no other process is using the temporary
-/// file. If the new temporary file can't be finished, it is removed too, because the disk may be full.
+/// file, that file is removed first. The removal is safe: the caller has the lock, so no other process uses the
+/// temporary file. If the new temporary file can't be finished, it is also removed to free its space, because the disk
+/// may be full.
 ///
 /// # Errors
-/// The failure of the disk. The file is then either the old one or the new one, never a mixture.
+/// A failure of the disk. The file is then either the old file or the new file, never a mixture.
 pub(crate) fn replace(
     disk: &dyn Disk,
     path: &Path,
@@ -25,7 +26,7 @@ pub(crate) fn replace(
     put(disk, path, |_, _| Ok(()), fill).map(drop)
 }
 
-/// Replaces a locked file like [`replace`]. The new file is locked before it gets the name, so no other run can lock
+/// Replaces a locked file as [`replace`] does. The new file is locked before it gets the name, so no other run can lock
 /// the new file first. Returns the new file.
 ///
 /// # Errors
@@ -39,11 +40,11 @@ pub(crate) fn replace_locked(
 }
 
 /// Replaces a file as [`replace`] does, but syncs nothing. After a crash of this process, either the old file or the
-/// new one is there. After a loss of power, the file may be damaged. It is for files that are replaced every second and
-/// that no later run depends on.
+/// new file is there. After a loss of power, the file may be damaged. This function is for files that are replaced
+/// every second. No later run depends on such files.
 ///
 /// # Errors
-/// The failure of the disk. The file is then either the old one or the new one, never a mixture.
+/// A failure of the disk. The file is then either the old file or the new file, never a mixture.
 pub(crate) fn replace_unsynced(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskFailure> {
     remove_left_over(disk, path)?;
     let temporary = with_suffix(path, TEMPORARY);
@@ -57,11 +58,11 @@ pub(crate) fn replace_unsynced(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Re
     in_place
 }
 
-/// If a process died while it replaced the file at `path`, removes the temporary file that is left. The caller must
-/// hold the lock of the file.
+/// Removes the temporary file that a process left if it died while it replaced the file at `path`. The caller must hold
+/// the lock of the file.
 ///
 /// # Errors
-/// The failure of the disk.
+/// A failure of the disk.
 pub(crate) fn remove_left_over(disk: &dyn Disk, path: &Path) -> Result<(), DiskFailure> {
     let temporary = with_suffix(path, TEMPORARY);
     disk.remove(&temporary).map_err(DiskFailure::of("remove", &temporary))
@@ -70,7 +71,7 @@ pub(crate) fn remove_left_over(disk: &dyn Disk, path: &Path) -> Result<(), DiskF
 /// Makes the name of a created or renamed file durable.
 ///
 /// # Errors
-/// The failure of the disk.
+/// A failure of the disk.
 pub(crate) fn sync_name(disk: &dyn Disk, path: &Path) -> Result<(), DiskFailure> {
     let folder = folder_of(path);
     disk.sync_folder(folder).map_err(DiskFailure::of("sync", folder))
@@ -98,7 +99,7 @@ fn put(
         .and_then(|()| disk.rename(&temporary, path).map_err(DiskFailure::of("rename", &temporary)));
     if let Err(failure) = in_place {
         drop(file);
-        // If this removal fails too, only the first failure is reported.
+        // If the removal of the temporary file also fails, only the first failure is reported.
         let _ = disk.remove(&temporary);
         return Err(failure);
     }

@@ -1,6 +1,6 @@
 //! The differences between operating systems, for `real.rs`: owners, links, modes, and who else can open a file.
 //!
-//! If the system does not report owners and modes, every file counts as private and as the user's own.
+//! If the system does not report owners and modes, every file is treated as a private file of the user.
 
 #[cfg(not(unix))]
 pub(super) use elsewhere::*;
@@ -19,8 +19,9 @@ mod unix {
 
     use crate::journal::disk::trust::Facts;
 
-    /// Returns options for reading. Opening with them does not follow a symbolic link, does not wait for the writer of
-    /// a FIFO, and does not make a terminal the controlling terminal.
+    /// Returns the options for opening a file to read it. With these options, opening does not follow a symbolic link
+    /// and does not wait for the writer of a FIFO. If the file is a terminal, it does not become the controlling
+    /// terminal.
     pub(crate) fn to_read() -> OpenOptions {
         let mut options = OpenOptions::new();
         let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
@@ -28,15 +29,15 @@ mod unix {
         options
     }
 
-    /// Returns options for reading and writing, with the same rules as [`to_read`]. Only the owner can use a file that
-    /// is created with them.
+    /// Returns the options for opening a file to read and write it, with the same rules as [`to_read`]. Only the owner
+    /// can use a file that is created with these options.
     pub(crate) fn to_write() -> OpenOptions {
         let mut options = to_read();
         options.write(true).mode(0o600);
         options
     }
 
-    /// Opens a folder. Fails if the path is anything else.
+    /// Opens a folder. Fails if the path leads to something else.
     pub(crate) fn open_folder(path: &Path) -> io::Result<File> {
         let flags = OFlags::NOFOLLOW.union(OFlags::DIRECTORY);
         OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)
@@ -51,7 +52,7 @@ mod unix {
         File::open(path)?.sync_all()
     }
 
-    /// Checks that the user may write to a file, or create files in a folder.
+    /// Checks that the user is allowed to write to a file, or to create files in a folder.
     pub(crate) fn may_write(path: &Path) -> io::Result<()> {
         let access = if path.is_dir() { Access::WRITE_OK.union(Access::EXEC_OK) } else { Access::WRITE_OK };
         Ok(rustix::fs::access(path, access)?)
@@ -115,8 +116,8 @@ mod elsewhere {
         options
     }
 
-    /// Returns options for reading and writing. On Windows, other processes can then read, rename and replace the file,
-    /// but not write to it.
+    /// Returns the options for opening a file to read and write it. While the file is open on Windows, other processes
+    /// can read, rename and replace it, but they can't write to it.
     pub(crate) fn to_write() -> OpenOptions {
         let mut options = to_read();
         options.write(true);
@@ -131,7 +132,7 @@ mod elsewhere {
         options
     }
 
-    /// Opens a folder. Fails if the path is anything else.
+    /// Opens a folder. Fails if the path leads to something else.
     pub(crate) fn open_folder(path: &Path) -> io::Result<File> {
         let mut options = to_read();
         #[cfg(windows)]
@@ -150,12 +151,12 @@ mod elsewhere {
         fs::create_dir(path)
     }
 
-    /// Returns `Ok`: rights can't be checked without writing.
+    /// Returns `Ok`, because this system can't check rights without writing.
     pub(crate) fn may_write(_path: &Path) -> io::Result<()> {
         Ok(())
     }
 
-    /// Does nothing: folders can't be synced.
+    /// Does nothing, because this system can't sync folders.
     pub(crate) fn sync_folder(_path: &Path) -> io::Result<()> {
         Ok(())
     }
@@ -177,8 +178,8 @@ mod elsewhere {
         Ok(fs::canonicalize(one)? == fs::canonicalize(other)?)
     }
 
-    /// Returns whether `path` leads to the opened file. On this system files have no number, so the paths are
-    /// compared.
+    /// Returns whether `path` leads to the opened file. On this system, a file has no number that identifies it, so the
+    /// paths are compared.
     pub(crate) fn is_at(_file: &File, opened: &Path, path: &Path) -> io::Result<bool> {
         is_same(opened, path)
     }

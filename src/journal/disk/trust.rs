@@ -1,9 +1,9 @@
-//! Which files may be used. The opened file itself is checked, not its name.
+//! Decides which files this program is allowed to use. The opened file itself is checked, not its name.
 //!
-//! In a folder such as `/tmp`, another user can put a file, a link or a FIFO under the name that a run is about to use.
-//! This can even happen between the check of the name and the opening of the file. So the check before opening
-//! ([`super::Disk::kind`]) only gives a better message, and the opened file is checked again. Both checks follow the
-//! same table:
+//! A run can use a folder such as `/tmp`, in which other users can create files. Another user can put a file, a link or
+//! a FIFO under the name that the run is about to use. The other user can even do this after the name was checked and
+//! before the file is opened. So the check before opening ([`super::Disk::kind`]) only gives a better message, and the
+//! opened file is checked again. Both checks follow the same table:
 //!
 //! | what is there | what happens | allowed by `--trust-owner` |
 //! |---|---|---|
@@ -13,18 +13,18 @@
 //! | results or error log in a folder that every user can write to, without the sticky bit | refused | yes |
 //! | the user's own file or folder, if other users have rights to it | made private, with a note | |
 //!
-//! The table applies to root too: for root, a file of another user is refused. A folder that a group can write to is
-//! accepted: its owner chose the group, and on many systems each user has a group of their own. The sticky bit prevents
-//! users from removing the files of other users. It does not prevent them from adding files, but files of another user
-//! are not used.
+//! The table also applies to root: if root runs the program, a file of another user is refused. A folder that a group
+//! can write to is accepted, because its owner chose the group. On many systems, each user has a group of their own.
+//! The sticky bit prevents users from removing the files of other users. Other users can still add files to the folder,
+//! but this program does not use files of another user.
 //!
-//! This module is pure: it gets what the system says about a file, and returns whether this program is allowed to use
-//! the file.
+//! This module is pure. It receives the facts that the system reports about a file, and returns whether this program is
+//! allowed to use the file.
 
 use std::path::PathBuf;
 
-/// Why a file or folder is not used. The message of a refusal comes after the path. It says what was found at the path
-/// and what to do.
+/// The reason why a file or folder is not used. In an error message, the text of a refusal comes after the path. The
+/// text says what was found at the path and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The path is a symbolic link.
@@ -45,15 +45,15 @@ pub enum Refusal {
          the volume of a container"
     )]
     Anothers {
-        /// The id of that user.
+        /// The id of the user who owns the file or folder.
         owner: u32,
     },
-    /// The file has several names.
+    /// The file has several names (hard links).
     #[error(
         "has {names} names (hard links), so the output would appear under each of them; copy it and name the copy, or name another file"
     )]
     Linked {
-        /// The number of names.
+        /// The number of names of the file.
         names: u64,
     },
     /// The file is in a folder that every user can write to.
@@ -71,14 +71,14 @@ pub enum Refusal {
 /// The owners whose files are used (`--trust-owner`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Owners {
-    /// Only the user's own files.
+    /// Only the user's own files are used.
     #[default]
     Own,
-    /// Files of every user. Folders that every user can write to are accepted too.
+    /// Files of every user are used. Folders that every user can write to are also accepted.
     Any,
 }
 
-/// What the system says about a file or folder.
+/// The facts that the system reports about a file or folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Facts {
     pub(crate) owner: u32,
@@ -93,22 +93,23 @@ impl Facts {
         if owners == Owners::Own && self.owner != us {
             return Err(Refusal::Anothers { owner: self.owner });
         }
-        // The link count of a folder includes its `.` and the `..` of each subfolder.
+        // Only the names of files are counted. A folder always has several links: its `.` and the `..` of each
+        // subfolder.
         if !self.is_folder && self.names > 1 {
             return Err(Refusal::Linked { names: self.names });
         }
         Ok(())
     }
 
-    /// Returns whether any user may remove and replace the files in this folder.
+    /// Returns whether every user can remove and replace the files in this folder.
     pub(super) fn is_open_to_all(&self) -> bool {
         const WRITABLE_FOR_ALL: u32 = 0o002;
         const STICKY: u32 = 0o1000;
         self.mode & WRITABLE_FOR_ALL != 0 && self.mode & STICKY == 0
     }
 
-    /// If the file or folder belongs to the user and other users have rights to it, returns the mode to set; otherwise
-    /// `None`.
+    /// Returns the mode that makes a file or folder private. Returns `None` if no other user has rights to it, or if it
+    /// does not belong to this user.
     pub(super) fn private_mode(&self, us: u32) -> Option<u32> {
         const OF_OTHERS: u32 = 0o077;
         let is_too_open = self.owner == us && self.mode & OF_OTHERS != 0;

@@ -68,7 +68,8 @@ impl RunPaths {
         }
     }
 
-    /// Checks the file that a shell redirected standard output to. This is needed because `>` and `>>` check nothing.
+    /// Checks the file that a shell redirected standard output to. The check is needed because a shell opens the file
+    /// after `>` or `>>` without any check.
     fn check_standard_output(&self, inputs: &[PathBuf], disk: &dyn Disk) -> Result<(), JournalError> {
         let what = if disk.is_standard_output(Some(&self.errors)) {
             format!("the error log {}", self.errors.display())
@@ -87,7 +88,7 @@ impl RunPaths {
     }
 }
 
-/// Returns whether two paths lead to the same file. The file need not exist.
+/// Returns whether two paths lead to the same file. The file does not have to exist.
 fn is_one_file(one: &Path, other: &Path, disk: &dyn Disk) -> bool {
     let have_one_name_and_folder =
         || one.file_name() == other.file_name() && disk.is_same_file(folder_of(one), folder_of(other));

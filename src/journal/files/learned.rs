@@ -1,13 +1,14 @@
-//! What the last run learned about limits. It is the file `limits.json` in the run folder.
+//! The limits that the last run learned. They are stored in the file `limits.json` in the run folder.
 //!
-//! Shape: `{"v":1,"at":"2026-11-26T09:30:00Z","origin":"https://api.anthropic.com","pools":[{"provider":
+//! The form of the file: `{"v":1,"at":"2026-11-26T09:30:00Z","origin":"https://api.anthropic.com","pools":[{"provider":
 //! "anthropic","class":"haiku-4.5","speed":"standard","limits":{"rpm":1000,"itpm":450000,"otpm":90000},"bursts":
-//! {"requests":16,"input_tokens":7000,"output_tokens":null}}]}`. A number that no response reported is `null`. Files of
-//! the first versions do not name the provider: it is `anthropic`.
+//! {"requests":16,"input_tokens":7000,"output_tokens":null}}]}`. A number that no response reported is `null`. If a
+//! file of an early version names no provider, the provider is `anthropic`.
 //!
-//! No result depends on this file. It is replaced atomically at the end of a run in which a response reported a limit.
-//! If it can't be written, the run still ends normally. A run folder may come from another person, so the file is not
-//! trusted. Its size is bounded. If its content shows that this program did not write it, it counts as missing.
+//! No result depends on this file. The file is replaced atomically at the end of a run in which a response reported a
+//! limit. If the file can't be written, the run still ends normally. A run folder can come from another person, so the
+//! file is not trusted. The size of the file is limited. If the content shows that this program did not write the file,
+//! the file is treated as missing.
 
 use std::path::{Path, PathBuf};
 
@@ -22,18 +23,18 @@ const NAME: &str = "limits.json";
 /// The version of the file's format.
 const VERSION: u32 = 1;
 
-/// The largest size of a file that is read. One pool needs about 200 bytes.
+/// The largest size in bytes that the file can have; a larger file is not read. One pool needs about 200 bytes.
 const MOST_BYTES: u64 = 256 << 10;
-/// The largest length of a class or the name of a provider, in bytes. For a model that the catalog does not know, the
-/// class is the name of the model. The length is limited because messages show both names.
+/// The largest length of the name of a class or a provider, in bytes. For a model that the catalog does not know, the
+/// class has the name of the model. The length is limited because messages show these names.
 const NAME_BYTES: usize = 256;
 
-/// What a run learned about limits.
+/// The limits that a run learned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LearnedLimits {
-    /// When the run ended.
+    /// The time at which the run ended.
     pub at: jiff::Timestamp,
-    /// Where its answers came from: the origin of the base URL, or `simulator`.
+    /// The server that gave the answers of the run: the origin of the base URL, or `simulator`.
     pub origin: String,
     /// The pools whose limits were reported; never empty.
     pub pools: Vec<LearnedPool>,
@@ -76,13 +77,13 @@ struct RawBursts {
     output_tokens: Option<u32>,
 }
 
-/// Returns the path of a run folder's file of limits.
+/// Returns the path of the file `limits.json` in a run folder.
 fn path_in(folder: &Path) -> PathBuf {
     folder.join(NAME)
 }
 
-/// Returns what the last run of a run folder learned about limits; `None` if there is no such file, or if it is
-/// damaged, too large, or of a later version.
+/// Returns the limits that the last run of a run folder learned. Returns `None` if the file is missing, damaged, too
+/// large, or of a later version.
 pub(crate) fn read_learned_limits(folder: &Path, disk: &dyn Disk) -> Option<LearnedLimits> {
     let file = disk.open(&path_in(folder), OpenMode::Read).ok()?;
     let bytes = read_up_to(&*file, MOST_BYTES + 1).ok()?;
@@ -97,10 +98,10 @@ pub(crate) fn read_learned_limits(folder: &Path, disk: &dyn Disk) -> Option<Lear
     Some(LearnedLimits { at, origin, pools: pools.filter(|pools| !pools.is_empty())? })
 }
 
-/// Replaces the file.
+/// Replaces the file of the learned limits.
 ///
 /// # Errors
-/// The failure of the disk. The file is then either the old one or the new one, never a mixture.
+/// A failure of the disk. The file is then either the old file or the new file, never a mixture.
 pub(crate) fn write(disk: &dyn Disk, folder: &Path, learned: &LearnedLimits) -> Result<(), DiskFailure> {
     let LearnedLimits { at, origin, pools } = learned;
     let pools = pools.iter().map(RawPool::of).collect();
@@ -123,7 +124,7 @@ impl RawPool {
         }
     }
 
-    /// Returns the pool; `None` if this program can't have written it.
+    /// Returns the pool, or `None` if this program can't have written the values of the pool.
     fn checked(self) -> Option<LearnedPool> {
         let Self { provider, class, speed, limits: RawLimits { rpm, itpm, otpm }, bursts } = self;
         let is_good = |name: &str| !name.is_empty() && name.len() <= NAME_BYTES && !name.chars().any(char::is_control);

@@ -1,8 +1,9 @@
-//! The lock of the run folder: one run at a time for one results file.
+//! The lock of the run folder. It allows only one run at a time for each results file.
 //!
-//! The lock is on a file named `lock`, which exists before the results do. A file named `holder` next to it contains
-//! the process id of the run. Results and error log have locks of their own ([`super::output`]), because these files
-//! can also be reached by other names. When a process dies, the system frees its locks, so there are no stale locks.
+//! The lock is on a file named `lock`, which is created before the results file. A file named `holder` next to it
+//! contains the process id of the run. Results and error log have locks of their own ([`super::output`]), because these
+//! files can also be reached by other names. When a process dies, the system frees its locks, so there are no stale
+//! locks.
 //!
 //! The file `lock` is never removed. Otherwise two runs could lock two different files of this name. If a person
 //! removes the whole folder, the outputs are still protected by their own locks.
@@ -39,10 +40,10 @@ pub(crate) fn lock(disk: &dyn Disk, folder: &Path, results: &Path) -> Result<(Lo
     Ok((Lock { _file: file }, warning))
 }
 
-/// Whether a run has the lock of a run folder.
+/// The state of the lock of a run folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LockState {
-    /// A run has the lock. The number is its process id, if that is known.
+    /// A run has the lock. The number is the process id of the run, if this id is known.
     Held(Option<u32>),
     /// No run has the lock.
     Free,
@@ -89,8 +90,8 @@ pub(super) fn lacks_locks(path: &Path) -> String {
     format!("the file system of {folder} has no locks: make sure that no other run uses the same output")
 }
 
-/// Tries to lock a file, and tries again a little later if it is locked: a command that inspects the run holds the lock
-/// for a moment.
+/// Tries to lock a file. If the file is locked, tries again a little later, because a command that inspects the run
+/// holds the lock only for a moment.
 fn try_lock(file: &dyn DiskFile) -> io::Result<LockAttempt> {
     match file.try_lock()? {
         LockAttempt::Held => {

@@ -1,17 +1,17 @@
-//! Checks the name of a results file that an error log contains. It must be the name of a file in the folder of the
+//! Checks the name of a results file that an error log contains. The name must refer to a file in the folder of the
 //! log.
 
-/// Names of devices on some systems. A name with an extension also means the device.
+/// The names of devices on some systems. A device name with an extension also refers to the device.
 const DEVICES: [&str; 7] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"];
-/// Beginnings of device names. On some systems, such a beginning with a digit after it is the name of a device.
+/// The beginnings of device names. On some systems, such a beginning followed by a digit is the name of a device.
 const NUMBERED_DEVICES: [&str; 2] = ["COM", "LPT"];
-/// Length of the longest file name.
+/// The length of the longest allowed file name, in bytes.
 const NAME_BYTES: usize = 255;
 
-/// Returns the fault of an invalid name, such as `a folder`; `None` if a file in the folder of the log can have the
-/// name.
+/// Returns the fault of an invalid name, such as `a folder`. Returns `None` if a file in the folder of the log can have
+/// this name.
 ///
-/// A log may come from another system, so the rule is nearly the same on all systems.
+/// A log can come from another system, so this rule is nearly the same on all systems.
 pub(crate) fn fault_of_name(name: &str) -> Option<&'static str> {
     match name {
         "" => Some("an empty name"),

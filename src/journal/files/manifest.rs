@@ -1,11 +1,11 @@
-//! The manifest, which describes a run. It is the file `manifest.json` in the run folder.
+//! The manifest, which describes a run. The manifest is the file `manifest.json` in the run folder.
 //!
 //! The file is replaced atomically (temporary file, sync, rename, sync of the folder). If the manifest and the lines
-//! disagree, the lines are right. If the manifest is lost, only three things are lost: the recorded settings, the sums
-//! of removed lines, and the check that the server is the same.
+//! disagree, the lines are right. If the manifest is lost, only three things are missing: the recorded settings, the
+//! sums of removed lines, and the check that the server is the same.
 //!
-//! A run folder may come from another person, so a manifest is not trusted:
-//! - The size of the manifest is bounded.
+//! A run folder can come from another person, so a manifest is not trusted:
+//! - The size of the manifest is limited.
 //! - The numbers in the manifest are added without overflow.
 //! - The origin in the manifest is only compared.
 //! - `resume` uses a setting from the manifest only if the table of `cli/config/recorded.rs` contains the setting.
@@ -27,13 +27,13 @@ pub(crate) const FORMAT_VERSION: u32 = 1;
 
 const NAME: &str = "manifest.json";
 
-/// The largest size of a manifest that is read. It is enough for tens of thousands of inputs. Parsing a malicious
-/// manifest can need thirty times its size in memory.
+/// The largest size of a manifest that is read, in bytes. This size is enough for tens of thousands of inputs. Parsing
+/// a malicious manifest can need thirty times its size in memory.
 const MOST_BYTES: u64 = 4 << 20;
-/// An origin has at most this many bytes. The length is limited because messages show the origin.
+/// The largest length of an origin, in bytes. The length is limited because messages show the origin.
 const ORIGIN_BYTES: usize = 512;
-/// At most this many characters of a parser message are shown. The number is limited because the message may quote the
-/// file.
+/// The largest number of characters of a parser message that are shown. The number is limited because the message can
+/// quote a part of the file.
 const FAULT_CHARS: usize = 200;
 
 /// The description of a run.
@@ -47,39 +47,39 @@ pub struct Manifest {
     /// Id of the latest run.
     #[serde(default)]
     pub run: String,
-    /// Where answers come from: the origin of the base URL, or `simulator`.
+    /// The server that the answers come from: the origin of the base URL, or `simulator`.
     #[serde(default)]
     pub origin: String,
-    /// The providers that this run or an earlier run could use, with their origins. Empty in the first versions, which
-    /// had only one provider.
+    /// The providers that this run or an earlier run could use, with their origins. The map is empty in manifests of
+    /// the first versions, which had only one provider.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub providers: BTreeMap<String, String>,
     /// The inputs.
     #[serde(default)]
     pub inputs: Vec<InputIdentity>,
-    /// The parts of every request that come from flags.
+    /// The settings from flags that are part of every request.
     #[serde(default)]
     pub shape: RequestShape,
-    /// Other settings, by the names of their flags. They are not checked here. They never include a credential or the
-    /// base URL.
+    /// Other settings, by the names of their flags. These settings are not checked here. They never include a
+    /// credential or the base URL.
     #[serde(default)]
     pub settings: Map<String, Value>,
     /// The settings that decide how rows are read and how requests are made from them, by the names of their flags.
-    /// They are not checked here.
+    /// These settings are not checked here.
     #[serde(default)]
     pub rows: Map<String, Value>,
     /// The output that is made from the results; `None` if the results file is the output.
     #[serde(default)]
     pub output: Option<RecordedOutput>,
-    /// Sums that no line contains.
+    /// The sums of charges that no line contains.
     #[serde(default)]
     pub carried: Carried,
     /// The number of runs that have opened the run folder, including the latest run. Each run also writes its number to
     /// its file of slots.
     #[serde(default)]
     pub opening: u64,
-    /// The `opening` of the last run whose slots were counted. If that run died with requests in flight, `carried`
-    /// includes these requests.
+    /// The value of `opening` for the last run whose slots were counted. If that run died with requests in flight,
+    /// `carried` includes these requests.
     #[serde(default)]
     pub counted_opening: u64,
 }
@@ -89,12 +89,12 @@ pub struct Manifest {
 pub struct RecordedOutput {
     /// The name of the file.
     pub name: String,
-    /// The settings of the output, by the names of their flags. They are not checked here.
+    /// The settings of the output, by the names of their flags. These settings are not checked here.
     #[serde(default)]
     pub settings: Map<String, Value>,
 }
 
-/// Identifies one input.
+/// The facts that identify one input.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputIdentity {
     /// The path of the input as typed, or `stdin`.
@@ -102,15 +102,15 @@ pub struct InputIdentity {
     /// The length of the input in bytes; `None` for a pipe.
     #[serde(default)]
     pub bytes: Option<u64>,
-    /// When it was last changed.
+    /// The time at which the input was last changed.
     #[serde(default)]
     pub modified: Option<jiff::Timestamp>,
 }
 
-/// The parts of every request that come from flags.
+/// The settings from flags that are part of every request.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RequestShape {
-    /// `--model`, or the default.
+    /// The value of `--model`, or the default model.
     #[serde(default)]
     pub model: Option<String>,
     /// `--map-model`.
@@ -119,7 +119,7 @@ pub struct RequestShape {
     /// `--max-tokens`.
     #[serde(default)]
     pub max_tokens: Option<u32>,
-    /// SHA-256 of `--system`, in hexadecimal.
+    /// The SHA-256 hash of the text of `--system`, in hexadecimal.
     #[serde(default)]
     pub system_sha256: Option<String>,
     /// `--param`.
@@ -128,12 +128,13 @@ pub struct RequestShape {
     /// `anthropic-version`.
     #[serde(default)]
     pub api_version: String,
-    /// `anthropic-beta` values, sorted.
+    /// The values of the header `anthropic-beta`, sorted.
     #[serde(default)]
     pub betas: Vec<String>,
 }
 
-/// Sums that are not in any line: charges of removed lines, and requests that were in flight when a run died.
+/// Sums that no line contains: the charges of removed lines, and the possible charges of requests that were in flight
+/// when a run died.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Carried {
     /// Money spent, in pico-dollars.
@@ -142,7 +143,7 @@ pub struct Carried {
     /// Tokens used.
     #[serde(default)]
     pub usage: Usage,
-    /// Attempts without a stored answer that may have been billed.
+    /// The number of attempts without a stored answer that may have been billed.
     #[serde(default)]
     pub maybe_paid: u64,
     /// The highest amount that these attempts may have cost, in pico-dollars.
@@ -151,12 +152,12 @@ pub struct Carried {
 }
 
 impl Manifest {
-    /// Returns where the answers come from.
+    /// Returns the servers that the answers come from.
     pub(crate) fn servers(&self) -> Servers {
         Servers::new(&self.origin, &self.providers)
     }
 
-    /// Returns the texts that messages show.
+    /// Returns the origins and the names of providers, which messages show.
     fn shown(&self) -> impl Iterator<Item = &str> {
         let providers = self.providers.iter().flat_map(|(name, origin)| [&**name, &**origin]);
         [&*self.origin].into_iter().chain(providers)
@@ -166,7 +167,7 @@ impl Manifest {
     /// sums are only kept in memory.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn carry(
         &mut self,
         disk: &dyn Disk,
@@ -182,7 +183,7 @@ impl Manifest {
 }
 
 impl Carried {
-    /// Returns the sums.
+    /// Returns the carried sums as charges.
     pub(crate) fn charges(&self) -> Charges {
         Charges {
             usage: self.usage,
@@ -275,11 +276,11 @@ pub(super) fn fault_of_origin(origin: &str) -> Option<String> {
 /// Replaces the manifest.
 ///
 /// # Errors
-/// The failure of the disk. The file is then either the old manifest or the new one, never a mixture.
+/// A failure of the disk. The file is then either the old manifest or the new manifest, never a mixture.
 pub(crate) fn write(disk: &dyn Disk, folder: &Path, manifest: &Manifest) -> Result<(), DiskFailure> {
     let mut bytes = rendered(manifest);
     if bytes.len() as u64 > MOST_BYTES {
-        // Only the list of inputs can make the manifest longer than the limit. Nothing depends on that list, so it is
+        // Only the list of inputs can make the manifest longer than the limit. Nothing depends on this list, so it is
         // left out.
         bytes = rendered(&Manifest { inputs: Vec::new(), ..manifest.clone() });
     }
@@ -292,7 +293,7 @@ fn rendered(manifest: &Manifest) -> Vec<u8> {
     bytes
 }
 
-/// Renames the manifest, if there is one, by adding `suffix`.
+/// Adds `suffix` to the name of the manifest, if there is a manifest.
 pub(crate) fn set_aside(disk: &dyn Disk, folder: &Path, suffix: &str) -> Result<(), DiskFailure> {
     let path = manifest_path(folder);
     match disk.kind(&path).map_err(DiskFailure::of("look at", &path))? {
@@ -308,7 +309,7 @@ mod tests {
 
     const FOLDER: &str = "o.run";
 
-    /// Reads a manifest with this text. If it is refused, returns the message.
+    /// Reads a manifest with this text. If the manifest is refused, returns the error message.
     fn read_text(text: &[u8]) -> Result<Option<Manifest>, String> {
         let disk = MemDisk::new();
         disk.put("o.run/manifest.json", text);

@@ -1,13 +1,13 @@
 //! The files to which a run appends: results and error log. Each file is opened once and locked.
 //!
-//! A lock on a name is not enough: two runs can share an error log, or reach the same file by different names. So each
-//! file has a lock of its own, in addition to the lock of the run folder (`lock.rs`). The lock applies to the opened
-//! file. Another run may have replaced or removed that file in the meantime, so the name is checked again after
-//! locking. If a locked file is replaced, the new file is locked before it gets the name of the old one
+//! A lock on a name is not enough, because two runs can share an error log, or can reach the same file by different
+//! names. So each file has a lock of its own, in addition to the lock of the run folder (`lock.rs`). The lock applies
+//! to the opened file. Another run may have replaced or removed that file in the meantime, so the name is checked again
+//! after locking. If a locked file is replaced, the new file is locked before it gets the name of the old one
 //! ([`Output::replace`]).
 //!
-//! An existing file is locked before it is read. A missing file is created last. If another program creates the file
-//! first, the run does not use that file.
+//! An existing file is locked before it is read. Missing files are created last, after all existing files are checked.
+//! If another program creates such a file first, the run does not use that file.
 
 use std::fs::File;
 use std::io;
@@ -23,20 +23,20 @@ use crate::journal::error::JournalError;
 use crate::journal::start::Start;
 use crate::sink::Log;
 
-/// How many times a run tries to open and lock a file. A try fails if the file is replaced before it is locked, which
-/// happens when another run ends.
+/// The number of times that a run tries to open and lock a file. A try fails if the file is replaced before it is
+/// locked. Another run replaces the file when it ends.
 const TRIES: u32 = 16;
 
-/// Why the files of a run are opened.
+/// The purpose for which the files of a run are opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// For a run: files are locked and written to.
+    /// The files are opened for a run, which locks them and writes to them.
     Write,
-    /// For a dry run: files are only read. They are not locked, and nothing is changed.
+    /// The files are opened for a dry run, which only reads them. The files are not locked, and nothing is changed.
     ReadOnly,
 }
 
-/// An open file of this run. It stays locked as long as a copy of `file` exists.
+/// An open file of this run. The file stays locked as long as a copy of `file` exists.
 pub(crate) struct Output {
     pub(crate) path: PathBuf,
     pub(crate) file: Arc<dyn DiskFile>,
@@ -51,13 +51,13 @@ pub(crate) struct ExistingOutputs {
 
 /// The outputs of a run.
 pub(crate) struct Outputs {
-    /// `None` when results go to standard output.
+    /// The results file. `None` when results go to standard output.
     pub(crate) results: Option<Output>,
     pub(crate) errors: Output,
 }
 
 impl Output {
-    /// Opens a file if it exists, and locks it. With [`Access::ReadOnly`] it is not locked.
+    /// Opens a file if it exists, and locks it. With [`Access::ReadOnly`], the file is not locked.
     ///
     /// # Errors
     /// [`JournalError::Locked`] or [`JournalError::LogLocked`]; [`JournalError::Refused`]; [`JournalError::Disk`].
@@ -76,7 +76,8 @@ impl Output {
 
     /// Opens a file for reading. Fails if another run uses the file, or if this user is not allowed to write to it.
     fn find_to_read(disk: &dyn Disk, path: &Path, log: Log) -> Result<Option<Self>, JournalError> {
-        // This handle is closed immediately and its lock is freed, so a run that starts now is not refused.
+        // The handle of this check is closed immediately, which frees its lock. So a run that starts now is not
+        // refused.
         let probe = open_existing(disk, path, OpenMode::TO_PROBE, log)?;
         if probe.is_some_and(|file| matches!(file.try_lock(), Ok(LockAttempt::Held))) {
             return Err(locked(path, log));
@@ -119,14 +120,14 @@ impl Output {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(appeared()),
             opened => opened.map_err(DiskFailure::of("open", path))?,
         };
-        // Another run may have opened the new file before this lock, and may have removed or replaced it.
+        // Perhaps another run opened the new file before it was locked here, and removed or replaced it.
         Self::lock(file, path, log, notes)?.ok_or_else(appeared)
     }
 
-    /// Replaces the file as a whole like [`crate::journal::disk::replace`]. The new file is locked too.
+    /// Replaces the file as a whole, as [`crate::journal::disk::replace`] does. The new file is also locked.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn replace(
         &mut self,
         disk: &dyn Disk,
@@ -136,7 +137,7 @@ impl Output {
         Ok(())
     }
 
-    /// Locks an open file; `None` when its path now leads to another file.
+    /// Locks an open file. Returns `None` if the path of the file now leads to another file.
     fn lock(
         file: Box<dyn DiskFile>,
         path: &Path,
@@ -175,7 +176,7 @@ impl ExistingOutputs {
         let errors = Output::find(disk, &paths.errors, Log::Errors, access, notes)?;
         let written = errors.as_ref().filter(|_| start != Start::Resume);
         for output in results.iter().chain(written) {
-            // If an input can't be compared here, it is refused later, when it is read.
+            // If an input can't be compared with the output here, the input is refused later, when it is read.
             if let Some(input) = inputs.iter().find(|input| output.file.is_at(input).unwrap_or(false)) {
                 return Err(JournalError::OutputIsInput { output: output.path.clone(), input: input.clone() });
             }
@@ -211,7 +212,7 @@ impl ExistingOutputs {
     }
 }
 
-/// Opens a file; `None` if it does not exist.
+/// Opens a file. Returns `None` if the file does not exist.
 fn open_existing(
     disk: &dyn Disk,
     path: &Path,

@@ -1,4 +1,4 @@
-//! Paths of results, error log and run folder, made from the arguments.
+//! The paths of the results file, the error log and the run folder. These paths are made from the arguments.
 //!
 //! This module is pure. Its rules:
 //!
@@ -10,8 +10,8 @@
 //! | any | `out.results.jsonl` | `out.results.jsonl` | `out.errors.jsonl` |
 //! | pipe | none or `-` | standard output | `claude-batch.<run>.errors.jsonl` |
 //!
-//! A simulated run adds `.simulated` to names that are made from an input, so it never touches the files of a real
-//! run. The name of the run folder is the name of the results file with `.run` added.
+//! A simulated run adds `.simulated` to names that are made from an input, so a simulated run never changes the files
+//! of a real run. The name of the run folder is the name of the results file with `.run` added.
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ pub(crate) struct PathRequest<'a> {
     pub inputs: &'a [PathBuf],
     /// Whether standard input is among the inputs.
     pub has_stdin: bool,
-    /// `--output`; `-` is standard output.
+    /// The value of `--output`, where `-` means standard output.
     pub output: Option<&'a Path>,
     /// `--errors`.
     pub errors: Option<&'a Path>,
@@ -89,14 +89,14 @@ impl RunPaths {
         self.results.as_deref().map(|results| with_suffix(results, ".run"))
     }
 
-    /// Returns the path of the copy of a piped input; `None` without a run folder. The copy is for an output that needs
-    /// the input again.
+    /// Returns the path of the copy of a piped input; `None` without a run folder. Some kinds of output need the input
+    /// again, and read this copy.
     pub(crate) fn spool(&self) -> Option<PathBuf> {
         self.folder().map(|folder| folder.join("input.spool"))
     }
 
-    /// Returns the name by which entries of the error log refer to the results file. The name is the file name alone if
-    /// both files are in the same folder, and an absolute path otherwise.
+    /// Returns the name by which entries of the error log refer to the results file. If both files are in the same
+    /// folder, the name is only the file name. Otherwise, it is an absolute path.
     pub(crate) fn results_beside_errors(&self) -> Option<String> {
         let results = self.results.as_deref()?;
         let absolute_folder = |path: &Path| std::path::absolute(folder_of(path)).ok();
@@ -107,18 +107,20 @@ impl RunPaths {
         Some(absolute.to_string_lossy().into_owned())
     }
 
-    /// Returns whether an entry belongs to these results. `theirs` is the results file that the entry names.
+    /// Returns whether an entry of the error log belongs to the results file of these paths. `theirs` is the results
+    /// file that the entry names.
     fn are_results(&self, theirs: &str) -> bool {
         let Some(results) = &self.results else { return false };
-        // The name is only compared, never opened: on some systems, a name can refer to a file on another machine.
+        // The name is only compared and never opened, because on some systems a name can refer to a file on another
+        // machine.
         let named = self.errors.with_file_name(theirs);
         self.results_beside_errors().as_deref() == Some(theirs)
             || named == *results
             || std::path::absolute(named).ok() == std::path::absolute(results).ok()
     }
 
-    /// Returns a function that does the same as [`Self::are_results`]. It is fast when it is called for many entries,
-    /// because most entries name the same file as the entry before.
+    /// Returns a function that does the same as [`Self::are_results`]. The returned function is fast for many entries,
+    /// because most entries name the same file as the previous entry.
     pub(crate) fn belonging(&self) -> impl FnMut(&str) -> bool {
         let mut ours: Option<String> = None;
         move |theirs| {
@@ -129,8 +131,8 @@ impl RunPaths {
         }
     }
 
-    /// Returns whether the error log is enough for `resume` to find the results. It is enough if the entries name a
-    /// file in the folder of the log. Otherwise the user has to name the results with `-o`.
+    /// Returns whether the error log is enough for `resume` to find the results. The log is enough if its entries name
+    /// a file in the folder of the log. Otherwise the user has to name the results with `-o`.
     pub(crate) fn log_finds_results(&self) -> bool {
         match (&self.results, self.results_beside_errors()) {
             (Some(results), Some(name)) => {
@@ -159,7 +161,7 @@ fn errors_beside(results: &Path) -> PathBuf {
     with_suffix(&stem, ".errors.jsonl")
 }
 
-/// Returns the path without the suffix. If the name consists only of the suffix, returns the path as it is.
+/// Returns the path without the suffix of its name. If the name consists only of the suffix, returns the path as it is.
 fn without_suffix(path: &Path, suffix: &str) -> PathBuf {
     let name = path.file_name().and_then(|name| name.to_str());
     match name.and_then(|name| name.strip_suffix(suffix)) {

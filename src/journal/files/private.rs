@@ -12,15 +12,15 @@ pub(crate) struct PrivateFile {
 }
 
 impl PrivateFile {
-    /// Returns a private file in `file`, which must be empty.
+    /// Returns a private file that writes to `file`, which must be empty.
     pub(crate) fn new(file: Box<dyn DiskFile>) -> Self {
         Self { file: file.into(), end: 0 }
     }
 
-    /// Appends a line. Returns the offset at which it begins.
+    /// Appends a line. Returns the offset at which the line begins.
     ///
     /// # Errors
-    /// The failure of the disk. Lines that were appended before can still be read.
+    /// A failure of the disk. Lines that were appended before can still be read.
     pub(crate) fn append(&mut self, line: &[u8]) -> Result<u64, DiskFailure> {
         let name = Path::new("the private file for equal rows");
         self.file.write_at(line, self.end).map_err(DiskFailure::of("write", name))?;

@@ -1,8 +1,8 @@
-//! Where the answers of a run come from, and which results may be mixed.
+//! The servers that the answers of a run come from, and the rule that says which results must not be mixed.
 //!
 //! The results of a run can have answers of several providers. Real answers and answers of the simulator are never
-//! mixed. A provider is known by its name. If its address has changed, somebody may have confused two servers, for
-//! example a server for tests and the API. So this is refused.
+//! mixed. A provider is identified by its name. If its address has changed, somebody may have confused two servers, for
+//! example a server for tests and the API. So a run is refused if the address of one of its providers has changed.
 
 use std::collections::BTreeMap;
 
@@ -11,16 +11,16 @@ use crate::domain::ProviderKind;
 /// The origin of runs with the simulator.
 const SIMULATOR: &str = "simulator";
 
-/// Where the answers of a run come from.
+/// The servers that the answers of a run come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Servers {
-    /// The origin of the first provider, or `simulator`. It is empty if it is not known.
+    /// The origin of the first provider, or `simulator`. The text is empty if the origin is not known.
     pub(crate) origin: String,
     /// The origins of all providers, by their names.
     pub(crate) providers: BTreeMap<String, String>,
 }
 
-/// Why the answers of two runs must not be mixed.
+/// The reason why the answers of two runs must not be mixed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Conflict {
     /// The provider whose address has changed; `None` if one run uses the simulator and the other does not.
@@ -32,7 +32,8 @@ pub(crate) struct Conflict {
 }
 
 impl Servers {
-    /// Returns the servers of a run. Runs of the first versions have only an origin: the origin of `anthropic`.
+    /// Returns the servers of a run. Runs of the first versions have only one origin, which belongs to the provider
+    /// `anthropic`.
     pub(crate) fn new(origin: &str, providers: &BTreeMap<String, String>) -> Self {
         let mut providers = providers.clone();
         if providers.is_empty() && !origin.is_empty() {
@@ -41,7 +42,8 @@ impl Servers {
         Self { origin: origin.to_owned(), providers }
     }
 
-    /// Returns why answers of this run and of `ours` must not be mixed; `None` if they may be.
+    /// Returns the reason why answers of these servers and of `ours` must not be mixed. Returns `None` if they are
+    /// allowed to be mixed.
     pub(crate) fn conflict(&self, ours: &Self) -> Option<Conflict> {
         let conflict = |provider: Option<&String>, theirs: &str, ours: &str| Conflict {
             provider: provider.cloned(),
@@ -111,7 +113,8 @@ mod tests {
         assert_eq!(simulated[0].conflict(&simulated[1]), None);
     }
 
-    /// Returns the servers of a run with these providers. The first of them is the first of the run.
+    /// Returns the servers of a run with these providers. The first provider in the list is the first provider of the
+    /// run.
     fn of(providers: &[(&str, &str)]) -> Servers {
         let named = providers.iter().map(|(name, origin)| ((*name).to_owned(), (*origin).to_owned())).collect();
         Servers::new(providers[0].1, &named)

@@ -1,17 +1,18 @@
 //! Slots record which requests are in flight. If a run dies, the next run counts these requests: they may have been
 //! billed.
 //!
-//! The slots are in the file `inflight` in the run folder. The file begins with a head that contains the id of the run.
-//! After the head come slots of 64 bytes, one for each request in flight. A slot is filled before its request is sent,
-//! so the slot survives a crash of the process. The slot is free again when the line of its row is durable. A slot
-//! contains the row, and the highest amount that all requests for the row may have cost together. The slots of earlier
-//! versions contain no amount.
+//! The slots are in the file `inflight` in the run folder. The file begins with a header that contains the id of the
+//! run. The header is followed by slots of 64 bytes, one for each request in flight. A slot is filled before its
+//! request is sent, so the slot survives a crash of the process. The slot is free again when the line of its row is
+//! durable. A slot contains the row, and the highest amount that all requests for the row can have cost together. The
+//! slots of earlier versions contain no amount.
 //!
 //! Changes of slots wait for [`Slots::flush`], which writes all of them together. A system call for each change would
-//! cost as much as sending the request. A request must not be sent before its slot is flushed.
+//! take as long as sending the request. A request must not be sent before its slot is flushed.
 //!
-//! If a row has a durable line, its slot is not cleared in the file: the next run does not count rows that have a line.
-//! The lowest free slot is used first, so the slots that change in one iteration of the run's loop are close together.
+//! If a row has a durable line, its slot is not cleared in the file. This is not needed, because the next run does not
+//! count rows that have a line. The lowest free slot is used first, so the slots that change in one iteration of the
+//! run's loop are close together.
 //!
 //! Slots are not synced, because a sync for each request would be too expensive. After a loss of power, slots can be
 //! missing or out of date, so the count is only an estimate. A slot with a wrong checksum counts as empty.
@@ -25,16 +26,17 @@ use crate::domain::{Money, RowId};
 use crate::journal::disk::{Disk, DiskFailure, DiskFile, OpenMode, read_up_to};
 
 const SLOT_BYTES: usize = 64;
-/// At most this many bytes of the file are read: enough for a hundred thousand slots. A run needs at most a tenth of
-/// that number at the same time.
+/// The largest number of bytes of the file that are read. This number is enough for a hundred thousand slots. A run
+/// needs at most ten thousand slots at the same time.
 const MOST_BYTES: u64 = 8 << 20;
 const MAGIC: &[u8; 8] = b"cbslots1";
-/// Bytes in the head for the id of the run. The first 16 bytes of the head contain the magic number and the number of
-/// the opening: 1 for the first run that opened the run folder, 2 for the second, and so on.
+/// The number of bytes for the id of the run in the header. The first 16 bytes of the header contain the magic number
+/// and the number of the opening. This number is 1 for the first run that opened the run folder, 2 for the second run,
+/// and so on.
 const RUN_BYTES: usize = SLOT_BYTES - 16;
 
-/// The slot of a request in flight. When the request has ended, give the slot back: with `release` if the row has a
-/// durable line, otherwise with [`crate::journal::Journal::clear`].
+/// The slot of a request in flight. When the request has ended, the slot must be given back. Use `release` if the row
+/// has a durable line, and [`crate::journal::Journal::clear`] if it has no line.
 #[derive(Debug, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct Slot(u32);
@@ -44,20 +46,21 @@ pub(crate) struct Slots {
     file: Option<Box<dyn DiskFile>>,
     path: PathBuf,
     free: BinaryHeap<Reverse<u32>>,
-    /// The slots as the file will have them after the next flush.
+    /// The content that the slots in the file have after the next flush.
     slots: Vec<u8>,
-    /// The part of `slots` that has changed since the last flush.
+    /// The range of bytes in `slots` that has changed since the last flush.
     changed: Range<usize>,
 }
 
 /// The slots of a run that did not close its journal.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct UnclosedRun {
-    /// The number of the opening by the run that filled the slots; 0 if there are no slots.
+    /// The number of times that the run folder had been opened when the run filled these slots; 0 if there are no
+    /// slots.
     pub(crate) opening: u64,
-    /// Id of the run, cut to the length that fits into the head.
+    /// Id of the run, cut to the length that fits into the header.
     pub(crate) run: String,
-    /// The rows in flight, and the highest amount that each may have cost.
+    /// The rows in flight, and the highest amount that each row can have cost.
     pub(crate) rows: Vec<(RowId, Money)>,
 }
 
@@ -78,7 +81,7 @@ impl Slots {
         Self { file, path, free: BinaryHeap::new(), slots: Vec::new(), changed: 0..0 }
     }
 
-    /// Fills a slot: a request for the row is in flight.
+    /// Fills a slot, which records that a request for the row is in flight.
     pub(crate) fn mark(&mut self, row: RowId, at_most: Money) -> Slot {
         let at = self.free.pop().map(|Reverse(at)| at).unwrap_or_else(|| {
             let at = self.slots.len() / SLOT_BYTES;
@@ -89,26 +92,26 @@ impl Slots {
         Slot(at)
     }
 
-    /// Fills the slot of a row again: another request for the row is in flight.
+    /// Fills the slot of a row again, because another request for the row is in flight.
     pub(crate) fn mark_again(&mut self, slot: Slot, row: RowId, at_most: Money) -> Slot {
         self.set(slot.0, &filled(row, at_most));
         slot
     }
 
-    /// Empties a slot: the request has ended and the row has no line.
+    /// Empties a slot whose request has ended although its row has no line.
     pub(crate) fn clear(&mut self, slot: Slot) {
         self.set(slot.0, &[0; SLOT_BYTES]);
         self.free.push(Reverse(slot.0));
     }
 
-    /// Frees a slot whose row has a durable line. The slot's content may stay in the file, because the next run finds
-    /// the line.
+    /// Frees a slot whose row has a durable line. The content of the slot can stay in the file, because the next run
+    /// finds the line.
     pub(crate) fn release(&mut self, slot: Slot) {
         self.slots[place(slot.0)].fill(0);
         self.free.push(Reverse(slot.0));
     }
 
-    /// Writes what has changed since the last flush.
+    /// Writes the slots that have changed since the last flush.
     pub(crate) fn flush(&mut self) -> Result<(), DiskFailure> {
         let changed = std::mem::take(&mut self.changed);
         let Some(file) = self.file.as_ref().filter(|_| !changed.is_empty()) else { return Ok(()) };
@@ -116,7 +119,7 @@ impl Slots {
         file.write_at(&self.slots[changed], offset).map_err(DiskFailure::of("write", &self.path))
     }
 
-    /// Empties the file: nothing is in flight.
+    /// Empties the file of slots, because no request is in flight.
     pub(crate) fn close(self) -> Result<(), DiskFailure> {
         let Some(file) = self.file else { return Ok(()) };
         file.truncate(0).map_err(DiskFailure::of("cut", &self.path))
@@ -175,7 +178,7 @@ fn head(opening: u64, run: &str) -> [u8; SLOT_BYTES] {
     head
 }
 
-/// Returns the part of a run's id that fits into the head.
+/// Returns the part of a run's id that fits into the header.
 pub(crate) fn shortened(run: &str) -> &str {
     let end = (0..=RUN_BYTES.min(run.len())).rev().find(|&at| run.is_char_boundary(at));
     &run[..end.unwrap_or(0)]

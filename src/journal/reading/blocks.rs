@@ -8,7 +8,7 @@
 //!
 //! Rejected:
 //! - One thread that reads and splits, and other threads that parse: every byte would be copied once more.
-//! - Channels instead of rounds: not faster, because a round has 30 blocks for each thread.
+//! - Channels instead of rounds: channels are not faster, because a round has 30 blocks for each thread.
 //! - Mapping the file into memory: if the file shrank in the meantime, the process would be killed.
 
 use std::io;
@@ -18,17 +18,17 @@ use std::sync::{Mutex, PoisonError};
 use super::lines::Line;
 use crate::journal::disk::DiskFile;
 
-/// Length of a block. A block fits into the cache of a core. It is so long that the cost of starting a block is small
-/// in comparison.
+/// Length of a block. A block fits into the cache of a core. A block is also so long that the time for starting a block
+/// is small in comparison.
 const BLOCK_BYTES: u64 = 1 << 20;
-/// Blocks in a round, per thread.
+/// The number of blocks in a round for each thread.
 const BLOCKS_OF_ROUND: u64 = 30;
 /// The largest number of threads that read. More threads would not be faster, because the disk is the limit.
 const MOST_THREADS: usize = 8;
-/// If the last line of a block ends beyond the block, the rest of the line is read in steps of at least this many
-/// bytes.
+/// The smallest number of bytes that are read in one step for the rest of a block's last line, if this line ends after
+/// the block.
 const BEHIND_BYTES: usize = 64 << 10;
-/// After a huge line, a buffer keeps at most this much memory.
+/// The largest amount of memory that a buffer keeps after a huge line, in bytes.
 const KEPT_BYTES: usize = 4 << 20;
 
 /// The length of the blocks into which a file is cut, and the number of threads that read them.
@@ -36,7 +36,7 @@ const KEPT_BYTES: usize = 4 << 20;
 pub(super) struct Cut {
     /// Length of a block.
     pub(super) block_bytes: u64,
-    /// How many threads read.
+    /// The number of threads that read.
     pub(super) threads: usize,
 }
 
@@ -52,7 +52,7 @@ pub(super) fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST_THREADS))
 }
 
-/// A block whose lines will be read.
+/// A block of the file, and the buffer into which its lines are read.
 pub(super) struct Block<'a> {
     file: &'a dyn DiskFile,
     start: u64,
@@ -64,7 +64,7 @@ impl Block<'_> {
     /// Calls `each` with every line that begins in the block.
     ///
     /// # Errors
-    /// What the system reports.
+    /// The error that the system reports.
     pub(super) fn each_line(self, mut each: impl FnMut(&Line<'_>)) -> io::Result<()> {
         let Self { file, start, end, buffer } = self;
         // The byte before the block shows whether a line begins at the first byte of the block.
@@ -92,7 +92,7 @@ impl Block<'_> {
     }
 }
 
-/// Bytes of a file. The same memory is used for one block after another.
+/// A buffer for the bytes of a file. Its memory is used again for each block.
 #[derive(Default)]
 struct Buffer {
     bytes: Vec<u8>,
@@ -153,7 +153,7 @@ impl Buffer {
 /// Returns the length of the first line, including its line break; `None` if there is no line break.
 fn first_line(bytes: &[u8]) -> Option<usize> {
     const WIDE: usize = 64;
-    // Without an early exit, the compiler compares many bytes at a time.
+    // The `fold` has no early exit, so the compiler can compare many bytes at a time.
     let is_free = |chunk: &&[u8; WIDE]| !chunk.iter().fold(false, |any, &byte| any | (byte == b'\n'));
     let free = bytes.as_chunks::<WIDE>().0.iter().take_while(is_free).count() * WIDE;
     bytes[free..].iter().position(|&byte| byte == b'\n').map(|at| free + at + 1)
@@ -163,7 +163,7 @@ fn first_line(bytes: &[u8]) -> Option<usize> {
 /// the order of the file. Lines that were appended beyond `size` are left out.
 ///
 /// # Errors
-/// The first error that `take` returns. After an error, no further round is read.
+/// The first error that `take` returns. After an error, no more blocks are read.
 pub(super) fn each_block<T: Send, E>(
     file: &dyn DiskFile,
     size: u64,
@@ -226,7 +226,7 @@ mod tests {
     use super::*;
     use crate::journal::disk::{Disk, MemDisk, OpenMode};
 
-    /// Reads all lines. For each line, returns the offset, the bytes, and whether the line is complete.
+    /// Reads all lines of a file. For each line, returns the offset, the bytes, and whether the line is complete.
     fn lines(content: &[u8], cut: Cut) -> Vec<(u64, Vec<u8>, bool)> {
         let disk = MemDisk::new();
         disk.put("f", content);

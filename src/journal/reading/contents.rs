@@ -34,11 +34,11 @@ pub(crate) struct Contents {
     pub(crate) reruns: RerunRows,
     /// Failures that still count.
     pub(crate) unresolved: Unresolved,
-    /// Sums over all lines.
+    /// The sums over all lines of the results and the error log.
     pub(crate) totals: Totals,
-    /// How many result lines each provider has.
+    /// The number of result lines of each provider.
     pub(crate) answers_by: AnswersBy,
-    /// Rows that were in flight when the last run died, and the highest amount that each may have cost. A row is
+    /// Rows that were in flight when the last run died, and the highest amount that each row can have cost. A row is
     /// removed when one of its lines is found.
     pub(crate) in_flight: HashMap<RowId, Money>,
     /// Rows whose last answer was not accepted, and for which another request was to be sent.
@@ -46,7 +46,8 @@ pub(crate) struct Contents {
 }
 
 impl Contents {
-    /// Reads the error log. Call this before the results are read, because answers in the results remove failures.
+    /// Reads the error log. Call this function before the results are read, because answers in the results remove
+    /// failures.
     pub(crate) fn read_errors(
         &mut self,
         file: &dyn DiskFile,
@@ -62,7 +63,7 @@ impl Contents {
                 let charges = self.unresolved.read(&record, offset);
                 self.totals.add(charges);
                 // Only an entry of the run that died can belong to the request that was in flight. If the entry is a
-                // step, the request that was in flight is a later request for the row.
+                // step (an answer that was not accepted), a later request for the row was in flight.
                 if slots::shortened(&record.run) == unclosed_run && !record.is_step {
                     self.in_flight.remove(&record.row);
                 }
@@ -101,7 +102,7 @@ impl Contents {
                 if unresolved.has(record.row) {
                     block.with_entry.push((record.row, record.ended_at()));
                 }
-                // If a row is run again, its line has the older answer, and not the answer that was in flight.
+                // If a row is run again, this line has the older answer, and not the answer that was in flight.
                 let is_of_unclosed = || record.run.as_deref().is_none_or(|run| slots::shortened(run) == unclosed_run);
                 if in_flight.contains_key(&record.row) && is_of_unclosed() {
                     block.was_in_flight.insert(record.row);
@@ -111,8 +112,8 @@ impl Contents {
         let (mut with_entry, mut was_in_flight, mut rows) = (Vec::new(), HashSet::new(), 0);
         let take = |block: Answers| {
             rows += block.rows.len() as u64;
-            // An estimate of the number of rows in the file. It assumes that the lines not yet read are as long as the
-            // lines read so far.
+            // An estimate of the number of rows in the file. The estimate assumes that the lines that are not read yet
+            // are as long as the lines that were read.
             answered.expect(
                 u64::try_from(u128::from(size) * u128::from(rows) / u128::from(block.end.max(1))).unwrap_or(rows),
             );
@@ -132,7 +133,8 @@ impl Contents {
 }
 
 impl Contents {
-    /// Reads the lines of unfinished rows again, with the answers in them. Call this after all other lines were read.
+    /// Reads the lines of unfinished rows again, with the answers in them. Call this function after all other lines
+    /// were read.
     pub(crate) fn read_unfinished(&mut self, file: &dyn DiskFile) -> io::Result<()> {
         let mut line = Vec::new();
         for offset in self.unresolved.unfinished() {
@@ -194,7 +196,7 @@ pub(super) fn other_results(file: &dyn DiskFile, path: &Path, offset: u64, resul
 #[derive(Default)]
 struct Answers {
     rows: Vec<RowId>,
-    /// The qualities of these answers. They are kept only if rows may be run again because of them.
+    /// The qualities of the answers in the block. They are kept only if rows are run again because of their qualities.
     qualities: Vec<Quality>,
     totals: Totals,
     answers_by: AnswersBy,
@@ -202,6 +204,6 @@ struct Answers {
     with_entry: Vec<(RowId, Option<jiff::Timestamp>)>,
     /// Rows that were in flight when the last run died.
     was_in_flight: HashSet<RowId>,
-    /// Where the last record ends.
+    /// The offset at which the last record of the block ends.
     end: u64,
 }

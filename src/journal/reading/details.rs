@@ -1,6 +1,6 @@
 //! Reads more of each line than a resumed run needs, for the report of a run.
 //!
-//! A resumed run does not call this module, so it pays nothing for it. Nothing here keeps the lines in memory.
+//! A resumed run does not use this module, so it loses no time here. This module does not keep the lines in memory.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -31,7 +31,7 @@ pub(crate) struct FailureText {
     pub(crate) status: Option<u16>,
     /// The message of the API or of this program, shortened.
     pub(crate) message: String,
-    /// How many attempts there were.
+    /// The number of attempts.
     pub(crate) attempts: u64,
 }
 
@@ -73,8 +73,9 @@ struct FailurePart<'a> {
     attempts: Option<u64>,
 }
 
-/// Reads all lines of a results file on several threads. `read` adds a line to the collection of its block. `take`
-/// receives the collections, in the order of the file. Damaged lines and a half-written end are left out.
+/// Reads all lines of a results file on several threads. `read` adds a line to the details that are collected for its
+/// block (a part of the file). `take` receives the details of each block, in the order of the file. Damaged lines and a
+/// half-written end are left out.
 ///
 /// # Errors
 /// [`JournalError::Foreign`], [`JournalError::ForeignLine`], [`JournalError::NewerFormat`], [`JournalError::Disk`].
@@ -143,7 +144,7 @@ pub(super) fn parse_any_detailed(line: &[u8]) -> Parsed<(ResultRecord<'_>, Detai
         Parsed::Newer(version) => return Parsed::Newer(version),
         Parsed::NotOurs => return Parsed::NotOurs,
     };
-    // A detail of an unexpected kind is ignored, and the line still counts.
+    // If a detail has an unexpected type, this detail is ignored, but the line is still used.
     let details = serde_json::from_slice(line).map(|DetailedLine { meta }| details(meta)).unwrap_or_default();
     Parsed::Record((record, details))
 }

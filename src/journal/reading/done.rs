@@ -1,6 +1,6 @@
 //! The set of done rows: which rows have an answer and which have failed. It needs 16 bytes for each answered row.
 //!
-//! The latest line of a row counts. If a row was changed and run again, only its latest answer is used.
+//! Only the latest line of a row counts. If a row was changed and run again, only its latest answer is used.
 //!
 //! The rows are divided into parts. Labels are hashes, and the first bits of a label choose the part. Each part grows
 //! and is sorted separately. So extra memory is needed only for single parts, never for the whole set, and several
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::blocks::threads;
 use crate::domain::{ErrorClass, Identity, KeyPart, Quality, RowId};
 
-/// What earlier runs did with a row.
+/// The state of a row after the earlier runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowState {
     /// Nothing. The row must be run.
@@ -24,21 +24,21 @@ pub enum RowState {
     Rerun(Quality),
     /// The row is in a batch that is not collected yet.
     Submitted,
-    /// The row has failed, with an error of this class. The row is run again only if the user asks for that.
+    /// The row has failed, with an error of this class. Such a row is run again only if the user asks for this.
     Failed(ErrorClass),
     /// Another request with this label has an answer.
     Changed {
-        /// The beginning of the key of that request.
+        /// The beginning of the key of the other request.
         old_key: KeyPart,
     },
 }
 
 /// The number of parts into which the rows are divided.
 const PARTS: usize = 256;
-/// With this many rows or more, sorting with several threads is faster.
+/// The smallest number of rows for which sorting with several threads is faster.
 const ROWS_FOR_THREADS: usize = 50_000;
 
-/// Answered rows, before they become a set.
+/// A list of answered rows, from which the set is made.
 pub(crate) struct AnsweredRows {
     parts: Vec<Vec<RowId>>,
     /// Estimated number of rows.
@@ -52,13 +52,13 @@ impl Default for AnsweredRows {
 }
 
 impl AnsweredRows {
-    /// Sets the estimated number of rows. Memory for that many rows is reserved in one step, so it does not have to
-    /// grow in many steps.
+    /// Sets the estimated number of rows. Memory for this number of rows is reserved in one step, so the memory does
+    /// not have to grow in many steps.
     pub(crate) fn expect(&mut self, rows: u64) {
         self.expected = rows;
     }
 
-    /// Adds a row, in the order of lines.
+    /// Adds a row. Rows must be added in the order of their lines.
     pub(crate) fn push(&mut self, row: RowId) {
         let part = &mut self.parts[part_of(row.label)];
         if part.len() == part.capacity() {
@@ -115,7 +115,7 @@ fn sort(part: &mut Vec<RowId>) -> Vec<u64> {
     repeated
 }
 
-/// What earlier runs did with each row.
+/// The state of each row after the earlier runs.
 #[derive(Clone, Debug, Default)]
 pub struct DoneSet {
     /// The rows in parts, sorted by label, with one row per label. An empty set has no parts. Copies of the set share
@@ -134,7 +134,8 @@ impl DoneSet {
         (Self { answered: parts.into(), len, failed: Arc::new(failed) }, repeated)
     }
 
-    /// Returns what earlier runs did with a row. An answered row is [`RowState::Done`], whatever its answer is.
+    /// Returns the state of a row after the earlier runs. An answered row is always [`RowState::Done`], even if its
+    /// answer is truncated or refused.
     pub fn state(&self, row: RowId, identity: &Identity) -> RowState {
         let old = self.find(row.label);
         if old == Some(row) {
@@ -157,10 +158,10 @@ impl DoneSet {
 
     /// Returns the answered row of a label.
     ///
-    /// This is an interpolation search. Labels are hashes, so they are evenly distributed, and the position of a label
-    /// can be estimated from its value. There are three estimates. If `n` rows are left to search before an estimate,
-    /// only a few times `√n` are left after it. With ten million rows, a binary search alone would wait for memory
-    /// about twenty times. A wrong estimate only costs time.
+    /// This function is an interpolation search. Labels are hashes, so they are evenly distributed, and the position of
+    /// a label can be estimated from its value. There are three estimates. If `n` rows are left to search before an
+    /// estimate, only a few times `√n` rows are left after it. With ten million rows, a binary search alone would wait
+    /// for memory about twenty times. A wrong estimate only costs time.
     pub(crate) fn find(&self, label: u64) -> Option<RowId> {
         const ESTIMATES: usize = 3;
         let mut piece = &self.answered.get(part_of(label))?[..];
@@ -172,7 +173,7 @@ impl DoneSet {
             let share = u128::from(label - first) * (piece.len() as u128 - 1) / u128::from(last - first).max(1);
             let (at, margin) = (share as usize, 2 * piece.len().isqrt() + 2);
             let (from, to) = (at.saturating_sub(margin), piece.len().min(at + margin + 1));
-            // The estimate is wrong by more than the margin, so the whole piece is searched.
+            // If the estimate is wrong by more than the margin, a binary search continues in all rows that are left.
             if piece[from].label > label || piece[to - 1].label < label {
                 break;
             }

@@ -1,7 +1,7 @@
 //! Reads result lines in exactly the form that [`crate::sink`] writes, without a JSON parser.
 //!
 //! A resumed run reads every line of the results file, and nearly all lines have their members in the same order. This
-//! module checks that order byte by byte, skips the answer, and reads the members that recovery needs.
+//! module checks this order byte by byte, skips the answer, and reads the members that recovery needs.
 //!
 //! For every other line, this module returns `None`. Such a line is damaged, was rewritten by another tool, has another
 //! order of members, or has an escape in its label. The JSON parser ([`super::parse`]) then parses the line. If this
@@ -15,8 +15,8 @@ use crate::domain::{JobKey, Lane, Money, TakenFrom, Usage};
 use crate::journal::charges::Charges;
 use crate::sink::{LINE_VERSION, parse_usd};
 
-/// Receives the members of a line that only some readers need. The methods of `()` do nothing, so a resumed run pays
-/// nothing for members that it does not need.
+/// Receives the members of a line that only some readers need. The methods of `()` do nothing, so a resumed run spends
+/// no time on members that it does not need.
 pub(super) trait More<'a>: Default {
     /// Receives the model. Escapes are not decoded.
     #[inline]
@@ -33,7 +33,7 @@ pub(super) trait More<'a>: Default {
     /// Receives whether the cost is known.
     #[inline]
     fn has_cost(&mut self, _has_cost: bool) {}
-    /// Is called if the row took its answer from another line. `saved` is what the answer cost.
+    /// Receives the facts about a row that took its answer from another line. `saved` is the cost of that answer.
     #[inline]
     fn taken(&mut self, _is_copy: bool, _saved: Option<Money>) {}
 }
@@ -44,7 +44,7 @@ impl More<'_> for () {}
 #[derive(Default)]
 struct Detailed<'a> {
     details: Details<'a>,
-    /// Whether a text has an escape, or is not UTF-8.
+    /// Whether one of the texts has an escape, or is not UTF-8.
     has_escape: bool,
 }
 
@@ -85,7 +85,8 @@ impl<'a> More<'a> for Detailed<'a> {
 }
 
 /// Parses a result line in exactly the form that [`crate::sink`] writes; `None` for every other line. `expected` is the
-/// whole member of the provider that the line probably has. Comparing it is faster than reading the member.
+/// whole member with the provider that the line probably names. Comparing the line with `expected` is faster than
+/// reading the member.
 pub(super) fn parse_result<'a>(line: &'a [u8], expected: Option<&[u8]>) -> Option<ResultRecord<'a>> {
     parse::<()>(line, expected).map(|(record, ())| record)
 }
@@ -122,7 +123,7 @@ fn parse<'a, M: More<'a>>(line: &'a [u8], expected: Option<&[u8]>) -> Option<(Re
         None => None,
     };
     more.model(raw_text(&mut at, b",\"model\":")?);
-    // Lines of the first versions do not have these members.
+    // Lines of the first versions do not have the members `template` and `estimated_input`.
     if skip_text(&mut at, b",\"template\":").is_some() {
         at.literal(b",\"estimated_input\":")?;
         null(&mut at).or_else(|| at.count().map(drop))?;
@@ -138,7 +139,7 @@ fn parse<'a, M: More<'a>>(line: &'a [u8], expected: Option<&[u8]>) -> Option<(Re
     let usage = usage(&mut at)?;
     at.literal(b"},\"maybe_paid\":")?;
     let maybe_paid = at.count()?;
-    // Only lines with such an attempt have this member.
+    // Only lines with an attempt that may have been paid for have the member `maybe_cost_usd`.
     let maybe_spend = match at.literal(b",\"maybe_cost_usd\":") {
         Some(()) => null(&mut at).map(|()| Money::ZERO).or_else(|| money(&mut at))?,
         None => Money::ZERO,
@@ -181,12 +182,13 @@ fn parse<'a, M: More<'a>>(line: &'a [u8], expected: Option<&[u8]>) -> Option<(Re
 /// Reads the members that few lines have, and the end of the line.
 #[inline(never)]
 fn skip_rest_of_meta<'a>(at: &mut Cursor<'a>, more: &mut impl More<'a>) -> Option<()> {
-    // Only rows with a schema and rows with several answers have these members.
+    // Only rows with a schema have the member `schema`, and only rows with several answers or several providers have
+    // `steps`.
     let _ = skip_text(at, b",\"schema\":");
     if at.literal(b",\"steps\":").is_some() {
         at.skip_value(DEEPEST)?;
     }
-    // Only rows that took their answer from another line have one of these members.
+    // Only rows that took their answer from another line have the member `reused_from` or `copied_from`.
     let is_copy = match at.literal(b",\"reused_from\":{") {
         Some(()) => {
             skip_text(at, b"\"run\":")?;
@@ -207,7 +209,8 @@ fn null(at: &mut Cursor<'_>) -> Option<()> {
     at.literal(b"null")
 }
 
-/// Reads the member of the provider. The parser refuses a text that is not UTF-8, so it is refused here too.
+/// Reads the member of the provider. The JSON parser refuses a text that is not UTF-8, so this function also refuses
+/// it.
 #[inline(never)]
 fn provider<'a>(at: &mut Cursor<'a>) -> Option<Option<&'a [u8]>> {
     let text = raw_text(at, b",\"provider\":")?;
@@ -245,7 +248,7 @@ fn usage(at: &mut Cursor<'_>) -> Option<Usage> {
     })
 }
 
-/// Reads an amount of money. A value that the parser would not accept as money counts as zero.
+/// Reads an amount of money. A value that the JSON parser would not accept as money is read as zero.
 fn money(at: &mut Cursor<'_>) -> Option<Money> {
     let text = std::str::from_utf8(at.number()?).ok()?;
     Some(parse_usd(text).unwrap_or(Money::ZERO))

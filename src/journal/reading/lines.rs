@@ -32,13 +32,13 @@ pub(crate) struct Lines<'f> {
 }
 
 impl<'f> Lines<'f> {
-    /// Starts at the beginning of the file.
+    /// Returns the lines of the file, from its beginning.
     pub(crate) fn new(file: &'f dyn DiskFile) -> Self {
         let reader = BufReader::with_capacity(CHUNK_BYTES, Reader::new(file));
         Self { reader, line: Vec::new(), offset: 0 }
     }
 
-    /// Returns the next line; `None` at the end.
+    /// Returns the next line; `None` at the end of the file.
     pub(crate) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         self.line.clear();
         let count = self.reader.read_until(b'\n', &mut self.line)?;
@@ -55,7 +55,7 @@ impl<'f> Lines<'f> {
     }
 }
 
-/// Returns the number, from 1, of the line that begins at `offset`.
+/// Returns the number of the line that begins at `offset`, counted from 1.
 pub(super) fn line_number(file: &dyn DiskFile, offset: u64) -> io::Result<u64> {
     let mut reader = BufReader::with_capacity(CHUNK_BYTES, Reader::new(file).take(offset));
     let mut number = 1;

@@ -9,9 +9,9 @@
 //!    count (`unresolved.rs`) and the sums (`totals.rs`).
 //!
 //! `reruns.rs` collects the answered rows that `--rerun` runs again. `stored.rs` reads the answer of a line, for a row
-//! that takes it. `unfinished.rs` reads the answer of a row that is not finished. `error_log.rs` reads an error log for
-//! `resume`. `providers.rs` counts the answers of each provider. `places.rs` lists where the lines are, for [`crate::export`].
-//! `details.rs` reads more of each line, for the report of a run.
+//! that takes this answer. `unfinished.rs` reads the answer of a row that is not finished. `error_log.rs` reads an
+//! error log for `resume`. `providers.rs` counts the answers of each provider. `places.rs` lists where the lines are,
+//! for [`crate::export`]. `details.rs` reads more of each line, for the report of a run.
 //!
 //! This module changes no file. Damage is repaired in [`super::rewriting`].
 

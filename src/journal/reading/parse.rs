@@ -66,7 +66,7 @@ struct ErrorLine<'a> {
     error: ErrorPart<'a>,
 }
 
-/// The text of a broken row. Lines of other rows can also have a member `raw`, with any value.
+/// The text of a row that could not be read. Lines of other rows can also have a member `raw`, with any value.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum RawText<'a> {
@@ -105,7 +105,7 @@ pub(crate) fn parse_result(line: &[u8]) -> Parsed<ResultRecord<'_>> {
     parse_result_expecting(line, None)
 }
 
-/// Parses a result line. `expected` is the whole member of the provider that the line probably has, such as
+/// Parses a result line. `expected` is the whole member with the provider that the line probably names, such as
 /// `,"provider":"anthropic"`.
 pub(super) fn parse_result_expecting<'a>(line: &'a [u8], expected: Option<&[u8]>) -> Parsed<ResultRecord<'a>> {
     fast_path::parse_result(line, expected).map_or_else(|| parse_any_result(line), Parsed::Record)

@@ -12,17 +12,17 @@ use crate::journal::disk::{Disk, DiskFailure, DiskFile, OpenMode, Reader};
 use crate::journal::error::JournalError;
 use crate::sink::Log;
 
-/// A line of this program.
+/// The place of a line of this program, and the facts that are needed to select it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Read {
     /// A hash of the property that identifies its row, see [`KnownBy`]. A broken row is always identified by its input
-    /// and line.
+    /// and line number.
     pub(crate) label: u64,
     /// The quality of the answer; `Ok` for a failure.
     pub(crate) quality: Quality,
     /// The class of a failure; `None` for an answer.
     pub(crate) class: Option<ErrorClass>,
-    /// Offset of its first byte.
+    /// Offset of the line's first byte in the file.
     pub(crate) offset: u64,
 }
 
@@ -31,7 +31,8 @@ pub(crate) struct Read {
 pub(crate) enum KnownBy {
     /// The identity of the row: the label of a named row, or the request of an unnamed row.
     Identity,
-    /// The label in the line of the row. For an unnamed row, this is its input and line.
+    /// The label in the line of the row. For an unnamed row, the label is its input and line number, such as
+    /// `in.csv:7`.
     Label,
 }
 
@@ -44,7 +45,8 @@ pub(crate) enum LineKind {
     Error,
 }
 
-/// At most this many bytes of the first line are read. A longer line does not count as a line of this program.
+/// The largest number of bytes of the first line that are read. A longer first line is not accepted as a line of this
+/// program.
 const FIRST_BYTES: u64 = 64 << 20;
 
 /// Returns the kind of the first line of a file; `None` if this program did not write it, or if the file is empty.
@@ -64,8 +66,8 @@ pub(crate) fn line_kind(path: &Path, disk: &dyn Disk) -> Result<Option<LineKind>
     })
 }
 
-/// Reads all lines of a file on several threads. `take` receives them in the order of the file, in pieces. Damaged
-/// lines and a half-written end are left out. Lines that are appended in the meantime are not seen.
+/// Reads all lines of a file on several threads. `take` receives the lines in groups, in the order of the file. Damaged
+/// lines and a half-written end are left out. Lines that are appended in the meantime are not read.
 ///
 /// # Errors
 /// [`JournalError::Foreign`], [`JournalError::ForeignLine`], [`JournalError::NewerFormat`], [`JournalError::Disk`].

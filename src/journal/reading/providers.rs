@@ -2,22 +2,22 @@
 
 use super::record::{ProviderText, decoded};
 
-/// At most this many providers are counted. A file with more providers was not written by this program.
+/// The largest number of providers that are counted. A file with more providers was not written by this program.
 const MOST: usize = 64;
-/// A name has at most this many bytes.
+/// The largest length of a provider's name, in bytes.
 const NAME_BYTES: usize = 256;
 
-/// How many answers each provider gave.
+/// The number of answers of each provider.
 ///
-/// Nearly all lines have the same provider as the line before. So the reader compares a line with the member of this
-/// provider, which is faster than reading the member.
+/// Nearly all lines name the same provider as the previous line. So the reader first compares a line with the member of
+/// the previous line, which is faster than reading the member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AnswersBy {
-    /// The text of the member in the line, and the number of lines. Escapes are not decoded.
+    /// The text of each provider's name in the lines, and the number of these lines. Escapes are not decoded.
     counts: Vec<(Box<[u8]>, u64)>,
     /// The provider of the last line.
     last: usize,
-    /// The whole member of this provider.
+    /// The whole member that names the provider of the last line.
     member: Box<[u8]>,
 }
 
@@ -59,7 +59,7 @@ impl AnswersBy {
         self.add_to_last(lines);
     }
 
-    /// Adds the lines of another part of the file.
+    /// Adds the counts of another part of the file.
     pub(super) fn merge(&mut self, other: &Self) {
         other.counts.iter().for_each(|(text, lines)| self.add_lines(text, *lines));
     }
@@ -69,7 +69,7 @@ impl AnswersBy {
         let mut counts: Vec<(String, u64)> = Vec::new();
         for (text, lines) in &self.counts {
             let Some(name) = decoded(text) else { continue };
-            // The same name can be written with and without escapes.
+            // The same name can be written with escapes or without escapes.
             match counts.iter_mut().find(|(own, _)| *own == name) {
                 Some((_, count)) => *count += lines,
                 None => counts.push((name, *lines)),

@@ -35,22 +35,22 @@ impl<T> Parsed<T> {
 pub(crate) enum ProviderText<'a> {
     /// The provider that the caller expected.
     Expected,
-    /// The text of the provider, with its escapes; `None` if the line does not say it.
+    /// The text that names the provider, with its escapes; `None` if the line names no provider.
     Text(Option<&'a [u8]>),
 }
 
 /// The content of a result line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ResultRecord<'a> {
-    /// The label in the line. An unnamed row has its input and line as label.
+    /// The label in the line. An unnamed row has its input and line number as label.
     pub(super) label: Cow<'a, str>,
     pub(crate) row: RowId,
     pub(crate) quality: Quality,
-    /// Id of the run that wrote the line; `None` if the line does not say it.
+    /// Id of the run that wrote the line; `None` if the line has no such id.
     pub(crate) run: Option<Cow<'a, str>>,
     /// The provider that answered.
     pub(crate) provider: ProviderText<'a>,
-    /// When the answer came, as text.
+    /// The time at which the answer came, as text.
     pub(crate) ended_at: Option<Cow<'a, str>>,
     pub(crate) charges: Charges,
 }
@@ -61,8 +61,8 @@ impl ResultRecord<'_> {
         &self.label
     }
 
-    /// Returns the name of the provider that answered. It is empty if the line does not say it, or if it is the provider
-    /// that the caller expected.
+    /// Returns the name of the provider that answered. The name is empty if the line names no provider, or if the line
+    /// names the provider that the caller expected.
     pub(crate) fn provider_name(&self) -> Cow<'_, str> {
         let text = match self.provider {
             ProviderText::Text(text) => text.unwrap_or_default(),
@@ -74,7 +74,8 @@ impl ResultRecord<'_> {
         }
     }
 
-    /// Returns when the answer came. The text is parsed only here, because few rows need the time.
+    /// Returns the time at which the answer came. The text of the time is parsed only here, because few rows need the
+    /// time.
     pub(crate) fn ended_at(&self) -> Option<jiff::Timestamp> {
         self.ended_at.as_deref()?.parse().ok()
     }
@@ -83,19 +84,19 @@ impl ResultRecord<'_> {
 /// The members of a result line that only a report needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Details<'a> {
-    /// The model that answered; `None` if the line does not say it.
+    /// The model that answered; `None` if the line names no model.
     pub(crate) model: Option<Cow<'a, str>>,
     /// Whether the answer came in a batch.
     pub(crate) is_batch: bool,
-    /// How many attempts the row needed.
+    /// The number of attempts that the row needed.
     pub(crate) attempts: u64,
     /// The time from the first send to the answer; `None` if nothing was sent.
     pub(crate) latency_ms: Option<u64>,
-    /// Whether the cost is known. If not, the model has no price.
+    /// Whether the cost is known. It is not known if the model has no price.
     pub(crate) has_cost: bool,
-    /// Where the answer was found, if the row took it from another line.
+    /// The kind of place where the answer was found, if the row took its answer from another line.
     pub(crate) taken: Option<TakenFrom>,
-    /// If the row took its answer from another line: what the answer cost; zero if that is not known.
+    /// The cost of the answer that the row took from another line; zero if this cost is not known.
     pub(crate) saved: Money,
 }
 
@@ -106,21 +107,23 @@ pub(crate) struct ErrorRecord {
     pub(crate) class: ErrorClass,
     /// Whether the row was never sent, because it was broken or rejected.
     pub(super) is_unsent: bool,
-    /// Whether the line contains a row that can be run again. Otherwise it contains the text of a broken row.
+    /// Whether the line contains a row that can be run again. Otherwise, the line contains the text of a broken row (a
+    /// row that could not be read).
     pub(super) is_row: bool,
-    /// The label in the line. An unnamed or broken row has its input and line as label, such as `in.csv:7`.
+    /// The label in the line. An unnamed or broken row has its input and line number as label, such as `in.csv:7`.
     pub(super) label: String,
     pub(super) is_broken: bool,
     /// Whether another request for the row was to be sent after the line was written.
     pub(crate) is_step: bool,
-    /// Whether the row can be continued from this line: it is a step, and its answer can be read. Otherwise, the row has
-    /// failed, and no later line contains the charges of this line.
+    /// Whether the row can be continued from this line. This is possible if the line is a step (an answer that was not
+    /// accepted) and the answer can be read. Otherwise, the row has failed, and no later line contains the charges of
+    /// this line.
     pub(crate) is_unfinished: bool,
     /// Id of the run that wrote the line.
     pub(crate) run: String,
     /// The results file to which the line belongs.
     pub(crate) results: Option<String>,
-    /// When the last attempt ended.
+    /// The time at which the last attempt ended.
     pub(crate) last_at: Option<jiff::Timestamp>,
     pub(crate) charges: Charges,
 }
@@ -130,7 +133,8 @@ pub(super) fn decoded(text: &[u8]) -> Option<String> {
     serde_json::from_slice(&[b"\"", text, b"\""].concat()).ok()
 }
 
-/// Returns the identity of a row. If its key has an unknown format, the row counts as changed, not as new.
+/// Returns the identity of a row. If its key has an unknown format, the row is treated as a changed row and not as a
+/// new row.
 pub(crate) fn row(custom_id: &str, key: Option<JobKey>, occurrence: Option<u32>) -> RowId {
     match (occurrence, key) {
         (Some(occurrence), Some(key)) => RowId::nth(occurrence, key),

@@ -1,7 +1,7 @@
 //! Answered rows that are to be run again because of the quality of their answer (`--rerun`).
 //!
-//! Most runs rerun nothing, and then nothing is kept. With `--rerun`, only rows of the wanted qualities are kept, so the
-//! set of done rows stays as small as without it.
+//! Most runs rerun no rows. In these runs, this module keeps nothing. With `--rerun`, only rows of the wanted qualities
+//! are kept, so the set of done rows needs no additional memory.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl Reruns {
     }
 }
 
-/// Collects these rows while the results are read.
+/// Collects the rows that are to be run again, while the results are read.
 #[derive(Debug, Default)]
 pub(crate) struct RerunRows {
     wanted: Vec<Quality>,
@@ -39,7 +39,7 @@ pub(crate) struct RerunRows {
 }
 
 impl RerunRows {
-    /// Begins without rows. Rows with answers of the `wanted` qualities are to be run again.
+    /// Returns an empty collection. Rows with answers of the `wanted` qualities are to be run again.
     pub(crate) fn new(wanted: &[Quality]) -> Self {
         Self { wanted: wanted.to_owned(), rows: HashMap::new() }
     }
@@ -49,7 +49,7 @@ impl RerunRows {
         !self.wanted.is_empty()
     }
 
-    /// Notes an answer. Call this in the order of the lines, because the latest answer of a row counts.
+    /// Notes an answer. Call this function in the order of the lines, because only the latest answer of a row counts.
     pub(super) fn note(&mut self, row: RowId, quality: Quality) {
         if self.wanted.contains(&quality) {
             self.rows.insert(row, quality);
@@ -58,7 +58,7 @@ impl RerunRows {
         }
     }
 
-    /// Returns the rows.
+    /// Returns the rows that are to be run again.
     pub(crate) fn finish(self) -> Reruns {
         Reruns { rows: Arc::new(self.rows) }
     }

@@ -1,4 +1,4 @@
-//! Scans a file of a run: finds out which lines are records, and what the other lines are.
+//! Scans a file of a run, to find out which lines are records, and which kinds of damage the other lines have.
 //!
 //! This module distinguishes half-written, zeroed and foreign lines. [`crate::journal::rewriting`] removes or repairs
 //! them. Lines are read on several threads. The kind of a damaged line depends on the lines around it, so the kind is
@@ -16,7 +16,7 @@ use super::record::Parsed;
 use crate::journal::disk::{DiskFailure, DiskFile};
 use crate::journal::error::JournalError;
 
-/// The beginning of every line of this program.
+/// The bytes with which every line of this program begins.
 const BEGINNING: &[u8] = b"{\"custom_id\":";
 
 /// The result of a scan of a file.
@@ -30,9 +30,9 @@ pub(crate) struct Scan {
     pub(crate) size: u64,
     /// Whether the last record lacks its line break.
     pub(crate) lacks_break: bool,
-    /// Damaged parts with records after them.
+    /// The damaged parts of the file that have records after them.
     pub(crate) holes: Vec<Range<u64>>,
-    /// What follows the last record; `None` if the file ends there.
+    /// The kind of the bytes after the last record; `None` if the file ends after this record.
     pub(crate) tail: Option<Tail>,
 }
 
@@ -54,10 +54,11 @@ impl Scan {
     }
 }
 
-/// Damaged lines. If a record follows these lines, they become a hole. Otherwise they are the tail of the file.
+/// Consecutive damaged lines. If a record follows these lines, they are a hole. Otherwise, they are the tail of the
+/// file.
 struct Bad {
     from: u64,
-    /// The number of the first line, from 1.
+    /// The number of the first of these lines, counted from 1.
     line: u64,
     tail: Tail,
     /// Whether each of the lines contains zero bytes, because a loss of power undid a write.
@@ -83,11 +84,11 @@ struct Stretch {
     is_complete: bool,
 }
 
-/// Scans a file on several threads. `read` is called with each line, and with the collection of the block that contains
-/// the line. `read` adds the needed parts of the line to the collection, and returns whether the line is a record.
-/// `take` receives the collections, in the order of the file.
+/// Scans a file on several threads. `read` is called with each line, and with the collection for its block (a part of
+/// the file). `read` adds the needed parts of the line to this collection, and returns whether the line is a record.
+/// `take` receives the collection of each block, in the order of the file.
 ///
-/// `is_known` means that the file belongs to a run of this program, because its run folder exists.
+/// `is_known` says that the file belongs to a run of this program, because its run folder exists.
 ///
 /// # Errors
 /// [`JournalError::Foreign`], [`JournalError::ForeignLine`], [`JournalError::NewerFormat`], [`JournalError::Disk`].
@@ -146,7 +147,8 @@ fn bad_kind(bytes: &[u8]) -> Kind {
     Kind::Bad { tail, has_zeros }
 }
 
-/// Adds a line to the stretches of its block. Consecutive records share one stretch.
+/// Adds a line to the stretches (consecutive lines of the same kind) of its block. Consecutive records are put into one
+/// stretch.
 fn push(stretches: &mut Vec<Stretch>, line: &Line<'_>, kind: Kind) {
     match stretches.last_mut() {
         Some(last) if last.kind == Kind::Record && kind == Kind::Record => {
@@ -169,7 +171,7 @@ struct Scanner<'a> {
     path: &'a Path,
     scan: Scan,
     bad: Option<Bad>,
-    /// The number of the next line, from 1.
+    /// The number of the next line, counted from 1.
     line: u64,
 }
 
@@ -242,7 +244,7 @@ fn is_half_written(bytes: &[u8]) -> bool {
     begins && serde_json::from_slice::<IgnoredAny>(bytes).is_err_and(is_cut_short)
 }
 
-/// Checks that this program wrote the first line of a file. The other lines are not read.
+/// Checks that this program wrote the first line of a file. This function does not read the other lines.
 ///
 /// # Errors
 /// [`JournalError::Foreign`]; [`JournalError::Disk`].

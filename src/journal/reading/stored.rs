@@ -58,10 +58,10 @@ struct Meta<'a> {
 /// An answer as it was read from a line.
 pub(crate) struct StoredLine {
     pub(crate) answer: StoredAnswer,
-    /// Whether the line says that the answer is complete: neither truncated nor refused. A line without a quality does
-    /// not say so.
+    /// Whether the line says that the answer is complete, which means that it is not truncated and not refused. False
+    /// if the line has no quality.
     pub(crate) is_whole: bool,
-    /// Whether the answer came from the simulator: the id of its message or of its request shows it.
+    /// Whether the answer came from the simulator. The id of the message or the id of the request shows this.
     pub(crate) is_simulated: bool,
 }
 
@@ -105,13 +105,13 @@ fn message_id(json: &str) -> Option<Cow<'_, str>> {
     serde_json::from_str::<Identified<'_>>(json).ok()?.id
 }
 
-/// Reads the line that begins at `offset` into `line`, without its line break. The line is empty if the file ends
-/// before the line does.
+/// Reads the line that begins at `offset` into `line`, without its line break. If the file ends before the end of the
+/// line, `line` is empty.
 ///
 /// # Errors
-/// What the system reports.
+/// The error that the system reports.
 pub(crate) fn read_line(file: &dyn DiskFile, offset: u64, line: &mut Vec<u8>) -> io::Result<()> {
-    /// Most lines are read in one step of this length.
+    /// The number of bytes that are read in one step. Most lines need only one step.
     const STEP: usize = 8 << 10;
     line.clear();
     loop {

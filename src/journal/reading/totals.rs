@@ -1,4 +1,4 @@
-//! Sums over all runs that wrote to the results.
+//! The sums of charges and result lines over all runs that wrote to the results.
 
 use std::ops::AddAssign;
 
@@ -8,26 +8,27 @@ use crate::journal::charges::Charges;
 /// Sums over all runs that wrote to the results, including lines that were removed later.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Result lines with a complete answer.
+    /// The number of result lines with a complete answer.
     pub ok: u64,
-    /// Result lines with a truncated answer.
+    /// The number of result lines with a truncated answer.
     pub truncated: u64,
-    /// Result lines with a refusal.
+    /// The number of result lines with a refusal.
     pub refused: u64,
-    /// Result lines whose answer ended for a reason that the program did not know when it wrote the line.
+    /// The number of result lines with an answer that ended for an unknown reason. The program did not know the reason
+    /// when it wrote the line.
     pub unknown: u64,
     /// Tokens used.
     pub usage: Usage,
     /// Money spent, for models with a known price.
     pub spend: Money,
-    /// Attempts without a stored answer that may have been billed.
+    /// The number of attempts without a stored answer that may have been billed.
     pub maybe_paid: u64,
     /// The highest amount that these attempts may have cost in addition to `spend`.
     pub maybe_spend: Money,
 }
 
 impl Totals {
-    /// Adds usage and money without counting a result line.
+    /// Adds usage and money, but does not count a result line.
     pub(crate) fn add(&mut self, charges: Charges) {
         self.usage += charges.usage;
         self.spend += charges.spend;

@@ -1,5 +1,5 @@
-//! Reads the line of an unfinished row: its last answer was not accepted, and another request was to be sent. A later
-//! run continues from this answer, so that it is not paid for again.
+//! Reads the line of an unfinished row. The last answer of such a row was not accepted, and another request was to be
+//! sent. A later run continues from this answer, so the answer is not paid for again.
 
 use std::borrow::Cow;
 
@@ -12,12 +12,13 @@ use crate::domain::{AttemptRecord, ErrorClass, Lane, Message, Money, Purpose, Qu
 use crate::journal::charges::Charges;
 use crate::sink::parse_usd;
 
-/// What earlier runs have got for an unfinished row.
+/// The answers that earlier runs received for an unfinished row.
 #[derive(Clone, Debug)]
 pub struct UnfinishedRow {
     /// The last answer.
     pub message: Message,
-    /// The attempts so far, oldest first. The last attempt got the answer. The times of the attempts are not known.
+    /// The attempts of earlier runs for the row, oldest first. The last attempt received the answer. The times of the
+    /// attempts are not known.
     pub attempts: Vec<AttemptRecord>,
 }
 
@@ -37,7 +38,7 @@ struct Error<'a> {
     steps: Vec<Step<'a>>,
 }
 
-/// One answer that the row got. See [`crate::sink`] for the shape.
+/// One answer that the row received. [`crate::sink`] describes the form of this object.
 #[derive(Deserialize)]
 struct Step<'a> {
     #[serde(borrow)]
@@ -69,13 +70,13 @@ struct Answers<'a> {
     steps: Vec<AttemptRecord>,
 }
 
-/// Returns whether the line of an unfinished row has all that [`unfinished_row`] needs.
+/// Returns whether the line of an unfinished row has everything that [`unfinished_row`] needs.
 pub(super) fn has_answers(line: &[u8]) -> bool {
     answers(line).is_some()
 }
 
-/// Reads the line of an unfinished row; `None` if it has no answer or no list of answers. `charges` are the charges in
-/// the line.
+/// Reads the line of an unfinished row; `None` if the line has no answer or no list of answers. `charges` are the
+/// charges in the line.
 pub(super) fn unfinished_row(line: &[u8], charges: Charges) -> Option<UnfinishedRow> {
     let Answers { message, quality, steps } = answers(line)?;
     let last = steps.last()?;
@@ -89,15 +90,16 @@ pub(super) fn unfinished_row(line: &[u8], charges: Charges) -> Option<Unfinished
 fn answers(line: &[u8]) -> Option<Answers<'_>> {
     let Line { message, error } = serde_json::from_slice(line).ok()?;
     let rung = error.schema.as_deref().and_then(Rung::parse);
-    // A request without an answer is listed only to show where the row was sent.
+    // The line lists a request without an answer only to show where the row was sent.
     let answered = error.steps.iter().filter(|step| step.failed.is_none());
     let steps: Vec<AttemptRecord> = answered.map(|step| attempt(step, rung)).collect::<Option<_>>()?;
     let quality = steps.last()?.quality?;
     message.get().starts_with('{').then_some(Answers { message, quality, steps })
 }
 
-/// Returns attempts for the charges of a line that belong to none of its answers. There is one attempt for each that may
-/// have been billed. The first of them has all usage and money, because the line contains only the sums.
+/// Returns attempts for those charges of a line that do not belong to its answers. There is one returned attempt for
+/// each attempt that may have been billed. The first returned attempt has all usage and money, because the line
+/// contains only the sums.
 fn unanswered(charges: Charges, steps: &[AttemptRecord], like: &AttemptRecord) -> Vec<AttemptRecord> {
     let (mut usage, mut cost) = (charges.usage, charges.spend);
     for step in steps {
@@ -116,7 +118,7 @@ fn unanswered(charges: Charges, steps: &[AttemptRecord], like: &AttemptRecord) -
         request_id: None,
         ..like.clone()
     };
-    // A line has at most as many attempts as the scheduler remembers.
+    // The number of attempts is limited by the number that the scheduler remembers for each row.
     (0..charges.maybe_paid.clamp(u64::from(is_billed), 64)).map(attempt).collect()
 }
 

@@ -1,4 +1,4 @@
-//! Failures that still count: for each row, the latest entry in the error log and its offset.
+//! The failures that still count. For each row, this module keeps the latest entry of the error log and its offset.
 //!
 //! An entry no longer counts in these cases:
 //! - The row has an answer to the same request, or a later answer to another request.
@@ -11,7 +11,7 @@ use super::record::ErrorRecord;
 use crate::domain::{ErrorClass, RowId};
 use crate::journal::charges::Charges;
 
-/// Why a row has no answer.
+/// The reason why a row has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EntryKind {
     /// The row was sent and has failed.
@@ -20,24 +20,24 @@ pub(crate) enum EntryKind {
     Rejected,
     /// The row could not be read.
     Broken,
-    /// The row is not finished: its last answer was not accepted, and another request was to be sent.
+    /// The row is not finished, because its last answer was not accepted and another request was to be sent.
     Unfinished,
 }
 
-/// An entry that still counts.
+/// An entry of the error log that still counts.
 #[derive(Clone, Debug)]
 struct Entry {
     key: u64,
     class: ErrorClass,
-    /// Offset of its line in the error log.
+    /// Offset of the entry's line in the error log.
     offset: u64,
     is_unsent: bool,
     is_row: bool,
     is_of_this_run: bool,
-    /// If the row is not finished: the charges of the line. A later line of the row contains them too.
+    /// The charges of the line, if the row is not finished. A later line of the row also contains these charges.
     unfinished: Option<Charges>,
     last_at: Option<jiff::Timestamp>,
-    /// Key and time of the row's answer, if the results contain an answer.
+    /// Key and time of the answer, if the results contain an answer to the row.
     answer: Option<(u64, Option<jiff::Timestamp>)>,
 }
 
@@ -45,13 +45,13 @@ struct Entry {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Unresolved {
     rows: HashMap<u64, Entry>,
-    /// Offsets of lines whose charges a later line of the same row contains.
+    /// Offsets of lines with charges that a later line of the same row also contains.
     absorbed: HashSet<u64>,
 }
 
 impl Unresolved {
-    /// Adds an entry that was read from the log. It replaces an earlier entry of the same row. Returns the charges that
-    /// are now known to be in no other line.
+    /// Adds an entry that was read from the log. The new entry replaces an earlier entry of the same row. Returns
+    /// charges that must be added to the sums, because no later line can contain them.
     pub(crate) fn read(&mut self, record: &ErrorRecord, offset: u64) -> Charges {
         let entry = Entry {
             key: record.row.key,
@@ -71,9 +71,9 @@ impl Unresolved {
         charges
     }
 
-    /// Replaces the entry of a row, because there is a later line of the row: an entry, or an answer. If the entry is
-    /// about an unfinished row, and the new line is about the same request, the new line already contains the charges
-    /// of the entry. Otherwise, returns these charges.
+    /// Replaces the entry of a row, because a later line of the row (an entry or an answer) was found. The entry can
+    /// belong to an unfinished row. If the later line is about the same request, this line already contains the charges
+    /// of the entry. If the later line is about another request, returns the charges of the entry.
     fn replace(&mut self, row: RowId, by: Option<Entry>) -> Charges {
         let old = match by {
             Some(entry) => self.rows.insert(row.label, entry),
@@ -89,7 +89,7 @@ impl Unresolved {
         }
     }
 
-    /// Adds an entry that this run is writing at `offset`. It replaces an earlier entry of the same row.
+    /// Adds an entry that this run is writing at `offset`. The new entry replaces an earlier entry of the same row.
     pub(crate) fn append(&mut self, row: RowId, class: ErrorClass, kind: EntryKind, offset: u64) {
         let entry = Entry {
             key: row.key,
@@ -98,7 +98,8 @@ impl Unresolved {
             is_unsent: matches!(kind, EntryKind::Rejected | EntryKind::Broken),
             is_row: kind != EntryKind::Broken,
             is_of_this_run: true,
-            // The charges of this run's lines are counted elsewhere. Here it matters only that the row is not finished.
+            // The charges of this run's lines are counted elsewhere. This member only has to say that the row is not
+            // finished.
             unfinished: (kind == EntryKind::Unfinished).then(Charges::default),
             last_at: None,
             answer: None,
@@ -121,9 +122,9 @@ impl Unresolved {
 
     /// Removes the entries of rows that have an answer to the same request, or a later answer to another request.
     ///
-    /// Returns the charges of entries of unfinished rows, except charges that the line of an answer contains. If the
-    /// answer is older than the entry, the row was asked for again after that answer. The line of the answer does then
-    /// not contain the charges of the entry.
+    /// Returns the charges of the entries of unfinished rows, except charges that the line of an answer contains. If an
+    /// answer is older than the entry, its row was run again after this answer. In this case, the line of the answer
+    /// does not contain the charges of the entry.
     pub(crate) fn remove_answered(&mut self) -> Charges {
         let mut charges = Charges::default();
         let absorbed = &mut self.absorbed;
@@ -150,7 +151,7 @@ impl Unresolved {
 
     /// Removes the entry of a row that this run has answered.
     pub(crate) fn remove(&mut self, row: RowId) {
-        // In most runs there are no entries.
+        // In most runs, there are no entries to remove.
         if !self.rows.is_empty() {
             self.replace(row, None);
         }
@@ -171,28 +172,28 @@ impl Unresolved {
         self.absorbed.contains(&offset)
     }
 
-    /// Removes the entries of rows that were never sent. Entries that this run wrote stay. Call this function only if
-    /// the run read the whole input.
+    /// Removes the entries of rows that were never sent. Entries that this run wrote are kept. Call this function only
+    /// if the run read the whole input.
     pub(crate) fn remove_stale_unsent(&mut self) {
         self.rows.retain(|_, entry| !entry.is_unsent || entry.is_of_this_run);
     }
 
-    /// Returns the offsets of the lines that still count.
+    /// Returns the offsets of the entries that still count.
     pub(crate) fn offsets(&self) -> HashSet<u64> {
         self.rows.values().map(|entry| entry.offset).collect()
     }
 
     /// Sets the new offsets of entries that compaction moved. The lines of all other entries are gone.
     pub(crate) fn move_to(&mut self, offsets: &HashMap<u64, u64>) {
-        // Otherwise a line that is now at one of these offsets would be mistaken for the line that was there before.
+        // These offsets are no longer valid, because a different line can be at each of them now.
         self.absorbed.clear();
         for entry in self.rows.values_mut() {
             entry.offset = offsets.get(&entry.offset).copied().unwrap_or(entry.offset);
         }
     }
 
-    /// Returns the offsets of the rows that can be run again. If `only` is not empty, rows of other classes are left
-    /// out.
+    /// Returns the offsets of the rows that can be run again. If `only` is not empty, rows with other error classes are
+    /// left out.
     pub(crate) fn row_offsets(&self, only: &[ErrorClass]) -> HashSet<u64> {
         let is_wanted = |entry: &&Entry| entry.is_row && (only.is_empty() || only.contains(&entry.class));
         self.rows.values().filter(is_wanted).map(|entry| entry.offset).collect()
@@ -203,7 +204,8 @@ impl Unresolved {
         self.rows.len()
     }
 
-    /// Returns the entries that still count, in no order: class, offset of the line, and whether the row is unfinished.
+    /// Returns the entries that still count, in no particular order. For each entry, returns its class, the offset of
+    /// its line, and whether the row is unfinished.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (ErrorClass, u64, bool)> {
         self.rows.values().map(|entry| (entry.class, entry.offset, entry.unfinished.is_some()))
     }
@@ -215,8 +217,8 @@ impl Unresolved {
         counts
     }
 
-    /// Returns the key and the class of each entry, by label, for [`super::DoneSet`]. An unfinished row counts as a row
-    /// that was not reached: a later run finishes it without a special flag.
+    /// Returns the key and the class of each entry, by label, for [`super::DoneSet`]. An unfinished row gets the class
+    /// `Canceled`, like a row that was not sent, because a later run finishes it without a special flag.
     pub(crate) fn keys_and_classes(&self) -> HashMap<u64, (u64, ErrorClass)> {
         let class = |entry: &Entry| if entry.unfinished.is_some() { ErrorClass::Canceled } else { entry.class };
         self.rows.iter().map(|(&label, entry)| (label, (entry.key, class(entry)))).collect()
@@ -239,7 +241,7 @@ mod tests {
         let charges: Vec<Money> =
             (0..).zip(&read).map(|(offset, entry)| unresolved.read(entry, offset).spend).collect();
 
-        // A step is counted when it is known that no later line contains it.
+        // The charges of a step are counted when no later line can contain them.
         assert_eq!(charges, [Money(0), Money(0), Money(9)]);
         assert_eq!(unresolved.remove_answered().spend, Money(0));
         assert_eq!([0, 1, 2].map(|offset| unresolved.is_absorbed(offset)), [true, true, false]);

@@ -1,9 +1,9 @@
 //! Compaction: removes entries that no longer count from the error log.
 //!
-//! The log is replaced as a whole. So if the process dies at any step, the old log or the compacted log remains. Both
-//! logs mean the same to a later run. Before the log is replaced, the charges of the removed entries are passed to
-//! `carry`. If the program dies between the two steps, these charges are counted twice. For a budget, it is safer to
-//! count too much than too little.
+//! The log is replaced as a whole. So if the process dies at any step, the old log or the compacted log remains. A
+//! later run reads the same failures from both logs. Before the log is replaced, the charges of the removed entries are
+//! passed to `carry`. If the program dies after this and before the log is replaced, these charges are counted twice.
+//! For a budget, it is safer to count too much than too little.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,7 +19,8 @@ use crate::journal::reading::{Parsed, Unresolved, parse_error};
 /// Does nothing if every entry still counts.
 ///
 /// # Errors
-/// The failure of the disk. The file is then either the old log or the compacted one, never a mixture.
+/// A failure of the disk. After a failure, the file is either the old log or the compacted log, never a mixture of
+/// both.
 pub(crate) fn compact(
     disk: &dyn Disk,
     output: &mut Output,

@@ -9,7 +9,7 @@ use crate::journal::disk::{Disk, DiskFailure, DiskFile, replace};
 use crate::journal::files::Output;
 use crate::journal::reading::Lines;
 
-/// Lines are collected in memory until they have this many bytes, and then written together.
+/// The number of bytes that are collected in memory before lines are written together.
 const BUFFER_BYTES: usize = 1 << 20;
 /// The largest number of bytes that are copied in one step.
 const COPY_BYTES: u64 = 1 << 20;
@@ -17,7 +17,7 @@ const COPY_BYTES: u64 = 1 << 20;
 /// Copies the lines at these offsets to a new file at `to`.
 ///
 /// # Errors
-/// The failure of the disk.
+/// A failure of the disk.
 pub(crate) fn copy_rows(
     disk: &dyn Disk,
     output: &Output,
@@ -35,7 +35,7 @@ pub(crate) fn copy_rows(
 /// Calls `each` with the offset and the bytes of every line.
 ///
 /// # Errors
-/// The failure of the disk.
+/// A failure of the disk.
 pub(crate) fn each_line(
     log: &dyn DiskFile,
     path: &Path,
@@ -57,7 +57,7 @@ pub(super) struct LineCopy<'a> {
 }
 
 impl<'a> LineCopy<'a> {
-    /// Begins a copy in an empty file.
+    /// Returns a copy without lines. Lines are written to the file `copy`, which must be empty.
     pub(crate) fn new(copy: &'a dyn DiskFile, path: &'a Path) -> Self {
         Self { copy, path, buffer: Vec::new(), written: 0 }
     }
@@ -70,17 +70,17 @@ impl<'a> LineCopy<'a> {
     /// Appends a line.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn push(&mut self, line: &[u8]) -> Result<(), DiskFailure> {
         self.buffer.extend_from_slice(line);
         self.buffer.push(b'\n');
         if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
     }
 
-    /// Writes the lines that are only in memory so far.
+    /// Writes the lines that are still only in memory.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// A failure of the disk.
     pub(crate) fn flush(&mut self) -> Result<(), DiskFailure> {
         self.copy.write_at(&self.buffer, self.written).map_err(DiskFailure::of("write", self.path))?;
         self.written += self.buffer.len() as u64;

@@ -1,6 +1,7 @@
 //! Repairs damaged files at the start of a run.
 //!
-//! A scan ([`crate::journal::reading`]) has found out what the damaged parts are:
+//! Before the repair, a scan ([`crate::journal::reading`]) has found the damaged parts. The repair depends on the place
+//! and the kind of the damage:
 //!
 //! | where | what is there | what happens |
 //! |---|---|---|
@@ -11,7 +12,7 @@
 //! | middle | anything else | the file is refused; the message names the line |
 //! | beginning | anything else | the file is refused, because another program wrote it |
 //!
-//! The run first reads all its files. If the run refuses a file, it changes no file. Blank lines are ignored.
+//! The run first reads all its files. If the run refuses one of them, it changes no file. Blank lines are ignored.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,13 +22,13 @@ use crate::journal::disk::{Disk, DiskFailure, replace, sync_name};
 use crate::journal::files::Output;
 use crate::journal::reading::{Scan, Tail};
 
-/// Repairs the damage that the scan found in a file, and makes the file durable. For each repair, adds a note to
-/// `notes`.
+/// Repairs the damage that the scan found in a file, and makes the file durable. Adds a note to `notes` for each
+/// repair.
 ///
 /// Foreign bytes at the end are first copied to a file at `spare`.
 ///
 /// # Errors
-/// The failure of the disk. After any failure, the repair can be started again.
+/// A failure of the disk. After a failure, the repair can be started again.
 pub(crate) fn repair(
     disk: &dyn Disk,
     output: &mut Output,
@@ -55,7 +56,8 @@ pub(crate) fn repair(
         notes.push(format!("added the missing line break at the end of {}", path.display()));
         file.write_at(b"\n", end).map_err(DiskFailure::of("write", path))?;
     }
-    // A dead run may have written lines without syncing them. From now on, these lines count as done.
+    // Perhaps a run that died wrote lines without syncing them. The sync makes these lines durable, because their rows
+    // are now treated as done.
     file.sync().map_err(DiskFailure::of("sync", path))?;
     sync_name(disk, path)
 }
@@ -69,7 +71,7 @@ fn remove_holes(disk: &dyn Disk, output: &mut Output, scan: &Scan) -> Result<(),
             to = copy_range(&*file, &path, from..hole.start, copy, to)?;
             from = hole.end;
         }
-        // The tail is copied too. `repair` removes it later.
+        // The damaged tail of the file is also copied. `repair` removes the tail later.
         copy_range(&*file, &path, from..scan.size, copy, to).map(|_| ())
     })
 }

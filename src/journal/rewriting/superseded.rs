@@ -1,19 +1,19 @@
-//! Superseded answers: if a row has several result lines, the last line counts. The other lines are removed at the end
-//! of a run.
+//! Removes superseded answers. If a row has several result lines, only the last line counts. The other lines are
+//! removed at the end of a run.
 //!
 //! A named row gets a second answer if somebody changes its request and runs the row again. A failure does not
-//! supersede an answer: the paid answer stays until there is another answer.
+//! supersede an answer, because an answer that was paid for stays until there is another answer.
 //!
 //! The file is not read again to find the rows with several lines. Rows that already have several lines are found when
-//! the results are read at the start. For each answer of this run, the set of done rows shows whether its row had an
-//! answer before. If no row has several lines, nothing is read and nothing is written.
+//! the results are read at the start. For each answer of this run, the set of done rows shows whether the row already
+//! had an answer. If no row has several lines, nothing is read and nothing is written.
 //!
-//! The results are replaced as a whole. So if the process dies at any step, the old file or the new one remains. Both
-//! files mean the same to a later run. Before the file is replaced, the charges of the removed lines are passed to
-//! `carry`. If the program dies between the two steps, these charges are counted twice. For a budget, it is safer to
-//! count too much than too little.
+//! The results are replaced as a whole. So if the process dies at any step, the old file or the new one remains. A
+//! later run reads the same answers from both files. Before the file is replaced, the charges of the removed lines are
+//! passed to `carry`. If the program dies after this and before the file is replaced, these charges are counted twice.
+//! For a budget, it is safer to count too much than too little.
 //!
-//! A line whose key has an unknown format is kept, because it is not known whether its row is named.
+//! A line with a key in an unknown format is kept, because the program can't tell whether the row has a label.
 
 use std::sync::Arc;
 
@@ -28,18 +28,18 @@ use crate::journal::reading::{DoneSet, Parsed, ResultRecord, parse_result};
 pub(crate) struct Superseded {
     /// Rows that had an answer when the run began.
     done: DoneSet,
-    /// Labels of rows with several lines, in any order. The same label can occur more than once. A label takes only
-    /// eight bytes, which matters because ten million rows may have changed.
+    /// Labels of rows with several lines, in any order. The same label can occur more than once. A label needs only
+    /// eight bytes. This is important if ten million rows have changed.
     labels: Vec<u64>,
 }
 
 impl Superseded {
-    /// Begins with the labels that already have several lines.
+    /// Returns the superseded answers at the start of a run: the labels that already have several lines.
     pub(crate) fn new(done: DoneSet, labels: Vec<u64>) -> Self {
         Self { done, labels }
     }
 
-    /// Call this when this run writes an answer for the row.
+    /// Notes that this run has written an answer for the row.
     pub(crate) fn note_answer(&mut self, row: RowId) {
         if self.done.has_answer(row.label) {
             self.labels.push(row.label);
@@ -49,7 +49,7 @@ impl Superseded {
     /// Removes the lines that later lines supersede.
     ///
     /// # Errors
-    /// The failure of the disk. The file is then either the old one or the new one, never a mixture.
+    /// A failure of the disk. The file is then either the old file or the new file, never a mixture.
     pub(crate) fn remove(
         mut self,
         disk: &dyn Disk,
@@ -62,7 +62,7 @@ impl Superseded {
             return Ok(());
         }
         let (file, path) = (Arc::clone(&output.file), output.path.clone());
-        // For each label, the number of lines that the loop below has not reached yet.
+        // For each label, the number of lines that the second reading of the file has not reached yet.
         let mut left = vec![0_u32; self.labels.len()];
         each_line(&*file, &path, |_, line| {
             self.find(line).into_iter().for_each(|(at, _)| left[at] = left[at].saturating_add(1));
@@ -89,8 +89,8 @@ impl Superseded {
         })
     }
 
-    /// If the row of a line has several lines, returns the record of the line, and the position of its label in
-    /// `labels`.
+    /// Returns the record of a line, and the position of its label in `labels`. Returns `None` if its row has only one
+    /// line.
     fn find<'l>(&self, line: &'l [u8]) -> Option<(usize, ResultRecord<'l>)> {
         let Parsed::Record(record) = parse_result(line) else { return None };
         let at = self.labels.binary_search(&record.row.label).ok()?;

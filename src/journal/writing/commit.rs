@@ -1,40 +1,41 @@
-//! When lines are synced, and how a sync is reported.
+//! The rules for when lines are synced, and the report of a sync.
 
 use crate::domain::WriteFault;
 
-/// When lines are synced (`--fsync`).
+/// The rule for when lines are synced (`--fsync`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fsync {
-    /// In groups: one sync makes several lines durable. A group waits for a short time, or until the running sync ends.
+    /// Lines are synced in groups, so one sync makes several lines durable. A group waits for a short time, or until
+    /// the running sync ends.
     #[default]
     Group,
-    /// Each line separately, before anything else happens.
+    /// Each line is synced separately, before anything else happens.
     Always,
-    /// Never. The system decides when it writes lines to the disk. If the power fails before that, these lines are
-    /// lost.
+    /// Never. The system decides when it writes lines to the disk. If the power fails before the system has written a
+    /// line, the line is lost.
     Off,
 }
 
-/// Which threads write and sync.
+/// The choice of the threads that write and sync.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Threading {
     /// The caller writes files, and another thread syncs them. If results go to standard output, a third thread writes
     /// the results and the error log.
     #[default]
     Thread,
-    /// The caller writes and syncs each line before `append` returns. This is for runs in virtual time: their clock
-    /// would advance while another thread works. `--fsync always` works in the same way.
+    /// The caller writes and syncs each line before `append` returns. Runs in virtual time need this, because their
+    /// clock would advance while another thread works. `--fsync always` works in the same way.
     Inline,
 }
 
 /// The state of lines, as reported to the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Commit {
-    /// All lines up to this sequence number are as durable as `--fsync` asks.
+    /// All lines up to this sequence number are stored as safely as `--fsync` requires.
     UpTo(u64),
-    /// Lines can no longer be written. Lines that were not reported before may be lost.
+    /// Lines can no longer be written. Lines that were not reported before this failure can be lost.
     Failed(WriteFault),
 }
 
-/// A function that is called for each commit, on the syncer's thread or inside `append`. It must be quick.
+/// A function that is called for each commit, on the syncer's thread or inside `append`. This function must be quick.
 pub type OnCommit = Box<dyn Fn(Commit) + Send>;

@@ -1,7 +1,7 @@
-//! Writes results to standard output, on a thread of its own: the reader of a pipe can be slow, and the run's loop
-//! must not wait for it.
+//! Writes results to standard output, on a separate thread. The reader of a pipe can be slow, and the run's loop must
+//! not wait for this reader.
 //!
-//! Lines wait in the queue of the thread: no longer than a hundredth of a second, except while the pipe is full. The
+//! Lines wait in the queue of the thread for at most a hundredth of a second, or longer while the pipe is full. The
 //! same thread writes the error log, so lines are written in the order of their numbers. After standard output has
 //! failed, the thread still writes the error log, because rows that were read from a pipe are stored nowhere else.
 
@@ -15,12 +15,12 @@ use crate::journal::disk::DiskFailure;
 use crate::sink::Log;
 
 /// Time from the beginning of one write to the beginning of the next. Without this pause, each iteration of the run's
-/// loop would need a thread switch and a system call. Together, they cost a quarter as much as sending the requests of
-/// the iteration.
+/// loop would need a thread switch and a system call. Together, they cost a quarter of the time that the iteration
+/// needs to send its requests.
 const WRITE_EVERY: Duration = Duration::from_millis(10);
-/// If at least this many bytes wait (about two hundred lines), a write begins immediately.
+/// The number of waiting bytes (about two hundred lines) at which a write begins immediately.
 const WRITE_BYTES: usize = 256 << 10;
-/// After a huge answer, a group keeps at most this much memory.
+/// The largest amount of memory that a group keeps after a huge answer, in bytes.
 const KEPT_BYTES: usize = 4 << 20;
 
 /// The thread that writes to standard output, and its queue.
@@ -45,7 +45,7 @@ struct Group {
 }
 
 impl Group {
-    /// Adds whole lines. The last of them has the number `seq`.
+    /// Adds whole lines. The last of these lines has the number `seq`.
     fn push(&mut self, log: Log, parts: &[&[u8]], seq: u64) {
         let own = match log {
             Log::Results => &mut self.results,
@@ -79,14 +79,14 @@ struct Queue {
     is_closed: bool,
     /// Whether the run only waits for its lines to become durable. If so, writes begin immediately.
     is_hurried: bool,
-    /// Whether the thread sleeps until it is woken. Otherwise it wakes up by itself when the next write is due.
+    /// Whether the thread sleeps until it is woken. If not, the thread wakes up by itself when the next write is due.
     is_asleep: bool,
     /// Whether the error log still accepts lines after standard output has failed.
     takes_errors: bool,
 }
 
 impl Stdout {
-    /// Starts the thread. The thread reports to `syncer` what it has written, and when it ends.
+    /// Starts the thread. The thread tells `syncer` which lines it has written, and when it ends.
     ///
     /// # Errors
     /// The system's error if no thread can be started.
@@ -120,17 +120,17 @@ impl Stdout {
         Ok(())
     }
 
-    /// Makes the thread write everything as soon as possible.
+    /// Makes the thread write all waiting lines as soon as possible.
     pub(super) fn hurry(&self) {
         self.shared.queue().is_hurried = true;
         self.shared.wake.notify_one();
     }
 
-    /// Waits until all lines are written and the thread has ended.
+    /// Waits until the thread has written all lines and has ended.
     pub(super) fn stop(&mut self) {
         self.shared.queue().is_closed = true;
         self.shared.wake.notify_one();
-        // If the thread panicked, its guard recorded this as a failure.
+        // If the thread panicked, its guard has already recorded the panic as a failure.
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
@@ -144,8 +144,8 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until there is something to write and `earliest` has come. If a write must begin immediately, it does not
-    /// wait for `earliest`. Returns `None` if no more lines will come.
+    /// Waits until there are lines to write and the time `earliest` has come. If a write must begin immediately, this
+    /// function does not wait for `earliest`. Returns `None` if no more lines will come.
     fn next_group(&self, emptied: Group, earliest: Instant) -> Option<Group> {
         let mut queue = self.queue();
         let left = || earliest.checked_duration_since(Instant::now());
@@ -160,8 +160,8 @@ impl Shared {
         (!is_over).then(|| std::mem::replace(&mut queue.group, emptied))
     }
 
-    /// After standard output has failed: waits until there are lines to write to the error log. Returns `None` if no
-    /// more lines will come.
+    /// Waits until there are lines to write to the error log. This function is used after standard output has failed.
+    /// Returns `None` if no more lines will come.
     fn next_errors(&self, emptied: Group) -> Option<Group> {
         let mut queue = self.queue();
         // Results that were queued before the failure can't be written.
@@ -176,7 +176,7 @@ impl Shared {
 }
 
 impl Queue {
-    /// Returns whether the next write can wait until it is due.
+    /// Returns whether the next write can wait until its planned time.
     fn may_wait(&self) -> bool {
         !self.is_closed && !self.is_hurried && self.group.bytes() < WRITE_BYTES
     }
@@ -204,8 +204,8 @@ fn write_groups(shared: &Shared, mut targets: Targets) {
     }
 }
 
-/// Reports the failure, and from then on writes only the error log. The first entries are the entries of the group that
-/// could not be written.
+/// Writes only the error log, after standard output has failed. The first entries that are written are the entries of
+/// the failed group.
 fn write_errors(shared: &Shared, mut targets: Targets, failed: Group) {
     shared.syncer.end();
     let mut next = Some(failed);
@@ -219,7 +219,7 @@ fn write_errors(shared: &Shared, mut targets: Targets, failed: Group) {
     }
 }
 
-/// Tells the syncer that nothing more will be written, even after a panic.
+/// Tells the syncer that no more lines will be written, even after a panic.
 struct EndGuard<'a>(&'a Syncer);
 
 impl Drop for EndGuard<'_> {

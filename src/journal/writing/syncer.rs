@@ -1,12 +1,12 @@
 //! The syncer: a thread that makes written lines durable.
 //!
-//! The writer tells the syncer what was written, and does not wait: lines are written to the system while a sync of
-//! earlier lines is running. There is at least [`SYNC_EVERY`] between the beginnings of two syncs, so each sync makes
-//! many lines durable. A sync begins sooner if there is much to sync, or if the run only waits for its lines to become
-//! durable.
+//! The writer tells the syncer which lines were written, and does not wait for a sync. Lines are written to the system
+//! while a sync of earlier lines is running. The time between the beginnings of two syncs is at least [`SYNC_EVERY`],
+//! so each sync makes many lines durable. A sync begins sooner if there is much to sync, or if the run only waits for
+//! its lines to become durable.
 //!
-//! After a failed write or sync, no more lines are accepted. If a write failed, the lines that were written before it
-//! are still synced and reported. Then the failure is reported once.
+//! After a failed write or sync, no more lines are accepted. If a write failed, the lines that were written before this
+//! write are still synced and reported. After these lines, the failure is reported once.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,16 +19,15 @@ use crate::domain::WriteFault;
 use crate::journal::disk::{DiskFailure, DiskFile};
 use crate::sink::Log;
 
-/// Time from the beginning of one sync to the beginning of the next. A sync and its two thread switches cost as much
-/// as ten requests. At a thousand rows per second, syncing without a pause would mean a sync for every third row.
-/// Nobody notices if a row is reported as done a fifth of a second later, and a loss of power loses far less than a
-/// second of work.
+/// Time from the beginning of one sync to the beginning of the next. A sync and its two thread switches cost as much as
+/// ten requests. At a thousand rows per second, syncing without a pause would need a sync for every third row. Nobody
+/// notices if a row is reported as done a fifth of a second later. A power cut loses far less than a second of work.
 const SYNC_EVERY: Duration = Duration::from_millis(200);
-/// If at least this many bytes wait, a sync begins immediately. This number is small compared to the backlog at which
-/// sending stops.
+/// The number of waiting bytes at which a sync begins immediately. This number is much smaller than the backlog that
+/// stops the sending of requests.
 const SYNC_BYTES: usize = 1 << 20;
 
-/// Results and error log, each with its path; `None` for a log that is not synced.
+/// The results file and the error log, each with its path; `None` for a file that is not synced.
 type FilesToSync = [Option<(Arc<dyn DiskFile>, PathBuf)>; 2];
 
 /// The syncer and its thread.
@@ -41,7 +40,7 @@ impl SyncThread {
     /// Waits until everything that was written is durable and the thread has ended.
     pub(super) fn stop(&mut self) {
         self.syncer.end();
-        // If the thread panicked, its guard recorded this as a failure.
+        // If the thread panicked, its guard has already recorded the panic as a failure.
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
@@ -57,13 +56,13 @@ pub(super) struct Syncer {
 
 #[derive(Default)]
 struct State {
-    /// What was written since the last sync began.
+    /// The lines that were written since the last sync began.
     written: Option<Written>,
-    /// Whether nothing more will be written.
+    /// Whether the writer has ended, so no more lines will be written.
     is_ended: bool,
     /// Whether the run only waits for its lines to become durable. If so, syncs begin immediately.
     is_hurried: bool,
-    /// Whether the thread sleeps until it is woken. Otherwise it wakes up by itself when the next sync is due.
+    /// Whether the thread sleeps until it is woken. If not, the thread wakes up by itself when the next sync is due.
     is_asleep: bool,
     failed: Option<DiskFailure>,
 }
@@ -78,7 +77,7 @@ struct Written {
 }
 
 impl Syncer {
-    /// Starts the thread. It ends after [`Syncer::end`], or when a sync fails.
+    /// Starts the thread. The thread ends after [`Syncer::end`], or when a sync fails.
     ///
     /// # Errors
     /// The system's error if no thread can be started.
@@ -94,7 +93,7 @@ impl Syncer {
         self.backlog.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Call this when all lines up to `up_to` are written. `bytes` says how many bytes this adds to each log.
+    /// Notes that all lines up to the number `up_to` are written. `bytes` says how many bytes were written to each log.
     pub(super) fn note_written(&self, bytes: &[(Log, usize)], up_to: u64) {
         let mut state = self.state();
         let written = state.written.get_or_insert_default();
@@ -118,7 +117,7 @@ impl Syncer {
         self.backlog.load(Ordering::Relaxed)
     }
 
-    /// Makes written lines durable as soon as possible.
+    /// Makes the written lines durable as soon as possible.
     pub(super) fn hurry(&self) {
         self.state().is_hurried = true;
         self.wake.notify_one();
@@ -134,7 +133,7 @@ impl Syncer {
         self.state().failed.clone()
     }
 
-    /// Call this when nothing more will be written. The thread ends when everything is synced.
+    /// Notes that no more lines will be written. The thread ends when all lines are synced.
     pub(super) fn end(&self) {
         self.state().is_ended = true;
         self.wake.notify_one();
@@ -161,8 +160,8 @@ impl Syncer {
         }
     }
 
-    /// Waits until there is something to sync and `earliest` has come. If a sync must begin immediately, it does not
-    /// wait for `earliest`. Returns `None` if nothing more will be written.
+    /// Waits until there are lines to sync and the time `earliest` has come. If a sync must begin immediately, this
+    /// function does not wait for `earliest`. Returns `None` if no more lines will be written.
     fn next(&self, earliest: Instant) -> Option<Written> {
         let mut state = self.state();
         let left = || earliest.checked_duration_since(Instant::now());
@@ -182,7 +181,7 @@ impl Syncer {
 }
 
 impl State {
-    /// Returns whether the next sync can wait until it is due.
+    /// Returns whether the next sync can wait until its planned time.
     fn may_wait(&self) -> bool {
         !self.is_ended && !self.is_hurried && self.written.as_ref().is_none_or(|written| written.bytes < SYNC_BYTES)
     }
@@ -197,7 +196,8 @@ pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<
     thread.map_err(DiskFailure::of("start the writer of", Path::new("results")))
 }
 
-/// Turns a panic of its thread into a failure. Otherwise the journal would accept lines that never become durable.
+/// Records a panic of the thread as a failure. Without this guard, the journal would accept lines that never become
+/// durable.
 pub(super) struct PanicGuard<'a>(pub(super) &'a Syncer, pub(super) &'static str);
 
 impl Drop for PanicGuard<'_> {

@@ -1,4 +1,4 @@
-//! The targets of lines: two files, or standard output and a file.
+//! The targets to which lines are written: two files, or standard output and a file.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,9 +9,9 @@ use crate::domain::WriteTarget;
 use crate::journal::disk::{DiskFailure, DiskFile};
 use crate::sink::Log;
 
-/// The target of the lines of one log.
+/// The target to which the lines of one log are written.
 pub(crate) enum Target {
-    /// A file; the next line goes to the offset `end`.
+    /// A file. The next line is written at the offset `end`.
     File { file: Arc<dyn DiskFile>, path: PathBuf, end: u64 },
     /// Standard output.
     Stdout(Box<dyn Write + Send>),
@@ -31,7 +31,7 @@ impl Target {
         }
     }
 
-    /// Makes what was written durable. Standard output can't be synced.
+    /// Makes the written lines durable. Does nothing for standard output, which can't be synced.
     fn sync(&self) -> Result<(), DiskFailure> {
         match self {
             Self::File { file, path, .. } => file.sync().map_err(DiskFailure::of("sync", path)),
@@ -48,7 +48,7 @@ impl Target {
     }
 }
 
-/// The targets of a run's lines, and when lines are synced.
+/// The targets of a run's lines, and the rule for when lines are synced.
 pub(crate) struct Targets {
     pub(crate) results: Target,
     pub(crate) errors: Target,
@@ -73,7 +73,8 @@ impl Targets {
         }
     }
 
-    /// Writes and syncs lines of the error log after standard output has failed. Syncs even with `--fsync off`.
+    /// Writes and syncs lines of the error log after standard output has failed. The lines are synced even with
+    /// `--fsync off`.
     pub(super) fn save_errors(&mut self, parts: &[&[u8]]) -> Result<(), DiskFailure> {
         self.write(Log::Errors, parts)?;
         self.sync(Log::Errors)
@@ -85,8 +86,8 @@ impl Targets {
         matches!(self.results, Target::Stdout(_)) && failure.target == WriteTarget::StandardOutput
     }
 
-    /// Returns the files that a sync has to make durable: first the results, then the error log. With `--fsync off`, it
-    /// has to make no file durable.
+    /// Returns the files that a sync has to make durable: first the results, then the error log. With `--fsync off`,
+    /// there are no such files.
     pub(super) fn files_to_sync(&self) -> [Option<(Arc<dyn DiskFile>, PathBuf)>; 2] {
         match self.fsync {
             Fsync::Group | Fsync::Always => [self.results.file(), self.errors.file()],

@@ -1,10 +1,10 @@
-//! The writer of a run: collects the lines of one turn (an iteration of the run's loop), writes them together, and
-//! tells the syncer to sync them.
+//! The writer of a run. It collects the lines of one turn (an iteration of the run's loop), writes these lines
+//! together, and tells the syncer to sync them.
 //!
-//! A separate write for each line would cost a lock and a system call, and hundreds of lines come in one turn of the
-//! run's loop. So lines wait for [`Writer::flush`], which the loop calls in each turn before it sends anything. No more
-//! than a megabyte waits. All waiting lines belong to one log. Before a line of the other log is added, they are
-//! flushed, so lines are written in the order of their numbers.
+//! A separate write for each line would cost a lock and a system call. This would be too slow, because hundreds of
+//! lines can come in one turn. So lines wait for [`Writer::flush`], which the loop calls in each turn before it sends
+//! anything. At most one megabyte of lines waits. All waiting lines belong to one log. Before a line of the other log
+//! is added, the waiting lines are flushed, so lines are written in the order of their numbers.
 
 use std::sync::Arc;
 
@@ -15,25 +15,26 @@ use super::target::{Target, Targets};
 use crate::journal::disk::DiskFailure;
 use crate::sink::Log;
 
-/// At most this many bytes wait. For a write of this size, the cost of the system call itself does not matter. Because
-/// of the limit, most answers are in memory only once, even in a turn with huge answers.
+/// The largest number of bytes that wait. For a write of this size, the cost of the system call itself does not matter.
+/// With this limit, most answers are in memory only once, even if a turn (an iteration of the run's loop) has huge
+/// answers.
 const MOST_BYTES: usize = 1 << 20;
 
 /// Accepts lines and makes them durable.
 pub(crate) struct Writer {
     mode: Mode,
-    /// Lines that wait for the next flush. All belong to the same log.
+    /// Lines that wait for the next flush. All these lines belong to the same log.
     lines: Vec<u8>,
     log: Log,
-    /// Number of the last line.
+    /// Number of the last line that was appended.
     up_to: u64,
 }
 
-/// Which threads write and sync.
+/// The threads that write and sync.
 enum Mode {
-    /// The caller writes and syncs. No line waits.
+    /// The caller writes and syncs each line, so no line waits.
     Inline { targets: Targets, on_commit: OnCommit, failed: Option<DiskFailure> },
-    /// The caller writes, and another thread syncs.
+    /// The caller writes the lines, and another thread syncs them.
     Files { targets: Targets, sync: SyncThread },
     /// One thread writes to standard output and to the error log, and another thread syncs.
     Stdout { stdout: Stdout, sync: SyncThread },
@@ -61,14 +62,14 @@ impl Writer {
         Ok(Self { mode, lines: Vec::new(), log: Log::Results, up_to: 0 })
     }
 
-    /// Appends a line: `render` writes it to the end of the buffer that it receives. The line is durable when a commit
-    /// with `seq` or a higher number is reported. Numbers must never decrease.
+    /// Appends a line. `render` receives a buffer and writes the line to its end. The line is durable when a commit
+    /// with `seq` or a higher number is reported. The numbers of successive lines must never decrease.
     ///
     /// # Errors
     /// The failure that stopped the writer.
     pub(crate) fn append(&mut self, log: Log, seq: u64, render: impl FnOnce(&mut Vec<u8>)) -> Result<(), DiskFailure> {
-        // If the waiting lines of the other log can't be written, this line is still appended, because the two logs can
-        // fail independently.
+        // Even if the waiting lines of the other log can't be written, this line is appended, because each log can fail
+        // without the other.
         let earlier = if log == self.log { Ok(()) } else { self.flush() };
         (self.log, self.up_to) = (log, seq);
         render(&mut self.lines);
@@ -96,13 +97,13 @@ impl Writer {
             return Ok(());
         }
         let done = self.mode.write(self.log, &[&self.lines], self.up_to);
-        // After a failure, the writer never accepts lines again, so keeping the lines would be useless.
+        // After a failure, the writer accepts no more lines, so keeping the waiting lines would be useless.
         self.lines.clear();
         self.lines.shrink_to(2 * MOST_BYTES);
         done
     }
 
-    /// Makes written lines durable as soon as possible.
+    /// Makes the written lines durable as soon as possible.
     pub(crate) fn hurry(&self) {
         match &self.mode {
             Mode::Inline { .. } => {}
@@ -123,7 +124,7 @@ impl Writer {
             }
     }
 
-    /// Returns the number of appended bytes that may still be unwritten.
+    /// Returns how many appended bytes are possibly not written yet.
     pub(crate) fn unwritten_bytes(&self) -> usize {
         match &self.mode {
             Mode::Inline { .. } | Mode::Files { .. } => self.lines.len(),
@@ -131,10 +132,10 @@ impl Writer {
         }
     }
 
-    /// Makes everything durable and stops.
+    /// Makes all lines durable and stops the writer.
     ///
     /// # Errors
-    /// The failure that stopped the writer, no matter when it happened.
+    /// The failure that stopped the writer, even if it happened long before this call.
     pub(crate) fn close(mut self) -> Result<(), DiskFailure> {
         let flushed = self.flush();
         self.mode.stop().and(flushed)
@@ -144,14 +145,14 @@ impl Writer {
 impl Drop for Writer {
     /// Writes the waiting lines and makes them durable, even after a panic of the run's loop.
     fn drop(&mut self) {
-        // A failure is reported as `Commit::Failed`.
+        // A failed write is reported as `Commit::Failed`.
         let _ = self.flush();
         let _ = self.mode.stop();
     }
 }
 
 impl Mode {
-    /// Writes whole lines. The last of them has the number `seq`. A line can be in several parts.
+    /// Writes whole lines. The last of these lines has the number `seq`. `parts` can split a line into several parts.
     fn write(&mut self, log: Log, parts: &[&[u8]], seq: u64) -> Result<(), DiskFailure> {
         match self {
             Self::Inline { targets, failed: Some(failure), .. } => match log {
@@ -186,7 +187,7 @@ impl Mode {
         }
     }
 
-    /// Makes everything that was written durable and stops the threads. Returns the failure that stopped the writer.
+    /// Makes all written lines durable and stops the threads. Returns the failure that stopped the writer.
     fn stop(&mut self) -> Result<(), DiskFailure> {
         let failure = match self {
             Self::Inline { failed, .. } => failed.clone(),
@@ -245,8 +246,8 @@ mod tests {
         }
     }
 
-    /// Standard output whose reader stops reading. If there is a receiver, the first write waits until the test allows
-    /// it, and then succeeds. Every other write fails.
+    /// A standard output that fails because its reader has stopped. If there is a receiver, the first write waits until
+    /// the test allows it, and then succeeds. Every other write fails.
     struct LeavingReader(Option<Receiver<()>>, Sender<()>);
 
     impl io::Write for LeavingReader {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use super::state::{State, locked};
 use crate::journal::disk::{DiskFile, LockAttempt};
 
-/// An open file.
+/// An open file of the disk in memory.
 pub(super) struct MemFile {
     pub(super) state: Arc<Mutex<State>>,
     pub(super) inode: usize,

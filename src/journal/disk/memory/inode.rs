@@ -1,17 +1,17 @@
-//! The content of one file: what a reader sees, and what remains of it after a loss of power.
+//! The content of one file: the bytes that a reader sees, and the bytes that remain after a loss of power.
 
-/// Size of a piece in bytes. After a loss of power, some pieces of a write may be on the disk while other pieces are
-/// lost.
+/// The size in bytes of the pieces of a write. After a loss of power, some pieces of a write are on the disk, and other
+/// pieces are lost.
 const SECTOR: usize = 512;
 
-/// A file, without its names.
+/// The content of a file and the state of its lock. The state of the disk contains the names of the file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Inode {
-    /// The content that a reader sees.
+    /// The content that a reader of the file sees.
     pub(super) live: Vec<u8>,
-    /// The content at the last sync.
+    /// The content that the file had at its last sync.
     durable: Vec<u8>,
-    /// Writes since the last sync, oldest first.
+    /// The writes since the last sync, oldest first.
     unsynced: Vec<Change>,
     /// The handle that holds the lock.
     pub(super) locked_by: Option<u64>,
@@ -41,7 +41,7 @@ impl Inode {
         self.unsynced.push(Change::Truncate(size));
     }
 
-    /// Makes all changes durable.
+    /// Makes all changes of the file durable.
     pub(super) fn sync(&mut self) {
         for change in self.unsynced.drain(..) {
             match change {

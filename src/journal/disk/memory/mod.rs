@@ -5,8 +5,8 @@
 //!
 //! - After a crash of the process, everything that was written is still there.
 //! - After a loss of power, everything that was synced is still there. Each later write is kept, lost, cut at a
-//!   multiple of 512 bytes or replaced by zeros. What happens to a write does not depend on the order of the writes.
-//!   Only the first few of the later changes to names are kept.
+//!   multiple of 512 bytes or replaced by zeros. An earlier write can be lost although a later write is kept. Of the
+//!   changes to names after the last sync, only the first few are kept.
 //!
 //! Paths are plain keys: there are no links, no `.` and no `..`. Every folder exists, and every file belongs to the
 //! caller.
@@ -44,8 +44,8 @@ impl MemDisk {
         self.state().fault = Some(Fault::Once { at, kind });
     }
 
-    /// Makes the process die at the change number `at`: this change and all later ones fail. If it is a write, its
-    /// first `written` bytes are still written.
+    /// Makes the process die at the change number `at`: this change and all later ones fail. If this change is a write,
+    /// its first `written` bytes are still written.
     pub fn die_at(&self, at: u64, written: usize) {
         self.state().fault = Some(Fault::Death { at, written });
     }
@@ -58,7 +58,7 @@ impl MemDisk {
         Self::over(state)
     }
 
-    /// Returns the disk in one of the states that are possible after a loss of power. `random` chooses which one.
+    /// Returns the disk in one of the states that are possible after a loss of power. `random` chooses the state.
     pub fn after_power_loss(&self, random: &mut fastrand::Rng) -> Self {
         let mut state = self.state().clone();
         state.lose_power(random);
@@ -109,7 +109,7 @@ impl Disk for MemDisk {
         if state.names.contains_key(path) {
             return Ok(Some(FileKind::File));
         }
-        // Folders have no entries of their own. A folder that contains a file exists for certain.
+        // This disk does not store folders. A folder certainly exists if it contains a file.
         Ok(state.names.keys().any(|name| name.starts_with(path)).then_some(FileKind::Folder))
     }
 

@@ -17,12 +17,12 @@ pub(super) struct State {
     durable_names: BTreeMap<PathBuf, usize>,
     /// Changes to names since the last sync of their folder, oldest first.
     name_changes: Vec<(PathBuf, Option<usize>)>,
-    /// How many changes were tried.
+    /// The number of changes that were tried.
     pub(super) changes: u64,
     pub(super) fault: Option<Fault>,
 }
 
-/// A change that fails, and how.
+/// The planned fault: which changes fail.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
     /// This change fails, and all other changes work.
@@ -85,7 +85,7 @@ impl State {
         self.files.iter_mut().for_each(|inode| inode.locked_by = None);
     }
 
-    /// Changes the state to one that is possible after a loss of power. `random` chooses which one.
+    /// Changes the state to one that is possible after a loss of power. `random` chooses the new state.
     pub(super) fn lose_power(&mut self, random: &mut fastrand::Rng) {
         let kept = random.usize(0..=self.name_changes.len());
         for (path, target) in self.name_changes.drain(..).take(kept) {
