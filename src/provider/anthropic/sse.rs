@@ -1,9 +1,9 @@
-//! Reads streams: bytes become events, and all events together become a reply.
+//! Reads streams: cuts bytes into events, and makes a reply from all events of a stream.
 //!
 //! This file cuts bytes into events. [`Fold`] puts the events together.
 //!
-//! Rejected: reading `event:` lines. They are not needed, because the data of each event contains the event's type.
-//! Some proxies also drop these lines.
+//! The lines that begin with `event:` are not read. They are not needed, because the data of each event contains the
+//! event's type. Some proxies also leave these lines out.
 
 use bytes::Bytes;
 
@@ -14,8 +14,8 @@ use super::reply::{self, broken, broken_stream};
 use crate::domain::{Request, StreamFault, Usage};
 use crate::provider::{Decoder, Reply, ReplyHead};
 
-/// The longest event that is read, in bytes. An event is in memory at the same time as the parts that are folded from
-/// it. The API's own events are about a thousand times shorter.
+/// The longest event that is read, in bytes. An event and the parts that are read from it are in memory at the same
+/// time. The API's own events are about a thousand times shorter.
 const LONGEST_EVENT_BYTES: usize = 16 << 20;
 
 fn too_long() -> String {
@@ -50,7 +50,7 @@ impl Decoder for SseDecoder {
     }
 
     fn held_bytes(&self) -> usize {
-        // At the end both the parts and the whole message are in memory.
+        // When the stream ends, the parts of the message and the whole message are in memory together.
         self.lines.held() + 2 * self.fold.held_bytes()
     }
 
@@ -81,7 +81,8 @@ fn in_stream(reply: Reply, usage: Usage) -> Reply {
 
 /// Cuts bytes into lines (ended by LF, CR or CRLF) and lines into events.
 ///
-/// Source: HTML standard, section 9.2.6. An event without data, or without a blank line at its end, does not count.
+/// Source: HTML standard, section 9.2.6. An event without data is ignored, and so is an event without a blank line at
+/// its end.
 #[derive(Default)]
 struct Lines {
     line: Growing,

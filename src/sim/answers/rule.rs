@@ -1,11 +1,11 @@
-//! The values of answer rules.
+//! The types for the rules of scripted answers.
 
 use crate::sim::rules::Selection;
 
-/// The answers to give.
+/// The scripted answers: a list of rules and a seed.
 #[derive(Clone, Debug, Default)]
 pub struct AnswerPlan {
-    /// The seed for choosing the rows of a share; `None` uses the simulator's seed.
+    /// The seed that chooses the rows of a share; with `None`, the simulator's seed is used.
     pub seed: Option<u64>,
     /// The rules. The first rule that selects a request is applied.
     pub rules: Vec<AnswerRule>,
@@ -14,15 +14,16 @@ pub struct AnswerPlan {
 /// One rule of an answer plan.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AnswerRule {
-    /// The requests that it answers.
+    /// The requests that get the answer of this rule.
     pub selection: Selection,
-    /// Only requests with these turns, which are counted from 1. If the list is empty, the rule selects all requests.
+    /// The turns of the requests that the rule selects, counted from 1; empty if the turn does not matter. A request's
+    /// turn is its number of assistant messages plus 1.
     pub turns: Vec<u64>,
-    /// Only requests whose `max_tokens` is below this number.
+    /// If set, the rule selects only requests with a `max_tokens` below this number.
     pub max_tokens_below: Option<u64>,
-    /// What the answer contains.
+    /// The content of the answer.
     pub content: Content,
-    /// Why the answer ends; `None` for the usual reason.
+    /// The stop reason of the answer; `None` for the usual reason.
     pub stop_reason: Option<String>,
     /// The part of the answer that is sent, from 0 to 1, as if `max_tokens` had cut it; `None` for the whole answer.
     pub truncated: Option<f64>,
