@@ -1,12 +1,14 @@
-//! The simulated API: one model, which runs in process in virtual time, or over HTTP on loopback.
+//! The simulated API: a model of the API that runs inside the program with a virtual clock, or as an HTTP server on
+//! this machine.
 //!
-//! The simulated API tests `limiter` and `scheduler`. So it shares no code with them, and does not use the token counts
-//! of `plan`. [`model`] is a plain state machine; its callers pass `now`. [`transport`] runs the model in process on
-//! the run's clock, and `server` runs the model over sockets (feature `sim`). [`config`] holds all settings. [`faults`]
-//! holds the faults that can be injected, and [`answers`] the answers that can be scripted; [`rules`] holds what both have
-//! in common. [`presets`] holds the models.
+//! The simulated API is used to test `limiter` and `scheduler`. So it shares no code with them, and does not use the
+//! token counts of `plan`. [`model`] is a plain state machine; its callers pass `now`. [`transport`] runs the state
+//! machine inside the program, on the clock of the run. `server` serves it over sockets (feature `sim`). [`config`]
+//! contains all settings. [`faults`] contains the faults that can be injected, and [`answers`] contains the answers
+//! that can be scripted. [`rules`] contains the code that these two modules share. [`presets`] contains the simulated
+//! models.
 //!
-//! # Modelled rules of the API
+//! # Rules of the API that the simulator follows
 //!
 //! "Docs" means the pages of the API documentation. The dates are the dates of the copies that were read.
 //!
@@ -59,7 +61,7 @@
 //! | other platforms that speak the Messages API have paths, names of models, refused members, headers and errors of their own | sources in [`model`]'s `platform`, one file for each |
 //! | each kind of token has its own price, and Haiku 5.5 has higher prices for prompts over 100,000 tokens | Docs, Pricing, 2026-10 |
 //!
-//! # Choices where the API documents nothing
+//! # Choices where the API documentation says nothing
 //!
 //! | question | choice |
 //! |---|---|
@@ -99,26 +101,27 @@
 //!
 //! # Not modelled
 //!
-//! - Endpoints: files, endpoints of betas; limits of workspaces, files, skills and web search; pages of limits; CORS.
-//! - Batches: workspaces (an organization has only one), `anthropic-user-profile-id`, longer answers with a beta, more
-//!   steps of server tools. A busy service, which processes batches more slowly, is not simulated: a long
-//!   [`config::BatchTime`] or the fault `request_expired` takes its place.
-//! - Requests: service tiers, `speed: fast` and `inference_geo` are accepted, but served and priced as standard
-//!   requests.
-//! - Betas: anything that looks like a beta is accepted. The effects of betas, including fallbacks, are missing.
-//! - With version 2026-10-21, the simulator refuses sampling parameters, but it accepts the other things that the API
-//!   refuses (documents in assistant messages, citations in user messages).
+//! - Endpoints: endpoints for files and of betas; limits of workspaces, files, skills and web search; lists of limits
+//!   in several pages; CORS.
+//! - Batches: workspaces (an organization has only one), `anthropic-user-profile-id`, longer answers with a beta, and
+//!   answers with several calls of server tools. A busy service, which processes batches more slowly, is not simulated.
+//!   A long [`config::BatchTime`] or the fault `request_expired` has a similar effect.
+//! - Requests: a request with a service tier, `speed: fast` or `inference_geo` is accepted, but it is served and priced
+//!   like a standard request.
+//! - Betas: every value that looks like the name of a beta is accepted. Betas have no effect, and fallbacks (which need
+//!   a beta) have none either.
+//! - API version 2026-10-21: the simulator refuses sampling parameters, as the API does. But it accepts documents in
+//!   assistant messages and citations in user messages, which the API refuses.
 //! - Bodies: compressed bodies are refused. Unknown fields inside messages and blocks are accepted. There are no
 //!   limits on the size of schemas, on stop sequences and on the number of messages, images and pages.
-//! - Answers: calls of server tools other than web search and fetch (the model answers with text instead), the tokens
-//!   of search results, citations and `compaction`; omitted, summarized and hidden thinking; time-outs
-//!   of the API itself.
-//! - Tokens: the differences between tokenizers (all models have the same skew), the size of images and PDFs (every
-//!   image counts as 1,500 tokens), the hidden tool prompt, whose length depends on the model (346 tokens for all).
-//! - Limits: the `tokens` headers never show the limit of a workspace; priority and fast headers; the end of a spend
-//!   cap at the start of a month; spend limits that a user sets (refusals for them can be injected).
-//! - Caching: in the API, the entries of other tools stay valid when web search is added, but not here. Entries are
-//!   never removed early (the fault `cache_evicted` does this).
+//! - Answers: calls of server tools other than web search and fetch (the model answers with text instead); tokens of
+//!   search results, citations and `compaction`; omitted, summarized and hidden thinking; time-outs of the API itself.
+//! - Tokens: differences between tokenizers (all models use the same one); the size of images and PDFs (every image has
+//!   1,500 tokens); different lengths of the hidden tool prompt (it has 346 tokens for all models).
+//! - Limits: workspace limits in the `tokens` headers; the headers for priority tier and fast mode; the end of a spend
+//!   cap at the start of a month; spend limits that a user sets (their refusals can be injected).
+//! - Caching: when web search is added to a request, the API still reads the cache entries of the other tools, but the
+//!   simulator does not. The simulator removes entries early only with the fault `cache_evicted`.
 
 pub mod answers;
 pub mod config;

@@ -2,8 +2,7 @@
 
 /// The length to which the text of a failed response is cut, in bytes.
 const LONGEST_BYTES: usize = 4 * 1024;
-/// The number of bytes of a body that are read. They are enough for an excerpt of full length, unless more than nine
-/// tenths of them are tags.
+/// The number of bytes of a body that are read. An excerpt seldom needs more bytes, although tags are removed from it.
 const LOOKED_AT_BYTES: usize = 64 * 1024;
 
 /// Returns the readable beginning of a body whose form is unknown: a gateway's page or plain text.

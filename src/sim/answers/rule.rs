@@ -33,13 +33,13 @@ pub struct AnswerRule {
     pub thinking: Option<u64>,
 }
 
-/// What an answer contains.
+/// The content of a scripted answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Content {
     /// What the model would answer without the rule.
     #[default]
     Usual,
-    /// A text, if it is not empty, and then calls of tools.
+    /// The answer has a text, if `text` is not empty, and then calls of tools.
     Said {
         /// The text.
         text: String,
@@ -55,17 +55,17 @@ pub enum Content {
 /// A call of a tool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolCall {
-    /// The tool's name.
+    /// The name of the called tool.
     pub name: String,
-    /// Its input: a JSON object.
+    /// The input of the tool, as JSON text of an object.
     pub input: String,
 }
 
 /// A refusal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refusal {
-    /// `stop_details.category`.
+    /// The value of `stop_details.category`.
     pub category: Option<String>,
-    /// The number of tokens of the answer that come before it. If there are no such tokens, the refusal is free.
+    /// The number of tokens of the answer that come before the refusal. With 0, the refusal is free.
     pub after: u64,
 }

@@ -1,4 +1,4 @@
-//! Reads the values that occur only in fault files. An error says what was found and what to write instead.
+//! Reads the values that occur only in fault files. Each error names the wrong value and says what to write instead.
 
 use std::fmt;
 

@@ -10,8 +10,8 @@ use crate::domain::{Money, Usage};
 use super::super::cache::Split;
 use super::super::errors::ApiError;
 
-/// How long results are kept, counted from the creation of the batch. Source: API documentation, "Batch processing"
-/// (2026-09-20).
+/// The time for which the results of a batch are kept, counted from the creation of the batch. Source: API
+/// documentation, "Batch processing" (2026-09-20).
 const KEPT: Duration = Duration::from_secs(29 * 24 * 3600);
 
 /// A batch.
@@ -19,35 +19,35 @@ const KEPT: Duration = Duration::from_secs(29 * 24 * 3600);
 pub(super) struct Batch {
     /// Its id.
     pub id: String,
-    /// The organization that created it.
+    /// The organization that created the batch.
     pub organization: u64,
-    /// The API version of the request that created it.
+    /// The API version in the request that created the batch.
     pub version: &'static str,
     /// The requests.
     pub rows: Rows,
-    /// The order in which the requests are processed, and the order of their results.
+    /// The order in which the requests are processed, which is also the order of their results.
     pub order: Box<[u32]>,
-    /// How many requests had their turn, in this order.
+    /// The number of requests at the beginning of `order` that were processed or left out.
     pub done: usize,
-    /// How many requests were left out when they had their turn. Such requests expire.
+    /// The number of requests that were left out instead of processed. Such requests expire.
     pub left_out: usize,
-    /// How long its requests are processed; `None` if they are never processed.
+    /// The time that the processing of all requests takes; `None` if they are never processed.
     pub time: Option<Duration>,
-    /// When it was created.
+    /// The time when the batch was created.
     pub created: Instant,
-    /// When it expires.
+    /// The time when the batch expires.
     pub expires: Instant,
-    /// When it was canceled, and when it therefore ends.
+    /// The time when the batch was canceled, and the time when it ends because of that.
     pub canceled: Option<(Instant, Instant)>,
-    /// When it ended, and how its requests ended.
+    /// The time when the batch ended, and how many requests ended in which way.
     pub ended: Option<(Instant, Counts)>,
-    /// Whether its results were downloaded.
+    /// Whether a client has downloaded the results of the batch.
     pub is_read: bool,
-    /// When its results were removed to make room.
+    /// The time when the results of the batch were removed to save memory.
     pub cleared: Option<Instant>,
-    /// Whether it was deleted.
+    /// Whether a client has deleted the batch.
     pub is_deleted: bool,
-    /// The first of the serial numbers from which ids in its results are made.
+    /// The first serial number of the batch. The ids in its results are made from serial numbers.
     pub serial: u64,
 }
 
