@@ -60,11 +60,11 @@ pub struct ModelTraits {
     pub allows_prefill: bool,
     /// Whether a request can set `temperature`, `top_p` and `top_k` to values other than the default.
     pub allows_sampling: bool,
-    /// `thinking: {"type":"enabled"}`.
+    /// Whether a request can have `thinking: {"type":"enabled"}`.
     pub allows_thinking_enabled: bool,
-    /// `thinking: {"type":"adaptive"}`.
+    /// Whether a request can have `thinking: {"type":"adaptive"}`.
     pub allows_thinking_adaptive: bool,
-    /// `thinking: {"type":"disabled"}`.
+    /// Whether a request can have `thinking: {"type":"disabled"}`.
     pub allows_thinking_disabled: bool,
     /// Whether a request can have a `tool_choice` of `any` or `tool`.
     pub allows_forced_tools: bool,
