@@ -60,8 +60,8 @@ impl Model {
             return;
         }
         for class in self.classes_of(other_client.class.as_ref()) {
-            // Limits that no request has used have no bucket to take from. Such a bucket is full when it is made,
-            // although the other client could have used it in the last minute.
+            // Limits that no request has used have no buckets yet, and are skipped here. This makes little difference,
+            // because a bucket refills within a minute.
             self.accounts_of(class).for_each(|account| {
                 account.advance(at);
                 account.take_share(other_client.permille);

@@ -86,9 +86,9 @@ pub(super) fn spoil(mut steps: Vec<Step>, fault: &Fault, error: &[u8]) -> Vec<St
         Fault::SlowDrip { bytes, every } => steps = drip(steps, *bytes, *every),
         // These faults do not change the body.
         Fault::CacheIgnored | Fault::CacheEvicted { .. } => {}
-        // With these faults no body is sent.
+        // With these faults, no body is sent.
         Fault::Status(_) | Fault::ResetBefore { .. } | Fault::Stall { at: None } | Fault::CacheRefused => {}
-        // These faults are about batches, and the batches apply them themselves.
+        // These faults are about batches, and the code of the batches applies them.
         Fault::Unlisted
         | Fault::RequestErrored { .. }
         | Fault::RequestExpired
@@ -98,13 +98,15 @@ pub(super) fn spoil(mut steps: Vec<Step>, fault: &Fault, error: &[u8]) -> Vec<St
     steps
 }
 
-/// Keeps the first part of the bytes. Returns the time at which the first missing byte would have come.
+/// Keeps only the share `part` of the bytes, from the beginning. Returns the time at which the first missing byte would
+/// have been sent.
 fn keep_part(steps: &mut Vec<Step>, part: f64) -> Instant {
     let total: usize = steps.iter().map(length).sum();
     keep_bytes(steps, (total as f64 * part) as usize)
 }
 
-/// Keeps this many bytes, but not all. Returns the time at which the first missing byte would have come.
+/// Keeps only the first `bytes` bytes, and leaves out at least one byte. Returns the time at which the first missing
+/// byte would have been sent.
 fn keep_bytes(steps: &mut Vec<Step>, bytes: usize) -> Instant {
     let total: usize = steps.iter().map(length).sum();
     let mut left = bytes.min(total.saturating_sub(1));
@@ -124,8 +126,8 @@ fn keep_bytes(steps: &mut Vec<Step>, bytes: usize) -> Instant {
     missing_at
 }
 
-/// Keeps only the first events of a stream. Together they have about this part of the bytes. If the part is 0, no event
-/// is kept. Returns the time at which the first missing event would have come.
+/// Keeps only the first events of a stream, which have about the share `part` of the bytes. With 0, no event is kept.
+/// Returns the time at which the first missing event would have been sent.
 fn keep_events(steps: &mut Vec<Step>, part: f64) -> Instant {
     let moment = keep_part(steps, part);
     if let Some(Step::Bytes { bytes, .. }) = steps.last_mut() {

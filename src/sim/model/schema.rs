@@ -1,20 +1,20 @@
-//! JSON that fits a JSON schema, for structured output and forced tools.
+//! Makes JSON that fits a JSON schema, for structured output and forced tools.
 //!
 //! This module supports the keywords that structured output supports, and some other common keywords. If a schema
-//! allows several forms, the first is used. Source: API documentation, "Structured outputs" (2026-08).
+//! allows several forms of a value, the first form is used. Source: API documentation, "Structured outputs" (2026-08).
 
 use serde_json::{Map, Value, json};
 
 use super::hash::Hash;
 
-/// At this depth and below, optional members are left out and lists are empty. So the value for a recursive schema is
-/// finite.
+/// The depth of nesting from which optional members are left out and lists are empty. So the value for a recursive
+/// schema is finite.
 const DEEP: u32 = 6;
 
-/// The maximum number of values that are made. All further values are `null`, so a schema can't ask for more than an
-/// answer can contain.
+/// The maximum number of values in the made JSON. All further values are `null`. So the JSON never has more values than
+/// an answer can contain.
 const MOST_VALUES: u32 = 20_000;
-/// The maximum number of items in a list, and of characters in a text, even if the schema asks for more.
+/// The maximum number of items in a list and of characters in a text, also if the schema asks for more.
 const MOST_ITEMS: u64 = 20_000;
 
 /// Returns a value that fits `schema`, chosen by `seed`.
