@@ -17,13 +17,13 @@ const MOST_VALUES: u32 = 20_000;
 /// The maximum number of items in a list and of characters in a text, also if the schema asks for more.
 const MOST_ITEMS: u64 = 20_000;
 
-/// Returns a value that fits `schema`, chosen by `seed`.
+/// Returns a value that fits `schema`. `seed` decides which one of several such values.
 pub(super) fn example(schema: &Value, seed: u64) -> Value {
     Maker { root: schema, hash: Hash::new(seed), count: 0, made: 0 }.value(schema, 0)
 }
 
-/// Returns JSON that does not fit `schema`, unless the schema allows everything: a required property is missing, or the
-/// value has another type.
+/// Returns JSON that does not fit `schema`: a required property is missing, or a value has the wrong type. If the
+/// schema allows everything, the JSON fits.
 pub(super) fn broken(schema: &Value, seed: u64) -> Value {
     let mut value = example(schema, seed);
     let required = schema.get("required").and_then(Value::as_array).into_iter().flatten().find_map(Value::as_str);
@@ -45,7 +45,7 @@ fn of_another_type(kind: &str) -> Value {
     if kind == "array" { json!({"unexpected": true}) } else { json!(["unexpected"]) }
 }
 
-/// Returns a value as the input of a tool, which is always an object.
+/// Returns a value as JSON text for the input of a tool. If the value is not an object, returns an empty object.
 pub(super) fn object(value: Value) -> String {
     if value.is_object() { value.to_string() } else { "{}".to_owned() }
 }
@@ -98,13 +98,14 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// Copies a value from the schema. A large value counts as more than one value.
+    /// Copies a value from the schema. A large value is counted as several values.
     fn copy(&mut self, value: &Value) -> Value {
         self.pay(weight(value));
         if self.made > MOST_VALUES { Value::Null } else { value.clone() }
     }
 
-    /// Counts bytes as values: a long text counts as more than one value.
+    /// Adds bytes to the number of made values. Eight bytes are counted as one value, so a long text is counted as
+    /// several.
     fn pay(&mut self, bytes: usize) {
         self.made = self.made.saturating_add(u32::try_from(bytes / 8).unwrap_or(u32::MAX));
     }
@@ -113,7 +114,8 @@ impl<'a> Maker<'a> {
         if target == "#" { Some(self.root) } else { self.root.pointer(target.strip_prefix('#')?) }
     }
 
-    /// Schemas of objects are merged. For other schemas, only the first is used.
+    /// Returns a value for the schemas in `allOf`. The members of object schemas are merged. If a schema makes a value
+    /// that is not an object, this value is used alone.
     fn all_of(&mut self, schema: &'a Value, all: &'a [Value], depth: u32) -> Value {
         let mut joined = Map::new();
         for way in all {
@@ -213,7 +215,7 @@ impl<'a> Maker<'a> {
     }
 }
 
-/// Returns approximately how many bytes a value has as JSON.
+/// Returns the approximate number of bytes of a value as JSON.
 fn weight(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 8,
@@ -233,7 +235,7 @@ fn range(low: Option<f64>, high: Option<f64>) -> (f64, f64) {
     }
 }
 
-/// Returns the type to make. If the schema allows several types, this is the first type that is not `null`.
+/// Returns the type of the value to make: the first type in the schema that is not `null`.
 fn kind(schema: &Value) -> &str {
     match schema.get("type") {
         Some(Value::String(kind)) => kind,
@@ -246,8 +248,8 @@ fn kind(schema: &Value) -> &str {
     }
 }
 
-/// Returns the first simple alternative. An alternative is simple if it has no members, items, references or further
-/// alternatives. If no alternative is simple, returns the first alternative.
+/// Returns the first simple schema among the alternatives of an `anyOf` or `oneOf`. A schema is simple if it has no
+/// members, items, references or further alternatives. If no alternative is simple, returns the first one.
 fn simplest(ways: &[Value]) -> &Value {
     let is_plain =
         |way: &&Value| ["properties", "items", "$ref", "anyOf", "oneOf", "allOf"].iter().all(|n| way.get(n).is_none());
