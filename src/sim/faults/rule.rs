@@ -16,7 +16,7 @@ pub struct FaultPlan {
 /// One rule of a fault plan.
 #[derive(Clone, Debug)]
 pub struct FaultRule {
-    /// What happens.
+    /// The fault that happens to the selected requests.
     pub fault: Fault,
     /// The requests to which the rule applies.
     pub selection: Selection,

@@ -19,8 +19,8 @@ use super::limits::{Account, ClassLimits};
 /// The maximum number of accounts (pairs of an organization and a model class) with limits of their own. Accounts that
 /// come later share limits.
 const MAX_ACCOUNTS: usize = 20_000;
-/// The number of an organization that lends its limits. All accounts that come after the first [`MAX_ACCOUNTS`]
-/// accounts use them.
+/// The number of the organization with the shared limits. All accounts that come after the first [`MAX_ACCOUNTS`]
+/// accounts use the limits of this organization.
 const LATECOMERS: u64 = 1;
 /// The maximum number of calls that run at the same time. Calls that run on after their client has left are included.
 const MAX_CALLS: usize = 100_000;
