@@ -3,11 +3,11 @@
 //! | form | who sends it |
 //! |---|---|
 //! | `{"type":"error","error":{"type","message","details":{"error_code"}},"request_id"}` | the API, and most platforms |
-//! | `{"message"}`, its name in a header or in `__type` | AWS |
+//! | `{"message"}`, with the name of the error in a header or in `__type` | AWS |
 //! | `{"error":{"code","message","status"}}`, also as the only element of a list | Google |
 //! | `{"error":{"code","message","metadata"}}` | OpenRouter |
 //! | `{"error":{"message","type","param","code"}}`, `{"error":"…"}`, `{"detail":"…"}`, `{"object":"error","type","message"}` | LiteLLM, Azure, vLLM and other servers |
-//! | a page, or nothing | gateways |
+//! | a page for people (such as HTML), or an empty body | gateways |
 //!
 //! Every form is read for every provider, because a gateway can pass on the errors of any platform. What an error means
 //! depends on the provider ([`super::platform`]).

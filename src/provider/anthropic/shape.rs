@@ -5,26 +5,26 @@
 //! all answers, streamed or not. An answer is refused if it would be of no use to a reader of the results. The members
 //! of a message can come in any order.
 //!
-//! | part | what it must be | else |
+//! | part of the answer | what it must be | if it is not |
 //! |---|---|---|
-//! | the whole | JSON, at most 125 levels deep, without lone surrogates; none of the members below occurs twice (in a stream, no member of any name occurs twice) | refused |
+//! | the whole answer | JSON, at most 125 levels deep, without lone surrogates; the members in this table occur only once (in a stream, all members occur only once) | refused |
 //! | `type` | `"message"` | refused (`"error"`, or an error of another platform: read as an error) |
-//! | `content` | a list of objects, each with a `type` that is a string; it may be empty | refused |
-//! | a `text` block | its `text` is a string; it may be empty | refused |
+//! | `content` | a list of objects, each with a `type` that is a string; an empty list is allowed | refused |
+//! | a `text` block | its `text` is a string; an empty string is allowed | refused |
 //! | a `tool_use` block | its `name` is the name of a tool of the request, and its `input` is an object | refused |
 //! | a `server_tool_use` or `mcp_tool_use` block | its `name` is a string, its `input` is an object | refused |
-//! | a block of any other type | anything: unknown types are accepted | |
+//! | a block of another type | not checked: unknown types are accepted | |
 //! | `usage` | an object, with any members | refused |
-//! | `stop_reason` | a string that is not empty: see below | refused |
-//! | everything else (`id`, `role`, `model`, …) | anything, or missing | |
+//! | `stop_reason` | a string that is not empty; its meaning is in the next table | refused |
+//! | the other members (`id`, `role`, `model`, …) | not checked; they can be missing | |
 //!
-//! | `stop_reason` | the answer is |
+//! | `stop_reason` | what happens to the answer |
 //! |---|---|
-//! | `end_turn`, `stop_sequence`, `tool_use` | kept: ok |
-//! | `max_tokens`, `model_context_window_exceeded` | kept: truncated |
-//! | `refusal` | kept: refused |
-//! | `pause_turn` | not finished: refused, and not tried again, because the same request would end in the same way |
-//! | any other | kept: unknown |
+//! | `end_turn`, `stop_sequence`, `tool_use` | kept, with the quality ok |
+//! | `max_tokens`, `model_context_window_exceeded` | kept, with the quality truncated |
+//! | `refusal` | kept, with the quality refused |
+//! | `pause_turn` | refused, because it is not finished; the row is not tried again, because the same request would end in the same way |
+//! | another stop reason | kept, with the quality unknown |
 //!
 //! If an answer is refused, the row is tried again, just as after a lost answer. The exception is `pause_turn`: such a
 //! row is not tried again. If the answer has a tool call, the names of its tools are compared with the names in the

@@ -7,10 +7,10 @@
 //!
 //! | question | choice |
 //! |---|---|
-//! | does the path of a platform need its own beginning | no: a request in process has no such beginning, so `/v1/messages` is served too |
+//! | must paths begin with the base path of the platform | no: requests inside the process do not have it, so `/v1/messages` is served too |
 //! | the form of a 400 of Google and Foundry | the form of the API |
-//! | an overload of Bedrock | `ServiceUnavailableException` |
-//! | an error inside a stream of Bedrock, Google or Foundry | an event as the API sends it |
+//! | the error for an overload of Bedrock | `ServiceUnavailableException` |
+//! | an error inside a stream of Bedrock, Google or Foundry | an event in the form of the API |
 //! | errors of 500 and more at OpenRouter | in a body with status 200 |
 
 mod aws;

@@ -3,9 +3,9 @@
 //!
 //! | change | entries that are not found |
 //! |---|---|
-//! | the form of structured output | all |
+//! | the schema of structured output | all levels |
 //! | citations on or off | system and messages |
-//! | tool choice, thinking, effort, whether there is an image | messages |
+//! | tool choice, thinking, effort, the first image or the last image | messages |
 //!
 //! Every entry also depends on the model and the speed; `admission` adds these. Source: API documentation, "Prompt
 //! caching", what invalidates the cache, and "Structured outputs" (2026-09-29). The documentation does not say whether
