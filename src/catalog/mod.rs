@@ -11,8 +11,8 @@
 //! - The price steps of a model are sorted by prompt length, and the first step begins at 0 tokens.
 //! - The cost of an unknown model is unknown (`None`). The catalog never guesses a cost.
 //!
-//! The limits in the catalog are used only until the first response. The limits in the headers of responses replace
-//! them.
+//! The limits in the catalog are used only until the first response. Then the limits in the headers of responses
+//! replace the limits of the catalog.
 
 mod data;
 mod fields;
@@ -214,7 +214,7 @@ impl Catalog {
         Prices::new(self.steps(speed, model)?, self.web_search)
     }
 
-    /// Returns the highest cost of an answer within `bound`: at the prices of the most expensive model and speed of the
+    /// Returns the highest cost that an answer within `bound` can have, at the prices of all models and speeds in the
     /// catalog. Callers use this cost for requests that the API may pass to another model.
     pub(crate) fn most_of_any(&self, terms: Terms, bound: &UsageBound) -> Money {
         let of_any = self.models.iter().flat_map(|model| [&model.prices, &model.fast_prices]);

@@ -85,8 +85,8 @@ pub struct ToolPrompt {
 }
 
 impl ToolPrompt {
-    /// The lengths that are assumed for a model without published figures. They are the figures of models 4.5 and 4.6.
-    /// Most models have one of two pairs of figures, and this is the larger pair.
+    /// The lengths that are assumed for a model without published figures. The assumed lengths are the figures of
+    /// models 4.5 and 4.6. Most models have one of two pairs of figures, and this is the larger pair.
     pub(crate) const UNPUBLISHED: Self = Self { auto: 496, forced: 588 };
 }
 
@@ -111,7 +111,7 @@ pub struct Model {
     pub line: Line,
     /// The class of models that share limits with this model.
     pub class: ModelClass,
-    /// The date on which the model was released. It is the same as the date in the model's id, if the id contains one.
+    /// The date on which the model was released. If the model's id contains a date, it is the same date.
     pub released: Date,
     /// The stage of the model's life on the day when the catalog was checked.
     pub lifecycle: Lifecycle,
@@ -146,9 +146,9 @@ pub struct Model {
 }
 
 impl Model {
-    /// The shortest cached prefix, in tokens, that is assumed for a model without a published figure. It is the lowest
-    /// figure of all models. A figure that is too low does no harm: a cache mark (`cache_control`) on a prefix that is
-    /// too short costs nothing.
+    /// The shortest cached prefix, in tokens, that is assumed for a model without a published figure. The assumed
+    /// figure is the lowest figure of all models. A figure that is too low does no harm: a cache mark (`cache_control`)
+    /// on a prefix that is too short costs nothing.
     pub(crate) const UNPUBLISHED_CACHE_MIN_TOKENS: u32 = 512;
 
     /// Returns whether the catalog lists the model as retired.
@@ -157,7 +157,7 @@ impl Model {
     }
 
     /// Returns whether the model is retired on `date`. The catalog can list a model as served, with a date on which it
-    /// will retire. So this date is compared as well.
+    /// will retire. So the date in the catalog is compared with `date` as well.
     pub(crate) fn is_retired_on(&self, date: Date) -> bool {
         self.is_retired() || self.retires.is_some_and(|retires| retires <= date)
     }

@@ -335,7 +335,7 @@ enum Found {
     Text(String),
     Truth(bool),
     List,
-    /// A table or a date: the parser does not tell them apart here.
+    /// The value is a table or a date, which the parser treats alike here.
     Other,
 }
 

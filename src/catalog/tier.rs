@@ -18,7 +18,8 @@ pub struct TierTable {
     pub deposit_usd: Option<u32>,
     /// The number of dollars that an organization of this tier can spend in a calendar month.
     pub monthly_cap_usd: u32,
-    /// The limit of requests per minute to `count_tokens`. Such requests use nothing of the limits for messages.
+    /// The limit of requests per minute to `count_tokens`. Requests to `count_tokens` use nothing of the limits for
+    /// messages.
     pub count_tokens_rpm: u32,
     /// The limit of requests per minute to the batch endpoints.
     pub batch_rpm: u32,

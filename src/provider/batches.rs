@@ -1,4 +1,4 @@
-//! Batches: many requests that are sent in one upload. Their results are fetched hours later.
+//! Batches: many requests that are sent in one upload. The results of a batch are fetched hours later.
 //!
 //! This module has the calls of an API for batches, and the values that are read from its answers. Each provider has
 //! code of its own that writes the calls as HTTP requests and reads the answers.
@@ -28,8 +28,8 @@ pub enum BatchCall<'a> {
     Results {
         /// The id of the batch.
         id: &'a str,
-        /// The address of the results, as the API gave it ([`Batch::results_url`]). It is used only if it is on the
-        /// server of `base_url` and below its path. Otherwise the address is made from `id`.
+        /// The address of the results, as the API gave it ([`Batch::results_url`]). The address is used only if it is
+        /// on the server of `base_url` and below the path of `base_url`. Otherwise an address is made from `id`.
         url: Option<&'a str>,
         /// The address before the paths of the API ([`crate::transport::Transport::base_url`]); empty if it is not
         /// known.

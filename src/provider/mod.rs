@@ -1,8 +1,8 @@
 //! Providers: a provider writes the HTTP request for a row, and reads the response.
 //!
-//! This module is pure: it turns bytes into values and values into bytes. It knows the form of the requests and
-//! responses of each API, and decides what replies mean. It does not use sockets, limits or files. There is one folder
-//! for each provider. The provider's header names, error types and error codes appear only in that folder.
+//! This module is pure: it turns bytes into values and values into bytes. The module knows the form of the requests and
+//! responses of each API, and decides what replies mean. It uses no sockets, limits or files. There is one folder for
+//! each provider. The provider's header names, error types and error codes appear only in that folder.
 
 pub mod anthropic;
 mod batches;
@@ -29,21 +29,21 @@ pub enum Reply {
     /// An error from the API, or from a gateway in front of the API. The status of the response, or an event inside a
     /// stream, shows that it is an error.
     Error {
-        /// The error. Its `status` is the status of the response, which is 200 for an error inside a stream.
+        /// The error. The `status` in it is the status of the response, which is 200 for an error inside a stream.
         failure: Failure,
         /// Whether the error came inside a stream with status 200.
         is_in_stream: bool,
         /// The time to wait before another attempt, if the body names one (a gateway's `retry_after`).
         retry_after: Option<Duration>,
     },
-    /// A response with status 200 that is not a whole answer. It is empty, not JSON, cut off, a stream without its end,
-    /// or JSON without the parts of an answer.
+    /// A response with status 200 that is not a whole answer. A broken response is empty, not JSON, cut off, a stream
+    /// without its end, or JSON without the parts of an answer.
     Broken {
         /// What is wrong with the response.
         failure: Failure,
     },
-    /// A complete response with an answer that is not finished, because the model has paused. The same request would
-    /// end in the same way.
+    /// A complete response with an answer that is not finished, because the model has paused. Sending the same request
+    /// again would not help, because the model would pause again.
     Unfinished {
         /// The answer so far.
         message: Message,
@@ -71,8 +71,8 @@ pub trait Decoder: Send {
         None
     }
 
-    /// Returns the approximate number of bytes of memory that the body uses. This includes the memory that the body
-    /// will need when it is complete.
+    /// Returns the approximate number of bytes of memory that the body uses. The number includes the memory that the
+    /// body will need when it is complete.
     ///
     /// For a stream, the number is much smaller than the number of bytes received.
     fn held_bytes(&self) -> usize;

@@ -11,7 +11,7 @@ use http::{HeaderMap, Method};
 
 use crate::domain::{PoolId, RateSignals};
 
-/// An HTTP request in the form in which it is sent. Its path is relative to the address of the endpoint.
+/// An HTTP request in the form in which it is sent. The path in the request is relative to the address of the endpoint.
 #[derive(Clone, Debug)]
 pub struct WireRequest {
     /// The route. The provider and the account of the route identify the endpoint.
@@ -36,16 +36,16 @@ pub struct WireRequest {
 /// For both kinds of response, the pause between two pieces is limited. The size of an error's body is always limited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transfer {
-    /// An answer of usual size. One time limit applies to the request and the answer together.
+    /// The response is an answer of usual size. One time limit applies to the request and the answer together.
     #[default]
     Usual,
-    /// The body of the response is large. It is allowed to have any size and to take any time. The time limit applies
-    /// only until the head of the response (status and headers) has arrived.
+    /// The body of the response is large. A large body is allowed to have any size and to take any time. The time limit
+    /// applies only until the head of the response (status and headers) has arrived.
     Bulk,
 }
 
-/// The body of a request. It is either the row's request, byte for byte, with the texts to insert when the body is
-/// sent, or a source from which the body is read at that time.
+/// The body of a request. A body is of one of two kinds. The first kind is the row's request, byte for byte, with texts
+/// that are inserted when the body is sent. The second kind is a source from which the body is read when it is sent.
 ///
 /// The row's bytes are shared and never changed. So a retry copies nothing, and equal prefixes stay equal. Each
 /// insertion (`stream`, a cache mark) is a splice. Bytes and splices are joined when the request is sent.
@@ -57,7 +57,7 @@ pub struct Body {
     source: Option<Arc<dyn BodySource>>,
 }
 
-/// A body that is not in memory, for example a file. It can be read from any offset, and more than once.
+/// A body that is not in memory, for example a file. A source can be read from any offset, and more than once.
 pub trait BodySource: Send + Sync + fmt::Debug {
     /// Returns the length of the body in bytes. The length must not change.
     fn len(&self) -> u64;
@@ -109,18 +109,18 @@ impl Body {
         Self { bytes, splices: Vec::new(), source: None }
     }
 
-    /// Returns a body that is read from a source while it is sent. There is no time limit for sending the body, except
-    /// that sending must not stall. The time limit of the request begins again after the body has been sent.
+    /// Returns a body that is read from a source while it is sent. Sending the body has no time limit, but it must not
+    /// stall. The time limit of the request begins again after the body has been sent.
     pub fn from_source(source: Arc<dyn BodySource>) -> Self {
         Self { source: Some(source), ..Self::default() }
     }
 
-    /// Returns the body with `splice` added. The new splice comes after the earlier splices with the same offset. It
-    /// has no effect if an earlier splice leaves out the bytes around its offset.
+    /// Returns the body with `splice` added. The new splice comes after the earlier splices with the same offset. The
+    /// new splice has no effect if an earlier splice leaves out the bytes around its offset.
     ///
     /// # Panics
     /// Panics if the splice ends after the end of the body's own bytes, or if it leaves out bytes that have earlier
-    /// splices. Also panics if the body is read from a source.
+    /// splices. This function also panics if the body is read from a source.
     #[must_use]
     pub fn with(mut self, splice: Splice) -> Self {
         assert!(self.source.is_none(), "nothing is inserted into a source");

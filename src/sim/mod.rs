@@ -1,12 +1,12 @@
 //! The simulated API: a model of the API that runs inside the program with a virtual clock, or as an HTTP server on
 //! this machine.
 //!
-//! The simulated API is used to test `limiter` and `scheduler`. So it shares no code with them, and does not use the
-//! token counts of `plan`. [`model`] is a plain state machine; its callers pass `now`. [`transport`] runs the state
-//! machine inside the program, on the clock of the run. `server` serves it over sockets (feature `sim`). [`config`]
-//! contains all settings. [`faults`] contains the faults that can be injected, and [`answers`] contains the answers
-//! that can be scripted. [`rules`] contains the code that these two modules share. [`presets`] contains the simulated
-//! models.
+//! The simulated API is used to test `limiter` and `scheduler`. So the simulated API shares no code with them, and does
+//! not use the token counts of `plan`. [`model`] is a plain state machine; its callers pass `now`. [`transport`] runs
+//! the state machine inside the program, on the clock of the run. `server` serves it over sockets (feature `sim`).
+//! [`config`] contains all settings. [`faults`] contains the faults that can be injected, and [`answers`] contains the
+//! answers that can be scripted. [`rules`] contains the code that these two modules share. [`presets`] contains the
+//! simulated models.
 //!
 //! # Rules of the API that the simulator follows
 //!
@@ -110,10 +110,10 @@
 //!   like a standard request.
 //! - Betas: every value that looks like the name of a beta is accepted. Betas have no effect, and fallbacks (which need
 //!   a beta) have none either.
-//! - API version 2026-10-21: the simulator refuses sampling parameters, as the API does. But it accepts documents in
-//!   assistant messages and citations in user messages, which the API refuses.
-//! - Bodies: compressed bodies are refused. Unknown fields inside messages and blocks are accepted. There are no
-//!   limits on the size of schemas, on stop sequences and on the number of messages, images and pages.
+//! - API version 2026-10-21: the simulator refuses sampling parameters, as the API does. But the simulator accepts
+//!   documents in assistant messages and citations in user messages, which the API refuses.
+//! - Bodies: compressed bodies are refused. Unknown fields inside messages and blocks are accepted. The simulator has
+//!   no limits on the size of schemas, on stop sequences, and on the number of messages, images and pages.
 //! - Answers: calls of server tools other than web search and fetch (the model answers with text instead); tokens of
 //!   search results, citations and `compaction`; omitted, summarized and hidden thinking; time-outs of the API itself.
 //! - Tokens: differences between tokenizers (all models use the same one); the size of images and PDFs (every image has

@@ -12,7 +12,7 @@ use crate::domain::{ModelClass, Money, RateLimits};
 
 use super::config::{ModelTraits, SimModel, SimPrice};
 
-/// A row of the table of models. It has id, alias, name, day of release, class, context window, longest answer,
+/// A row of the table of models. A row has id, alias, name, day of release, class, context window, longest answer,
 /// shortest cached prompt, prices, and traits. The prices are in dollars per million tokens: input, output, cache write
 /// for 5 minutes, cache write for 1 hour, cache read.
 type Line = (

@@ -1,9 +1,9 @@
 //! The simulated API as an HTTP server: serves the model of the API over sockets.
 //!
 //! Only this part of the simulator uses the HTTP server library. The server can break its connections, which some
-//! faults require. It breaks a connection with a TCP reset, before the response head (status and headers) or inside the
-//! body. Clients can't make the server use more resources than [`Bounds`] allows. The server answers only programs on
-//! this machine; `guard` checks this.
+//! faults require. The server breaks a connection with a TCP reset, before the response head (status and headers) or
+//! inside the body. Clients can't make the server use more resources than [`Bounds`] allows. The server answers only
+//! programs on this machine; `guard` checks this.
 //!
 //! The server accepts connections in its own loop and uses no web framework, because frameworks offer no time limit for
 //! receiving the headers of a request. All requests go to one function, so no routing is needed.
@@ -180,8 +180,8 @@ async fn attend(
     stage: Arc<Stage>,
     _place: OwnedSemaphorePermit,
 ) {
-    // Small pieces of a stream must be sent without delay. If this option can't be set for the socket, the pieces are
-    // sent later, which does no harm.
+    // Small pieces of a stream must be sent without delay. If the socket does not allow this, the pieces are sent
+    // later, which does no harm.
     let _ = stream.set_nodelay(true);
     let (wire, quiet) = (Wire::new(), stage.bounds.quiet);
     let stream = Cuttable::new(stream, wire.clone());

@@ -148,9 +148,9 @@ impl Input {
 
     /// Parses the input of a tool call. The pieces of the input have already been joined.
     ///
-    /// The input is unfinished if the answer ended at `max_tokens` in the middle of the call. Its text is then kept as
-    /// `{"INVALID_JSON": "…"}`. The API documentation gives this form for sending such input back to the model
-    /// ("Fine-grained tool streaming", 2026-08-22).
+    /// The input is unfinished if the answer ended at `max_tokens` in the middle of the call. The text of an unfinished
+    /// input is kept as `{"INVALID_JSON": "…"}`. The API documentation gives this form for sending such input back to
+    /// the model ("Fine-grained tool streaming", 2026-08-22).
     fn parse(self, mut escaped: Growing) -> Result<Box<RawValue>, String> {
         escaped.push(b"\"");
         let bytes = escaped.into_bytes();

@@ -32,8 +32,7 @@ pub(super) fn failure_of(head: &ReplyHead) -> Failure {
     Failure { status: Some(head.status), request_id: request_id(&head.headers), ..Failure::default() }
 }
 
-/// Reads an error body. It accepts every known form of JSON errors, a page for people (such as HTML), and an empty
-/// body.
+/// Reads an error body: an error in one of the known JSON forms, a page for people (such as HTML), or an empty body.
 pub(super) fn error(body: &[u8], head: &ReplyHead) -> Reply {
     let Some(json) = object(body) else {
         let excerpt = text::excerpt(body);

@@ -1,14 +1,14 @@
 //! The memory for an answer that is still arriving.
 //!
-//! A buffer that doubles its size uses up to twice the memory that its content needs. The factor is three during a move
-//! of the content. Such buffers free blocks of many different sizes, and allocators return these blocks to the system
-//! late. So bytes are collected in pieces of one size, which are joined at the end. The next answer uses the same
-//! pieces again.
+//! A buffer that doubles its size uses up to twice the memory that its content needs. During a move of the content, the
+//! buffer uses three times this memory. Buffers that double their size free blocks of many different sizes, and
+//! allocators return these blocks to the system late. So bytes are collected in pieces of one size, which are joined at
+//! the end. The next answer uses the same pieces again.
 //!
-//! When an answer becomes large, memory for the largest allowed body is reserved in one step. This is cheap: the system
-//! gives memory only for the bytes that are written. In a run, at most one large answer arrives at a time. The next
-//! large answer uses the same memory ([`SPARE`]). If each large answer had its own memory, the allocator would often
-//! take new memory from the system before it returns the old memory.
+//! When an answer becomes large, memory for the largest allowed body is reserved in one step. Reserving so much memory
+//! is cheap, because the system gives memory only for the bytes that are written. In a run, at most one large answer
+//! arrives at a time. The next large answer uses the same memory ([`SPARE`]). If each large answer had its own memory,
+//! the allocator would often take new memory from the system before it returns the old memory.
 
 use std::mem::take;
 use std::sync::{Mutex, PoisonError};
@@ -32,8 +32,8 @@ const MESSAGE_BYTES: usize = (16 << 20) + (64 << 10);
 
 /// The memory of the last large answer that was dropped.
 static SPARE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
-/// The memory of the last large message of a stream that was dropped. It is not the memory in [`SPARE`], because the
-/// message and its parts are in memory at the same time.
+/// The memory of the last large message of a stream that was dropped. A message can't use the memory in [`SPARE`],
+/// because the message and its parts are in memory at the same time.
 static SPARE_MESSAGE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 
 /// A buffer of several pieces, to which bytes can be appended.

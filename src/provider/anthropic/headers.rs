@@ -68,8 +68,8 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
     kind.eq_ignore_ascii_case("text/event-stream")
 }
 
-/// The headers that this module uses. They are found in one pass over all headers. Separate look-ups would hash the
-/// long name of each header for every response.
+/// The headers that this module uses. One pass over all headers finds them. Separate look-ups would hash the long name
+/// of each header for every response.
 #[derive(Default)]
 struct Values<'a> {
     requests: Limit<'a>,
@@ -99,7 +99,7 @@ enum Single<'a> {
     #[default]
     Missing,
     Once(&'a HeaderValue),
-    /// The header occurs several times. Such a header is treated as missing, because it is not clear which value is
+    /// The header occurs several times. A repeated header is treated as missing, because it is not clear which value is
     /// right.
     Repeated,
 }

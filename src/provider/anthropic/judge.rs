@@ -1,11 +1,11 @@
 //! Decides what a reply of the Messages API means for its row, for its pool (the requests that share its limits), and
 //! for the run.
 //!
-//! The judge is a pure function. It has exactly one verdict on every reply. The verdict depends on the status,
+//! The judge is a pure function, and returns exactly one verdict on every reply. The verdict depends on the status,
 //! `error.type` and `details.error_code`. The text of a message matters only if it begins like an entry of
 //! [`ACCOUNT_MESSAGES`]. Errors that only other platforms send are judged in [`super::platform`]. The scheduler knows
-//! the earlier replies, so the scheduler decides how to act on a verdict. It decides how long to wait, when to give up,
-//! and what a 403 before the first success means.
+//! the earlier replies, so the scheduler decides how to act on a verdict. The scheduler decides how long to wait, when
+//! to give up, and what a 403 before the first success means.
 //!
 //! Sources: fact sheet of the API (errors, retry policy of the official clients; 2026-11), and the policy table, whose
 //! rows are listed in `tests/policy.rs`.
@@ -21,8 +21,8 @@ use crate::provider::{Reply, ReplyHead};
 /// Beginnings of error messages. If the status is 400 and the message begins with one of these texts, the account has
 /// no credit left (2026-08-22).
 ///
-/// For errors of the Claude API, the text of a message matters nowhere else. It matters here because these errors have
-/// the same status and type as ordinary bad requests.
+/// Errors about credit have the same status and type as ordinary bad requests, so only the text of the message shows
+/// the difference. For all other errors of the Claude API, the text does not matter.
 const ACCOUNT_MESSAGES: [&str; 3] = [
     "Your credit balance is too low",
     "You have reached your specified API usage limits",
@@ -87,8 +87,8 @@ fn after_success(
     }
 }
 
-/// Judges an error by its special meaning at this kind of provider. If it has no special meaning there, its status
-/// decides.
+/// Judges an error by its special meaning at this kind of provider. An error without a special meaning is judged by its
+/// status.
 fn by_platform(
     kind: ProviderKind,
     head: &ReplyHead,

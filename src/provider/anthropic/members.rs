@@ -48,8 +48,8 @@ pub(super) fn write(members: &Params, out: &mut Vec<u8>, mut real: impl FnMut(&s
 
 /// Returns the text between the quotes of a JSON string, with its escapes; `None` for any other value.
 ///
-/// Escaped pieces of a string can be joined without decoding them. So the string is spelled as the server spelled it.
-/// An escaped character is whole again after the join if its two halves came in different pieces.
+/// Escaped pieces of a string can be joined without decoding them. So the joined string is spelled as the server
+/// spelled it. An escaped character is whole again after the join if its two halves came in different pieces.
 pub(super) fn inside_quotes(json: &str) -> Option<&str> {
     json.strip_prefix('"')?.strip_suffix('"')
 }

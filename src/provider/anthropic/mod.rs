@@ -1,11 +1,11 @@
 //! The adapter for the Claude Messages API, at Anthropic and on other platforms.
 //!
 //! All platforms share one adapter, [`Anthropic`]. Each provider has a kind, which decides what errors and headers mean
-//! (`platform`). It also has rules, which change the requests (`changes`).
+//! (`platform`). Each provider also has rules, which change the requests (`changes`).
 //!
 //! This module writes requests, reads response heads (status and headers), whole answers and streams, and decides what
-//! replies mean. It knows no credentials: the transport adds them. A whole answer is kept byte for byte. A stream is
-//! put together into one message, and every value in that message is the server's own text.
+//! replies mean. This module knows no credentials, because the transport adds them. A whole answer is kept byte for
+//! byte. A stream is put together into one message, and every value in that message is the server's own text.
 
 mod batches;
 mod block;
@@ -41,8 +41,8 @@ use self::changes::Changes;
 use super::{BatchApi, Decoder, HeadNews, Provider, Reply, ReplyHead, Splice, Transfer, WireRequest};
 use crate::domain::{Marked, PoolId, ProviderKind, RateSignals, Request, RequestRules, Verdict};
 
-/// The capacity of the header map of a request. It includes the headers that the transport and its HTTP client add.
-/// With less capacity, the map would have to grow, and would then be copied.
+/// The capacity of the header map of a request. The capacity includes the headers that the transport and its HTTP
+/// client add. With less capacity, the map would have to grow, and would then be copied.
 const HEADERS: usize = 12;
 
 /// A setting that can't be sent in a header.

@@ -34,7 +34,7 @@ pub(crate) struct LimitsPage {
 /// A group of limits that several models, or several endpoints, share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LimitGroup {
-    /// The kind of the group, such as `model_group`, `batch` or `token_count`. It says to what the limits apply.
+    /// The kind of the group, which says to what the limits apply, such as `model_group`, `batch` or `token_count`.
     pub kind: String,
     /// The name of the group for people.
     pub name: String,

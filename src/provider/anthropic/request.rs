@@ -54,8 +54,8 @@ fn with_level(body: Body, level: &Level, is_marked: bool) -> Body {
         MarkPlace::Own => body,
         MarkPlace::Block { brace } if is_marked => insert(body, brace, fixed(mark)),
         MarkPlace::Block { .. } => body,
-        // This text is left out of the body. Nothing is inserted at its end, because the bytes that follow it can begin
-        // there.
+        // The marked text is left out of the body. Nothing is inserted at its end, because the bytes that follow the
+        // text can begin there.
         MarkPlace::Text { start, .. } | MarkPlace::Cut { start, .. } if body.leaves_out(start as usize) => body,
         MarkPlace::Text { start, end } => {
             let body = insert(body, start, fixed(BEGIN));

@@ -4,8 +4,8 @@
 //! used only if its scheme, host and port are those of the base URL. A gateway can pass on a URL that names another
 //! server.
 //!
-//! The parser is strict: a URL with anything unusual is not used. That does no harm, because the address can also be
-//! made from the batch's id.
+//! The parser is strict: a URL with anything unusual is not used. Refusing such a URL does no harm, because the address
+//! can also be made from the batch's id.
 
 /// Returns the path and the query of `url`, relative to the path of `base_url`. Returns `None` if `url` is on another
 /// server or is not below that path.
@@ -39,7 +39,7 @@ fn parts(url: &str) -> Option<Parts<'_>> {
     };
     let (authority, rest) = after.split_at(after.find(['/', '?', '#', '\\']).unwrap_or(after.len()));
     let (host, port) = match authority.rsplit_once(':') {
-        // This colon is inside the brackets of an IPv6 address, so no port follows it.
+        // The last colon is inside the brackets of an IPv6 address, so no port follows the colon.
         Some((_, port)) if port.ends_with(']') => (authority, None),
         Some((host, port)) => (host, Some(port)),
         None => (authority, None),

@@ -1,11 +1,11 @@
 //! The fast way to read a whole message. A single pass checks that the message is JSON, and reads the members that are
 //! needed.
 //!
-//! This scan reads the usual form of the API's answers. It returns `None` for everything else: escapes in names or in
-//! texts that are read, repeated members, deep nesting, and text that is not a message. The parser ([`super::shape`])
-//! reads such answers. If both the scan and the parser can read a message, they return the same result; a test checks
-//! this. An accepted message becomes part of a line of results, so it must be valid JSON. The caller checks whether the
-//! strings of the message are UTF-8.
+//! This scan reads the usual form of the API's answers. The scan returns `None` for everything else: escapes in names
+//! or in texts that are read, repeated members, deep nesting, and text that is not a message. The parser
+//! ([`super::shape`]) reads such answers. If both the scan and the parser can read a message, they return the same
+//! result; a test checks this. An accepted message becomes part of a line of results, so it must be valid JSON. The
+//! caller checks whether the strings of the message are UTF-8.
 
 use std::ops::Range;
 
@@ -170,7 +170,7 @@ fn read_counts(cursor: &mut Cursor<'_>, mut show: impl FnMut(&[u8], u64)) -> Opt
     })
 }
 
-/// Reads a JSON value of any kind as a count.
+/// Reads a JSON value as a count. The value can have any type.
 fn read_count(cursor: &mut Cursor<'_>) -> Option<u64> {
     match cursor.count() {
         Some(count) => Some(usage::capped(count)),

@@ -2,8 +2,8 @@
 //!
 //! This file cuts bytes into events. [`Fold`] puts the events together.
 //!
-//! The lines that begin with `event:` are not read. They are not needed, because the data of each event contains the
-//! event's type. Some proxies also leave these lines out.
+//! The lines that begin with `event:` are not read. The lines with `event:` are not needed, because the data of each
+//! event contains the event's type. Some proxies also leave out the lines with `event:`.
 
 use bytes::Bytes;
 

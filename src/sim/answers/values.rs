@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::rule::ToolCall;
 use crate::sim::rules::{Part, value};
 
-/// A list of turns. A request's turn is its number of assistant messages plus 1.
+/// A list of turns. The turn of a request is its number of assistant messages plus 1.
 pub(super) struct Turns(pub(super) Vec<u64>);
 
 impl<'de> Deserialize<'de> for Turns {

@@ -30,7 +30,7 @@ impl Latency {
         Self { first_token: Duration::ZERO, jitter: 0.0, tokens_per_second: f64::INFINITY, error: Duration::ZERO };
 }
 
-/// The distribution of the lengths of answers, before `max_tokens` cuts them. It is a lognormal distribution. The mean
+/// The distribution of the lengths of answers, before `max_tokens` cuts them. The distribution is lognormal. The mean
 /// grows with the length of the prompt and with `max_tokens`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OutputLengths {

@@ -39,7 +39,7 @@ impl Default for BatchConfig {
 pub enum BatchTime {
     /// Every batch takes this time.
     Fixed(Duration),
-    /// Each batch takes a time in this range, which the seed decides.
+    /// Each batch takes a time in this range. The seed decides which time.
     Between(Duration, Duration),
     /// No request is ever processed: the batch ends when it expires.
     Stuck,

@@ -54,13 +54,13 @@ pub enum OutputRule {
     /// Output tokens use up the limit when they are produced. A request is admitted if the output bucket is not empty.
     #[default]
     AsProduced,
-    /// The whole `max_tokens` uses up the limit at the start, and the unused part is given back at the end. This was
-    /// the rule up to 2026-02-18.
+    /// The whole `max_tokens` uses up the limit at the start, and the unused part is given back at the end. The API had
+    /// this rule up to 2026-02-18.
     MaxTokensUpFront,
 }
 
 /// The limit on the growth of the input of a model class. In each minute, the class can use `step` tokens more than in
-/// the minute before. It can always use `floor` tokens.
+/// the minute before. The class can always use `floor` tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acceleration {
     /// The number of input tokens that are always allowed in a minute.

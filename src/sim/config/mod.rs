@@ -59,8 +59,8 @@ pub struct SimConfig {
     pub estimate_skew: f64,
     /// The limit on the growth of input tokens from minute to minute; `None` for no limit.
     pub acceleration: Option<Acceleration>,
-    /// The number of requests of an organization that can be open at the same time; `None` for no limit. Each further
-    /// request gets a 429 without rate headers.
+    /// The number of requests of an organization that can be open at the same time; `None` for no limit. If the maximum
+    /// is reached, a request gets a 429 without rate headers.
     pub max_concurrent: Option<u32>,
     /// The spend cap of an organization; `None` for no cap. After the cap is reached, every request gets a 429.
     pub spend_cap: Option<Money>,

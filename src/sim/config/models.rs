@@ -27,7 +27,7 @@ pub struct SimModel {
     pub max_output_tokens: u64,
     /// The minimum number of tokens in a cached prefix.
     pub cache_min_tokens: u64,
-    /// Whether tokens that are read from the cache use up the input limit. They do so only for the oldest models.
+    /// Whether tokens that are read from the cache use up the input limit. Only the oldest models work in this way.
     pub counts_cache_reads: bool,
     /// The prices of the model's tokens; `None` when they are unknown.
     pub price: Option<SimPrice>,

@@ -52,7 +52,7 @@
 //!   selects the first call for each batch, and the first creation with the same body. `contains` searches the body of
 //!   a call that creates a batch.
 //!
-//! The following kinds are also about batches. They can't have `calls`:
+//! The following kinds are also about batches. Rules of these kinds can't have `calls`:
 //!
 //! | kind | what happens | billed |
 //! |---|---|---|

@@ -131,7 +131,7 @@ pub enum Fault {
         /// The time between two pieces.
         every: Duration,
     },
-    /// The body ends too early. There is no connection error, so the body looks complete.
+    /// The body ends too early. The connection ends without an error, so the body looks complete.
     Truncated {
         /// The part of the body that is sent, from 0 to 1.
         at: f64,

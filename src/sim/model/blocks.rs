@@ -142,7 +142,7 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// Returns the room for the answer to a prompt.
+    /// Returns the room (the maximum number of tokens) for the answer to a prompt.
     pub(super) fn of(prompt: &Prompt<'_>, model: &SimModel, skew: f64) -> Self {
         let window = model.context_tokens.saturating_sub(prompt.tokens);
         let (tokens, full) = if prompt.max_tokens <= window {

@@ -178,8 +178,8 @@ impl Books {
         self.first_too_early_s.get_or_insert(now.as_secs_f64());
     }
 
-    /// Returns a copy of the counts without the records of single bodies. These records can be large, and only this
-    /// module needs them.
+    /// Returns a copy of the counts without the records of single bodies. The records of single bodies can be large,
+    /// and only this module needs them.
     pub(super) fn figures(&mut self) -> Self {
         let bodies = std::mem::take(&mut self.bodies);
         let figures = self.clone();

@@ -1,5 +1,5 @@
-//! A bucket for one limit (on requests, input tokens or output tokens), as the API has it. It refills continuously.
-//! Requests take from the bucket at once or gradually.
+//! A bucket for one limit (on requests, input tokens or output tokens), as the API has it. A bucket refills
+//! continuously. Requests take tokens from the bucket at once or gradually.
 //!
 //! A bucket has a level, a rate at which it refills and a rate at which it drains. Invariants: all numbers are
 //! integers, so the level stays exact in runs of any length. The level is never above the capacity, but can be below

@@ -75,8 +75,8 @@ impl Call {
     }
 
     /// Returns a call without a prompt, with the given numbers of input tokens and output tokens and with `max_tokens`.
-    /// Such a call is not billed. `input` contains the number of input tokens that the limit counts, and the estimate
-    /// of this number.
+    /// A call without a prompt is not billed. `input` contains the number of input tokens that the limit counts, and
+    /// the estimate of this number.
     pub(super) fn sized(
         account: Account,
         sizes: (u64, u64, u64),

@@ -47,7 +47,7 @@ pub(super) fn rule(plan: &FaultPlan, seed: u64, fired: &[u64], request: RequestF
 
 /// Returns whether a body has a cache breakpoint. If no rule is about caching, the body is not searched.
 pub(super) fn is_marked(plan: &FaultPlan, body: &[u8]) -> bool {
-    // These words can't occur inside a text of the body, because a backslash would stand before the quotation marks.
+    // `NAME` can't occur inside a text of the body, because the quotation marks in a text have a backslash before them.
     const NAME: &[u8] = b"\"cache_control\"";
     plan.rules.iter().any(|rule| rule.fault.is_of_cache()) && body.windows(NAME.len()).any(|part| part == NAME)
 }

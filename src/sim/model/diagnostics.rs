@@ -1,9 +1,9 @@
 //! Finds the reason why a request could not read the cache entries of an earlier request.
 //!
 //! A request with `diagnostics` is compared with the message that it names. Source: API reference, "Messages",
-//! `diagnostics` (Python SDK 2.14.0, 2026-11). How the API compares is not documented. Here the levels of the prompts
-//! (tools, system, messages) are compared in this order, and the first difference is the reason. The reason is found
-//! immediately, so an answer never says that it is pending.
+//! `diagnostics` (Python SDK 2.14.0, 2026-11). How the API compares is not documented. In the simulator, the levels of
+//! the prompts (tools, system, messages) are compared in this order, and the first difference is the reason. The reason
+//! is found immediately, so an answer never says that it is pending.
 
 use std::collections::{HashMap, VecDeque};
 

@@ -1,5 +1,5 @@
-//! The endpoints. The endpoints check the key and the path of a request. Then they pass the request to the module that
-//! answers it.
+//! The endpoints. The endpoints check the key and the path of a request. Then the endpoints pass the request to the
+//! module that answers it.
 
 use std::sync::Arc;
 

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-/// A line about one request and its planned response. It contains only facts that are known when the request arrives.
+/// A line about one request and its planned response. The line contains only facts that are known when the request
+/// arrives.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Line {
     /// The time at which the request arrived, in seconds since the start.

@@ -158,7 +158,8 @@ fn capabilities(traits: &ModelTraits) -> Value {
 }
 
 /// Returns a page of at most `limit` items. The page begins with the item at `from`, or ends before the item at
-/// `before`. Also returns whether there are more items after the page, or before it if `before` is given.
+/// `before`. This function also returns whether there are more items after the page. If `before` is given, it returns
+/// whether there are more items before the page.
 pub(super) fn page<T>(items: &[T], limit: usize, from: usize, before: Option<usize>) -> (&[T], bool) {
     if let Some(before) = before {
         return (&items[before.saturating_sub(limit)..before], before > limit);

@@ -124,7 +124,7 @@ fn block_start(bytes: &mut Vec<u8>, index: usize, block: &OutBlock, serial: u64)
         OutBlock::Text(_) | OutBlock::Written(..) => out.add(r#"{"type":"text","text":""}"#),
         OutBlock::ToolUse(name, ..) => tool_head(&mut out, name, serial).add(r#","input":{}}"#),
         OutBlock::ServerToolUse(served) => server_tool_head(&mut out, served.name, serial).add(r#","input":{}}"#),
-        // The whole result is sent in one event.
+        // The whole result of a server tool is sent in one event.
         OutBlock::ServerToolResult(served) => server_tool_result(&mut out, served, serial),
     };
     out.add("}\n\n");
@@ -200,7 +200,8 @@ fn server_tool_head<'o>(out: &'o mut Out, name: &str, serial: u64) -> &'o mut Ou
     out.add(r#"{"type":"server_tool_use","id":""#).add(&server_tool_id(serial)).add(r#"","name":""#).add(name).add("\"")
 }
 
-/// Writes the block with the result of a server tool (a tool that the API runs). It follows the block with the call.
+/// Writes the block with the result of a server tool (a tool that the API runs). The block comes after the block with
+/// the call.
 fn server_tool_result<'o>(out: &'o mut Out, served: &Served, serial: u64) -> &'o mut Out {
     out.add(r#"{"type":""#).add(served.result_kind).add(r#"","tool_use_id":""#).add(&server_tool_id(serial - 1));
     out.add(r#"","content":"#).add(served.result).add("}")

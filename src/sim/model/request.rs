@@ -63,7 +63,7 @@ fn of_json(raw: &RawValue, is_marked: bool) -> u64 {
     tokens::of_text(&format!("{{{}}}", members.join(",")))
 }
 
-/// Reads the list of tools.
+/// Reads the list of tools in a request, and returns the number of tools.
 pub(super) fn walk_tools(raw: &RawValue, parts: &mut impl Parts) -> Result<usize, ApiError> {
     #[derive(Deserialize)]
     struct Tool<'a> {
@@ -100,7 +100,7 @@ pub(super) fn walk_tools(raw: &RawValue, parts: &mut impl Parts) -> Result<usize
     Ok(tools.len())
 }
 
-/// Reads a text or a list of blocks. These are the two forms of `system` and of a message's content.
+/// Reads a text or a list of blocks. The values of `system` and of a message's content have these two forms.
 ///
 /// Returns the number of blocks.
 pub(super) fn walk_content(

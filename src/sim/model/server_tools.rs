@@ -1,8 +1,9 @@
-//! Server tools: tools that the API runs itself. They are recognized by their types.
+//! Server tools: tools that the API runs itself. The simulator recognizes server tools by their types.
 //!
-//! An answer with a server tool contains the call, its result and a text. It ends like an answer without tools, because
-//! the client does not run the tool. Source: API documentation, "Server tools", "Web search tool" and "Web fetch tool"
-//! (2026-10). The simulator knows only these server tools. If a request has others, the model answers with text.
+//! An answer with a server tool contains the call, its result and a text. Such an answer ends like an answer without
+//! tools, because the client does not run the tool. Source: API documentation, "Server tools", "Web search tool" and
+//! "Web fetch tool" (2026-10). The simulator knows only these server tools. If a request has others, the model answers
+//! with text.
 
 use super::tokens;
 

@@ -59,7 +59,7 @@ pub struct Model {
     pub(super) events: BinaryHeap<Reverse<(Instant, u64, Event)>>,
     pub(super) events_so_far: u64,
     pub(super) calls: HashMap<u64, Call>,
-    /// The money that was charged to each organization. It is counted only if there is a spend cap.
+    /// The money that was charged to each organization. The charges are counted only if there is a spend cap.
     pub(super) spent: HashMap<u64, Money>,
     pub(super) cache: Cache,
     pub(super) diagnostics: Diagnostics,
@@ -163,7 +163,7 @@ impl Model {
     }
 
     /// Returns whether no batch is open and no call is running, including calls that run on after their client has
-    /// left. If so, nothing more will be billed.
+    /// left. An idle API will bill nothing more.
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty() && !self.batches.has_open()
     }

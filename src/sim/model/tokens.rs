@@ -4,7 +4,7 @@
 //! mistake in that code. Text is cut into runs of letters, digits, punctuation marks and blanks. A run of up to six
 //! letters is one token.
 //!
-//! Source: a rule of our own. It is close to the ratio in the API documentation, "Token counting": about 3.5 English
+//! Source: a rule of our own, which is close to the ratio in the API documentation, "Token counting": about 3.5 English
 //! characters per token.
 
 /// The number of tokens of an image, for every size of image.
@@ -12,7 +12,7 @@ pub(super) const IMAGE: u64 = 1_500;
 /// The number of tokens of each message in addition to its text.
 pub(super) const PER_MESSAGE: u64 = 4;
 /// The number of tokens of the hidden prompt for tools, in addition to their definitions. Source: API documentation,
-/// "Pricing", tool use (2026-08). There, the number is 286 to 804, depending on the model.
+/// "Pricing", tool use (2026-08), which has numbers from 286 to 804, depending on the model.
 pub(super) const TOOLS: u64 = 346;
 
 /// The maximum number of letters in one token.

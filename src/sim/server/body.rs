@@ -12,7 +12,7 @@ use super::super::model::Unread;
 use super::bounds::{Budget, Share};
 
 /// Reads a body of at most `most` bytes. If there is no memory for the whole body, the server still reads the rest and
-/// drops it. Otherwise the client could not read the answer.
+/// drops it. If the rest were not read, the client could not read the answer.
 ///
 /// # Errors
 /// Returns the reason why the body could not be read: it was too large, it arrived too slowly, it ended too early, or

@@ -1,5 +1,5 @@
-//! The body of a response of the simulator. It sends bytes at the planned times, and breaks the connection if the plan
-//! says so.
+//! The body of a response of the simulator. The body sends bytes at the planned times, and breaks the connection if the
+//! plan says so.
 
 use std::collections::VecDeque;
 use std::future::Future;

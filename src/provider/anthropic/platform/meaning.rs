@@ -11,9 +11,9 @@ pub(super) enum Meaning {
     Limit(Option<Duration>),
     /// The platform has no capacity for anybody at the moment.
     Overload,
-    /// Another attempt may succeed.
+    /// The error can be temporary: another attempt may succeed.
     Fault(ErrorClass),
-    /// This row can't succeed.
+    /// The error lies in the request: no attempt of this row can succeed.
     Row(ErrorClass),
     /// The platform does not serve this model, or does not serve it to this account.
     Model,

@@ -29,7 +29,7 @@ pub(super) struct Batch {
     pub order: Box<[u32]>,
     /// The number of requests at the beginning of `order` that were processed or left out.
     pub done: usize,
-    /// The number of requests that were left out instead of processed. Such requests expire.
+    /// The number of requests that were left out instead of processed. Requests that are left out expire.
     pub left_out: usize,
     /// The time that the processing of all requests takes; `None` if they are never processed.
     pub time: Option<Duration>,
@@ -130,7 +130,7 @@ pub(super) struct Counts {
     pub expired: u64,
 }
 
-/// The requests of a batch. Their ids and bodies are kept in one piece of memory.
+/// The requests of a batch. The ids and the bodies of all requests are kept in one piece of memory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rows {
     bytes: Vec<u8>,

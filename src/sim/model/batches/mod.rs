@@ -5,14 +5,14 @@
 //! results. `batch` defines the state of one batch, and `store` keeps all batches. `records` shows tests what happened
 //! to each request.
 //!
-//! A batch keeps one copy of its requests, as bytes. The answers are not kept. They are made again at each download of
-//! the results, part by part and with the same content. Source: API documentation, "Batch processing" (2026-09-20), and
-//! API reference, "Message Batches" (Python SDK 2.14.0, 2026-11).
+//! A batch keeps one copy of its requests, as bytes. The answers are not kept. The answers are made again at each
+//! download of the results, part by part and with the same content. Source: API documentation, "Batch processing"
+//! (2026-09-20), and API reference, "Message Batches" (Python SDK 2.14.0, 2026-11).
 //!
 //! Invariants:
-//! - The requests of a batch are processed evenly over the time of the batch. Their order is random and depends on the
-//!   seed. A request is billed when it is processed.
-//! - A batch ends only once. Its counts and the results of its requests never change after that.
+//! - The requests of a batch are processed evenly over the time of the batch. The order of the requests is random and
+//!   depends on the seed. A request is billed when it is processed.
+//! - A batch ends only once. The counts of a batch and the results of its requests never change after its end.
 
 mod batch;
 mod calls;

@@ -38,7 +38,7 @@ pub(super) fn error(error: &ApiError) -> Option<Sent> {
         _ => return None,
     };
     let body = json!({ "error": { "code": status, "message": message, "status": name } });
-    // Google Cloud sends a 429 as an object or as a list with one object. Here it is a list.
+    // Google Cloud sends a 429 as an object or as a list with one object. The simulator sends a list.
     let body = if error.status == 429 { Value::Array(vec![body]) } else { body };
     Some(Sent::new(status, &body))
 }

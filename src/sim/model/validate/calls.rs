@@ -42,8 +42,8 @@ fn check_calls(said: &Said<'_>, next: Option<&Said<'_>>) -> Result<(), ApiError>
     )))
 }
 
-/// Refuses a result of a tool if the previous message does not have the call. Also refuses a second result of the same
-/// call.
+/// Refuses a result of a tool if the previous message does not have the call. A second result of the same call is
+/// refused too.
 fn check_results(said: &Said<'_>, before: Option<&Said<'_>>) -> Result<(), ApiError> {
     let calls: HashSet<Option<&str>> =
         before.into_iter().flat_map(Said::calls).map(|call| call.own.id.as_deref()).collect();

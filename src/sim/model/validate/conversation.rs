@@ -114,8 +114,9 @@ fn results(block: &Block<'_>) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Checks the last message of a request if it is from the assistant. Such a message is the beginning of the answer, or
-/// an answer that the API has paused. A paused answer contains a call of a server tool (a tool that the API runs).
+/// Checks the last message of a request if it is from the assistant. An assistant message at the end is the beginning
+/// of the answer, or an answer that the API has paused. A paused answer contains a call of a server tool (a tool that
+/// the API runs).
 fn prefill(last: &Said<'_>, traits: &ModelTraits, form: &Form) -> Result<(), ApiError> {
     let is_paused = last.blocks.iter().any(|block| block.is("server_tool_use"));
     if !is_paused && !traits.allows_prefill {

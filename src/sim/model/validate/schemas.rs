@@ -1,5 +1,5 @@
 //! Checks the JSON schemas of structured output and of strict tools. The model must follow these schemas, so the API
-//! allows only a subset of JSON Schema in them. It does not check other schemas.
+//! allows only a subset of JSON Schema in them. The API does not check the schemas of other tools.
 //!
 //! Source: API documentation, "Structured outputs", limitations of JSON Schema (2026-08). The error messages were seen
 //! in veryfront/veryfront-code#3918, BerriAI/litellm#35808, agentjido/req_llm#302 and #706, and

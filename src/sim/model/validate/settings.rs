@@ -5,7 +5,7 @@
 //! |---|---|
 //! | the schema of structured output | all levels |
 //! | citations on or off | system and messages |
-//! | tool choice, thinking, effort, the first image or the last image | messages |
+//! | tool choice, thinking, effort, whether the request has an image | messages |
 //!
 //! Every entry also depends on the model and the speed; `admission` adds these. Source: API documentation, "Prompt
 //! caching", what invalidates the cache, and "Structured outputs" (2026-09-29). The documentation does not say whether
@@ -20,7 +20,8 @@ use crate::sim::model::fields::Fields;
 use crate::sim::model::hash::Hash;
 use crate::sim::model::parts::json;
 
-/// A hash for each level of a prompt. It contains the settings on which the cache entries of the level depend.
+/// A hash for each level of a prompt. The hash of a level contains the settings on which the cache entries of the level
+/// depend.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::sim::model) struct Settings {
     /// The hash for the tools.
