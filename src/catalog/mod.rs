@@ -6,7 +6,7 @@
 //! can have retired after the data were checked. To find this out, callers pass today's date to `Model::is_retired_on`.
 //!
 //! Invariants:
-//! - The class, ids and prices of every model come from the files.
+//! - The class, the ids and the prices of every model come from the data files.
 //! - No two models share an id or an alias.
 //! - The price steps of a model are sorted by prompt length, and the first step begins at 0 tokens.
 //! - The cost of an unknown model is unknown (`None`). The catalog never guesses a cost.
@@ -37,7 +37,7 @@ pub(crate) use vendors::vendor_of;
 
 use crate::domain::{ModelClass, Money, RateLimits, Speed, Terms, Tier, Usage, UsageBound};
 
-/// Models, prices and tiers.
+/// The catalog: models, prices and tiers.
 #[derive(Clone, Debug)]
 pub struct Catalog {
     models: Vec<Model>,
@@ -133,7 +133,7 @@ impl Catalog {
         Ok(self)
     }
 
-    /// Multiplies the prices of all models, for a provider that adds a surcharge.
+    /// Multiplies the prices of all models by `factor`, for a provider that adds a surcharge.
     pub(crate) fn with_price_factor(mut self, factor: f64) -> Self {
         if factor != 1.0 {
             let steps = self.models.iter_mut().flat_map(|model| model.prices.iter_mut().chain(&mut model.fast_prices));
@@ -172,11 +172,11 @@ impl Catalog {
 
     /// Returns the limits that a class of models has before the first response.
     ///
-    /// A tier has no row for a class that is newer than the table, or for a model that is not in the catalog. Each
-    /// limit of such a class is the lowest limit among the tier's rows for models that are still served. [`Tier::Auto`]
-    /// uses the limits of `start`, the strictest of the current tiers. The real limits are used as soon as the headers
-    /// of a response report them. [`Tier::None`] has no limits. Limits at fast speed are not published, so the limits
-    /// at standard speed are used.
+    /// A tier has no row for a class that is newer than the table, or for a model that is not in the catalog. A class
+    /// without a row gets the lowest limits among the tier's rows for models that are still served. [`Tier::Auto`] uses
+    /// the limits of `start`, the strictest of the current tiers. The real limits are used as soon as the headers of a
+    /// response report them. [`Tier::None`] has no limits. Limits at fast speed are not published, so the limits at
+    /// standard speed are used.
     pub fn limits(&self, tier: Tier, class: &ModelClass) -> TierLimits {
         let Some(table) = self.tier_table(tier) else {
             return TierLimits { limits: RateLimits::NONE, substituted: false };
@@ -546,13 +546,13 @@ mod tests {
             catalog.cost("claude-haiku-5-5", &usage)
         };
 
-        // The prompt is not longer than the step: 100,000 input tokens at $0.10 per million, and a million output
-        // tokens at $0.50. If the prompt is longer than the step, the prices are $0.50 and $2.50 per million for the
-        // whole request.
+        // The higher price step begins above 100,000 prompt tokens. A prompt of 100,000 tokens has the lower prices:
+        // $0.10 per million input tokens, and $0.50 per million output tokens. A longer prompt has the higher prices
+        // for the whole request: $0.50 and $2.50 per million.
         assert_eq!(cost(100_000, 0), Some(Money::from_dollars(0.51)));
         assert_eq!(cost(100_001, 0), Some(Money::from_dollars(2.550_000_5)));
-        // Cached tokens are part of the prompt length that selects the step: 1 input token costs $0.50 per million, and
-        // 100,000 cached tokens cost $0.05 per million.
+        // Cached tokens are part of the prompt length, so the higher prices apply: $0.50 per million for 1 input token,
+        // and $0.05 per million for 100,000 cached tokens.
         assert_eq!(cost(1, 100_000), Some(Money::from_dollars(2.505_000_5)));
     }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::price::PriceStep;
 use crate::domain::{ModelClass, Speed};
 
-/// How a model cuts text into tokens.
+/// The tokenizer of a model, which cuts text into tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenizerFamily {
@@ -78,9 +78,9 @@ impl Line {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "(u32, u32)")]
 pub struct ToolPrompt {
-    /// The length with `tool_choice` auto or none.
+    /// The length of the hidden prompt with `tool_choice` auto or none.
     pub auto: u32,
-    /// The length with `tool_choice` any or tool.
+    /// The length of the hidden prompt with `tool_choice` any or tool.
     pub forced: u32,
 }
 
@@ -131,7 +131,7 @@ pub struct Model {
     pub structured_outputs: bool,
     /// Whether the model accepts a `tool_choice` of `any` or `tool`. Source: API documentation, "Errors" (2026-10).
     pub allows_forced_tools: bool,
-    /// Whether the model allows that the last message of a request is from the assistant. Source: API documentation,
+    /// Whether the last message of a request to this model can be from the assistant. Source: API documentation,
     /// "Errors" (2026-10).
     pub allows_prefill: bool,
     /// The length of the hidden prompt that the API adds to a request with tools.

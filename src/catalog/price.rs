@@ -8,7 +8,7 @@ use crate::domain::{Caching, Lane, Money, Terms, Usage, UsageBound};
 /// including the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PriceStep {
-    /// The step applies to prompts with more tokens than this, including cached tokens.
+    /// The prompt length above which the step applies, in tokens. Cached tokens are part of the length.
     pub above_prompt_tokens: u64,
     /// The price of input that is not written to a cache and not read from a cache.
     pub input: Money,

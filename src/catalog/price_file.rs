@@ -123,7 +123,7 @@ struct Entry {
 /// different names of a model are prices of one model.
 ///
 /// Cache prices that the file leaves out are computed from the input price. Cache writes cost 1.25 times the input
-/// price (for five minutes) or 2 times (for an hour). Cache reads cost 0.1 times.
+/// price (for five minutes) or 2 times (for an hour). Cache reads cost 0.1 times the input price.
 pub(super) fn parse_price_file(text: &str, id_of: impl Fn(&str) -> String) -> Result<PriceFile, CatalogError> {
     let source = Source { text };
     text.parse::<toml::Table>().map_err(|error| source.syntax(&error))?;
@@ -163,7 +163,7 @@ fn steps(entries: Vec<Entry>) -> Result<Vec<PriceStep>, CatalogError> {
     }
 }
 
-/// The text of a price file, in which messages look up line numbers.
+/// The text of a price file, from which line numbers for messages are computed.
 struct Source<'t> {
     text: &'t str,
 }
@@ -297,7 +297,7 @@ impl Source<'_> {
     }
 }
 
-/// The entries of the file.
+/// The `[[price]]` entries of a price file.
 #[derive(Default)]
 struct Entries(Vec<Spanned<RawPrice>>);
 

@@ -1,7 +1,7 @@
 //! Facts about each kind of provider: addresses, environment variables, names of models, and missing features.
 //!
 //! The facts are in `providers.toml`, with their sources. This module reads no environment variable. Callers look up
-//! the variables that it names.
+//! the variables that this module names.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -22,7 +22,7 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Preset {
     kind: String,
-    /// The name shown to people.
+    /// The name of the provider that people see.
     pub(crate) title: String,
     /// The default address of the provider; `None` if the user must give the address. Names in braces are places: parts
     /// that depend on the user, for example `{region}`.

@@ -69,7 +69,7 @@ impl TierTable {
 pub struct TierLimits {
     /// The limits.
     pub limits: RateLimits,
-    /// True if the tier has no row for the class. In that case the lowest limits among the rows of served models are
-    /// used.
+    /// True if the tier has no row for the class. If it is true, `limits` has the lowest limits among the rows of
+    /// served models.
     pub substituted: bool,
 }

@@ -1,8 +1,8 @@
 //! Recognizes models of other vendors by the beginnings of their names.
 //!
 //! Files that were made for other services contain the names of models of other vendors. The Claude API serves none of
-//! these models, so a row with such a name would certainly fail. A gateway can serve them. So the name of a model
-//! proves nothing about a request to a gateway.
+//! these models, so a row with such a name would certainly fail. A gateway can serve models of other vendors. So the
+//! name of a model proves nothing about a request to a gateway.
 //!
 //! Source: the lists of models of these vendors (October 2026). No Claude model can have a name with one of the
 //! beginnings in this list.

@@ -1,7 +1,7 @@
 //! Batches: many requests that are sent in one upload. The results of a batch are fetched hours later.
 //!
-//! This module has the calls of an API for batches, and the values that are read from its answers. Each provider has
-//! code of its own that writes the calls as HTTP requests and reads the answers.
+//! This module defines the calls of an API for batches, and the values that are read from the answers. Each provider
+//! has code of its own that writes the calls as HTTP requests and reads the answers.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub enum BatchCall<'a> {
         /// The id of the batch.
         id: &'a str,
         /// The address of the results, as the API gave it ([`Batch::results_url`]). The address is used only if it is
-        /// on the server of `base_url` and below the path of `base_url`. Otherwise an address is made from `id`.
+        /// on the server of `base_url` and below the path of `base_url`. If not, an address is made from `id`.
         url: Option<&'a str>,
         /// The address before the paths of the API ([`crate::transport::Transport::base_url`]); empty if it is not
         /// known.
@@ -88,16 +88,16 @@ pub struct Batch {
     pub counts: BatchCounts,
     /// The time when the batch was created, by the clock of the server.
     pub created_at: Timestamp,
-    /// The time when those requests expire that have not begun.
+    /// The time when the batch expires. Requests that have not begun by then expire too.
     pub expires_at: Timestamp,
     /// The time when the batch ended; `None` until then.
     pub ended_at: Option<Timestamp>,
     /// The time when somebody asked to cancel the batch; `None` if nobody did.
     pub cancel_initiated_at: Option<Timestamp>,
-    /// The time when the API removed the results, which can't be read after that.
+    /// The time when the API removed the results; `None` until then.
     pub archived_at: Option<Timestamp>,
-    /// The address of the results; `None` until the batch has ended. The address comes from the server and can name any
-    /// host.
+    /// The address of the results; `None` until the batch has ended. The address comes from the server and is not
+    /// checked here, so it can name another host.
     pub results_url: Option<String>,
 }
 
@@ -115,7 +115,7 @@ pub struct BatchPage {
 /// A line of the results of a batch, which says how one of the requests ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchLine<'a> {
-    /// The id that the request was given when the batch was created.
+    /// The id that this program gave the request when it created the batch.
     pub custom_id: Cow<'a, str>,
     /// The way in which the request ended.
     pub end: BatchEnd,
@@ -166,7 +166,8 @@ pub trait BatchApi: Send + Sync {
     /// Returns what the end of a request means for its row. Answers and errors have the same verdict as outside a
     /// batch, except that an error in a batch was never billed. `asked` is the request.
     ///
-    /// Returns `None` for [`BatchEnd::Canceled`] and [`BatchEnd::Expired`], because such a request never ran.
+    /// Returns `None` for [`BatchEnd::Canceled`] and [`BatchEnd::Expired`], because a canceled or expired request never
+    /// ran.
     fn judge_end(&self, end: BatchEnd, asked: &Request) -> Option<Verdict>;
 
     /// Returns the facts in the response head (status and headers) of a failed call, and the verdict on the failure. A

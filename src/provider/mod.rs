@@ -2,7 +2,7 @@
 //!
 //! This module is pure: it turns bytes into values and values into bytes. The module knows the form of the requests and
 //! responses of each API, and decides what replies mean. It uses no sockets, limits or files. There is one folder for
-//! each provider. The provider's header names, error types and error codes appear only in that folder.
+//! each provider. The header names, error types and error codes of a provider appear only in its folder.
 
 pub mod anthropic;
 mod batches;
@@ -29,7 +29,8 @@ pub enum Reply {
     /// An error from the API, or from a gateway in front of the API. The status of the response, or an event inside a
     /// stream, shows that it is an error.
     Error {
-        /// The error. The `status` in it is the status of the response, which is 200 for an error inside a stream.
+        /// The error. The field `status` of the error is the status of the response, which is 200 for an error inside a
+        /// stream.
         failure: Failure,
         /// Whether the error came inside a stream with status 200.
         is_in_stream: bool,
@@ -39,13 +40,13 @@ pub enum Reply {
     /// A response with status 200 that is not a whole answer. A broken response is empty, not JSON, cut off, a stream
     /// without its end, or JSON without the parts of an answer.
     Broken {
-        /// What is wrong with the response.
+        /// The failure, with a message that says what is wrong with the response.
         failure: Failure,
     },
     /// A complete response with an answer that is not finished, because the model has paused. Sending the same request
     /// again would not help, because the model would pause again.
     Unfinished {
-        /// The answer so far.
+        /// The unfinished answer.
         message: Message,
         /// The failure, with a message that says what the user can do.
         failure: Failure,
@@ -65,16 +66,16 @@ pub trait Decoder: Send {
     }
 
     /// Returns the usage that the response has reported before its end; `None` if it has not reported a usage. A
-    /// response that has reported a usage has begun. Other requests can then read the prefixes that its request wrote
-    /// to the prompt cache.
+    /// response that has reported a usage has begun. After that, other requests can read the prefixes that this request
+    /// wrote to the prompt cache.
     fn first_usage(&self) -> Option<Usage> {
         None
     }
 
-    /// Returns the approximate number of bytes of memory that the body uses. The number includes the memory that the
-    /// body will need when it is complete.
+    /// Returns the approximate number of bytes of memory that the body uses, including the memory that it will need
+    /// when it is complete.
     ///
-    /// For a stream, the number is much smaller than the number of bytes received.
+    /// A stream uses much less memory than the number of bytes that were received.
     fn held_bytes(&self) -> usize;
 
     /// Returns the reply, which is made from the head (status and headers) and the body. Callers call this function
@@ -87,19 +88,19 @@ pub trait Decoder: Send {
 
 /// A provider: an API that answers requests with messages.
 pub trait Provider: Send + Sync + 'static {
-    /// Returns the HTTP request that is sent to the provider and account of `route`. `marked` has the positions of its
-    /// cache marks. If `stream` is true, the request asks for a stream of events.
+    /// Returns the HTTP request that is sent to the provider and account of `route`. `marked` has the positions of the
+    /// cache marks in the request. If `stream` is true, the request asks for a stream of events.
     fn encode(&self, request: &Request, marked: Option<&Marked>, route: &Arc<PoolId>, stream: bool) -> WireRequest;
 
     /// Returns the facts in a response head (status and headers). `now` returns wall-clock time, for dates in headers.
     fn read_head(&self, head: &ReplyHead, now: &dyn Fn() -> jiff::Timestamp) -> HeadNews;
 
-    /// Returns the decoder for a response with this head. The choice depends on the head and not on the request,
-    /// because a server can answer with plain JSON although the request asks for a stream.
+    /// Returns the decoder for a response with this head. The decoder depends on the head and not on the request. The
+    /// reason is that a server can answer with plain JSON although the request asks for a stream.
     fn decoder(&self, head: &ReplyHead) -> Box<dyn Decoder>;
 
     /// Returns the verdict on a reply: what it means for its row, for its pool (the requests that share its limits),
-    /// and for the run. `signals` are the rate signals in its headers.
+    /// and for the run. `signals` are the rate signals in the headers of the reply.
     ///
     /// Every reply has exactly one verdict.
     fn judge(&self, head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Verdict;

@@ -33,7 +33,8 @@ pub struct WireRequest {
 
 /// The limits of size and time for a response.
 ///
-/// For both kinds of response, the pause between two pieces is limited. The size of an error's body is always limited.
+/// The pause between two pieces of the body is limited for both kinds of response (`Usual` and `Bulk`). The size of an
+/// error's body is always limited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transfer {
     /// The response is an answer of usual size. One time limit applies to the request and the answer together.
@@ -67,8 +68,8 @@ pub trait BodySource: Send + Sync + fmt::Debug {
         self.len() == 0
     }
 
-    /// Reads bytes at `offset` into the buffer, and returns how many bytes it has read. The number can be smaller than
-    /// the length of the buffer. 0 means that there are no bytes at `offset`.
+    /// Reads bytes at `offset` into the buffer, and returns how many bytes it has read. The number of bytes can be
+    /// smaller than the length of the buffer. 0 means that there are no bytes at `offset`.
     ///
     /// # Errors
     /// Returns an error if the bytes can't be read.
@@ -164,7 +165,8 @@ impl Body {
         self.source.as_ref()
     }
 
-    /// Returns the body in one piece. If there are no splices, no byte is copied. A source is read completely.
+    /// Returns the body in one piece. If there are no splices, no byte is copied. If the body has a source, the source
+    /// is read completely.
     ///
     /// # Panics
     /// Panics if a source can't be read. Only simulated servers and tests read a source in one piece.
@@ -187,7 +189,7 @@ impl Body {
         whole.into()
     }
 
-    /// Returns the body in pieces, so that no byte is copied. No piece is empty. The body must have no source.
+    /// Returns the body in pieces, so that no byte is copied. The pieces are never empty. The body must have no source.
     pub(crate) fn into_pieces(self) -> Vec<Bytes> {
         let Self { mut bytes, splices, source: _ } = self;
         let mut pieces = Vec::with_capacity(2 * splices.len() + 1);
@@ -251,7 +253,7 @@ impl ReplyHead {
 pub struct HeadNews {
     /// The rate signals: what the headers say about limits.
     pub signals: RateSignals,
-    /// The provider's id of the request, for questions to its support.
+    /// The provider's id of the request, which users can name in questions to the provider's support.
     pub request_id: Option<String>,
 }
 

@@ -48,7 +48,7 @@ impl Anthropic {
             Some(())
         });
         body.push(b'}');
-        // A request that can't be read is sent unchanged. The server then says what is wrong with it.
+        // A request that can't be read is sent unchanged. The server then says what is wrong with the request.
         let body = if walk.is_some() { body } else { request.json().to_vec() };
         let changes = self.changes_of(&body);
         WireRequest {

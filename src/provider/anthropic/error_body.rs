@@ -82,7 +82,7 @@ fn failure(json: &Value, head: &ReplyHead, body: &[u8]) -> Failure {
     }
 }
 
-/// Returns the name of the kind of error.
+/// Returns the kind of an error, from its `type` or another member.
 fn kind(json: &Value, head: &ReplyHead) -> Option<String> {
     let string = |pointer: &str| json.pointer(pointer).and_then(Value::as_str);
     let bare = || string("/type").filter(|kind| *kind != "error");

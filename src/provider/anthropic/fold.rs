@@ -34,7 +34,7 @@ pub(super) enum End {
     Stop,
     /// The stream ended with an `error` event. The value is the data of the `error` event.
     Error(Vec<u8>),
-    /// The events are not a valid stream of this API. The text is the reason.
+    /// The events are not a valid stream of this API. The text says what is wrong with the events.
     Broken(String),
 }
 
@@ -151,7 +151,7 @@ impl Fold {
     }
 
     /// Handles `message_delta`. The members of `delta`, and the other members of the event, become members of the
-    /// message. Counts in its `usage` replace the earlier counts of the same names.
+    /// message. Counts in the `usage` of the event replace the earlier counts of the same names.
     fn on_message_delta(&mut self, event: Params) -> Result<(), String> {
         let message = self.message.as_mut().ok_or("message_delta before message_start")?;
         self.has_message_delta = true;

@@ -1,14 +1,14 @@
 //! The memory for an answer that is still arriving.
 //!
-//! A buffer that doubles its size uses up to twice the memory that its content needs. During a move of the content, the
-//! buffer uses three times this memory. Buffers that double their size free blocks of many different sizes, and
-//! allocators return these blocks to the system late. So bytes are collected in pieces of one size, which are joined at
-//! the end. The next answer uses the same pieces again.
+//! A buffer that doubles its size uses up to twice the memory that its content needs. While its content is moved, the
+//! buffer uses three times the memory that its content needs. Buffers that double their size free blocks of many
+//! different sizes, and allocators return these blocks to the system late. So bytes are collected in pieces of one
+//! size, which are joined at the end. The next answer uses the same pieces again.
 //!
 //! When an answer becomes large, memory for the largest allowed body is reserved in one step. Reserving so much memory
 //! is cheap, because the system gives memory only for the bytes that are written. In a run, at most one large answer
-//! arrives at a time. The next large answer uses the same memory ([`SPARE`]). If each large answer had its own memory,
-//! the allocator would often take new memory from the system before it returns the old memory.
+//! arrives at a time, and the next large answer uses the same memory ([`SPARE`]). If each large answer had its own
+//! memory, the allocator would often take new memory from the system before it returns the old memory.
 
 use std::mem::take;
 use std::sync::{Mutex, PoisonError};
@@ -82,8 +82,8 @@ impl Growing {
         whole.into()
     }
 
-    /// Returns the bytes of a large answer, so that the caller can change them in place. Returns `None` for a smaller
-    /// answer, because a smaller answer can be in several pieces.
+    /// Returns the bytes of a large answer, which the caller can change in place. Returns `None` for a smaller answer,
+    /// because a smaller answer can be in several pieces.
     pub(super) fn large_mut(&mut self) -> Option<&mut [u8]> {
         (self.length > LARGE_BYTES).then_some(&mut self.last)
     }

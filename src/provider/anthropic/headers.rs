@@ -20,15 +20,16 @@ const LONGEST_WAIT: Duration = Duration::from_secs(400 * 86_400);
 /// The largest value that is read as a limit. A larger value means "no limit": some proxies send 2³² or 2⁶³.
 const LARGEST_LIMIT: u64 = 4_000_000_000;
 
-/// The prefix that a LiteLLM proxy adds to the names of headers from the platform behind the proxy. Refusals on the
-/// Messages path have no `retry-after` of the proxy itself. Sources: PyPI litellm 1.110.2; BerriAI/litellm#37754
+/// The prefix that a LiteLLM proxy adds to the names of headers from the platform behind the proxy. On the Messages
+/// path, the proxy itself sends no `retry-after` with a refusal. Sources: PyPI litellm 1.110.2; BerriAI/litellm#37754
 /// (2026-08).
 const OF_PLATFORM_BEHIND: &str = "llm_provider-";
 
 /// Returns the limits and waiting times in a head, and the id of the request.
 ///
-/// A date in `retry-after` is compared with the head's `date`, so that the wait is right even if the server's clock is
-/// wrong. If the head has no `date`, the date in `retry-after` is compared with `now`, which returns wall-clock time.
+/// A date in `retry-after` is compared with the header `date`. So the wait is right, also if the server's clock is
+/// wrong. If the header `date` is missing, the date in `retry-after` is compared with `now`, which returns wall-clock
+/// time.
 ///
 /// If a LiteLLM proxy answered, the headers of the platform behind the proxy are read as well. For each limit, the
 /// proxy's own headers have priority.
@@ -43,7 +44,7 @@ pub(super) fn read(kind: ProviderKind, headers: &HeaderMap, now: &dyn Fn() -> Ti
 }
 
 /// Returns the rate signals of a proxy. If the proxy reports nothing about a limit, the report of the platform behind
-/// the proxy is used. If both name a wait, the longer wait is used.
+/// the proxy is used. If the proxy and the platform both name a wait, the longer wait is used.
 fn either(own: RateSignals, behind: RateSignals) -> RateSignals {
     let limit = |own: LimitSignal, behind| if own == LimitSignal::default() { behind } else { own };
     RateSignals {
@@ -182,7 +183,7 @@ impl<'a> Values<'a> {
             },
         };
         let id = id.text()?;
-        // This loop never ends early, so the compiler can check many bytes in one step.
+        // The loop over the bytes never ends early, so the compiler can check many bytes in one step.
         let is_graphic = id.bytes().fold(true, |so_far, byte| so_far & byte.is_ascii_graphic());
         let is_id = !id.is_empty() && id.len() <= 128 && is_graphic;
         is_id.then(|| id.to_owned())
@@ -270,7 +271,7 @@ fn is_digits(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Sunday, 22 November 2026, 10:00:00 UTC.
+    /// This number of seconds is Sunday, 22 November 2026, 10:00:00 UTC.
     fn now() -> Timestamp {
         "2026-11-22T10:00:00Z".parse().expect("a fixed instant")
     }

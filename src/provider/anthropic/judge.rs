@@ -101,7 +101,7 @@ fn by_platform(
     platform::verdict(kind, status, failure, head, retry_after, usual)
 }
 
-/// Returns the HTTP status that belongs to an error type of the API.
+/// Returns the HTTP status with which the API sends errors of a type.
 pub(super) fn status_of(kind: Option<&str>) -> u16 {
     known_status_of(kind).unwrap_or(500)
 }
@@ -191,7 +191,7 @@ fn is_lost_behind_a_gateway(status: u16, failure: &Failure) -> bool {
 }
 
 /// Changes a verdict according to `x-should-retry`, if the failure concerns a single row. Refusals because of limits,
-/// overload, and failures that stop the run have rules of their own. The header has no effect on them.
+/// overload, and failures that stop the run have rules of their own. `x-should-retry` has no effect on them.
 fn obey_should_retry(verdict: Verdict, status: u16, should_retry: Option<bool>) -> Verdict {
     match (verdict, should_retry) {
         (Verdict::Rejected { class, failure }, Some(true)) if (400..500).contains(&status) => {
@@ -202,8 +202,8 @@ fn obey_should_retry(verdict: Verdict, status: u16, should_retry: Option<bool>) 
     }
 }
 
-/// Returns the reason to stop a run when the server says that the API is at another address. The reason does not lie in
-/// a row, so the whole run stops. Nothing is sent to the other address, because the key would be sent along.
+/// Returns the reason to stop a run when the server says that the API is at another address. No row causes this, so the
+/// whole run stops. Nothing is sent to the other address, because the key would be sent along.
 fn redirect(failure: Failure, head: &ReplyHead) -> HaltReason {
     let location = head.headers.get(LOCATION).and_then(|value| value.to_str().ok());
     // The body of the redirect is not kept, because it repeats the address, including the parts that are left out here.

@@ -46,7 +46,8 @@ pub(super) fn write(members: &Params, out: &mut Vec<u8>, mut real: impl FnMut(&s
     out.push(b'}');
 }
 
-/// Returns the text between the quotes of a JSON string, with its escapes; `None` for any other value.
+/// Returns the text between the quotation marks of a JSON string, with its escapes; `None` if the value is not a
+/// string.
 ///
 /// Escaped pieces of a string can be joined without decoding them. So the joined string is spelled as the server
 /// spelled it. An escaped character is whole again after the join if its two halves came in different pieces.

@@ -1,7 +1,8 @@
 //! Finds the members of a request that the API refuses in batches.
 //!
-//! The API checks the requests of a batch only when they run. The user would see only hours later that a member is
-//! refused, and then in every request. So this module checks the requests before they are sent.
+//! The API checks the requests of a batch only when they run. Without the checks in this module, the user would see
+//! only hours later that a member is refused, and then in every request. So the requests are checked before they are
+//! sent.
 //!
 //! Source: API documentation, "Batch processing" (2026-09-20); changes of the official Python client 2.10.0
 //! (`billing_policy`). The documentation also mentions hints for caches and contexts, and flags of research previews.

@@ -14,7 +14,7 @@ use crate::domain::{ModelClass, PoolId, RateLimits, Speed};
 use crate::provider::{Body, Transfer, WireRequest};
 
 /// The text with which the keys of administrators begin. The API reports the limits of an organization only if the
-/// request has such a key.
+/// request has the key of an administrator.
 const ADMIN_KEY: &str = "sk-ant-admin";
 
 const PATH: &str = "/v1/organizations/rate_limits";
@@ -102,8 +102,8 @@ pub(crate) fn is_admin_key(key: &str) -> bool {
 }
 
 impl Anthropic {
-    /// Returns the request for a page of the organization's limits. `page` is the cursor of the wanted page; if it is
-    /// missing, the request is for the first page. Returns `None` if the cursor can't be part of an address.
+    /// Returns the request for a page of the organization's limits. `page` is the cursor of the wanted page. If `page`
+    /// is `None`, the request is for the first page. Returns `None` if the cursor can't be part of an address.
     pub(crate) fn ask_limits(&self, page: Option<&str>) -> Option<WireRequest> {
         let is_plain = |mark: &str| {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~=".contains(&byte);

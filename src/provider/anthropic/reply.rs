@@ -1,4 +1,4 @@
-//! Reads whole responses: a message as JSON, or the error that came instead ([`super::error_body`]).
+//! Reads whole responses (not streams): a message as JSON, or the error that came instead ([`super::error_body`]).
 //!
 //! Invariant: a message has the server's own bytes. Only two things change, so that the message fits on one line: white
 //! space around the message is removed, and line breaks become blanks. A message is checked, but never rebuilt.

@@ -6,8 +6,9 @@
 //! row's own request, so these rules do not move cache marks.
 //!
 //! A cache mark is a member of a content block. A plain string is the short form of a list with one text block, and has
-//! no place for a mark. So the list is written instead of the string, which means the same. All rows with the same
-//! prefix send such a text in the same form, with or without a mark.
+//! no place for a mark. So if a string must be marked, a list with one text block is sent instead of the string. The
+//! list means the same. All rows with the same prefix send this list, also the rows without a mark, so that their
+//! prefixes stay equal.
 
 use bytes::Bytes;
 
@@ -54,8 +55,8 @@ fn with_level(body: Body, level: &Level, is_marked: bool) -> Body {
         MarkPlace::Own => body,
         MarkPlace::Block { brace } if is_marked => insert(body, brace, fixed(mark)),
         MarkPlace::Block { .. } => body,
-        // The marked text is left out of the body. Nothing is inserted at its end, because the bytes that follow the
-        // text can begin there.
+        // This text itself is left out of the body, so nothing is inserted. The end of the text could be the place at
+        // which the following bytes begin.
         MarkPlace::Text { start, .. } | MarkPlace::Cut { start, .. } if body.leaves_out(start as usize) => body,
         MarkPlace::Text { start, end } => {
             let body = insert(body, start, fixed(BEGIN));

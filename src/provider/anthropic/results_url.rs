@@ -8,7 +8,7 @@
 //! can also be made from the batch's id.
 
 /// Returns the path and the query of `url`, relative to the path of `base_url`. Returns `None` if `url` is on another
-/// server or is not below that path.
+/// server, or if its path is not below the path of `base_url`.
 pub(super) fn path<'u>(url: &'u str, base_url: &'u str) -> Option<&'u str> {
     let base = parts(base_url)?;
     let target = match url.starts_with('/') {
@@ -53,8 +53,8 @@ fn parts(url: &str) -> Option<Parts<'_>> {
     Some(Parts { is_https, host, port, rest })
 }
 
-/// Returns whether a path with a query has only usual characters, and no segment such as `..` that could lead out of
-/// its folder.
+/// Returns whether a path with a query has only usual characters, and no segment such as `..` that leads to another
+/// folder.
 fn is_plain(path: &str) -> bool {
     let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~/?=&%+,:".contains(&byte);
     let bare = path.split('?').next().unwrap_or_default();

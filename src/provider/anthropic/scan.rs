@@ -3,9 +3,9 @@
 //!
 //! This scan reads the usual form of the API's answers. The scan returns `None` for everything else: escapes in names
 //! or in texts that are read, repeated members, deep nesting, and text that is not a message. The parser
-//! ([`super::shape`]) reads such answers. If both the scan and the parser can read a message, they return the same
-//! result; a test checks this. An accepted message becomes part of a line of results, so it must be valid JSON. The
-//! caller checks whether the strings of the message are UTF-8.
+//! ([`super::shape`]) reads the answers that the scan can't read. If both the scan and the parser can read a message,
+//! they return the same result; a test checks this. An accepted message becomes part of a line of results, so it must
+//! be valid JSON. The caller checks whether the strings of the message are UTF-8.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ use crate::domain::{Quality, Usage};
 /// The deepest nesting of values that the scan reads. The parser reads answers with deeper nesting.
 const DEEPEST: u32 = 64;
 
-/// The members of a request that can add tools whose names are not in the request.
+/// The members of a request that can add tools without naming them.
 const BRINGS_TOOLS: [&[u8]; 2] = [b"mcp_servers", b"thread"];
 
 /// The facts about a message that the scan found. The strings that were read have no escapes.
@@ -76,7 +76,7 @@ pub(super) fn first_not_offered<'n>(called: &[&'n [u8]], request: &[u8]) -> Opti
 struct Tools<'n> {
     /// The called tools that have not been found yet.
     missing: Vec<&'n [u8]>,
-    /// Whether the request can offer tools whose names are not in the request.
+    /// Whether the request can offer tools without naming them.
     may_be_more: bool,
 }
 

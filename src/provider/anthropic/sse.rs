@@ -14,8 +14,8 @@ use super::reply::{self, broken, broken_stream};
 use crate::domain::{Request, StreamFault, Usage};
 use crate::provider::{Decoder, Reply, ReplyHead};
 
-/// The longest event that is read, in bytes. An event and the parts that are read from it are in memory at the same
-/// time. The API's own events are about a thousand times shorter.
+/// The longest event that is read, in bytes. An event needs much memory, because the event and the parts that are read
+/// from it are in memory at the same time. The API's own events are about a thousand times shorter.
 const LONGEST_EVENT_BYTES: usize = 16 << 20;
 
 fn too_long() -> String {
@@ -93,8 +93,8 @@ struct Lines {
 }
 
 impl Lines {
-    /// Reads bytes up to the end of the next line. Returns how many bytes it read, and the data of an event if the line
-    /// completes the event.
+    /// Reads bytes up to the end of the next line. Returns the number of bytes that were read, and the data of an event
+    /// if the line completes the event.
     fn take(&mut self, bytes: &[u8]) -> (usize, Option<Bytes>) {
         if std::mem::take(&mut self.is_after_cr) && bytes.first() == Some(&b'\n') {
             return (1, None);

@@ -5,7 +5,7 @@ const LONGEST_BYTES: usize = 4 * 1024;
 /// The number of bytes of a body that are read. An excerpt seldom needs more bytes, although tags are removed from it.
 const LOOKED_AT_BYTES: usize = 64 * 1024;
 
-/// Returns the readable beginning of a body whose form is unknown: a gateway's page or plain text.
+/// Returns the readable beginning of a body that has an unknown form, for example a gateway's page or plain text.
 pub(super) fn excerpt(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(LOOKED_AT_BYTES)]);
     let is_markup = text.trim_start().starts_with('<');
@@ -33,7 +33,7 @@ pub(super) fn clean(text: &str) -> String {
     out
 }
 
-/// Returns a short name (a type, a code) from a server; `None` for any other text.
+/// Returns a short name (a type or a code) from a server; `None` if the text is not such a name.
 pub(super) fn name(text: &str) -> Option<String> {
     let is_name = !text.is_empty() && text.len() <= 128 && text.bytes().all(|byte| byte.is_ascii_graphic());
     is_name.then(|| text.to_owned())

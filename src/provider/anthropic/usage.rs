@@ -90,7 +90,7 @@ impl Counts {
 
     fn read_split(&mut self, json: &str) {
         self.begin_split();
-        // A value that is not an object is ignored.
+        // If the value of `cache_creation` is not an object, it is ignored.
         let _ = visit(json, &mut |name, value| self.note_split(name.as_bytes(), count(value.as_bytes())));
     }
 
@@ -106,7 +106,7 @@ pub(super) fn count(json: &[u8]) -> u64 {
     capped(number.unwrap_or(0))
 }
 
-/// Returns the count, or 2³²−1 if the count is higher. No real count is higher than this.
+/// Returns the count, or 2³²−1 if the count is higher. Real counts are never higher than 2³²−1.
 pub(super) fn capped(count: u64) -> u64 {
     count.min(u64::from(u32::MAX))
 }

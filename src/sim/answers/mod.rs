@@ -22,7 +22,7 @@
 //! }
 //! ```
 //!
-//! These fields of a rule say **what** the model answers:
+//! The following fields of a rule say **what** the model answers:
 //!
 //! | field | the answer |
 //! |---|---|
@@ -39,7 +39,8 @@
 //! A rule needs at least one of these fields, and can have several. If a rule has none of `text`, `json`, `tool` and
 //! `schema`, the content of the answer is the usual content. For example, `{"thinking": 800}` changes only how long the
 //! model thinks. With `"stop_reason": "pause_turn"`, the usual content is a call of a server tool and its result, if
-//! the request has such a tool. To continue such an answer, a client sends a request whose last message is this answer.
+//! the request has such a tool. A client continues a paused answer with a request that has this answer as its last
+//! message.
 //!
 //! `max_tokens`, the context window and the stop sequences of the request apply to scripted answers too. An answer with
 //! more tokens is cut and ends with `max_tokens`. A text ends before the first stop sequence. Thinking is output, so an
@@ -47,8 +48,8 @@
 //! own counter, and billed. A request with `max_tokens` 0 has no answer, so no rule applies to it.
 //!
 //! Other fields say **which requests** get the answer. `contains`, `models`, `share`, `draw`, `arrivals`,
-//! `first_attempts_only`, `times`, `from` and `until` have the same meaning as in fault files. There are two more
-//! fields:
+//! `first_attempts_only`, `times`, `from` and `until` have the same meaning as in fault files. Answer files have two
+//! more fields:
 //! - `turn` (a number, or a list of numbers) selects requests by their number of assistant messages plus 1. So the
 //!   first request of a row is turn 1. A later request that contains the first answer is turn 2. Assistant messages
 //!   with examples are counted too, and so is an assistant message at the end that begins the answer.
@@ -56,8 +57,8 @@
 //!   longer applies when a client repeats the request with a higher `max_tokens`.
 //!
 //! The first user message of a request decides to which shares it belongs, so all turns of a row belong to the same
-//! shares. Only the shares of rules with the same turn are added up. So in the following file, the same rows get the
-//! text at turn 1 and the tool call at turn 2.
+//! shares. Only the shares of rules with the same turn are added up. So with the following file, the rows that get the
+//! text at turn 1 are the rows that get the tool call at turn 2.
 //!
 //! ```json
 //! {"rules": [

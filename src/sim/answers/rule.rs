@@ -11,7 +11,7 @@ pub struct AnswerPlan {
     pub rules: Vec<AnswerRule>,
 }
 
-/// One rule of an answer plan.
+/// One rule for scripted answers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AnswerRule {
     /// The requests that get the answer of this rule.
@@ -36,7 +36,7 @@ pub struct AnswerRule {
 /// The content of a scripted answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Content {
-    /// What the model would answer without the rule.
+    /// The answer has the content that it would have without the rule.
     #[default]
     Usual,
     /// The answer has a text, if `text` is not empty, and then calls of tools.
@@ -46,9 +46,10 @@ pub enum Content {
         /// The calls.
         calls: Vec<ToolCall>,
     },
-    /// JSON that the schema of the request does not allow: a required property is missing, or the type is wrong.
+    /// The answer is JSON that the schema of the request does not allow: a required property is missing, or a type is
+    /// wrong.
     BrokenSchema,
-    /// Text that is not JSON, although the request asks for JSON.
+    /// The answer is text that is not JSON, although the request asks for JSON.
     NotJson,
 }
 

@@ -1,10 +1,9 @@
 //! Errors of AWS: Claude Platform on AWS, and both Messages endpoints of Amazon Bedrock.
 //!
-//! An AWS error has its name in the header `x-amzn-errortype` or in the member `__type`, and a body
-//! `{"message":"…"}`. The Messages endpoints also send errors in the form of the API; such errors mean the same as with
-//! the API.
+//! An AWS error has its name in the header `x-amzn-errortype` or in the member `__type`, and a body `{"message":"…"}`.
+//! The Messages endpoints also send errors in the form of the Claude API, and these mean the same as at the Claude API.
 //!
-//! A path that the service does not have is answered with status 200 and a body that names `UnknownOperationException`.
+//! AWS answers a request to an unknown path with status 200 and a body that names `UnknownOperationException`.
 //!
 //! AWS sends no headers about limits, and often no `retry-after`. If the tokens per day are used up, the program stops
 //! using the account. Waiting a few minutes would not help, and the platform does not say when the quota is renewed.
@@ -96,15 +95,15 @@ pub(in crate::provider::anthropic) fn name_in_body(json: &Value) -> Option<Strin
     ["/__type", "/Output/__type"].into_iter().find_map(|place| json.pointer(place)?.as_str()).and_then(name)
 }
 
-/// Returns a name without the namespace before it and the address after it: `Name` in
+/// Returns the name of an error without the namespace before it and the address after it, for example `Name` of
 /// `com.amazon.coral.service#Name:http://…`.
 fn name(text: &str) -> Option<String> {
     let local = text.split(':').next().unwrap_or_default();
     text::name(local.rsplit('#').next().unwrap_or_default().trim())
 }
 
-/// Returns what is wrong if the server did not accept a signature. The result says whether a clock is wrong, according
-/// to the message or the server's date.
+/// Returns the meaning of a refused signature. If the message or the server's date shows that a clock is wrong, the
+/// result says so.
 fn key(failure: &Failure, head: &ReplyHead) -> Finding {
     let server_date = || head.headers.get(DATE).and_then(|date| date.to_str().ok());
     match (clock_words(&failure.message), server_date()) {

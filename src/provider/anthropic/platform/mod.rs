@@ -1,8 +1,8 @@
 //! The meanings of the errors of each platform that differ from the errors of the Claude API.
 //!
 //! There is one file for each family of platforms. Each file has the names of a platform's errors, the words of its
-//! messages and its headers, with their sources. An error that is not in the platform's file has the meaning of its
-//! status at the API.
+//! messages and its headers, with their sources. An error that is not in the platform's file means what its status
+//! means at the Claude API.
 
 pub(super) mod aws;
 mod google;
@@ -55,8 +55,8 @@ fn finding(kind: ProviderKind, status: u16, failure: &Failure, head: &ReplyHead)
     }
 }
 
-/// Returns the status that the body of an error names, if the status of the response is 200. `usual` is the status that
-/// belongs to the error's name at the API.
+/// Returns the status that the body of an error names, if the status of the response is 200. `usual` is the status with
+/// which the Claude API sends errors of this name.
 pub(super) fn status_in_body(kind: ProviderKind, failure: &Failure, usual: Option<u16>) -> u16 {
     let named = match kind {
         ProviderKind::Anthropic => None,

@@ -26,8 +26,8 @@ pub(super) fn finding(status: u16, failure: &Failure) -> Option<Finding> {
     })
 }
 
-/// Returns what `error.metadata` adds to the message: whose limit is used up, why the input was flagged, and what the
-/// provider behind OpenRouter said.
+/// Returns the facts in `error.metadata` that are added to the message. They say whose limit is used up, why the input
+/// was flagged, and what the provider behind OpenRouter said.
 pub(in crate::provider::anthropic) fn more(json: &Value) -> Option<String> {
     let metadata = json.pointer("/error/metadata")?;
     let string = |name: &str| metadata.get(name).and_then(Value::as_str);
