@@ -1,16 +1,16 @@
 //! The simulated API: a model of the API that runs inside the program with a virtual clock, or as an HTTP server on
 //! this machine.
 //!
-//! The simulated API is used to test `limiter` and `scheduler`. So the simulated API shares no code with them, and does
-//! not use the token counts of `plan`. [`model`] is a plain state machine; its callers pass `now`. [`transport`] runs
-//! the state machine inside the program, on the clock of the run. `server` serves it over sockets (feature `sim`).
-//! [`config`] contains all settings. [`faults`] contains the faults that can be injected, and [`answers`] contains the
-//! answers that can be scripted. [`rules`] contains the code that these two modules share. [`presets`] contains the
-//! simulated models.
+//! The simulated API is used to test `limiter` and `scheduler`. So the simulated API shares no code with `limiter` and
+//! `scheduler`, and does not use the token counts of `plan`. [`model`] is a plain state machine; its callers pass
+//! `now`. [`transport`] runs the state machine inside the program, on the clock of the run. `server` serves the state
+//! machine over sockets (feature `sim`). [`config`] contains all settings. [`faults`] contains the faults that can be
+//! injected, and [`answers`] contains the answers that can be scripted. [`rules`] contains the code that `faults` and
+//! `answers` share. [`presets`] contains the simulated models.
 //!
 //! # Rules of the API that the simulator follows
 //!
-//! "Docs" means the pages of the API documentation. The dates are the dates of the copies that were read.
+//! "Docs" means the pages of the API documentation. Each date is the date of the copy of a page that was read.
 //!
 //! | rule | source |
 //! |---|---|
@@ -105,11 +105,11 @@
 //!   in several pages; CORS.
 //! - Batches: workspaces (an organization has only one), `anthropic-user-profile-id`, longer answers with a beta, and
 //!   answers with several calls of server tools. A busy service, which processes batches more slowly, is not simulated.
-//!   A long [`config::BatchTime`] or the fault `request_expired` has a similar effect.
+//!   To test the effect of a busy service, use a long [`config::BatchTime`] or the fault `request_expired`.
 //! - Requests: a request with a service tier, `speed: fast` or `inference_geo` is accepted, but it is served and priced
 //!   like a standard request.
-//! - Betas: every value that looks like the name of a beta is accepted. Betas have no effect, and fallbacks (which need
-//!   a beta) have none either.
+//! - Betas: every value that looks like the name of a beta is accepted. Betas have no effect. Fallbacks, which need a
+//!   beta, have no effect either.
 //! - API version 2026-10-21: the simulator refuses sampling parameters, as the API does. But the simulator accepts
 //!   documents in assistant messages and citations in user messages, which the API refuses.
 //! - Bodies: compressed bodies are refused. Unknown fields inside messages and blocks are accepted. The simulator has

@@ -28,7 +28,8 @@ type Line = (
     ModelTraits,
 );
 
-/// The traits of models 4.6: no assistant message at the end; thinking can be `adaptive` or `enabled`.
+/// The traits of models 4.6: a request can't end with an assistant message, and thinking can be `adaptive` or
+/// `enabled`.
 const AT_4_6: ModelTraits =
     ModelTraits { allows_prefill: false, allows_thinking_adaptive: true, ..ModelTraits::UP_TO_4_5 };
 /// The traits of models 4.7 and later: thinking can't be `enabled`, and sampling parameters must have their default

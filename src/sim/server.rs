@@ -1,8 +1,8 @@
 //! The simulated API as an HTTP server: serves the model of the API over sockets.
 //!
-//! Only this part of the simulator uses the HTTP server library. The server can break its connections, which some
-//! faults require. The server breaks a connection with a TCP reset, before the response head (status and headers) or
-//! inside the body. Clients can't make the server use more resources than [`Bounds`] allows. The server answers only
+//! Only this part of the simulator uses the HTTP server library. The server can break its connections, because some
+//! faults require that. The server breaks a connection with a TCP reset, before the response head (status and headers)
+//! or inside the body. Clients can't make the server use more resources than [`Bounds`] allows. The server answers only
 //! programs on this machine; `guard` checks this.
 //!
 //! The server accepts connections in its own loop and uses no web framework, because frameworks offer no time limit for
@@ -180,8 +180,8 @@ async fn attend(
     stage: Arc<Stage>,
     _place: OwnedSemaphorePermit,
 ) {
-    // Small pieces of a stream must be sent without delay. If the socket does not allow this, the pieces are sent
-    // later, which does no harm.
+    // Small pieces of a stream must be sent without delay. If the socket does not allow this setting, small pieces are
+    // sent later, which does no harm.
     let _ = stream.set_nodelay(true);
     let (wire, quiet) = (Wire::new(), stage.bounds.quiet);
     let stream = Cuttable::new(stream, wire.clone());
@@ -208,7 +208,7 @@ async fn answer(
         }
         false => Err(Unread::NoRoom),
     };
-    // Other answers can have used up the memory while the body arrived, so it is checked again.
+    // Other answers can have used up the memory while the body arrived, so the memory is checked again.
     let held = held.and_then(|held| if stage.answers.has_room() { Ok(held) } else { Err(Unread::NoRoom) });
     let body = held.as_ref().map(|held| &held.bytes).map_err(|why| *why);
     if body.is_ok()

@@ -74,7 +74,7 @@ impl SimTransport {
     }
 
     /// Waits until data that is sent at `at` has reached the client. Returns an error if the client stops waiting
-    /// before that.
+    /// before the data arrives.
     async fn wait(&self, at: Instant, patience: Patience) -> Result<(), WireError> {
         let at = if at == Instant::NEVER { at } else { at + self.network };
         let (limit, error) = patience.ends(self.clock.now());

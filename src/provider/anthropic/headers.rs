@@ -271,7 +271,7 @@ fn is_digits(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// This number of seconds is Sunday, 22 November 2026, 10:00:00 UTC.
+    /// Returns the time of the tests: Sunday, 22 November 2026, 10:00:00 UTC.
     fn now() -> Timestamp {
         "2026-11-22T10:00:00Z".parse().expect("a fixed instant")
     }

@@ -55,8 +55,8 @@ fn with_level(body: Body, level: &Level, is_marked: bool) -> Body {
         MarkPlace::Own => body,
         MarkPlace::Block { brace } if is_marked => insert(body, brace, fixed(mark)),
         MarkPlace::Block { .. } => body,
-        // This text itself is left out of the body, so nothing is inserted. The end of the text could be the place at
-        // which the following bytes begin.
+        // If the body leaves out the text, nothing is inserted. An insertion at the end of the text could get into the
+        // bytes that follow the text.
         MarkPlace::Text { start, .. } | MarkPlace::Cut { start, .. } if body.leaves_out(start as usize) => body,
         MarkPlace::Text { start, end } => {
             let body = insert(body, start, fixed(BEGIN));

@@ -35,7 +35,7 @@ impl<'de> Deserialize<'de> for Turns {
     }
 }
 
-/// Whether an answer is truncated, and which part of it is sent.
+/// The value of `truncated`: whether an answer is truncated, and which part of it is sent.
 pub(super) struct Truncated(pub(super) Option<f64>);
 
 impl<'de> Deserialize<'de> for Truncated {
@@ -64,7 +64,7 @@ impl<'de> Deserialize<'de> for Truncated {
     }
 }
 
-/// Whether an answer is a refusal, and the category of the refusal.
+/// The value of `refusal`: whether an answer is a refusal, and the category of the refusal.
 pub(super) struct Refused(pub(super) Option<Option<String>>);
 
 impl<'de> Deserialize<'de> for Refused {
@@ -108,7 +108,7 @@ impl<'de> Deserialize<'de> for Breach {
     }
 }
 
-/// The calls of tools in an answer.
+/// The tools that an answer calls, with their inputs.
 #[derive(Default)]
 pub(super) struct Calls(pub(super) Vec<ToolCall>);
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The times that answers take.
+/// The latency of answers: how long they take.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Latency {
     /// The median time from a request to the first token of its answer.
@@ -17,7 +17,7 @@ pub struct Latency {
 }
 
 impl Latency {
-    /// Times that are close to the times of real small models.
+    /// The latency of real small models, approximately.
     pub(crate) const REALISTIC: Self = Self {
         first_token: Duration::from_millis(600),
         jitter: 0.3,
@@ -25,22 +25,22 @@ impl Latency {
         error: Duration::from_millis(60),
     };
 
-    /// Times for answers that take no time.
+    /// The latency of answers that take no time.
     pub const ZERO: Self =
         Self { first_token: Duration::ZERO, jitter: 0.0, tokens_per_second: f64::INFINITY, error: Duration::ZERO };
 }
 
-/// The distribution of the lengths of answers, before `max_tokens` cuts them. The distribution is lognormal. The mean
-/// grows with the length of the prompt and with `max_tokens`.
+/// The distribution of the lengths of answers, before `max_tokens` cuts them. The distribution is lognormal, and its
+/// mean grows with the length of the prompt and with `max_tokens`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OutputLengths {
     /// The mean length for an empty prompt, in tokens.
     pub mean: f64,
-    /// The number of tokens that the mean grows for each token of the prompt.
+    /// The number of tokens by which the mean length grows for each token of the prompt.
     pub per_prompt_token: f64,
-    /// The number of tokens that the mean grows for each token of `max_tokens`.
+    /// The number of tokens by which the mean length grows for each token of `max_tokens`.
     pub per_max_token: f64,
-    /// The standard deviation of the logarithm of the length. With 0, every answer has the mean length.
+    /// The standard deviation of the logarithm of the length. If it is 0, every answer has the mean length.
     pub sigma: f64,
 }
 

@@ -39,14 +39,14 @@ impl Default for BatchConfig {
 pub enum BatchTime {
     /// Every batch takes this time.
     Fixed(Duration),
-    /// Each batch takes a time in this range. The seed decides which time.
+    /// Each batch takes a time in this range, which is chosen by the seed.
     Between(Duration, Duration),
     /// No request is ever processed: the batch ends when it expires.
     Stuck,
 }
 
 impl BatchTime {
-    /// A time that is short enough for a demonstration: 3 to 10 seconds.
+    /// A processing time that is short enough for a demonstration: 3 to 10 seconds.
     pub(crate) const QUICK: Self = Self::Between(Duration::from_secs(3), Duration::from_secs(10));
 
     /// Returns the processing time of one batch; `None` if the batch is never processed. `unit` is a random number from

@@ -8,11 +8,11 @@ use crate::domain::{ModelClass, RateLimits};
 /// The part of a limit that can be used in one burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Burst {
-    /// The amount that refills in a minute.
+    /// A burst can use the amount that refills in a minute.
     Minute,
-    /// The amount that refills during this time, but at least 1.
+    /// A burst can use the amount that refills during this time, but at least 1.
     Time(Duration),
-    /// This fixed amount, which does not depend on the limit.
+    /// A burst can use this fixed amount, which does not depend on the limit.
     Amount(u32),
 }
 
@@ -54,8 +54,8 @@ pub enum OutputRule {
     /// Output tokens use up the limit when they are produced. A request is admitted if the output bucket is not empty.
     #[default]
     AsProduced,
-    /// The whole `max_tokens` uses up the limit at the start, and the unused part is given back at the end. The API had
-    /// this rule up to 2026-02-18.
+    /// The whole `max_tokens` of a request uses up the limit at the start of the call. The unused part is given back at
+    /// the end. The API had this rule up to 2026-02-18.
     MaxTokensUpFront,
 }
 
@@ -98,7 +98,7 @@ pub struct OtherClient {
 /// The way in which another client uses its part of the limits over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OtherManner {
-    /// The client uses its part evenly over time.
+    /// The client uses its part of the limits evenly over time.
     Steady,
     /// The client uses its part of a minute's limit all at once, at this interval. If the bucket contains less, the
     /// client empties the bucket.

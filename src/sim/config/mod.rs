@@ -30,7 +30,7 @@ pub struct SimConfig {
     pub seed: u64,
     /// The models that the simulated API serves.
     pub models: Vec<SimModel>,
-    /// The treatment of requests for models that are not in the list.
+    /// The treatment of requests for models that are not in `models`.
     pub unknown_models: UnknownModels,
     /// The limit on requests to `count_tokens` per minute, which is separate from all other limits; `None` for no
     /// limit.
@@ -49,7 +49,7 @@ pub struct SimConfig {
     pub endings: Endings,
     /// The rule that says when output uses up its limit.
     pub output_rule: OutputRule,
-    /// Whether a request that is refused with 429 uses up the request limit. It is not known what the API does.
+    /// Whether a request that is refused with 429 uses up the request limit. It is not known what the real API does.
     pub refused_uses_request: bool,
     /// The factor by which the simulator multiplies its own token counts for the usage in answers. With 1.3, the usage
     /// is 30 % higher than these counts.
@@ -154,7 +154,7 @@ impl SimConfig {
         self
     }
 
-    /// Sets the settings for message batches.
+    /// Replaces the settings for message batches.
     #[must_use]
     pub fn with_batches(mut self, batches: BatchConfig) -> Self {
         self.batches = batches;

@@ -27,12 +27,13 @@ pub struct SimModel {
     pub max_output_tokens: u64,
     /// The minimum number of tokens in a cached prefix.
     pub cache_min_tokens: u64,
-    /// Whether tokens that are read from the cache use up the input limit. Only the oldest models work in this way.
+    /// Whether tokens that are read from the cache use up the input limit. Such tokens use up the limit only with the
+    /// oldest models.
     pub counts_cache_reads: bool,
     /// The prices of the model's tokens; `None` when they are unknown.
     pub price: Option<SimPrice>,
     /// A prompt length in tokens, and the prices of calls with a longer prompt. Cached tokens are part of the length.
-    /// The prices apply to all tokens of such a call.
+    /// The prices apply to all tokens of a call with a longer prompt.
     pub long_price: Option<(u64, SimPrice)>,
     /// The features that the model accepts.
     pub traits: ModelTraits,
@@ -82,10 +83,10 @@ impl ModelTraits {
     };
 }
 
-/// The treatment of requests for models that are not in the list.
+/// The treatment of requests for models that the simulated API does not serve.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnknownModels {
-    /// The answer is a 404. The API answers in the same way.
+    /// The answer is a 404. The real API answers in the same way.
     #[default]
     NotFound,
     /// The request is served like a request for the first model of the list. The answer has the requested model name,

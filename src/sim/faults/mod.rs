@@ -21,7 +21,8 @@
 //! }
 //! ```
 //!
-//! The field `status` (for an error response) or the field `kind` of a rule says **what** happens:
+//! The field `status` or the field `kind` of a rule says **what** happens. `status` causes an error response. These are
+//! the kinds:
 //!
 //! | kind | what the client sees | billed |
 //! |---|---|---|
@@ -49,8 +50,8 @@
 //!   example, a batch is created, but the client does not learn its id.
 //! - `within` (such as `"30s"`) limits a rule to batches that are younger than this time.
 //! - `arrivals` selects calls by their numbers. Calls of the same name are numbered from 1. `first_attempts_only`
-//!   selects the first call for each batch, and the first creation with the same body. `contains` searches the body of
-//!   a call that creates a batch.
+//!   selects the first call for each batch. For calls that create batches, it selects the first call with each body.
+//!   `contains` searches the body of a call that creates a batch.
 //!
 //! The following kinds are also about batches. Rules of these kinds can't have `calls`:
 //!
@@ -62,8 +63,8 @@
 //! | `result_missing` | the results lack the line of a request | yes |
 //! | `result_extra` | the results contain the line of a request twice; the second line has the `custom_id` of the rule, if the rule has one | yes |
 //!
-//! A rule of these kinds selects requests in batches by `share`, `draw`, `contains`, `models`, `first_attempts_only`
-//! and time. A rule with `unlisted` selects batches in the same way. For example:
+//! Rules of these kinds select requests in batches by `share`, `draw`, `contains`, `models`, `first_attempts_only` and
+//! time. Rules with `unlisted` select batches by `share`, `draw` and time. For example:
 //!
 //! ```json
 //! {"rules": [
@@ -77,20 +78,20 @@
 //! ```
 //!
 //! **For whom**:
-//! - `share` (0 to 1, default 1) is the part of the requests to which the rule applies. As long as the shares of all
-//!   rules add up to less than 1, no request belongs to two shares.
+//! - `share` (0 to 1, default 1) is the part of the requests to which the rule applies. No request belongs to two
+//!   shares if the shares of all rules add up to 1 or less.
 //! - `draw` sets how the requests of the share are chosen. With `"row"` (the default), the seed and the content of the
-//!   request decide, so all attempts of a row are treated the same way. With `"attempt"`, each attempt is drawn
-//!   separately.
+//!   request decide, so all attempts of a row are treated the same way. With `"attempt"`, chance decides for each
+//!   attempt separately.
 //! - `"first_attempts_only": true` limits the rule to the first attempt of each row.
-//! - `contains` (a text, or a list of texts) selects requests whose body contains one of the texts.
+//! - `contains` (a text, or a list of texts) selects requests with one of the texts in the body.
 //! - `models` selects requests for these models.
-//! - `arrivals` selects requests by their numbers. Requests are numbered from 1 as they arrive.
+//! - `arrivals` selects requests by their numbers. Requests are numbered from 1 in the order in which they arrive.
 //!
 //! The first rule that matches a request is applied.
 //!
-//! **When**: `from` and `until` are times since the start, such as `"90s"`. `times` is the number of times that the
-//! rule is applied at most.
+//! **When**: a rule applies from the time `from` to the time `until`. Both are counted from the start, and have a form
+//! such as `"90s"`. `times` is the maximum number of times that the rule is applied.
 //!
 //! **How**: these fields change the error response of a rule with `status`:
 //! - `type`, `message` and `error_code` set the fields of the same names in the error.
@@ -100,8 +101,8 @@
 //!   and other statuses do not have this header.
 //! - `retry_after_ms` sets the header `retry-after-ms`, and `should_retry` sets the header `x-should-retry`.
 //!
-//! A request that gets an error response from a rule uses nothing of the limits and is not billed. The same is true of
-//! a request that gets `reset_before` without `"billed": true`.
+//! A request that gets an error response from a rule uses nothing of the limits and is not billed. A request that gets
+//! `reset_before` without `"billed": true` is treated in the same way.
 
 mod file;
 mod rule;

@@ -13,7 +13,7 @@ pub struct FaultPlan {
     pub rules: Vec<FaultRule>,
 }
 
-/// One rule of a fault plan.
+/// One rule for injected faults.
 #[derive(Clone, Debug)]
 pub struct FaultRule {
     /// The fault that happens to the selected requests.
@@ -37,7 +37,7 @@ impl FaultRule {
         Self { fault, selection, calls: Vec::new(), within: None, takes_effect: false }
     }
 
-    /// Returns whether the rule is about things of this kind, for example about calls of a batch endpoint.
+    /// Returns whether the rule can apply to `target`, for example to a call of a batch endpoint.
     pub(crate) fn is_about(&self, target: Target) -> bool {
         match self.fault {
             Fault::Unlisted => target == Target::Listed,
@@ -50,7 +50,7 @@ impl FaultRule {
     }
 }
 
-/// The kinds of things that a fault rule can be about.
+/// The target of a fault rule: the thing to which the rule applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     /// A request to the messages endpoint.
@@ -121,7 +121,7 @@ pub enum Fault {
     /// The response stops after a part of the body, or before its head (status and headers), and the connection stays
     /// open.
     Stall {
-        /// The part of the body that is sent, from 0 to 1; `None` if nothing is sent, including the head.
+        /// The part of the body that is sent, from 0 to 1; `None` if the head is not sent either.
         at: Option<f64>,
     },
     /// The body is sent slowly, in small pieces.
@@ -151,9 +151,10 @@ pub enum Fault {
     CacheRefused,
     /// Cache breakpoints have no effect: nothing is written to the cache, and nothing is read from it.
     CacheIgnored,
-    /// The cache entries that the request could read are removed before it arrives.
+    /// The cache entries that the request could read are removed before the request is handled.
     CacheEvicted {
-        /// The minimum time since the last use of an entry. Entries that were used later are not removed.
+        /// The minimum time since the last use of an entry that is removed. Entries that were used more recently are
+        /// kept.
         after: Duration,
     },
     /// A batch is missing from the list of batches.

@@ -7,7 +7,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use super::rule::{FaultBody, RetryAfter};
 use crate::sim::rules::{Time, checked, value};
 
-/// An HTTP status.
+/// An HTTP status in a fault file.
 pub(super) struct Status(pub(super) u16);
 
 /// A number of bytes above zero.

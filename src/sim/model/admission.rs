@@ -44,7 +44,7 @@ impl Model {
     }
 
     /// Returns the answer to a request if the fault ends the request before the limits are checked. Returns `None` if
-    /// the fault changes or ends an answer that has to be made first.
+    /// the fault changes an answer, because that answer has to be made first.
     pub(super) fn edge_fault(&mut self, rule: usize, content: u64, account: Option<Account>) -> Option<Stop> {
         let stop = match &self.config.faults.rules[rule].fault {
             Fault::Status(status) => Stop::Injected(status.clone(), account),
@@ -265,8 +265,8 @@ pub(super) struct Drawn {
     pub answer: Option<usize>,
 }
 
-/// Returns a hash of the organization, the model and the speed. Requests share cache entries only if they agree in all
-/// three.
+/// Returns a hash of the organization, the model and the speed. Requests share cache entries only if they have the same
+/// organization, model and speed.
 pub(super) fn scope(prompt: &Prompt<'_>, model: usize, organization: u64) -> u64 {
     let speed = prompt.fields.get("speed").map_or("\"standard\"", RawValue::get);
     Hash::new(organization).word(model as u64).bytes(speed.as_bytes()).end()

@@ -1,8 +1,8 @@
 //! Makes the answers of the simulated model. An answer depends only on the seed, the content of the request and the
 //! answer rule that applies to it. So a second attempt gets the same answer.
 //!
-//! This module decides the length, the ending and the content of an answer. `scripted` does this for answers from an
-//! answer file. `reply` writes the bytes of the answer.
+//! This module decides the length, the ending and the content of an answer. `scripted` decides the same for answers
+//! from an answer file. `reply` writes the bytes of the answer.
 
 use serde_json::Value;
 
@@ -46,7 +46,7 @@ pub(super) fn to(
         said(prompt, config, room.less(thinking), hash, rule)
     };
     let mut answer = with_thinking(said, thinking, config.token_skew, hash);
-    // A number that was rounded up can have added a token.
+    // Rounding up can have made the answer one token too long.
     answer.output_tokens = answer.output_tokens.min(prompt.max_tokens);
     answer
 }

@@ -107,7 +107,8 @@ impl Model {
             Ending::Played => {}
             Ending::Left => call.is_lost = true,
         }
-        // If the client has left, a call without streaming runs to its end, but a stream stops. Unconfirmed.
+        // If the client has left, a call without streaming runs to its end, but a stream stops immediately.
+        // Unconfirmed.
         if ending == Ending::Left && call.is_stream && call.phase != Phase::Over {
             self.cut_short(ticket.0, now);
         }

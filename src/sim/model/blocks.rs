@@ -45,7 +45,7 @@ impl Answer {
         }
     }
 
-    /// Returns whether the answer is a refusal before the first output. Such a refusal is free.
+    /// Returns whether the answer is a refusal before the first output. A refusal before the first output is free.
     pub(super) fn is_free(&self) -> bool {
         self.stop_reason == "refusal" && self.output_tokens == 0
     }
@@ -109,7 +109,7 @@ pub(super) fn total(blocks: &[OutBlock]) -> u64 {
     blocks.iter().map(OutBlock::tokens).sum()
 }
 
-/// Keeps the first `kept` tokens of the blocks. The block that contains the last of these tokens is cut after that
+/// Keeps the first `kept` tokens of the blocks. If the last kept token is inside a block, the block is cut after that
 /// token.
 pub(super) fn keep(blocks: &mut Vec<OutBlock>, kept: u64) {
     let mut left = kept;
@@ -158,8 +158,8 @@ impl Room {
         Self { tokens: self.tokens.saturating_sub(tokens).max(1), ..self }
     }
 
-    /// Returns an answer with these blocks. If the blocks fit into the room, the answer ends with `stop_reason`.
-    /// Otherwise the blocks are cut.
+    /// Returns an answer with these blocks. If the blocks fit into the room, the answer ends with `stop_reason`. If
+    /// they do not fit, the blocks are cut.
     pub(super) fn filled(self, mut blocks: Vec<OutBlock>, stop_reason: &'static str) -> Answer {
         if total(&blocks) <= self.tokens {
             return Answer::new(blocks, stop_reason);

@@ -1,7 +1,7 @@
-//! Counts what the simulator has received and charged. Tests judge a run by these figures.
+//! Counts what the simulator has received and charged. Tests judge a run by these counts.
 //!
 //! The number of request bodies and ids with records of their own is limited, so that the memory is limited too. If
-//! there are more, `is_truncated` is set.
+//! there are more bodies or ids, `is_truncated` is set.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -86,7 +86,7 @@ pub struct BatchBooks {
     pub ended: u64,
     /// The number of requests in all batches that were created.
     pub requests: u64,
-    /// The number of requests that succeeded. Only these requests are billed.
+    /// The number of requests that succeeded. Only requests that succeeded are billed.
     pub succeeded: u64,
     /// The number of requests that ended with an error.
     pub errored: u64,
@@ -103,9 +103,9 @@ pub struct BatchBooks {
 pub struct IdBooks {
     /// The number of charged calls.
     pub calls: u64,
-    /// The tokens and web searches.
+    /// The tokens and web searches that were charged for these requests.
     pub usage: Usage,
-    /// The money, in dollars.
+    /// The money that was charged for these requests, in dollars.
     pub usd: f64,
 }
 

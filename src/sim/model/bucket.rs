@@ -6,8 +6,8 @@
 //! zero. Time never goes backward.
 //!
 //! A token is 60·10⁹·2¹⁶ units, so one token per minute is 2¹⁶ units per nanosecond. A call drains the bucket at the
-//! rate at which it produces tokens. The rate is rounded, which loses less than 2⁻¹⁶ of a token per minute. The loss is
-//! corrected at the end of the call.
+//! rate at which the call produces tokens. The rate is rounded, which loses less than 2⁻¹⁶ of a token per minute. The
+//! loss is corrected at the end of the call.
 
 use std::time::Duration;
 
@@ -118,8 +118,8 @@ impl Bucket {
         self.capacity - self.level
     }
 
-    /// Sets a new limit and a new capacity. A level above the new capacity is lowered to the capacity. Other levels do
-    /// not change.
+    /// Sets a new limit and a new capacity. A level above the new capacity is lowered to the capacity. A level that is
+    /// not above the new capacity does not change.
     pub(super) fn set_limit(&mut self, limit: u32, capacity: u64) {
         self.limit = limit;
         self.refill = refill(limit, self.others_permille);

@@ -2,9 +2,9 @@
 //! written to it.
 //!
 //! This module keeps the cache entries. Each entry is for a prefix of a prompt, and is found by the hash of all parts
-//! of the prefix. An entry can be read after the first response that writes it has begun, until the entry expires. The
-//! lifetime begins at the start of the request that wrote the entry or last read it. Source: API documentation, "Prompt
-//! caching" (2026-09-29).
+//! of the prefix. An entry can be read from the beginning of the first response that writes the entry until the entry
+//! expires. The lifetime begins at the start of the request that wrote the entry or last read it. Source: API
+//! documentation, "Prompt caching" (2026-09-29).
 //!
 //! The documentation does not say whether a read of a long prefix also renews the entries of shorter prefixes inside
 //! it. In the simulator, a read renews only the entry that it reads.
@@ -19,14 +19,14 @@ use super::parts::{Part, PartKind};
 
 /// The number of positions that are searched for a cache entry, including the position of the breakpoint.
 const LOOK_BACK: usize = 20;
-/// The maximum number of cache entries. When it is reached, expired entries are removed. If that frees no place, new
-/// entries are not kept.
+/// The maximum number of cache entries. When there are more entries, expired entries are removed. If there are still
+/// too many, new entries are not kept.
 const ENTRIES: usize = 200_000;
 
 /// The tokens of a prompt, split by how the cache handles them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Split {
-    /// The number of tokens that do not use the cache: they are not read from it and not written to it.
+    /// The number of tokens that are not read from the cache and not written to it.
     pub uncached: u64,
     /// The number of tokens that are written to the cache for five minutes.
     pub write_5m: u64,
@@ -77,7 +77,7 @@ pub(super) struct Cache {
 
 impl Cache {
     /// Returns what a prompt would read from the cache and write to it. `scope` is a hash of the organization, the
-    /// model and the speed: requests that differ in one of them share no entries. `least` is the length of the shortest
+    /// model and the speed. Requests with different scopes share no entries. `least` is the length of the shortest
     /// prefix that is cached, in tokens.
     pub(super) fn look_up(&self, parts: &[Part], scope: u64, least: u64, now: Instant) -> Lookup {
         let prefixes = prefixes(parts, scope);

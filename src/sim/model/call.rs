@@ -1,4 +1,4 @@
-//! A call: an admitted request, until its end.
+//! A call: a request that was admitted and has not ended.
 
 use crate::clock::Instant;
 use crate::domain::Usage;
@@ -45,9 +45,9 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Returns a call that has not produced its first token. `input` contains three values: the split of the prompt's
-    /// tokens by the cache, the number of input tokens that the limit counts, and the estimate of this number. `times`
-    /// are the times at which the output begins and ends.
+    /// Returns a call that has not produced its first token. `input` contains three values. They are the tokens of the
+    /// prompt, split by the cache, the number of input tokens that the limit counts, and the estimate of this number.
+    /// `times` are the times at which the output begins and ends.
     pub(super) fn new(
         account: Account,
         model: usize,
@@ -109,7 +109,7 @@ impl Call {
         }
     }
 
-    /// Ends the output early. `part` is the part of the output that is still produced, from 0 to 1.
+    /// Ends the output early. `part` is the part of the output that is produced before that, from 0 to 1.
     pub(super) fn end_early(&mut self, part: f64) {
         self.end = self.begin + self.end.since(self.begin).mul_f64(part);
         self.output_tokens = (self.output_tokens as f64 * part) as u64;

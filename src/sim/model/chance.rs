@@ -11,8 +11,7 @@ use super::hash::Hash;
 /// The facts about a request that are compared with the rules.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestFacts<'a> {
-    /// The kind of thing that is compared with the rules: a request, a batch call, a listed batch, or a request in a
-    /// batch.
+    /// The thing that is compared with the rules: a request, a batch call, a listed batch, or a request in a batch.
     pub target: Target,
     /// The age of the batch; zero for requests outside batches, and for calls that create a batch.
     pub age: Duration,

@@ -10,8 +10,8 @@ use super::limits::Account;
 use super::state::Model;
 
 impl Model {
-    /// Handles the first token of a call. From this time on, other calls can read its cache entries, and its output
-    /// uses up the limits.
+    /// Handles the first token of a call. After the first token, other calls can read the cache entries of this call,
+    /// and its output uses up the limits.
     pub(super) fn begin(&mut self, ticket: u64, at: Instant) {
         let Some(call) = self.calls.get_mut(&ticket).filter(|call| call.phase == Phase::Waiting) else { return };
         let writes = std::mem::take(&mut call.writes);
@@ -26,7 +26,8 @@ impl Model {
         self.account(account).begin_output(rate, at);
     }
 
-    /// Ends a call at its last token: charges the rest of the output and corrects the estimates.
+    /// Ends a call at its last token: takes the rest of the output from the limit, and corrects the estimate of the
+    /// input.
     pub(super) fn end(&mut self, ticket: u64, at: Instant) {
         let Some(call) = self.calls.get_mut(&ticket) else { return };
         let Phase::Producing(rate) = call.phase else { return };
@@ -54,7 +55,7 @@ impl Model {
         };
         let span = call.end.since(call.begin).as_nanos().max(1);
         let gone = now.since(call.begin).as_nanos();
-        // A token whose production has begun counts as a whole token.
+        // A token that has been produced partly is charged as a whole token.
         let produced = (u128::from(call.output_tokens) * gone).div_ceil(span);
         call.phase = Phase::Over;
         call.output_tokens = u64::try_from(produced).unwrap_or(u64::MAX).min(call.output_tokens);

@@ -28,7 +28,7 @@ pub enum Step {
         /// The bytes.
         bytes: Bytes,
     },
-    /// A part of the results of a batch is sent. [`Model::write_part`](super::Model::write_part) writes it.
+    /// A part of the results of a batch is sent. [`Model::write_part`](super::Model::write_part) writes the part.
     Part {
         /// The time at which the part is sent.
         at: Instant,
@@ -126,8 +126,8 @@ fn keep_bytes(steps: &mut Vec<Step>, bytes: usize) -> Instant {
     missing_at
 }
 
-/// Keeps only the first events of a stream, which have about the share `part` of the bytes. With 0, no event is kept.
-/// Returns the time at which the first missing event would have been sent.
+/// Keeps only the first events of a stream, which have about the share `part` of the bytes. If `part` is 0, no event is
+/// kept. Returns the time at which the first missing event would have been sent.
 fn keep_events(steps: &mut Vec<Step>, part: f64) -> Instant {
     let moment = keep_part(steps, part);
     if let Some(Step::Bytes { bytes, .. }) = steps.last_mut() {

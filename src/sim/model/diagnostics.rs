@@ -17,7 +17,7 @@ const KEPT: usize = 2_000;
 /// The number of parts of a prompt that are remembered.
 const PARTS: usize = 1_000;
 
-/// The reason why a prompt was not read from the cache. The number is the number of tokens of the earlier prompt that
+/// The reason why a prompt was not read from the cache. The value is the number of tokens of the earlier prompt that
 /// could not be read for this reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Miss {

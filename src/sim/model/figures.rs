@@ -28,7 +28,7 @@ pub struct Utilisation {
     pub class: String,
     /// The name of what is limited: requests, input tokens or output tokens.
     pub dimension: &'static str,
-    /// The limit per minute.
+    /// The limit on requests or tokens per minute.
     pub limit: u32,
     /// The number of requests or tokens that were used in the period.
     pub used: u64,

@@ -20,7 +20,7 @@ pub struct Line {
     pub body: Option<String>,
     /// The id of the batch that the request created, read or changed.
     pub batch: Option<String>,
-    /// The number of requests in this batch.
+    /// The number of requests in the batch.
     pub requests: Option<u64>,
     /// `metadata.user_id`.
     pub user_id: Option<String>,

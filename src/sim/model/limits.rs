@@ -63,7 +63,7 @@ pub(super) struct Refusal {
     pub limit: u64,
 }
 
-/// The amounts that a request takes from the limits.
+/// The numbers of tokens that a request takes from the limits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     /// The number of estimated input tokens that the input limit counts.
@@ -215,7 +215,7 @@ impl ClassLimits {
         Some(Refusal { reason: Reason::Acceleration, retry_after: left.div_ceil(1_000_000_000), limit: allowed })
     }
 
-    /// Stores that a client has to wait until `until`. The client knows this from the time `known_at` on.
+    /// Stores that a client has to wait until `until`. The client learns this at the time `known_at`.
     pub(super) fn hold(&mut self, known_at: Instant, until: Instant) {
         if self.hold_until <= known_at {
             self.hold_from = known_at;

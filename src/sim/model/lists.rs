@@ -38,7 +38,7 @@ impl Model {
         }))
     }
 
-    /// Returns the description of the model with this id or this other name.
+    /// Returns the description of the model with this id or alias.
     pub(super) fn one_model(&self, name: &str) -> Result<Value, ApiError> {
         let at = self.models.get(name).ok_or_else(|| unknown(name))?;
         Ok(describe(&self.config.models[*at]))
@@ -158,8 +158,8 @@ fn capabilities(traits: &ModelTraits) -> Value {
 }
 
 /// Returns a page of at most `limit` items. The page begins with the item at `from`, or ends before the item at
-/// `before`. This function also returns whether there are more items after the page. If `before` is given, it returns
-/// whether there are more items before the page.
+/// `before`. This function also returns whether there are more items: before the page if `before` is given, and after
+/// the page otherwise.
 pub(super) fn page<T>(items: &[T], limit: usize, from: usize, before: Option<usize>) -> (&[T], bool) {
     if let Some(before) = before {
         return (&items[before.saturating_sub(limit)..before], before > limit);

@@ -78,8 +78,8 @@ impl PartKind {
         }
     }
 
-    /// Returns whether a part of this kind has the same position as the part of kind `before` that comes before it.
-    /// Consecutive calls of tools are one position. Consecutive results are one position too.
+    /// Returns whether a part of this kind has the same position as the previous part, which has the kind `before`.
+    /// Consecutive calls of tools have one position together. Consecutive results have one position together too.
     pub(super) fn continues(self, before: Self) -> bool {
         self == before && matches!(self, Self::ToolUse | Self::ToolResult)
     }
@@ -103,7 +103,7 @@ pub(super) struct Part {
 
 /// A receiver for the parts of a prompt, in the order tools, system, messages.
 pub(super) trait Parts {
-    /// Begins a section of a level. `section` is a hash of everything that the section depends on, without the content
+    /// Begins a section of a level. `section` is a hash of everything on which the section depends, without the content
     /// of the section.
     fn enter(&mut self, _level: Level, _section: Hash) {}
 

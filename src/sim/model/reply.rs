@@ -32,7 +32,7 @@ pub(super) struct Frame<'a> {
     pub split: Split,
     /// `usage.service_tier`.
     pub service_tier: &'static str,
-    /// The serial number of the call. No other call has it, and ids inside the answer are made from it.
+    /// The serial number of the call. Ids inside the answer are made from this number, which no other call has.
     pub serial: u64,
     /// The reason why the prompt was not read from the cache; `None` if the request has no `diagnostics`.
     pub diagnostics: Option<Option<Miss>>,

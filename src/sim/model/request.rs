@@ -54,7 +54,8 @@ impl Block<'_> {
     }
 }
 
-/// Returns the number of tokens of an object that the model reads as JSON. A cache breakpoint in it has no tokens.
+/// Returns the number of tokens of an object that the model reads as JSON. A cache breakpoint in the object has no
+/// tokens.
 fn of_json(raw: &RawValue, is_marked: bool) -> u64 {
     let fields = if is_marked { serde_json::from_str::<Fields<'_>>(raw.get()).ok() } else { None };
     let Some(fields) = fields else { return tokens::of_text(raw.get()) };

@@ -17,7 +17,7 @@ const MOST_VALUES: u32 = 20_000;
 /// The maximum number of items in a list and of characters in a text, also if the schema asks for more.
 const MOST_ITEMS: u64 = 20_000;
 
-/// Returns a value that fits `schema`. `seed` decides which one of several such values.
+/// Returns a value that fits `schema`. If there are several such values, `seed` decides which of them.
 pub(super) fn example(schema: &Value, seed: u64) -> Value {
     Maker { root: schema, hash: Hash::new(seed), count: 0, made: 0 }.value(schema, 0)
 }
@@ -114,8 +114,8 @@ impl<'a> Maker<'a> {
         if target == "#" { Some(self.root) } else { self.root.pointer(target.strip_prefix('#')?) }
     }
 
-    /// Returns a value for the schemas in `allOf`. The members of object schemas are merged. If a schema makes a value
-    /// that is not an object, this value is used alone.
+    /// Returns a value for the schemas in `allOf`. The members of object schemas are merged. If the value for one of
+    /// the schemas is not an object, this value is returned alone.
     fn all_of(&mut self, schema: &'a Value, all: &'a [Value], depth: u32) -> Value {
         let mut joined = Map::new();
         for way in all {
@@ -225,7 +225,8 @@ fn weight(value: &Value) -> usize {
     }
 }
 
-/// Returns both ends of a range. If one end is missing, this function chooses an end that fits the other end.
+/// Returns the lowest and the highest number of a range. If one of them is missing, chooses a number that fits the
+/// other number.
 fn range(low: Option<f64>, high: Option<f64>) -> (f64, f64) {
     match (low, high) {
         (Some(low), Some(high)) => (low, high),
@@ -249,7 +250,7 @@ fn kind(schema: &Value) -> &str {
 }
 
 /// Returns the first simple schema among the alternatives of an `anyOf` or `oneOf`. A schema is simple if it has no
-/// members, items, references or further alternatives. If no alternative is simple, returns the first one.
+/// members, items, references or further alternatives. If no alternative is simple, returns the first alternative.
 fn simplest(ways: &[Value]) -> &Value {
     let is_plain =
         |way: &&Value| ["properties", "items", "$ref", "anyOf", "oneOf", "allOf"].iter().all(|n| way.get(n).is_none());

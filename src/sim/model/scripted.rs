@@ -96,7 +96,7 @@ fn broken(prompt: &Prompt<'_>, room: Room, hash: Hash) -> Option<Answer> {
 }
 
 /// Returns an answer that the API pauses after the call of a server tool (a tool that the API runs). Returns `None` if
-/// the request has no such tool.
+/// the request has no server tool.
 fn paused(prompt: &Prompt<'_>, room: Room) -> Option<Answer> {
     let served = offered::served(&offered::tools(prompt)).filter(|served| served.tokens() < room.tokens)?;
     let blocks = vec![OutBlock::ServerToolUse(served), OutBlock::ServerToolResult(served)];

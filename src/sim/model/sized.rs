@@ -1,7 +1,7 @@
 //! Simulates calls that are described by their sizes, without a body.
 //!
 //! A forecast simulates tens of thousands of calls. The forecast knows the size and the duration of each call, and
-//! needs no texts. Limits and refusals are the same as for a request with a body. Nothing is billed.
+//! needs no texts. Limits and refusals are the same as for a request with a body. Calls without a body are not billed.
 
 use std::time::Duration;
 

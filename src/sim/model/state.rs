@@ -19,7 +19,7 @@ use super::limits::{Account, ClassLimits};
 /// The maximum number of accounts (pairs of an organization and a model class) with limits of their own. Accounts that
 /// come later share limits.
 const MAX_ACCOUNTS: usize = 20_000;
-/// The number of the organization with the shared limits. All accounts that come after the first [`MAX_ACCOUNTS`]
+/// The number of the organization that has the shared limits. All accounts that come after the first [`MAX_ACCOUNTS`]
 /// accounts use the limits of this organization.
 const LATECOMERS: u64 = 1;
 /// The maximum number of calls that run at the same time. Calls that run on after their client has left are included.
@@ -48,7 +48,7 @@ pub(super) enum Event {
     Batch(u64),
 }
 
-/// The model of the API, with its whole state.
+/// The model of the API, with all state of the simulated API.
 #[derive(Debug)]
 pub struct Model {
     pub(super) config: SimConfig,
@@ -136,8 +136,8 @@ impl Model {
         self.line.watch(Box::new(sink));
     }
 
-    /// Resets the model: limits are full again, and caches and counts are empty. The clock is not reset. Calls in
-    /// flight are forgotten.
+    /// Resets the model: limits are full again, and caches and counts are empty. The time is not reset. Calls in flight
+    /// are forgotten.
     pub fn reset(&mut self, now: Instant) {
         self.advance(now);
         self.books = Books::default();
@@ -219,7 +219,7 @@ impl Model {
     }
 
     /// Returns the account with the limits that an organization uses for a model class. When there are too many
-    /// accounts, it is a shared account.
+    /// accounts, returns the account with the shared limits.
     pub(super) fn account_of(&self, organization: u64, class: usize) -> Account {
         let own = (organization, class);
         let has_own = self.accounts.len() < MAX_ACCOUNTS || self.accounts.contains_key(&own);

@@ -7,7 +7,7 @@
 //! Source: a rule of our own, which is close to the ratio in the API documentation, "Token counting": about 3.5 English
 //! characters per token.
 
-/// The number of tokens of an image, for every size of image.
+/// The number of tokens of an image. Images of all sizes have this number of tokens.
 pub(super) const IMAGE: u64 = 1_500;
 /// The number of tokens of each message in addition to its text.
 pub(super) const PER_MESSAGE: u64 = 4;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-/// The requests to which a rule applies. By default, a rule applies to all requests.
+/// The conditions for the requests to which a rule applies. The default conditions select all requests.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selection {
     /// The part of the requests to which the rule applies, from 0 to 1.
@@ -26,7 +26,7 @@ pub struct Selection {
     pub from: Duration,
     /// The time until which the rule applies, counted from the start of the simulator; `None` for no end.
     pub until: Option<Duration>,
-    /// The number of times that the rule is applied at most; `None` for no limit.
+    /// The maximum number of times that the rule is applied; `None` for no limit.
     pub times: Option<u64>,
 }
 
@@ -86,7 +86,7 @@ pub(in crate::sim) fn first<'r>(
 ) -> Option<usize> {
     let mut from = 0.0;
     for (at, rule) in rules {
-        // Shares do not overlap. So if two rules each have a share of a tenth, a fifth of the requests is affected.
+        // Shares do not overlap. So two rules with a share of a tenth each apply to a fifth of the requests together.
         let is_drawn = is_within(if rule.draw == Draw::Row { facts.row } else { facts.attempt }, from, rule.share);
         from += rule.share;
         let applies = is_drawn
@@ -105,7 +105,8 @@ pub(in crate::sim) fn first<'r>(
     None
 }
 
-/// Returns whether `unit` is in the range of length `share` that begins at `from`. After 1, the range continues at 0.
+/// Returns whether `unit` is in the range of length `share` that begins at `from`. A range that goes beyond 1 continues
+/// at 0.
 fn is_within(unit: f64, from: f64, share: f64) -> bool {
     (unit - from).rem_euclid(1.0) < share
 }

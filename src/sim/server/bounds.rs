@@ -13,14 +13,15 @@ pub struct Bounds {
     pub quiet: Duration,
     /// The maximum time in which the body of a request must arrive.
     pub body: Duration,
-    /// The maximum number of open connections. Further connections wait until one is closed.
+    /// The maximum number of open connections. When they are all in use, a new connection waits until another
+    /// connection is closed.
     pub connections: usize,
     /// The maximum length of the headers of a request, in bytes.
     pub head_bytes: usize,
     /// The maximum number of bytes of all request bodies that are being received.
     pub body_bytes: usize,
-    /// The maximum number of bytes of all bodies that create batches and are being received. A single such body can
-    /// have 256 MB.
+    /// The maximum number of bytes of all bodies that create batches and are being received. A single body that creates
+    /// a batch can have 256 MB.
     pub batch_bytes: usize,
     /// The maximum number of bytes of all requests and answers in flight, without the bodies of the requests.
     pub answer_bytes: usize,

@@ -34,7 +34,7 @@ impl Wire {
         Self(Arc::new(State { is_cut, open, opened: Instant::now(), quiet_since_ms }))
     }
 
-    /// Counts a request as open until the returned value is dropped.
+    /// Begins a request on the connection. The request is open until the returned value is dropped.
     pub(super) fn begin(&self) -> Busy {
         self.0.open.fetch_add(1, Ordering::Relaxed);
         Busy(self.clone())

@@ -2,15 +2,15 @@
 //!
 //! A web page can make a browser send requests to the loopback address in two ways:
 //! 1. The host name of the page can resolve to the loopback address (DNS rebinding). The browser then treats the
-//!    simulator as a part of the page's site, and the `Host` header contains the page's host name. So the simulator
-//!    answers only if `Host` is a name or an address that always means this machine.
+//!    simulator as a part of the page's site, and the `Host` header contains the page's host name. For this reason, the
+//!    simulator answers only if `Host` is a name or an address that always means this machine.
 //! 2. The page can send a request to another site. Such a request has an `Origin` header, or `Sec-Fetch-Site:
 //!    cross-site`, and the simulator refuses it. In addition, no answer of the simulator has a header that lets pages
 //!    of other sites read the answer.
 //!
-//! There is one more case: a form in an old browser, which does not send these headers. A form can't send a key, so the
-//! simulated API refuses its messages. A reset of the simulator needs no key. So a reset is refused if it has a content
-//! type that forms use.
+//! There is one more case: a form in an old browser, which does not send `Origin` and `Sec-Fetch-Site`. A form can't
+//! send a key, so the simulated API refuses its messages. A reset of the simulator needs no key. So a reset of the
+//! simulator is refused if it has a content type that forms use.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

@@ -23,7 +23,7 @@ const FLUSH: Duration = Duration::from_millis(2);
 /// The resources that a request uses until it is answered.
 #[derive(Debug)]
 pub(super) struct Open {
-    /// The mark that the connection of the request is in use.
+    /// The record that a request on the connection is open.
     pub busy: Busy,
     /// The request's share of the memory budget for requests and answers.
     pub share: Share,

@@ -37,9 +37,9 @@ pub(super) struct Batch {
     pub created: Instant,
     /// The time when the batch expires.
     pub expires: Instant,
-    /// The time when the batch was canceled, and the time when it ends because of that.
+    /// The time when the batch was canceled, and the time when a canceled batch ends.
     pub canceled: Option<(Instant, Instant)>,
-    /// The time when the batch ended, and how many requests ended in which way.
+    /// The time when the batch ended, and the number of requests that ended in each way.
     pub ended: Option<(Instant, Counts)>,
     /// Whether a client has downloaded the results of the batch.
     pub is_read: bool,
@@ -72,7 +72,7 @@ impl Batch {
         self.created + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// Returns the number of requests at the beginning of `order` that have to be processed by `now`.
+    /// Returns the number of requests at the beginning of `order` that must have been processed at `now`.
     pub(super) fn due(&self, now: Instant) -> usize {
         let (mut from, mut to) = (self.done, self.len());
         while from < to {
@@ -82,7 +82,7 @@ impl Batch {
         from
     }
 
-    /// Returns the time when the results of the batch were removed; `None` if they are still there.
+    /// Returns the time when the results of the batch were removed; `None` if they have not been removed.
     pub(super) fn archived(&self, now: Instant) -> Option<Instant> {
         let old = self.created + KEPT;
         self.cleared.or_else(|| (self.ended.is_some() && now >= old).then_some(old))
@@ -157,7 +157,7 @@ pub(super) enum Line {
     Once,
     /// The line is missing.
     Missing,
-    /// The line is written twice. The number is the index of the fault rule that causes this.
+    /// The line is written twice. The number is the index of the fault rule that doubles the line.
     Again(u16),
 }
 
@@ -197,7 +197,7 @@ impl Rows {
         Self { bytes: Vec::with_capacity(bytes), rows: Vec::with_capacity(rows) }
     }
 
-    /// Adds a request. The caller has checked its id, so the id has at most 64 bytes.
+    /// Adds a request. The caller has checked the id of the request, so the id has at most 64 bytes.
     pub(super) fn add(&mut self, custom_id: &str, params: &str) {
         let [at, params_bytes] =
             [self.bytes.len(), params.len()].map(|number| u32::try_from(number).unwrap_or(u32::MAX));

@@ -196,7 +196,7 @@ impl Model {
         self.line.note(|line| (line.batch, line.requests) = (Some(batch.id.clone()), Some(batch.len() as u64)));
     }
 
-    /// Returns the answer to a call, with the change that the fault makes.
+    /// Returns the answer to a call. If there is a fault, it changes the answer.
     fn send(&mut self, reply: Reply, fault: Option<&Fault>, request_id: &str, caller: Caller) -> Arrival {
         let at = self.now + self.config.latency.error;
         *self.books.statuses.entry(200).or_default() += 1;

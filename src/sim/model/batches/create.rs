@@ -1,8 +1,8 @@
 //! Reads the body that creates a batch. If this body has a mistake, the whole batch is refused. The `params` of the
-//! requests are not checked here. Mistakes in them appear only in the results.
+//! requests are not checked here. Mistakes in `params` appear only in the results.
 //!
 //! The message about an id that is too long was seen from the API (anthropic-sdk-python#984). The other error messages
-//! imitate its form.
+//! imitate the form of this message.
 
 use std::collections::HashMap;
 

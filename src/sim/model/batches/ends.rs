@@ -57,7 +57,7 @@ impl Model {
         }
     }
 
-    /// Ends a batch. `rest` is the end of the requests that were not processed.
+    /// Ends a batch. `rest` says how the requests end that were not processed: canceled or expired.
     fn end_batch(&mut self, batch: &mut Batch, rest: End, now: Instant) {
         let mut counts = Counts::default();
         for row in &mut batch.rows.rows {

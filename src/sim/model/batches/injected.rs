@@ -53,8 +53,8 @@ impl Model {
     }
 }
 
-/// Returns the answer with which a fault replaces the answer of the API; `None` if the fault does not replace the
-/// answer.
+/// Returns the answer that a fault sends instead of the answer of the API. Returns `None` if the fault does not replace
+/// the answer.
 pub(super) fn stop(fault: &Fault) -> Option<Box<Stop>> {
     match fault {
         Fault::Status(status) => Some(Box::new(Stop::Injected(status.clone(), None))),

@@ -1,4 +1,4 @@
-//! Message batches: many requests in one call, which are processed later at half the price.
+//! Simulates message batches: many requests in one call, which are processed later at half the price.
 //!
 //! `calls` and `listing` serve the endpoints, and `injected` applies faults to them. `create` reads the body that
 //! creates a batch. `ends` changes batches as time passes, `work` processes a request, and `results` writes the
@@ -30,7 +30,7 @@ pub use records::{BatchRecord, BatchedRequest};
 pub(crate) use results::PART_BYTES;
 pub(super) use store::Batches;
 
-/// The path of the list of batches, with which the paths of all batch endpoints begin.
+/// The path of the list of batches. The paths of all batch endpoints begin with this path.
 pub(super) const PATH: &str = "/v1/messages/batches";
 
 /// Returns whether a path belongs to the batch endpoints.

@@ -18,8 +18,8 @@ pub(crate) const PART_BYTES: usize = 64 << 10;
 const LINE_BYTES: usize = 2_000;
 
 impl Model {
-    /// Writes a part of the results of a batch. Returns the bytes, and the place at which the next part begins. The
-    /// place is `None` at the end, or if the batch was deleted.
+    /// Writes a part of the results of a batch. Returns the bytes, and the next part. The next part is `None` at the
+    /// end of the results, or if the batch was deleted.
     pub fn write_part(&self, part: ResultsPart) -> (Bytes, Option<ResultsPart>) {
         let mut lines = Vec::with_capacity(PART_BYTES + LINE_BYTES);
         let next = self.write_until(part, PART_BYTES, &mut lines);
@@ -33,7 +33,8 @@ impl Model {
         lines
     }
 
-    /// Writes result lines until `lines` has at least `bytes` bytes. Returns the place at which the next part begins.
+    /// Writes result lines until `lines` has at least `bytes` bytes. Returns the next part of the results; `None` at
+    /// the end.
     fn write_until(&self, mut part: ResultsPart, bytes: usize, lines: &mut Vec<u8>) -> Option<ResultsPart> {
         let batch = self.batches.by_number.get(&part.batch).filter(|batch| batch.cleared.is_none())?;
         while lines.len() < bytes {
@@ -44,7 +45,7 @@ impl Model {
         (part.place < batch.len()).then_some(part)
     }
 
-    /// Writes the result line of a request. An injected fault can cause no line or two lines.
+    /// Writes the result line of a request. If a fault says so, writes no line or two lines.
     fn write_lines(&self, lines: &mut Vec<u8>, batch: &Batch, row: usize) {
         let custom_id = batch.rows.custom_id(row);
         match batch.rows.rows[row].line {

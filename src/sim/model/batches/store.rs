@@ -1,4 +1,4 @@
-//! Keeps all batches. The memory that they use is limited.
+//! Keeps all batches, within a limit on their memory.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -103,7 +103,7 @@ impl Batches {
         }
     }
 
-    /// Makes the cache entries of answers that have begun by `now`.
+    /// Makes the cache entries of answers that have begun at `now`.
     pub(super) fn write_fresh(&mut self, now: Instant) {
         while self.fresh.front().is_some_and(|(at, _)| *at <= now) {
             if let Some((at, writes)) = self.fresh.pop_front() {
@@ -124,7 +124,7 @@ impl Batches {
     }
 }
 
-/// Removes the bodies of the requests of a batch. Returns how many bytes this has freed.
+/// Removes the bodies of the requests of a batch. Returns how many bytes the removal has freed.
 fn clear(batch: &mut Batch, now: Instant) -> usize {
     let before = batch.rows.memory();
     batch.rows.drop_params();

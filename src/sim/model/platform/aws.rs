@@ -14,13 +14,13 @@ use crate::sim::model::errors::ApiError;
 pub(super) const UNKNOWN_OPERATION: &[u8] =
     br#"{"Output":{"__type":"com.amazon.coral.service#UnknownOperationException"},"Version":"1.0"}"#;
 
-/// The texts with which the names of inference profiles begin.
+/// The prefixes of the names of inference profiles.
 const PROFILES: [&str; 5] = ["global.", "us.", "eu.", "jp.", "au."];
 
-/// The texts with which the names of profiles end if they are for older models.
+/// The suffixes of the names of inference profiles for older models.
 const VERSIONS: [&str; 2] = ["-v1:0", "-v1"];
 
-/// Returns the name at the API of the model in an inference profile.
+/// Returns the name that the Claude API uses for the model of an inference profile.
 pub(super) fn model_of_profile(name: &str) -> Result<Cow<'_, str>, ApiError> {
     let model = PROFILES.iter().find_map(|region| name.strip_prefix(region)?.strip_prefix("anthropic."));
     match model {
@@ -35,7 +35,7 @@ pub(super) fn model_of_profile(name: &str) -> Result<Cow<'_, str>, ApiError> {
 
 /// Refuses members that came with the Claude 5 models and that Bedrock does not accept.
 pub(super) fn refuse_members(body: &[u8]) -> Result<(), ApiError> {
-    // A body that is not JSON is refused elsewhere.
+    // A body that is not JSON is refused by another check.
     let Ok(json) = serde_json::from_slice::<Value>(body) else { return Ok(()) };
     let extra = |place: &str| Err(ApiError::invalid(format!("{place}: Extra inputs are not permitted")));
     for (pointer, place) in [

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::sent::Sent;
 use crate::sim::model::errors::ApiError;
 
-/// Returns a path without the part that names project, location and workspace.
+/// Returns a path without the part that names the project, the location and the workspace.
 pub(super) fn path(path: &str) -> Option<&str> {
     let rest = path.strip_prefix("/v1/projects/")?;
     let (own, rest) = rest.split_once("/invoke/")?;
@@ -38,7 +38,7 @@ pub(super) fn error(error: &ApiError) -> Option<Sent> {
         _ => return None,
     };
     let body = json!({ "error": { "code": status, "message": message, "status": name } });
-    // Google Cloud sends a 429 as an object or as a list with one object. The simulator sends a list.
+    // Google Cloud sends a 429 as an object or as a list with one object. The simulator always sends a 429 as a list.
     let body = if error.status == 429 { Value::Array(vec![body]) } else { body };
     Some(Sent::new(status, &body))
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::sent::Sent;
 use crate::sim::model::errors::ApiError;
 
-/// Returns the name at the API of a model of OpenRouter. OpenRouter writes versions with a dot, as in
+/// Returns the name that the Claude API uses for a model of OpenRouter. OpenRouter writes versions with a dot, as in
 /// `anthropic/claude-haiku-4.5`.
 pub(super) fn model(name: &str) -> Option<Cow<'_, str>> {
     let model = name.strip_prefix("anthropic/")?;

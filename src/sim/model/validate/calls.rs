@@ -66,7 +66,7 @@ fn check_results(said: &Said<'_>, before: Option<&Said<'_>>) -> Result<(), ApiEr
     Ok(())
 }
 
-/// Refuses a result of a server tool (a tool that the API runs) if its call does not come before it.
+/// Refuses a result of a server tool (a tool that the API runs) if the call does not come before the result.
 pub(super) fn server_results(said: &Said<'_>) -> Result<(), ApiError> {
     let mut called = HashSet::new();
     for block in &said.blocks {

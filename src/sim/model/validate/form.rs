@@ -19,7 +19,7 @@ pub(in crate::sim::model) enum Form {
     },
     /// The answer is JSON that fits this schema.
     Json(serde_json::Value),
-    /// The answer is a call of the named tool; `None` if it can be a call of every tool.
+    /// The answer is a call of the named tool. With `None`, the model can call each of the tools.
     Tool(Option<String>),
 }
 

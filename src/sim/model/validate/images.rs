@@ -52,7 +52,7 @@ pub(super) fn check(source: Option<&RawValue>) -> Result<(), String> {
     }
 }
 
-/// Returns whether a text is Base64 with the usual alphabet and padding. An empty text is not.
+/// Returns whether a text is Base64 with the usual alphabet and padding. An empty text is not accepted.
 fn is_base64(text: &str) -> bool {
     let digits = text.strip_suffix("==").or_else(|| text.strip_suffix('=')).unwrap_or(text);
     let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');

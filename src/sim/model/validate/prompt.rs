@@ -1,4 +1,4 @@
-//! Counts the tokens of a prompt, and keeps its parts if the cache needs them.
+//! Counts the tokens of a prompt. Keeps the parts of the prompt if it has a cache breakpoint or asks for diagnostics.
 
 use crate::sim::model::errors::ApiError;
 use crate::sim::model::fields::Fields;

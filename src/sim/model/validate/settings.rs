@@ -7,9 +7,10 @@
 //! | citations on or off | system and messages |
 //! | tool choice, thinking, effort, whether the request has an image | messages |
 //!
-//! Every entry also depends on the model and the speed; `admission` adds these. Source: API documentation, "Prompt
-//! caching", what invalidates the cache, and "Structured outputs" (2026-09-29). The documentation does not say whether
-//! entries of tools are found after a change of the form of structured output. In the simulator, they are not found.
+//! Every cache entry also depends on the model and the speed, which `admission` adds. Source: API documentation,
+//! "Prompt caching", what invalidates the cache, and "Structured outputs" (2026-09-29). The documentation does not say
+//! whether entries of tools are found after a change of the form of structured output. In the simulator, entries of
+//! tools are not found after such a change.
 
 use std::borrow::Cow;
 
