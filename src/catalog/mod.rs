@@ -73,7 +73,7 @@ impl OfPriceFile {
 }
 
 impl Catalog {
-    /// Returns the catalog that is built into the program. The call takes about a millisecond, even in a build without
+    /// Returns the catalog that is built into the program. The call takes about a millisecond in a build without
     /// optimization.
     pub fn builtin() -> Self {
         let raw: data::RawModels = toml::from_str(data::MODELS).expect("a test checks that the built-in models parse");
@@ -104,7 +104,7 @@ impl Catalog {
     /// - One `[[price]]` entry follows for each model and prompt length. The entry has `model`, and the prices `input`
     ///   and `output` in dollars per million tokens.
     /// - An entry can have the cache prices `write_5m`, `write_1h` and `read`. A missing cache price is computed from
-    ///   the input price: `write_5m` is 1.25 times, `write_1h` is 2 times, and `read` is 0.1 times the input price.
+    ///   the input price: 1.25 times for `write_5m`, 2 times for `write_1h`, and 0.1 times for `read`.
     /// - An entry can have `above`, a prompt length in tokens. The prices of this entry apply to prompts that are
     ///   longer than `above`.
     ///
@@ -142,7 +142,7 @@ impl Catalog {
         self
     }
 
-    /// Returns the model that is used when neither the row nor a flag names a model.
+    /// Returns the default model. It is used when no model is named in the row or by a flag.
     pub(crate) fn default_model(&self) -> &str {
         &self.default_model
     }
@@ -197,14 +197,14 @@ impl Catalog {
         self.tiers.iter().find(|table| table.tier == wanted)
     }
 
-    /// Returns the cost of an answer that was not made in a batch, at standard speed and without a choice of region;
-    /// `None` when the model's prices are unknown.
+    /// Returns the cost of an answer on standard terms: not in a batch, at standard speed, and without a choice of
+    /// region. Returns `None` when the model's prices are unknown.
     pub fn cost(&self, model: &str, usage: &Usage) -> Option<Money> {
         self.cost_on(Terms::default(), model, usage)
     }
 
-    /// Returns the cost of an answer, given the terms of its request (speed, region, and whether it was in a batch);
-    /// `None` when the prices are unknown.
+    /// Returns the cost of an answer on the terms of its request (speed, region, and whether it was in a batch).
+    /// Returns `None` when the prices are unknown.
     pub fn cost_on(&self, terms: Terms, model: &str, usage: &Usage) -> Option<Money> {
         price::cost(self.steps(terms.speed, model)?, terms, usage, self.web_search)
     }
@@ -308,8 +308,8 @@ mod tests {
     fn prices_are_as_published() {
         let catalog = Catalog::builtin();
 
-        // Each line has a model and five prices in dollars per million tokens: input, output, cache writes for 5
-        // minutes, cache writes for an hour, and cache reads.
+        // Each line has a model and five prices in dollars per million tokens. They are the prices of input, output,
+        // cache writes for 5 minutes, cache writes for an hour, and cache reads.
         let facts = [
             ("claude-fable-5-2", [8.0, 40.0, 10.0, 16.0, 0.20]),
             ("claude-mythos-5-2", [8.0, 40.0, 10.0, 16.0, 0.20]),
@@ -551,8 +551,8 @@ mod tests {
         // for the whole request: $0.50 and $2.50 per million.
         assert_eq!(cost(100_000, 0), Some(Money::from_dollars(0.51)));
         assert_eq!(cost(100_001, 0), Some(Money::from_dollars(2.550_000_5)));
-        // Cached tokens are part of the prompt length, so the higher prices apply: $0.50 per million for 1 input token,
-        // and $0.05 per million for 100,000 cached tokens.
+        // Cached tokens are part of the prompt length, so the higher prices apply. The prompt has 1 input token at
+        // $0.50 per million, and 100,000 cached tokens at $0.05 per million.
         assert_eq!(cost(1, 100_000), Some(Money::from_dollars(2.505_000_5)));
     }
 

@@ -45,7 +45,7 @@ impl PriceStep {
 
     /// Returns the highest price that one input token can cost.
     ///
-    /// A prompt without cache marks is neither written to a cache nor read from a cache.
+    /// Without cache marks, a prompt is not written to a cache and not read from a cache.
     fn dearest_input(&self, caching: Caching) -> Money {
         match caching {
             Caching::None => self.input,

@@ -65,7 +65,7 @@ pub enum CatalogError {
         first: usize,
         /// The model.
         model: String,
-        /// The prompt length above which both prices apply, in tokens.
+        /// The prompt length above which the two prices apply, in tokens.
         above: u64,
     },
     /// A model has prices only for long prompts, and none for short prompts.
@@ -327,7 +327,7 @@ impl<'de> Deserialize<'de> for Entries {
     }
 }
 
-/// A value of any type, as it is written in the file.
+/// A value in the file, with its type and as it is written.
 #[derive(Clone, Debug, PartialEq)]
 enum Found {
     Whole(i128),
@@ -335,7 +335,7 @@ enum Found {
     Text(String),
     Truth(bool),
     List,
-    /// The value is a table or a date, which the parser treats alike here.
+    /// The value is a table or a date. The parser does not show which of them it is.
     Other,
 }
 

@@ -30,8 +30,8 @@ pub(crate) struct Preset {
     /// The environment variables that can contain the address.
     #[serde(default)]
     pub(crate) address_variables: Vec<String>,
-    /// The path that is added to an address from an environment variable. The path is not added if the address already
-    /// ends with it.
+    /// The path that is added to an address from an environment variable. The path is not added to an address that ends
+    /// with this path.
     #[serde(default)]
     pub(crate) address_path: String,
     /// The environment variables that can contain the key.

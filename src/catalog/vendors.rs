@@ -1,8 +1,8 @@
 //! Recognizes models of other vendors by the beginnings of their names.
 //!
-//! Files that were made for other services contain the names of models of other vendors. The Claude API serves none of
-//! these models, so a row with such a name would certainly fail. A gateway can serve models of other vendors. So the
-//! name of a model proves nothing about a request to a gateway.
+//! Files that were made for other services can name models of other vendors. The Claude API serves none of these
+//! models, so a row with such a name would certainly fail. A gateway can serve models of other vendors. So the name of
+//! a model proves nothing about a request to a gateway.
 //!
 //! Source: the lists of models of these vendors (October 2026). No Claude model can have a name with one of the
 //! beginnings in this list.
@@ -34,7 +34,8 @@ const VENDORS: [(&str, &[&str]); 9] = [
     ("Amazon", &["amazon.", "nova-micro", "nova-lite", "nova-pro", "titan-"]),
 ];
 
-/// Returns the vendor of a model whose name certainly does not belong to a Claude model; `None` for every other name.
+/// Returns the vendor of a model, if the name certainly does not belong to a Claude model. Returns `None` for every
+/// other name.
 pub(crate) fn vendor_of(model: &str) -> Option<&'static str> {
     let name = model.to_ascii_lowercase();
     if name.contains("claude") {

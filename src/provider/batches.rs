@@ -106,7 +106,7 @@ pub struct Batch {
 pub struct BatchPage {
     /// The batches on this page, the newest first.
     pub batches: Vec<Batch>,
-    /// Whether there are older batches than those on this page.
+    /// Whether there are older batches after this page.
     pub has_more: bool,
     /// The id of the last batch of this page. The next page begins after this batch.
     pub last_id: Option<String>,

@@ -72,10 +72,9 @@ pub trait Decoder: Send {
         None
     }
 
-    /// Returns the approximate number of bytes of memory that the body uses, including the memory that it will need
-    /// when it is complete.
+    /// Returns the approximate number of bytes of memory that the body will use when it is complete.
     ///
-    /// A stream uses much less memory than the number of bytes that were received.
+    /// For a stream, this number is much smaller than the number of received bytes.
     fn held_bytes(&self) -> usize;
 
     /// Returns the reply, which is made from the head (status and headers) and the body. Callers call this function

@@ -40,8 +40,8 @@ pub enum Transfer {
     /// The response is an answer of usual size. One time limit applies to the request and the answer together.
     #[default]
     Usual,
-    /// The body of the response is large. A large body is allowed to have any size and to take any time. The time limit
-    /// applies only until the head of the response (status and headers) has arrived.
+    /// The body of the response is large. There is no limit on the size of a large body, and none on the time that it
+    /// takes. The time limit applies only until the head of the response (status and headers) has arrived.
     Bulk,
 }
 
@@ -58,7 +58,8 @@ pub struct Body {
     source: Option<Arc<dyn BodySource>>,
 }
 
-/// A body that is not in memory, for example a file. A source can be read from any offset, and more than once.
+/// A body that is not in memory, for example a file. A source can be read from every offset, and can be read several
+/// times.
 pub trait BodySource: Send + Sync + fmt::Debug {
     /// Returns the length of the body in bytes. The length must not change.
     fn len(&self) -> u64;
@@ -232,7 +233,7 @@ pub(crate) fn read_piece(source: &dyn BodySource, offset: u64, bytes: usize) -> 
     Ok(piece.into())
 }
 
-/// The head of a response.
+/// The head of a response: its status and its headers.
 #[derive(Clone, Debug)]
 pub struct ReplyHead {
     /// The HTTP status.

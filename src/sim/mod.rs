@@ -1,5 +1,5 @@
-//! The simulated API: a model of the API that runs inside the program with a virtual clock, or as an HTTP server on
-//! this machine.
+//! The simulated API: a model of the API. It runs inside the program on a virtual clock, or as an HTTP server on this
+//! machine.
 //!
 //! The simulated API is used to test `limiter` and `scheduler`. So the simulated API shares no code with `limiter` and
 //! `scheduler`, and does not use the token counts of `plan`. [`model`] is a plain state machine; its callers pass
@@ -120,8 +120,8 @@
 //!   1,500 tokens); different lengths of the hidden tool prompt (it has 346 tokens for all models).
 //! - Limits: workspace limits in the `tokens` headers; the headers for priority tier and fast mode; the end of a spend
 //!   cap at the start of a month; spend limits that a user sets (their refusals can be injected).
-//! - Caching: when web search is added to a request, the API still reads the cache entries of the other tools, but the
-//!   simulator does not. The simulator removes entries early only with the fault `cache_evicted`.
+//! - Caching: if web search is added to a request, the API can read the cache entries of the other tools. The simulator
+//!   can't. The simulator removes entries early only with the fault `cache_evicted`.
 
 pub mod answers;
 pub mod config;

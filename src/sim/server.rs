@@ -5,8 +5,8 @@
 //! or inside the body. Clients can't make the server use more resources than [`Bounds`] allows. The server answers only
 //! programs on this machine; `guard` checks this.
 //!
-//! The server accepts connections in its own loop and uses no web framework, because frameworks offer no time limit for
-//! receiving the headers of a request. All requests go to one function, so no routing is needed.
+//! The server accepts connections in its own loop and uses no web framework. The reason is that frameworks offer no
+//! time limit for receiving the headers of a request. All requests go to one function, so no routing is needed.
 
 mod body;
 mod bounds;
@@ -134,7 +134,7 @@ impl SimServer {
     /// Stops the server, which then accepts no more connections.
     ///
     /// # Errors
-    /// This function returns no errors at present, because a server ends only when this function is called.
+    /// There are no errors at present, because a server ends only when `stop` is called.
     pub async fn stop(self) -> io::Result<()> {
         self.stop.cancel();
         // If the task of the server has panicked, the message of the panic has already been printed.
@@ -143,7 +143,7 @@ impl SimServer {
     }
 }
 
-/// The things that the server needs in order to answer a request.
+/// The state that all connections of a server share.
 #[derive(Debug)]
 struct Stage {
     model: SharedModel,

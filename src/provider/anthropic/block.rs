@@ -146,7 +146,7 @@ impl Input {
         }
     }
 
-    /// Parses the input of a tool call. The pieces of the input have already been joined.
+    /// Parses the input of a tool call. The caller has joined the pieces of the input.
     ///
     /// The input is unfinished if the answer ended at `max_tokens` in the middle of the call. The text of an unfinished
     /// input is kept as `{"INVALID_JSON": "…"}`. The API documentation gives this form for sending such input back to

@@ -132,7 +132,7 @@ impl Drop for Large {
     }
 }
 
-/// Returns memory for a large answer, of which `bytes` bytes have arrived so far.
+/// Returns memory for a large answer. `bytes` is the number of its bytes that have arrived so far.
 fn large(bytes: usize) -> Vec<u8> {
     let spare = if bytes <= WHOLE_BYTES { take_from(&SPARE) } else { None };
     spare.unwrap_or_else(|| Vec::with_capacity(WHOLE_BYTES.max(bytes)))

@@ -1,8 +1,8 @@
 //! Reads a response head (the status and the headers): limits, waiting times, and the id of the request.
 //!
-//! Everything in a head comes from the server, or from a proxy between the server and this program, and can be wrong.
-//! So each value is read strictly. A value that makes no sense is treated as missing. Source: API documentation, "Rate
-//! limits", response headers (2026-08-22).
+//! All headers come from the server, or from a proxy between the server and this program, and can be wrong. So each
+//! value is read strictly. A value that makes no sense is treated as missing. Source: API documentation, "Rate limits",
+//! response headers (2026-08-22).
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ const LARGEST_LIMIT: u64 = 4_000_000_000;
 /// (2026-08).
 const OF_PLATFORM_BEHIND: &str = "llm_provider-";
 
-/// Returns the limits and waiting times in a head, and the id of the request.
+/// Returns the limits and the waiting times in the headers of a response, and the id of the request.
 ///
 /// A date in `retry-after` is compared with the header `date`. So the wait is right, also if the server's clock is
 /// wrong. If the header `date` is missing, the date in `retry-after` is compared with `now`, which returns wall-clock

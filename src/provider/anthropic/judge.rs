@@ -206,7 +206,8 @@ fn obey_should_retry(verdict: Verdict, status: u16, should_retry: Option<bool>) 
 /// whole run stops. Nothing is sent to the other address, because the key would be sent along.
 fn redirect(failure: Failure, head: &ReplyHead) -> HaltReason {
     let location = head.headers.get(LOCATION).and_then(|value| value.to_str().ok());
-    // The body of the redirect is not kept, because it repeats the address, including the parts that are left out here.
+    // The body of the redirect is not kept, because it repeats the whole address, including the parts that this
+    // function leaves out.
     HaltReason::Redirect { to: location.and_then(place), failure: Failure { message: String::new(), ..failure } }
 }
 

@@ -1,7 +1,7 @@
 //! Reads whole responses (not streams): a message as JSON, or the error that came instead ([`super::error_body`]).
 //!
-//! Invariant: a message has the server's own bytes. Only two things change, so that the message fits on one line: white
-//! space around the message is removed, and line breaks become blanks. A message is checked, but never rebuilt.
+//! Invariant: a message has the server's own bytes. There are two exceptions, so that the message fits on one line.
+//! White space around the message is removed, and line breaks become blanks. A message is checked, but never rebuilt.
 //! [`super::shape`] lists what a message must have. Unknown block types, stop reasons and members are kept.
 
 use std::ops::Range;

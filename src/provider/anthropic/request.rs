@@ -1,7 +1,7 @@
 //! Writes the bodies of requests to the Messages API.
 //!
-//! Invariant: a row's parameters are sent byte for byte, so that equal prefixes stay equal for the prompt cache. Only
-//! two things are added: `stream` at the end, and cache marks (`cache_control`). The rules of a provider
+//! Invariant: a row's parameters are sent byte for byte, so that equal prefixes stay equal for the prompt cache. This
+//! module adds only `stream`, at the end, and cache marks (`cache_control`). The rules of a provider
 //! ([`super::changes`]) can replace the name of the model and leave out members. All positions are positions in the
 //! row's own request, so these rules do not move cache marks.
 //!

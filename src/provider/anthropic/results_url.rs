@@ -1,8 +1,8 @@
 //! Checks the address of a batch's results.
 //!
 //! The API gives a whole URL for the results of a batch. The request for the results contains the key. So the URL is
-//! used only if its scheme, host and port are those of the base URL. A gateway can pass on a URL that names another
-//! server.
+//! used only if it has the scheme, the host and the port of the base URL. A gateway can pass on a URL that names
+//! another server.
 //!
 //! The parser is strict: a URL with anything unusual is not used. Refusing such a URL does no harm, because the address
 //! can also be made from the batch's id.

@@ -3,9 +3,9 @@
 //!
 //! This scan reads the usual form of the API's answers. The scan returns `None` for everything else: escapes in names
 //! or in texts that are read, repeated members, deep nesting, and text that is not a message. The parser
-//! ([`super::shape`]) reads the answers that the scan can't read. If both the scan and the parser can read a message,
-//! they return the same result; a test checks this. An accepted message becomes part of a line of results, so it must
-//! be valid JSON. The caller checks whether the strings of the message are UTF-8.
+//! ([`super::shape`]) reads the answers that the scan can't read. For a message that the scan can read, the parser
+//! returns the same result. A test checks this. An accepted message becomes part of a line of results, so it must be
+//! valid JSON. The caller checks whether the strings of the message are UTF-8.
 
 use std::ops::Range;
 
@@ -97,7 +97,7 @@ impl Tools<'_> {
     }
 }
 
-/// Stores a value; returns `None` when a value was already stored.
+/// Stores a value in `place`. Returns `None` if `place` had a value before.
 fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
     place.replace(value).is_none().then_some(())
 }

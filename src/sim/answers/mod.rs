@@ -53,12 +53,12 @@
 //! - `turn` (a number, or a list of numbers) selects requests by their number of assistant messages plus 1. So the
 //!   first request of a row is turn 1. A later request that contains the first answer is turn 2. Assistant messages
 //!   with examples are counted too, and so is an assistant message at the end that begins the answer.
-//! - `max_tokens_below` selects requests whose `max_tokens` is below this number. A rule with `max_tokens_below` no
+//! - `max_tokens_below` selects requests with a `max_tokens` below this number. A rule with `max_tokens_below` no
 //!   longer applies when a client repeats the request with a higher `max_tokens`.
 //!
 //! The first user message of a request decides to which shares it belongs, so all turns of a row belong to the same
-//! shares. Only the shares of rules with the same turn are added up. So with the following file, the rows that get the
-//! text at turn 1 are the rows that get the tool call at turn 2.
+//! shares. Only the shares of rules with the same turn are added up. In the following file, the rules for turn 1 and
+//! turn 2 have the same share. So they apply to the same rows.
 //!
 //! ```json
 //! {"rules": [

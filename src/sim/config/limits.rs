@@ -17,7 +17,7 @@ pub enum Burst {
 }
 
 impl Burst {
-    /// Returns the capacity of a bucket whose limit per minute is `limit`.
+    /// Returns the capacity of a bucket that has the limit `limit` per minute.
     pub fn capacity(self, limit: u32) -> u64 {
         match self {
             Self::Minute => u64::from(limit),
@@ -76,7 +76,7 @@ pub struct LimitChange {
     pub at: Instant,
     /// The model class that gets new limits; `None` for all classes.
     pub class: Option<ModelClass>,
-    /// The new limits. A limit that is missing here does not change.
+    /// The new limits. A limit that is missing in `limits` does not change.
     pub limits: RateLimits,
 }
 
@@ -100,7 +100,7 @@ pub struct OtherClient {
 pub enum OtherManner {
     /// The client uses its part of the limits evenly over time.
     Steady,
-    /// The client uses its part of a minute's limit all at once, at this interval. If the bucket contains less, the
-    /// client empties the bucket.
+    /// The client uses its part of a minute's limit at one moment, and repeats this at this interval. If the bucket
+    /// contains less, the client empties the bucket.
     Bursts(Duration),
 }

@@ -1,7 +1,7 @@
 //! The properties of a simulated API: its models, limits, speed, answers and faults.
 //!
-//! This module contains plain values only. All settings of the simulator are here, so tests, flags and presets need
-//! only to change values.
+//! This module contains plain values only. It contains all settings of the simulator, so tests, flags and presets only
+//! change values.
 
 mod answers;
 mod batches;

@@ -81,8 +81,8 @@
 //! - `share` (0 to 1, default 1) is the part of the requests to which the rule applies. No request belongs to two
 //!   shares if the shares of all rules add up to 1 or less.
 //! - `draw` sets how the requests of the share are chosen. With `"row"` (the default), the seed and the content of the
-//!   request decide, so all attempts of a row are treated the same way. With `"attempt"`, chance decides for each
-//!   attempt separately.
+//!   request decide. So a fault applies to all attempts of a row, or to none of them. With `"attempt"`, chance decides
+//!   for each attempt separately.
 //! - `"first_attempts_only": true` limits the rule to the first attempt of each row.
 //! - `contains` (a text, or a list of texts) selects requests with one of the texts in the body.
 //! - `models` selects requests for these models.
@@ -90,8 +90,8 @@
 //!
 //! The first rule that matches a request is applied.
 //!
-//! **When**: a rule applies from the time `from` to the time `until`. Both are counted from the start, and have a form
-//! such as `"90s"`. `times` is the maximum number of times that the rule is applied.
+//! **When**: a rule applies from the time `from` to the time `until`. The two times are counted from the start, and
+//! have a form such as `"90s"`. `times` is the maximum number of times that the rule is applied.
 //!
 //! **How**: these fields change the error response of a rule with `status`:
 //! - `type`, `message` and `error_code` set the fields of the same names in the error.
@@ -102,7 +102,7 @@
 //! - `retry_after_ms` sets the header `retry-after-ms`, and `should_retry` sets the header `x-should-retry`.
 //!
 //! A request that gets an error response from a rule uses nothing of the limits and is not billed. A request that gets
-//! `reset_before` without `"billed": true` is treated in the same way.
+//! `reset_before` without `"billed": true` uses nothing of the limits either, and is not billed.
 
 mod file;
 mod rule;

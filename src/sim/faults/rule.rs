@@ -25,8 +25,8 @@ pub struct FaultRule {
     pub calls: Vec<BatchCall>,
     /// If set, the rule applies only to batches that are younger than this.
     pub within: Option<Duration>,
-    /// Whether a call of a batch endpoint still does its work if the client gets an error, or if the connection breaks
-    /// before the response.
+    /// Whether a failed call of a batch endpoint still does its work. Such a call gets an error response, or its
+    /// connection breaks before the response.
     pub takes_effect: bool,
 }
 
@@ -50,7 +50,7 @@ impl FaultRule {
     }
 }
 
-/// The target of a fault rule: the thing to which the rule applies.
+/// The target of a fault rule, for example a request or a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     /// A request to the messages endpoint.
@@ -118,8 +118,8 @@ pub enum Fault {
         /// The number of bytes of the body that are sent.
         bytes: usize,
     },
-    /// The response stops after a part of the body, or before its head (status and headers), and the connection stays
-    /// open.
+    /// The response stops and the connection stays open. It stops after a part of the body, or before the head (status
+    /// and headers).
     Stall {
         /// The part of the body that is sent, from 0 to 1; `None` if the head is not sent either.
         at: Option<f64>,

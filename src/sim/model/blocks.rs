@@ -32,7 +32,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Returns an answer whose tokens have not been counted.
+    /// Returns an answer with token counts of zero, because its tokens have not been counted.
     pub(super) fn new(blocks: Vec<OutBlock>, stop_reason: impl Into<Cow<'static, str>>) -> Self {
         Self {
             blocks,

@@ -125,8 +125,8 @@ impl Books {
         })
     }
 
-    /// Returns how many times a request with this body was sent; `u32::MAX` if this body has no record because there
-    /// are too many bodies.
+    /// Returns how many times a request with this body was sent. Returns `u32::MAX` if there are too many bodies and
+    /// this body has no record.
     pub(super) fn attempts(&self, body: u64) -> u32 {
         let unknown = if self.bodies.len() < KEPT { 0 } else { u32::MAX };
         self.bodies.get(&body).map_or(unknown, |seen| seen.attempts)

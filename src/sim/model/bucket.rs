@@ -1,5 +1,5 @@
 //! A bucket for one limit (on requests, input tokens or output tokens), as the API has it. A bucket refills
-//! continuously. Requests take tokens from the bucket at once or gradually.
+//! continuously. Requests take tokens from the bucket at one moment or gradually.
 //!
 //! A bucket has a level, a rate at which it refills and a rate at which it drains. Invariants: all numbers are
 //! integers, so the level stays exact in runs of any length. The level is never above the capacity, but can be below
@@ -133,8 +133,8 @@ impl Bucket {
         self.refill = refill(self.limit, self.others_permille);
     }
 
-    /// Takes `permille` thousandths of a minute's limit at once, but at most the content of the bucket. Returns the
-    /// number of units taken.
+    /// Takes `permille` thousandths of a minute's limit from the bucket, but at most its content. Returns the number of
+    /// units taken.
     pub(super) fn take_share(&mut self, permille: u32) -> i128 {
         let wanted = i128::from(self.limit) * TOKEN * i128::from(permille) / 1000;
         let taken = wanted.min(self.level).max(0);

@@ -19,8 +19,8 @@ use super::parts::{Part, PartKind};
 
 /// The number of positions that are searched for a cache entry, including the position of the breakpoint.
 const LOOK_BACK: usize = 20;
-/// The maximum number of cache entries. When there are more entries, expired entries are removed. If there are still
-/// too many, new entries are not kept.
+/// The maximum number of cache entries. When there are more entries, expired entries are removed. If the remaining
+/// entries are too many, new entries are not kept.
 const ENTRIES: usize = 200_000;
 
 /// The tokens of a prompt, split by how the cache handles them.
@@ -69,7 +69,7 @@ struct Entry {
     expires: Instant,
 }
 
-/// All entries of all organizations.
+/// The cache entries of all organizations.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cache {
     entries: HashMap<u64, Entry>,

@@ -11,7 +11,7 @@ use super::hash::Hash;
 /// The facts about a request that are compared with the rules.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestFacts<'a> {
-    /// The thing that is compared with the rules: a request, a batch call, a listed batch, or a request in a batch.
+    /// The kind of the target: a request, a batch call, a listed batch, or a request in a batch.
     pub target: Target,
     /// The age of the batch; zero for requests outside batches, and for calls that create a batch.
     pub age: Duration,

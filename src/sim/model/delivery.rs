@@ -84,11 +84,11 @@ pub(super) fn spoil(mut steps: Vec<Step>, fault: &Fault, error: &[u8]) -> Vec<St
         Fault::NoStart => drop_start(&mut steps),
         Fault::NoEnd => drop_end(&mut steps),
         Fault::SlowDrip { bytes, every } => steps = drip(steps, *bytes, *every),
-        // These faults do not change the body.
+        // Faults of the cache do not change the body.
         Fault::CacheIgnored | Fault::CacheEvicted { .. } => {}
-        // With these faults, no body is sent.
+        // With one of these faults, the body of the answer is not sent, so there is nothing to change.
         Fault::Status(_) | Fault::ResetBefore { .. } | Fault::Stall { at: None } | Fault::CacheRefused => {}
-        // These faults are about batches, and the code of the batches applies them.
+        // Faults about batches are not applied here, but by the code in `batches`.
         Fault::Unlisted
         | Fault::RequestErrored { .. }
         | Fault::RequestExpired

@@ -41,7 +41,7 @@ const ADMIN_KEY: &str = "sk-ant-admin";
 /// The sender of a request, identified by an accepted key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Caller {
-    /// The organization whose limits the sender uses.
+    /// The organization of the sender, which has the limits that the sender uses.
     pub organization: u64,
     /// Whether the sender is allowed to read the limits of the organization.
     pub is_admin: bool,

@@ -137,7 +137,7 @@ impl ClassLimits {
         self.buckets().for_each(|bucket| bucket.set_others(permille));
     }
 
-    /// Takes another client's part of a minute's limit at once.
+    /// Takes another client's part of a minute's limit from the buckets.
     pub(super) fn take_share(&mut self, permille: u32) {
         let [requests, input, output] = [&mut self.requests, &mut self.input, &mut self.output]
             .map(|bucket| bucket.as_mut().map_or(0, |bucket| bucket.take_share(permille)));

@@ -44,7 +44,7 @@ impl Model {
         Ok(describe(&self.config.models[*at]))
     }
 
-    /// Returns the limits of an organization: all limits, or those for one model.
+    /// Returns the limits of an organization: all limits, or only the limits for one model.
     pub(super) fn list_limits(&self, query: Option<&str>, caller: Caller) -> Result<Value, ApiError> {
         if !caller.is_admin {
             return Err(ApiError::new(403, "This endpoint needs an Admin API key."));

@@ -1,9 +1,9 @@
 //! The model of the API: a plain state machine that simulates the API.
 //!
-//! The model makes all decisions of the API: which requests it refuses and admits, what it answers, how long an answer
-//! takes, and what an answer costs. Callers pass `now`, so the model never reads a clock. The model uses no async
-//! runtime and no HTTP server. A transport passes a request to [`Model::arrive`], which returns the planned response.
-//! The transport sends this response and then calls [`Model::finish`].
+//! The model makes all decisions of the API. It decides which requests are admitted, what is answered, how long an
+//! answer takes, and what an answer costs. Callers pass `now`, so the model never reads a clock. The model uses no
+//! async runtime and no HTTP server. A transport passes a request to [`Model::arrive`], which returns the planned
+//! response. The transport sends this response and then calls [`Model::finish`].
 //!
 //! A request goes from `arrivals` to its endpoint (`endpoints`, `lists`), which reads the body (`fields`, `request`,
 //! `parts`, `validate`). `admission` admits or refuses the request. `cache` decides what the prompt of the request
@@ -15,7 +15,7 @@
 //!
 //! Invariants:
 //! - Time never goes backward.
-//! - Output uses up the limits while it is produced, also if the client does not read it.
+//! - Output uses up the limits while it is produced. This is also true if the client does not read the output.
 //! - Every request gets an answer or an injected fault.
 
 mod admission;

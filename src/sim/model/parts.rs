@@ -156,7 +156,7 @@ pub(super) fn message(hash: Hash, raw: &RawValue) -> Hash {
 }
 
 /// Adds the content of a part to a hash. Breakpoints and members with the value `null` do not change the hash. A string
-/// is the short form of a list with one text block, so both have the same hash.
+/// is the short form of a list with one text block, so it has the same hash as this list.
 fn content(hash: Hash, raw: &RawValue) -> Hash {
     let Ok(fields) = serde_json::from_str::<Fields<'_>>(raw.get()) else {
         return text(hash, raw);

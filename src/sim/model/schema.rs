@@ -11,8 +11,8 @@ use super::hash::Hash;
 /// schema is finite.
 const DEEP: u32 = 6;
 
-/// The maximum number of values in the made JSON. All further values are `null`. So the JSON never has more values than
-/// an answer can contain.
+/// The maximum number of values in the made JSON. When this number is reached, all further values are `null`. So the
+/// JSON never has more values than an answer can contain.
 const MOST_VALUES: u32 = 20_000;
 /// The maximum number of items in a list and of characters in a text, also if the schema asks for more.
 const MOST_ITEMS: u64 = 20_000;
@@ -104,8 +104,7 @@ impl<'a> Maker<'a> {
         if self.made > MOST_VALUES { Value::Null } else { value.clone() }
     }
 
-    /// Adds bytes to the number of made values. Eight bytes are counted as one value, so a long text is counted as
-    /// several.
+    /// Increases the count of made values by one for every eight bytes, so a long text is counted as several values.
     fn pay(&mut self, bytes: usize) {
         self.made = self.made.saturating_add(u32::try_from(bytes / 8).unwrap_or(u32::MAX));
     }

@@ -91,7 +91,7 @@ impl Model {
         }
     }
 
-    /// Returns the rate signals of a model class in a response whose headers are sent at `now`.
+    /// Returns the rate signals of a model class that a response at the time `now` has in its headers.
     pub(crate) fn signals(&mut self, class: usize, now: Instant) -> RateSignals {
         self.advance(now);
         self.account((0, class)).signals()

@@ -1,8 +1,9 @@
 //! Makes text for answers. The text costs little time to make, is easy to read, and has an exact number of tokens by
 //! the simulator's own counter.
 //!
-//! One fixed text of 8,192 tokens is made once. The text of an answer is a piece of the fixed text. A longer answer
-//! repeats the fixed text. The fixed text is escaped for a JSON string, so pieces of it can be copied into answers.
+//! The first use makes a fixed text of 8,192 tokens. The text of an answer is a piece of the fixed text. A longer
+//! answer repeats the fixed text. The fixed text is escaped for a JSON string, so pieces of it can be copied into
+//! answers.
 
 use std::sync::LazyLock;
 

@@ -49,7 +49,7 @@ impl Default for Selection {
 /// The way in which the requests of a share are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Draw {
-    /// The content of the request decides, so all attempts of a row are treated the same way.
+    /// The content of the request decides, so the rule applies to all attempts of a row, or to none of them.
     #[default]
     Row,
     /// Chance decides for each attempt separately.

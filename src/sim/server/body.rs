@@ -15,7 +15,7 @@ use super::bounds::{Budget, Share};
 /// drops it. If the rest were not read, the client could not read the answer.
 ///
 /// # Errors
-/// Returns the reason why the body could not be read: it was too large, it arrived too slowly, it ended too early, or
+/// Returns the reason why the body could not be read. The body was too large, arrived too slowly or ended too early, or
 /// there was no memory for it.
 pub(super) async fn read<B>(body: B, most: usize, within: Duration, budget: &Budget) -> Result<Held, Unread>
 where

@@ -2,8 +2,8 @@
 //!
 //! A web page can make a browser send requests to the loopback address in two ways:
 //! 1. The host name of the page can resolve to the loopback address (DNS rebinding). The browser then treats the
-//!    simulator as a part of the page's site, and the `Host` header contains the page's host name. For this reason, the
-//!    simulator answers only if `Host` is a name or an address that always means this machine.
+//!    simulator as a part of the page's site, and the `Host` header contains the page's host name. The simulator
+//!    answers only if `Host` is a name or an address that always means this machine.
 //! 2. The page can send a request to another site. Such a request has an `Origin` header, or `Sec-Fetch-Site:
 //!    cross-site`, and the simulator refuses it. In addition, no answer of the simulator has a header that lets pages
 //!    of other sites read the answer.

@@ -71,7 +71,7 @@ pub(super) fn finding(failure: &Failure, head: &ReplyHead) -> Option<Finding> {
     })
 }
 
-/// Returns the status that belongs to an error that came with the status 200.
+/// Returns the real status of an AWS error that was sent with the status 200.
 pub(super) fn status_of(name: &str) -> Option<u16> {
     Some(match name {
         "ValidationException" | "ConflictException" | "ServiceQuotaExceededException" => 400,
@@ -95,7 +95,7 @@ pub(in crate::provider::anthropic) fn name_in_body(json: &Value) -> Option<Strin
     ["/__type", "/Output/__type"].into_iter().find_map(|place| json.pointer(place)?.as_str()).and_then(name)
 }
 
-/// Returns the name of an error without the namespace before it and the address after it, for example `Name` of
+/// Returns the name of an error without its namespace and its address. For example, returns `Name` for
 /// `com.amazon.coral.service#Name:http://…`.
 fn name(text: &str) -> Option<String> {
     let local = text.split(':').next().unwrap_or_default();
