@@ -111,7 +111,7 @@ pub struct Model {
     pub line: Line,
     /// The class of models that share limits with this model.
     pub class: ModelClass,
-    /// The date on which the model was released. A date in the model's id is the same as this date.
+    /// The date on which the model was released. If the model's id contains a date, the two dates are the same.
     pub released: Date,
     /// The stage of the model's life on the day when the catalog was checked.
     pub lifecycle: Lifecycle,

@@ -85,13 +85,13 @@ impl Prices {
         (!steps.is_empty()).then(|| Self { steps: steps.to_vec(), web_search })
     }
 
-    /// Returns what `usage` costs on these terms. The speed in `terms` is ignored, because these prices are for one
-    /// speed.
+    /// Returns what `usage` costs on `terms`. The speed in `terms` is ignored, because all prices in `Prices` are for
+    /// one speed.
     pub fn cost(&self, terms: Terms, usage: &Usage) -> Money {
         cost(&self.steps, terms, usage, self.web_search).unwrap_or_default()
     }
 
-    /// Returns the price of one output token on these terms, for a prompt of this length.
+    /// Returns the price of one output token on `terms`, for a prompt of `prompt_tokens` tokens.
     pub(crate) fn output_token(&self, terms: Terms, prompt_tokens: u64) -> Money {
         on(terms, step(&self.steps, prompt_tokens).map(|step| step.output).unwrap_or_default())
     }
@@ -106,11 +106,11 @@ impl Prices {
         )
     }
 
-    /// Returns the highest cost that an answer within `bound` can have on these terms.
+    /// Returns the highest cost that an answer within `bound` can have on `terms`.
     ///
     /// The prompt can be shorter than its bound, so a cheaper or a more expensive price step can apply. The cost is
-    /// computed with the highest prices among all these steps. Every input token has the price of the most expensive
-    /// kind of input (plain, written to the cache, or read from it).
+    /// computed with the highest prices among all price steps that can apply. Every input token has the price of the
+    /// most expensive kind of input (plain, written to the cache, or read from it).
     pub fn most(&self, terms: Terms, bound: &UsageBound) -> Money {
         let reachable = || {
             let is_within =
@@ -124,7 +124,7 @@ impl Prices {
     }
 }
 
-/// Returns the price step that applies to a prompt of this length; `None` if there are no steps.
+/// Returns the price step that applies to a prompt of `prompt_tokens` tokens; `None` if there are no steps.
 fn step(steps: &[PriceStep], prompt_tokens: u64) -> Option<&PriceStep> {
     steps.iter().rfind(|step| step.above_prompt_tokens < prompt_tokens).or(steps.first())
 }

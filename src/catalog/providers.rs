@@ -135,7 +135,7 @@ impl Preset {
         features
     }
 
-    /// Returns whether one of these texts contains a place. The user does not need to set a place that is in none of
+    /// Returns whether one of the `texts` contains a place. The user does not need to set a place that is in none of
     /// the texts.
     pub(crate) fn needs(place: &PlaceFacts, texts: &[&str]) -> bool {
         texts.iter().any(|text| text.contains(&placeholder(&place.name)))

@@ -72,9 +72,10 @@ pub trait Decoder: Send {
         None
     }
 
-    /// Returns the approximate number of bytes of memory that the body will use when it is complete.
+    /// Returns the approximate number of bytes of memory that the body uses. The number includes the memory that will
+    /// be needed to join the received parts.
     ///
-    /// For a stream, this number is much smaller than the number of received bytes.
+    /// A stream uses much less memory than the size of the received bytes.
     fn held_bytes(&self) -> usize;
 
     /// Returns the reply, which is made from the head (status and headers) and the body. Callers call this function
@@ -94,8 +95,8 @@ pub trait Provider: Send + Sync + 'static {
     /// Returns the facts in a response head (status and headers). `now` returns wall-clock time, for dates in headers.
     fn read_head(&self, head: &ReplyHead, now: &dyn Fn() -> jiff::Timestamp) -> HeadNews;
 
-    /// Returns the decoder for a response with this head. The decoder depends on the head and not on the request. The
-    /// reason is that a server can answer with plain JSON although the request asks for a stream.
+    /// Returns the decoder for a response with this head. The decoder depends on the head and not on the request,
+    /// because a server can answer a request for a stream with plain JSON.
     fn decoder(&self, head: &ReplyHead) -> Box<dyn Decoder>;
 
     /// Returns the verdict on a reply: what it means for its row, for its pool (the requests that share its limits),

@@ -94,7 +94,8 @@ impl Splice {
         Self { at, leave_out: 0, text: text.into() }
     }
 
-    /// Returns a splice that replaces these bytes of the body by a text. With an empty text, the bytes are left out.
+    /// Returns a splice that replaces the range `bytes` of the body by a text. With an empty text, the bytes are left
+    /// out.
     pub(crate) fn replace(bytes: Range<usize>, text: impl Into<Bytes>) -> Self {
         Self { at: bytes.start, leave_out: bytes.len(), text: text.into() }
     }

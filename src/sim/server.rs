@@ -5,8 +5,8 @@
 //! or inside the body. Clients can't make the server use more resources than [`Bounds`] allows. The server answers only
 //! programs on this machine; `guard` checks this.
 //!
-//! The server accepts connections in its own loop and uses no web framework. The reason is that frameworks offer no
-//! time limit for receiving the headers of a request. All requests go to one function, so no routing is needed.
+//! The server accepts connections in its own loop and uses no web framework. A web framework would offer no time limit
+//! for receiving the headers of a request. All requests go to one function, so no routing is needed.
 
 mod body;
 mod bounds;

@@ -23,8 +23,8 @@ use super::model::{Arrival, Ending, Model, Request, Step, Ticket};
 /// A model that several tasks share.
 pub type SharedModel = Arc<Mutex<Model>>;
 
-/// Locks the model. If another task has panicked while it held the lock, the model can be used nevertheless. The reason
-/// is that each call leaves the model in a valid state.
+/// Locks the model. The model can be used if another task has panicked while it held the lock, because each call leaves
+/// the model in a valid state.
 pub fn lock(model: &SharedModel) -> MutexGuard<'_, Model> {
     model.lock().unwrap_or_else(PoisonError::into_inner)
 }

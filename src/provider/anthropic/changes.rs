@@ -17,7 +17,7 @@ pub(super) struct Changes {
 }
 
 impl Changes {
-    /// Returns the changes that these rules make; `None` if they change nothing.
+    /// Returns the changes that `rules` make; `None` if the rules change nothing.
     pub(super) fn new(rules: Arc<RequestRules>) -> Option<Self> {
         let RequestRules { models, model_prefix, drop, refuse: _ } = &*rules;
         let is_empty = models.is_empty() && model_prefix.is_empty() && drop.is_empty();

@@ -47,7 +47,7 @@ struct Event<'a> {
     /// In the event `message_start`, the message without its content. In an error of AWS, the text of the error.
     #[serde(borrow)]
     message: Option<&'a RawValue>,
-    /// The error in an event without a type. Some platforms send errors in this form.
+    /// The error in an event without a type. Some platforms send errors as events without a type.
     #[serde(borrow)]
     error: Option<&'a RawValue>,
     #[serde(borrow)]

@@ -18,8 +18,8 @@ use super::platform;
 use crate::domain::{ErrorClass, Failure, HaltReason, LimitKind, ProviderKind, RateSignals, Verdict, shortened};
 use crate::provider::{Reply, ReplyHead};
 
-/// Beginnings of error messages. If the status is 400 and the message begins with one of these texts, the account has
-/// no credit left (2026-08-22).
+/// Beginnings of error messages. If an error has the status 400 and its message begins like this, the account has no
+/// credit left (2026-08-22).
 ///
 /// Errors about credit have the same status and type as ordinary bad requests, so only the text of the message shows
 /// the difference. For all other errors of the Claude API, the text does not matter.

@@ -23,7 +23,7 @@ const MARK_5M: &str = r#","cache_control":{"type":"ephemeral"}"#;
 const MARK_1H: &str = r#","cache_control":{"type":"ephemeral","ttl":"1h"}"#;
 const NO_MARK: &str = "";
 
-/// Returns the body of a request, with these changes and with its cache marks. If `stream` is true, the body asks for a
+/// Returns the body of a request with its cache marks and with `changes`. If `stream` is true, the body asks for a
 /// stream.
 pub(super) fn body(request: &Request, marked: Option<&Marked>, stream: bool, changes: Vec<Splice>) -> Body {
     let json = request.json();

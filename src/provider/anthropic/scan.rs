@@ -29,7 +29,7 @@ pub(super) struct Scanned<'a> {
     pub(super) usage: Usage,
     /// The byte range of the content in the text of the message.
     pub(super) content: Range<usize>,
-    /// The names of the tools that the answer calls. The request must offer these tools.
+    /// The names of the tools that the answer calls. The caller checks that the request offers these tools.
     pub(super) calls: Vec<&'a [u8]>,
 }
 

@@ -30,7 +30,7 @@
 //! this stop reason is not tried again. If the answer has a tool call, the names of its tools are compared with the
 //! names in the request. The names are read from the bytes of the request that was sent. Some requests can add tools
 //! that they do not name (`mcp_servers`, a toolset without a `name`, a `thread`). In the answers to such requests,
-//! tools can have all names.
+//! every name of a tool is accepted.
 //!
 //! In a stream, the input of a tool call comes as pieces of text. If this text is not JSON, the result depends on how
 //! the answer ended. If the model ended on its own, the answer is refused. If the answer was cut off, the text is kept
@@ -57,7 +57,7 @@ const DEEPEST_MESSAGE: u32 = DEEPEST - 2;
 /// The reason why an answer is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// A part of the answer is missing or has a wrong form. The text says which part.
+    /// A part of the answer is missing or has a wrong form. The text names the part.
     Broken(Cow<'static, str>),
     /// The answer is not finished: the model has paused.
     Paused,

@@ -45,7 +45,7 @@ pub struct OutputLengths {
 }
 
 impl OutputLengths {
-    /// Returns the distribution in which every answer has this number of tokens.
+    /// Returns the distribution in which every answer has `tokens` tokens.
     pub const fn fixed(tokens: u32) -> Self {
         Self { mean: tokens as f64, per_prompt_token: 0.0, per_max_token: 0.0, sigma: 0.0 }
     }

@@ -1,7 +1,7 @@
 //! The properties of a simulated API: its models, limits, speed, answers and faults.
 //!
-//! This module contains plain values only. It contains all settings of the simulator, so tests, flags and presets only
-//! change values.
+//! This module contains plain values only. They are all settings of the simulator. Tests, flags and presets only change
+//! these values.
 
 mod answers;
 mod batches;
@@ -81,7 +81,8 @@ pub struct SimConfig {
 }
 
 impl SimConfig {
-    /// Returns the settings of an API with these models, bursts of a whole minute, realistic latency and no faults.
+    /// Returns the settings of an API that serves `models`, with bursts of a whole minute, realistic latency and no
+    /// faults.
     pub fn new(models: Vec<SimModel>) -> Self {
         Self {
             kind: ProviderKind::Anthropic,
@@ -119,7 +120,7 @@ impl SimConfig {
         self
     }
 
-    /// Gives these limits to every model.
+    /// Gives the limits `limits` to every model.
     #[must_use]
     pub fn with_limits(mut self, limits: RateLimits) -> Self {
         self.models.iter_mut().for_each(|model| model.limits = limits);

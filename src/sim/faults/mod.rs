@@ -42,10 +42,9 @@
 //!
 //! The three kinds about caching apply only to requests with a cache breakpoint.
 //!
-//! **Batches**: a rule with `calls` is about calls of the batch endpoints, and not about messages. `calls` is one of
-//! these names, or a list of them: `"create"`, `"list"`, `"retrieve"`, `"results"`, `"cancel"` and `"delete"`. The
-//! kinds `status`, `html`, `empty`, `reset_before`, `reset_mid`, `stall`, `slow_drip` and `truncated_json` can have
-//! `calls`.
+//! **Batches**: a rule with `calls` is about calls of the batch endpoints, and not about messages. `calls` is a name or
+//! a list of names. The names are `"create"`, `"list"`, `"retrieve"`, `"results"`, `"cancel"` and `"delete"`. The kinds
+//! `status`, `html`, `empty`, `reset_before`, `reset_mid`, `stall`, `slow_drip` and `truncated_json` can have `calls`.
 //! - With `"takes_effect": true`, a call that gets an error response or `reset_before` still does its work. For
 //!   example, a batch is created, but the client does not learn its id.
 //! - `within` (such as `"30s"`) limits a rule to batches that are younger than this time.
@@ -53,7 +52,7 @@
 //!   selects the first call for each batch. For calls that create batches, it selects the first call with each body.
 //!   `contains` searches the body of a call that creates a batch.
 //!
-//! The following kinds are also about batches. Rules of these kinds can't have `calls`:
+//! The following kinds are also about batches. Rules of the following kinds can't have `calls`:
 //!
 //! | kind | what happens | billed |
 //! |---|---|---|
@@ -63,8 +62,8 @@
 //! | `result_missing` | the results lack the line of a request | yes |
 //! | `result_extra` | the results contain the line of a request twice; the second line has the `custom_id` of the rule, if the rule has one | yes |
 //!
-//! Rules of these kinds select requests in batches by `share`, `draw`, `contains`, `models`, `first_attempts_only` and
-//! time. Rules with `unlisted` select batches by `share`, `draw` and time. For example:
+//! Rules about requests in batches select the requests by `share`, `draw`, `contains`, `models`, `first_attempts_only`
+//! and time. Rules with `unlisted` select batches by `share`, `draw` and time. For example:
 //!
 //! ```json
 //! {"rules": [
@@ -93,7 +92,7 @@
 //! **When**: a rule applies from the time `from` to the time `until`. The two times are counted from the start, and
 //! have a form such as `"90s"`. `times` is the maximum number of times that the rule is applied.
 //!
-//! **How**: these fields change the error response of a rule with `status`:
+//! **How**: the following fields change the error response of a rule with `status`:
 //! - `type`, `message` and `error_code` set the fields of the same names in the error.
 //! - `body` is the form of the response body: `"json"`, `"html"` or `"empty"`.
 //! - `retry_after` sets the header `retry-after`. A number or a text is sent unchanged. `{"date": "30s"}` is sent as a

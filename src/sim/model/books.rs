@@ -1,4 +1,4 @@
-//! Counts what the simulator has received and charged. Tests judge a run by these counts.
+//! Counts what the simulator has received and charged. Tests use these counts to judge a run.
 //!
 //! The number of request bodies and ids with records of their own is limited, so that the memory is limited too. If
 //! there are more bodies or ids, `is_truncated` is set.
@@ -103,9 +103,9 @@ pub struct BatchBooks {
 pub struct IdBooks {
     /// The number of charged calls.
     pub calls: u64,
-    /// The tokens and web searches that were charged for these requests.
+    /// The tokens and web searches that were charged for the requests with the id.
     pub usage: Usage,
-    /// The money that was charged for these requests, in dollars.
+    /// The money that was charged for the requests with the id, in dollars.
     pub usd: f64,
 }
 
@@ -171,7 +171,7 @@ impl Books {
         self.answered_again += u64::from(again);
     }
 
-    /// Counts a request that arrived too early, by the time `by`.
+    /// Counts a request that arrived too early. `by` is the time by which the request was too early.
     pub(super) fn early(&mut self, by: std::time::Duration, now: crate::clock::Instant) {
         self.too_early += 1;
         self.too_early_ms = self.too_early_ms.max(u64::try_from(by.as_millis()).unwrap_or(u64::MAX));

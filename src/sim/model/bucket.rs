@@ -6,8 +6,8 @@
 //! zero. Time never goes backward.
 //!
 //! A token is 60·10⁹·2¹⁶ units, so one token per minute is 2¹⁶ units per nanosecond. A call drains the bucket at the
-//! rate at which the call produces tokens. The rate is rounded, which loses less than 2⁻¹⁶ of a token per minute. The
-//! loss is corrected at the end of the call.
+//! rate at which the call produces tokens. The rate is rounded, which loses less than 2⁻¹⁶ of a token per minute. This
+//! rounding error is corrected at the end of the call.
 
 use std::time::Duration;
 

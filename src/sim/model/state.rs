@@ -76,7 +76,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// Returns a model of an API with these settings, at its start.
+    /// Returns a model of an API with the settings `config`, at its start.
     pub fn new(config: SimConfig) -> Self {
         let counting = RateLimits { rpm: config.count_tokens_rpm, ..RateLimits::NONE };
         let token_count = Class { name: ModelClass(Arc::from("token-count")), limits: counting, others_permille: 0 };

@@ -57,7 +57,7 @@ pub(super) struct Passage {
 }
 
 impl Passage {
-    /// Returns a passage with this number of tokens. `seed` decides where in the fixed text the passage starts.
+    /// Returns a passage of `tokens` tokens. `seed` decides where in the fixed text the passage starts.
     pub(super) fn new(seed: u64, tokens: u64) -> Self {
         Self { start: (seed % TOKENS as u64) as usize, tokens }
     }

@@ -7,9 +7,9 @@ use std::time::Duration;
 /// Limits on the resources that the server uses.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// The maximum time that a connection can be open without a request. It applies before the first request, between
-    /// two requests, and while the headers of a request arrive. Clients keep an unused connection for a shorter time,
-    /// so the client closes it first.
+    /// The maximum time that a connection can be open without a request. This maximum applies before the first request,
+    /// between two requests, and while the headers of a request arrive. Clients keep an unused connection for a shorter
+    /// time, so the client closes it first.
     pub quiet: Duration,
     /// The maximum time in which the body of a request must arrive.
     pub body: Duration,

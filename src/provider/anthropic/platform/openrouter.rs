@@ -1,7 +1,7 @@
 //! Errors of OpenRouter: `{"error":{"code","message","metadata"}}`.
 //!
-//! The member `code` is the HTTP status of the error. After a model has begun to answer, the status of the response is
-//! 200, and an error is in the body or in the stream.
+//! The member `code` is the HTTP status of the error. An error that happens after a model has begun to answer is in the
+//! body or in the stream. The response then has the status 200.
 //!
 //! Source: OpenRouter documentation, "Errors and debugging" and "Limits" (2026); earendil-works/pi#7995 (the Messages
 //! path, 2026-08-21).

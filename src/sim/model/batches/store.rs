@@ -80,8 +80,8 @@ impl Batches {
         self.by_number.insert(number, batch);
     }
 
-    /// Returns the number of the batch with this id; `None` if the organization has no such batch, or if it was
-    /// deleted.
+    /// Returns the number of the batch with the id `id`. Returns `None` if the organization has no such batch, or if it
+    /// was deleted.
     pub(super) fn find(&self, id: &str, organization: u64) -> Option<u64> {
         let number = *self.numbers.get(id)?;
         let batch = self.by_number.get(&number)?;
