@@ -1,7 +1,7 @@
 //! The properties of a simulated API: its models, limits, speed, answers and faults.
 //!
-//! This module contains plain values only. They are all settings of the simulator. Tests, flags and presets only change
-//! these values.
+//! This module contains all settings of the simulator, as plain values. Tests, flags and presets change only these
+//! values.
 
 mod answers;
 mod batches;

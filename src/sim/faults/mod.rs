@@ -52,7 +52,7 @@
 //!   selects the first call for each batch. For calls that create batches, it selects the first call with each body.
 //!   `contains` searches the body of a call that creates a batch.
 //!
-//! The following kinds are also about batches. Rules of the following kinds can't have `calls`:
+//! The kinds in the following table are about batches too. A rule of such a kind can't have `calls`:
 //!
 //! | kind | what happens | billed |
 //! |---|---|---|
