@@ -142,7 +142,7 @@ impl Catalog {
         self
     }
 
-    /// Returns the default model. It is used when no model is named in the row or by a flag.
+    /// Returns the default model, which is used when no model is named in the row or by a flag.
     pub(crate) fn default_model(&self) -> &str {
         &self.default_model
     }
@@ -308,8 +308,8 @@ mod tests {
     fn prices_are_as_published() {
         let catalog = Catalog::builtin();
 
-        // Each line has a model and five prices in dollars per million tokens. They are the prices of input, output,
-        // cache writes for 5 minutes, cache writes for an hour, and cache reads.
+        // Each line has a model and five prices in dollars per million tokens. The order of the prices is input,
+        // output, cache writes for 5 minutes, cache writes for an hour, cache reads.
         let facts = [
             ("claude-fable-5-2", [8.0, 40.0, 10.0, 16.0, 0.20]),
             ("claude-mythos-5-2", [8.0, 40.0, 10.0, 16.0, 0.20]),

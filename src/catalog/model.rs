@@ -33,7 +33,7 @@ pub enum Lifecycle {
 }
 
 impl Lifecycle {
-    /// Returns the name of this stage in the Models API.
+    /// Returns the name that the Models API uses for the stage of a model's life.
     pub fn name(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -60,7 +60,7 @@ pub enum Line {
 }
 
 impl Line {
-    /// Returns the name of this product line in the Models API.
+    /// Returns the name that the Models API uses for the product line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Haiku => "haiku",

@@ -119,8 +119,8 @@ struct Entry {
     step: PriceStep,
 }
 
-/// Reads the text of a price file. `id_of` returns the id of the model with a given name. So the entries under
-/// different names of a model are prices of one model.
+/// Reads the text of a price file. `id_of` returns the id of the model with a given name. So a model can have entries
+/// under several of its names.
 ///
 /// Cache prices that the file leaves out are computed from the input price. Cache writes cost 1.25 times the input
 /// price (for five minutes) or 2 times (for an hour). Cache reads cost 0.1 times the input price.

@@ -69,7 +69,6 @@ impl TierTable {
 pub struct TierLimits {
     /// The limits.
     pub limits: RateLimits,
-    /// True if the tier has no row for the class. If it is true, `limits` has the lowest limits among the rows of
-    /// served models.
+    /// True if the tier has no row for the class. Then `limits` has the lowest limits among the rows of served models.
     pub substituted: bool,
 }

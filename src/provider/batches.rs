@@ -29,10 +29,11 @@ pub enum BatchCall<'a> {
         /// The id of the batch.
         id: &'a str,
         /// The address of the results, as the API gave it ([`Batch::results_url`]). The address is used only if it is
-        /// on the server of `base_url` and below the path of `base_url`. If not, an address is made from `id`.
+        /// on the server of `base_url` and below the path of `base_url`. An address on another server is ignored, and
+        /// an address is made from `id` instead.
         url: Option<&'a str>,
-        /// The address before the paths of the API ([`crate::transport::Transport::base_url`]); empty if it is not
-        /// known.
+        /// The base address of the API, to which paths are added ([`crate::transport::Transport::base_url`]); empty if
+        /// it is not known.
         base_url: &'a str,
     },
     /// Asks the API to cancel a batch. The batch ends some time later.

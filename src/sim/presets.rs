@@ -1,4 +1,5 @@
-//! The models that the simulator serves by default. Their facts decide what the simulator refuses and what it charges.
+//! The models that the simulator serves by default. The facts about each model decide what the simulator refuses and
+//! what it charges.
 //!
 //! Source: API documentation, "Models overview", "Pricing", "Prompt caching", "Errors" (2026-08 to 2026-11). The models
 //! have the limits of tier 2 as of 2026-01, from "Rate limits". [`SimConfig::with_limits`] or the flags replace these

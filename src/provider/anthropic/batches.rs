@@ -438,8 +438,8 @@ mod tests {
         assert_eq!((whole.has_more, whole.last_id.as_deref()), (true, Some("b_2")));
         assert_eq!(without, whole);
         assert_eq!(empty, BatchPage::default());
-        // If a batch with a bad id were left out, callers would think that the batch does not exist. So the page is
-        // refused.
+        // If a batch with a bad id were left out, callers would think that the batch does not exist. So a page with a
+        // bad id is refused.
         assert!(read(&page.replace(r#""id":"b_2""#, r#""id":"b/2""#)).is_err());
         assert!(read("{}").is_err_and(|error| error.contains("is not a list of batches")));
     }

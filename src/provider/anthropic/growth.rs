@@ -17,7 +17,8 @@ use bytes::Bytes;
 
 use crate::domain::json::put_on_one_line;
 
-/// The length of every piece of a buffer, in bytes. The first piece begins smaller and grows to this length.
+/// The length of every piece of a buffer, in bytes. The first piece of a buffer begins smaller and grows to this
+/// length.
 const PIECE_BYTES: usize = 256 << 10;
 /// The length, in bytes, above which an answer is large. In a run, all answers that are arriving are allowed to use
 /// this many bytes together. Only one answer at a time is allowed to use more.

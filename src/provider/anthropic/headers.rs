@@ -1,8 +1,8 @@
 //! Reads a response head (the status and the headers): limits, waiting times, and the id of the request.
 //!
 //! All headers come from the server, or from a proxy between the server and this program, and can be wrong. So each
-//! value is read strictly. A value that makes no sense is treated as missing. Source: API documentation, "Rate limits",
-//! response headers (2026-08-22).
+//! value in a header is read strictly. A value that makes no sense is treated as missing. Source: API documentation,
+//! "Rate limits", response headers (2026-08-22).
 
 use std::time::Duration;
 
@@ -69,8 +69,8 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
     kind.eq_ignore_ascii_case("text/event-stream")
 }
 
-/// The headers that this module uses. One pass over all headers finds them. Separate look-ups would hash the long name
-/// of each header for every response.
+/// The headers that this module uses. They are collected in one pass over all headers of a response. Separate look-ups
+/// would hash the long name of each header for every response.
 #[derive(Default)]
 struct Values<'a> {
     requests: Limit<'a>,

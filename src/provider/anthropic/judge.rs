@@ -191,7 +191,8 @@ fn is_lost_behind_a_gateway(status: u16, failure: &Failure) -> bool {
 }
 
 /// Changes a verdict according to `x-should-retry`, if the failure concerns a single row. Refusals because of limits,
-/// overload, and failures that stop the run have rules of their own. `x-should-retry` has no effect on them.
+/// overload, and failures that stop the run have rules of their own. `x-should-retry` has no effect on such refusals
+/// and failures.
 fn obey_should_retry(verdict: Verdict, status: u16, should_retry: Option<bool>) -> Verdict {
     match (verdict, should_retry) {
         (Verdict::Rejected { class, failure }, Some(true)) if (400..500).contains(&status) => {

@@ -51,7 +51,7 @@ const HEADERS: usize = 12;
 pub struct DialectError {
     /// The header.
     pub header: &'static str,
-    /// The value that can't be sent.
+    /// The value that can't be sent in the header.
     pub value: String,
 }
 

@@ -3,9 +3,9 @@
 //!
 //! This scan reads the usual form of the API's answers. The scan returns `None` for everything else: escapes in names
 //! or in texts that are read, repeated members, deep nesting, and text that is not a message. The parser
-//! ([`super::shape`]) reads the answers that the scan can't read. For a message that the scan can read, the parser
-//! returns the same result. A test checks this. An accepted message becomes part of a line of results, so it must be
-//! valid JSON. The caller checks whether the strings of the message are UTF-8.
+//! ([`super::shape`]) reads the answers that the scan can't read. A test checks that the parser returns the same result
+//! for a message that the scan can read. An accepted message becomes part of a line of results, so it must be valid
+//! JSON. The caller checks whether the strings of the message are UTF-8.
 
 use std::ops::Range;
 
@@ -170,7 +170,7 @@ fn read_counts(cursor: &mut Cursor<'_>, mut show: impl FnMut(&[u8], u64)) -> Opt
     })
 }
 
-/// Reads a JSON value as a count. The value can have any type.
+/// Reads a JSON value of every type as a count.
 fn read_count(cursor: &mut Cursor<'_>) -> Option<u64> {
     match cursor.count() {
         Some(count) => Some(usage::capped(count)),

@@ -57,7 +57,7 @@ const DEEPEST_MESSAGE: u32 = DEEPEST - 2;
 /// The reason why an answer is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// A part of the answer is missing or has a wrong form. The text names the part.
+    /// A part of the answer is missing or has a wrong form. The value of this variant names the part.
     Broken(Cow<'static, str>),
     /// The answer is not finished: the model has paused.
     Paused,

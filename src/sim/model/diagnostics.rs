@@ -50,7 +50,8 @@ impl Remembered {
         Self { scope, settings: settings.messages.end(), parts }
     }
 
-    /// Returns the reason why a later request can't read the cache entries of this request; `None` if it can read them.
+    /// Returns the reason why a later request can't read the cache entries of this request; `None` if the later request
+    /// can read them.
     fn miss_of(&self, later: &Self) -> Option<Miss> {
         let tokens_from =
             |level: Level| self.parts.iter().filter(move |part| part.level >= level).map(|part| part.tokens);

@@ -22,7 +22,7 @@ pub struct Stats {
 /// The use of one limit in a period of time.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Utilisation {
-    /// The number of the organization; 0 if there is only one organization.
+    /// The number that identifies the organization; 0 if there is only one organization.
     pub organization: u64,
     /// The model class that has this limit.
     pub class: String,

@@ -78,8 +78,9 @@ impl PartKind {
         }
     }
 
-    /// Returns whether a part of this kind has the same position as the previous part, which has the kind `before`.
-    /// Consecutive calls of tools have one position together. Consecutive results have one position together too.
+    /// Returns whether a part of this kind shares its position with the previous part. `before` is the kind of the
+    /// previous part. Consecutive calls of tools have one position together. Consecutive results have one position
+    /// together too.
     pub(super) fn continues(self, before: Self) -> bool {
         self == before && matches!(self, Self::ToolUse | Self::ToolResult)
     }

@@ -17,7 +17,7 @@ const MOST_VALUES: u32 = 20_000;
 /// The maximum number of items in a list and of characters in a text, also if the schema asks for more.
 const MOST_ITEMS: u64 = 20_000;
 
-/// Returns a value that fits `schema`. If there are several such values, `seed` decides which of them.
+/// Returns a value that fits `schema`. If several values fit `schema`, `seed` decides which of them is returned.
 pub(super) fn example(schema: &Value, seed: u64) -> Value {
     Maker { root: schema, hash: Hash::new(seed), count: 0, made: 0 }.value(schema, 0)
 }

@@ -57,7 +57,7 @@ impl<'de> Deserialize<'de> for Time {
     }
 }
 
-/// One text or a list of them.
+/// One text, or a list of texts.
 #[derive(Default)]
 pub(in crate::sim) struct Texts(pub(in crate::sim) Vec<String>);
 

@@ -83,7 +83,7 @@ impl<'a> Kept<'a> {
             return;
         }
         if self.all.is_empty() {
-            // Reserved memory uses no real memory until bytes are written to it.
+            // Reserving memory costs little, because the system gives real memory only for bytes that are written.
             self.all.reserve(self.announced.max(self.total));
             self.all.extend_from_slice(&std::mem::take(&mut self.first));
         }

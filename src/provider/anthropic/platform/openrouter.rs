@@ -26,8 +26,8 @@ pub(super) fn finding(status: u16, failure: &Failure) -> Option<Finding> {
     })
 }
 
-/// Returns the facts in `error.metadata` that are added to the message. Such facts are the owner of a limit that is
-/// used up, the reasons for flagging the input, and the words of the provider behind OpenRouter.
+/// Returns the facts in `error.metadata` that are added to the message. `error.metadata` has the owner of a limit that
+/// is used up, the reasons for flagging the input, and the words of the provider behind OpenRouter.
 pub(in crate::provider::anthropic) fn more(json: &Value) -> Option<String> {
     let metadata = json.pointer("/error/metadata")?;
     let string = |name: &str| metadata.get(name).and_then(Value::as_str);

@@ -1,5 +1,5 @@
-//! Checks the messages of a request: the types of their blocks, and the calls of tools and their results. Also checks
-//! the last message if it is from the assistant.
+//! Checks the messages of a request: the types of their blocks, and the calls of tools and their results. A last
+//! message from the assistant is checked too.
 //!
 //! Source: API reference, "Messages", API documentation, "Prefill Claude's response" and "Extended thinking" (2026-08
 //! to 2026-10). The error messages were seen in maximhq/bifrost#5097, AstrBotDevs/AstrBot#4444,
