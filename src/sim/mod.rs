@@ -1,5 +1,5 @@
-//! The simulated API: a model of the API. It runs inside the program on a virtual clock, or as an HTTP server on this
-//! machine.
+//! The simulated API: a model of the API. The model runs inside the program on a virtual clock, or as an HTTP server on
+//! this machine.
 //!
 //! The simulated API is used to test `limiter` and `scheduler`. So the simulated API shares no code with `limiter` and
 //! `scheduler`, and does not use the token counts of `plan`. [`model`] is a plain state machine; its callers pass

@@ -2,7 +2,8 @@
 
 /// The length to which the text of a failed response is cut, in bytes.
 const LONGEST_BYTES: usize = 4 * 1024;
-/// The number of bytes of a body that are read. An excerpt seldom needs more bytes, although tags are removed from it.
+/// The number of bytes of a body that are read for an excerpt. An excerpt seldom needs more bytes, although tags are
+/// removed from it.
 const LOOKED_AT_BYTES: usize = 64 * 1024;
 
 /// Returns the readable beginning of a body that has an unknown form, for example a gateway's page or plain text.

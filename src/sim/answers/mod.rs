@@ -58,7 +58,7 @@
 //!
 //! The first user message of a request decides to which shares it belongs, so all turns of a row belong to the same
 //! shares. Only the shares of rules with the same turn are added up. In the following file, the rules for turn 1 and
-//! turn 2 have the same share. So they apply to the same rows.
+//! turn 2 have the same share. So these two rules apply to the same rows.
 //!
 //! ```json
 //! {"rules": [

@@ -40,7 +40,7 @@ pub struct OutputLengths {
     pub per_prompt_token: f64,
     /// The number of tokens by which the mean length grows for each token of `max_tokens`.
     pub per_max_token: f64,
-    /// The standard deviation of the logarithm of the length. If it is 0, every answer has the mean length.
+    /// The standard deviation of the logarithm of the length. With the value 0, every answer has the mean length.
     pub sigma: f64,
 }
 

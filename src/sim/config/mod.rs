@@ -49,7 +49,8 @@ pub struct SimConfig {
     pub endings: Endings,
     /// The rule that says when output uses up its limit.
     pub output_rule: OutputRule,
-    /// Whether a request that is refused with 429 uses up the request limit. It is not known what the real API does.
+    /// Whether a request that is refused with 429 uses up the request limit. The documentation does not say what the
+    /// real API does.
     pub refused_uses_request: bool,
     /// The factor by which the simulator multiplies its own token counts for the usage in answers. With 1.3, the usage
     /// is 30 % higher than these counts.

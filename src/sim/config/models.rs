@@ -27,7 +27,7 @@ pub struct SimModel {
     pub max_output_tokens: u64,
     /// The minimum number of tokens in a cached prefix.
     pub cache_min_tokens: u64,
-    /// Whether tokens that are read from the cache use up the input limit. Such tokens use up the limit only with the
+    /// Whether tokens that are read from the cache use up the input limit. Cache reads use up the limit only with the
     /// oldest models.
     pub counts_cache_reads: bool,
     /// The prices of the model's tokens; `None` when they are unknown.
@@ -39,7 +39,7 @@ pub struct SimModel {
     pub traits: ModelTraits,
 }
 
-/// The prices of one token of each kind.
+/// The prices of one token: of input, output, cache writes and cache reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SimPrice {
     /// Uncached input.

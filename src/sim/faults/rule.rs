@@ -25,8 +25,8 @@ pub struct FaultRule {
     pub calls: Vec<BatchCall>,
     /// If set, the rule applies only to batches that are younger than this.
     pub within: Option<Duration>,
-    /// Whether a failed call of a batch endpoint still does its work. Such a call gets an error response, or its
-    /// connection breaks before the response.
+    /// Whether a failed call of a batch endpoint still does its work. A call fails if it gets an error response, or if
+    /// its connection breaks before the response.
     pub takes_effect: bool,
 }
 
@@ -118,8 +118,7 @@ pub enum Fault {
         /// The number of bytes of the body that are sent.
         bytes: usize,
     },
-    /// The response stops and the connection stays open. It stops after a part of the body, or before the head (status
-    /// and headers).
+    /// The response stops after a part of the body, or before the head (status and headers). The connection stays open.
     Stall {
         /// The part of the body that is sent, from 0 to 1; `None` if the head is not sent either.
         at: Option<f64>,

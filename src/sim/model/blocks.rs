@@ -158,8 +158,8 @@ impl Room {
         Self { tokens: self.tokens.saturating_sub(tokens).max(1), ..self }
     }
 
-    /// Returns an answer with `blocks`. If the blocks fit into the room, the answer ends with `stop_reason`. If they do
-    /// not fit, the blocks are cut.
+    /// Returns an answer with `blocks`. If the blocks fit into the room, the answer ends with `stop_reason`. If the
+    /// blocks do not fit, they are cut.
     pub(super) fn filled(self, mut blocks: Vec<OutBlock>, stop_reason: &'static str) -> Answer {
         if total(&blocks) <= self.tokens {
             return Answer::new(blocks, stop_reason);

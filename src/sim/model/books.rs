@@ -103,9 +103,9 @@ pub struct BatchBooks {
 pub struct IdBooks {
     /// The number of charged calls.
     pub calls: u64,
-    /// The tokens and web searches that were charged for the requests with the id.
+    /// The tokens and web searches that were charged for requests with this `metadata.user_id`.
     pub usage: Usage,
-    /// The money that was charged for the requests with the id, in dollars.
+    /// The money that was charged for requests with this `metadata.user_id`, in dollars.
     pub usd: f64,
 }
 

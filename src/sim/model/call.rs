@@ -45,9 +45,9 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Returns a call that has not produced its first token. `input` contains three values. The first is the split of
-    /// the prompt's tokens (cached or not). The second is the number of input tokens that the limit counts, and the
-    /// third is the estimate of this number. `times` are the times at which the output begins and ends.
+    /// Returns a call that has not produced its first token. `input` contains the split of the prompt's tokens (cached
+    /// or not), the number of input tokens that the limit counts, and the estimate of this number. `times` are the
+    /// times at which the output begins and ends.
     pub(super) fn new(
         account: Account,
         model: usize,

@@ -17,8 +17,8 @@ const KEPT: usize = 2_000;
 /// The number of parts of a prompt that are remembered.
 const PARTS: usize = 1_000;
 
-/// The reason why a prompt was not read from the cache. The value is the number of tokens of the earlier prompt that
-/// could not be read for this reason.
+/// The reason why a prompt was not read from the cache, with the number of tokens of the earlier prompt that could not
+/// be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Miss {
     /// The request has another model or another speed.

@@ -1,8 +1,8 @@
 //! The model of the API: a plain state machine that simulates the API.
 //!
-//! The model makes all decisions of the API. It decides which requests are admitted, how they are answered, how long
-//! an answer takes, and what an answer costs. Callers pass `now`, so the model never reads a clock. The model uses no
-//! async runtime and no HTTP server. A transport passes a request to [`Model::arrive`], which returns the planned
+//! The model makes all decisions of the API. The model decides which requests are admitted, how they are answered, how
+//! long an answer takes, and what an answer costs. Callers pass `now`, so the model never reads a clock. The model uses
+//! no async runtime and no HTTP server. A transport passes a request to [`Model::arrive`], which returns the planned
 //! response. The transport sends this response and then calls [`Model::finish`].
 //!
 //! A request goes from `arrivals` to its endpoint (`endpoints`, `lists`), which reads the body (`fields`, `request`,

@@ -101,7 +101,7 @@ pub(super) fn walk_tools(raw: &RawValue, parts: &mut impl Parts) -> Result<usize
     Ok(tools.len())
 }
 
-/// Reads a text or a list of blocks. The values of `system` and of a message's content have these two forms.
+/// Reads a text or a list of blocks: the value of `system`, or the content of a message.
 ///
 /// Returns the number of blocks.
 pub(super) fn walk_content(

@@ -62,7 +62,7 @@ pub(in crate::sim) use fields;
 pub(in crate::sim) trait Rule: Sized {
     /// The fields of the rule, in addition to the fields that every rule has.
     type Own: Fields;
-    /// The words that describe the form of a rule. These words are the end of the error message "expected …".
+    /// The words that describe the form of a rule, at the end of the error message "expected …".
     const FORM: &'static str;
 
     /// Returns the rule with these fields, or the text that says what is wrong with it.

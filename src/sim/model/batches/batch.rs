@@ -157,7 +157,7 @@ pub(super) enum Line {
     Once,
     /// The line is missing.
     Missing,
-    /// The line is written twice. The value is the index of the fault rule that doubles the line.
+    /// The line is written twice, because of the fault rule with this index.
     Again(u16),
 }
 

@@ -9,8 +9,8 @@ use super::batch::{Batch, Counts, End};
 const STEP: usize = 500;
 
 impl Model {
-    /// Processes the requests of a batch that are due at `now`. After that, ends the batch if it is over, or plans the
-    /// next step of the batch.
+    /// Processes the requests of a batch that are due at `now`. Ends the batch if it is over, and plans its next step
+    /// otherwise.
     pub(in super::super) fn work_on_batch(&mut self, number: u64, now: Instant) {
         let Some(mut batch) = self.batches.take_open(number) else { return };
         match batch.canceled {

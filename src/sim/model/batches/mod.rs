@@ -1,7 +1,7 @@
 //! Simulates message batches: many requests in one call, which are processed later at half the price.
 //!
-//! `calls` and `listing` serve the endpoints, and `injected` applies faults to them. `create` reads the body that
-//! creates a batch. `ends` changes batches as time passes, `work` processes a request, and `results` writes the
+//! `calls` and `listing` serve the endpoints, and `injected` injects faults into their answers. `create` reads the body
+//! that creates a batch. `ends` changes batches as time passes, `work` processes a request, and `results` writes the
 //! results. `batch` defines the state of one batch, and `store` keeps all batches. `records` shows tests what happened
 //! to each request.
 //!

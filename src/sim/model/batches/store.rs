@@ -19,7 +19,7 @@ const MAX_BYTES: usize = 1 << 30;
 pub(in super::super) struct Batches {
     /// The batches by their numbers. A newer batch has a higher number.
     pub(super) by_number: BTreeMap<u64, Batch>,
-    /// The cache entries that batches have written. Requests outside batches can't read them.
+    /// The cache entries that batches have written. Requests outside batches can't read these entries.
     pub(in super::super) cache: Cache,
     /// The cache entries of answers that have not begun, each with the time at which the answer begins. The entries can
     /// be read from that time on.
