@@ -201,7 +201,7 @@ pub(super) struct OpenCall {
 }
 
 impl OpenCall {
-    /// Returns a call in progress. If the call is dropped without `end`, the client has left.
+    /// Returns a call in progress. If the call is dropped and `end` was not called, the client has left.
     pub(super) fn new(model: SharedModel, clock: RunClock, ticket: Ticket) -> Self {
         Self { model, clock, ticket, is_over: false }
     }

@@ -43,7 +43,7 @@ pub(super) fn error(body: &[u8], head: &ReplyHead) -> Reply {
     Reply::Error { failure: failure(&json, head, body), is_in_stream: false, retry_after: retry_after(&json) }
 }
 
-/// Returns whether a body is an error. Callers ask this about a body that came with status 200 and is not a message.
+/// Returns whether a body is an error. Callers pass a body that came with status 200 and is not a message.
 pub(super) fn is_error(body: &[u8], head: &ReplyHead) -> bool {
     let Some(json) = object(body) else { return false };
     let has_error = json.get("error").is_some_and(|error| error.is_string() || error.is_object());

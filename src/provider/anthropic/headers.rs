@@ -69,8 +69,8 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
     kind.eq_ignore_ascii_case("text/event-stream")
 }
 
-/// The headers that this module uses. They are collected in one pass over all headers of a response. Separate look-ups
-/// would hash the long name of each header for every response.
+/// The headers that this module uses, collected in one pass over all headers of a response. Separate look-ups would
+/// hash the long name of each header for every response.
 #[derive(Default)]
 struct Values<'a> {
     requests: Limit<'a>,

@@ -56,7 +56,7 @@ impl Answer {
 pub(super) enum OutBlock {
     /// Thinking.
     Thinking(Passage),
-    /// Text that is made up.
+    /// Text that the simulator makes up.
     Text(Passage),
     /// Text with a given content, and the number of its tokens.
     Written(String, u64),
