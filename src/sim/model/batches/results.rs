@@ -14,7 +14,7 @@ use super::work::serial;
 
 /// The approximate length of a part of the results, in bytes.
 pub(crate) const PART_BYTES: usize = 64 << 10;
-/// The usual length of a result line, in bytes. Memory for a line more is reserved.
+/// The usual length of a result line, in bytes. The buffer for a part of the results has room for one more line.
 const LINE_BYTES: usize = 2_000;
 
 impl Model {
