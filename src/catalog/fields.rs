@@ -1,6 +1,6 @@
 //! Names of the fields of a request.
 
-/// Top-level fields of a message request. The last five need a beta.
+/// Top-level fields of a message request. The API takes the last five fields only with a beta header.
 ///
 /// Source: API reference, body of POST /v1/messages, and the Python SDK's `message_create_params.py` (2026-11).
 pub(crate) const REQUEST_FIELDS: [&str; 26] = [

@@ -1,18 +1,18 @@
-//! The catalog: models, prices and tiers, as data with a date.
+//! The catalog: the models, prices and tiers of the API, each with the date on which they were checked.
 //!
 //! The catalog contains the facts from the API's documentation that this program needs. These facts are in
 //! `models.toml`, `tiers.toml`, `providers.toml`, `fields.rs` and `vendors.rs`, each with its date and source. The
-//! catalog reads no file
-//! and no clock, and knows nothing about requests. Callers pass a price file as text. To find out whether a model has
-//! retired since the data were checked, they pass today's date (`Model::is_retired_on`).
+//! catalog reads no file and no clock, and knows nothing about requests. Callers pass the text of a price file. A model
+//! can have retired after the data were checked. To find this out, callers pass today's date to `Model::is_retired_on`.
 //!
 //! Invariants:
-//! - The class, ids and prices of every model come from the files.
-//! - Names are unique.
-//! - The price steps of a model begin at 0 and rise.
-//! - The cost of an unknown model is unknown (`None`). It is never guessed.
+//! - The class, the ids and the prices of every model come from the data files.
+//! - No two models share an id or an alias.
+//! - The price steps of a model are sorted by prompt length, and the first step begins at 0 tokens.
+//! - The cost of an unknown model is unknown (`None`). The catalog never guesses a cost.
 //!
-//! The limits in the catalog are only a first guess. The limits in responses replace the limits of the catalog.
+//! The limits in the catalog are used only until the first response. Then the limits in the headers of responses
+//! replace the limits of the catalog.
 
 mod data;
 mod fields;
@@ -37,7 +37,7 @@ pub(crate) use vendors::vendor_of;
 
 use crate::domain::{ModelClass, Money, RateLimits, Speed, Terms, Tier, Usage, UsageBound};
 
-/// Models, prices and tiers.
+/// The catalog: models, prices and tiers.
 #[derive(Clone, Debug)]
 pub struct Catalog {
     models: Vec<Model>,
@@ -52,18 +52,18 @@ pub struct Catalog {
     price_file: Option<OfPriceFile>,
 }
 
-/// What a price file says about itself, and which models it gives prices to.
+/// The name and the date of a price file, and the models for which it has prices.
 #[derive(Clone, Debug)]
 pub(crate) struct OfPriceFile {
-    /// Its name; `price file` if it is not known.
+    /// The name of the file; `price file` if the name is not known.
     pub(crate) name: String,
     pub(crate) date: Option<String>,
-    /// The ids of the models.
+    /// The ids of the models for which the file has prices.
     pub(crate) models: Vec<String>,
 }
 
 impl OfPriceFile {
-    /// Returns the name and the date: `my.toml of 2026-12-01`.
+    /// Returns the name and the date of the price file, for example `my.toml of 2026-12-01`.
     pub(crate) fn label(&self) -> String {
         match &self.date {
             Some(date) => format!("{} of {date}", self.name),
@@ -73,7 +73,7 @@ impl OfPriceFile {
 }
 
 impl Catalog {
-    /// Returns the catalog that is built into the program. This takes about a millisecond, even in a build without
+    /// Returns the catalog that is built into the program. The call takes about a millisecond in a build without
     /// optimization.
     pub fn builtin() -> Self {
         let raw: data::RawModels = toml::from_str(data::MODELS).expect("a test checks that the built-in models parse");
@@ -99,24 +99,25 @@ impl Catalog {
     /// Replaces prices with the prices of a price file.
     ///
     /// Shape: TOML.
-    /// - `date = "2026-12-01"` and `web_search_per_thousand = 10.0` come first. Both are optional. The date has
-    ///   the form `YYYY-MM-DD`.
-    /// - One `[[price]]` entry follows for each model and prompt length. It has `model`, and `input` and `output` in
-    ///   dollars per million tokens.
-    /// - An entry may have the cache prices `write_5m`, `write_1h` and `read`. A missing cache price is computed from
-    ///   the input price: `write_5m` is 1.25 times, `write_1h` is 2 times, and `read` is 0.1 times the input price.
-    /// - An entry may have `above`, a prompt length in tokens. Its prices apply to prompts that are longer than this.
+    /// - `date = "2026-12-01"` and `web_search_per_thousand = 10.0` come first. These two members are optional. The
+    ///   date has the form `YYYY-MM-DD`.
+    /// - One `[[price]]` entry follows for each model and prompt length. The entry has `model`, and the prices `input`
+    ///   and `output` in dollars per million tokens.
+    /// - An entry can have the cache prices `write_5m`, `write_1h` and `read`. A missing cache price is computed from
+    ///   the input price: 1.25 times for `write_5m`, 2 times for `write_1h`, and 0.1 times for `read`.
+    /// - An entry can have `above`, a prompt length in tokens. The prices of this entry apply to prompts that are
+    ///   longer than `above`.
     ///
-    /// The entries of a model replace all its prices at standard speed. They also give prices to a model that the
-    /// catalog does not know.
+    /// The entries of a model replace all its prices at standard speed. Entries can also give prices to a model that
+    /// the catalog does not know.
     ///
     /// # Errors
-    /// A [`CatalogError`] that names the line.
+    /// Returns a [`CatalogError`] that names the line with the mistake.
     pub fn with_prices(self, toml_text: &str) -> Result<Self, CatalogError> {
         self.with_price_file(toml_text, "price file")
     }
 
-    /// Does the same as [`Catalog::with_prices`]. The file is shown under this name.
+    /// Does the same as [`Catalog::with_prices`], for a price file with a name. Messages show the file under `name`.
     pub(crate) fn with_price_file(mut self, toml_text: &str, name: &str) -> Result<Self, CatalogError> {
         let id_of = |name: &str| self.model(name).map_or(name, |model| &*model.id).to_owned();
         let file = price_file::parse_price_file(toml_text, id_of)?;
@@ -132,7 +133,7 @@ impl Catalog {
         Ok(self)
     }
 
-    /// Multiplies the prices of all models, for a provider that adds a surcharge.
+    /// Multiplies the prices of all models by `factor`, for a provider that adds a surcharge.
     pub(crate) fn with_price_factor(mut self, factor: f64) -> Self {
         if factor != 1.0 {
             let steps = self.models.iter_mut().flat_map(|model| model.prices.iter_mut().chain(&mut model.fast_prices));
@@ -141,7 +142,7 @@ impl Catalog {
         self
     }
 
-    /// Returns the model that is used when neither the row nor a flag names a model.
+    /// Returns the default model, which is used when no model is named in the row or by a flag.
     pub(crate) fn default_model(&self) -> &str {
         &self.default_model
     }
@@ -156,26 +157,26 @@ impl Catalog {
         &self.models
     }
 
-    /// Returns the prices that the user set for models that are not in the catalog, sorted by name.
+    /// Returns the prices that the user set for models that are not in the catalog, sorted by the names of the models.
     pub(crate) fn other_prices(&self) -> Vec<(&str, &[PriceStep])> {
         let mut prices: Vec<_> = self.other_prices.iter().map(|(name, steps)| (&**name, &steps[..])).collect();
         prices.sort_by_key(|(name, _)| *name);
         prices
     }
 
-    /// Returns the class of models that share limits with this model. A model that is not in the catalog is a class of
-    /// its own, with the model's name.
+    /// Returns the class of models that share limits with this model. A model that is not in the catalog has a class of
+    /// its own, which has the model's name.
     pub(crate) fn class_of(&self, name: &str) -> ModelClass {
         self.model(name).map_or_else(|| ModelClass(name.into()), |model| model.class.clone())
     }
 
-    /// Returns the first limits of a class.
+    /// Returns the limits that a class of models has before the first response.
     ///
-    /// The tier may have no row for the class, because the class is newer than the table or the model is not in the
-    /// catalog. In that case each dimension gets the lowest limit among the tier's rows for models that are still
-    /// served. [`Tier::Auto`] uses the limits of `start`, the strictest of the current tiers. As soon as the headers of
-    /// a response report the real limits, the real limits are used. [`Tier::None`] has no limits. Limits at fast speed
-    /// are not published, so the limits at standard speed are used.
+    /// A tier has no row for a class that is newer than the table, or for a model that is not in the catalog. A class
+    /// without a row gets the lowest limits among the tier's rows for models that are still served. [`Tier::Auto`] uses
+    /// the limits of `start`, the strictest of the current tiers. The real limits are used as soon as the headers of a
+    /// response report them. [`Tier::None`] has no limits. Limits at fast speed are not published, so the limits at
+    /// standard speed are used.
     pub fn limits(&self, tier: Tier, class: &ModelClass) -> TierLimits {
         let Some(table) = self.tier_table(tier) else {
             return TierLimits { limits: RateLimits::NONE, substituted: false };
@@ -186,8 +187,7 @@ impl Catalog {
         }
     }
 
-    /// Returns the table of a tier, with its date and source. For [`Tier::Auto`], this is the table of `start`. For
-    /// [`Tier::None`], there is no table.
+    /// Returns the table of limits of a tier. [`Tier::Auto`] uses the table of `start`. [`Tier::None`] has no table.
     pub(crate) fn tier_table(&self, tier: Tier) -> Option<&TierTable> {
         let wanted = match tier {
             Tier::Auto => Tier::Start,
@@ -197,33 +197,33 @@ impl Catalog {
         self.tiers.iter().find(|table| table.tier == wanted)
     }
 
-    /// Returns the cost of an answer online, at standard speed and without a choice of region; `None` when the model's
-    /// prices are unknown.
+    /// Returns the cost of an answer on standard terms: not in a batch, at standard speed, and without a choice of
+    /// region. Returns `None` when the model's prices are unknown.
     pub fn cost(&self, model: &str, usage: &Usage) -> Option<Money> {
         self.cost_on(Terms::default(), model, usage)
     }
 
-    /// Returns the cost of an answer, given the terms of its request (speed, region, lane); `None` when the prices are
-    /// unknown.
+    /// Returns the cost of an answer on the terms of its request (speed, region, and whether it was in a batch).
+    /// Returns `None` when the prices are unknown.
     pub fn cost_on(&self, terms: Terms, model: &str, usage: &Usage) -> Option<Money> {
         price::cost(self.steps(terms.speed, model)?, terms, usage, self.web_search)
     }
 
-    /// Returns the prices of a model at a speed; `None` when these prices are unknown.
+    /// Returns the prices of a model at standard speed or in fast mode; `None` when these prices are unknown.
     pub fn prices(&self, speed: Speed, model: &str) -> Option<Prices> {
         Prices::new(self.steps(speed, model)?, self.web_search)
     }
 
-    /// Returns the highest cost that an answer within `bound` can have from any model of the catalog, at any speed.
-    /// Callers use this cost for requests that the API may pass to another model.
+    /// Returns the highest cost that an answer within `bound` can have, at the prices of all models and speeds in the
+    /// catalog. Callers use this cost for requests that the API may pass to another model.
     pub(crate) fn most_of_any(&self, terms: Terms, bound: &UsageBound) -> Money {
         let of_any = self.models.iter().flat_map(|model| [&model.prices, &model.fast_prices]);
         let most = of_any.filter_map(|steps| Some(Prices::new(steps, self.web_search)?.most(terms, bound)));
         most.max().unwrap_or_default()
     }
 
-    /// Returns the date of the prices: the date in the price file, or the file's name if it has no date. Without a price
-    /// file, this is the day on which the prices were checked.
+    /// Returns the date in the price file, or the file's name if the file has no date. Without a price file, returns
+    /// the day on which the built-in prices were checked.
     pub fn price_date(&self) -> &str {
         match &self.price_file {
             Some(file) => file.date.as_ref().unwrap_or(&file.name),
@@ -236,7 +236,7 @@ impl Catalog {
         &self.price_date
     }
 
-    /// Returns what is known about the price file, if there is one.
+    /// Returns the name, the date and the models of the price file, if there is one.
     pub(crate) fn price_file(&self) -> Option<&OfPriceFile> {
         self.price_file.as_ref()
     }
@@ -246,7 +246,7 @@ impl Catalog {
         self.price_file.as_ref().filter(|file| file.models.iter().any(|own| own == id))
     }
 
-    /// Returns where models and the built-in prices were published.
+    /// Returns the source of the models and of the built-in prices.
     pub fn source(&self) -> &str {
         &self.source
     }
@@ -308,8 +308,8 @@ mod tests {
     fn prices_are_as_published() {
         let catalog = Catalog::builtin();
 
-        // Each line has a model, then its prices for input, output, cache writes for 5 minutes and for an hour, and cache
-        // reads, in dollars per million tokens.
+        // Each line has a model and five prices in dollars per million tokens. The order of the prices is input,
+        // output, cache writes for 5 minutes, cache writes for an hour, cache reads.
         let facts = [
             ("claude-fable-5-2", [8.0, 40.0, 10.0, 16.0, 0.20]),
             ("claude-mythos-5-2", [8.0, 40.0, 10.0, 16.0, 0.20]),
@@ -470,7 +470,8 @@ mod tests {
     fn the_limits_of_retired_classes_stay_in_the_tables() {
         let catalog = Catalog::builtin();
 
-        // Requests, and thousands of input and output tokens per minute, at tiers 1 to 4 and at start, build and scale.
+        // Limits per minute at tiers 1 to 4 and at start, build and scale: requests, thousands of input tokens, and
+        // thousands of output tokens.
         let haiku = [(50, 50, 10), (1_000, 100, 20), (2_000, 200, 40), (4_000, 400, 80)];
         let sonnet = [(50, 20, 8), (1_000, 40, 16), (2_000, 80, 32), (4_000, 200, 80)];
         let current = [(1_000, 100, 20), (2_000, 200, 40), (4_000, 400, 80)];
@@ -545,11 +546,13 @@ mod tests {
             catalog.cost("claude-haiku-5-5", &usage)
         };
 
-        // Up to the step: 100,000 tokens of input at $0.10 per million, and a million of output at $0.50. Above it, the
-        // prices are $0.50 and $2.50 for the whole request.
+        // The higher price step begins above 100,000 prompt tokens. A prompt of 100,000 tokens has the lower prices:
+        // $0.10 per million input tokens, and $0.50 per million output tokens. A longer prompt has the higher prices
+        // for the whole request: $0.50 and $2.50 per million.
         assert_eq!(cost(100_000, 0), Some(Money::from_dollars(0.51)));
         assert_eq!(cost(100_001, 0), Some(Money::from_dollars(2.550_000_5)));
-        // Cached tokens count towards the step: 1 token at $0.50 per million, and 100,000 at $0.05.
+        // Cached tokens are part of the prompt length, so the higher prices apply. The prompt has 1 input token at
+        // $0.50 per million, and 100,000 cached tokens at $0.05 per million.
         assert_eq!(cost(1, 100_000), Some(Money::from_dollars(2.505_000_5)));
     }
 
@@ -591,7 +594,8 @@ mod tests {
         let us = Terms { is_us_only: true, ..batch };
         let million = 1_000_000;
 
-        // Per million tokens: input $1, output $5, written for five minutes $1.25, for an hour $2, read $0.10.
+        // Prices per million tokens: input $1, output $5, cache writes for five minutes $1.25, cache writes for an hour
+        // $2, cache reads $0.10.
         let halves = [
             (Usage { input_tokens: million, ..Usage::default() }, 0.5, 0.55),
             (Usage { output_tokens: million, ..Usage::default() }, 2.5, 2.75),
@@ -608,7 +612,7 @@ mod tests {
 
     #[test]
     fn half_of_an_odd_price_is_rounded_up() {
-        // The smallest price is one pico-dollar for a token.
+        // One pico-dollar per token is the smallest price above zero.
         let file = "[[price]]\nmodel = \"tiny\"\ninput = 0.000001\noutput = 0.000003\n";
         let catalog = Catalog::builtin().with_prices(file).expect("the file is right");
         let cost = |input_tokens, output_tokens| {
@@ -689,7 +693,7 @@ mod tests {
         assert_eq!(most("claude-haiku-4-5", plain, 1_000_000, Caching::None, 3), 1.035);
         assert_eq!(most("claude-haiku-4-5", us, 1_000_000, Caching::None, 3), 1.1055 + 0.03);
         assert_eq!(most("claude-opus-5", fast, 1_000_000, Caching::None, 0), 10.05);
-        // With one token more, the more expensive step applies.
+        // With one more input token, the more expensive step applies.
         assert_eq!(most("claude-haiku-5-5", plain, 100_000, Caching::Hour, 0), 0.0205);
         assert_eq!(most("claude-haiku-5-5", plain, 100_001, Caching::Hour, 0), 0.102_501);
     }

@@ -1,4 +1,4 @@
-//! Models as the catalog knows them.
+//! The facts that the catalog has about each model.
 
 use std::sync::Arc;
 
@@ -8,13 +8,14 @@ use serde::Deserialize;
 use super::price::PriceStep;
 use crate::domain::{ModelClass, Speed};
 
-/// How a model cuts text into tokens.
+/// The tokenizer of a model, which cuts text into tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenizerFamily {
     /// The tokenizer of models before Opus 4.7.
     Old,
-    /// The tokenizer of Opus 4.7 and later models. It makes about 30 % more tokens from the same Latin text or code.
+    /// The tokenizer of Opus 4.7 and later models. This tokenizer makes about 30 % more tokens from the same Latin text
+    /// or code.
     New,
 }
 
@@ -32,7 +33,7 @@ pub enum Lifecycle {
 }
 
 impl Lifecycle {
-    /// Returns the name in the Models API.
+    /// Returns the name that the Models API uses for the stage of a model's life.
     pub fn name(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -59,7 +60,7 @@ pub enum Line {
 }
 
 impl Line {
-    /// Returns the name in the Models API.
+    /// Returns the name that the Models API uses for the product line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Haiku => "haiku",
@@ -71,21 +72,21 @@ impl Line {
     }
 }
 
-/// Length of the hidden prompt that tools add.
+/// The length of the hidden prompt that the API adds to a request with tools, in tokens.
 ///
 /// Units: tokens. Source: API documentation, "Pricing", tool use (2026-10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "(u32, u32)")]
 pub struct ToolPrompt {
-    /// With `tool_choice` auto or none.
+    /// The length of the hidden prompt with `tool_choice` auto or none.
     pub auto: u32,
-    /// With `tool_choice` any or tool.
+    /// The length of the hidden prompt with `tool_choice` any or tool.
     pub forced: u32,
 }
 
 impl ToolPrompt {
-    /// Used for a model without published figures. These are the figures of models 4.5 and 4.6. Most models have one of
-    /// two pairs of figures, and this is the larger pair.
+    /// The lengths that are assumed for a model without published figures. The assumed lengths are the figures of
+    /// models 4.5 and 4.6. Most models have one of two pairs of figures, and this is the larger pair.
     pub(crate) const UNPUBLISHED: Self = Self { auto: 496, forced: 588 };
 }
 
@@ -100,66 +101,68 @@ impl From<(u32, u32)> for ToolPrompt {
 /// Source: API documentation, "Models overview", "Pricing", "Model deprecations"; see `models.toml` for dates.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// The id of its snapshot. For models before 4.6, it ends with a date.
+    /// The id of the model's snapshot. The ids of models before 4.6 end with a date.
     pub id: Arc<str>,
     /// Other names of the model that the API accepts.
     pub aliases: Vec<Arc<str>>,
-    /// Its name for people.
+    /// The model's name for people, for example in a table.
     pub display_name: String,
-    /// Its product line.
+    /// The product line of the model.
     pub line: Line,
-    /// The class of models that share its limits.
+    /// The class of models that share limits with this model.
     pub class: ModelClass,
-    /// The date of its release. If its id contains a date, both dates are the same.
+    /// The date on which the model was released. If the model's id contains a date, the two dates are the same.
     pub released: Date,
-    /// The stage of its life on the day when the catalog was checked.
+    /// The stage of the model's life on the day when the catalog was checked.
     pub lifecycle: Lifecycle,
     /// The date on which the model was or will be retired; `None` if unknown.
     pub retires: Option<Date>,
-    /// The size of its context window, in tokens. No prompt can be longer.
+    /// The size of the model's context window, in tokens. No prompt can be longer than the context window.
     pub context_tokens: u32,
-    /// The largest `max_tokens` it accepts.
+    /// The largest `max_tokens` that the model accepts.
     pub max_output_tokens: u32,
-    /// How it cuts text into tokens.
+    /// The tokenizer, which cuts the model's text into tokens.
     pub family: TokenizerFamily,
-    /// Whether it answers with 400 if a request changes the default value of a sampling parameter.
+    /// Whether the API answers with 400 if a request to this model changes the default value of a sampling parameter.
     pub rejects_sampling: bool,
-    /// Whether it can be bound to a JSON schema, by `output_config.format` and by `strict` tools. Source: API
-    /// documentation, "Structured outputs" (2026), and `capabilities.structured_outputs` of the Models API, as quoted in
-    /// public reports (2026): Sonnet 4.5, Opus 4.1 and all later models.
+    /// Whether the API can make the model follow a JSON schema, by `output_config.format` and by `strict` tools.
+    /// Source: API documentation, "Structured outputs" (2026), and `capabilities.structured_outputs` of the Models API,
+    /// as quoted in public reports (2026): Sonnet 4.5, Opus 4.1 and all later models.
     pub structured_outputs: bool,
-    /// Whether it accepts a `tool_choice` of `any` or `tool`. Source: API documentation, "Errors" (2026-10).
+    /// Whether the model accepts a `tool_choice` of `any` or `tool`. Source: API documentation, "Errors" (2026-10).
     pub allows_forced_tools: bool,
-    /// Whether the last message of a request may be from the assistant. Source: API documentation, "Errors" (2026-10).
+    /// Whether the last message of a request to this model can be from the assistant. Source: API documentation,
+    /// "Errors" (2026-10).
     pub allows_prefill: bool,
-    /// The hidden prompt that tools add.
+    /// The length of the hidden prompt that the API adds to a request with tools.
     pub tool_prompt: ToolPrompt,
     /// The length of the shortest prefix that the prompt cache keeps, in tokens. Source: API documentation, "Prompt
     /// caching" (2026-08-22).
     pub cache_min_tokens: u32,
-    /// Its prices, by rising prompt length; empty when unknown.
+    /// The model's prices, sorted by prompt length; empty when they are unknown.
     pub prices: Vec<PriceStep>,
-    /// Its prices in fast mode; empty when it has no fast mode or the prices are not published.
+    /// The model's prices in fast mode; empty when the model has no fast mode or the prices are not published.
     pub fast_prices: Vec<PriceStep>,
 }
 
 impl Model {
-    /// The length that is assumed for a model without a published figure. It is the lowest figure of any model. If it
-    /// is too low, nothing is lost: a mark on a prefix that is too short costs nothing.
+    /// The shortest cached prefix, in tokens, that is assumed for a model without a published figure. The assumed
+    /// figure is the lowest figure of all models. A figure that is too low does no harm: a cache mark (`cache_control`)
+    /// on a prefix that is too short costs nothing.
     pub(crate) const UNPUBLISHED_CACHE_MIN_TOKENS: u32 = 512;
 
-    /// Returns whether the catalog lists it as retired.
+    /// Returns whether the catalog lists the model as retired.
     pub(crate) fn is_retired(&self) -> bool {
         self.lifecycle == Lifecycle::Retired
     }
 
-    /// Returns whether it is retired on `date`. The catalog may list a model as served, with the date of its
-    /// retirement. So this date is compared as well.
+    /// Returns whether the model is retired on `date`. The catalog can list a model as served, with a date on which it
+    /// will retire. So the date in the catalog is compared with `date` as well.
     pub(crate) fn is_retired_on(&self, date: Date) -> bool {
         self.is_retired() || self.retires.is_some_and(|retires| retires <= date)
     }
 
-    /// Returns its prices at a speed, by rising prompt length; empty when unknown.
+    /// Returns the model's prices at a speed, sorted by prompt length; empty when they are unknown.
     pub(crate) fn prices_at(&self, speed: Speed) -> &[PriceStep] {
         match speed {
             Speed::Standard => &self.prices,

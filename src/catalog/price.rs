@@ -2,30 +2,30 @@
 
 use crate::domain::{Caching, Lane, Money, Terms, Usage, UsageBound};
 
-/// Prices of one token, for prompts above a certain length.
+/// A price step: the prices of one token, for prompts above a certain length.
 ///
-/// The length of the whole prompt decides which step applies. This step then applies to the whole request, including
-/// the output.
+/// The length of the whole prompt decides which price step applies. The prices of this step apply to the whole request,
+/// including the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PriceStep {
-    /// The step applies to prompts with more tokens than this, including cached tokens.
+    /// The prompt length above which the step applies, in tokens. Cached tokens are part of the length.
     pub above_prompt_tokens: u64,
-    /// Input that is not written to a cache and not read from a cache.
+    /// The price of input that is not written to a cache and not read from a cache.
     pub input: Money,
     /// Output tokens.
     pub output: Money,
-    /// Input written to the cache for five minutes.
+    /// The price of input that is written to the cache for five minutes.
     pub cache_write_5m: Money,
-    /// Input written to the cache for an hour.
+    /// The price of input that is written to the cache for an hour.
     pub cache_write_1h: Money,
-    /// Input read from the cache.
+    /// The price of input that is read from the cache.
     pub cache_read: Money,
     /// Whether the API documentation states all of these prices.
     pub is_confirmed: bool,
 }
 
 impl PriceStep {
-    /// Multiplies all prices of the step.
+    /// Multiplies all prices of the price step by `factor`.
     pub(super) fn multiply(&mut self, factor: f64) {
         let Self { above_prompt_tokens: _, input, output, cache_write_5m, cache_write_1h, cache_read, is_confirmed: _ } =
             self;
@@ -34,7 +34,7 @@ impl PriceStep {
         }
     }
 
-    /// Returns the price of all tokens of a usage at this step, without web searches.
+    /// Returns the price of all tokens in `usage` at this price step, without web searches.
     fn tokens(&self, usage: &Usage) -> Money {
         self.input.times(usage.input_tokens)
             + self.output.times(usage.output_tokens)
@@ -45,7 +45,7 @@ impl PriceStep {
 
     /// Returns the highest price that one input token can cost.
     ///
-    /// A prompt without cache marks is neither written to a cache nor read from a cache.
+    /// Without cache marks, a prompt is not written to a cache and not read from a cache.
     fn dearest_input(&self, caching: Caching) -> Money {
         match caching {
             Caching::None => self.input,
@@ -55,12 +55,12 @@ impl PriceStep {
     }
 }
 
-/// Returns the price of tokens on these terms; `money` is their price on standard terms.
+/// Returns what tokens cost on `terms`, if they cost `money` on standard terms.
 ///
-/// In a batch, all tokens cost half: input, output, and what is written to a cache or read from it. The price for the
-/// United States is halved too. Web searches are not tokens, so callers add them after this function, at the full
-/// price. The documentation does not say whether a batch makes searches cheaper. With the full price, a cost may be too
-/// high, but a bound is never too low.
+/// In a batch, all tokens cost half: input, output, cache writes and cache reads. The higher price of requests that
+/// must run in the United States is halved too. Callers add web searches after this function, at the full price,
+/// because searches are not tokens. The documentation does not say whether searches cost less in a batch. With the full
+/// price, a cost can be too high, but the bound on a cost is never too low.
 ///
 /// Source: API documentation, "Batch processing" and "Pricing" (2026-09-20).
 fn on(terms: Terms, money: Money) -> Money {
@@ -79,24 +79,25 @@ pub struct Prices {
 }
 
 impl Prices {
-    /// Returns the prices of these steps, which must be sorted by rising prompt length; `None` without a step.
+    /// Returns the prices with these price steps; `None` if there is no step. Callers pass the steps sorted by prompt
+    /// length.
     pub(super) fn new(steps: &[PriceStep], web_search: Money) -> Option<Self> {
         (!steps.is_empty()).then(|| Self { steps: steps.to_vec(), web_search })
     }
 
-    /// Returns what `usage` costs on these terms. The speed in `terms` is ignored, because these prices are for one
-    /// speed.
+    /// Returns what `usage` costs on `terms`. The speed in `terms` is ignored, because all prices in `Prices` are for
+    /// one speed.
     pub fn cost(&self, terms: Terms, usage: &Usage) -> Money {
         cost(&self.steps, terms, usage, self.web_search).unwrap_or_default()
     }
 
-    /// Returns the price of one output token on these terms, for a prompt of this length.
+    /// Returns the price of one output token on `terms`, for a prompt of `prompt_tokens` tokens.
     pub(crate) fn output_token(&self, terms: Terms, prompt_tokens: u64) -> Money {
         on(terms, step(&self.steps, prompt_tokens).map(|step| step.output).unwrap_or_default())
     }
 
-    /// Returns three prices of a token, divided by the price of plain input: written to the cache for five minutes,
-    /// written for an hour, and read from it. Returns `None` if plain input is free.
+    /// Returns the prices of a token that is written to the cache for five minutes, written for an hour, or read from
+    /// the cache. Each price is divided by the price of plain input. Returns `None` if plain input is free.
     pub(crate) fn cache_rates(&self) -> Option<[f64; 3]> {
         let step = self.steps.first().filter(|step| step.input > Money::ZERO)?;
         Some(
@@ -105,10 +106,11 @@ impl Prices {
         )
     }
 
-    /// Returns the highest cost that an answer within `bound` can have on these terms.
+    /// Returns the highest cost that an answer within `bound` can have on `terms`.
     ///
-    /// The prompt may be shorter than its bound. So each kind of token is counted at its highest price among the steps
-    /// that may apply. Every input token is counted at the price of the most expensive kind that is possible.
+    /// The prompt can be shorter than its bound, so a cheaper or a more expensive price step can apply. The cost is
+    /// computed with the highest prices among all price steps that can apply. Every input token has the price of the
+    /// most expensive kind of input (plain, written to the cache, or read from it).
     pub fn most(&self, terms: Terms, bound: &UsageBound) -> Money {
         let reachable = || {
             let is_within =
@@ -122,12 +124,12 @@ impl Prices {
     }
 }
 
-/// Returns the step that applies to a prompt of this length; `None` without prices.
+/// Returns the price step that applies to a prompt of `prompt_tokens` tokens; `None` if there are no steps.
 fn step(steps: &[PriceStep], prompt_tokens: u64) -> Option<&PriceStep> {
     steps.iter().rfind(|step| step.above_prompt_tokens < prompt_tokens).or(steps.first())
 }
 
-/// Returns what `usage` cost; `None` without prices.
+/// Returns the cost of `usage` at the prices in `steps`; `None` if there are no steps.
 pub(super) fn cost(steps: &[PriceStep], terms: Terms, usage: &Usage, web_search: Money) -> Option<Money> {
     let step = step(steps, usage.prompt_tokens())?;
     Some(on(terms, step.tokens(usage)) + web_search.times(usage.web_searches))

@@ -1,4 +1,4 @@
-//! The price file: prices that override the prices of the catalog.
+//! Reads the price file, a file of the user with prices that override the prices of the catalog.
 
 use std::fmt;
 
@@ -9,18 +9,18 @@ use toml::Spanned;
 use super::price::PriceStep;
 use crate::domain::Money;
 
-/// A price above this, in dollars, is certainly a mistake.
+/// The highest price that is accepted, in dollars. A higher price is certainly a mistake.
 const MOST_DOLLARS: f64 = 1e6;
-/// How many characters of a wrong text a message shows.
+/// The number of characters of a wrong text that a message shows.
 const SHOWN_CHARS: usize = 40;
 
-/// Why a price file can't be used.
+/// The reason why a price file can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     /// The file is not TOML, or a member has a wrong name.
     #[error("line {line} of the price file: {message}")]
     Syntax {
-        /// The line, counted from 1.
+        /// The line of the mistake, counted from 1.
         line: usize,
         /// The message of the parser.
         message: String,
@@ -30,27 +30,27 @@ pub enum CatalogError {
     Missing {
         /// The line of the entry, counted from 1.
         line: usize,
-        /// The entry, in words.
+        /// The words with which the message names the entry.
         entry: String,
-        /// The name of the member.
+        /// The name of the missing member.
         member: &'static str,
-        /// What to write.
+        /// The text that the user should write.
         remedy: &'static str,
     },
     /// A value has a wrong type, is negative, or is so large that it is certainly a mistake.
     #[error("line {line} of the price file: {member}{of} is {found}, but {rule}; write {remedy}")]
     Value {
-        /// The line, counted from 1.
+        /// The line of the wrong value, counted from 1.
         line: usize,
-        /// The name of the member.
+        /// The name of the member with the wrong value.
         member: &'static str,
-        /// The entry of the value, in words; empty if the value is in no entry.
+        /// The words with which the message names the entry of the value; empty if the value is outside all entries.
         of: String,
         /// The value, as written in the file.
         found: String,
-        /// What values are allowed.
+        /// The rule that says which values are allowed.
         rule: &'static str,
-        /// What to write.
+        /// The text that the user should write instead of the value.
         remedy: String,
     },
     /// A model has two prices for one prompt length.
@@ -59,19 +59,19 @@ pub enum CatalogError {
          keep one of them"
     )]
     Repeated {
-        /// The line, counted from 1.
+        /// The line of the second price, counted from 1.
         line: usize,
-        /// The line of the other price.
+        /// The line of the first price, counted from 1.
         first: usize,
         /// The model.
         model: String,
-        /// The prompt length.
+        /// The prompt length above which the two prices apply, in tokens.
         above: u64,
     },
-    /// A model has prices for long prompts only.
+    /// A model has prices only for long prompts, and none for short prompts.
     #[error("line {line} of the price file: {model} has no price for short prompts; add one without `above`")]
     NoBase {
-        /// The line, counted from 1.
+        /// The line of the model's first entry, counted from 1.
         line: usize,
         /// The model.
         model: String,
@@ -87,7 +87,7 @@ pub enum CatalogError {
 pub(super) struct PriceFile {
     pub date: Option<String>,
     pub web_search: Option<Money>,
-    /// Steps of each model, by rising prompt length.
+    /// The price steps of each model, sorted by prompt length.
     pub prices: Vec<(String, Vec<PriceStep>)>,
 }
 
@@ -112,18 +112,18 @@ struct RawPrice {
     read: Option<Spanned<Found>>,
 }
 
-/// One step of a model, and where it is.
+/// One price step of a model, and the line of the price file that has it.
 struct Entry {
     line: usize,
     model: String,
     step: PriceStep,
 }
 
-/// Reads a price file. `id_of` returns the id of a model that has several names, so that the entries of all its names
-/// count as one model.
+/// Reads the text of a price file. `id_of` returns the id of the model with a given name. So a model can have entries
+/// under several of its names.
 ///
-/// Cache prices that the file leaves out are computed from the input price: 1.25 and 2 times the input price for
-/// writing, 0.1 times for reading.
+/// Cache prices that the file leaves out are computed from the input price. Cache writes cost 1.25 times the input
+/// price (for five minutes) or 2 times (for an hour). Cache reads cost 0.1 times the input price.
 pub(super) fn parse_price_file(text: &str, id_of: impl Fn(&str) -> String) -> Result<PriceFile, CatalogError> {
     let source = Source { text };
     text.parse::<toml::Table>().map_err(|error| source.syntax(&error))?;
@@ -152,7 +152,7 @@ pub(super) fn parse_price_file(text: &str, id_of: impl Fn(&str) -> String) -> Re
     Ok(PriceFile { date, web_search, prices: prices.collect::<Result<_, _>>()? })
 }
 
-/// Returns the steps of a model, by rising prompt length.
+/// Returns the price steps of a model, sorted by prompt length.
 fn steps(entries: Vec<Entry>) -> Result<Vec<PriceStep>, CatalogError> {
     let first = entries.first().map(|entry| (entry.line, entry.model.clone()));
     let mut steps: Vec<PriceStep> = entries.into_iter().map(|entry| entry.step).collect();
@@ -163,7 +163,7 @@ fn steps(entries: Vec<Entry>) -> Result<Vec<PriceStep>, CatalogError> {
     }
 }
 
-/// The text of a price file, for the lines in messages.
+/// The text of a price file, from which line numbers for messages are computed.
 struct Source<'t> {
     text: &'t str,
 }
@@ -297,7 +297,7 @@ impl Source<'_> {
     }
 }
 
-/// The entries of the file.
+/// The `[[price]]` entries of a price file.
 #[derive(Default)]
 struct Entries(Vec<Spanned<RawPrice>>);
 
@@ -327,7 +327,7 @@ impl<'de> Deserialize<'de> for Entries {
     }
 }
 
-/// A value of any type, as it is written in the file.
+/// A value in the file, with its type and as it is written.
 #[derive(Clone, Debug, PartialEq)]
 enum Found {
     Whole(i128),
@@ -335,7 +335,7 @@ enum Found {
     Text(String),
     Truth(bool),
     List,
-    /// A table or a date: the parser does not tell them apart here.
+    /// The value is a table or a date. The parser does not show which of them it is.
     Other,
 }
 
@@ -396,7 +396,7 @@ impl<'de> Deserialize<'de> for Found {
     }
 }
 
-/// Returns the beginning of a text, for a message.
+/// Returns the first `SHOWN_CHARS` characters of a text, for a message.
 fn shown(text: &str) -> String {
     let mut shown: String = text.chars().take(SHOWN_CHARS).collect();
     if shown.len() < text.len() {

@@ -1,7 +1,7 @@
-//! What is known about each kind of provider: addresses, variables, names of models, and what a provider lacks.
+//! Facts about each kind of provider: addresses, environment variables, names of models, and missing features.
 //!
-//! The facts are in `providers.toml`, with their sources. This module reads no variable: callers look variables up and
-//! pass their values.
+//! The facts are in `providers.toml`, with their sources. This module reads no environment variable. Callers look up
+//! the variables that this module names.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -17,68 +17,72 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
     raw.provider
 });
 
-/// What is known about a kind of provider.
+/// The facts about one kind of provider.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Preset {
     kind: String,
-    /// The name shown to people.
+    /// The name of the provider that people see.
     pub(crate) title: String,
-    /// The default address, with the names of places in braces; `None` if the user must give the address.
+    /// The default address of the provider; `None` if the user must give the address. Names in braces are places: parts
+    /// that depend on the user, for example `{region}`.
     pub(crate) address: Option<String>,
-    /// The variables that can contain the address.
+    /// The environment variables that can contain the address.
     #[serde(default)]
     pub(crate) address_variables: Vec<String>,
-    /// The path that is added to an address of a variable, unless the address ends with it.
+    /// The path that is added to an address from an environment variable. The path is not added to an address that ends
+    /// with this path.
     #[serde(default)]
     pub(crate) address_path: String,
-    /// The variables that can contain the key.
+    /// The environment variables that can contain the key.
     #[serde(default)]
     pub(crate) key_variables: Vec<String>,
-    /// How a token is made if there is no key.
+    /// The way to get a token if there is no key.
     pub(crate) login: Option<Login>,
-    /// The header of the key; `None` if it depends on the variable.
+    /// The header that contains the key; `None` if the header depends on the environment variable from which the key
+    /// came.
     pub(crate) auth: Option<KeyHeader>,
-    /// Further headers. Their values can contain the names of places in braces.
+    /// Further headers of requests. The values of these headers can contain the names of places in braces.
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,
-    /// The places that addresses and headers contain.
+    /// The places in addresses and headers: parts that depend on the user, for example the region.
     #[serde(default)]
     pub(crate) places: Vec<PlaceFacts>,
-    /// The prefix of the names of Claude models.
+    /// The prefix that the provider puts before the names of Claude models.
     #[serde(default)]
     pub(crate) model_prefix: String,
-    /// Names of models, without the prefix: ours, and the provider's. Models that are not in it have our name.
+    /// The provider's names of models, without the prefix. The keys are the names of the models at the Claude API.
+    /// Models that are not in this map have the same name at the provider.
     #[serde(default)]
     pub(crate) models: BTreeMap<String, String>,
-    /// The members that are left out of requests.
+    /// The JSON members that are left out of requests to the provider.
     #[serde(default)]
     pub(crate) drop: Vec<String>,
-    /// The members that the provider refuses.
+    /// The JSON members of requests that the provider refuses.
     #[serde(default)]
     pub(crate) refuse: Vec<String>,
     /// The features that the provider does not have.
     #[serde(default)]
     lacks: Vec<String>,
-    /// Whether it has the tiers of the Claude API.
+    /// Whether the provider has the tiers of the Claude API.
     #[serde(default)]
     tiers: bool,
-    /// The factor for prices, if the prefix of models does not begin with `global.`.
+    /// The factor by which prices are multiplied if the prefix of the model names does not begin with `global.`.
     #[serde(default = "one")]
     pub(crate) regional_prices: f64,
 }
 
-/// How a token is made if there is no key.
+/// The way to get a token if there is no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Login {
-    /// From AWS credentials.
+    /// The program makes a token from AWS credentials.
     Aws,
     /// By Google.
     Google,
 }
 
-/// In which header the key is sent.
+/// The header in which the key is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum KeyHeader {
@@ -88,15 +92,15 @@ pub(crate) enum KeyHeader {
     Bearer,
 }
 
-/// A part of an address or of a header that depends on the user: a region, a project and so on.
+/// A place: a part of an address or a header that depends on the user, for example the region or the project.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PlaceFacts {
-    /// Its name, which is also its key in a table.
+    /// The name of the place, which is also the key that sets it in the provider's table of the configuration file.
     pub(crate) name: String,
-    /// The variables that can contain it.
+    /// The environment variables that can contain the value of the place.
     pub(crate) variables: Vec<String>,
-    /// Its value if nothing else is set.
+    /// The value of the place if no other value is set.
     pub(crate) default: Option<String>,
 }
 
@@ -111,7 +115,7 @@ fn one() -> f64 {
 }
 
 impl Preset {
-    /// Returns what is known about a kind.
+    /// Returns the facts about a kind of provider.
     pub(crate) fn of(kind: ProviderKind) -> &'static Self {
         let found = PRESETS.iter().find(|preset| preset.kind == kind.name());
         found.expect("a test checks that each kind has a preset")
@@ -122,7 +126,7 @@ impl Preset {
         Self::of(kind).tiers
     }
 
-    /// Returns what providers of this kind can do.
+    /// Returns which features providers of this kind have.
     pub(crate) fn features(&self) -> ProviderFeatures {
         let mut features = ProviderFeatures::ALL;
         for name in &self.lacks {
@@ -131,13 +135,14 @@ impl Preset {
         features
     }
 
-    /// Returns whether one of these texts contains a place. A place that no text contains need not be set.
+    /// Returns whether one of the `texts` contains a place. The user does not need to set a place that is in none of
+    /// the texts.
     pub(crate) fn needs(place: &PlaceFacts, texts: &[&str]) -> bool {
         texts.iter().any(|text| text.contains(&placeholder(&place.name)))
     }
 }
 
-/// Returns the text that stands for a place.
+/// Returns the text that is replaced by the value of a place: the name in braces, for example `{region}`.
 pub(crate) fn placeholder(name: &str) -> String {
     format!("{{{name}}}")
 }

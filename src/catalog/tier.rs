@@ -4,25 +4,26 @@ use crate::domain::{ModelClass, RateLimits, Tier};
 
 /// The published limits of one tier.
 ///
-/// Source: API documentation, "Rate limits"; each table carries its own date and source.
+/// Source: API documentation, "Rate limits"; each table has its own date and source.
 #[derive(Clone, Debug)]
 pub struct TierTable {
     /// The tier.
     pub tier: Tier,
-    /// Date of the copy from which the numbers were taken, for example `2026-10-08`.
+    /// The date of the copy of the documentation from which the numbers were taken, for example `2026-10-08`.
     pub date: String,
-    /// Where it was published and how long it was valid.
+    /// The page on which the table was published, and the time for which the table was valid.
     pub source: String,
-    /// The sum of deposits, in dollars, with which an organization reached the tier; `None` for the tiers of today, which
-    /// depend on usage history.
+    /// The deposits, in dollars, that an organization needed in order to reach the tier. `None` for the current tiers,
+    /// which depend on usage history.
     pub deposit_usd: Option<u32>,
-    /// How many dollars an organization of this tier can spend in a calendar month.
+    /// The number of dollars that an organization of this tier can spend in a calendar month.
     pub monthly_cap_usd: u32,
-    /// Requests per minute to `count_tokens`. They do not count against the limits for messages.
+    /// The limit of requests per minute to `count_tokens`. Requests to `count_tokens` use nothing of the limits for
+    /// messages.
     pub count_tokens_rpm: u32,
-    /// Requests per minute to the batch endpoints.
+    /// The limit of requests per minute to the batch endpoints.
     pub batch_rpm: u32,
-    /// How many batch requests may wait for processing.
+    /// The number of batch requests that are allowed to wait for processing.
     pub batch_queue: u32,
     rows: Vec<(ModelClass, RateLimits)>,
 }
@@ -45,18 +46,17 @@ impl TierTable {
         }
     }
 
-    /// Returns the rows in the order in which they were published: each class with its limits, including retired
-    /// classes.
+    /// Returns each class with its limits, in the order in which they were published. Retired classes are included.
     pub fn rows(&self) -> impl Iterator<Item = (&ModelClass, RateLimits)> {
         self.rows.iter().map(|(class, limits)| (class, *limits))
     }
 
-    /// Returns the limits of a class; `None` when the table has no row for it.
+    /// Returns the limits of a class; `None` when the table has no row for the class.
     pub fn row(&self, class: &ModelClass) -> Option<RateLimits> {
         self.rows().find(|(own, _)| *own == class).map(|(_, limits)| limits)
     }
 
-    /// Returns the lowest limit of each dimension among the rows that `is_live` accepts.
+    /// Returns the lowest limit on requests, input tokens and output tokens among the rows that `is_live` accepts.
     pub(super) fn strictest(&self, is_live: impl Fn(&ModelClass) -> bool) -> RateLimits {
         let live = self.rows().filter(|(class, _)| is_live(class)).map(|(_, limits)| limits);
         live.reduce(|a, b| RateLimits { rpm: a.rpm.min(b.rpm), itpm: a.itpm.min(b.itpm), otpm: a.otpm.min(b.otpm) })
@@ -64,12 +64,11 @@ impl TierTable {
     }
 }
 
-/// The first limits of a class, and whether they were taken from other classes.
+/// The limits that a class has before the first response, and whether they were taken from other classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TierLimits {
     /// The limits.
     pub limits: RateLimits,
-    /// True if the tier has no row for the class. In that case the lowest limits among the rows of served models are
-    /// used.
+    /// True if the tier has no row for the class. Then `limits` has the lowest limits among the rows of served models.
     pub substituted: bool,
 }

@@ -1,7 +1,7 @@
-//! Batches: many requests that are sent in one upload, and whose results are fetched hours later.
+//! Batches: many requests that are sent in one upload. The results of a batch are fetched hours later.
 //!
-//! This module has the calls of an API for batches, and the values that are read from its answers. The wire form of the
-//! calls and answers belongs to each provider.
+//! This module defines the calls of an API for batches, and the values that are read from the answers. Each provider
+//! has code of its own that writes the calls as HTTP requests and reads the answers.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use crate::domain::{PoolId, Request, Verdict};
 /// A call of an API for batches.
 #[derive(Clone, Debug)]
 pub enum BatchCall<'a> {
-    /// Creates a batch. The source is the whole body of the call.
+    /// Creates a batch. The source gives the whole body of the call.
     Create(Arc<dyn BodySource>),
     /// Lists the batches of the workspace, the newest first.
     List {
-        /// The id of the last batch of the page before; `None` for the first page.
+        /// The id of the last batch on the previous page; `None` for the first page.
         after: Option<&'a str>,
     },
     /// Asks for the state of a batch.
@@ -28,10 +28,12 @@ pub enum BatchCall<'a> {
     Results {
         /// The id of the batch.
         id: &'a str,
-        /// The address of the results, as the API gave it ([`Batch::results_url`]). It is used only if it is on the
-        /// server and below the path of `base_url`. The address that follows from `id` is used otherwise.
+        /// The address of the results, as the API gave it ([`Batch::results_url`]). The address is used only if it is
+        /// on the server of `base_url` and below the path of `base_url`. An address on another server is ignored, and
+        /// an address is made from `id` instead.
         url: Option<&'a str>,
-        /// The root of the API's paths ([`crate::transport::Transport::base_url`]); empty if it is not known.
+        /// The base address of the API, to which paths are added ([`crate::transport::Transport::base_url`]); empty if
+        /// it is not known.
         base_url: &'a str,
     },
     /// Asks the API to cancel a batch. The batch ends some time later.
@@ -43,7 +45,7 @@ pub enum BatchCall<'a> {
 /// The state of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchStatus {
-    /// Requests are waiting or running. A state that this program does not know counts as this state.
+    /// Requests are waiting or running. A state that this program does not know is read as this state.
     InProgress,
     /// The batch is being canceled, and has not ended yet.
     Canceling,
@@ -53,18 +55,18 @@ pub enum BatchStatus {
 
 /// The number of requests of a batch in each state.
 ///
-/// Until the batch has ended, all requests count as `processing`.
+/// All requests are counted as `processing` until the batch has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BatchCounts {
-    /// Requests that have not ended.
+    /// The number of requests that have not ended.
     pub processing: u64,
-    /// Requests that were answered.
+    /// The number of requests that were answered.
     pub succeeded: u64,
-    /// Requests that ended with an error.
+    /// The number of requests that ended with an error.
     pub errored: u64,
-    /// Requests that were canceled before they ran.
+    /// The number of requests that were canceled before they ran.
     pub canceled: u64,
-    /// Requests that did not run in time.
+    /// The number of requests that did not run before the batch expired.
     pub expired: u64,
 }
 
@@ -79,47 +81,48 @@ impl BatchCounts {
 /// A batch, as the API describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// The API's id of the batch. It can be part of a path.
+    /// The API's id of the batch. The id has been checked, so it can safely be part of a path.
     pub id: String,
     /// The state of the batch.
     pub status: BatchStatus,
-    /// The number of requests in each state.
+    /// The number of requests of the batch in each state.
     pub counts: BatchCounts,
-    /// When the batch was created, by the clock of the server.
+    /// The time when the batch was created, by the clock of the server.
     pub created_at: Timestamp,
-    /// When requests that have not begun expire.
+    /// The time when the batch expires. Requests that have not begun by then expire too.
     pub expires_at: Timestamp,
-    /// When the batch ended.
+    /// The time when the batch ended; `None` until then.
     pub ended_at: Option<Timestamp>,
-    /// When somebody asked to cancel the batch.
+    /// The time when somebody asked to cancel the batch; `None` if nobody did.
     pub cancel_initiated_at: Option<Timestamp>,
-    /// When the results were removed. After that they can't be read.
+    /// The time when the API removed the results; `None` until then.
     pub archived_at: Option<Timestamp>,
-    /// The address of the results; `None` until the batch has ended. It comes from the server and can name any host.
+    /// The address of the results; `None` until the batch has ended. The address comes from the server and is not
+    /// checked here, so it can name another host.
     pub results_url: Option<String>,
 }
 
 /// A page of a list of batches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BatchPage {
-    /// The batches, the newest first.
+    /// The batches on this page, the newest first.
     pub batches: Vec<Batch>,
-    /// Whether there are older batches.
+    /// Whether there are older batches after this page.
     pub has_more: bool,
-    /// The id of the last batch of this page. The next page begins after it.
+    /// The id of the last batch of this page. The next page begins after this batch.
     pub last_id: Option<String>,
 }
 
-/// A line of the results of a batch: how one of its requests ended.
+/// A line of the results of a batch, which says how one of the requests ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchLine<'a> {
-    /// The id that the request was given when the batch was created.
+    /// The id that this program gave the request when it created the batch.
     pub custom_id: Cow<'a, str>,
-    /// How the request ended.
+    /// The way in which the request ended.
     pub end: BatchEnd,
 }
 
-/// How a request of a batch ended.
+/// The way in which a request of a batch ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BatchEnd {
     /// The request was answered. The value is the message, in the API's own bytes.
@@ -128,53 +131,56 @@ pub enum BatchEnd {
     Errored(Bytes),
     /// The request was canceled before it ran, and was not billed.
     Canceled,
-    /// The request did not run in time, and was not billed.
+    /// The request did not run before the batch expired, and was not billed.
     Expired,
 }
 
-/// An API for batches.
+/// The batch API of a provider.
 ///
-/// The text of each error is short and fit for people.
+/// Each error is a short text that can be shown to people.
 pub trait BatchApi: Send + Sync {
-    /// Returns the request for a call.
+    /// Returns the HTTP request that makes a call.
     ///
     /// # Errors
-    /// An id has characters that could change the path.
+    /// Returns an error if an id has characters that could change the path.
     fn encode(&self, call: BatchCall<'_>, route: &Arc<PoolId>) -> Result<WireRequest, String>;
 
-    /// Reads the answer to a call that creates, retrieves or cancels a batch. Unknown members are ignored.
+    /// Reads the answer to a call that creates, retrieves or cancels a batch. Unknown members of the answer are
+    /// ignored.
     ///
     /// # Errors
-    /// The body is not a batch.
+    /// Returns an error if the body is not a batch.
     fn read_batch(&self, body: &[u8]) -> Result<Batch, String>;
 
-    /// Reads the answer to a call that lists batches. Unknown members are ignored.
+    /// Reads the answer to a call that lists batches. Unknown members of the answer are ignored.
     ///
     /// # Errors
-    /// The body is not a page of batches.
+    /// Returns an error if the body is not a page of batches.
     fn read_page(&self, body: &[u8]) -> Result<BatchPage, String>;
 
-    /// Reads a line of results. The message or error in it is not copied.
+    /// Reads a line of results. The message or the error in the line is not copied.
     ///
     /// # Errors
-    /// The line is not a result, or the request ended in a way that this program does not know.
+    /// Returns an error if the line is not a result, or if the request ended in a way that this program does not know.
     fn read_line<'l>(&self, line: &'l Bytes) -> Result<BatchLine<'l>, String>;
 
-    /// Returns what the end of a request means for its row. An answer and an error have the verdict that they would
-    /// have outside a batch, but an error was never paid. `asked` is the request.
+    /// Returns what the end of a request means for its row. Answers and errors have the same verdict as outside a
+    /// batch, except that an error in a batch was never billed. `asked` is the request.
     ///
-    /// Returns `None` for [`BatchEnd::Canceled`] and [`BatchEnd::Expired`]: such a request never ran.
+    /// Returns `None` for [`BatchEnd::Canceled`] and [`BatchEnd::Expired`], because a canceled or expired request never
+    /// ran.
     fn judge_end(&self, end: BatchEnd, asked: &Request) -> Option<Verdict>;
 
-    /// Returns the facts in the head of a failed call, and what the failure means. The call failed because the status is
-    /// not 200 to 299. `body` is the body, or the part of it that arrived. `now` returns wall-clock time.
+    /// Returns the facts in the response head (status and headers) of a failed call, and the verdict on the failure. A
+    /// call has failed if its status is not 200 to 299. `body` is the part of the body that arrived. `now` returns
+    /// wall-clock time.
     ///
-    /// The verdict is the same as for a message, with one exception: a 404 is [`Verdict::Transient`], because the API can
-    /// answer 404 for some minutes although the batch exists. Its failure has the status 404.
+    /// The verdict is the same as for a message, with one exception: [`Verdict::Transient`] for the status 404. The API
+    /// can answer 404 for some minutes although the batch exists.
     fn judge_call(&self, head: &ReplyHead, body: &[u8], now: &dyn Fn() -> Timestamp) -> (HeadNews, Verdict);
 
-    /// Returns the organization and the workspace to which the key belongs; `None` if the head of the answer does not
-    /// name them. A key of another workspace does not see these batches.
+    /// Returns the organization and the workspace to which the key belongs; `None` if the headers of the answer do not
+    /// name them. A key of another workspace can't see the batches of this workspace.
     fn workspace(&self, _head: &ReplyHead) -> Option<String> {
         None
     }

@@ -1,7 +1,8 @@
 //! Finds out whether a server refused a request because the clock of this machine is wrong.
 //!
-//! A signature is valid only for a short time around its own time, so a wrong clock breaks it. The words of the refusal
-//! seldom name the clock. The `date` header of a response tells what time it is at the server.
+//! A signature contains a time, and is valid only for some minutes before and after that time. So signatures from a
+//! machine with a wrong clock are refused. The message of the refusal seldom names the clock. The `date` header of a
+//! response has the time of the server.
 
 use http::header::DATE;
 use jiff::fmt::rfc2822::DateTimeParser;
@@ -10,10 +11,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::wire::ReplyHead;
 use crate::domain::{Failure, HaltReason, Verdict};
 
-/// A clock may be wrong by this much. AWS accepts signatures for five minutes around their time.
-/// Source: AWS, "Troubleshoot AWS Signature Version 4" (2026-11-26).
+/// The allowed difference between the clocks of this machine and of the server. AWS accepts signatures for five minutes
+/// before and after their time. Source: AWS, "Troubleshoot AWS Signature Version 4" (2026-11-26).
 const ALLOWED: SignedDuration = SignedDuration::from_mins(5);
-/// What AWS says if the time of a signature is wrong. Different services use different texts.
+/// The words of AWS in a message about the wrong time of a signature. Different services use different words.
 const WORDS: [&str; 5] = [
     "signature expired",
     "signature not yet current",
@@ -22,8 +23,8 @@ const WORDS: [&str; 5] = [
     "request time is too skewed",
 ];
 
-/// Adds a sentence about a wrong clock to the failure of a verdict, if the clock explains it. `now` is the time on this
-/// machine.
+/// Adds a sentence about a wrong clock to the failure in a verdict, if the clock explains the failure. `now` is the
+/// time on this machine.
 pub(crate) fn explain_refusal(head: &ReplyHead, verdict: &mut Verdict, now: Timestamp) {
     if let Some(failure) = failure_of(verdict)
         && let Some(skew) = clock_skew(head, &failure.message, now)
@@ -33,7 +34,7 @@ pub(crate) fn explain_refusal(head: &ReplyHead, verdict: &mut Verdict, now: Time
     }
 }
 
-/// Returns the failure that a refusal caused.
+/// Returns the failure in the verdict on a refused request.
 fn failure_of(verdict: &mut Verdict) -> Option<&mut Failure> {
     match verdict {
         Verdict::Rejected { failure, .. } | Verdict::Transient { failure, .. } | Verdict::Forbidden(failure) => {
@@ -52,10 +53,11 @@ fn failure_of(verdict: &mut Verdict) -> Option<&mut Failure> {
     }
 }
 
-/// Returns a sentence about a wrong clock, if that explains a refusal: a response with status 400, 401 or 403. `message`
-/// is what the server said, and `now` is the time on this machine.
+/// Returns a sentence about a wrong clock, if a wrong clock explains a refusal (a response with status 400, 401 or
+/// 403). `message` is the message of the server, and `now` is the time on this machine.
 ///
-/// With 401 and 403, the `date` header is enough. With 400, the message must be about the time of a signature.
+/// If the status is 401 or 403, a `date` header with another time is enough. If the status is 400, the message must be
+/// about the time of a signature.
 fn clock_skew(head: &ReplyHead, message: &str, now: Timestamp) -> Option<String> {
     let message = message.to_ascii_lowercase();
     let is_said = WORDS.iter().any(|words| message.contains(words));
@@ -80,9 +82,9 @@ fn date(head: &ReplyHead) -> Option<Timestamp> {
     DateTimeParser::new().parse_timestamp(head.headers.get(DATE)?.to_str().ok()?).ok()
 }
 
-/// Returns how far the clock of this machine is ahead. The message has two times, as in
-/// `Signature expired: 20261127T090000Z is now earlier than 20261127T091000Z (20261127T091500Z - 5 min.)`: the time of
-/// the signature, and the time of the server in parentheses.
+/// Returns by how much the clock of this machine is ahead of the server's clock, according to a message. The first time
+/// in the message is the time of the signature, and the last time is the time of the server. An example is `Signature
+/// expired: 20261127T090000Z is now earlier than 20261127T091000Z (20261127T091500Z - 5 min.)`.
 fn said(message: &str) -> Option<SignedDuration> {
     let times: Vec<_> = message.split(|char: char| !char.is_ascii_alphanumeric()).filter_map(time).collect();
     match times[..] {

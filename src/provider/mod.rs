@@ -1,8 +1,8 @@
-//! Providers: a provider turns a job into a request, and a response into a reply.
+//! Providers: a provider writes the HTTP request for a row, and reads the response.
 //!
-//! This module is pure: bytes go in, and values come out. It owns the wire form of each API and decides what replies
-//! mean. It knows nothing of sockets, limits or files. There is one folder for each provider. The provider's header
-//! names, error types and error codes appear only in that folder.
+//! This module is pure: it turns bytes into values and values into bytes. The module knows the form of the requests and
+//! responses of each API, and decides what replies mean. It uses no sockets, limits or files. There is one folder for
+//! each provider. The header names, error types and error codes of a provider appear only in its folder.
 
 pub mod anthropic;
 mod batches;
@@ -21,7 +21,7 @@ pub(crate) use clock_skew::explain_refusal;
 pub(crate) use wire::read_piece;
 pub use wire::{Body, BodySource, HeadNews, ReplyHead, Splice, Transfer, WireRequest};
 
-/// The content of a whole response.
+/// A reply: the content of a whole response.
 #[derive(Clone, Debug)]
 pub enum Reply {
     /// A whole answer.
@@ -29,32 +29,33 @@ pub enum Reply {
     /// An error from the API, or from a gateway in front of the API. The status of the response, or an event inside a
     /// stream, shows that it is an error.
     Error {
-        /// The error. Its `status` is the status of the head: 200 for an error inside a stream.
+        /// The error. The field `status` of the error is the status of the response, which is 200 for an error inside a
+        /// stream.
         failure: Failure,
-        /// Whether it came inside a stream with status 200.
+        /// Whether the error came inside a stream with status 200.
         is_in_stream: bool,
-        /// How long to wait, if the body says so (a gateway's `retry_after`).
+        /// The time to wait before another attempt, if the body names one (a gateway's `retry_after`).
         retry_after: Option<Duration>,
     },
-    /// A response with status 200 that is not a whole answer: it is empty, not JSON, of a wrong shape, cut off, or a
-    /// stream without its end.
+    /// A response with status 200 that is not a whole answer. A broken response is empty, not JSON, cut off, a stream
+    /// without its end, or JSON without the parts of an answer.
     Broken {
-        /// What is wrong with the response.
+        /// The failure, with a message that says what is wrong with the response.
         failure: Failure,
     },
-    /// A complete response whose answer is not finished: the model has paused. The same request would end in the same
-    /// way.
+    /// A complete response with an answer that is not finished, because the model has paused. Sending the same request
+    /// again would not help, because the model would pause again.
     Unfinished {
-        /// The answer so far.
+        /// The unfinished answer.
         message: Message,
-        /// What the user can do about it.
+        /// The failure, with a message that says what the user can do.
         failure: Failure,
     },
 }
 
 /// Makes a reply from the pieces of a body. Each response has its own decoder.
 pub trait Decoder: Send {
-    /// Reads the next piece of the body, which may have any length.
+    /// Reads the next piece of the body. A piece can have any length.
     ///
     /// Returns `true` when the reply is complete and nothing more needs to be read.
     fn push(&mut self, chunk: &[u8]) -> bool;
@@ -64,46 +65,47 @@ pub trait Decoder: Send {
         self.push(&chunk)
     }
 
-    /// Returns the usage that the reply has reported before its end; `None` if it has not reported any yet. Once the
-    /// reply has reported usage, the response has begun. Then other requests can read the prefixes that this request
+    /// Returns the usage that the response has reported before its end; `None` if it has not reported a usage. A
+    /// response that has reported a usage has begun. After that, other requests can read the prefixes that this request
     /// wrote to the prompt cache.
     fn first_usage(&self) -> Option<Usage> {
         None
     }
 
-    /// Returns about how many bytes of memory the body uses, including the memory that it will need when it is
-    /// complete.
+    /// Returns the approximate number of bytes of memory that the body uses. The number includes the memory that will
+    /// be needed to join the received parts.
     ///
-    /// For a stream this is a small part of the bytes received.
+    /// A stream uses much less memory than the size of the received bytes.
     fn held_bytes(&self) -> usize;
 
-    /// Call this when the body has ended. Returns the reply, which is made from head and body. A body that was cut off
-    /// becomes a [`Reply::Broken`].
+    /// Returns the reply, which is made from the head (status and headers) and the body. Callers call this function
+    /// when the body has ended. A body that was cut off becomes a [`Reply::Broken`].
     ///
-    /// `asked` is the request. An answer may call only the tools that the request offers. The request is parsed only
-    /// when the answer calls a tool.
+    /// `asked` is the request. An answer is allowed to call only the tools that the request offers. The request is
+    /// parsed only when the answer calls a tool.
     fn finish(self: Box<Self>, head: &ReplyHead, asked: &Request) -> Reply;
 }
 
-/// An API that answers requests with messages.
+/// A provider: an API that answers requests with messages.
 pub trait Provider: Send + Sync + 'static {
-    /// Returns the request in the form in which it is sent over `route`. `marked` has the places of its cache marks.
-    /// With `stream`, the request asks for a stream of events.
+    /// Returns the HTTP request that is sent to the provider and account of `route`. `marked` has the positions of the
+    /// cache marks in the request. If `stream` is true, the request asks for a stream of events.
     fn encode(&self, request: &Request, marked: Option<&Marked>, route: &Arc<PoolId>, stream: bool) -> WireRequest;
 
-    /// Returns the facts in a head. `now` returns wall-clock time, for dates in headers.
+    /// Returns the facts in a response head (status and headers). `now` returns wall-clock time, for dates in headers.
     fn read_head(&self, head: &ReplyHead, now: &dyn Fn() -> jiff::Timestamp) -> HeadNews;
 
-    /// Returns the decoder for a response with this head. The choice depends on the head and not on the request,
-    /// because a server may answer with plain JSON although the request asks for a stream.
+    /// Returns the decoder for a response with this head. The decoder depends on the head and not on the request,
+    /// because a server can answer a request for a stream with plain JSON.
     fn decoder(&self, head: &ReplyHead) -> Box<dyn Decoder>;
 
-    /// Returns what a reply means for its row, its pool and the run. `signals` are the rate signals of its head.
+    /// Returns the verdict on a reply: what it means for its row, for its pool (the requests that share its limits),
+    /// and for the run. `signals` are the rate signals in the headers of the reply.
     ///
     /// Every reply has exactly one verdict.
     fn judge(&self, head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Verdict;
 
-    /// Returns the provider's API for batches; `None` if it has none.
+    /// Returns the batch API of the provider; `None` if the provider has no batches.
     fn batches(&self) -> Option<&dyn BatchApi> {
         None
     }

@@ -1,4 +1,4 @@
-//! Requests as they are sent, and the heads of their responses.
+//! HTTP requests in the form in which they are sent, and the heads (status and headers) of their responses.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,76 +11,78 @@ use http::{HeaderMap, Method};
 
 use crate::domain::{PoolId, RateSignals};
 
-/// A request as it is sent, with its path relative to the address of its endpoint.
+/// An HTTP request in the form in which it is sent. The path in the request is relative to the address of the endpoint.
 #[derive(Clone, Debug)]
 pub struct WireRequest {
-    /// The route. The endpoint is identified by the route's provider and account.
+    /// The route. The provider and the account of the route identify the endpoint.
     pub route: Arc<PoolId>,
     /// The method.
     pub method: Method,
-    /// Path from the endpoint's root, for example `/v1/messages`.
+    /// The path of the request, relative to the address of the endpoint, for example `/v1/messages`.
     pub path: Cow<'static, str>,
-    /// Headers, except those that the transport adds (credentials, `content-length`, `user-agent`).
+    /// The headers of the request, without the headers that the transport adds (credentials, `content-length`,
+    /// `user-agent`).
     pub headers: HeaderMap,
     /// The body.
     pub body: Body,
-    /// Whether a stream of events was asked for.
+    /// Whether the request asks for a stream of events.
     pub is_stream: bool,
-    /// Which limits of size and time apply to the response.
+    /// The limits of size and time for the response.
     pub transfer: Transfer,
 }
 
-/// Which limits of size and time apply to the response.
+/// The limits of size and time for a response.
 ///
-/// The longest silence between two pieces is limited for both kinds of response. The body of an error is always
-/// limited.
+/// The pause between two pieces of the body is limited for both kinds of response (`Usual` and `Bulk`). The size of an
+/// error's body is always limited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transfer {
-    /// An answer of usual size. One time limit applies to the request and the answer together.
+    /// The response is an answer of usual size. One time limit applies to the request and the answer together.
     #[default]
     Usual,
-    /// The body of the response is large. It may have any size and take any time. The time limit ends when the head of
-    /// the response has arrived.
+    /// The body of the response is large. There is no limit on the size of a large body, and none on the time that it
+    /// takes. The time limit applies only until the head of the response (status and headers) has arrived.
     Bulk,
 }
 
-/// A body: the row's request, byte for byte, and the text to insert when it is sent. Or a source from which the body is
-/// read while it is sent.
+/// The body of a request. A body is of one of two kinds. The first kind is the row's request, byte for byte, with texts
+/// that are inserted when the body is sent. The second kind is a source from which the body is read when it is sent.
 ///
-/// The row's bytes are shared and never changed. So a retry copies nothing, and equal prefixes stay equal. Additions
-/// (`stream`, a cache mark) are splices. Bytes and splices are joined when the request is sent.
+/// The row's bytes are shared and never changed. So a retry copies nothing, and equal prefixes stay equal. Each
+/// insertion (`stream`, a cache mark) is a splice. Bytes and splices are joined when the request is sent.
 #[derive(Clone, Debug, Default)]
 pub struct Body {
     bytes: Bytes,
     splices: Vec<Splice>,
-    /// If there is a source, there are no bytes and no splices.
+    /// The source of the body. If there is a source, `bytes` and `splices` are empty.
     source: Option<Arc<dyn BodySource>>,
 }
 
-/// A body that is not in memory, for example a file. It can be read at any place and more than once.
+/// A body that is not in memory, for example a file. A source can be read from every offset, and can be read several
+/// times.
 pub trait BodySource: Send + Sync + fmt::Debug {
-    /// Returns the length in bytes. It must not change.
+    /// Returns the length of the body in bytes. The length must not change.
     fn len(&self) -> u64;
 
-    /// Returns whether there are no bytes.
+    /// Returns whether the body is empty.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Reads bytes at `offset` into the buffer, and returns how many bytes it has read. Fewer bytes than the buffer has
-    /// room for are allowed. 0 means that there are no bytes at `offset`.
+    /// Reads bytes at `offset` into the buffer, and returns how many bytes it has read. The number of bytes can be
+    /// smaller than the length of the buffer. 0 means that there are no bytes at `offset`.
     ///
     /// # Errors
-    /// The bytes can't be read.
+    /// Returns an error if the bytes can't be read.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 }
 
-/// A change of a body: text that is inserted, or that replaces bytes of the body.
+/// A splice: a text that is inserted into a body, or that replaces bytes of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Splice {
-    /// The text is inserted before this offset in the body's own bytes.
+    /// The offset in the body's own bytes before which the text is inserted.
     pub at: usize,
-    /// How many of the body's own bytes are left out, beginning at `at`. The text is inserted in their place.
+    /// The number of the body's own bytes that the text replaces, beginning at `at`.
     pub leave_out: usize,
     /// The text.
     pub text: Bytes,
@@ -92,12 +94,13 @@ impl Splice {
         Self { at, leave_out: 0, text: text.into() }
     }
 
-    /// Returns a splice that replaces these bytes of the body by a text. An empty text leaves the bytes out.
+    /// Returns a splice that replaces the range `bytes` of the body by a text. With an empty text, the bytes are left
+    /// out.
     pub(crate) fn replace(bytes: Range<usize>, text: impl Into<Bytes>) -> Self {
         Self { at: bytes.start, leave_out: bytes.len(), text: text.into() }
     }
 
-    /// Returns the offset after the bytes that are left out.
+    /// Returns the offset after the bytes that the splice replaces.
     fn end(&self) -> usize {
         self.at + self.leave_out
     }
@@ -109,18 +112,18 @@ impl Body {
         Self { bytes, splices: Vec::new(), source: None }
     }
 
-    /// Returns a body that is read from a source while it is sent. Sending it may take any time, if it does not stall.
-    /// The time limit of the request begins again when the body is sent.
+    /// Returns a body that is read from a source while it is sent. Sending the body has no time limit, but it must not
+    /// stall. The time limit of the request begins again after the body has been sent.
     pub fn from_source(source: Arc<dyn BodySource>) -> Self {
         Self { source: Some(source), ..Self::default() }
     }
 
-    /// Returns the body with `splice` applied. If earlier splices are at the same place, the new splice comes after
-    /// them. A splice has no effect if an earlier splice leaves out the bytes around it.
+    /// Returns the body with `splice` added. The new splice comes after the earlier splices with the same offset. The
+    /// new splice has no effect if an earlier splice leaves out the bytes around its offset.
     ///
     /// # Panics
-    /// If the splice is beyond the end of the body's own bytes, if it leaves out bytes at which there are earlier
-    /// splices, or if the body is read from a source.
+    /// Panics if the splice ends after the end of the body's own bytes, or if it leaves out bytes that have earlier
+    /// splices. This function also panics if the body is read from a source.
     #[must_use]
     pub fn with(mut self, splice: Splice) -> Self {
         assert!(self.source.is_none(), "nothing is inserted into a source");
@@ -135,7 +138,7 @@ impl Body {
         self
     }
 
-    /// Returns whether this place is inside bytes that are left out.
+    /// Returns whether the offset `at` is inside bytes that are left out.
     pub(crate) fn leaves_out(&self, at: usize) -> bool {
         self.splices.iter().any(|splice| splice.at < at && at < splice.end())
     }
@@ -145,12 +148,12 @@ impl Body {
         self.len() == 0
     }
 
-    /// Returns whether nothing is inserted.
+    /// Returns whether the body is sent without insertions.
     pub fn is_plain(&self) -> bool {
         self.splices.is_empty()
     }
 
-    /// Returns how many bytes are sent.
+    /// Returns the number of bytes of the body that are sent.
     pub fn len(&self) -> usize {
         if let Some(source) = &self.source {
             return usize::try_from(source.len()).unwrap_or(usize::MAX);
@@ -164,10 +167,11 @@ impl Body {
         self.source.as_ref()
     }
 
-    /// Returns the body in one piece. If there are no splices, no byte is copied. A source is read completely.
+    /// Returns the body in one piece. If there are no splices, no byte is copied. If the body has a source, the source
+    /// is read completely.
     ///
     /// # Panics
-    /// If a source can't be read. Only simulated servers and tests read a source in one piece.
+    /// Panics if a source can't be read. Only simulated servers and tests read a source in one piece.
     pub fn into_bytes(self) -> Bytes {
         if let Some(source) = &self.source {
             return read_whole(&**source).expect("the source of a simulated request can be read");
@@ -187,7 +191,7 @@ impl Body {
         whole.into()
     }
 
-    /// Returns the body in pieces, so that no byte is copied. No piece is empty. The body must have no source.
+    /// Returns the body in pieces, so that no byte is copied. The pieces are never empty. The body must have no source.
     pub(crate) fn into_pieces(self) -> Vec<Bytes> {
         let Self { mut bytes, splices, source: _ } = self;
         let mut pieces = Vec::with_capacity(2 * splices.len() + 1);
@@ -215,7 +219,7 @@ fn read_whole(source: &dyn BodySource) -> io::Result<Bytes> {
     Ok(whole.into())
 }
 
-/// Reads exactly `bytes` bytes at `offset`.
+/// Reads exactly `bytes` bytes of a source at `offset`.
 pub(crate) fn read_piece(source: &dyn BodySource, offset: u64, bytes: usize) -> io::Result<Bytes> {
     let mut piece = vec![0; bytes];
     let mut filled = 0;
@@ -230,7 +234,7 @@ pub(crate) fn read_piece(source: &dyn BodySource, offset: u64, bytes: usize) -> 
     Ok(piece.into())
 }
 
-/// The head of a response.
+/// The head of a response: its status and its headers.
 #[derive(Clone, Debug)]
 pub struct ReplyHead {
     /// The HTTP status.
@@ -246,12 +250,12 @@ impl ReplyHead {
     }
 }
 
-/// The facts in a response head, apart from its status.
+/// The facts in the headers of a response.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HeadNews {
-    /// What the head says about limits.
+    /// The rate signals: what the headers say about limits.
     pub signals: RateSignals,
-    /// The provider's id of the request, for questions to its support.
+    /// The provider's id of the request, which users can name in questions to the provider's support.
     pub request_id: Option<String>,
 }
 

@@ -1,7 +1,8 @@
-//! The models that the simulator serves by default, with the facts that decide what it refuses and what it charges.
+//! The models that the simulator serves by default. The facts about each model decide what the simulator refuses and
+//! what it charges.
 //!
-//! Source: API documentation, "Models overview", "Pricing", "Prompt caching", "Errors" (2026-08 to 2026-11). The limits
-//! are the limits of tier 2 as of 2026-01, from "Rate limits". [`SimConfig::with_limits`] or the flags replace these
+//! Source: API documentation, "Models overview", "Pricing", "Prompt caching", "Errors" (2026-08 to 2026-11). The models
+//! have the limits of tier 2 as of 2026-01, from "Rate limits". [`SimConfig::with_limits`] or the flags replace these
 //! limits.
 //!
 //! [`SimConfig::with_limits`]: super::config::SimConfig::with_limits
@@ -12,9 +13,9 @@ use crate::domain::{ModelClass, Money, RateLimits};
 
 use super::config::{ModelTraits, SimModel, SimPrice};
 
-/// A row of the table of models: id, alias, name, day of release, class, context window, longest answer, shortest
-/// cached prompt, dollars per million tokens (input, output, cache write for 5 minutes, cache write for 1 hour, cache
-/// read), and traits.
+/// A row of the table of models. A row has id, alias, name, day of release, class, context window, longest answer,
+/// shortest cached prompt, prices, and traits. The prices are in dollars per million tokens: input, output, cache write
+/// for 5 minutes, cache write for 1 hour, cache read.
 type Line = (
     &'static str,
     Option<&'static str>,
@@ -28,20 +29,22 @@ type Line = (
     ModelTraits,
 );
 
-/// 4.6: no prefill; adaptive and enabled thinking.
+/// The traits of models 4.6: a request can't end with an assistant message, and thinking can be `adaptive` or
+/// `enabled`.
 const AT_4_6: ModelTraits =
     ModelTraits { allows_prefill: false, allows_thinking_adaptive: true, ..ModelTraits::UP_TO_4_5 };
-/// 4.7 and later: only adaptive thinking and only default sampling.
+/// The traits of models 4.7 and later: thinking can't be `enabled`, and sampling parameters must have their default
+/// values.
 const FROM_4_7: ModelTraits = ModelTraits { allows_sampling: false, allows_thinking_enabled: false, ..AT_4_6 };
-/// Fable 5, Mythos 5: thinking can't be switched off.
+/// The traits of Fable 5 and Mythos 5: thinking can't be `disabled`.
 const ALWAYS_THINKING: ModelTraits = ModelTraits { allows_thinking_disabled: false, ..FROM_4_7 };
-/// Fable 5.1 and later, Opus 5.5: in addition, no forced tools.
+/// The traits of Fable 5.1 and later and of Opus 5.5: thinking can't be `disabled`, and tools can't be forced.
 const NO_FORCED_TOOLS: ModelTraits = ModelTraits { allows_forced_tools: false, ..ALWAYS_THINKING };
-/// Sonnet 5.5: no forced tools.
+/// The traits of Sonnet 5.5: like models 4.7, but tools can't be forced.
 const SONNET_5_5: ModelTraits = ModelTraits { allows_forced_tools: false, ..FROM_4_7 };
 
-/// Models with a date of retirement. Source: API documentation, "Model deprecations" (2026-10), and the change log of
-/// the official SDKs (2026-11).
+/// The models with a date of retirement. Source: API documentation, "Model deprecations" (2026-10), and the change log
+/// of the official SDKs (2026-11).
 const RETIRING: &[(&str, &str)] =
     &[("claude-sonnet-4-5-20250929", "2026-11-30T00:00:00Z"), ("claude-opus-4-5-20251101", "2027-01-22T00:00:00Z")];
 

@@ -1,11 +1,12 @@
-//! The simulated API over HTTP: the same model, with sockets.
+//! The simulated API as an HTTP server: serves the model of the API over sockets.
 //!
-//! Only this part of the simulator uses the HTTP server library. The server owns its connections, and breaks them when
-//! a fault says so. It breaks a connection with a TCP reset, before the head or inside the body. Clients can't make the
-//! server use more resources than [`Bounds`] allows. The server answers only programs on this machine (`guard`).
+//! Only this part of the simulator uses the HTTP server library. The server can break its connections, because some
+//! faults require that. The server breaks a connection with a TCP reset, before the response head (status and headers)
+//! or inside the body. Clients can't make the server use more resources than [`Bounds`] allows. The server answers only
+//! programs on this machine; `guard` checks this.
 //!
-//! The server accepts connections in its own loop instead of using a web framework, because frameworks offer no time
-//! limit for receiving a head. The server has one handler, so it needs no routing.
+//! The server accepts connections in its own loop and uses no web framework. A web framework would offer no time limit
+//! for receiving the headers of a request. All requests go to one function, so no routing is needed.
 
 mod body;
 mod bounds;
@@ -51,14 +52,14 @@ const STATS: &str = "/__sim/stats";
 /// The path at which the state of all batches can be read.
 const BATCHES: &str = "/__sim/batches";
 
-/// Memory of a request in flight, in addition to the bytes of its body and its answer.
+/// The memory that a request in flight uses in addition to the bytes of its body and its answer.
 const REQUEST_BYTES: usize = 4 << 10;
-/// Memory of a piece of an answer, in addition to its bytes.
+/// The memory that a piece of an answer uses in addition to its bytes.
 const STEP_BYTES: usize = 64;
-/// Pause after a connection could not be accepted, for instance because too many files are open.
+/// The pause after a connection could not be accepted, for example because too many files are open.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-/// A running server.
+/// A running HTTP server of the simulated API.
 #[derive(Debug)]
 pub struct SimServer {
     url: String,
@@ -68,20 +69,21 @@ pub struct SimServer {
 }
 
 impl SimServer {
-    /// Starts a server for the API that `config` describes, with its own clock.
+    /// Starts a server for the API with the settings `config`, and with a clock of its own.
     ///
     /// # Errors
-    /// The system's error if the address can't be used.
+    /// Returns the system's error if the address can't be used.
     pub async fn serve(config: SimConfig, address: SocketAddr) -> io::Result<(Self, SharedModel)> {
         let model: SharedModel = Arc::new(Mutex::new(Model::new(config)));
         let server = Self::start(address, model.clone(), RunClock::start()).await?;
         Ok((server, model))
     }
 
-    /// Starts a server for `model` at `address`; port 0 means any free port. `clock` is the model's clock.
+    /// Starts a server for `model` at `address`. If the port is 0, the system chooses a free port. `clock` is the clock
+    /// of the model.
     ///
     /// # Errors
-    /// The system's error if the address can't be used.
+    /// Returns the system's error if the address can't be used.
     pub async fn start(address: SocketAddr, model: SharedModel, clock: RunClock) -> io::Result<Self> {
         Self::start_within(address, model, clock, Bounds::default()).await
     }
@@ -89,7 +91,7 @@ impl SimServer {
     /// Starts a server like [`SimServer::start`], with `bounds` instead of the default limits.
     ///
     /// # Errors
-    /// The system's error if the address can't be used.
+    /// Returns the system's error if the address can't be used.
     pub async fn start_within(
         address: SocketAddr,
         model: SharedModel,
@@ -129,18 +131,19 @@ impl SimServer {
         self.address
     }
 
-    /// Stops the server. It accepts no more connections.
+    /// Stops the server, which then accepts no more connections.
     ///
-    /// # Errors There are no errors at present: a server ends only when this method is called.
+    /// # Errors
+    /// There are no errors at present, because a server ends only when `stop` is called.
     pub async fn stop(self) -> io::Result<()> {
         self.stop.cancel();
-        // If the server panicked, this has already been printed.
+        // If the task of the server has panicked, the message of the panic has already been printed.
         let _ = self.task.await;
         Ok(())
     }
 }
 
-/// What the server needs to answer a request.
+/// The state that all connections of a server share.
 #[derive(Debug)]
 struct Stage {
     model: SharedModel,
@@ -151,7 +154,7 @@ struct Stage {
     answers: Budget,
 }
 
-/// Accepts connections as long as fewer than the allowed number are open.
+/// Accepts connections while fewer than the maximum number of connections are open.
 async fn accept(listener: TcpListener, stage: Arc<Stage>) -> Infallible {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().max_buf_size(stage.bounds.head_bytes);
@@ -169,16 +172,16 @@ async fn accept(listener: TcpListener, stage: Arc<Stage>) -> Infallible {
     }
 }
 
-/// Serves one connection until it ends. Errors are ignored: they mean that the client left, or that a fault broke the
-/// connection.
+/// Serves one connection until it ends. Errors are ignored, because they mean that the client left or that a fault
+/// broke the connection.
 async fn attend(
     stream: TcpStream,
     builder: Arc<Builder<TokioExecutor>>,
     stage: Arc<Stage>,
     _place: OwnedSemaphorePermit,
 ) {
-    // Small pieces of a stream must be sent without delay. If the socket can't be set to do this, the pieces still
-    // come, but later.
+    // Small pieces of a stream must be sent without delay. If the socket does not allow this setting, small pieces are
+    // sent later, which does no harm.
     let _ = stream.set_nodelay(true);
     let (wire, quiet) = (Wire::new(), stage.bounds.quiet);
     let stream = Cuttable::new(stream, wire.clone());
@@ -205,7 +208,7 @@ async fn answer(
         }
         false => Err(Unread::NoRoom),
     };
-    // Other answers may have used up the memory while the body arrived.
+    // Other answers can have used up the memory while the body arrived, so the memory is checked again.
     let held = held.and_then(|held| if stage.answers.has_room() { Ok(held) } else { Err(Unread::NoRoom) });
     let body = held.as_ref().map(|held| &held.bytes).map_err(|why| *why);
     if body.is_ok()
@@ -219,7 +222,7 @@ async fn answer(
     Ok(play(arrival, &stage, open).await)
 }
 
-/// If a request is about the simulator itself, returns the answer. Returns `None` for any other request.
+/// Returns the answer to a request about the simulator itself; `None` for every other request.
 fn own_answer(parts: &Parts, stage: &Stage) -> Option<Vec<u8>> {
     match (parts.uri.path(), &parts.method) {
         (STATS, &Method::GET) => Some(text(&lock(&stage.model).stats(stage.clock.now()))),
@@ -236,7 +239,7 @@ fn text(value: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec_pretty(value).unwrap_or_default()
 }
 
-/// Adds the `Host` header that HTTP/2 does not have.
+/// Adds a `Host` header to an HTTP/2 request, which names the host in `:authority` instead.
 fn name_host(parts: &mut Parts) {
     let Some(host) = parts.uri.authority().and_then(|name| HeaderValue::from_str(name.as_str()).ok()) else { return };
     parts.headers.entry(HOST).or_insert(host);
@@ -257,7 +260,7 @@ fn arrive(parts: &Parts, body: Result<&Bytes, Unread>, stage: &Stage) -> Arrival
     }
 }
 
-/// Sends the answer at the times that the model gives, or breaks the connection if the model says so.
+/// Sends the planned response at the times in the plan, or breaks the connection if the plan says so.
 async fn play(mut arrival: Arrival, stage: &Stage, mut open: Open) -> Response<Played> {
     let call = OpenCall::new(stage.model.clone(), stage.clock, arrival.ticket);
     open.share.take(arrival.body.iter().map(size).sum());
@@ -303,7 +306,7 @@ fn json(status: StatusCode, body: Vec<u8>, stage: &Stage, mut open: Open) -> Res
     response
 }
 
-/// Waits until `at`; forever if that is [`Instant::NEVER`].
+/// Waits until `at`; waits forever if `at` is [`Instant::NEVER`].
 async fn wait(clock: &RunClock, at: Instant) {
     if at <= clock.now() {
         return;

@@ -1,7 +1,8 @@
-//! The simulated API without sockets: the same model, in the same process, on the run's own clock.
+//! The simulated API without sockets: a transport to a model in the same process, on the clock of the run.
 //!
-//! Everything happens at the times that the model gives. With paused tokio time, a whole run takes place in virtual
-//! time. Dropping an exchange, or the future of [`Transport::send`], tells the model that the client has left.
+//! Responses arrive at the times that the model has planned. If the clock of tokio is paused, a whole run takes place
+//! in virtual time. Dropping an exchange, or the future of [`Transport::send`], tells the model that the client has
+//! left.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,13 +23,13 @@ use super::model::{Arrival, Ending, Model, Request, Step, Ticket};
 /// A model that several tasks share.
 pub type SharedModel = Arc<Mutex<Model>>;
 
-/// Locks the model. If another task panicked while it held the lock, the model is still used, because each call leaves
+/// Locks the model. The model can be used if another task has panicked while it held the lock, because each call leaves
 /// the model in a valid state.
 pub fn lock(model: &SharedModel) -> MutexGuard<'_, Model> {
     model.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A transport to a model in this process.
+/// A transport to a simulated API in this process.
 #[derive(Clone, Debug)]
 pub struct SimTransport {
     model: SharedModel,
@@ -39,14 +40,15 @@ pub struct SimTransport {
 }
 
 impl SimTransport {
-    /// Returns a transport to `model`. Both use the time of `clock`. The transport sends the key `sk-ant-simulated`.
+    /// Returns a transport to `model`. The model and the transport use the time of `clock`. The transport sends the key
+    /// `sk-ant-simulated`.
     pub fn new(model: SharedModel, clock: RunClock) -> Self {
         let network = lock(&model).config().network;
         lock(&model).set_wall_start(clock.wall(Instant::ZERO));
         Self { model, clock, network, timeout: None, idle_timeout: None }
     }
 
-    /// Sets the time limit for the whole request, and the longest time without any data.
+    /// Sets the time limit for a whole request, and the longest time without data.
     #[must_use]
     pub fn with_timeouts(mut self, timeout: Option<Duration>, idle_timeout: Option<Duration>) -> Self {
         self.timeout = timeout;
@@ -71,7 +73,8 @@ impl SimTransport {
         lock(&self.model).arrive(&request, self.clock.now())
     }
 
-    /// Waits until the data that was sent at `at` has reached the client, but no longer than the client itself waits.
+    /// Waits until data that is sent at `at` has reached the client. Returns an error if the client stops waiting
+    /// before the data arrives.
     async fn wait(&self, at: Instant, patience: Patience) -> Result<(), WireError> {
         let at = if at == Instant::NEVER { at } else { at + self.network };
         let (limit, error) = patience.ends(self.clock.now());
@@ -106,7 +109,7 @@ impl Transport for SimTransport {
     }
 }
 
-/// A response from the model.
+/// A response of the simulated API.
 #[derive(Debug)]
 pub struct SimExchange {
     transport: SimTransport,
@@ -163,7 +166,7 @@ impl SimExchange {
     }
 }
 
-/// How long a client waits.
+/// The times until which a client waits.
 #[derive(Clone, Copy, Debug)]
 struct Patience {
     end: Instant,
@@ -171,7 +174,7 @@ struct Patience {
 }
 
 impl Patience {
-    /// Returns when the client stops waiting, and with which error.
+    /// Returns the time when the client stops waiting, and the error with which it stops.
     fn ends(self, now: Instant) -> (Instant, WireError) {
         let idle = self.idle.map_or(Instant::NEVER, |idle| now + idle);
         let (kind, message) = if idle < self.end {
@@ -188,7 +191,7 @@ fn reset(place: &str) -> WireError {
     WireError { kind: WireErrorKind::Broken, maybe_sent: true, message }
 }
 
-/// A call that is in progress. When it ends for any reason, the model is informed.
+/// A call that is in progress. When this value is dropped, the model is told that the call has ended.
 #[derive(Debug)]
 pub(super) struct OpenCall {
     model: SharedModel,
@@ -198,7 +201,7 @@ pub(super) struct OpenCall {
 }
 
 impl OpenCall {
-    /// Returns a call; dropping it means that the client has left.
+    /// Returns a call in progress. If the call is dropped and `end` was not called, the client has left.
     pub(super) fn new(model: SharedModel, clock: RunClock, ticket: Ticket) -> Self {
         Self { model, clock, ticket, is_over: false }
     }
@@ -209,7 +212,7 @@ impl OpenCall {
         lock(&self.model).write_part(part)
     }
 
-    /// Ends the call: everything was sent.
+    /// Ends the call after the whole response was sent.
     pub(super) fn end(mut self) {
         self.is_over = true;
     }

@@ -1,6 +1,7 @@
-//! Message Batches: the requests of its calls, and what its answers say.
+//! Message Batches: writes the requests to the batch endpoints of the API, and reads the answers.
 //!
-//! Ids come from servers and from files. An id becomes part of a path only if it can't change the path.
+//! Ids of batches come from servers and from files. An id is put into the path of a request only if it has nothing but
+//! letters, digits, `_` and `-`. With such an id, the path can't lead to another endpoint.
 //!
 //! Source: API documentation, "Batch processing" (2026-09-20); types of the official Python client 2.14.0.
 
@@ -23,7 +24,7 @@ use crate::provider::{
 };
 
 const PATH: &str = "/v1/messages/batches";
-/// The longest id that is accepted. The ids of the API have 34 characters.
+/// The largest length of a batch id that is accepted. The ids of the API have 34 characters.
 const LONGEST_ID: usize = 200;
 
 impl BatchApi for Anthropic {
@@ -112,7 +113,7 @@ impl BatchApi for Anthropic {
     }
 }
 
-/// Returns the method and the path of a call.
+/// Returns the HTTP method and the path of a call.
 fn address(call: &BatchCall<'_>) -> Result<(Method, String), String> {
     Ok(match call {
         BatchCall::Create(_) => (Method::POST, PATH.to_owned()),
@@ -131,7 +132,7 @@ fn address(call: &BatchCall<'_>) -> Result<(Method, String), String> {
     })
 }
 
-/// Returns the id if it can be part of a path.
+/// Returns the id of a batch if it can be part of a path.
 fn checked_id(id: &str) -> Result<&str, String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     if (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(is_plain) {
@@ -143,18 +144,19 @@ fn checked_id(id: &str) -> Result<&str, String> {
     ))
 }
 
-/// Returns the verdict on a request that ended with an error.
+/// Returns the verdict on a request of a batch that ended with an error.
 fn judge_error(provider: ProviderKind, error: &Bytes) -> Verdict {
     let json = serde_json::from_slice::<Value>(error).unwrap_or_default();
     let is_whole = json.get("error").is_some_and(Value::is_object);
-    // Some servers leave out the outer object.
+    // Some servers send the error object without the outer object around it.
     let bare = (!is_whole && json.is_object()).then(|| [br#"{"error":"#, &error[..], b"}"].concat());
     let kind = json.pointer(if is_whole { "/error/type" } else { "/type" }).and_then(Value::as_str);
     let head = head(judge::status_of(kind));
     judge::judge(provider, &head, error_body::error(bare.as_deref().unwrap_or(error), &head), &RateSignals::default())
 }
 
-/// Returns the head that a result would have had as a response of its own.
+/// Returns a response head (status and headers) for a result of a batch. The code for single responses can then read
+/// the result.
 fn head(status: u16) -> ReplyHead {
     ReplyHead { status, headers: HeaderMap::new() }
 }
@@ -224,7 +226,7 @@ impl RawBatch {
     }
 }
 
-/// Reads a moment. The program can work without it, so it counts as missing if it can't be read.
+/// Reads a time. The program can work without the time, so a time that can't be read is treated as missing.
 fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
     let value = Value::deserialize(deserializer)?;
     Ok(value.as_str().and_then(|text| text.parse().ok()))
@@ -436,7 +438,8 @@ mod tests {
         assert_eq!((whole.has_more, whole.last_id.as_deref()), (true, Some("b_2")));
         assert_eq!(without, whole);
         assert_eq!(empty, BatchPage::default());
-        // A batch that is left out would look like one that does not exist.
+        // If a batch with a bad id were left out, callers would think that the batch does not exist. So a page with a
+        // bad id is refused.
         assert!(read(&page.replace(r#""id":"b_2""#, r#""id":"b/2""#)).is_err());
         assert!(read("{}").is_err_and(|error| error.contains("is not a list of batches")));
     }

@@ -9,27 +9,27 @@ use crate::domain::{Params, Quality};
 
 const NOT_UTF8: &str = "the folded message is not UTF-8";
 
-/// How many bytes of memory a citation uses in addition to its text.
+/// The bytes of memory that a citation uses in addition to its text.
 const CITATION_BYTES: usize = 32;
 /// A content block, with the deltas received so far.
 #[derive(Default)]
 pub(super) struct Block {
     members: Params,
-    /// The strings that deltas extend, in escaped form. Each begins with its opening quote and has no closing quote
-    /// yet.
+    /// The strings that deltas extend, in escaped form. Each string begins with a quotation mark. The quotation mark at
+    /// its end is added when the block is written.
     strings: Vec<(Box<str>, Growing)>,
-    /// The joined pieces of `partial_json`: an opening quote and escaped text.
+    /// The joined pieces of `partial_json`: a quotation mark and escaped text.
     input: Growing,
     citations: Vec<Box<RawValue>>,
 }
 
 impl Block {
-    /// Returns a new block. Its members come from the event that starts the block.
+    /// Returns a new block with the members of the event that starts the block.
     pub(super) fn new(members: Params) -> Self {
         Self { members, ..Self::default() }
     }
 
-    /// Adds a delta; returns how many bytes the block grew.
+    /// Adds a delta to the block, and returns by how many bytes the block grew.
     pub(super) fn on_delta(&mut self, delta: Params) -> Result<usize, String> {
         match delta.get("type") {
             Some(r#""input_json_delta""#) => {
@@ -64,8 +64,8 @@ impl Block {
         Ok(bytes)
     }
 
-    /// Returns the growing string of a member. At first, the string is the value that the member had when the block
-    /// started.
+    /// Returns the string of a member, to which deltas add text. At first, the string is the value that the member had
+    /// when the block started.
     fn string(&mut self, name: Box<str>) -> Result<&mut Growing, String> {
         let known = self.strings.iter().position(|(own, _)| *own == name);
         let at = match known {
@@ -95,7 +95,8 @@ impl Block {
         self.input.len() + members.chain(strings).chain(citations).sum::<usize>()
     }
 
-    /// Writes the block as JSON. Its parts are not copied first, because one part may be most of the answer.
+    /// Writes the block as JSON. The parts of the block are not copied first, because one part can be most of the
+    /// answer.
     pub(super) fn write(mut self, input: Input, out: &mut Vec<u8>) -> Result<(), String> {
         if !self.input.is_empty() {
             self.strings.retain(|(name, _)| &**name != "input");
@@ -126,17 +127,17 @@ pub(super) fn place() -> Result<Box<RawValue>, String> {
     raw("null".to_owned())
 }
 
-/// Whether the text of a tool's input must be JSON.
+/// The rule for the input of a tool call: whether its text must be JSON.
 #[derive(Clone, Copy)]
 pub(super) enum Input {
     /// The model ended on its own, so the input must be JSON.
     IsWhole,
-    /// The model was cut off, so the input may be incomplete.
+    /// The model was cut off, so the input can be incomplete.
     MayBeCut,
 }
 
 impl Input {
-    /// Returns the rule that applies to a message with this stop reason.
+    /// Returns the rule for the inputs of tool calls in a message with this stop reason.
     pub(super) fn of(stop_reason: Option<&str>) -> Self {
         let stop_reason = stop_reason.and_then(inside_quotes).unwrap_or_default();
         match kinds::quality(stop_reason.as_bytes()) {
@@ -145,11 +146,11 @@ impl Input {
         }
     }
 
-    /// Parses a tool's input, which was joined from its pieces.
+    /// Parses the input of a tool call. The caller has joined the pieces of the input.
     ///
-    /// An answer that ends at `max_tokens` may leave the input unfinished. The text is then kept as `{"INVALID_JSON":
-    /// "…"}`. The API documentation gives this form for sending such input back to the model ("Fine-grained tool
-    /// streaming", 2026-08-22).
+    /// The input is unfinished if the answer ended at `max_tokens` in the middle of the call. The text of an unfinished
+    /// input is kept as `{"INVALID_JSON": "…"}`. The API documentation gives this form for sending such input back to
+    /// the model ("Fine-grained tool streaming", 2026-08-22).
     fn parse(self, mut escaped: Growing) -> Result<Box<RawValue>, String> {
         escaped.push(b"\"");
         let bytes = escaped.into_bytes();
@@ -172,7 +173,8 @@ fn citations(started_with: Option<&str>, added: &[Box<RawValue>]) -> String {
     format!("[{}]", items.collect::<Vec<_>>().join(","))
 }
 
-/// Copies the members of `over` into `under`. A null never replaces a value: it means that nothing changed.
+/// Copies the members of `over` into `under`. A null in `over` never replaces a value, because null means that the
+/// value did not change.
 pub(super) fn overlay(under: &mut Params, over: Params) -> Result<(), String> {
     for (name, value) in over.0 {
         if value.get() != "null" || under.get(&name).is_none() {

@@ -1,5 +1,5 @@
-//! Changes the requests of rows for a provider: replaces the name of the model, and removes the members that the
-//! provider does not take.
+//! Changes the requests of rows for a provider: replaces the name of the model, and removes JSON members that the
+//! provider does not accept.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::domain::json::{unescaped, write_json_str};
 use crate::domain::{MemberFinder, RequestRules, top_level_value};
 use crate::provider::Splice;
 
-/// The changes of all requests to a provider.
+/// The changes that are made in all requests to a provider.
 #[derive(Clone, Debug)]
 pub(super) struct Changes {
     rules: Arc<RequestRules>,
@@ -17,7 +17,7 @@ pub(super) struct Changes {
 }
 
 impl Changes {
-    /// Returns the changes that these rules make; `None` if they change nothing.
+    /// Returns the changes that `rules` make; `None` if the rules change nothing.
     pub(super) fn new(rules: Arc<RequestRules>) -> Option<Self> {
         let RequestRules { models, model_prefix, drop, refuse: _ } = &*rules;
         let is_empty = models.is_empty() && model_prefix.is_empty() && drop.is_empty();
@@ -25,7 +25,7 @@ impl Changes {
         (!is_empty).then_some(Self { rules, dropped })
     }
 
-    /// Returns the changes of one request.
+    /// Returns the changes that are made in one request.
     pub(super) fn of(&self, json: &[u8]) -> Vec<Splice> {
         let found = self.dropped.find(json);
         let model = self.model(json).filter(|model| !found.iter().any(|found| found.cut.contains(&model.at)));

@@ -1,4 +1,4 @@
-//! Token counts: the requests to `count_tokens`, and what their answers say.
+//! Token counts: writes the requests to the endpoint `count_tokens`, and reads the answers.
 //!
 //! Source: API documentation, "Token counting" (2026-08-22); API reference, "Count tokens" (2026-10).
 
@@ -12,7 +12,7 @@ use crate::domain::json::{Cursor, DEEPEST};
 use crate::domain::{PoolId, Request};
 use crate::provider::{Body, Transfer, WireRequest};
 
-/// The members of a request that the endpoint accepts. All other members are not part of a prompt.
+/// The members of a request that the endpoint `count_tokens` accepts. All other members are not part of a prompt.
 const FIELDS: [&[u8]; 12] = [
     b"model",
     b"messages",
@@ -29,8 +29,8 @@ const FIELDS: [&[u8]; 12] = [
 ];
 
 impl Anthropic {
-    /// Returns an API request that asks how many input tokens `request` has. Such a request is free, and has a rate
-    /// limit of its own.
+    /// Returns an API request that asks how many input tokens `request` has. Requests to `count_tokens` are free, and
+    /// have a rate limit of their own.
     pub fn encode_count(&self, request: &Request, route: &Arc<PoolId>) -> WireRequest {
         let mut body = Vec::with_capacity(request.json().len());
         body.push(b'{');
@@ -48,7 +48,7 @@ impl Anthropic {
             Some(())
         });
         body.push(b'}');
-        // A request that can't be read is sent whole. The server then says what is wrong with it.
+        // A request that can't be read is sent unchanged. The server then says what is wrong with the request.
         let body = if walk.is_some() { body } else { request.json().to_vec() };
         let changes = self.changes_of(&body);
         WireRequest {
@@ -63,7 +63,7 @@ impl Anthropic {
     }
 }
 
-/// Returns the count in the body of an answer; `None` if there is none.
+/// Returns the token count in the body of an answer; `None` if the body has no count.
 pub fn count_of(body: &[u8]) -> Option<u64> {
     #[derive(Deserialize)]
     struct Count {

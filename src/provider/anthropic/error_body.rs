@@ -3,13 +3,13 @@
 //! | form | who sends it |
 //! |---|---|
 //! | `{"type":"error","error":{"type","message","details":{"error_code"}},"request_id"}` | the API, and most platforms |
-//! | `{"message"}`, its name in a header or in `__type` | AWS |
+//! | `{"message"}`, with the name of the error in a header or in `__type` | AWS |
 //! | `{"error":{"code","message","status"}}`, also as the only element of a list | Google |
 //! | `{"error":{"code","message","metadata"}}` | OpenRouter |
 //! | `{"error":{"message","type","param","code"}}`, `{"error":"…"}`, `{"detail":"…"}`, `{"object":"error","type","message"}` | LiteLLM, Azure, vLLM and other servers |
-//! | a page, or nothing | gateways |
+//! | a page for people (such as HTML), or an empty body | gateways |
 //!
-//! Every form is read, whatever the provider is: a gateway may pass on the errors of any platform. What an error means
+//! Every form is read for every provider, because a gateway can pass on the errors of any platform. What an error means
 //! depends on the provider ([`super::platform`]).
 
 use std::time::Duration;
@@ -23,16 +23,16 @@ use super::text;
 use crate::domain::Failure;
 use crate::provider::{Reply, ReplyHead};
 
-/// Longer error bodies are not parsed as JSON. Real errors are never so long, and parsing a large body takes much
-/// memory.
+/// The largest error body, in bytes, that is parsed as JSON. Real errors are shorter, and parsing a large body takes
+/// much memory.
 const LONGEST_ERROR_BYTES: usize = 128 * 1024;
 
-/// Returns a failure with only the facts from the head.
+/// Returns a failure with only the facts from the response head (status and headers).
 pub(super) fn failure_of(head: &ReplyHead) -> Failure {
     Failure { status: Some(head.status), request_id: request_id(&head.headers), ..Failure::default() }
 }
 
-/// Reads an error body leniently. The body can have any of the forms. It can also be a page, or be empty.
+/// Reads an error body: an error in one of the known JSON forms, a page for people (such as HTML), or an empty body.
 pub(super) fn error(body: &[u8], head: &ReplyHead) -> Reply {
     let Some(json) = object(body) else {
         let excerpt = text::excerpt(body);
@@ -43,7 +43,7 @@ pub(super) fn error(body: &[u8], head: &ReplyHead) -> Reply {
     Reply::Error { failure: failure(&json, head, body), is_in_stream: false, retry_after: retry_after(&json) }
 }
 
-/// Returns whether a body that came with status 200, and is not a message, is an error.
+/// Returns whether a body is an error. Callers pass a body that came with status 200 and is not a message.
 pub(super) fn is_error(body: &[u8], head: &ReplyHead) -> bool {
     let Some(json) = object(body) else { return false };
     let has_error = json.get("error").is_some_and(|error| error.is_string() || error.is_object());
@@ -51,7 +51,7 @@ pub(super) fn is_error(body: &[u8], head: &ReplyHead) -> bool {
     has_error || is_bare || aws::name_in_body(&json).is_some() || aws::name_in_head(head).is_some()
 }
 
-/// Returns a body as a JSON object. A list with one object counts as this object.
+/// Returns a body as a JSON object. If the body is a list with one object, returns that object.
 fn object(body: &[u8]) -> Option<Value> {
     let json = (body.len() <= LONGEST_ERROR_BYTES).then(|| serde_json::from_slice::<Value>(body).ok()).flatten()?;
     let json = match json {
@@ -61,7 +61,7 @@ fn object(body: &[u8]) -> Option<Value> {
     json.is_object().then_some(json)
 }
 
-/// Reads an error object.
+/// Reads the error object of a body into a failure.
 fn failure(json: &Value, head: &ReplyHead, body: &[u8]) -> Failure {
     let string = |pointer: &str| json.pointer(pointer).and_then(Value::as_str);
     let message =
@@ -82,7 +82,7 @@ fn failure(json: &Value, head: &ReplyHead, body: &[u8]) -> Failure {
     }
 }
 
-/// Returns the name of the kind of error.
+/// Returns the kind of an error, from its `type` or another member.
 fn kind(json: &Value, head: &ReplyHead) -> Option<String> {
     let string = |pointer: &str| json.pointer(pointer).and_then(Value::as_str);
     let bare = || string("/type").filter(|kind| *kind != "error");
@@ -101,8 +101,8 @@ fn code(json: &Value) -> Option<String> {
     }
 }
 
-/// Returns the waiting time in the body of one of Cloudflare's own errors. The body gives it in seconds. Values above a
-/// day are ignored.
+/// Returns the waiting time that the body of one of Cloudflare's own errors states, in seconds. Waiting times of more
+/// than a day are ignored.
 fn retry_after(json: &Value) -> Option<Duration> {
     let seconds = json.get("retry_after")?.as_u64()?;
     (1..=86_400).contains(&seconds).then(|| Duration::from_secs(seconds))

@@ -1,14 +1,15 @@
-//! Folds the events of a stream into one message.
+//! Folds (joins) the events of a stream into one message.
 //!
-//! The folded message has the shape of a whole answer. It has the members of the message in `message_start`, in the
-//! same order. The content blocks, the stop reason and the usage of the later events are filled in. Strings are joined
-//! in their escaped form and never decoded. So the result has the server's own spelling. If two deltas each carry one
-//! half of an escaped character, the result has the whole character.
+//! The folded message has the same form as an answer that was not streamed. The folded message has the members of the
+//! message in `message_start`, in the same order. The content blocks, the stop reason and the usage of the later events
+//! are filled in. Strings are joined in their escaped form and never decoded. So the strings of the folded message are
+//! spelled as the server spelled them. If an escaped character is split between two deltas, the folded message has the
+//! whole character.
 //!
-//! One rule folds nearly all deltas: a string is appended to the block's member of the same name, and any other value
-//! replaces that member. So deltas of unknown types are kept. There are two exceptions: `input_json_delta` carries a
-//! piece of JSON, and `citations_delta` carries one more item of a list. Events of unknown types are ignored, as the
-//! API asks. Source: API documentation, "Streaming messages" (2026-08-22).
+//! One rule folds nearly all deltas. A string is appended to the block's member of the same name. A value of another
+//! type replaces that member. So deltas of unknown types are kept. Two types of deltas have rules of their own:
+//! `input_json_delta` contains a piece of JSON, and `citations_delta` contains one more item of a list. Events of
+//! unknown types are ignored, as the API asks. Source: API documentation, "Streaming messages" (2026-08-22).
 
 use std::collections::BTreeMap;
 
@@ -20,33 +21,33 @@ use super::block::{Block, Input, overlay, place, raw, string};
 use super::{growth, members, usage};
 use crate::domain::{Params, Usage};
 
-/// The longest message that is folded, in bytes. At the end both the parts and the whole message are in memory, so a
-/// message needs twice its size in memory. The longest real answers of any model have a tenth of this length.
+/// The longest message that is folded, in bytes. When the message is built, its parts and the whole message are in
+/// memory together. So a message needs twice its size in memory. The longest real answers have a tenth of this length.
 const LONGEST_MESSAGE_BYTES: usize = 16 << 20;
-/// How many content blocks a message may have. There must be a maximum, because a block uses more memory than the event
-/// that begins the block. Real answers have tens of blocks.
+/// The highest number of content blocks in a message. The number of blocks must have a maximum, because a block uses
+/// more memory than the event that begins the block. Real answers have fewer than a hundred blocks.
 const MOST_BLOCKS: usize = 10_000;
 
-/// How a stream ended.
+/// The way in which a stream of events ended.
 pub(super) enum End {
     /// The stream ended with `message_stop`.
     Stop,
-    /// The stream ended with an `error` event, which has this data.
+    /// The stream ended with an `error` event, whose data is the value.
     Error(Vec<u8>),
-    /// The events are not a valid stream of this API. The text says why.
+    /// The events are not a valid stream of this API, for the reason in the text.
     Broken(String),
 }
 
-/// The parts of an event that are read.
+/// The members of an event that this module reads.
 #[derive(Deserialize)]
 struct Event<'a> {
     #[serde(rename = "type", default)]
     kind: String,
     index: Option<u64>,
-    /// The message of a stream that begins. In an error of AWS, it is a text.
+    /// In the event `message_start`, the message without its content. In an error of AWS, the text of the error.
     #[serde(borrow)]
     message: Option<&'a RawValue>,
-    /// The error of a platform whose events of errors have no type.
+    /// The error in an event without a type. Some platforms send errors as events without a type.
     #[serde(borrow)]
     error: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -64,25 +65,25 @@ impl Event<'_> {
     }
 }
 
-/// What has been received so far.
+/// The parts of the message that have been received so far.
 #[derive(Default)]
 pub(super) struct Fold {
     message: Option<Params>,
     usage: Params,
     blocks: BTreeMap<u64, Block>,
     has_message_delta: bool,
-    /// Bytes of the blocks and deltas that were received.
+    /// The number of bytes of the blocks and deltas that were received.
     held_bytes: usize,
 }
 
 /// Events that are allowed only after `message_start`.
 const FOLLOWS_START: [&str; 4] = ["content_block_start", "content_block_delta", "message_delta", "message_stop"];
 
-/// Memory that a content block takes in addition to its members.
+/// The memory that a content block uses in addition to its members, in bytes.
 const BLOCK_BYTES: usize = 256;
 
 impl Fold {
-    /// Takes an event's data. Returns how the stream ended, if this event ended it.
+    /// Adds the data of an event. If the event ended the stream, returns how the stream ended.
     pub(super) fn on_event(&mut self, data: &[u8]) -> Option<End> {
         self.apply(data).unwrap_or_else(|why| Some(End::Broken(why)))
     }
@@ -121,8 +122,8 @@ impl Fold {
         if self.message.is_some() {
             return Err("a second message_start".to_owned());
         }
-        // A usage that is not an object is kept unchanged, as in a message that was not streamed. But a usage in
-        // message_delta replaces it.
+        // A `usage` that is not an object is kept unchanged in the message. If `message_delta` has a usage, that usage
+        // replaces it.
         self.usage = match message.get("usage").filter(|usage| usage.starts_with('{')) {
             Some(usage) => part(Some(usage), "message_start's usage")?,
             None => Params::default(),
@@ -150,7 +151,7 @@ impl Fold {
     }
 
     /// Handles `message_delta`. The members of `delta`, and the other members of the event, become members of the
-    /// message. New counts of usage replace earlier counts.
+    /// message. Counts in the `usage` of the event replace the earlier counts of the same names.
     fn on_message_delta(&mut self, event: Params) -> Result<(), String> {
         let message = self.message.as_mut().ok_or("message_delta before message_start")?;
         self.has_message_delta = true;
@@ -166,7 +167,7 @@ impl Fold {
         Ok(())
     }
 
-    /// Returns about how many bytes the blocks hold.
+    /// Returns the approximate number of bytes in the blocks.
     pub(super) fn held_bytes(&self) -> usize {
         self.held_bytes
     }

@@ -1,14 +1,14 @@
-//! The memory of an answer while the answer arrives.
+//! The memory for an answer that is still arriving.
 //!
-//! A buffer that doubles its size uses up to twice as much memory as its content needs, and three times as much while
-//! the content is moved. Buffers that grow in this way free blocks of many different sizes, and allocators return these
-//! blocks to the system late. So bytes are collected in pieces of one size and joined at the end. The next answer uses
-//! the same pieces again.
+//! A buffer that doubles its size uses up to twice the memory that its content needs. While its content is moved, the
+//! buffer uses three times the memory that its content needs. Buffers that double their size free blocks of many
+//! different sizes, and allocators return these blocks to the system late. So bytes are collected in pieces of one
+//! size, which are joined at the end. The next answer uses the same pieces again.
 //!
-//! When an answer becomes large, memory for the largest allowed body is reserved in one step. This is cheap: the system
-//! gives memory only for the bytes that are written. In a run, only one answer at a time becomes large, and the next
-//! large answer uses the same memory ([`SPARE`]). If each large answer took its own memory, the allocator would often
-//! take new memory before it returns the old memory.
+//! When an answer becomes large, memory for the largest allowed body is reserved in one step. Reserving so much memory
+//! is cheap, because the system gives memory only for the bytes that are written. In a run, at most one large answer
+//! arrives at a time, and the next large answer uses the same memory ([`SPARE`]). If each large answer had its own
+//! memory, the allocator would often take new memory from the system before it returns the old memory.
 
 use std::mem::take;
 use std::sync::{Mutex, PoisonError};
@@ -17,31 +17,33 @@ use bytes::Bytes;
 
 use crate::domain::json::put_on_one_line;
 
-/// Length of every piece. The first piece begins smaller and grows to this length.
+/// The length of every piece of a buffer, in bytes. The first piece of a buffer begins smaller and grows to this
+/// length.
 const PIECE_BYTES: usize = 256 << 10;
-/// An answer with more bytes than this is large. In a run, all answers that are arriving may use this many bytes
-/// together, and only one answer at a time may use more.
+/// The length, in bytes, above which an answer is large. In a run, all answers that are arriving are allowed to use
+/// this many bytes together. Only one answer at a time is allowed to use more.
 const LARGE_BYTES: usize = 4 << 20;
-/// How much memory a large answer reserves: enough for the largest body that is read by default, and a little more.
+/// The memory that is reserved for a large answer, in bytes: a little more than the largest body that is read by
+/// default.
 const WHOLE_BYTES: usize = (32 << 20) + (64 << 10);
 
-/// How much memory the large message of a stream reserves: enough for the longest message that is folded, and a little
-/// more.
+/// The memory that is reserved for the large message of a stream, in bytes: a little more than the longest message that
+/// is folded.
 const MESSAGE_BYTES: usize = (16 << 20) + (64 << 10);
 
 /// The memory of the last large answer that was dropped.
 static SPARE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
-/// The memory of the last large message of a stream that was dropped. It is separate, because a message is built while
-/// its parts are in memory.
+/// The memory of the last large message of a stream that was dropped. A message can't use the memory in [`SPARE`],
+/// because the message and its parts are in memory at the same time.
 static SPARE_MESSAGE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 
-/// Bytes to which more bytes can be appended.
+/// A buffer of several pieces, to which bytes can be appended.
 #[derive(Default)]
 pub(super) struct Growing {
-    /// Full pieces, in order.
+    /// The full pieces of the buffer, in order.
     full: Vec<Vec<u8>>,
     last: Vec<u8>,
-    /// The number of all bytes.
+    /// The number of bytes in all pieces.
     length: usize,
 }
 
@@ -81,13 +83,14 @@ impl Growing {
         whole.into()
     }
 
-    /// Returns the bytes of a large answer, which can be changed in place; `None` for a smaller answer, which may be in
-    /// several pieces.
+    /// Returns the bytes of a large answer, which the caller can change in place. Returns `None` for a smaller answer,
+    /// because a smaller answer can be in several pieces.
     pub(super) fn large_mut(&mut self) -> Option<&mut [u8]> {
         (self.length > LARGE_BYTES).then_some(&mut self.last)
     }
 
-    /// Moves all bytes to the end of `out`, which must have room for them. Each piece is freed as soon as it is copied.
+    /// Moves all bytes to the end of `out`, which must have enough free capacity. Each piece is freed as soon as it is
+    /// copied.
     pub(super) fn move_into(&mut self, out: &mut Vec<u8>) {
         for piece in take(&mut self.full) {
             out.extend_from_slice(&piece);
@@ -115,7 +118,7 @@ impl Drop for Growing {
     }
 }
 
-/// The memory of a large answer, while the caller has the answer.
+/// The memory of a large answer that the caller holds.
 struct Large(Vec<u8>);
 
 impl AsRef<[u8]> for Large {
@@ -130,21 +133,21 @@ impl Drop for Large {
     }
 }
 
-/// Returns memory for a large answer, of which `bytes` bytes have arrived so far.
+/// Returns memory for a large answer. `bytes` is the number of its bytes that have arrived so far.
 fn large(bytes: usize) -> Vec<u8> {
     let spare = if bytes <= WHOLE_BYTES { take_from(&SPARE) } else { None };
     spare.unwrap_or_else(|| Vec::with_capacity(WHOLE_BYTES.max(bytes)))
 }
 
-/// Returns an empty buffer for the message of a stream with about this many bytes. When the message is complete, pass
-/// the buffer to [`message_bytes`].
+/// Returns an empty buffer for the message of a stream with about this many bytes. The caller passes the buffer to
+/// [`message_bytes`] when the message is complete.
 pub(super) fn message(bytes: usize) -> Vec<u8> {
     let spare = if (LARGE_BYTES..=MESSAGE_BYTES).contains(&bytes) { take_from(&SPARE_MESSAGE) } else { None };
     spare.unwrap_or_else(|| Vec::with_capacity(if bytes < LARGE_BYTES { bytes } else { MESSAGE_BYTES.max(bytes) }))
 }
 
 /// Returns the complete message. `message` is the buffer that the function [`message`] returned. A large message is put
-/// on one line here, because a later change would copy the message.
+/// on one line here, because doing that later would copy the message.
 pub(super) fn message_bytes(mut message: Vec<u8>) -> Bytes {
     if message.capacity() >= MESSAGE_BYTES {
         put_on_one_line(&mut message);

@@ -1,8 +1,8 @@
-//! Reads a response head: limits, waiting times, the request's id.
+//! Reads a response head (the status and the headers): limits, waiting times, and the id of the request.
 //!
-//! Everything in a head comes from the server or from a proxy in between, and may be wrong. So each value is read
-//! strictly, and a value that makes no sense counts as missing. Source: API documentation, "Rate limits", response
-//! headers (2026-08-22).
+//! All headers come from the server, or from a proxy between the server and this program, and can be wrong. So each
+//! value in a header is read strictly. A value that makes no sense is treated as missing. Source: API documentation,
+//! "Rate limits", response headers (2026-08-22).
 
 use std::time::Duration;
 
@@ -17,21 +17,22 @@ use crate::provider::HeadNews;
 /// within a month. A wait of more than a year must be a mistake.
 const LONGEST_WAIT: Duration = Duration::from_secs(400 * 86_400);
 
-/// A value above this means "no limit": some proxies send 2³² or 2⁶³.
+/// The largest value that is read as a limit. A larger value means "no limit": some proxies send 2³² or 2⁶³.
 const LARGEST_LIMIT: u64 = 4_000_000_000;
 
-/// What a LiteLLM proxy puts in front of the names of the headers that the platform behind it has sent. Its own
-/// `retry-after` is missing in refusals of the Messages path. Sources: PyPI litellm 1.110.2; BerriAI/litellm#37754
+/// The prefix that a LiteLLM proxy adds to the names of headers from the platform behind the proxy. On the Messages
+/// path, the proxy itself sends no `retry-after` with a refusal. Sources: PyPI litellm 1.110.2; BerriAI/litellm#37754
 /// (2026-08).
 const OF_PLATFORM_BEHIND: &str = "llm_provider-";
 
-/// Returns the limits and waiting times in a head, and the id of the request.
+/// Returns the limits and the waiting times in the headers of a response, and the id of the request.
 ///
-/// A date in `retry-after` is compared with the head's `date`, so that the wait is right even if the server's clock is
-/// wrong. If the head has no `date`, the date in `retry-after` is compared with `now`, which returns wall-clock time.
+/// A date in `retry-after` is compared with the header `date`. So the wait is right, also if the server's clock is
+/// wrong. If the header `date` is missing, the date in `retry-after` is compared with `now`, which returns wall-clock
+/// time.
 ///
-/// Behind a LiteLLM proxy, the headers of the platform behind it count as well. For each limit, the proxy's own headers
-/// have priority.
+/// If a LiteLLM proxy answered, the headers of the platform behind the proxy are read as well. For each limit, the
+/// proxy's own headers have priority.
 pub(super) fn read(kind: ProviderKind, headers: &HeaderMap, now: &dyn Fn() -> Timestamp) -> HeadNews {
     let values = Values::of(headers);
     let own = values.signals(now);
@@ -42,8 +43,8 @@ pub(super) fn read(kind: ProviderKind, headers: &HeaderMap, now: &dyn Fn() -> Ti
     HeadNews { signals, request_id: values.request_id() }
 }
 
-/// Returns the signals of the proxy. If the proxy gives no signal for a limit, the signal of the platform behind it is
-/// used. The longer wait counts.
+/// Returns the rate signals of a proxy. If the proxy reports nothing about a limit, the report of the platform behind
+/// the proxy is used. If the proxy and the platform both name a wait, the longer wait is used.
 fn either(own: RateSignals, behind: RateSignals) -> RateSignals {
     let limit = |own: LimitSignal, behind| if own == LimitSignal::default() { behind } else { own };
     RateSignals {
@@ -61,15 +62,15 @@ pub fn request_id(headers: &HeaderMap) -> Option<String> {
     Values::of(headers).request_id()
 }
 
-/// Returns whether the head says that the body is a stream of events.
+/// Returns whether the response headers say that the body is a stream of events.
 pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
     let Some(kind) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
     let kind = kind.split(';').next().unwrap_or_default().trim();
     kind.eq_ignore_ascii_case("text/event-stream")
 }
 
-/// The headers that are used. They are found in one walk over all headers. Separate look-ups would hash the long name
-/// of each header for every response.
+/// The headers that this module uses, collected in one pass over all headers of a response. Separate look-ups would
+/// hash the long name of each header for every response.
 #[derive(Default)]
 struct Values<'a> {
     requests: Limit<'a>,
@@ -82,24 +83,25 @@ struct Values<'a> {
     x_should_retry: Single<'a>,
     request_id: Single<'a>,
     x_request_id: Single<'a>,
-    /// The id that another platform gave the request.
+    /// The id that a platform other than the Claude API gave the request.
     platform_id: Single<'a>,
 }
 
-/// A limit and how much of it is left.
+/// The headers of a limit: its size, and how much of it is left.
 #[derive(Default)]
 struct Limit<'a> {
     limit: Single<'a>,
     remaining: Single<'a>,
 }
 
-/// A header that should occur once.
+/// The value of a header that should occur once.
 #[derive(Clone, Copy, Default)]
 enum Single<'a> {
     #[default]
     Missing,
     Once(&'a HeaderValue),
-    /// The header occurs several times. It counts as missing, because it is not clear which value is right.
+    /// The header occurs several times. A repeated header is treated as missing, because it is not clear which value is
+    /// right.
     Repeated,
 }
 
@@ -165,7 +167,7 @@ impl<'a> Values<'a> {
             "x-should-retry" => Some(&mut self.x_should_retry),
             "request-id" => Some(&mut self.request_id),
             "x-request-id" => Some(&mut self.x_request_id),
-            // AWS, LiteLLM and Azure have names of their own.
+            // AWS, LiteLLM and Azure use other names for the header with the request's id.
             "x-amzn-requestid" | "x-litellm-call-id" | "apim-request-id" => Some(&mut self.platform_id),
             _ => None,
         }
@@ -174,14 +176,14 @@ impl<'a> Values<'a> {
     fn request_id(&self) -> Option<String> {
         let id = match self.request_id {
             Single::Once(_) => self.request_id,
-            // A header that is sent twice counts as missing.
+            // A header that is sent twice is treated as missing.
             Single::Missing | Single::Repeated => match self.x_request_id {
                 Single::Once(_) => self.x_request_id,
                 Single::Missing | Single::Repeated => self.platform_id,
             },
         };
         let id = id.text()?;
-        // This loop never ends early, so the compiler can check many bytes in one step.
+        // The loop over the bytes never ends early, so the compiler can check many bytes in one step.
         let is_graphic = id.bytes().fold(true, |so_far, byte| so_far & byte.is_ascii_graphic());
         let is_id = !id.is_empty() && id.len() <= 128 && is_graphic;
         is_id.then(|| id.to_owned())
@@ -195,7 +197,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// Returns the longer of the two waits, `retry-after-ms` and `retry-after`.
+    /// Returns the longer of the waits in `retry-after-ms` and `retry-after`.
     fn retry_after(&self, now: &dyn Fn() -> Timestamp) -> Option<Duration> {
         let in_millis = self.retry_after_ms.text().and_then(|text| positive(text, 1_000));
         let server_time = || self.date.text().and_then(date);
@@ -229,7 +231,8 @@ impl<'a> Single<'a> {
     }
 }
 
-/// Reads a positive time. `per_second` is the number of units in a second: 1 for seconds, 1,000 for milliseconds.
+/// Reads a positive length of time. `per_second` is the number of units in a second: 1 for seconds, 1,000 for
+/// milliseconds.
 fn positive(text: &str, per_second: u32) -> Option<Duration> {
     let whole = is_digits(text).then(|| text.parse::<u64>().ok()).flatten();
     let wait = match whole {
@@ -239,7 +242,7 @@ fn positive(text: &str, per_second: u32) -> Option<Duration> {
     believable(wait)
 }
 
-/// Reads a decimal number. Unlike Rust's own parser, it does not accept words (`inf`, `nan`).
+/// Reads a decimal number. Unlike Rust's own parser, this function does not accept the words `inf` and `nan`.
 fn decimal(text: &str) -> Option<f64> {
     let starts_well = text.starts_with(|first: char| first.is_ascii_digit() || first == '.');
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'));
@@ -268,7 +271,7 @@ fn is_digits(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Sunday, 22 November 2026, 10:00:00 UTC.
+    /// Returns the time of the tests: Sunday, 22 November 2026, 10:00:00 UTC.
     fn now() -> Timestamp {
         "2026-11-22T10:00:00Z".parse().expect("a fixed instant")
     }

@@ -1,9 +1,11 @@
-//! What a reply of the Messages API means for its row, its pool and the run.
+//! Decides what a reply of the Messages API means for its row, for its pool (the requests that share its limits), and
+//! for the run.
 //!
-//! Pure and total: every reply has exactly one verdict. The verdict depends on the status, `error.type` and
-//! `details.error_code`. The text of a message matters only if it begins like an entry of [`ACCOUNT_MESSAGES`]. Errors
-//! that only another platform has are judged in [`super::platform`]. The scheduler knows the history, so it decides how to act on a verdict: how long to wait, when to give up, and what a
-//! 403 before any success means.
+//! The judge is a pure function, and returns exactly one verdict on every reply. The verdict depends on the status,
+//! `error.type` and `details.error_code`. The text of a message matters only if it begins like an entry of
+//! [`ACCOUNT_MESSAGES`]. Errors that only other platforms send are judged in [`super::platform`]. The scheduler knows
+//! the earlier replies, so the scheduler decides how to act on a verdict. The scheduler decides how long to wait, when
+//! to give up, and what a 403 before the first success means.
 //!
 //! Sources: fact sheet of the API (errors, retry policy of the official clients; 2026-11), and the policy table, whose
 //! rows are listed in `tests/policy.rs`.
@@ -16,18 +18,18 @@ use super::platform;
 use crate::domain::{ErrorClass, Failure, HaltReason, LimitKind, ProviderKind, RateSignals, Verdict, shortened};
 use crate::provider::{Reply, ReplyHead};
 
-/// Beginnings of messages. An error with the status 400 and such a message means that the account has no credit left
-/// (2026-08-22).
+/// Beginnings of error messages. If an error has the status 400 and its message begins like this, the account has no
+/// credit left (2026-08-22).
 ///
-/// For the API, this is the only place where the text of a message matters: these errors have the same status and type as
-/// ordinary bad requests.
+/// Errors about credit have the same status and type as ordinary bad requests, so only the text of the message shows
+/// the difference. For all other errors of the Claude API, the text does not matter.
 const ACCOUNT_MESSAGES: [&str; 3] = [
     "Your credit balance is too low",
     "You have reached your specified API usage limits",
     "You have reached your specified workspace API usage limits",
 ];
 
-/// Values of `details.error_code` that mean that no request of the account can work.
+/// The values of `details.error_code` that mean that no request of the account can succeed.
 const ACCOUNT_CODES: [&str; 5] = [
     "enforced_spend_limit_reached",
     "contract_spend_limit_reached",
@@ -38,8 +40,8 @@ const ACCOUNT_CODES: [&str; 5] = [
 
 const RAMP_CODE: &str = "ramp_limit_exceeded";
 
-/// Returns what a reply of a provider of this kind means for its row, its pool and the run. `signals` are the rate
-/// signals of its head.
+/// Returns the verdict on a reply of a provider of this kind: what the reply means for its row, its pool and the run.
+/// `signals` are the rate signals in the reply's headers.
 pub(super) fn judge(kind: ProviderKind, head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Verdict {
     match reply {
         Reply::Message(message) => Verdict::Answered(message),
@@ -61,11 +63,11 @@ pub(super) fn judge(kind: ProviderKind, head: &ReplyHead, reply: Reply, signals:
     }
 }
 
-/// Judges an error that came after a 200 head. The type of the error shows the status that the error would otherwise
-/// have had.
+/// Judges an error in a response with the status 200. The type of the error shows the status that the error would
+/// otherwise have had.
 ///
-/// The answer had begun, so the attempt may have been billed. The head's advice on retries is ignored, because the head
-/// was sent before the error happened.
+/// The answer had begun, so the attempt may have been billed. The advice on retries in the headers is ignored, because
+/// the headers were sent before the error happened.
 fn after_success(
     kind: ProviderKind,
     head: &ReplyHead,
@@ -85,7 +87,8 @@ fn after_success(
     }
 }
 
-/// Judges an error by the meaning that it has for this kind of provider, otherwise by its status.
+/// Judges an error by its special meaning at this kind of provider. An error without a special meaning is judged by its
+/// status.
 fn by_platform(
     kind: ProviderKind,
     head: &ReplyHead,
@@ -98,7 +101,7 @@ fn by_platform(
     platform::verdict(kind, status, failure, head, retry_after, usual)
 }
 
-/// Returns the status that belongs to an error type.
+/// Returns the HTTP status with which the API sends errors of a type.
 pub(super) fn status_of(kind: Option<&str>) -> u16 {
     known_status_of(kind).unwrap_or(500)
 }
@@ -128,7 +131,7 @@ fn by_status(status: u16, failure: Failure, retry_after: Option<Duration>, signa
         402 => Verdict::Halt(HaltReason::Account(failure)),
         403 => Verdict::Forbidden(failure),
         404 => Verdict::NoModel(failure),
-        // Only a proxy answers with 407, and such a proxy lets no request through.
+        // A 407 comes only from a proxy. A proxy that answers with 407 lets no request through.
         407 => Verdict::Halt(HaltReason::Proxy(failure)),
         408 => transient(ErrorClass::Timeout, retry_after, false, failure),
         409 | 425 => transient(ErrorClass::Server, retry_after, false, failure),
@@ -143,7 +146,7 @@ fn by_status(status: u16, failure: Failure, retry_after: Option<Duration>, signa
     }
 }
 
-/// Returns whether the failure means that no request of this account can work.
+/// Returns whether the failure means that no request of this account can succeed.
 fn is_account_fault(status: u16, failure: &Failure, retry_after: Option<Duration>) -> bool {
     let code = failure.code.as_deref().unwrap_or_default();
     if ACCOUNT_CODES.contains(&code) {
@@ -154,8 +157,8 @@ fn is_account_fault(status: u16, failure: &Failure, retry_after: Option<Duration
     is_other_spend_limit || says_so
 }
 
-/// Returns the most likely kind of a 429, judged from a single response. The scheduler knows whether its own buckets
-/// had room, and corrects `Concurrency` if needed.
+/// Returns the most likely reason for a 429, judged from a single response. The scheduler corrects `Concurrency` if
+/// needed, because it knows whether its own token buckets had room.
 fn limited(failure: Failure, retry_after: Option<Duration>, signals: &RateSignals) -> Verdict {
     let kind = if failure.code.as_deref() == Some(RAMP_CODE) {
         LimitKind::Acceleration
@@ -178,17 +181,18 @@ fn class_of_fault(status: u16) -> ErrorClass {
     }
 }
 
-/// Returns whether a gateway gave up on the request while the API may still be processing it.
+/// Returns whether a gateway gave up on the request although the API may still be processing it.
 ///
-/// The API's own errors have a type, and a request that ends with such an error is not billed. A gateway's page does
-/// not say whether the API processes the request. Only 503, 521, 522 and 523 mean that the gateway never passed the
-/// request on.
+/// The API's own errors have a type, and a request that ends with such an error is not billed. An error page of a
+/// gateway does not say whether the API processes the request. Only 503, 521, 522 and 523 mean that the gateway never
+/// passed the request on.
 fn is_lost_behind_a_gateway(status: u16, failure: &Failure) -> bool {
     matches!(status, 502 | 504 | 520 | 524) && failure.kind.is_none()
 }
 
-/// Changes a verdict according to `x-should-retry`, if the failure concerns a single row. This header has no effect on
-/// refusals because of limits, on overload, and on failures that stop the run. These have rules of their own.
+/// Changes a verdict according to `x-should-retry`, if the failure concerns a single row. Refusals because of limits,
+/// overload, and failures that stop the run have rules of their own. `x-should-retry` has no effect on such refusals
+/// and failures.
 fn obey_should_retry(verdict: Verdict, status: u16, should_retry: Option<bool>) -> Verdict {
     match (verdict, should_retry) {
         (Verdict::Rejected { class, failure }, Some(true)) if (400..500).contains(&status) => {
@@ -199,17 +203,19 @@ fn obey_should_retry(verdict: Verdict, status: u16, should_retry: Option<bool>) 
     }
 }
 
-/// Returns the reason to stop a run when the server says that the API is at another address. No row is the cause of
-/// this. Nothing is sent to that address, because the key would be sent with it.
+/// Returns the reason to stop a run when the server says that the API is at another address. No row causes this, so the
+/// whole run stops. Nothing is sent to the other address, because the key would be sent along.
 fn redirect(failure: Failure, head: &ReplyHead) -> HaltReason {
     let location = head.headers.get(LOCATION).and_then(|value| value.to_str().ok());
-    // The body is not kept: it repeats the address, including the parts that are left out here.
+    // The body of the redirect is not kept, because it repeats the whole address, including the parts that this
+    // function leaves out.
     HaltReason::Redirect { to: location.and_then(place), failure: Failure { message: String::new(), ..failure } }
 }
 
-/// Returns where a redirect leads: scheme, host, port and path, or only the path if the server is the same.
+/// Returns the address to which a redirect leads: scheme, host, port and path. If the server stays the same, returns
+/// only the path.
 ///
-/// User name, password, query and fragment may contain secrets.
+/// User name, password, query and fragment are left out, because they can contain secrets.
 fn place(location: &str) -> Option<String> {
     let bare = location.split(['?', '#']).next().unwrap_or_default();
     let uri: http::Uri = bare.parse().ok()?;

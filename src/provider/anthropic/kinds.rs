@@ -1,14 +1,15 @@
-//! Names used by the API: reasons why an answer ended, and types of blocks that call a tool.
+//! Names in answers of the API: stop reasons, and the types of content blocks that call a tool.
 //!
 //! Source: API documentation, "Handling stop reasons" (2026-08-22).
 
 use crate::domain::Quality;
 
-/// Returns the quality of an answer with this stop reason; `None` if the answer has only been paused.
+/// Returns the quality of an answer with this stop reason; `None` if the stop reason means that the model has only
+/// paused.
 ///
-/// The Mantle endpoint of Amazon Bedrock ends an answer early when the limit of output tokens is used up. No source names
-/// the stop reason that it then has. It is one of the unknown reasons here, so the answer is kept as `unknown`. When the
-/// name is known, it belongs next to `max_tokens`.
+/// The Mantle endpoint of Amazon Bedrock ends an answer early when the limit of output tokens is used up. No source
+/// names the stop reason of such an answer. So the stop reason is treated as unknown, and the quality of the answer is
+/// `unknown`. When its name becomes known, it should be added next to `max_tokens`.
 pub(super) fn quality(stop_reason: &[u8]) -> Option<Quality> {
     match stop_reason {
         b"end_turn" | b"stop_sequence" | b"tool_use" => Some(Quality::Ok),

@@ -1,18 +1,19 @@
-//! JSON objects as ordered members with raw values. The code that folds streams uses them.
+//! Reads and writes JSON objects as ordered members with raw values, for the code that folds streams.
 
 use serde_json::value::RawValue;
 
 use crate::domain::Params;
 use crate::domain::json::{write_json_str, write_on_one_line};
 
-/// The highest number of members of an object. The objects of a stream have tens of members. An object with far more
-/// members would be an attack: a look-up compares all names, so many members would make it slow.
+/// The highest number of members of an object. Real objects of a stream have fewer than a hundred members. An object
+/// with far more members would be an attack: a look-up compares all names, so many members would make it slow.
 pub(super) const MOST_MEMBERS: usize = 256;
 
-/// Reads an object without parsing its values.
+/// Reads a JSON object without parsing the values of its members.
 ///
-/// # Errors When the text is not an object, has two members with the same name (readers differ on which of the two
-/// counts), or has more than 256 members.
+/// # Errors
+/// Returns an error if the text is not an object, or if the object has more than 256 members. Two members with the same
+/// name are an error too, because readers of JSON do not agree on which of the two they use.
 pub(super) fn parse(json: &str) -> Result<Params, serde_json::Error> {
     Params::of_object_if(json, |members, name| match () {
         () if members.0.len() == MOST_MEMBERS => Err("an object of a stream has more than 256 members".to_owned()),
@@ -21,15 +22,15 @@ pub(super) fn parse(json: &str) -> Result<Params, serde_json::Error> {
     })
 }
 
-/// Returns the object's text.
+/// Returns the JSON text of an object.
 pub(super) fn text(members: &Params) -> Vec<u8> {
     let mut out = Vec::new();
     members.write_object(&mut out);
     out
 }
 
-/// Writes the object. For each member, `real` either writes another value and returns true, or returns false. If it
-/// returns false, the member's own value is written.
+/// Writes an object as JSON. For each member, `real` can write another value and return true. If `real` returns false,
+/// the member's own value is written.
 pub(super) fn write(members: &Params, out: &mut Vec<u8>, mut real: impl FnMut(&str, &mut Vec<u8>) -> bool) {
     out.push(b'{');
     for (at, (name, value)) in members.0.iter().enumerate() {
@@ -45,10 +46,11 @@ pub(super) fn write(members: &Params, out: &mut Vec<u8>, mut real: impl FnMut(&s
     out.push(b'}');
 }
 
-/// Returns the text between the quotes of a JSON string, with its escapes; `None` for any other value.
+/// Returns the text between the quotation marks of a JSON string, with its escapes; `None` if the value is not a
+/// string.
 ///
-/// Escaped pieces can be joined without decoding them. This keeps the server's own spelling. Joining also restores a
-/// character if its two escaped halves came in different pieces.
+/// Escaped pieces of a string can be joined without decoding them. So the joined string is spelled as the server
+/// spelled it. An escaped character is whole again after the join if its two halves came in different pieces.
 pub(super) fn inside_quotes(json: &str) -> Option<&str> {
     json.strip_prefix('"')?.strip_suffix('"')
 }
@@ -56,7 +58,7 @@ pub(super) fn inside_quotes(json: &str) -> Option<&str> {
 /// Returns JSON text as a raw value.
 ///
 /// # Errors
-/// When it is not JSON.
+/// Returns the parser's error if the text is not JSON.
 pub(super) fn raw(json: String) -> Result<Box<RawValue>, serde_json::Error> {
     RawValue::from_string(json)
 }

@@ -1,11 +1,11 @@
-//! The Claude Messages API, at Anthropic and on other platforms.
+//! The adapter for the Claude Messages API, at Anthropic and on other platforms.
 //!
-//! All platforms share one adapter, [`Anthropic`]. Its kind decides what errors and headers mean (`platform`), and its
-//! rules change the requests (`changes`).
+//! All platforms share one adapter, [`Anthropic`]. Each provider has a kind, which decides what errors and headers mean
+//! (`platform`). Each provider also has rules, which change the requests (`changes`).
 //!
-//! This module owns the wire form of the API (requests, heads, whole answers, streams) and decides what replies mean.
-//! It knows nothing of credentials, which the transport adds. A whole answer is kept byte for byte. A stream is put
-//! together into one message, and every value in that message is the server's own text.
+//! This module writes requests, reads response heads (status and headers), whole answers and streams, and decides what
+//! replies mean. This module knows no credentials, because the transport adds them. A whole answer is kept byte for
+//! byte. A stream is put together into one message, and every value in that message is the server's own text.
 
 mod batches;
 mod block;
@@ -41,8 +41,8 @@ use self::changes::Changes;
 use super::{BatchApi, Decoder, HeadNews, Provider, Reply, ReplyHead, Splice, Transfer, WireRequest};
 use crate::domain::{Marked, PoolId, ProviderKind, RateSignals, Request, RequestRules, Verdict};
 
-/// Room for the headers of a request, including those that the transport and its client add. With less room, the map
-/// would have to grow, and would then be copied.
+/// The capacity of the header map of a request. The capacity includes the headers that the transport and its HTTP
+/// client add. With less capacity, the map would have to grow, and would then be copied.
 const HEADERS: usize = 12;
 
 /// A setting that can't be sent in a header.
@@ -51,28 +51,28 @@ const HEADERS: usize = 12;
 pub struct DialectError {
     /// The header.
     pub header: &'static str,
-    /// The value that was given.
+    /// The value that can't be sent in the header.
     pub value: String,
 }
 
-/// The API in one version, with one set of betas.
+/// The adapter for one version of the API, with one set of beta features.
 #[derive(Clone, Debug)]
 pub struct Anthropic {
     whole: HeaderMap,
     stream: HeaderMap,
     kind: ProviderKind,
-    /// `None` if the requests of rows are sent as they are.
+    /// The changes that are made in the requests of rows; `None` if the requests are sent unchanged.
     changes: Option<Changes>,
 }
 
 impl Anthropic {
-    /// Returns a provider that sends the headers for `api_version` and `betas`, and the `extra` headers. Without betas,
-    /// there is no header for them.
+    /// Returns a provider that sends the headers for `api_version` and `betas`, and the `extra` headers. If `betas` is
+    /// empty, the header `anthropic-beta` is not sent.
     ///
     /// An extra header replaces the header of the same name.
     ///
     /// # Errors
-    /// [`DialectError`] when a value can't be sent in a header.
+    /// Returns [`DialectError`] when a value can't be sent in a header.
     pub fn new(api_version: &str, betas: &[String], extra: HeaderMap) -> Result<Self, DialectError> {
         let mut whole = HeaderMap::with_capacity(HEADERS);
         whole.insert("anthropic-version", header("anthropic-version", api_version)?);
@@ -88,16 +88,15 @@ impl Anthropic {
         Ok(Self { whole, stream, kind: ProviderKind::default(), changes: None })
     }
 
-    /// Makes this the adapter for a provider of this kind: errors and headers are read as this kind of provider means
-    /// them.
+    /// Sets the kind of the provider, which decides what errors and headers mean.
     #[must_use]
     pub fn of_kind(mut self, kind: ProviderKind) -> Self {
         self.kind = kind;
         self
     }
 
-    /// Makes the adapter change requests by these rules: names of models, and members that are left out. The adapter
-    /// never sees members that the provider refuses: rows with such members are rejected when they are planned.
+    /// Sets the rules that change requests: other names of models, and members that are left out. The adapter never
+    /// sees members that the provider refuses, because rows with such members are rejected when they are planned.
     #[must_use]
     pub fn with_rules(mut self, rules: Arc<RequestRules>) -> Self {
         self.changes = Changes::new(rules);
@@ -148,7 +147,7 @@ impl Provider for Anthropic {
             ProviderKind::Bedrock | ProviderKind::BedrockMantle | ProviderKind::Foundry | ProviderKind::OpenRouter => {
                 None
             }
-            // For the last two kinds, a setting says whether the server has batches.
+            // For `LiteLlm` and `Messages`, a setting says whether the server has batches.
             ProviderKind::Anthropic
             | ProviderKind::Aws
             | ProviderKind::Google

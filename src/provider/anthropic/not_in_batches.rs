@@ -1,21 +1,23 @@
-//! The members of a request that batches refuse.
+//! Finds the members of a request that the API refuses in batches.
 //!
-//! The API checks the requests of a batch only when they run. So the user would see only hours later that a member is
-//! refused, and then in every request.
+//! The API checks the requests of a batch only when they run. Without the checks in this module, the user would see
+//! only hours later that a member is refused, and then in every request. So the requests are checked before they are
+//! sent.
 //!
 //! Source: API documentation, "Batch processing" (2026-09-20); changes of the official Python client 2.10.0
 //! (`billing_policy`). The documentation also mentions hints for caches and contexts, and flags of research previews.
-//! It does not name the members for these hints and flags.
+//! The documentation does not name the members for these hints and flags, so they are not checked.
 
 use crate::domain::json::{Cursor, DEEPEST};
 
-/// Returns the name of the first member that batches refuse; `None` if there is none, or if the request can't be read.
+/// Returns the name of the first member that the API refuses in batches. Returns `None` if there is no such member, or
+/// if the request can't be read.
 pub(super) fn first(json: &[u8]) -> Option<&'static str> {
     let mut found = None;
     let _ = Cursor::new(json).object(|cursor, name| {
         let value = cursor.value(DEEPEST)?;
         found = refused(name, value);
-        // The walk ends at the first refused member.
+        // The pass over the members ends at the first refused member.
         found.is_none().then_some(())
     });
     found
@@ -40,7 +42,7 @@ fn is_below_one(value: &[u8]) -> bool {
     number.is_some_and(|number| number < 1.0)
 }
 
-/// Returns whether a `billing_policy` bills the profile of a user.
+/// Returns whether the member `billing_policy` bills the profile of a user.
 fn bills_the_user(value: &[u8]) -> bool {
     let mut bills = false;
     let _ = Cursor::new(value).object(|cursor, name| {

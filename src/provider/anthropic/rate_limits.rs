@@ -1,7 +1,7 @@
-//! The limits of an organization, as the API reports them to its administrators.
+//! Reads the limits that the API reports to the administrators of an organization.
 //!
-//! Source: API documentation, "Rate Limits API" (2026-10). One thing is unconfirmed: that the query parameter `page`
-//! selects the next page.
+//! Source: API documentation, "Rate Limits API" (2026-10). It is not confirmed that the query parameter `page` selects
+//! the next page.
 
 use std::sync::Arc;
 
@@ -13,7 +13,8 @@ use super::Anthropic;
 use crate::domain::{ModelClass, PoolId, RateLimits, Speed};
 use crate::provider::{Body, Transfer, WireRequest};
 
-/// The beginning of the keys of administrators. The API reports the limits of an organization only for such a key.
+/// The text with which the keys of administrators begin. The API reports the limits of an organization only if the
+/// request has the key of an administrator.
 const ADMIN_KEY: &str = "sk-ant-admin";
 
 const PATH: &str = "/v1/organizations/rate_limits";
@@ -24,22 +25,22 @@ const PAGE_BYTES: usize = 512;
 /// One page of the limits of an organization.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LimitsPage {
-    /// The groups, in the order of the API.
+    /// The groups of limits, in the order in which the API lists them.
     pub groups: Vec<LimitGroup>,
     /// The cursor of the next page; `None` on the last page.
     pub next: Option<String>,
 }
 
-/// Limits that some models, or some endpoints, share.
+/// A group of limits that several models, or several endpoints, share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LimitGroup {
-    /// What the limits apply to: `model_group`, `batch`, `token_count` and others.
+    /// The kind of the group, which says to what the limits apply, such as `model_group`, `batch` or `token_count`.
     pub kind: String,
     /// The name of the group for people.
     pub name: String,
-    /// The names of its models; empty if it is not a group of models.
+    /// The names of the models in the group; empty if it is not a group of models.
     pub models: Vec<String>,
-    /// The limits, by the names of the API.
+    /// The limits of the group, each under the name that the API gives it.
     pub limits: Vec<(String, u64)>,
 }
 
@@ -53,8 +54,8 @@ impl LimitsPage {
 }
 
 impl LimitGroup {
-    /// Returns the limits per minute of Messages requests at standard speed. A limit of zero counts as missing. A
-    /// number that is too large to be a limit counts as missing too.
+    /// Returns the limits per minute of Messages requests at standard speed. A limit of zero is treated as missing, and
+    /// so is a number that is too large for a limit.
     pub(crate) fn rate_limits(&self) -> RateLimits {
         let of = |names: &[&str]| {
             let (_, value) = self.limits.iter().find(|(name, _)| names.contains(&name.as_str()))?;
@@ -95,14 +96,14 @@ struct RawLimit {
     value: Option<u64>,
 }
 
-/// Returns whether a key is a key of an administrator.
+/// Returns whether an API key is the key of an administrator.
 pub(crate) fn is_admin_key(key: &str) -> bool {
     key.starts_with(ADMIN_KEY)
 }
 
 impl Anthropic {
-    /// Returns the request for a page of the organization's limits. `page` is the cursor of that page; without it, the
-    /// request is for the first page. Returns `None` if the cursor can't be part of an address.
+    /// Returns the request for a page of the organization's limits. `page` is the cursor of the wanted page. If `page`
+    /// is `None`, the request is for the first page. Returns `None` if the cursor can't be part of an address.
     pub(crate) fn ask_limits(&self, page: Option<&str>) -> Option<WireRequest> {
         let is_plain = |mark: &str| {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~=".contains(&byte);
@@ -121,10 +122,10 @@ impl Anthropic {
     }
 }
 
-/// Reads a page of limits. Members that this version does not know are ignored.
+/// Reads a page of limits. JSON members that this version of the program does not know are ignored.
 ///
 /// # Errors
-/// The text is not such a page; the error says what is wrong.
+/// Returns an error that says what is wrong if the text is not a page of limits.
 pub(crate) fn read_limits(json: &[u8]) -> Result<LimitsPage, serde_json::Error> {
     let RawPage { data, next_page } = serde_json::from_slice(json)?;
     let group = |RawEntry { group, models, limits }: RawEntry| LimitGroup {
@@ -142,7 +143,7 @@ mod tests {
 
     use super::*;
 
-    /// The example of the documentation, and a group without models.
+    /// A page of limits: the example of the API documentation, with a group without models added.
     const PAGE: &str = r#"{"data":[{"type":"rate_limit","id":"x","group":{"type":"model_group","id":"rlg_01VPTCmyiu5ZLsWkcxYG2pY8","display_name":"Claude Sonnet 4.x"},"models":["claude-sonnet-4-6","claude-sonnet-4-5"],
       "limits":[{"type":"requests_per_minute","value":1000},{"type":"input_tokens_per_minute_cache_aware","value":2000000},{"type":"output_tokens_per_minute","value":400000}]},
       {"type":"rate_limit","id":"y","group":{"type":"batch"},"models":null,"limits":[{"type":"enqueued_batch_requests","value":200000}]}],"next_page":null}"#;

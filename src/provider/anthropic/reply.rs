@@ -1,8 +1,8 @@
-//! Reads whole responses: a message as JSON, or the error that came instead ([`super::error_body`]).
+//! Reads whole responses (not streams): a message as JSON, or the error that came instead ([`super::error_body`]).
 //!
-//! Invariant: a message has the server's own bytes. Only white space around the message is removed, and line breaks
-//! become blanks, so that the message fits on one line. A message is checked, but never rebuilt. [`super::shape`] lists
-//! what it must have. Unknown block types, stop reasons and members are kept.
+//! Invariant: a message has the server's own bytes. White space around the message is removed, and line breaks become
+//! blanks, so that the message fits on one line. A message is checked, but never rebuilt. [`super::shape`] lists what a
+//! message must have. Unknown block types, stop reasons and members are kept.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ use crate::domain::json::{Traits, lone_surrogate, put_on_one_line};
 use crate::domain::{Failure, Message, Quality, Request, StreamFault, Usage};
 use crate::provider::{Decoder, Reply, ReplyHead};
 
-/// The message about an answer that ended with `pause_turn`.
+/// The error message for an answer that ended with the stop reason `pause_turn`.
 const PAUSED: &str = "the answer is not finished: the API paused it (stop_reason \"pause_turn\"), which it does after many \
                       calls of server tools; let the row use fewer of them (max_uses) or ask for less in one row, and run \
                       it again";
@@ -27,7 +27,7 @@ const PAUSED: &str = "the answer is not finished: the API paused it (stop_reason
 pub(super) struct WholeDecoder {
     /// The first piece of the body; most bodies have only one piece.
     first: Bytes,
-    /// All pieces, if there is more than one piece.
+    /// All pieces of the body, if the body has more than one piece.
     body: Growing,
 }
 
@@ -52,7 +52,7 @@ impl Decoder for WholeDecoder {
 
     fn finish(self: Box<Self>, head: &ReplyHead, asked: &Request) -> Reply {
         let Self { first, mut body } = *self;
-        // A large body is put on one line here, because a later change would copy the body.
+        // A large body is put on one line here, because doing that later would copy the body.
         body.large_mut().into_iter().for_each(put_on_one_line);
         let body = if body.is_empty() { first } else { body.into_bytes() };
         if head.is_success() { answer(body, head, asked) } else { error(&body, head) }
@@ -108,7 +108,7 @@ pub(super) fn answer(body: Bytes, head: &ReplyHead, asked: &Request) -> Reply {
     }
 }
 
-/// Reads a message that has the usual form; `None` for a message of any other form.
+/// Reads a message that has the usual form; returns `None` for a message of another form.
 fn scanned(body: &Bytes, traits: Traits, asked: &Request) -> Option<Message> {
     let Scanned { quality, usage, content, calls } = scan::message(body)?;
     let needs_look = !traits.is_ascii || traits.has_backslashes;

@@ -1,27 +1,30 @@
-//! Writes the bodies of requests.
+//! Writes the bodies of requests to the Messages API.
 //!
-//! Invariant: a row's parameters are sent byte for byte, so that equal prefixes stay equal for the prompt cache. Only
-//! two things are added: `stream`, at the end, and cache marks. The rules of a provider ([`super::changes`]) may replace the name
-//! of the model and leave members out. All places are places in the row's own request, so the rules move no mark.
+//! Invariant: a row's parameters are sent byte for byte, so that equal prefixes stay equal for the prompt cache. This
+//! module adds only `stream`, at the end, and cache marks (`cache_control`). The rules of a provider
+//! ([`super::changes`]) can replace the name of the model and leave out members. All positions are positions in the
+//! row's own request, so these rules do not move cache marks.
 //!
-//! A mark (`cache_control`) is a member of a block. A plain string is the short form of a list with one text block. To
-//! mark it, the long form is written, which means the same. If a prefix contains such a text, all rows with this prefix
-//! send the text in the same form, whichever of their prefixes are marked.
+//! A cache mark is a member of a content block. A plain string is the short form of a list with one text block, and has
+//! no place for a mark. So if a string must be marked, a list with one text block is sent instead of the string. The
+//! list means the same. All rows with the same prefix send this list, also the rows without a mark, so that their
+//! prefixes stay equal.
 
 use bytes::Bytes;
 
 use crate::domain::{Caching, Level, MarkPlace, Marked, Request};
 use crate::provider::{Body, Splice};
 
-/// The text that asks for a stream. It begins with a comma if it follows other members.
+/// The member that asks for a stream, with a comma because it follows other members.
 const ASKS_FOR_STREAM: &[u8] = b",\"stream\":true";
 const ASKS_ONLY_FOR_STREAM: &[u8] = b"\"stream\":true";
-/// Cache marks, as a member that follows other members.
+/// The cache mark for five minutes, as a member that follows other members.
 const MARK_5M: &str = r#","cache_control":{"type":"ephemeral"}"#;
 const MARK_1H: &str = r#","cache_control":{"type":"ephemeral","ttl":"1h"}"#;
 const NO_MARK: &str = "";
 
-/// Returns the body of a request, with these changes and with its marks. With `stream`, the body asks for a stream.
+/// Returns the body of a request with its cache marks and with `changes`. If `stream` is true, the body asks for a
+/// stream.
 pub(super) fn body(request: &Request, marked: Option<&Marked>, stream: bool, changes: Vec<Splice>) -> Body {
     let json = request.json();
     let mut body = changes.into_iter().fold(Body::plain(json.clone()), Body::with);
@@ -37,7 +40,8 @@ pub(super) fn body(request: &Request, marked: Option<&Marked>, stream: bool, cha
     body.with(Splice::insert(members.len(), text))
 }
 
-/// Writes the last text of a prefix in its long form, and marks the end of the prefix if `is_marked`.
+/// Writes the last text of a prefix as a list with text blocks. If `is_marked` is true, adds a cache mark at the end of
+/// the prefix.
 fn with_level(body: Body, level: &Level, is_marked: bool) -> Body {
     let mark = match level.lifetime {
         _ if !is_marked => NO_MARK,
@@ -51,7 +55,8 @@ fn with_level(body: Body, level: &Level, is_marked: bool) -> Body {
         MarkPlace::Own => body,
         MarkPlace::Block { brace } if is_marked => insert(body, brace, fixed(mark)),
         MarkPlace::Block { .. } => body,
-        // The text itself is not sent. Its end could be the place at which the next bytes begin.
+        // If the body leaves out the text, nothing is inserted. An insertion at the end of the text could get into the
+        // bytes that follow the text.
         MarkPlace::Text { start, .. } | MarkPlace::Cut { start, .. } if body.leaves_out(start as usize) => body,
         MarkPlace::Text { start, end } => {
             let body = insert(body, start, fixed(BEGIN));
@@ -93,8 +98,8 @@ mod tests {
         assert_eq!(text(&[], true), r#"{"stream":true}"#);
     }
 
-    /// Returns the body of a request whose prefixes end at these places. `marked` has the positions of the prefixes
-    /// that are marked.
+    /// Returns the body of a request with prefixes that end at `places`. `marked` has the indexes of the prefixes with
+    /// a cache mark.
     fn marked(json: &str, places: Vec<MarkPlace>, marked: &[usize], stream: bool) -> String {
         let lifetime = |at: usize| if at == 0 { Caching::Hour } else { Caching::FiveMinutes };
         let level = |(at, place)| Level { id: PrefixId(at as u64), tokens: 2_000, place, lifetime: lifetime(at) };

@@ -1,13 +1,14 @@
-//! The address of a batch's results.
+//! Checks the address of a batch's results.
 //!
-//! The API gives a whole URL. The key is sent with the request, so a URL is followed only to the server of the base URL:
-//! scheme, host and port must be equal. A gateway may pass on a URL that names another server.
+//! The API gives a whole URL for the results of a batch. The request for the results contains the key. So the URL is
+//! used only if it has the scheme, the host and the port of the base URL. A gateway can pass on a URL that names
+//! another server.
 //!
-//! The parser is strict. If anything is unusual, the URL is not used. That does no harm, because the address can be made
-//! from the batch's id.
+//! The parser is strict: a URL with anything unusual is not used. Refusing such a URL does no harm, because the address
+//! can also be made from the batch's id.
 
-/// Returns path and query of `url`, relative to the path of `base_url`; `None` if the URL is not on that server or not
-/// below that path.
+/// Returns the path and the query of `url`, relative to the path of `base_url`. Returns `None` if `url` is on another
+/// server, or if its path is not below the path of `base_url`.
 pub(super) fn path<'u>(url: &'u str, base_url: &'u str) -> Option<&'u str> {
     let base = parts(base_url)?;
     let target = match url.starts_with('/') {
@@ -25,7 +26,7 @@ struct Parts<'a> {
     is_https: bool,
     host: &'a str,
     port: u16,
-    /// Path, query and fragment.
+    /// The path, the query and the fragment of the URL.
     rest: &'a str,
 }
 
@@ -38,7 +39,7 @@ fn parts(url: &str) -> Option<Parts<'_>> {
     };
     let (authority, rest) = after.split_at(after.find(['/', '?', '#', '\\']).unwrap_or(after.len()));
     let (host, port) = match authority.rsplit_once(':') {
-        // The colon is inside the brackets of an address.
+        // The last colon is inside the brackets of an IPv6 address, so no port follows the colon.
         Some((_, port)) if port.ends_with(']') => (authority, None),
         Some((host, port)) => (host, Some(port)),
         None => (authority, None),
@@ -52,7 +53,8 @@ fn parts(url: &str) -> Option<Parts<'_>> {
     Some(Parts { is_https, host, port, rest })
 }
 
-/// Returns whether a path with a query has only usual characters and no segment that could lead out of its folder.
+/// Returns whether a path with a query has only usual characters, and no segment such as `..` that leads to another
+/// folder.
 fn is_plain(path: &str) -> bool {
     let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~/?=&%+,:".contains(&byte);
     let bare = path.split('?').next().unwrap_or_default();

@@ -1,11 +1,11 @@
-//! The fast way to read a whole message: a single pass checks that the message is JSON and reads the members that are
+//! The fast way to read a whole message. A single pass checks that the message is JSON, and reads the members that are
 //! needed.
 //!
-//! It reads the usual form of the API's answers. It returns `None` for everything else: escapes in names or in texts
-//! that are read, repeated members, deep nesting, and anything that is not a message. The parser ([`super::shape`])
-//! reads such answers. If both can read a message, both return the same result; a test checks this. An accepted message
-//! becomes part of a line of results, so it must be valid JSON. The caller checks whether the strings of the message
-//! are UTF-8.
+//! This scan reads the usual form of the API's answers. The scan returns `None` for everything else: escapes in names
+//! or in texts that are read, repeated members, deep nesting, and text that is not a message. The parser
+//! ([`super::shape`]) reads the answers that the scan can't read. A test checks that the parser returns the same result
+//! for a message that the scan can read. An accepted message becomes part of a line of results, so it must be valid
+//! JSON. The caller checks whether the strings of the message are UTF-8.
 
 use std::ops::Range;
 
@@ -14,22 +14,22 @@ use super::usage::{self, Counts};
 use crate::domain::json::Cursor;
 use crate::domain::{Quality, Usage};
 
-/// The deepest nesting that is scanned. Answers with deeper values are parsed.
+/// The deepest nesting of values that the scan reads. The parser reads answers with deeper nesting.
 const DEEPEST: u32 = 64;
 
-/// Members of a request that can add tools whose names are not in the request.
+/// The members of a request that can add tools without naming them.
 const BRINGS_TOOLS: [&[u8]; 2] = [b"mcp_servers", b"thread"];
 
-/// The facts about a message. The strings that were read have no escapes.
+/// The facts about a message that the scan found. The strings that were read have no escapes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Scanned<'a> {
-    /// How good the answer is.
+    /// The quality of the answer: complete, truncated, refused or unknown.
     pub(super) quality: Quality,
-    /// What the answer used.
+    /// The tokens and web searches that the answer used.
     pub(super) usage: Usage,
-    /// The range of the content in the message.
+    /// The byte range of the content in the text of the message.
     pub(super) content: Range<usize>,
-    /// The tools that the answer calls. The request must offer them.
+    /// The names of the tools that the answer calls. The caller checks that the request offers these tools.
     pub(super) calls: Vec<&'a [u8]>,
 }
 
@@ -52,8 +52,8 @@ pub(super) fn message(json: &[u8]) -> Option<Scanned<'_>> {
 
 /// Looks for the called tools among the tools of a request, and stops when all are found.
 ///
-/// Returns `Some(Some(name))` with the first called tool that the request does not offer, and `Some(None)` if it offers
-/// all of them. Returns `None` if the request does not have the usual form.
+/// Returns `Some(Some(name))` with the first called tool that the request does not offer, and `Some(None)` if the
+/// request offers all called tools. Returns `None` if the request does not have the usual form.
 pub(super) fn first_not_offered<'n>(called: &[&'n [u8]], request: &[u8]) -> Option<Option<&'n [u8]>> {
     let mut cursor = Cursor::new(request);
     let mut tools = Tools { missing: called.to_vec(), may_be_more: false };
@@ -72,16 +72,16 @@ pub(super) fn first_not_offered<'n>(called: &[&'n [u8]], request: &[u8]) -> Opti
     Some((!may_be_more).then_some(*first))
 }
 
-/// A search for tools.
+/// The state of a search for called tools in a request.
 struct Tools<'n> {
     /// The called tools that have not been found yet.
     missing: Vec<&'n [u8]>,
-    /// Whether the request may offer tools whose names are not in it.
+    /// Whether the request can offer tools without naming them.
     may_be_more: bool,
 }
 
 impl Tools<'_> {
-    /// Reads a tool of a request. Returns `None` to stop when all called tools are found.
+    /// Reads one of the tools of a request. Returns `None` when all called tools are found, which ends the search.
     fn find_in(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
         let mut is_named = None;
         cursor.plain_object(|cursor, member| match member {
@@ -97,13 +97,13 @@ impl Tools<'_> {
     }
 }
 
-/// Stores a value; `None` when a value is already stored.
+/// Stores a value in `place`. Returns `None` if `place` had a value before.
 fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
     place.replace(value).is_none().then_some(())
 }
 
-/// Reads a list of content blocks and checks that each block has everything that its type needs. Returns the range of
-/// the list.
+/// Reads a list of content blocks and checks that each block has everything that its type needs. Returns the byte range
+/// of the list.
 fn read_blocks<'a>(cursor: &mut Cursor<'a>, calls: &mut Vec<&'a [u8]>) -> Option<Range<usize>> {
     cursor.peek()?;
     let start = cursor.position();
@@ -133,7 +133,7 @@ fn read_block<'a>(cursor: &mut Cursor<'a>, calls: &mut Vec<&'a [u8]>) -> Option<
     Some(())
 }
 
-/// Skips a value and returns whether it begins with this byte.
+/// Skips a JSON value, and returns whether the value begins with this byte.
 fn begins_with(cursor: &mut Cursor<'_>, byte: u8) -> Option<bool> {
     let is_so = cursor.peek()? == byte;
     cursor.skip_value(DEEPEST)?;
@@ -170,7 +170,7 @@ fn read_counts(cursor: &mut Cursor<'_>, mut show: impl FnMut(&[u8], u64)) -> Opt
     })
 }
 
-/// Reads any value as a count.
+/// Reads a JSON value of every type as a count.
 fn read_count(cursor: &mut Cursor<'_>) -> Option<u64> {
     match cursor.count() {
         Some(count) => Some(usage::capped(count)),

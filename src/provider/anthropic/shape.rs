@@ -1,36 +1,36 @@
-//! What a whole answer must have.
+//! Checks whether a whole answer has everything that an answer must have.
 //!
-//! A response with status 200 may contain anything: a gateway may translate it, a proxy may cut it off, and a model may
-//! call a tool that was not offered. This table decides whether an answer is kept or refused. It applies to all
-//! answers, streamed or not. An answer is refused if it would be of no use to a reader of the results. Members may come
-//! in any order.
+//! A response with status 200 can be wrong. A gateway can translate the response, a proxy can cut it off, and a model
+//! can call a tool that was not offered. The following table decides whether an answer is kept or refused. The table
+//! applies to all answers, streamed or not. An answer is refused if it would be of no use to a reader of the results.
+//! The members of a message can come in any order.
 //!
-//! | part | what it must be | else |
+//! | part of the answer | what it must be | if it is not |
 //! |---|---|---|
-//! | the whole | JSON, at most 125 levels deep, without lone surrogates; none of the members below occurs twice (in a stream, no member of any name occurs twice) | refused |
+//! | the whole answer | JSON, at most 125 levels deep, without lone surrogates; the members in this table occur only once (in a stream, all members occur only once) | refused |
 //! | `type` | `"message"` | refused (`"error"`, or an error of another platform: read as an error) |
-//! | `content` | a list of objects, each with a `type` that is a string; it may be empty | refused |
-//! | a `text` block | its `text` is a string; it may be empty | refused |
+//! | `content` | a list of objects, each with a `type` that is a string; an empty list is allowed | refused |
+//! | a `text` block | its `text` is a string; an empty string is allowed | refused |
 //! | a `tool_use` block | its `name` is the name of a tool of the request, and its `input` is an object | refused |
 //! | a `server_tool_use` or `mcp_tool_use` block | its `name` is a string, its `input` is an object | refused |
-//! | a block of any other type | anything: unknown types are accepted | |
+//! | a block of another type | not checked: unknown types are accepted | |
 //! | `usage` | an object, with any members | refused |
-//! | `stop_reason` | a string that is not empty: see below | refused |
-//! | everything else (`id`, `role`, `model`, …) | anything, or missing | |
+//! | `stop_reason` | a string that is not empty; its meaning is in the next table | refused |
+//! | the other members (`id`, `role`, `model`, …) | not checked; they can be missing | |
 //!
-//! | `stop_reason` | the answer is |
+//! | `stop_reason` | what happens to the answer |
 //! |---|---|
-//! | `end_turn`, `stop_sequence`, `tool_use` | kept: ok |
-//! | `max_tokens`, `model_context_window_exceeded` | kept: truncated |
-//! | `refusal` | kept: refused |
-//! | `pause_turn` | not finished: refused, and not tried again, because the same request would end in the same way |
-//! | any other | kept: unknown |
+//! | `end_turn`, `stop_sequence`, `tool_use` | kept, with the quality ok |
+//! | `max_tokens`, `model_context_window_exceeded` | kept, with the quality truncated |
+//! | `refusal` | kept, with the quality refused |
+//! | `pause_turn` | refused, because it is not finished; the row is not tried again, because the same request would end in the same way |
+//! | another stop reason | kept, with the quality unknown |
 //!
-//! If an answer is refused, the row is tried again, just as after a lost answer. The exception is `pause_turn`: such a
-//! row is not tried again. If the answer has a tool call, the names of its tools are compared with the names in the
-//! request. For this, the request is parsed once, from the bytes that were sent. Some requests can add tools that they
-//! do not name (`mcp_servers`, a toolset without a `name`, a `thread`). For the answers to such requests, any name is
-//! accepted.
+//! If an answer is refused, the row is tried again, as after a lost answer. The exception is `pause_turn`: a row with
+//! this stop reason is not tried again. If the answer has a tool call, the names of its tools are compared with the
+//! names in the request. The names are read from the bytes of the request that was sent. Some requests can add tools
+//! that they do not name (`mcp_servers`, a toolset without a `name`, a `thread`). In the answers to such requests,
+//! every name of a tool is accepted.
 //!
 //! In a stream, the input of a tool call comes as pieces of text. If this text is not JSON, the result depends on how
 //! the answer ended. If the model ended on its own, the answer is refused. If the answer was cut off, the text is kept
@@ -50,20 +50,20 @@ use crate::domain::json::{self, DEEPEST, lone_surrogate};
 use crate::domain::{Quality, Request, Usage, quoted};
 
 /// The deepest nesting of a message that is kept. A line of results adds two levels around the message, and common
-/// parsers accept at most [`DEEPEST`] levels in all. An answer that can't be read back is of no use. The API's own
-/// answers have a tenth of this depth.
+/// parsers accept at most [`DEEPEST`] levels in total. A result line with more levels could not be read again. The
+/// API's own answers have a tenth of this depth.
 const DEEPEST_MESSAGE: u32 = DEEPEST - 2;
 
-/// Why an answer is refused.
+/// The reason why an answer is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// Something is missing or has a wrong form.
+    /// A part of the answer is missing or has a wrong form. The value of this variant names the part.
     Broken(Cow<'static, str>),
     /// The answer is not finished: the model has paused.
     Paused,
 }
 
-/// The members of a message that are read.
+/// The members of a message that this module checks.
 #[derive(Deserialize)]
 pub(super) struct Shape<'a> {
     #[serde(borrow, rename = "type")]
@@ -77,7 +77,7 @@ pub(super) struct Shape<'a> {
 }
 
 impl Shape<'_> {
-    /// Returns whether this is an error instead of a message.
+    /// Returns whether the type of this object says that it is an error.
     pub(super) fn is_error(&self) -> bool {
         self.kind.and_then(string).as_deref() == Some("error")
     }
@@ -87,12 +87,13 @@ impl Shape<'_> {
         self.kind.and_then(string).as_deref() == Some("message")
     }
 
-    /// Returns its usage, if it has one.
+    /// Returns the usage in the message, if it has a usage.
     pub(super) fn usage(&self) -> Option<Usage> {
         self.usage.and_then(|raw| usage::read(raw.get()))
     }
 
-    /// Judges the message by the table. `json` is the whole message, and `asked` is the request that was sent.
+    /// Judges the message by the table at the top of this file. `json` is the whole message, and `asked` is the request
+    /// that was sent.
     pub(super) fn judge(&self, json: &str, asked: &Request) -> Result<Quality, Refused> {
         if !json::is_within_depth(json.as_bytes(), DEEPEST_MESSAGE) {
             let why =
@@ -124,7 +125,7 @@ fn broken<T>(why: impl Into<Cow<'static, str>>) -> Result<T, Refused> {
     Err(Refused::Broken(why.into()))
 }
 
-/// The members of a content block that are read.
+/// The members of a content block that this module checks.
 #[derive(Deserialize)]
 struct Block<'a> {
     #[serde(rename = "type")]
@@ -174,7 +175,7 @@ fn string(raw: &RawValue) -> Option<String> {
     serde_json::from_str(raw.get()).ok()
 }
 
-/// The members in which a request offers tools.
+/// The members of a request that can offer tools to the model.
 #[derive(Deserialize)]
 struct Asked<'a> {
     #[serde(borrow)]
@@ -200,7 +201,8 @@ pub(super) fn first_not_offered<'n>(called: &[&'n [u8]], asked: &Request) -> Opt
 
 /// Does the same as [`first_not_offered`], for a request with escapes in names or with deep nesting.
 fn first_not_offered_by_parser<'n>(called: &[&'n [u8]], asked: &Request) -> Option<&'n [u8]> {
-    // If a request can't be read here, its tools are unknown. The API accepted it, so any tool is allowed.
+    // If this parser can't read the request, the tools of the request are unknown. The API accepted the request, so
+    // every called tool is allowed.
     let Asked { tools, mcp_servers, thread } = serde_json::from_slice(asked.json()).ok()?;
     let tools = tools.unwrap_or_default();
     if mcp_servers.is_some() || thread.is_some() || tools.iter().any(|tool| tool.name.is_none()) {

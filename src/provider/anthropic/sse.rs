@@ -1,9 +1,9 @@
-//! Reads streams: bytes become events, and all events together become a reply.
+//! Reads streams: cuts bytes into events, and makes a reply from all events of a stream.
 //!
 //! This file cuts bytes into events. [`Fold`] puts the events together.
 //!
-//! Rejected: reading `event:` lines. They are not needed, because the data of each event contains the event's type.
-//! Some proxies also drop these lines.
+//! The lines that begin with `event:` are not read. The lines with `event:` are not needed, because the data of each
+//! event contains the event's type. Some proxies also leave out the lines with `event:`.
 
 use bytes::Bytes;
 
@@ -14,8 +14,8 @@ use super::reply::{self, broken, broken_stream};
 use crate::domain::{Request, StreamFault, Usage};
 use crate::provider::{Decoder, Reply, ReplyHead};
 
-/// The longest event that is read, in bytes. An event is in memory at the same time as the parts that are folded from
-/// it. The API's own events are about a thousand times shorter.
+/// The longest event that is read, in bytes. An event needs much memory, because the event and the parts that are read
+/// from it are in memory at the same time. The API's own events are about a thousand times shorter.
 const LONGEST_EVENT_BYTES: usize = 16 << 20;
 
 fn too_long() -> String {
@@ -50,7 +50,7 @@ impl Decoder for SseDecoder {
     }
 
     fn held_bytes(&self) -> usize {
-        // At the end both the parts and the whole message are in memory.
+        // When the stream ends, the parts of the message and the whole message are in memory together.
         self.lines.held() + 2 * self.fold.held_bytes()
     }
 
@@ -81,7 +81,8 @@ fn in_stream(reply: Reply, usage: Usage) -> Reply {
 
 /// Cuts bytes into lines (ended by LF, CR or CRLF) and lines into events.
 ///
-/// Source: HTML standard, section 9.2.6. An event without data, or without a blank line at its end, does not count.
+/// Source: HTML standard, section 9.2.6. An event without data is ignored, and so is an event without a blank line at
+/// its end.
 #[derive(Default)]
 struct Lines {
     line: Growing,
@@ -92,8 +93,8 @@ struct Lines {
 }
 
 impl Lines {
-    /// Reads bytes up to the end of the next line. Returns how many bytes it read, and the data of an event if the line
-    /// completes the event.
+    /// Reads bytes up to the end of the next line. Returns the number of bytes that were read, and the data of an event
+    /// if the line completes the event.
     fn take(&mut self, bytes: &[u8]) -> (usize, Option<Bytes>) {
         if std::mem::take(&mut self.is_after_cr) && bytes.first() == Some(&b'\n') {
             return (1, None);

@@ -1,11 +1,12 @@
 //! Cleans text from a server before people see it: the result is short and has no control characters, tags or keys.
 
-/// The longest text of a failed response that is kept.
+/// The length to which the text of a failed response is cut, in bytes.
 const LONGEST_BYTES: usize = 4 * 1024;
-/// How many bytes of a body are read. An excerpt never needs more bytes, even if many tags are removed.
+/// The number of bytes of a body that are read for an excerpt. An excerpt seldom needs more bytes, although tags are
+/// removed from it.
 const LOOKED_AT_BYTES: usize = 64 * 1024;
 
-/// Returns the readable beginning of a body whose form is unknown: a gateway's page or plain text.
+/// Returns the readable beginning of a body that has an unknown form, for example a gateway's page or plain text.
 pub(super) fn excerpt(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(LOOKED_AT_BYTES)]);
     let is_markup = text.trim_start().starts_with('<');
@@ -14,10 +15,10 @@ pub(super) fn excerpt(body: &[u8]) -> String {
 
 /// Returns `text` on one line and cut to 4 KiB, without control characters and without anything that looks like a key.
 ///
-/// A server may send back what it received. So everything that begins like a key is removed from its messages, even
-/// other people's keys. The exact key that was sent is removed later, in every encoding and from every text
-/// ([`crate::domain::Secrets`]). If the text is cut here in the middle of the key, a part of the key stays. The later
-/// step finds this part if it has at least twelve characters.
+/// A server can send back what it received. So everything that begins like a key is removed from its messages,
+/// including keys of other people. The exact key that was sent is removed later, in every encoding and from every text,
+/// by [`crate::domain::Secrets`]. If this function cuts the text in the middle of the key, a part of the key stays.
+/// [`crate::domain::Secrets`] finds such a part if it has at least twelve characters.
 pub(super) fn clean(text: &str) -> String {
     let mut out = String::new();
     for word in text.split(|c: char| c.is_whitespace() || is_hidden(c)).filter(|word| !word.is_empty()) {
@@ -33,13 +34,13 @@ pub(super) fn clean(text: &str) -> String {
     out
 }
 
-/// Returns a short name (a type, a code) from a server; `None` for any other text.
+/// Returns a short name (a type or a code) from a server; `None` if the text is not such a name.
 pub(super) fn name(text: &str) -> Option<String> {
     let is_name = !text.is_empty() && text.len() <= 128 && text.bytes().all(|byte| byte.is_ascii_graphic());
     is_name.then(|| text.to_owned())
 }
 
-/// Returns whether this is a control character, or a character that changes the direction of text.
+/// Returns whether `c` is a control character, or a character that changes the direction of text.
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
@@ -72,8 +73,8 @@ fn push_without_keys(out: &mut String, word: &str) {
     out.push_str(rest);
 }
 
-/// Leaves out tags, and the content of scripts and styles. This is not an HTML parser, because the result only has to
-/// be readable.
+/// Returns an HTML page without its tags, and without the content of scripts and styles. No HTML parser is needed,
+/// because the result only has to be readable.
 fn without_tags(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;

@@ -8,10 +8,10 @@ use serde_json::value::RawValue;
 
 use crate::domain::Usage;
 
-/// Reads `usage`; `None` when it is not an object.
+/// Reads the member `usage` of a message; returns `None` when its value is not an object.
 ///
-/// Each member may be absent or null. A member that is not a number counts as zero: an answer is not discarded because
-/// its usage is wrong. Counts are limited to 2³²−1, so that sums of hostile counts can't overflow.
+/// A member that is missing, null or not a number is read as zero. So no answer is discarded because of a wrong usage.
+/// Counts above 2³²−1 are read as 2³²−1, so that sums of hostile counts can't overflow.
 pub(super) fn read(json: &str) -> Option<Usage> {
     let mut counts = Counts::default();
     visit(json, &mut |name, value| match name {
@@ -22,7 +22,7 @@ pub(super) fn read(json: &str) -> Option<Usage> {
     Some(counts.usage())
 }
 
-/// The members that were read. If a name occurs more than once, its last value counts.
+/// The counts in the members that were read. If a name occurs more than once, its last value is used.
 #[derive(Default)]
 pub(super) struct Counts {
     input: u64,
@@ -35,7 +35,8 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// Stores the count of a member of the usage object. This is for members whose value is not an object.
+    /// Stores the count of a member of the usage object. Only members with a value that is not an object are stored
+    /// with this function.
     pub(super) fn note(&mut self, name: &[u8], count: u64) {
         match name {
             b"input_tokens" => self.input = count,
@@ -46,7 +47,8 @@ impl Counts {
         }
     }
 
-    /// Callers must call this when the member `cache_creation` begins.
+    /// Sets the counts of `cache_creation` to zero. Callers must call this function when the member `cache_creation`
+    /// begins.
     pub(super) fn begin_split(&mut self) {
         (self.split_5m, self.split_1h) = (0, 0);
     }
@@ -60,7 +62,8 @@ impl Counts {
         }
     }
 
-    /// Callers must call this when the member `server_tool_use` begins.
+    /// Sets the counts of `server_tool_use` to zero. Callers must call this function when the member `server_tool_use`
+    /// begins.
     pub(super) fn begin_tools(&mut self) {
         self.web_searches = 0;
     }
@@ -72,7 +75,7 @@ impl Counts {
         }
     }
 
-    /// Returns the usage of these counts.
+    /// Returns the usage that these counts describe.
     pub(super) fn usage(&self) -> Usage {
         let is_split = self.split_5m + self.split_1h > 0;
         Usage {
@@ -87,7 +90,7 @@ impl Counts {
 
     fn read_split(&mut self, json: &str) {
         self.begin_split();
-        // A value that is not an object is ignored.
+        // If the value of `cache_creation` is not an object, it is ignored.
         let _ = visit(json, &mut |name, value| self.note_split(name.as_bytes(), count(value.as_bytes())));
     }
 
@@ -97,19 +100,19 @@ impl Counts {
     }
 }
 
-/// Returns a value as a count; zero unless it is a whole number.
+/// Returns a JSON value as a count; zero if the value is not a whole number.
 pub(super) fn count(json: &[u8]) -> u64 {
     let number = str::from_utf8(json).ok().and_then(|text| text.parse::<u64>().ok());
     capped(number.unwrap_or(0))
 }
 
-/// Returns the count, but at most 2³²−1. No real count is higher.
+/// Returns the count, or 2³²−1 if the count is higher. Real counts are never higher than 2³²−1.
 pub(super) fn capped(count: u64) -> u64 {
     count.min(u64::from(u32::MAX))
 }
 
-/// Passes each member of an object to `each`; `None` when the text is not an object. This runs for every answer, so it
-/// builds no tree of the JSON: that would be slower.
+/// Passes each member of an object to `each`; returns `None` when the text is not an object. The function does not
+/// build a tree of the JSON, because it runs for every answer and a tree would be slower.
 fn visit(json: &str, each: &mut dyn FnMut(&str, &str)) -> Option<()> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     deserializer.deserialize_map(Members(each)).ok()?;
@@ -133,7 +136,7 @@ impl<'de> Visitor<'de> for Members<'_> {
     }
 }
 
-/// A name. It is copied only if it has escapes.
+/// A name. The name of a member. The name is copied only if it has escapes.
 #[derive(serde::Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 

@@ -7,10 +7,11 @@ use super::values::{Breach, Calls, Refused, Truncated, Turns};
 use crate::sim::rules::{Rule, RuleFileError, Selection, fields, read};
 
 impl AnswerPlan {
-    /// Reads the text of an answer file. In messages, the file is called `name`.
+    /// Reads the text of an answer file. `name` is the name of the file in error messages.
     ///
     /// # Errors
-    /// `RuleFileError` for broken JSON, an unknown field, a value out of range, or fields that exclude each other.
+    /// Returns `RuleFileError` for broken JSON, an unknown field, a value out of range, or fields that exclude each
+    /// other.
     pub fn parse(text: &str, name: &str) -> Result<Self, RuleFileError> {
         let (seed, rules) = read(text, name)?;
         Ok(Self { seed, rules })
@@ -18,7 +19,7 @@ impl AnswerPlan {
 }
 
 fields! {
-    /// The fields that only the rules of answer files have.
+    /// The fields that rules have only in answer files, and not in fault files.
     AnswerFields {
         "turn" turn: Turns,
         "max_tokens_below" max_tokens_below: u64,

@@ -1,28 +1,29 @@
-//! The values of answer rules.
+//! The types for the rules of scripted answers.
 
 use crate::sim::rules::Selection;
 
-/// The answers to give.
+/// The scripted answers: a list of rules and a seed.
 #[derive(Clone, Debug, Default)]
 pub struct AnswerPlan {
-    /// The seed for choosing the rows of a share; `None` uses the simulator's seed.
+    /// The seed that chooses the rows of a share; with `None`, the simulator's seed is used.
     pub seed: Option<u64>,
     /// The rules. The first rule that selects a request is applied.
     pub rules: Vec<AnswerRule>,
 }
 
-/// One rule of an answer plan.
+/// One rule for scripted answers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AnswerRule {
-    /// The requests that it answers.
+    /// The requests that get the answer of this rule.
     pub selection: Selection,
-    /// Only requests with these turns, which are counted from 1. If the list is empty, the rule selects all requests.
+    /// The turns of the requests that the rule selects, counted from 1; empty if the turn does not matter. A request's
+    /// turn is its number of assistant messages plus 1.
     pub turns: Vec<u64>,
-    /// Only requests whose `max_tokens` is below this number.
+    /// If set, the rule selects only requests with a `max_tokens` below this number.
     pub max_tokens_below: Option<u64>,
-    /// What the answer contains.
+    /// The content of the answer.
     pub content: Content,
-    /// Why the answer ends; `None` for the usual reason.
+    /// The stop reason of the answer; `None` for the usual reason.
     pub stop_reason: Option<String>,
     /// The part of the answer that is sent, from 0 to 1, as if `max_tokens` had cut it; `None` for the whole answer.
     pub truncated: Option<f64>,
@@ -32,39 +33,40 @@ pub struct AnswerRule {
     pub thinking: Option<u64>,
 }
 
-/// What an answer contains.
+/// The content of a scripted answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Content {
-    /// What the model would answer without the rule.
+    /// The answer has the content that it would have without the rule.
     #[default]
     Usual,
-    /// A text, if it is not empty, and then calls of tools.
+    /// The answer has a text, if `text` is not empty, and then calls of tools.
     Said {
         /// The text.
         text: String,
         /// The calls.
         calls: Vec<ToolCall>,
     },
-    /// JSON that the schema of the request does not allow: a required property is missing, or the type is wrong.
+    /// The answer is JSON that the schema of the request does not allow: a required property is missing, or a type is
+    /// wrong.
     BrokenSchema,
-    /// Text that is not JSON, although the request asks for JSON.
+    /// The answer is text that is not JSON, although the request asks for JSON.
     NotJson,
 }
 
 /// A call of a tool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolCall {
-    /// The tool's name.
+    /// The name of the called tool.
     pub name: String,
-    /// Its input: a JSON object.
+    /// The input of the tool, as JSON text of an object.
     pub input: String,
 }
 
 /// A refusal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refusal {
-    /// `stop_details.category`.
+    /// The value of `stop_details.category`.
     pub category: Option<String>,
-    /// The number of tokens of the answer that come before it. If there are no such tokens, the refusal is free.
+    /// The number of tokens of the answer that come before the refusal. With 0, the refusal is free.
     pub after: u64,
 }

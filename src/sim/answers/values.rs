@@ -1,4 +1,4 @@
-//! Reads the values that occur only in answer files. An error says what was found and what to write instead.
+//! Reads the values that occur only in answer files. Each error names the wrong value and says what to write instead.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::rule::ToolCall;
 use crate::sim::rules::{Part, value};
 
-/// The numbers of turns.
+/// A list of turns. The turn of a request is its number of assistant messages plus 1.
 pub(super) struct Turns(pub(super) Vec<u64>);
 
 impl<'de> Deserialize<'de> for Turns {
@@ -35,7 +35,7 @@ impl<'de> Deserialize<'de> for Turns {
     }
 }
 
-/// Whether an answer is truncated, and the part that is sent.
+/// The value of `truncated`: whether an answer is truncated, and which part of it is sent.
 pub(super) struct Truncated(pub(super) Option<f64>);
 
 impl<'de> Deserialize<'de> for Truncated {
@@ -64,7 +64,7 @@ impl<'de> Deserialize<'de> for Truncated {
     }
 }
 
-/// Whether an answer is a refusal, and the category of the refusal.
+/// The value of `refusal`: whether an answer is a refusal, and the category of the refusal.
 pub(super) struct Refused(pub(super) Option<Option<String>>);
 
 impl<'de> Deserialize<'de> for Refused {
@@ -89,12 +89,12 @@ impl<'de> Deserialize<'de> for Refused {
     }
 }
 
-/// How an answer breaks the schema of its request.
+/// The way in which an answer breaks the schema of its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Breach {
-    /// It is JSON, but the schema does not allow it.
+    /// The answer is JSON, but the schema does not allow it.
     Broken,
-    /// It is not JSON.
+    /// The answer is not JSON.
     NotJson,
 }
 
@@ -108,11 +108,11 @@ impl<'de> Deserialize<'de> for Breach {
     }
 }
 
-/// Calls of tools.
+/// The tools that an answer calls, with their inputs.
 #[derive(Default)]
 pub(super) struct Calls(pub(super) Vec<ToolCall>);
 
-/// The maximum number of calls in an answer.
+/// The maximum number of tool calls in an answer.
 const MOST_CALLS: usize = 6;
 
 impl<'de> Deserialize<'de> for Calls {

@@ -1,22 +1,23 @@
-//! How long the answers of a simulated API are, how long they take, and how they end.
+//! Settings for the answers of a simulated API: their length, their duration and their endings.
 
 use std::time::Duration;
 
-/// How long answers take.
+/// The latency of answers: how long they take.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Latency {
-    /// Median time to the first token.
+    /// The median time from a request to the first token of its answer.
     pub first_token: Duration,
-    /// Spread of the time to the first token. With 0.3, this time varies by a factor of about 1.35, up or down.
+    /// The spread of the time to the first token. With 0.3, the time varies by a factor of up to about 1.35, up or
+    /// down.
     pub jitter: f64,
-    /// Output tokens per second; infinite for answers that take no time.
+    /// The number of output tokens per second; infinite for answers that take no time.
     pub tokens_per_second: f64,
-    /// Time until an error is sent.
+    /// The time from a request to an error response.
     pub error: Duration,
 }
 
 impl Latency {
-    /// Close to the speed of small models.
+    /// The latency of real small models, approximately.
     pub(crate) const REALISTIC: Self = Self {
         first_token: Duration::from_millis(600),
         jitter: 0.3,
@@ -24,27 +25,27 @@ impl Latency {
         error: Duration::from_millis(60),
     };
 
-    /// Answers that take no time.
+    /// The latency of answers that take no time.
     pub const ZERO: Self =
         Self { first_token: Duration::ZERO, jitter: 0.0, tokens_per_second: f64::INFINITY, error: Duration::ZERO };
 }
 
-/// The distribution of the lengths of answers, before `max_tokens` cuts them. It is a lognormal distribution. Its mean
-/// grows with the prompt.
+/// The distribution of the lengths of answers, before `max_tokens` cuts them. The distribution is lognormal, and its
+/// mean grows with the length of the prompt and with `max_tokens`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OutputLengths {
-    /// Mean for an empty prompt, in tokens.
+    /// The mean length for an empty prompt, in tokens.
     pub mean: f64,
-    /// Additional tokens for each token of the prompt.
+    /// The number of tokens by which the mean length grows for each token of the prompt.
     pub per_prompt_token: f64,
-    /// Additional tokens for each token of `max_tokens`.
+    /// The number of tokens by which the mean length grows for each token of `max_tokens`.
     pub per_max_token: f64,
-    /// Spread of the logarithm; with 0, every answer has the mean length.
+    /// The standard deviation of the logarithm of the length. With the value 0, every answer has the mean length.
     pub sigma: f64,
 }
 
 impl OutputLengths {
-    /// Every answer has this many tokens.
+    /// Returns the distribution in which every answer has `tokens` tokens.
     pub const fn fixed(tokens: u32) -> Self {
         Self { mean: tokens as f64, per_prompt_token: 0.0, per_max_token: 0.0, sigma: 0.0 }
     }
@@ -56,14 +57,14 @@ impl Default for OutputLengths {
     }
 }
 
-/// How often answers end with something other than `end_turn`. Each value is a share, from 0 to 1.
+/// The shares of answers that end with a stop reason other than `end_turn`, each from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Endings {
-    /// The share of all requests that are answered with `refusal`, before any output.
+    /// The share of all requests that are refused (stop reason `refusal`) before the first output.
     pub refusal: f64,
-    /// The share of the requests with stop sequences whose answers end with `stop_sequence`.
+    /// The share of answers that end with `stop_sequence`, among the answers to requests with stop sequences.
     pub stop_sequence: f64,
-    /// The share of answers that end with `tool_use`. It applies to requests that have tools and let the model decide
-    /// whether to call a tool.
+    /// The share of answers that end with `tool_use`, among the answers to requests with tools that leave the choice to
+    /// the model.
     pub tool_use: f64,
 }

@@ -1,26 +1,26 @@
-//! How a simulated API treats message batches.
+//! Settings for the message batches of a simulated API.
 
 use std::time::Duration;
 
-/// How a simulated API treats message batches.
+/// The settings for the message batches of a simulated API.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BatchConfig {
-    /// How long a batch is processed.
+    /// The time that the processing of a batch takes.
     pub time: BatchTime,
-    /// How long after its creation a batch expires. In the API this is always 24 hours.
+    /// The time from the creation of a batch until it expires. In the API, this is always 24 hours.
     pub expiry: Duration,
-    /// How long after a cancellation the batch ends.
+    /// The time from the cancellation of a batch until it ends.
     pub cancel_time: Duration,
     /// The limit on requests per minute to all batch endpoints together; `None` for no limit.
     pub rpm: Option<u32>,
-    /// How many requests of an organization can wait for processing, in all its batches together; `None` for no limit.
+    /// The number of requests in all batches of an organization that can wait for processing; `None` for no limit.
     pub queue: Option<u32>,
-    /// The beginning of `results_url` for requests without a `Host` header. It has no slash at the end.
+    /// The scheme and the host of `results_url`, without a slash at the end, for clients that send no `Host` header.
     pub origin: String,
 }
 
 impl Default for BatchConfig {
-    /// Returns batches that end soon, and the limits of the tier "start".
+    /// Returns settings with batches that end soon, and with the batch limits of the tier "start".
     fn default() -> Self {
         Self {
             time: BatchTime::QUICK,
@@ -33,22 +33,24 @@ impl Default for BatchConfig {
     }
 }
 
-/// How long a batch is processed. Its requests are processed one after another, evenly over this time.
+/// The time that the processing of a batch takes. The requests of the batch are processed one after another, evenly
+/// over this time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchTime {
-    /// Always this long.
+    /// Every batch takes this time.
     Fixed(Duration),
-    /// A time in this range, which the seed decides for each batch.
+    /// Each batch takes a time in this range, which is chosen by the seed.
     Between(Duration, Duration),
     /// No request is ever processed: the batch ends when it expires.
     Stuck,
 }
 
 impl BatchTime {
-    /// Short enough for a demonstration: 3 to 10 seconds.
+    /// A processing time that is short enough for a demonstration: 3 to 10 seconds.
     pub(crate) const QUICK: Self = Self::Between(Duration::from_secs(3), Duration::from_secs(10));
 
-    /// Returns the time of one batch; `None` if it is stuck. `unit` is a random number from 0 to 1.
+    /// Returns the processing time of one batch; `None` if the batch is never processed. `unit` is a random number from
+    /// 0 to 1.
     pub(crate) fn of_batch(self, unit: f64) -> Option<Duration> {
         match self {
             Self::Fixed(time) => Some(time),

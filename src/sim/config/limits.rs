@@ -1,23 +1,23 @@
-//! How a simulated API limits its clients.
+//! Settings for the limits of a simulated API.
 
 use std::time::Duration;
 
 use crate::clock::Instant;
 use crate::domain::{ModelClass, RateLimits};
 
-/// How much of a limit can be used in one burst.
+/// The part of a limit that can be used in one burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Burst {
-    /// The amount that refills in a minute.
+    /// A burst can use the amount that refills in a minute.
     Minute,
-    /// The amount that refills during this time, but at least 1.
+    /// A burst can use the amount that refills during this time, but at least 1.
     Time(Duration),
-    /// This amount, no matter what the limit is.
+    /// A burst can use this fixed amount, which does not depend on the limit.
     Amount(u32),
 }
 
 impl Burst {
-    /// Returns the capacity of a bucket whose limit per minute is `limit`.
+    /// Returns the capacity of a bucket that has the limit `limit` per minute.
     pub fn capacity(self, limit: u32) -> u64 {
         match self {
             Self::Minute => u64::from(limit),
@@ -29,76 +29,78 @@ impl Burst {
     }
 }
 
-/// The burst of each dimension.
+/// The bursts of requests, input tokens and output tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bursts {
-    /// Burst of requests.
+    /// The burst of the request limit.
     pub requests: Burst,
-    /// Burst of input tokens.
+    /// The burst of the input token limit.
     pub input_tokens: Burst,
-    /// Burst of output tokens.
+    /// The burst of the output token limit.
     pub output_tokens: Burst,
 }
 
 impl Bursts {
-    /// Returns the same burst for every dimension.
+    /// Returns the same burst for requests, input tokens and output tokens.
     pub(crate) const fn all(burst: Burst) -> Self {
         Self { requests: burst, input_tokens: burst, output_tokens: burst }
     }
 }
 
-/// When output counts against its limit. Source: API documentation, "Rate limits" (2026-02-18 and 2026-02-19).
+/// The rule that says when output uses up its limit. Source: API documentation, "Rate limits" (2026-02-18 and
+/// 2026-02-19).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OutputRule {
-    /// Output counts as it is produced. A request is admitted while the level is above zero.
+    /// Output tokens use up the limit when they are produced. A request is admitted if the output bucket is not empty.
     #[default]
     AsProduced,
-    /// `max_tokens` counts at the start and is corrected at the end. This was the rule up to 2026-02-18.
+    /// The whole `max_tokens` of a request uses up the limit at the start of the call. The unused part is given back at
+    /// the end. The API had this rule up to 2026-02-18.
     MaxTokensUpFront,
 }
 
-/// Limit on how fast the input of a model class may grow: a minute may use at most `step` tokens more than the minute
-/// before. However, a minute may always use `floor` tokens.
+/// The limit on the growth of the input of a model class. In each minute, the class can use `step` tokens more than in
+/// the minute before. The class can always use `floor` tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acceleration {
-    /// Input tokens that are always allowed in a minute.
+    /// The number of input tokens that are always allowed in a minute.
     pub floor: u64,
-    /// A minute may use this many input tokens more than the minute before it.
+    /// The number of input tokens by which the use can grow from one minute to the next.
     pub step: u64,
 }
 
-/// A change of limits.
+/// A change of limits while the simulator runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitChange {
-    /// When the limits change.
+    /// The time at which the limits change.
     pub at: Instant,
-    /// The class whose limits change; `None` for all classes.
+    /// The model class that gets new limits; `None` for all classes.
     pub class: Option<ModelClass>,
-    /// The new limits. A dimension without a limit here keeps its old limit.
+    /// The new limits. A limit that is missing in `limits` does not change.
     pub limits: RateLimits,
 }
 
 /// Another client that uses the organization's limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtherClient {
-    /// The class that it uses; `None` for all classes.
+    /// The model class that the client uses; `None` for all classes.
     pub class: Option<ModelClass>,
-    /// How much of each limit it takes, in thousandths.
+    /// The part of each limit that the client uses, in thousandths.
     pub permille: u32,
-    /// When it starts.
+    /// The time at which the client starts.
     pub from: Instant,
-    /// When it ends; [`Instant::NEVER`] if it never ends.
+    /// The time at which the client stops; [`Instant::NEVER`] if it never stops.
     pub until: Instant,
-    /// In what way it takes its share.
+    /// The way in which the client uses its part of the limits over time.
     pub manner: OtherManner,
 }
 
-/// How another client takes its share.
+/// The way in which another client uses its part of the limits over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OtherManner {
-    /// Spread evenly over time.
+    /// The client uses its part of the limits evenly over time.
     Steady,
-    /// In bursts: at this interval, it takes its share of a minute's limit in one step. If the bucket contains less,
-    /// the client takes what is left.
+    /// The client uses its part of a minute's limit at one moment, and repeats this at this interval. If the bucket
+    /// contains less, the client empties the bucket.
     Bursts(Duration),
 }

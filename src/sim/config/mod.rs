@@ -1,7 +1,7 @@
 //! The properties of a simulated API: its models, limits, speed, answers and faults.
 //!
-//! This module contains plain values only. All settings of the simulator are here, so tests, flags and presets only
-//! change values.
+//! This module contains all settings of the simulator, as plain values. Tests, flags and presets change only these
+//! values.
 
 mod answers;
 mod batches;
@@ -24,49 +24,52 @@ pub use models::{SimModel, UnknownModels};
 /// The settings of a simulated API.
 #[derive(Clone, Debug)]
 pub struct SimConfig {
-    /// The platform that the simulator plays: its paths, names of models, headers and errors.
+    /// The platform that the simulator imitates, with its paths, names of models, headers and errors.
     pub kind: ProviderKind,
-    /// Seed for answers, lengths, latencies and faults.
+    /// The seed for the random choice of answers, lengths, latencies and faults.
     pub seed: u64,
-    /// The models it serves.
+    /// The models that the simulated API serves.
     pub models: Vec<SimModel>,
-    /// What it does with requests for other models.
+    /// The treatment of requests for models that are not in `models`.
     pub unknown_models: UnknownModels,
-    /// Limit on the requests to `count_tokens` per minute. It is separate from all other limits.
+    /// The limit on requests to `count_tokens` per minute, which is separate from all other limits; `None` for no
+    /// limit.
     pub count_tokens_rpm: Option<u32>,
-    /// How it treats message batches.
+    /// The settings for message batches.
     pub batches: BatchConfig,
-    /// How much of each limit can be used in one burst.
+    /// The part of each limit that can be used in one burst.
     pub bursts: Bursts,
-    /// How long answers take.
+    /// The times that answers take.
     pub latency: Latency,
-    /// Network latency in each direction, for transports that have no latency of their own.
+    /// The network latency in each direction, for transports that have no latency of their own.
     pub network: Duration,
-    /// How long answers are.
+    /// The distribution of the lengths of answers.
     pub lengths: OutputLengths,
-    /// How often answers do not end with `end_turn`.
+    /// The shares of answers that end with a stop reason other than `end_turn`.
     pub endings: Endings,
-    /// When output counts against its limit.
+    /// The rule that says when output uses up its limit.
     pub output_rule: OutputRule,
-    /// Whether a request that is refused with 429 counts against the request limit. Unconfirmed for the API.
+    /// Whether a request that is refused with 429 uses up the request limit. The documentation does not say what the
+    /// real API does.
     pub refused_uses_request: bool,
-    /// The usage in an answer is the simulator's own token count times this factor. With 1.3, usage is 30 % higher than
-    /// that count.
+    /// The factor by which the simulator multiplies its own token counts for the usage in answers. With 1.3, the usage
+    /// is 30 % higher than these counts.
     pub token_skew: f64,
-    /// At the start of a call, the input limit counts an estimate: the real input times this factor.
+    /// The factor between the real input of a call and the estimate that uses up the input limit at the start of the
+    /// call.
     pub estimate_skew: f64,
-    /// Limit on the increase of input tokens from minute to minute.
+    /// The limit on the growth of input tokens from minute to minute; `None` for no limit.
     pub acceleration: Option<Acceleration>,
-    /// How many requests of an organization can be open at the same time. Any further request gets a 429 without rate
-    /// headers.
+    /// The number of requests of an organization that can be open at the same time; `None` for no limit. If the maximum
+    /// is reached, a request gets a 429 without rate headers.
     pub max_concurrent: Option<u32>,
-    /// The spend cap. Once it is reached, every request gets a 429.
+    /// The spend cap of an organization; `None` for no cap. After the cap is reached, every request gets a 429.
     pub spend_cap: Option<Money>,
-    /// Which keys are accepted.
+    /// The API keys that are accepted.
     pub keys: Keys,
-    /// Which keys share limits.
+    /// The rule that says which API keys share limits.
     pub organizations: Organizations,
-    /// Limits that change while the simulator runs.
+    /// The changes of limits while the simulator runs.
     pub changes: Vec<LimitChange>,
     /// Other clients of the same organization.
     pub others: Vec<OtherClient>,
@@ -74,12 +77,13 @@ pub struct SimConfig {
     pub faults: FaultPlan,
     /// Scripted answers.
     pub answers: AnswerPlan,
-    /// Wall time of [`Instant::ZERO`](crate::clock::Instant::ZERO), for dates in headers.
+    /// The wall-clock time at [`Instant::ZERO`](crate::clock::Instant::ZERO), for dates in headers.
     pub wall_start: jiff::Timestamp,
 }
 
 impl SimConfig {
-    /// Returns an API with these models, bursts of a whole minute, realistic latency and no faults.
+    /// Returns the settings of an API that serves `models`, with bursts of a whole minute, realistic latency and no
+    /// faults.
     pub fn new(models: Vec<SimModel>) -> Self {
         Self {
             kind: ProviderKind::Anthropic,
@@ -110,56 +114,56 @@ impl SimConfig {
         }
     }
 
-    /// Sets the platform.
+    /// Sets the platform that the simulator imitates.
     #[must_use]
     pub fn of_kind(mut self, kind: ProviderKind) -> Self {
         self.kind = kind;
         self
     }
 
-    /// Gives every model the same limits.
+    /// Gives the limits `limits` to every model.
     #[must_use]
     pub fn with_limits(mut self, limits: RateLimits) -> Self {
         self.models.iter_mut().for_each(|model| model.limits = limits);
         self
     }
 
-    /// Sets the burst of every dimension.
+    /// Sets the same burst for requests, input tokens and output tokens.
     #[must_use]
     pub fn with_burst(mut self, burst: Burst) -> Self {
         self.bursts = Bursts::all(burst);
         self
     }
 
-    /// Sets the seed.
+    /// Sets the seed for all random choices.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Sets how long answers take.
+    /// Sets the times that answers take.
     #[must_use]
     pub fn with_latency(mut self, latency: Latency) -> Self {
         self.latency = latency;
         self
     }
 
-    /// Sets how long answers are.
+    /// Sets the distribution of the lengths of answers.
     #[must_use]
     pub fn with_lengths(mut self, lengths: OutputLengths) -> Self {
         self.lengths = lengths;
         self
     }
 
-    /// Sets how message batches are treated.
+    /// Replaces the settings for message batches.
     #[must_use]
     pub fn with_batches(mut self, batches: BatchConfig) -> Self {
         self.batches = batches;
         self
     }
 
-    /// Sets the faults.
+    /// Sets the injected faults.
     #[must_use]
     pub fn with_faults(mut self, faults: FaultPlan) -> Self {
         self.faults = faults;
@@ -174,24 +178,24 @@ impl SimConfig {
     }
 }
 
-/// Which keys are accepted.
+/// The API keys that a simulated API accepts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Keys {
     /// Every key.
     #[default]
     Any,
-    /// Only these keys.
+    /// Only the keys in this list are accepted.
     Only(Vec<String>),
-    /// No key: every answer is a 401.
+    /// No key is accepted: every request gets a 401.
     None,
 }
 
-/// Which keys share limits.
+/// The rule that says which API keys share limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Organizations {
-    /// Every key belongs to the same organization.
+    /// All keys belong to the same organization, and share limits.
     #[default]
     One,
-    /// Each key is an organization of its own.
+    /// Each key belongs to an organization of its own, which has its own limits.
     PerKey,
 }

@@ -4,22 +4,22 @@ use std::sync::Arc;
 
 use crate::domain::{ModelClass, Money, RateLimits};
 
-/// A model as the simulator knows it.
+/// The facts that the simulator has about a model.
 #[derive(Clone, Debug)]
 pub struct SimModel {
-    /// Full id, as in answers: `claude-haiku-4-5-20251001`.
+    /// The full id, which answers contain, for example `claude-haiku-4-5-20251001`.
     pub id: Arc<str>,
-    /// Other names: `claude-haiku-4-5`.
+    /// The other names that requests can use, for example `claude-haiku-4-5`.
     pub aliases: Vec<Arc<str>>,
-    /// Name for people: `Claude Haiku 4.5`.
+    /// The name for people, for example `Claude Haiku 4.5`.
     pub display_name: Arc<str>,
-    /// Date of release, RFC 3339.
+    /// The date of the release, in the form of RFC 3339.
     pub created_at: Arc<str>,
-    /// Date of retirement, RFC 3339. A model with such a date counts as deprecated.
+    /// The date of the retirement, in the form of RFC 3339. A model with such a date is listed as deprecated.
     pub retires_at: Option<Arc<str>>,
-    /// The class whose limits it uses. All models of a class share the limits.
+    /// The model class of this model. All models of a class share limits.
     pub class: ModelClass,
-    /// The limits of its class.
+    /// The limits of the model's class.
     pub limits: RateLimits,
     /// The maximum number of tokens in a prompt.
     pub context_tokens: u64,
@@ -27,46 +27,47 @@ pub struct SimModel {
     pub max_output_tokens: u64,
     /// The minimum number of tokens in a cached prefix.
     pub cache_min_tokens: u64,
-    /// Whether cache reads count against the input limit. Only the oldest models count them.
+    /// Whether tokens that are read from the cache use up the input limit. Cache reads use up the limit only with the
+    /// oldest models.
     pub counts_cache_reads: bool,
-    /// Prices; `None` when unknown.
+    /// The prices of the model's tokens; `None` when they are unknown.
     pub price: Option<SimPrice>,
-    /// The prices of a call whose prompt has more than this many tokens, including cached tokens. They apply to all
-    /// tokens of the call.
+    /// A prompt length in tokens, and the prices of calls with a longer prompt. Cached tokens are part of the length.
+    /// The prices apply to all tokens of a call with a longer prompt.
     pub long_price: Option<(u64, SimPrice)>,
-    /// The features that it accepts.
+    /// The features that the model accepts.
     pub traits: ModelTraits,
 }
 
-/// Prices of one token.
+/// The prices of one token: of input, output, cache writes and cache reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SimPrice {
     /// Uncached input.
     pub input: Money,
     /// Output.
     pub output: Money,
-    /// Input written to the cache for five minutes.
+    /// The price of input that is written to the cache for five minutes.
     pub cache_write_5m: Money,
-    /// Input written to the cache for an hour.
+    /// The price of input that is written to the cache for an hour.
     pub cache_write_1h: Money,
-    /// Input read from the cache.
+    /// The price of input that is read from the cache.
     pub cache_read: Money,
 }
 
 /// Features that some models accept and others refuse. Source: API documentation, "Errors" and "Models" (2026-10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModelTraits {
-    /// The conversation may end with an assistant message.
+    /// Whether the last message of a request can be from the assistant.
     pub allows_prefill: bool,
-    /// A request may set `temperature`, `top_p` and `top_k` to values other than the default.
+    /// Whether a request can set `temperature`, `top_p` and `top_k` to values other than the default.
     pub allows_sampling: bool,
-    /// `thinking: {"type":"enabled"}`.
+    /// Whether a request can have `thinking: {"type":"enabled"}`.
     pub allows_thinking_enabled: bool,
-    /// `thinking: {"type":"adaptive"}`.
+    /// Whether a request can have `thinking: {"type":"adaptive"}`.
     pub allows_thinking_adaptive: bool,
-    /// `thinking: {"type":"disabled"}`.
+    /// Whether a request can have `thinking: {"type":"disabled"}`.
     pub allows_thinking_disabled: bool,
-    /// `tool_choice` of `any` or `tool`.
+    /// Whether a request can have a `tool_choice` of `any` or `tool`.
     pub allows_forced_tools: bool,
 }
 
@@ -82,13 +83,13 @@ impl ModelTraits {
     };
 }
 
-/// What happens to a request for a model that is not in the list.
+/// The treatment of requests for models that the simulated API does not serve.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnknownModels {
-    /// The answer is a 404. The API answers in the same way.
+    /// The answer is a 404. The real API answers in the same way.
     #[default]
     NotFound,
-    /// The request is served like a request for the first model of the list. But the answer has the requested model
-    /// name, and this name has limits of its own.
+    /// The request is served like a request for the first model of the list. The answer has the requested model name,
+    /// and that name has limits of its own.
     LikeTheFirst,
 }

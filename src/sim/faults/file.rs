@@ -7,10 +7,10 @@ use super::values::{Bytes, Status};
 use crate::sim::rules::{Part, Rule, RuleFileError, Selection, Texts, Time, fields, read};
 
 impl FaultPlan {
-    /// Reads the text of a fault file. In messages, the file is called `name`.
+    /// Reads the text of a fault file. `name` is the name of the file in error messages.
     ///
     /// # Errors
-    /// `RuleFileError` for broken JSON, an unknown field or a value out of range.
+    /// Returns `RuleFileError` for broken JSON, an unknown field or a value out of range.
     pub fn parse(text: &str, name: &str) -> Result<Self, RuleFileError> {
         let (seed, rules) = read(text, name)?;
         Ok(Self { seed, rules })
@@ -27,7 +27,7 @@ impl Rule for FaultRule {
 }
 
 fields! {
-    /// The fields that only the rules of fault files have.
+    /// The fields that rules have only in fault files, and not in answer files.
     RuleFields {
         "status" status: Status,
         "kind" kind: String,
@@ -116,7 +116,7 @@ impl RuleFields {
         })
     }
 
-    /// Returns the error response. `usual` is its status if the rule has no status.
+    /// Returns the error response that a rule describes. `usual` is the status if the rule has no status.
     fn into_status(self, usual: u16, body: FaultBody) -> StatusFault {
         StatusFault {
             status: self.status.map_or(usual, |Status(status)| status),

@@ -1,7 +1,7 @@
-//! Injected faults: what goes wrong, for whom and when.
+//! Injected faults: rules that decide what goes wrong, for which requests and when.
 //!
 //! `rule` defines the rules, `file` reads them from a fault file, and `values` reads the values in that file. [`rules`]
-//! says which requests a rule selects. The model decides which rule applies to a request.
+//! defines which requests a rule selects. `sim/model` decides which rule applies to a request.
 //!
 //! [`rules`]: super::rules
 //!
@@ -21,7 +21,8 @@
 //! }
 //! ```
 //!
-//! A rule says **what** happens by `status` (an error response) or `kind`:
+//! The field `status` or the field `kind` of a rule says **what** happens. `status` causes an error response. These are
+//! the kinds:
 //!
 //! | kind | what the client sees | billed |
 //! |---|---|---|
@@ -41,16 +42,17 @@
 //!
 //! The three kinds about caching apply only to requests with a cache breakpoint.
 //!
-//! **Batches**: a rule with `calls` is about calls of the batch endpoints, and not about messages. `calls` is one or some
-//! of `"create"`, `"list"`, `"retrieve"`, `"results"`, `"cancel"` and `"delete"`. The kinds `status`, `html`, `empty`,
-//! `reset_before`, `reset_mid`, `stall`, `slow_drip` and `truncated_json` can have `calls`.
-//! - With `"takes_effect": true`, a call that gets an error response or `reset_before` still does its work: the batch
-//!   exists, but its creator does not learn its id.
-//! - `within` limits a rule to batches that are younger than this time, such as `"30s"`.
-//! - `arrivals` are the numbers of the calls of the same name, from 1. `first_attempts_only` means the first call with
-//!   this batch, or the first creation with this body. `contains` looks into the body of a creation.
+//! **Batches**: a rule with `calls` is about calls of the batch endpoints, and not about messages. `calls` is a name or
+//! a list of names. The names are `"create"`, `"list"`, `"retrieve"`, `"results"`, `"cancel"` and `"delete"`. The kinds
+//! `status`, `html`, `empty`, `reset_before`, `reset_mid`, `stall`, `slow_drip` and `truncated_json` can have `calls`.
+//! - With `"takes_effect": true`, a call that gets an error response or `reset_before` still does its work. For
+//!   example, a batch is created, but the client does not learn its id.
+//! - `within` (such as `"30s"`) limits a rule to batches that are younger than this time.
+//! - `arrivals` selects calls by their numbers. Calls of the same name are numbered from 1. `first_attempts_only`
+//!   selects the first call for each batch. For calls that create batches, it selects the first call with each body.
+//!   `contains` searches the body of a call that creates a batch.
 //!
-//! More kinds are about batches, without `calls`:
+//! The kinds in the following table are about batches too. A rule of such a kind can't have `calls`:
 //!
 //! | kind | what happens | billed |
 //! |---|---|---|
@@ -60,8 +62,8 @@
 //! | `result_missing` | the results lack the line of a request | yes |
 //! | `result_extra` | the results contain the line of a request twice; the second line has the `custom_id` of the rule, if the rule has one | yes |
 //!
-//! These rules choose among the requests of batches (`unlisted`: among batches) by `share`, `draw`, `contains`, `models`,
-//! `first_attempts_only` and time. For example:
+//! Rules about requests in batches select the requests by `share`, `draw`, `contains`, `models`, `first_attempts_only`
+//! and time. Rules with `unlisted` select batches by `share`, `draw` and time. For example:
 //!
 //! ```json
 //! {"rules": [
@@ -75,30 +77,31 @@
 //! ```
 //!
 //! **For whom**:
-//! - `share` (0 to 1, default 1) is the part of the requests to which the rule applies. As long as the shares of all
-//!   rules add up to less than 1, no request belongs to two shares.
+//! - `share` (0 to 1, default 1) is the part of the requests to which the rule applies. No request belongs to two
+//!   shares if the shares of all rules add up to 1 or less.
 //! - `draw` sets how the requests of the share are chosen. With `"row"` (the default), the seed and the content of the
-//!   request decide, so all attempts of a row are treated the same way. With `"attempt"`, each attempt is drawn
-//!   separately.
+//!   request decide. So a fault applies to all attempts of a row, or to none of them. With `"attempt"`, chance decides
+//!   for each attempt separately.
 //! - `"first_attempts_only": true` limits the rule to the first attempt of each row.
-//! - `contains` (a text, or a list of texts) selects requests whose body contains one of the texts.
+//! - `contains` (a text, or a list of texts) selects requests with one of the texts in the body.
 //! - `models` selects requests for these models.
-//! - `arrivals` selects requests by their numbers. Requests are numbered from 1 as they arrive.
+//! - `arrivals` selects requests by their numbers. Requests are numbered from 1 in the order in which they arrive.
 //!
-//! The first rule that matches is applied.
+//! The first rule that matches a request is applied.
 //!
-//! **When**: `from` and `until` are times since the start, such as `"90s"`. `times` is how many times the rule may
-//! apply.
+//! **When**: a rule applies from the time `from` to the time `until`. The two times are counted from the start, and
+//! have a form such as `"90s"`. `times` is the maximum number of times that the rule is applied.
 //!
-//! **How**, for `status`:
-//! - `type`, `message` and `error_code` set these fields of the error.
-//! - `body` is `"json"`, `"html"` or `"empty"`.
-//! - `retry_after` is a number or text, which is sent unchanged; `{"date": "30s"}` for a date that is 30 seconds in the
-//!   future; or `null` for no header. By default, a 429 has the value `1`, and other statuses do not have this header.
-//! - `retry_after_ms` and `should_retry` set the headers with these names.
+//! **How**: the following fields change the error response of a rule with `status`:
+//! - `type`, `message` and `error_code` set the fields of the same names in the error.
+//! - `body` is the form of the response body: `"json"`, `"html"` or `"empty"`.
+//! - `retry_after` sets the header `retry-after`. A number or a text is sent unchanged. `{"date": "30s"}` is sent as a
+//!   date that is 30 seconds in the future. With `null`, the header is not sent. By default, a 429 has the value `1`,
+//!   and other statuses do not have this header.
+//! - `retry_after_ms` sets the header `retry-after-ms`, and `should_retry` sets the header `x-should-retry`.
 //!
-//! A request that gets an error response from a rule never reaches the limits and is not billed. The same is true of a
-//! request that gets `reset_before` without `"billed": true`.
+//! A request that gets an error response from a rule uses nothing of the limits and is not billed. A request that gets
+//! `reset_before` without `"billed": true` uses nothing of the limits either, and is not billed.
 
 mod file;
 mod rule;

@@ -1,32 +1,32 @@
-//! The values of fault rules.
+//! The types for the rules of injected faults.
 
 use std::time::Duration;
 
 use crate::sim::rules::Selection;
 
-/// The faults to inject.
+/// The injected faults: a list of rules and a seed.
 #[derive(Clone, Debug, Default)]
 pub struct FaultPlan {
-    /// The seed for choosing the requests of a share; `None` uses the simulator's seed.
+    /// The seed that chooses the requests of a share; with `None`, the simulator's seed is used.
     pub seed: Option<u64>,
     /// The rules. The first rule that matches a request is applied.
     pub rules: Vec<FaultRule>,
 }
 
-/// One rule of a fault plan.
+/// One rule for injected faults.
 #[derive(Clone, Debug)]
 pub struct FaultRule {
-    /// What happens.
+    /// The fault that happens to the selected requests.
     pub fault: Fault,
     /// The requests to which the rule applies.
     pub selection: Selection,
-    /// Which calls of the batch endpoints are affected. If the list is empty, the rule is about messages, or about the
-    /// requests in a batch.
+    /// The calls of the batch endpoints to which the rule applies. If the list is empty, the rule is about messages, or
+    /// about the requests in a batch.
     pub calls: Vec<BatchCall>,
-    /// Only batches that are younger than this; `None` for all batches.
+    /// If set, the rule applies only to batches that are younger than this.
     pub within: Option<Duration>,
-    /// Whether a call of a batch endpoint still has its effect if it gets an error, or if its connection breaks before
-    /// the head.
+    /// Whether a failed call of a batch endpoint still does its work. A call fails if it gets an error response, or if
+    /// its connection breaks before the response.
     pub takes_effect: bool,
 }
 
@@ -37,7 +37,7 @@ impl FaultRule {
         Self { fault, selection, calls: Vec::new(), within: None, takes_effect: false }
     }
 
-    /// Returns whether the rule is about such requests.
+    /// Returns whether the rule can apply to `target`, for example to a call of a batch endpoint.
     pub(crate) fn is_about(&self, target: Target) -> bool {
         match self.fault {
             Fault::Unlisted => target == Target::Listed,
@@ -50,7 +50,7 @@ impl FaultRule {
     }
 }
 
-/// What a rule can be about.
+/// The target of a fault rule, for example a request or a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     /// A request to the messages endpoint.
@@ -98,44 +98,44 @@ impl BatchCall {
     }
 }
 
-/// What goes wrong.
+/// A fault: what goes wrong with a request or a batch.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fault {
-    /// An error response instead of an answer.
+    /// The client gets an error response instead of an answer.
     Status(StatusFault),
-    /// The connection breaks before the head.
+    /// The connection breaks before the first byte of the response.
     ResetBefore {
-        /// Whether the call still runs and is billed. The client gets no answer.
+        /// Whether the call still runs and is billed, although the client gets no answer.
         is_billed: bool,
     },
     /// The connection breaks after a part of the body.
     ResetMid {
-        /// The part, from 0 to 1.
+        /// The part of the body that is sent, from 0 to 1.
         at: f64,
     },
-    /// The connection breaks after some bytes of the body.
+    /// The connection breaks after a number of bytes of the body.
     ResetAfter {
-        /// The number of these bytes.
+        /// The number of bytes of the body that are sent.
         bytes: usize,
     },
-    /// The response stops after a part of the body, or not even the head comes.
+    /// The response stops after a part of the body, or before the head (status and headers). The connection stays open.
     Stall {
-        /// The part that comes, from 0 to 1; `None` if not even the head comes.
+        /// The part of the body that is sent, from 0 to 1; `None` if the head is not sent either.
         at: Option<f64>,
     },
-    /// The body comes in small pieces.
+    /// The body is sent slowly, in small pieces.
     SlowDrip {
-        /// Bytes of a piece.
+        /// The number of bytes of each piece.
         bytes: usize,
-        /// Time between pieces.
+        /// The time between two pieces.
         every: Duration,
     },
-    /// The body ends too early. There is no connection error, so the body looks complete.
+    /// The body ends too early. The connection ends without an error, so the body looks complete.
     Truncated {
-        /// The part that is sent, from 0 to 1.
+        /// The part of the body that is sent, from 0 to 1.
         at: f64,
     },
-    /// An error event inside a stream.
+    /// The stream contains an error event.
     ErrorEvent {
         /// The part of the answer that comes before the event, from 0 to 1.
         at: f64,
@@ -144,15 +144,16 @@ pub enum Fault {
     },
     /// The first event of a stream is missing.
     NoStart,
-    /// The last event, or the closing brace, is missing.
+    /// The last event of a stream is missing. In a response that is not a stream, the closing brace is missing.
     NoEnd,
-    /// A gateway that does not know cache breakpoints answers 400 to a request with a breakpoint.
+    /// A request with cache breakpoints gets a 400, as from a gateway that does not know them.
     CacheRefused,
-    /// Cache breakpoints have no effect: nothing is written to the cache or read from it.
+    /// Cache breakpoints have no effect: nothing is written to the cache, and nothing is read from it.
     CacheIgnored,
-    /// Cache entries that the request could read are gone.
+    /// The cache entries that the request could read are removed before the request is handled.
     CacheEvicted {
-        /// Only entries that have not been used for this time are gone.
+        /// The minimum time since the last use of an entry that is removed. Entries that were used more recently are
+        /// kept.
         after: Duration,
     },
     /// A batch is missing from the list of batches.
@@ -161,12 +162,12 @@ pub enum Fault {
     RequestErrored {
         /// `error.type`.
         kind: String,
-        /// `error.message`; `None` for the usual message of the type.
+        /// The text in `error.message`; `None` for the usual message of the error type.
         message: Option<String>,
     },
     /// A request in a batch is never processed, so the batch ends only when it expires.
     RequestExpired,
-    /// The results of a batch lack the line of a request.
+    /// The line of a request is missing in the results of its batch.
     ResultMissing,
     /// The results of a batch contain the line of a request twice.
     ResultExtra {
@@ -189,9 +190,9 @@ pub struct StatusFault {
     pub status: u16,
     /// The kind of body.
     pub body: FaultBody,
-    /// `error.type`; `None` for the usual type of the status.
+    /// The value of `error.type`; `None` for the usual type of the status.
     pub kind: Option<String>,
-    /// `error.message`; `None` for the usual message of the status.
+    /// The text in `error.message`; `None` for the usual message of the status.
     pub message: Option<String>,
     /// `error.details.error_code`.
     pub error_code: Option<String>,
@@ -204,7 +205,7 @@ pub struct StatusFault {
 }
 
 impl StatusFault {
-    /// Returns the usual error response of a status.
+    /// Returns the usual error response with a status.
     pub fn new(status: u16) -> Self {
         Self {
             status,
@@ -224,7 +225,7 @@ impl StatusFault {
 pub enum FaultBody {
     /// The API's error object.
     Json,
-    /// An HTML page, as a gateway in front of the API sends it.
+    /// An HTML page, such as a gateway in front of the API sends.
     Html,
     /// No bytes.
     Empty,
@@ -233,7 +234,7 @@ pub enum FaultBody {
 /// The `retry-after` header of an error response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RetryAfter {
-    /// `1` for a 429, no header for other statuses.
+    /// The usual header: `1` for a 429, and no header for other statuses.
     Usual,
     /// No header.
     Absent,

@@ -1,4 +1,4 @@
-//! Reads the values that occur only in fault files. An error says what was found and what to write instead.
+//! Reads the values that occur only in fault files. Each error names the wrong value and says what to write instead.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use super::rule::{FaultBody, RetryAfter};
 use crate::sim::rules::{Time, checked, value};
 
-/// An HTTP status.
+/// An HTTP status in a fault file.
 pub(super) struct Status(pub(super) u16);
 
 /// A number of bytes above zero.

@@ -1,4 +1,4 @@
-//! Turns a valid request into a call: injected faults, limits, and the plan of the exchange.
+//! Admits valid requests: applies injected faults and limits, and plans the answer.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ use super::tokens;
 use super::validate::Prompt;
 
 impl Model {
-    /// Returns the rule of the fault plan that applies to a request.
+    /// Returns the index of the fault rule that applies to a request; `None` if no rule applies.
     pub(super) fn draw_fault(&mut self, body: &[u8], content: u64, model: &str, now: Instant) -> Option<usize> {
         if self.config.faults.rules.is_empty() {
             return None;
@@ -43,8 +43,8 @@ impl Model {
         chance::rule(&self.config.faults, self.config.seed, &self.fired, facts)
     }
 
-    /// Some faults end a request before it becomes a call. Returns the answer to such a request; `None` if the fault
-    /// needs a call.
+    /// Returns the answer to a request if the fault ends the request before the limits are checked. Returns `None` if
+    /// the fault changes an answer, because that answer has to be made first.
     pub(super) fn edge_fault(&mut self, rule: usize, content: u64, account: Option<Account>) -> Option<Stop> {
         let stop = match &self.config.faults.rules[rule].fault {
             Fault::Status(status) => Stop::Injected(status.clone(), account),
@@ -63,7 +63,7 @@ impl Model {
         self.line.note(|line| line.fault = Some(rule));
     }
 
-    /// Admits a valid request and plans its answer, or returns the reason for refusing it.
+    /// Admits a valid request and plans its answer, or returns the reason why the request is refused.
     #[expect(clippy::too_many_arguments, reason = "a call needs all these different parts")]
     pub(super) fn admit(
         &mut self,
@@ -122,14 +122,14 @@ impl Model {
         });
         let arrival = self.start(call, &answer, fault, (&message_id, miss));
         if scripted.is_some() {
-            // Each block may need a serial number for its id. The blocks of usual answers need no more numbers than a
-            // call takes.
+            // Each block of an answer can need a serial number for its id. Usual answers need only the serial number of
+            // their call.
             self.serial += answer.blocks.len() as u64;
         }
         Ok(arrival)
     }
 
-    /// Returns what a prompt reads from the cache and writes to it.
+    /// Returns the tokens that a prompt reads from the cache, and the entries that it writes to the cache.
     fn look_up(
         &mut self,
         prompt: &Prompt<'_>,
@@ -152,7 +152,7 @@ impl Model {
         split.uncached + split.write_5m + split.write_1h + read
     }
 
-    /// Admits a request, or returns the 429 that refuses it.
+    /// Counts a request against all limits, or returns the 429 that refuses the request.
     pub(super) fn admit_by_limits(&mut self, asked: Asked, account: Account, now: Instant) -> Result<(), Box<Stop>> {
         self.check_spending(account.0)?;
         if self.config.max_concurrent.is_some_and(|most| self.open_of(account.0) >= u64::from(most)) {
@@ -177,7 +177,7 @@ impl Model {
         Err(Box::new(refuse(refusal, account)))
     }
 
-    /// Refuses a request of an organization that has reached the spend cap.
+    /// Returns the refusal of a request if its organization has reached the spend cap.
     pub(super) fn check_spending(&self, organization: u64) -> Result<(), Box<Stop>> {
         let spent = || self.spent.get(&organization).copied().unwrap_or(Money::ZERO);
         if self.config.spend_cap.is_some_and(|cap| spent() >= cap) {
@@ -196,14 +196,14 @@ impl Model {
         }
     }
 
-    /// Counts one request of an account that has only a request limit, or returns the refusal.
+    /// Counts one request against the limit of an account that has only a request limit, or returns the refusal.
     pub(super) fn take_request(&mut self, account: Account) -> Result<(), Box<Stop>> {
         let rule = self.config.output_rule;
         let asked = Asked { input: 0, max_tokens: 0 };
         self.account(account).admit(asked, rule).map_err(|refusal| Box::new(refuse(refusal, account)))
     }
 
-    /// Returns when an answer begins and ends.
+    /// Returns the times at which an answer begins and ends.
     fn times(&self, answer: &Answer, content: Hash, now: Instant) -> (Instant, Instant) {
         let latency = &self.config.latency;
         let swing = 2.0 * content.word(self.serial).unit() - 1.0;
@@ -256,16 +256,17 @@ impl Model {
     }
 }
 
-/// The rules that apply to a request, by their numbers.
+/// The fault rule and the answer rule that apply to a request, as indexes in the lists of rules.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Drawn {
-    /// The rule of the fault plan.
+    /// The index of the fault rule; `None` if no rule applies.
     pub fault: Option<usize>,
-    /// The rule of the answer plan.
+    /// The index of the answer rule; `None` if no rule applies.
     pub answer: Option<usize>,
 }
 
-/// Returns what all cache entries of a request depend on: the organization, the model and the speed.
+/// Returns a hash of the organization, the model and the speed. Requests share cache entries only if they have the same
+/// organization, model and speed.
 pub(super) fn scope(prompt: &Prompt<'_>, model: usize, organization: u64) -> u64 {
     let speed = prompt.fields.get("speed").map_or("\"standard\"", RawValue::get);
     Hash::new(organization).word(model as u64).bytes(speed.as_bytes()).end()
@@ -274,7 +275,7 @@ pub(super) fn scope(prompt: &Prompt<'_>, model: usize, organization: u64) -> u64
 const CONCURRENCY: &str = "Number of concurrent connections has exceeded your rate limit. Please try again later or \
                            contact sales at https://www.anthropic.com/contact-sales to discuss your options.";
 
-/// The message of a gateway that does not know cache breakpoints.
+/// The error message of a gateway that does not know cache breakpoints.
 const NO_MARKS: &str = "cache_control: Extra inputs are not permitted";
 
 const SPEND_CAP: &str = "You have reached your API usage limits: your organization has crossed its monthly API usage \
@@ -293,7 +294,7 @@ pub(super) fn with_thousands(number: u64) -> String {
     text
 }
 
-/// Returns the 429 of a limit.
+/// Returns the 429 that a limit causes.
 fn refuse(refusal: Refusal, account: Account) -> Stop {
     let organization = organization_id(account.0);
     let limit = with_thousands(refusal.limit);
@@ -325,7 +326,7 @@ fn refuse(refusal: Refusal, account: Account) -> Stop {
     Stop::Refused { error, reason: refusal.reason, retry_after: Some(refusal.retry_after), account: Some(account) }
 }
 
-/// Returns the 429 of the spend cap.
+/// Returns the 429 that the spend cap causes.
 fn spend_cap_reached() -> Stop {
     let error = ApiError::new(429, SPEND_CAP).with_code("enforced_spend_limit_reached");
     Stop::Refused { error, reason: Reason::SpendCap, retry_after: None, account: None }

@@ -1,8 +1,8 @@
-//! Makes the model's answers. An answer depends only on the seed, the content of the request and the rule that scripts
-//! it, so a second attempt gets the same answer.
+//! Makes the answers of the simulated model. An answer depends only on the seed, the content of the request and the
+//! answer rule that applies to it. So a second attempt gets the same answer.
 //!
-//! This module decides the length, the ending and the content of an answer. `scripted` does this for answers from an
-//! answer file. `reply` writes the bytes of the answer.
+//! This module decides the length, the ending and the content of an answer. `scripted` decides the same for answers
+//! from an answer file. `reply` writes the bytes of the answer.
 
 use serde_json::Value;
 
@@ -19,8 +19,8 @@ use super::text::Passage;
 use super::tokens;
 use super::validate::{Form, Prompt};
 
-/// Returns the answer to a prompt. `hash` is the hash of its content and the seed. `rule` is the rule of the answer file
-/// that applies to the prompt.
+/// Returns the answer to a prompt. `hash` is the hash of the request's content and the seed. `rule` is the rule of the
+/// answer file that applies to the prompt.
 pub(super) fn to(
     prompt: &Prompt<'_>,
     model: &SimModel,
@@ -46,7 +46,7 @@ pub(super) fn to(
         said(prompt, config, room.less(thinking), hash, rule)
     };
     let mut answer = with_thinking(said, thinking, config.token_skew, hash);
-    // Rounding up may have added a token.
+    // Rounding up can have made the answer one token too long.
     answer.output_tokens = answer.output_tokens.min(prompt.max_tokens);
     answer
 }
@@ -109,7 +109,8 @@ fn stop_sequence(endings: &Endings, prompt: &Prompt<'_>, hash: Hash) -> Option<S
     Some(prompt.stop_sequences[(hash.word(8).end() % count) as usize].to_string())
 }
 
-/// Returns how long an answer would be without limits. The length has a lognormal distribution (by Box and Muller).
+/// Returns the length that an answer would have without `max_tokens` and other limits. The length has a lognormal
+/// distribution, which the Box-Muller method makes from random numbers.
 fn length(lengths: &OutputLengths, prompt: &Prompt<'_>, hash: Hash) -> u64 {
     let mean = lengths.mean
         + lengths.per_prompt_token * prompt.tokens as f64
@@ -140,8 +141,8 @@ fn tool_use(prompt: &Prompt<'_>, name: Option<&str>, config: &SimConfig, room: R
     room.filled(vec![OutBlock::tool_use(tool.name.clone(), input)], "tool_use")
 }
 
-/// Returns an answer for which the API runs one of its own tools. The answer has the call, the result of the call, and
-/// a text.
+/// Returns an answer that uses a server tool (a tool that the API itself runs). The answer has the call, the result of
+/// the call, and a text.
 fn server_use(kind: &str, prompt: &Prompt<'_>, config: &SimConfig, room: Room, hash: Hash) -> Answer {
     let Some(served) = Served::of(kind).filter(|served| served.tokens() < room.tokens) else {
         return text(prompt, config, room, hash);

@@ -1,4 +1,4 @@
-//! A request from its arrival to its end.
+//! Takes a request from its arrival to its end.
 
 use http::{HeaderMap, HeaderValue, Method};
 
@@ -16,7 +16,7 @@ use super::refusal::Stop;
 use super::state::Model;
 
 impl Model {
-    /// Returns what will happen to a request that arrives at `now`.
+    /// Answers a request that arrives at `now`. Returns the planned response, with the time of each part.
     pub fn arrive(&mut self, request: &Request<'_>, now: Instant) -> Arrival {
         if request.body.len() > most_body_bytes(request.method, request.path) {
             return self.arrive_unread(request, Unread::TooLarge, now);
@@ -30,7 +30,7 @@ impl Model {
         self.tell(arrival, &request_id)
     }
 
-    /// Returns what will happen to a request whose body could not be read; the body in `request` is ignored.
+    /// Returns the planned response to a request if its body could not be read. The body in `request` is ignored.
     pub(crate) fn arrive_unread(&mut self, request: &Request<'_>, why: Unread, now: Instant) -> Arrival {
         let request_id = self.receive(request, now);
         let error = match why {
@@ -56,7 +56,7 @@ impl Model {
         id("req_01", self.config.seed ^ 0x7265_715f, self.serial)
     }
 
-    /// Sends the watcher a line about what will happen to a request.
+    /// Sends a line about a request and its planned response to the journal of the simulator.
     fn tell(&mut self, arrival: Arrival, request_id: &str) -> Arrival {
         let now = self.now;
         self.line.note(|line| {
@@ -71,7 +71,8 @@ impl Model {
         arrival
     }
 
-    /// Returns the head of a call at the moment when it is sent. It contains the limits of that moment.
+    /// Returns the response head (status and headers) of a call. Callers call this function when the head is sent,
+    /// because its headers report the limits at that time.
     pub fn head(&mut self, arrival: &mut Arrival, now: Instant) -> ReplyHead {
         if let Some(head) = arrival.head.take() {
             return head;
@@ -93,7 +94,8 @@ impl Model {
         ReplyHead { status: 200, headers }
     }
 
-    /// Ends an exchange. Unknown tickets are ignored, because error responses have no call.
+    /// Ends an exchange (a request and its response). Unknown tickets are ignored, because error responses have no
+    /// call.
     pub fn finish(&mut self, ticket: Ticket, ending: Ending, now: Instant) {
         self.advance(now);
         let now = self.now;
@@ -105,7 +107,8 @@ impl Model {
             Ending::Played => {}
             Ending::Left => call.is_lost = true,
         }
-        // If the client has left, a call without streaming runs to its end, but a stream stops. Unconfirmed.
+        // If the client has left, a call without streaming runs to its end, but a stream stops immediately.
+        // Unconfirmed.
         if ending == Ending::Left && call.is_stream && call.phase != Phase::Over {
             self.cut_short(ticket.0, now);
         }

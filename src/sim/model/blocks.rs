@@ -1,4 +1,4 @@
-//! An answer and its blocks, before they are written.
+//! The content of an answer in blocks, before the answer is written as JSON.
 
 use std::borrow::Cow;
 
@@ -9,30 +9,30 @@ use super::text::Passage;
 use super::tokens;
 use super::validate::Prompt;
 
-/// Tokens of a tool call in addition to its input.
+/// The number of tokens of a tool call in addition to the tokens of its input.
 const TOOL_CALL: u64 = 12;
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Answer {
-    /// Its blocks.
+    /// The content blocks of the answer.
     pub blocks: Vec<OutBlock>,
-    /// Why it ended.
+    /// The stop reason of the answer.
     pub stop_reason: Cow<'static, str>,
-    /// The stop sequence that ended the answer.
+    /// The stop sequence that ended the answer, if one did.
     pub stop_sequence: Option<String>,
-    /// The category of a refusal.
+    /// The category of the refusal, if the answer is a refusal with a category.
     pub category: Option<String>,
-    /// Output tokens as `usage` reports them.
+    /// The number of output tokens that `usage` reports.
     pub output_tokens: u64,
-    /// The part of the output tokens that was thinking.
+    /// The number of output tokens that were thinking.
     pub thinking_tokens: u64,
-    /// Web searches that the API made for it.
+    /// The number of web searches that the API made for the answer.
     pub searches: u64,
 }
 
 impl Answer {
-    /// Returns an answer whose tokens have not been counted.
+    /// Returns an answer with token counts of zero, because its tokens have not been counted.
     pub(super) fn new(blocks: Vec<OutBlock>, stop_reason: impl Into<Cow<'static, str>>) -> Self {
         Self {
             blocks,
@@ -45,7 +45,7 @@ impl Answer {
         }
     }
 
-    /// Returns whether it is a refusal before any output. Such a refusal is free.
+    /// Returns whether the answer is a refusal before the first output. A refusal before the first output is free.
     pub(super) fn is_free(&self) -> bool {
         self.stop_reason == "refusal" && self.output_tokens == 0
     }
@@ -56,32 +56,32 @@ impl Answer {
 pub(super) enum OutBlock {
     /// Thinking.
     Thinking(Passage),
-    /// Text that is made up.
+    /// Text that the simulator makes up.
     Text(Passage),
-    /// Text with a given content, and its tokens.
+    /// Text with a given content, and the number of its tokens.
     Written(String, u64),
-    /// A tool call: its name, its input as JSON, and its tokens.
+    /// A tool call: the name of the tool, its input as JSON, and the number of tokens of the call.
     ToolUse(String, String, u64),
-    /// A call of a tool that the API runs.
+    /// A call of a server tool (a tool that the API runs).
     ServerToolUse(Served),
-    /// The result of the call in the block before it.
+    /// The result of the server tool that the previous block calls.
     ServerToolResult(Served),
 }
 
 impl OutBlock {
-    /// Returns text with this content.
+    /// Returns a text block with this content.
     pub(super) fn written(text: String) -> Self {
         let count = tokens::of_text(&text);
         Self::Written(text, count)
     }
 
-    /// Returns a call of a tool. `input` is a JSON object.
+    /// Returns a block that calls a tool. `input` is the JSON text of an object.
     pub(super) fn tool_use(name: String, input: String) -> Self {
         let count = tokens::of_text(&input) + TOOL_CALL;
         Self::ToolUse(name, input, count)
     }
 
-    /// Returns how many tokens the block has, by the simulator's own counter.
+    /// Returns the number of tokens of the block, by the simulator's own counter.
     pub(super) fn tokens(&self) -> u64 {
         match self {
             Self::Thinking(passage) | Self::Text(passage) => passage.tokens,
@@ -91,25 +91,26 @@ impl OutBlock {
         }
     }
 
-    /// Returns the first `kept` tokens of the block; `None` if such a block can't be cut.
+    /// Returns the first `kept` tokens of the block; `None` if blocks of this kind can't be cut.
     fn cut(self, kept: u64) -> Option<Self> {
         match self {
             Self::Thinking(passage) => Some(Self::Thinking(passage.cut(kept))),
             Self::Text(passage) => Some(Self::Text(passage.cut(kept))),
             Self::Written(text, count) => Some(Self::Written(beginning(&text, kept, count), kept)),
-            // A call that is cut has no input.
+            // The input of a tool call that is cut is an empty object.
             Self::ToolUse(name, _, _) => Some(Self::ToolUse(name, "{}".to_owned(), kept)),
             Self::ServerToolUse(_) | Self::ServerToolResult(_) => None,
         }
     }
 }
 
-/// Returns the tokens of all blocks.
+/// Returns the number of tokens in all blocks together.
 pub(super) fn total(blocks: &[OutBlock]) -> u64 {
     blocks.iter().map(OutBlock::tokens).sum()
 }
 
-/// Keeps the first `kept` tokens of the blocks. The block in which they end is cut.
+/// Keeps the first `kept` tokens of the blocks. If the last kept token is inside a block, the block is cut after that
+/// token.
 pub(super) fn keep(blocks: &mut Vec<OutBlock>, kept: u64) {
     let mut left = kept;
     let all = std::mem::take(blocks);
@@ -125,15 +126,15 @@ pub(super) fn keep(blocks: &mut Vec<OutBlock>, kept: u64) {
     }
 }
 
-/// Returns the beginning of a text that has `count` tokens: about the first `kept` tokens.
+/// Returns about the first `kept` tokens of a text that has `count` tokens.
 fn beginning(text: &str, kept: u64, count: u64) -> String {
     let wanted = (text.len() as u64 * kept / count.max(1)) as usize;
     let end = (0..=wanted).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
     text[..end].to_owned()
 }
 
-/// The maximum number of tokens in an answer, by the simulator's own counter. `full` is the stop reason of an answer
-/// with this many tokens.
+/// The room for an answer: the maximum number of its tokens, by the simulator's own counter. `full` is the stop reason
+/// of an answer that is cut at this maximum.
 #[derive(Clone, Copy)]
 pub(super) struct Room {
     pub tokens: u64,
@@ -141,7 +142,7 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// Returns the room that a prompt leaves for its answer.
+    /// Returns the room (the maximum number of tokens) for the answer to a prompt.
     pub(super) fn of(prompt: &Prompt<'_>, model: &SimModel, skew: f64) -> Self {
         let window = model.context_tokens.saturating_sub(prompt.tokens);
         let (tokens, full) = if prompt.max_tokens <= window {
@@ -152,12 +153,13 @@ impl Room {
         Self { tokens: ((tokens as f64 / skew) as u64).max(1), full }
     }
 
-    /// Returns the room that is left after this many tokens. It is never empty.
+    /// Returns the room that is left after `tokens` tokens, which is at least one token.
     pub(super) fn less(self, tokens: u64) -> Self {
         Self { tokens: self.tokens.saturating_sub(tokens).max(1), ..self }
     }
 
-    /// Returns an answer with these blocks. It is cut if they do not fit; else it ends with `stop_reason`.
+    /// Returns an answer with `blocks`. If the blocks fit into the room, the answer ends with `stop_reason`. If the
+    /// blocks do not fit, they are cut.
     pub(super) fn filled(self, mut blocks: Vec<OutBlock>, stop_reason: &'static str) -> Answer {
         if total(&blocks) <= self.tokens {
             return Answer::new(blocks, stop_reason);

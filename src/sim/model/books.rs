@@ -1,7 +1,7 @@
-//! Figures about what the simulator has received and charged. Tests judge a run by these figures.
+//! Counts what the simulator has received and charged. Tests use these counts to judge a run.
 //!
-//! Memory is bounded: the number of bodies and ids with records of their own is limited. Beyond that limit,
-//! `is_truncated` is set.
+//! The number of request bodies and ids with records of their own is limited, so that the memory is limited too. If
+//! there are more bodies or ids, `is_truncated` is set.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -12,62 +12,62 @@ use crate::domain::{Money, Usage};
 
 use super::limits::Reason;
 
-/// The maximum number of bodies that have records of their own. The same maximum applies to ids.
+/// The maximum number of request bodies with records of their own. The same maximum applies to ids.
 const KEPT: usize = 1_000_000;
 /// The maximum length of all ids together, in bytes.
 const KEPT_ID_BYTES: usize = 64 << 20;
 
-/// Figures since the start or the last reset.
+/// The counts since the start of the simulator or the last reset.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Books {
-    /// Requests that arrived, on any endpoint of the API.
+    /// The number of requests that arrived, on all endpoints of the API.
     pub requests: u64,
-    /// Admitted requests to the messages endpoint.
+    /// The number of admitted requests to the messages endpoint.
     pub admitted: u64,
-    /// Responses by HTTP status, counted when the head is sent.
+    /// The number of responses with each HTTP status. A response is counted when its head (status and headers) is sent.
     pub statuses: BTreeMap<u16, u64>,
-    /// 429s by reason.
+    /// The number of 429s for each reason.
     pub refused: BTreeMap<&'static str, u64>,
-    /// Injected faults, by the number of their rule (from 0).
+    /// The number of injected faults for each rule. The key is the index of the rule, from 0.
     pub faults: BTreeMap<usize, u64>,
-    /// Scripted answers, by the number of their rule (from 0).
+    /// The number of scripted answers for each rule. The key is the index of the rule, from 0.
     pub answers: BTreeMap<usize, u64>,
-    /// Calls that were charged.
+    /// The number of calls that were charged.
     pub billed_calls: u64,
-    /// Tokens that were charged.
+    /// The tokens and web searches that were charged.
     pub billed: Usage,
-    /// Money that was charged, in dollars.
+    /// The money that was charged, in dollars.
     pub billed_usd: f64,
-    /// The money that was charged, exact.
+    /// The money that was charged, as an exact amount.
     #[serde(skip)]
     pub billed_money: Money,
-    /// Cache entries that were written. A request with several breakpoints can write several entries.
+    /// The number of cache entries that were written. A request with several breakpoints can write several entries.
     pub cache_writes: u64,
-    /// Admitted calls that read a cache entry.
+    /// The number of admitted calls that read a cache entry.
     pub cache_reads: u64,
-    /// Calls that were charged although the client did not get the whole answer.
+    /// The number of calls that were charged although the client did not get the whole answer.
     pub billed_and_lost: u64,
-    /// Calls that were charged although an identical body had been charged before.
+    /// The number of calls that were charged although an identical body had been charged before.
     pub billed_again: u64,
-    /// Complete answers to a body that had been answered completely before.
+    /// The number of complete answers to a body that had been answered completely before.
     pub answered_again: u64,
-    /// Requests that arrived although clients of their model class had been told to wait.
+    /// The number of requests that arrived too early: a 429 had told clients of their model class to wait longer.
     pub too_early: u64,
-    /// The highest number of milliseconds by which one of these requests was too early.
+    /// The longest time by which a request was too early, in milliseconds.
     pub too_early_ms: u64,
-    /// The time of the first of these requests, in seconds since the start.
+    /// The time of the first request that was too early, in seconds since the start.
     pub first_too_early_s: Option<f64>,
-    /// Admitted calls that have not ended.
+    /// The number of admitted calls that have not ended.
     pub in_flight: u64,
     /// The largest number of calls that were in flight at the same time.
     pub highest_in_flight: u64,
-    /// Highest debt of an output bucket, in tokens.
+    /// The most tokens by which an output bucket was below zero.
     pub highest_output_debt: u64,
-    /// What happened to message batches.
+    /// The counts about message batches.
     pub batches: BatchBooks,
-    /// The charges by `metadata.user_id`.
+    /// The charges for each `metadata.user_id`.
     pub by_id: BTreeMap<String, IdBooks>,
-    /// Whether the records of some bodies or ids are missing because there were too many.
+    /// Whether some bodies or ids have no records because there were too many of them.
     pub is_truncated: bool,
     #[serde(skip)]
     bodies: HashMap<u64, Seen>,
@@ -75,37 +75,37 @@ pub struct Books {
     id_bytes: usize,
 }
 
-/// Figures about message batches.
+/// The counts about message batches.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct BatchBooks {
-    /// Calls that arrived, by their names: create, list, retrieve, results, cancel and delete.
+    /// The number of calls that arrived under each name: create, list, retrieve, results, cancel and delete.
     pub calls: BTreeMap<&'static str, u64>,
-    /// Batches that were created.
+    /// The number of batches that were created.
     pub created: u64,
-    /// Batches that ended.
+    /// The number of batches that ended.
     pub ended: u64,
-    /// Requests in the batches that were created.
+    /// The number of requests in all batches that were created.
     pub requests: u64,
-    /// Requests that succeeded. Only these requests are billed.
+    /// The number of requests that succeeded. Only requests that succeeded are billed.
     pub succeeded: u64,
-    /// Requests that ended with an error.
+    /// The number of requests that ended with an error.
     pub errored: u64,
-    /// Requests that were canceled.
+    /// The number of requests that were canceled.
     pub canceled: u64,
-    /// Requests that expired.
+    /// The number of requests that expired.
     pub expired: u64,
     /// The largest number of requests of one organization that waited for processing at the same time.
     pub highest_queue: u64,
 }
 
-/// The charges of one id.
+/// The charges for the requests with one `metadata.user_id`.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct IdBooks {
-    /// Number of calls.
+    /// The number of charged calls.
     pub calls: u64,
-    /// Tokens.
+    /// The tokens and web searches that were charged for requests with this `metadata.user_id`.
     pub usage: Usage,
-    /// Money, in dollars.
+    /// The money that was charged for requests with this `metadata.user_id`, in dollars.
     pub usd: f64,
 }
 
@@ -117,7 +117,7 @@ struct Seen {
 }
 
 impl Books {
-    /// Returns how many times a body was tried before, and counts one more attempt.
+    /// Returns how many times a request with this body was sent before, and counts one more attempt.
     pub(super) fn attempt(&mut self, body: u64) -> u32 {
         self.seen(body).map_or(u32::MAX, |seen| {
             seen.attempts = seen.attempts.saturating_add(1);
@@ -125,7 +125,8 @@ impl Books {
         })
     }
 
-    /// Returns how many times a body was tried; `u32::MAX` when there were too many bodies to keep a record of each.
+    /// Returns how many times a request with this body was sent. Returns `u32::MAX` if there are too many bodies and
+    /// this body has no record.
     pub(super) fn attempts(&self, body: u64) -> u32 {
         let unknown = if self.bodies.len() < KEPT { 0 } else { u32::MAX };
         self.bodies.get(&body).map_or(unknown, |seen| seen.attempts)
@@ -170,15 +171,15 @@ impl Books {
         self.answered_again += u64::from(again);
     }
 
-    /// Counts a request that arrived although it should have waited.
+    /// Counts a request that arrived too early. `by` is the time by which the request was too early.
     pub(super) fn early(&mut self, by: std::time::Duration, now: crate::clock::Instant) {
         self.too_early += 1;
         self.too_early_ms = self.too_early_ms.max(u64::try_from(by.as_millis()).unwrap_or(u64::MAX));
         self.first_too_early_s.get_or_insert(now.as_secs_f64());
     }
 
-    /// Returns a copy without the records of single bodies. These records can be large, and only this module needs
-    /// them.
+    /// Returns a copy of the counts without the records of single bodies. The records of single bodies can be large,
+    /// and only this module needs them.
     pub(super) fn figures(&mut self) -> Self {
         let bodies = std::mem::take(&mut self.bodies);
         let figures = self.clone();
@@ -191,7 +192,7 @@ impl Books {
         self.refused.values().sum()
     }
 
-    /// Returns the charges of an id; `None` when there is no room for another id.
+    /// Returns the charges for an id; `None` when there is no room for another id.
     fn own(&mut self, id: &str) -> Option<&mut IdBooks> {
         let has_room = self.by_id.len() < KEPT && self.id_bytes + id.len() <= KEPT_ID_BYTES;
         match self.by_id.entry(id.to_owned()) {

@@ -1,12 +1,13 @@
-//! One dimension of a limit, as the API keeps it: a bucket that refills continuously. Requests drain the bucket in one
-//! step, or gradually.
+//! A bucket for one limit (on requests, input tokens or output tokens), as the API has it. A bucket refills
+//! continuously. Requests take tokens from the bucket at one moment or gradually.
 //!
-//! A bucket owns a level and two rates. Invariants: all numbers are whole, so the level stays exact, however long the
-//! run is. The level is never above the capacity, but can be below zero. Time only goes forward.
+//! A bucket has a level, a rate at which it refills and a rate at which it drains. Invariants: all numbers are
+//! integers, so the level stays exact in runs of any length. The level is never above the capacity, but can be below
+//! zero. Time never goes backward.
 //!
 //! A token is 60·10⁹·2¹⁶ units, so one token per minute is 2¹⁶ units per nanosecond. A call drains the bucket at the
-//! rate at which it produces tokens. Rounding that rate loses less than 2⁻¹⁶ of a token per minute, and the loss is
-//! corrected at the end of the call.
+//! rate at which the call produces tokens. The rate is rounded, which loses less than 2⁻¹⁶ of a token per minute. This
+//! rounding error is corrected at the end of the call.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::clock::Instant;
 
 /// The number of units in one token (or in one request).
 pub(super) const TOKEN: i128 = 60_000_000_000 << 16;
-/// One token per minute, in units per nanosecond.
+/// The rate of one token per minute, in units per nanosecond.
 const PER_MINUTE: i128 = 1 << 16;
 
 /// A bucket that refills continuously.
@@ -36,7 +37,7 @@ impl Bucket {
         Self { limit, capacity, level: capacity, refill: refill(limit, 0), others_permille: 0, drain: 0, at: now }
     }
 
-    /// Brings the level up to `now`.
+    /// Updates the level to the time `now`.
     pub(super) fn advance(&mut self, now: Instant) {
         let nanos = i128::from(now.as_nanos().saturating_sub(self.at.as_nanos()));
         self.level = (self.level + (self.refill - self.drain) * nanos).min(self.capacity);
@@ -53,50 +54,50 @@ impl Bucket {
         self.level
     }
 
-    /// Returns the level in whole tokens, at least 0, rounded down.
+    /// Returns the level in tokens, rounded down; 0 if the level is below zero.
     pub(super) fn tokens(&self) -> u64 {
         u64::try_from(self.level.max(0) / TOKEN).unwrap_or(u64::MAX)
     }
 
-    /// Returns the level, rounded to the nearest thousand tokens; at least 0.
+    /// Returns the level in tokens, rounded to the nearest thousand; 0 if the level is below zero.
     pub(super) fn rounded_tokens(&self) -> u64 {
         u64::try_from((self.level.max(0) + 500 * TOKEN) / (1000 * TOKEN) * 1000).unwrap_or(u64::MAX)
     }
 
-    /// Returns how many units are missing before `cost` tokens can be taken; zero if there are enough.
+    /// Returns how many units must refill before `cost` tokens can be taken; zero if they can be taken now.
     ///
-    /// When the bucket is full, even a cost above the capacity can be taken.
+    /// A cost above the capacity can be taken when the bucket is full.
     pub(super) fn shortfall(&self, cost: u64) -> i128 {
         let needed = (i128::from(cost) * TOKEN).min(self.capacity);
         (needed - self.level).max(0)
     }
 
-    /// Returns how many units are missing before the level is above zero.
+    /// Returns how many units must refill before the level is above zero.
     pub(super) fn shortfall_above_zero(&self) -> i128 {
         (1 - self.level).max(0)
     }
 
-    /// Takes `cost` tokens; the level may fall below zero.
+    /// Takes `cost` tokens from the bucket. The level can fall below zero.
     pub(super) fn take(&mut self, cost: u64) {
         self.level -= i128::from(cost) * TOKEN;
     }
 
-    /// Takes units. Negative units are given back, but not beyond the capacity.
+    /// Takes units from the bucket. Negative units are added, and the level then rises at most to the capacity.
     pub(super) fn take_units(&mut self, units: i128) {
         self.level = (self.level - units).min(self.capacity);
     }
 
-    /// Raises the drain by `units` per nanosecond.
+    /// Increases the rate at which the bucket drains by `units` per nanosecond.
     pub(super) fn drain_more(&mut self, units: i128) {
         self.drain += units;
     }
 
-    /// Lowers the drain by `units` per nanosecond.
+    /// Decreases the rate at which the bucket drains by `units` per nanosecond.
     pub(super) fn drain_less(&mut self, units: i128) {
         self.drain -= units;
     }
 
-    /// Returns the seconds until `units` have refilled, rounded up; at least one.
+    /// Returns the number of seconds until `units` have refilled, rounded up, and at least 1.
     pub(super) fn seconds_for(&self, units: i128) -> u64 {
         let per_second = self.refill.max(1) * 1_000_000_000;
         u64::try_from((units + per_second - 1) / per_second).unwrap_or(u64::MAX).max(1)
@@ -107,18 +108,18 @@ impl Bucket {
         nanos_for(self.missing(), self.refill)
     }
 
-    /// Returns the time until this bucket and `other` together contain as much as the sum of their capacities.
+    /// Returns the time until the sum of the levels of this bucket and `other` is the sum of their capacities.
     pub(super) fn time_to_full_with(&self, other: &Self) -> Duration {
         nanos_for(self.missing() + other.missing(), self.refill + other.refill)
     }
 
-    /// Returns how many units are missing until the bucket is full.
+    /// Returns how many units must refill before the bucket is full.
     fn missing(&self) -> i128 {
         self.capacity - self.level
     }
 
-    /// Sets another limit and capacity. A level below zero stays as it is. A level above the new capacity is lowered to
-    /// the capacity.
+    /// Sets a new limit and a new capacity. A level above the new capacity is lowered to the capacity. A level that is
+    /// not above the new capacity does not change.
     pub(super) fn set_limit(&mut self, limit: u32, capacity: u64) {
         self.limit = limit;
         self.refill = refill(limit, self.others_permille);
@@ -126,13 +127,13 @@ impl Bucket {
         self.level = self.level.min(self.capacity);
     }
 
-    /// Sets how many thousandths of the refill other clients take, evenly over time.
+    /// Sets the part of the refill that other clients take evenly over time, in thousandths.
     pub(super) fn set_others(&mut self, permille: u32) {
         self.others_permille = permille.min(1000);
         self.refill = refill(self.limit, self.others_permille);
     }
 
-    /// Takes `permille` thousandths of a minute's limit in one step, but not more than the bucket contains. Returns the
+    /// Takes `permille` thousandths of a minute's limit from the bucket, but at most its content. Returns the number of
     /// units taken.
     pub(super) fn take_share(&mut self, permille: u32) -> i128 {
         let wanted = i128::from(self.limit) * TOKEN * i128::from(permille) / 1000;
@@ -142,7 +143,7 @@ impl Bucket {
     }
 }
 
-/// Returns how many units the bucket gains per nanosecond.
+/// Returns the number of units per nanosecond that refill a bucket.
 fn refill(limit: u32, others_permille: u32) -> i128 {
     i128::from(limit) * PER_MINUTE * i128::from(1000 - others_permille.min(1000)) / 1000
 }

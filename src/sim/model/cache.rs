@@ -1,11 +1,13 @@
-//! Prompt caching, as documented: which part of a prompt is read from a cache, and which is written to it.
+//! Simulates the prompt cache, as documented: decides which part of a prompt is read from the cache, and which is
+//! written to it.
 //!
-//! This module owns the cache entries. A prefix is identified by the hash of all its parts. It can be read as soon as
-//! the first response that writes it has begun, and until it expires. Its lifetime is counted from the start of the
-//! request that wrote it or that read it last. Source: API documentation, "Prompt caching" (2026-09-29).
+//! This module keeps the cache entries. Each entry is for a prefix of a prompt, and is found by the hash of all parts
+//! of the prefix. An entry can be read from the beginning of the first response that writes the entry until the entry
+//! expires. The lifetime begins at the start of the request that wrote the entry or last read it. Source: API
+//! documentation, "Prompt caching" (2026-09-29).
 //!
 //! The documentation does not say whether a read of a long prefix also renews the entries of shorter prefixes inside
-//! it. Here it renews only the entry that it reads.
+//! it. In the simulator, a read renews only the entry that it reads.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,37 +17,38 @@ use crate::clock::Instant;
 use super::hash::Hash;
 use super::parts::{Part, PartKind};
 
-/// How many positions are checked for a cache entry, including the position of the breakpoint.
+/// The number of positions that are searched for a cache entry, including the position of the breakpoint.
 const LOOK_BACK: usize = 20;
-/// The maximum number of entries. If there are more, expired entries are removed first.
+/// The maximum number of cache entries. When there are more entries, expired entries are removed. If the remaining
+/// entries are too many, new entries are not kept.
 const ENTRIES: usize = 200_000;
 
 /// The tokens of a prompt, split by how the cache handles them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Split {
-    /// Tokens that are neither read from the cache nor written to it.
+    /// The number of tokens that are not read from the cache and not written to it.
     pub uncached: u64,
-    /// Tokens written for five minutes.
+    /// The number of tokens that are written to the cache for five minutes.
     pub write_5m: u64,
-    /// Tokens written for an hour.
+    /// The number of tokens that are written to the cache for an hour.
     pub write_1h: u64,
-    /// Tokens read from the cache.
+    /// The number of tokens that are read from the cache.
     pub read: u64,
 }
 
-/// What a prompt reads from the cache and writes to it.
+/// The result of looking up a prompt in the cache: what the prompt reads and writes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lookup {
-    /// The tokens.
+    /// The tokens of the prompt, split by how the cache handles them.
     pub split: Split,
     /// The entries that the prompt will make when its response begins.
     pub writes: Vec<Write>,
-    /// The entry that it reads.
+    /// The key of the entry that the prompt reads.
     hit: Option<u64>,
 }
 
 impl Lookup {
-    /// Returns the lookup of a prompt that the cache does not handle.
+    /// Returns the lookup result for a prompt that does not use the cache.
     pub(super) fn uncached(tokens: u64) -> Self {
         Self { split: Split { uncached: tokens, ..Split::default() }, ..Self::default() }
     }
@@ -66,15 +69,16 @@ struct Entry {
     expires: Instant,
 }
 
-/// All entries of all organizations.
+/// The cache entries of all organizations.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cache {
     entries: HashMap<u64, Entry>,
 }
 
 impl Cache {
-    /// Returns what a prompt would read and write. `scope` is the organization, the model and everything else that all
-    /// entries depend on. `least` is the length of the shortest prefix that is cached.
+    /// Returns what a prompt would read from the cache and write to it. `scope` is a hash of the organization, the
+    /// model and the speed. Requests with different scopes share no entries. `least` is the length of the shortest
+    /// prefix that is cached, in tokens.
     pub(super) fn look_up(&self, parts: &[Part], scope: u64, least: u64, now: Instant) -> Lookup {
         let prefixes = prefixes(parts, scope);
         let total = prefixes.last().map_or(0, |prefix| prefix.tokens);
@@ -95,7 +99,7 @@ impl Cache {
         Lookup { split, writes, hit: hit.map(|prefix| prefix.key) }
     }
 
-    /// Returns the longest prefix that can be read.
+    /// Returns the longest prefix that can be read from the cache.
     fn longest_hit<'p>(&self, prefixes: &'p [Prefix], least: u64, now: Instant) -> Option<&'p Prefix> {
         let ends = (0..prefixes.len()).rev().filter(|&at| prefixes[at].breakpoint.is_some());
         ends.flat_map(|end| {
@@ -115,7 +119,7 @@ impl Cache {
         entry.expires = entry.expires.max(now + entry.lifetime);
     }
 
-    /// Makes entries readable.
+    /// Adds entries to the cache, so that other prompts can read them.
     pub(super) fn write(&mut self, writes: &[Write], now: Instant) {
         if self.entries.len() + writes.len() > ENTRIES {
             self.entries.retain(|_, entry| now < entry.expires);
@@ -133,7 +137,7 @@ impl Cache {
         }
     }
 
-    /// Removes the entries of all prefixes of a prompt, if they have not been used for this time.
+    /// Removes the entries of all prefixes of a prompt that have not been used for the time `unused`.
     pub(super) fn evict(&mut self, parts: &[Part], scope: u64, unused: Duration, now: Instant) {
         for prefix in prefixes(parts, scope) {
             if self.entries.get(&prefix.key).is_some_and(|entry| now.since(entry.used) >= unused) {
@@ -142,7 +146,7 @@ impl Cache {
         }
     }
 
-    /// Returns the same entries, changed so that they never expire.
+    /// Returns a copy of the cache with entries that never expire.
     pub(super) fn forever(&self) -> Self {
         let keep = |(key, entry): (&u64, &Entry)| (*key, Entry { expires: Instant::NEVER, ..*entry });
         Self { entries: self.entries.iter().map(keep).collect() }

@@ -1,4 +1,4 @@
-//! A call, from its admission to its end.
+//! A call: a request that was admitted and has not ended.
 
 use crate::clock::Instant;
 use crate::domain::Usage;
@@ -11,11 +11,11 @@ use super::validate::Prompt;
 /// The state of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Before its first token.
+    /// The first token has not been produced.
     Waiting,
-    /// Output is produced, at this many units per nanosecond.
+    /// Output is being produced, at this rate in units of a bucket per nanosecond.
     Producing(i128),
-    /// All output is produced and charged.
+    /// All output has been produced and charged.
     Over,
 }
 
@@ -45,9 +45,9 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Returns a call before its first token. `input` contains three things: how the prompt is split, the number of
-    /// input tokens that the limit counts, and the estimate of this number. `times` are the times at which its output
-    /// begins and ends.
+    /// Returns a call that has not produced its first token. `input` contains the split of the prompt's tokens (cached
+    /// or not), the number of input tokens that the limit counts, and the estimate of this number. `times` are the
+    /// times at which the output begins and ends.
     pub(super) fn new(
         account: Account,
         model: usize,
@@ -74,8 +74,9 @@ impl Call {
         }
     }
 
-    /// Returns a call that is given by its sizes: input, output and `max_tokens`. It is not billed. `input` contains the
-    /// number of input tokens that the limit counts, and the estimate of this number.
+    /// Returns a call without a prompt, with the given numbers of input tokens and output tokens and with `max_tokens`.
+    /// A call without a prompt is not billed. `input` contains the number of input tokens that the limit counts, and
+    /// the estimate of this number.
     pub(super) fn sized(
         account: Account,
         sizes: (u64, u64, u64),
@@ -108,7 +109,7 @@ impl Call {
         }
     }
 
-    /// Ends the output early, after the share `part` of the output.
+    /// Ends the output early, after the part `part` of the output (from 0 to 1).
     pub(super) fn end_early(&mut self, part: f64) {
         self.end = self.begin + self.end.since(self.begin).mul_f64(part);
         self.output_tokens = (self.output_tokens as f64 * part) as u64;

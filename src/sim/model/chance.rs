@@ -1,4 +1,4 @@
-//! Which rule of the fault plan applies to a request.
+//! Decides which fault rule applies to a request.
 
 use std::time::Duration;
 
@@ -11,27 +11,27 @@ use super::hash::Hash;
 /// The facts about a request that are compared with the rules.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestFacts<'a> {
-    /// What it is.
+    /// The kind of the target: a request, a batch call, a listed batch, or a request in a batch.
     pub target: Target,
-    /// The age of its batch; zero for messages and for batches that are created.
+    /// The age of the batch; zero for requests outside batches, and for calls that create a batch.
     pub age: Duration,
-    /// The hash of its content.
+    /// The hash of the request's content.
     pub content: u64,
-    /// Its body.
+    /// The body of the request.
     pub body: &'a [u8],
-    /// Whether it has a cache breakpoint. Only the faults of caching need this.
+    /// Whether the request has a cache breakpoint. Only rules about caching use this fact.
     pub is_marked: bool,
-    /// The model's name, as in the request.
+    /// The name of the model in the request.
     pub model: &'a str,
-    /// The number of the request since the start, from 1.
+    /// The number of the request, counted from 1 since the start.
     pub arrival: u64,
-    /// How many times this content was tried before.
+    /// The number of earlier requests with this content.
     pub attempts: u32,
-    /// The time at which it arrived.
+    /// The time at which the request arrived.
     pub now: Instant,
 }
 
-/// Returns the number of the first rule that applies. `fired` contains how many times each rule has applied so far.
+/// Returns the index of the first rule that applies. `fired` has the number of times that each rule has applied so far.
 pub(super) fn rule(plan: &FaultPlan, seed: u64, fired: &[u64], request: RequestFacts<'_>) -> Option<usize> {
     let RequestFacts { content, body, model, arrival, attempts, .. } = request;
     let hash = Hash::new(plan.seed.unwrap_or(seed)).word(content);
@@ -44,9 +44,9 @@ pub(super) fn rule(plan: &FaultPlan, seed: u64, fired: &[u64], request: RequestF
     })
 }
 
-/// Returns whether a body has a cache breakpoint. If no rule of the plan needs this, the body is not searched.
+/// Returns whether a body has a cache breakpoint. If no rule is about caching, the body is not searched.
 pub(super) fn is_marked(plan: &FaultPlan, body: &[u8]) -> bool {
-    // Inside a text, the quotation marks would have a backslash before them.
+    // `NAME` can't occur inside a text of the body, because the quotation marks in a text have a backslash before them.
     const NAME: &[u8] = b"\"cache_control\"";
     plan.rules.iter().any(|rule| rule.fault.is_of_cache()) && body.windows(NAME.len()).any(|part| part == NAME)
 }

@@ -1,4 +1,4 @@
-//! Limits that change while the API runs, and other clients that use them.
+//! Changes the limits while the simulator runs, and lets other clients use them.
 
 use std::time::Duration;
 
@@ -60,7 +60,8 @@ impl Model {
             return;
         }
         for class in self.classes_of(other_client.class.as_ref()) {
-            // Limits that no request has used yet can be left out: their buckets would be full again within a minute.
+            // This loop skips limits that no request has used, because they have no buckets. Skipping unused limits
+            // makes little difference, because a bucket refills within a minute.
             self.accounts_of(class).for_each(|account| {
                 account.advance(at);
                 account.take_share(other_client.permille);

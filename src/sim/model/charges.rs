@@ -1,4 +1,4 @@
-//! Charges calls. The output counts against the limits while it is produced, and the price is charged at the end.
+//! Charges calls. The output uses up the limits while it is produced, and the price is charged at the end.
 
 use crate::clock::Instant;
 use crate::domain::{Dimension, Money, Usage};
@@ -10,7 +10,8 @@ use super::limits::Account;
 use super::state::Model;
 
 impl Model {
-    /// Handles the first token of a call: from now on, the cache can be read and output is charged.
+    /// Handles the first token of a call. After the first token, other calls can read the cache entries of this call,
+    /// and its output uses up the limits.
     pub(super) fn begin(&mut self, ticket: u64, at: Instant) {
         let Some(call) = self.calls.get_mut(&ticket).filter(|call| call.phase == Phase::Waiting) else { return };
         let writes = std::mem::take(&mut call.writes);
@@ -25,7 +26,8 @@ impl Model {
         self.account(account).begin_output(rate, at);
     }
 
-    /// Ends a call at its last token: charges the rest of the output and corrects the estimates.
+    /// Ends a call at its last token: takes the rest of the output from the limit, and corrects the estimate of the
+    /// input.
     pub(super) fn end(&mut self, ticket: u64, at: Instant) {
         let Some(call) = self.calls.get_mut(&ticket) else { return };
         let Phase::Producing(rate) = call.phase else { return };
@@ -43,7 +45,7 @@ impl Model {
         self.forget_if_over(ticket);
     }
 
-    /// Ends a stream whose client has left: no more output is produced.
+    /// Ends a stream because its client has left. No more output is produced.
     pub(super) fn cut_short(&mut self, ticket: u64, now: Instant) {
         let Some(call) = self.calls.get_mut(&ticket) else { return };
         let rate = match call.phase {
@@ -53,7 +55,7 @@ impl Model {
         };
         let span = call.end.since(call.begin).as_nanos().max(1);
         let gone = now.since(call.begin).as_nanos();
-        // A token whose production has begun counts as a whole token.
+        // A token that has been produced partly is charged as a whole token.
         let produced = (u128::from(call.output_tokens) * gone).div_ceil(span);
         call.phase = Phase::Over;
         call.output_tokens = u64::try_from(produced).unwrap_or(u64::MAX).min(call.output_tokens);
@@ -78,7 +80,7 @@ impl Model {
         self.books.highest_output_debt = self.books.highest_output_debt.max(debt);
     }
 
-    /// Charges a call. A refusal is free if it comes before any output.
+    /// Charges a call. A refusal is free if it comes before the first output.
     fn bill(&mut self, ticket: u64) {
         let Some(call) = self.calls.get(&ticket).filter(|call| !call.is_free) else { return };
         let usage = call.usage();
@@ -89,27 +91,27 @@ impl Model {
         self.books.billed_and_lost += u64::from(call.is_lost || call.is_spoiled);
     }
 
-    /// Returns the price of this usage of a model.
+    /// Returns the price of a usage at the prices of a model.
     fn price(&self, model: usize, usage: Usage) -> Money {
         let model = &self.config.models[model];
         let long = model.long_price.filter(|(above, _)| usage.prompt_tokens() > *above).map(|(_, price)| price);
         long.or(model.price).map_or(Money::ZERO, |price| price_of(usage, &price))
     }
 
-    /// Returns the price of this usage of a model in a batch: half of the price of all tokens.
+    /// Returns the price of a usage in a batch, where all tokens cost half. Web searches cost the full price.
     pub(super) fn batch_price(&self, model: usize, usage: Usage) -> Money {
         let tokens = self.price(model, Usage { web_searches: 0, ..usage });
         Money(tokens.0 / 2) + SEARCH_PRICE.times(usage.web_searches)
     }
 
-    /// Counts money against the spend cap.
+    /// Adds a charge to the sum that is compared with the spend cap.
     pub(super) fn spend(&mut self, organization: u64, money: Money) {
         if self.config.spend_cap.is_some() {
             *self.spent.entry(organization).or_insert(Money::ZERO) += money;
         }
     }
 
-    /// Drops a call if it is fully charged and nobody waits for it.
+    /// Drops a call that is fully charged, if its client has the response or has left.
     pub(super) fn forget_if_over(&mut self, ticket: u64) {
         if self.calls.get(&ticket).is_some_and(|call| !call.is_open && call.phase == Phase::Over) {
             self.calls.remove(&ticket);
@@ -117,7 +119,7 @@ impl Model {
     }
 }
 
-/// Price of one web search. Source: Docs, Pricing, 2026-10 ($10 per 1,000).
+/// The price of one web search. Source: Docs, Pricing, 2026-10 ($10 per 1,000).
 const SEARCH_PRICE: Money = Money(10_000_000_000);
 
 fn price_of(usage: Usage, price: &SimPrice) -> Money {

@@ -1,4 +1,4 @@
-//! When the bytes of an answer are sent, and how a fault changes that.
+//! Plans when the bytes of an answer are sent, and changes this plan for faults.
 
 use std::time::Duration;
 
@@ -9,35 +9,35 @@ use crate::sim::faults::Fault;
 
 use super::reply::{self, Piece};
 
-/// A place in the results of a batch.
+/// The beginning of a part of a batch's results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResultsPart {
     /// The number of the batch.
     pub(super) batch: u64,
-    /// The number of requests whose lines come before this place.
+    /// The number of requests with lines before this part.
     pub(super) place: usize,
 }
 
-/// A step of a body.
+/// A step in sending the body of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Bytes are sent.
     Bytes {
-        /// When they are sent.
+        /// The time at which the bytes are sent.
         at: Instant,
         /// The bytes.
         bytes: Bytes,
     },
-    /// A part of the results of a batch is sent. [`Model::write_part`](super::Model::write_part) writes it.
+    /// A part of the results of a batch is sent. [`Model::write_part`](super::Model::write_part) writes the part.
     Part {
-        /// When it is sent.
+        /// The time at which the part is sent.
         at: Instant,
-        /// Where it begins.
+        /// The place at which the part begins.
         part: ResultsPart,
     },
     /// The connection breaks.
     Reset {
-        /// When it breaks.
+        /// The time at which the connection breaks.
         at: Instant,
     },
     /// Nothing more is sent, and the connection stays open.
@@ -59,7 +59,7 @@ pub(super) fn spread(pieces: Vec<Piece>, begin: Instant, end: Instant) -> Vec<St
     pieces.into_iter().map(|piece| Step::Bytes { at: at(piece.tokens), bytes: piece.bytes.into() }).collect()
 }
 
-/// Changes a body in the way that the fault describes. `error` is the event of an error.
+/// Changes the steps of a body in the way that the fault describes. `error` is the text of an error event.
 pub(super) fn spoil(mut steps: Vec<Step>, fault: &Fault, error: &[u8]) -> Vec<Step> {
     match fault {
         Fault::ResetMid { at } => {
@@ -84,11 +84,11 @@ pub(super) fn spoil(mut steps: Vec<Step>, fault: &Fault, error: &[u8]) -> Vec<St
         Fault::NoStart => drop_start(&mut steps),
         Fault::NoEnd => drop_end(&mut steps),
         Fault::SlowDrip { bytes, every } => steps = drip(steps, *bytes, *every),
-        // These faults leave the body as it is.
+        // Faults of the cache do not change the body.
         Fault::CacheIgnored | Fault::CacheEvicted { .. } => {}
-        // With these faults no body is sent.
+        // With one of these faults, the body of the answer is not sent, so there is nothing to change.
         Fault::Status(_) | Fault::ResetBefore { .. } | Fault::Stall { at: None } | Fault::CacheRefused => {}
-        // These faults are about batches, and the batches apply them themselves.
+        // Faults about batches are not applied here, but by the code in `batches`.
         Fault::Unlisted
         | Fault::RequestErrored { .. }
         | Fault::RequestExpired
@@ -98,13 +98,15 @@ pub(super) fn spoil(mut steps: Vec<Step>, fault: &Fault, error: &[u8]) -> Vec<St
     steps
 }
 
-/// Keeps the first part of the bytes. Returns the time at which the first missing byte would have come.
+/// Keeps only the share `part` of the bytes, from the beginning. Returns the time at which the first missing byte would
+/// have been sent.
 fn keep_part(steps: &mut Vec<Step>, part: f64) -> Instant {
     let total: usize = steps.iter().map(length).sum();
     keep_bytes(steps, (total as f64 * part) as usize)
 }
 
-/// Keeps this many bytes, but not all. Returns the time at which the first missing byte would have come.
+/// Keeps only the first `bytes` bytes, and leaves out at least one byte. Returns the time at which the first missing
+/// byte would have been sent.
 fn keep_bytes(steps: &mut Vec<Step>, bytes: usize) -> Instant {
     let total: usize = steps.iter().map(length).sum();
     let mut left = bytes.min(total.saturating_sub(1));
@@ -124,8 +126,8 @@ fn keep_bytes(steps: &mut Vec<Step>, bytes: usize) -> Instant {
     missing_at
 }
 
-/// Keeps only the first events of a stream. Together they have about this part of the bytes. If the part is 0, no event
-/// is kept. Returns the time at which the first missing event would have come.
+/// Keeps only the first events of a stream, which have about the share `part` of the bytes. If `part` is 0, no event is
+/// kept. Returns the time at which the first missing event would have been sent.
 fn keep_events(steps: &mut Vec<Step>, part: f64) -> Instant {
     let moment = keep_part(steps, part);
     if let Some(Step::Bytes { bytes, .. }) = steps.last_mut() {

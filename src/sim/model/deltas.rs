@@ -1,8 +1,9 @@
-//! The deltas in which a stream sends a block.
+//! Makes the deltas (the pieces of a content block in the events of a stream).
 
 use super::blocks::OutBlock;
 
-/// A delta: its type, the name of its member, and that member's text, escaped as inside a JSON string.
+/// A delta: its type, the name of the member that it extends, and the text that it adds. The text is escaped for a JSON
+/// string.
 pub(super) struct Delta<'a> {
     pub kind: &'static str,
     pub field: &'static str,
@@ -18,7 +19,7 @@ impl<'a> Delta<'a> {
         Self { kind: "thinking_delta", field: "thinking", text }
     }
 
-    /// Returns the signature of a thinking block.
+    /// Returns the delta with the signature of a thinking block.
     pub(super) fn signature(text: &'a str) -> Self {
         Self { kind: "signature_delta", field: "signature", text }
     }
@@ -28,7 +29,7 @@ impl<'a> Delta<'a> {
     }
 }
 
-/// Calls `each` with every delta of a block and its tokens. A delta has about `size` tokens.
+/// Calls `each` with every delta of a block and its number of tokens. A delta has about `size` tokens.
 pub(super) fn for_each(block: &OutBlock, size: u64, mut each: impl FnMut(u64, Delta<'_>)) {
     match block {
         OutBlock::Thinking(passage) => {
@@ -40,7 +41,7 @@ pub(super) fn for_each(block: &OutBlock, size: u64, mut each: impl FnMut(u64, De
         }
         OutBlock::ToolUse(_, input, tokens) => for_each_input(input, *tokens, size, each),
         OutBlock::ServerToolUse(served) => for_each_input(served.input, served.tokens(), size, each),
-        // The whole result is sent when its block begins.
+        // The event that begins the block contains the whole result, so there are no deltas.
         OutBlock::ServerToolResult(_) => {}
     }
 }
@@ -51,7 +52,7 @@ fn for_each_input(input: &str, tokens: u64, size: u64, mut each: impl FnMut(u64,
     for_each_part(&escaped(input), tokens, size, |count, part| each(count, Delta::input(part)));
 }
 
-/// Returns a text as it is inside a JSON string.
+/// Returns a text, escaped for a JSON string.
 pub(super) fn escaped(text: &str) -> String {
     let mut quoted = serde_json::Value::from(text).to_string();
     quoted.pop();
@@ -59,7 +60,7 @@ pub(super) fn escaped(text: &str) -> String {
     quoted
 }
 
-/// Splits an escaped text into parts of about `size` tokens, and calls `each` with every part and its tokens.
+/// Splits an escaped text into parts of about `size` tokens. Calls `each` with every part and its number of tokens.
 fn for_each_part(text: &str, tokens: u64, size: u64, mut each: impl FnMut(u64, &str)) {
     let count = tokens.div_ceil(size.max(1)).clamp(1, (text.len() as u64).max(1));
     let (mut from, mut sent) = (0, 0);

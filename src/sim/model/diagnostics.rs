@@ -1,8 +1,9 @@
-//! The reason why a request could not read what an earlier request had cached.
+//! Finds the reason why a request could not read the cache entries of an earlier request.
 //!
 //! A request with `diagnostics` is compared with the message that it names. Source: API reference, "Messages",
-//! `diagnostics` (Python SDK 2.14.0, 2026-11). The comparison itself is our own: the levels of a prompt are compared in
-//! their order, and the first difference is the reason. The reason is known at once, so it is never pending.
+//! `diagnostics` (Python SDK 2.14.0, 2026-11). How the API compares is not documented. In the simulator, the levels of
+//! the prompts (tools, system, messages) are compared in this order, and the first difference is the reason. The reason
+//! is found immediately, so an answer never says that it is pending.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -11,30 +12,30 @@ use super::out::Out;
 use super::parts::{Level, Part};
 use super::validate::Settings;
 
-/// How many messages are remembered.
+/// The number of messages that are remembered.
 const KEPT: usize = 2_000;
-/// How many parts of a message are remembered.
+/// The number of parts of a prompt that are remembered.
 const PARTS: usize = 1_000;
 
-/// Why a prompt was not read from the cache. The number says how many tokens of the earlier prompt could have been
-/// read.
+/// The reason why a prompt was not read from the cache, with the number of tokens of the earlier prompt that could not
+/// be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Miss {
-    /// Another model or speed.
+    /// The request has another model or another speed.
     Model(u64),
-    /// Other tools.
+    /// The request has other tools.
     Tools(u64),
-    /// Another system prompt.
+    /// The request has another system prompt.
     System(u64),
     /// The messages do not begin with the messages of the earlier request.
     Messages(u64),
     /// The earlier message is not known.
     NotFound,
-    /// Another tool choice, other thinking or another effort.
+    /// The request has another tool choice, other settings for thinking, or another effort.
     Unavailable,
 }
 
-/// What is remembered about a request.
+/// The facts about a request that are kept for the comparison with later requests.
 #[derive(Clone, Debug)]
 pub(super) struct Remembered {
     scope: u64,
@@ -43,13 +44,14 @@ pub(super) struct Remembered {
 }
 
 impl Remembered {
-    /// Returns what is remembered of a request. `scope` is a hash of the organization, the model and the speed.
+    /// Returns the facts about a request that are kept. `scope` is a hash of the organization, the model and the speed.
     pub(super) fn new(scope: u64, settings: &Settings, parts: &[Part]) -> Self {
         let parts = parts.iter().copied().take(PARTS).collect();
         Self { scope, settings: settings.messages.end(), parts }
     }
 
-    /// Returns why a later request can't read what this request cached; `None` if it can read it.
+    /// Returns the reason why a later request can't read the cache entries of this request; `None` if the later request
+    /// can read them.
     fn miss_of(&self, later: &Self) -> Option<Miss> {
         let tokens_from =
             |level: Level| self.parts.iter().filter(move |part| part.level >= level).map(|part| part.tokens);
@@ -76,7 +78,7 @@ impl Remembered {
     }
 }
 
-/// The messages that later requests can be compared with.
+/// The messages with which later requests can be compared.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Diagnostics {
     messages: HashMap<u64, Remembered>,

@@ -1,5 +1,5 @@
-//! The endpoints. They check who sends a request and what it asks for. Then they pass the request to the part that
-//! answers it.
+//! The endpoints. The endpoints check the key and the path of a request. Then the endpoints pass the request to the
+//! module that answers it.
 
 use std::sync::Arc;
 
@@ -21,28 +21,29 @@ use super::script::AskedFacts;
 use super::state::{Model, TOKEN_COUNT};
 use super::validate::{self, Endpoint};
 
-/// The maximum number of unknown models that have classes of their own.
+/// The maximum number of unknown models that get a model class of their own.
 const MAX_UNKNOWN: usize = 1000;
 
 /// The path at which clients check whether the API can be reached.
 const HELLO: &str = "/api/hello";
-/// The endpoints, except the paths of single models.
+/// The paths of the endpoints, except the paths of single models.
 const PATHS: [&str; 4] = ["/v1/messages", "/v1/messages/count_tokens", "/v1/models", "/v1/organizations/rate_limits"];
-/// The beginning of the paths of single models.
+/// The text with which the paths of single models begin.
 const ONE_MODEL: &str = "/v1/models/";
 
-/// The maximum length of the body that creates a batch. Source: API documentation, "Batch processing" (2026-09-20).
+/// The maximum length of the body that creates a batch, in bytes. Source: API documentation, "Batch processing"
+/// (2026-09-20).
 const MAX_BATCH_BYTES: usize = 256 << 20;
 
-/// The beginning of the keys of administrators.
+/// The text with which the keys of administrators begin.
 const ADMIN_KEY: &str = "sk-ant-admin";
 
 /// The sender of a request, identified by an accepted key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Caller {
-    /// The organization whose limits the sender uses.
+    /// The organization of the sender, which has the limits that the sender uses.
     pub organization: u64,
-    /// Whether the sender may ask for the limits of the organization.
+    /// Whether the sender is allowed to read the limits of the organization.
     pub is_admin: bool,
 }
 
@@ -88,7 +89,7 @@ impl Model {
         }
     }
 
-    /// Returns the sender of a request. The key identifies the sender.
+    /// Returns the sender of a request, whom the key identifies.
     fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|key| !key.is_empty());
         let bearer = text("authorization").and_then(|value| value.strip_prefix("Bearer "));
@@ -193,7 +194,7 @@ impl Model {
     }
 }
 
-/// Returns the maximum length of a body.
+/// Returns the maximum length of a request body, in bytes.
 pub(crate) fn most_body_bytes(method: &Method, path: &str) -> usize {
     let path = path.strip_suffix('/').unwrap_or(path);
     if *method == Method::POST && path.ends_with(batches::PATH) { MAX_BATCH_BYTES } else { MAX_BODY_BYTES }
@@ -216,8 +217,8 @@ fn version(headers: &HeaderMap) -> Result<&'static str, ApiError> {
     known.ok_or_else(|| ApiError::invalid(format!("anthropic-version: \"{version}\" is not a valid version")))
 }
 
-/// Refuses values that do not look like a beta. One message lists all such values. The API does the same. The simulator
-/// does not know which betas exist.
+/// Refuses values that do not look like the name of a beta. Like the API, it lists all such values in one message. The
+/// simulator does not know which betas exist.
 fn betas(headers: &HeaderMap) -> Result<(), ApiError> {
     let values = headers.get_all("anthropic-beta").iter().map(|value| value.to_str().unwrap_or(""));
     let names = values.flat_map(|value| value.split(',')).map(str::trim).filter(|beta| !beta.is_empty());
@@ -232,7 +233,7 @@ fn betas(headers: &HeaderMap) -> Result<(), ApiError> {
     )))
 }
 
-/// Refuses compressed bodies. The API accepts some encodings; the simulator accepts no encoding.
+/// Refuses compressed request bodies. The API accepts some encodings, but the simulator does not.
 fn encoding(headers: &HeaderMap) -> Result<(), ApiError> {
     match headers.get(http::header::CONTENT_ENCODING).map(http::HeaderValue::as_bytes) {
         None | Some(b"" | b"identity") => Ok(()),
@@ -241,7 +242,7 @@ fn encoding(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-/// Returns whether a beta is a name with a date: `name-2026-01-31` or `name-20260131`.
+/// Returns whether a value looks like a beta: a name with a date, as in `name-2026-01-31` or `name-20260131`.
 fn is_beta(beta: &str) -> bool {
     let is_name = |name: &str| {
         let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');

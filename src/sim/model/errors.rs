@@ -4,7 +4,7 @@
 
 use serde_json::json;
 
-/// An error of the API, without headers.
+/// An error response of the API, without headers.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ApiError {
     /// HTTP status.
@@ -18,23 +18,23 @@ pub(super) struct ApiError {
 }
 
 impl ApiError {
-    /// Returns the error with this status and the usual type for it.
+    /// Returns an error with the status `status` and the usual type of this status.
     pub(super) fn new(status: u16, message: impl Into<String>) -> Self {
         Self { status, kind: kind_of(status).to_owned(), message: message.into(), error_code: None }
     }
 
-    /// Returns a 400.
+    /// Returns a 400 with the message `message`.
     pub(super) fn invalid(message: impl Into<String>) -> Self {
         Self::new(400, message)
     }
 
-    /// Adds an error code.
+    /// Sets the error code (`details.error_code`).
     pub(super) fn with_code(mut self, code: &str) -> Self {
         self.error_code = Some(code.to_owned());
         self
     }
 
-    /// Writes the body.
+    /// Returns the body of the error response.
     pub(super) fn body(&self, request_id: &str) -> Vec<u8> {
         let details = self.error_code.as_ref().map(|code| json!({ "error_code": code }));
         let error = json!({ "details": details, "type": self.kind, "message": self.message });
@@ -92,7 +92,7 @@ pub(super) fn usual_message(status: u16) -> &'static str {
     }
 }
 
-/// Returns the page with which a gateway in front of the API answers.
+/// Returns the error page of a gateway in front of the API.
 pub(super) fn html_page(status: u16) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en-US\">\n<head><title>api.anthropic.com | {status}</title></head>\n\

@@ -1,4 +1,4 @@
-//! A request when it arrives, and what will happen to it.
+//! The types for a request that arrives and for its planned response.
 
 use http::{HeaderMap, Method};
 
@@ -7,7 +7,7 @@ use crate::provider::ReplyHead;
 
 use super::delivery::Step;
 
-/// A request when it arrives.
+/// A request that arrives at the simulated API.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// The method.
@@ -22,15 +22,15 @@ pub struct Request<'a> {
     pub body: &'a [u8],
 }
 
-/// Why a body could not be read.
+/// The reason why the body of a request could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(feature = "sim"), expect(dead_code, reason = "only the HTTP server receives bodies"))]
 pub(crate) enum Unread {
-    /// It is longer than the API accepts.
+    /// The body is longer than the API accepts.
     TooLarge,
-    /// It broke off, or its encoding can't be read.
+    /// The body ended too early, or its transfer encoding can't be read.
     Broken,
-    /// It did not come in time.
+    /// The body did not arrive in time.
     Slow,
     /// There is no memory left for the body.
     NoRoom,
@@ -40,25 +40,25 @@ pub(crate) enum Unread {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub(super) u64);
 
-/// What will happen to a request.
+/// The planned response to a request that has arrived.
 #[derive(Clone, Debug)]
 pub struct Arrival {
     /// The ticket for `Model::head` and `Model::finish`.
     pub ticket: Ticket,
-    /// When the head is sent; [`Instant::NEVER`] if no head is ever sent.
+    /// The time at which the response head (status and headers) is sent; [`Instant::NEVER`] if it is never sent.
     pub head_at: Instant,
-    /// The head of an error response. `None` for a call: the head of a call reports the current limits, so this head is
-    /// made only when it is sent.
+    /// The response head; `None` for an admitted call. The head of a call reports the current limits, so it is made
+    /// only when it is sent.
     pub head: Option<ReplyHead>,
-    /// The body, which follows the head. If it begins with a [`Step::Reset`], no head is sent either.
+    /// The steps that send the body, after the head. If the first step is a [`Step::Reset`], the head is not sent.
     pub body: Vec<Step>,
 }
 
-/// How an exchange ended.
+/// The way in which an exchange (a request and its response) ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Everything in [`Arrival`] was sent.
+    /// The whole response in [`Arrival`] was sent.
     Played,
-    /// The client left before everything was sent.
+    /// The client left before the whole response was sent.
     Left,
 }

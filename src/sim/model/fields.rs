@@ -1,4 +1,4 @@
-//! The members of a JSON object that is only partly read. Nothing is copied.
+//! Reads the members of a JSON object without parsing their values and without copying them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,24 +10,24 @@ use serde_json::value::RawValue;
 use super::errors::ApiError;
 use super::hash::Hash;
 
-/// The top-level fields of a body. If a name occurs twice, the last value counts.
+/// The top-level fields of a body. If a name occurs twice, the last value is used.
 #[derive(Debug)]
 pub(super) struct Fields<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Fields<'a> {
-    /// Reads a body.
+    /// Reads the top-level fields of a request body.
     pub(super) fn read(body: &'a [u8]) -> Result<Self, ApiError> {
         serde_json::from_slice(body)
             .map_err(|error| ApiError::invalid(format!("The request body is not valid JSON: {error}")))
     }
 
-    /// Returns the raw value of a field. A `null` counts as absent.
+    /// Returns the raw value of a field. A field with the value `null` is treated as missing.
     pub(super) fn get(&self, name: &str) -> Option<&'a RawValue> {
         let found = self.0.iter().rev().find(|(own, _)| own == name).map(|(_, value)| *value)?;
         (found.get() != "null").then_some(found)
     }
 
-    /// Reads a field as a value of type `T`. `expected` completes the message "Input should be …".
+    /// Reads a field as a value of type `T`. `expected` is the end of the error message "Input should be …".
     pub(super) fn read_as<T: Deserialize<'a>>(&self, name: &str, expected: &str) -> Result<Option<T>, ApiError> {
         self.get(name).map(|raw| read_raw(raw, name, expected)).transpose()
     }
@@ -37,7 +37,7 @@ impl<'a> Fields<'a> {
         self.read_as(name, expected)?.ok_or_else(|| ApiError::invalid(format!("{name}: Field required")))
     }
 
-    /// Returns the hash of the content. It is the same with and without streaming.
+    /// Returns a hash of all fields except `stream`. So a request has the same hash with and without streaming.
     pub(super) fn content_hash(&self, seed: u64) -> Hash {
         self.0
             .iter()
@@ -68,12 +68,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
     }
 }
 
-/// A text. It is borrowed if it has no escapes.
+/// A text. The text is borrowed from the JSON if it has no escapes.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
-/// Parses a raw value as a value of type `T`. An error names the field.
+/// Parses a raw value as a value of type `T`. The error for a wrong value names the field.
 pub(super) fn read_raw<'a, T: Deserialize<'a>>(raw: &'a RawValue, name: &str, expected: &str) -> Result<T, ApiError> {
     serde_json::from_str(raw.get()).map_err(|_| ApiError::invalid(format!("{name}: Input should be {expected}")))
 }

@@ -1,4 +1,4 @@
-//! The simulator's reports about itself: its figures, and how much of each limit was used.
+//! The statistics of the simulator: its counts, and how much of each limit was used.
 
 use crate::clock::Instant;
 use crate::domain::Dimension;
@@ -10,31 +10,31 @@ use super::state::Model;
 /// The statistics of a period of time.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Stats {
-    /// Its length, in seconds.
+    /// The length of the period, in seconds.
     pub seconds: f64,
-    /// The figures of the period.
+    /// The counts of the period.
     #[serde(flatten)]
     pub books: Books,
-    /// How much of each limit was used.
+    /// The use of each limit in the period.
     pub limits: Vec<Utilisation>,
 }
 
-/// How much of a limit was used.
+/// The use of one limit in a period of time.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Utilisation {
-    /// The number of the organization; 0 if there is only one organization.
+    /// The number that identifies the organization; 0 if there is only one organization.
     pub organization: u64,
-    /// The class of models.
+    /// The model class that has this limit.
     pub class: String,
-    /// The dimension's name.
+    /// The name of what is limited: requests, input tokens or output tokens.
     pub dimension: &'static str,
-    /// The limit per minute.
+    /// The limit on requests or tokens per minute.
     pub limit: u32,
-    /// How much was used.
+    /// The number of requests or tokens that were used in the period.
     pub used: u64,
     /// The level of the bucket, in tokens.
     pub level: f64,
-    /// What was used, divided by what the limit allowed in the period.
+    /// The used amount, divided by the amount that the limit allowed in the period.
     pub share: f64,
 }
 
@@ -46,8 +46,8 @@ impl Model {
         Stats { seconds, books: self.books.figures(), limits }
     }
 
-    /// Returns the level of a limit at `now`, in tokens; `None` if there is no such limit. The API must have only one
-    /// organization.
+    /// Returns the level of a limit at `now`, in tokens; `None` if there is no such limit. The simulated API must have
+    /// only one organization.
     pub fn level(&mut self, model: &str, dimension: Dimension, now: Instant) -> Option<f64> {
         self.advance(now);
         let class = self.class_of[*self.models.get(model)?];
@@ -55,15 +55,15 @@ impl Model {
         limits.level(dimension).map(|units| units as f64 / TOKEN as f64)
     }
 
-    /// Returns how many tokens of a limit other clients have taken in bursts so far. The API must have only one
-    /// organization.
+    /// Returns the number of tokens that other clients have taken from a limit in bursts so far. The simulated API must
+    /// have only one organization.
     pub fn taken_by_others(&self, model: &str, dimension: Dimension) -> f64 {
         let class = self.models.get(model).map(|&at| self.class_of[at]);
         let account = class.and_then(|class| self.accounts.get(&(0, class)));
         account.map_or(0.0, |limits| limits.taken[dimension.index()] as f64 / TOKEN as f64)
     }
 
-    /// Returns how much of each limit was used since the start or the last reset, by class.
+    /// Returns the use of each limit since the start or the last reset, sorted by organization and class.
     pub(crate) fn utilisation(&mut self, now: Instant) -> Vec<Utilisation> {
         self.advance(now);
         let elapsed = self.now.since(self.books_since).as_secs_f64() / 60.0;

@@ -1,6 +1,6 @@
 //! A small stable hash: the same content has the same hash on every machine and with every compiler.
 //!
-//! It is not cryptographic. It is used only to distinguish bodies and to seed random numbers.
+//! The hash is not cryptographic. The hash is used only to distinguish request bodies and to make random numbers.
 
 /// A 64-bit hash of the content so far.
 #[derive(Clone, Copy, Debug)]
@@ -9,7 +9,7 @@ pub(super) struct Hash(u64);
 const FOLD: u64 = 0x9E37_79B9_7F4A_7C15;
 
 impl Hash {
-    /// Returns the hash of empty content, for a seed.
+    /// Returns the hash of a seed without content.
     pub(super) fn new(seed: u64) -> Self {
         Self(seed ^ 0xA076_1D64_78BD_642F)
     }
@@ -33,7 +33,7 @@ impl Hash {
         Self((product as u64) ^ ((product >> 64) as u64).rotate_left(29))
     }
 
-    /// Returns the hash.
+    /// Returns the hash as a number.
     pub(super) fn end(self) -> u64 {
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -41,7 +41,8 @@ impl Hash {
         z ^ (z >> 31)
     }
 
-    /// Returns a number that is at least 0 and less than 1. Such numbers are evenly distributed.
+    /// Returns a number from 0 to 1 (never 1 itself) that depends on the hash. The numbers of different hashes are
+    /// evenly distributed.
     pub(super) fn unit(self) -> f64 {
         (self.end() >> 11) as f64 / (1_u64 << 53) as f64
     }

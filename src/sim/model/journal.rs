@@ -1,52 +1,53 @@
-//! A line for each request. The lines are for the simulator's journal, and for people who watch the simulator.
+//! Makes a line about each request, for the simulator's journal and for people who watch the simulator.
 
 use serde::Serialize;
 
-/// What will happen to one request. It contains only what is known when the request arrives.
+/// A line about one request and its planned response. The line contains only facts that are known when the request
+/// arrives.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Line {
-    /// When it arrived, in seconds since the start.
+    /// The time at which the request arrived, in seconds since the start.
     pub at_s: f64,
-    /// The `request-id` of the answer.
+    /// The header `request-id` of the answer.
     pub request_id: String,
     /// The method.
     pub method: String,
     /// The path.
     pub path: String,
-    /// The model's name in the request.
+    /// The name of the model in the request.
     pub model: Option<String>,
     /// A hash of the request's content, the same for all attempts of a row.
     pub body: Option<String>,
-    /// The batch that it created, read or changed.
+    /// The id of the batch that the request created, read or changed.
     pub batch: Option<String>,
-    /// The number of requests in this batch.
+    /// The number of requests in the batch.
     pub requests: Option<u64>,
     /// `metadata.user_id`.
     pub user_id: Option<String>,
     /// The status of the response; `None` when the connection breaks or no response is sent.
     pub status: Option<u16>,
-    /// Why the answer is a 429.
+    /// The reason for the 429, if the answer is a 429.
     pub reason: Option<&'static str>,
-    /// The number of the rule of the fault plan that applied, from 0.
+    /// The index of the fault rule that applied to the request, from 0.
     pub fault: Option<usize>,
-    /// The number of the rule of the answer plan that made the answer, from 0.
+    /// The index of the answer rule that made the answer, from 0.
     pub answer: Option<usize>,
-    /// Input tokens of an admitted call, including cached tokens.
+    /// The number of input tokens of an admitted call, including cached tokens.
     pub input_tokens: Option<u64>,
-    /// The part of these tokens that is read from the cache.
+    /// The number of input tokens that are read from the cache.
     pub cache_read_tokens: Option<u64>,
-    /// The part of these tokens that is written to the cache.
+    /// The number of input tokens that are written to the cache.
     pub cache_write_tokens: Option<u64>,
-    /// Output tokens that the call will have.
+    /// The number of output tokens that the call will have.
     pub output_tokens: Option<u64>,
-    /// When the head is sent, in seconds since the start.
+    /// The time at which the response head (status and headers) is sent, in seconds since the start.
     pub head_at_s: Option<f64>,
 }
 
-/// The function that receives the lines.
+/// The function that receives the lines about requests.
 type Sink = Box<dyn FnMut(&Line) + Send>;
 
-/// The current line, if there is a watcher.
+/// The line about the current request, which is sent to `sink` if there is one.
 #[derive(Default)]
 pub(super) struct Draft {
     line: Line,
@@ -65,14 +66,14 @@ impl Draft {
         self.sink = Some(sink);
     }
 
-    /// Changes the current line, if there is a watcher.
+    /// Changes the current line, if there is a `sink`.
     pub(super) fn note(&mut self, change: impl FnOnce(&mut Line)) {
         if self.sink.is_some() {
             change(&mut self.line);
         }
     }
 
-    /// Notes the model and the hash of the request.
+    /// Writes the model and the hash of the request into the current line.
     pub(super) fn model(&mut self, name: &str, body: u64) {
         self.note(|line| {
             line.model = Some(name.to_owned());

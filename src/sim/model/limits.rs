@@ -1,7 +1,8 @@
-//! The limits of one organization and model class, as the API keeps them.
+//! Simulates the limits of one organization and model class.
 //!
-//! This module owns the three buckets, the acceleration limit, and the times until which clients were told to wait.
-//! Source: API documentation, "Rate limits" (2026-08-22), except where a comment says "unconfirmed".
+//! This module contains the three buckets, the limit on growth (acceleration), and the times until which clients have
+//! to wait after a 429. Source: API documentation, "Rate limits" (2026-08-22), except where a comment says that
+//! something is not confirmed.
 
 use std::time::Duration;
 
@@ -11,27 +12,27 @@ use crate::sim::config::{Acceleration, Bursts, OutputRule};
 
 use super::bucket::Bucket;
 
-/// An organization and a model class. All requests of an account share the same limits.
+/// An account: an organization and the index of a model class. All requests of an account share the same limits.
 pub(super) type Account = (u64, usize);
 
-/// Why a request was refused with 429.
+/// The reason why a request was refused with 429.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Reason {
-    /// The request limit.
+    /// The request limit is used up.
     Requests,
-    /// The input limit.
+    /// The input token limit is used up.
     InputTokens,
-    /// The output limit.
+    /// The output token limit is used up.
     OutputTokens,
-    /// Input that grows too fast.
+    /// The input per minute grows too fast.
     Acceleration,
-    /// Too many open requests.
+    /// The organization has too many open requests.
     Concurrency,
-    /// The spend cap.
+    /// The organization has reached its spend cap.
     SpendCap,
-    /// Too many requests in batches.
+    /// Too many requests in batches wait for processing.
     BatchQueue,
-    /// An injected fault.
+    /// A rule in a fault file injected the 429.
     Injected,
 }
 
@@ -54,33 +55,33 @@ impl Reason {
 /// A refusal by a limit, which becomes a 429.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
-    /// The exhausted limit. If several limits are exhausted, this is the limit that takes longest to recover.
+    /// The limit that is used up. If several limits are used up, it is the limit that takes longest to recover.
     pub reason: Reason,
-    /// After this many seconds the same request would be admitted, provided that nobody else sends requests.
+    /// The number of seconds after which the same request would be admitted, if no other requests are sent.
     pub retry_after: u64,
-    /// The limit that the message mentions.
+    /// The limit per minute that the error message mentions.
     pub limit: u64,
 }
 
-/// What a request takes from the limits.
+/// The numbers of tokens that a request takes from the limits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
-    /// The part of its estimated input that counts towards the limit, in tokens.
+    /// The number of estimated input tokens that the input limit counts.
     pub input: u64,
-    /// `max_tokens`.
+    /// The value of `max_tokens` in the request.
     pub max_tokens: u64,
 }
 
-/// The limits of one organization and class.
+/// The limits of one organization and model class.
 #[derive(Clone, Debug)]
 pub(super) struct ClassLimits {
     bursts: Bursts,
     pub(super) requests: Option<Bucket>,
     pub(super) input: Option<Bucket>,
     pub(super) output: Option<Bucket>,
-    /// How much of each dimension was used so far.
+    /// The numbers of requests, input tokens and output tokens that were used so far.
     pub used: [u64; 3],
-    /// How much of each dimension other clients took in bursts, in units.
+    /// The amounts of requests, input tokens and output tokens that other clients took in bursts, in units of a bucket.
     pub taken: [i128; 3],
     minute: u64,
     minute_input: u64,
@@ -90,7 +91,7 @@ pub(super) struct ClassLimits {
 }
 
 impl ClassLimits {
-    /// Returns limits whose buckets are full.
+    /// Returns limits with full buckets.
     pub(super) fn new(limits: RateLimits, bursts: Bursts, now: Instant) -> Self {
         let full = |limit: Option<u32>, capacity: fn(&Bursts, u32) -> u64| {
             limit.map(|limit| Bucket::full(limit, capacity(&bursts, limit), now))
@@ -110,12 +111,12 @@ impl ClassLimits {
         }
     }
 
-    /// Brings every bucket up to `now`.
+    /// Updates every bucket to the time `now`.
     pub(super) fn advance(&mut self, now: Instant) {
         self.buckets().for_each(|bucket| bucket.advance(now));
     }
 
-    /// Sets other limits. A dimension without a new limit keeps its old limit.
+    /// Sets new limits. A limit that is missing in `limits` does not change.
     pub(super) fn set(&mut self, limits: RateLimits, now: Instant) {
         self.advance(now);
         let bursts = self.bursts;
@@ -131,12 +132,12 @@ impl ClassLimits {
         change(&mut self.output, limits.otpm, |bursts, limit| bursts.output_tokens.capacity(limit));
     }
 
-    /// Sets how many thousandths of each limit other clients take, evenly over time.
+    /// Sets the part of each limit that other clients take evenly over time, in thousandths.
     pub(super) fn set_others(&mut self, permille: u32) {
         self.buckets().for_each(|bucket| bucket.set_others(permille));
     }
 
-    /// Takes another client's share of a minute's limit in one step.
+    /// Takes another client's part of a minute's limit from the buckets.
     pub(super) fn take_share(&mut self, permille: u32) {
         let [requests, input, output] = [&mut self.requests, &mut self.input, &mut self.output]
             .map(|bucket| bucket.as_mut().map_or(0, |bucket| bucket.take_share(permille)));
@@ -147,8 +148,8 @@ impl ClassLimits {
         [&mut self.requests, &mut self.input, &mut self.output].into_iter().flatten()
     }
 
-    /// Takes what a request needs from the buckets. If a limit is exhausted, takes nothing and returns the refusal.
-    /// Every bucket must be up to date.
+    /// Takes what a request needs from the buckets. If a limit is used up, takes nothing and returns the refusal.
+    /// Callers must have updated every bucket to the current time.
     pub(super) fn admit(&mut self, asked: Asked, rule: OutputRule) -> Result<(), Refusal> {
         if let Some(refusal) = self.refusal(asked, rule) {
             return Err(refusal);
@@ -196,8 +197,8 @@ impl ClassLimits {
         .max_by_key(|refusal| refusal.retry_after)
     }
 
-    /// Refuses input that grows too fast in this minute. The refusal contains the seconds until the next minute and the
-    /// current limit.
+    /// Returns a refusal if the input of this minute grows too fast. The refusal contains the seconds until the next
+    /// minute and the current limit.
     pub(super) fn too_fast(&mut self, input: u64, rule: Acceleration, now: Instant) -> Option<Refusal> {
         let minute = now.as_nanos() / 60_000_000_000;
         if minute != self.minute || self.allowed_input.is_none() {
@@ -214,7 +215,7 @@ impl ClassLimits {
         Some(Refusal { reason: Reason::Acceleration, retry_after: left.div_ceil(1_000_000_000), limit: allowed })
     }
 
-    /// Notes that a client was told to wait until `until`. The client knows this from `known_at` on.
+    /// Stores that a client has to wait until `until`. The client learns this at the time `known_at`.
     pub(super) fn hold(&mut self, known_at: Instant, until: Instant) {
         if self.hold_until <= known_at {
             self.hold_from = known_at;
@@ -222,12 +223,12 @@ impl ClassLimits {
         self.hold_until = self.hold_until.max(until);
     }
 
-    /// If the client of a request was told to wait, returns by how much the request is too early.
+    /// Returns the time by which a request at `now` is too early; `None` if its client does not have to wait.
     pub(super) fn early_by(&self, now: Instant) -> Option<Duration> {
         (self.hold_from < now && now < self.hold_until).then(|| self.hold_until.since(now))
     }
 
-    /// Starts charging output at `units` per nanosecond.
+    /// Starts to take output from its bucket, at the rate of `units` per nanosecond.
     pub(super) fn begin_output(&mut self, units: i128, now: Instant) {
         if let Some(bucket) = &mut self.output {
             bucket.advance(now);
@@ -235,7 +236,7 @@ impl ClassLimits {
         }
     }
 
-    /// Stops charging output at `units` per nanosecond, and charges another `rest` units.
+    /// Stops taking output at the rate of `units` per nanosecond, and takes `rest` more units.
     pub(super) fn end_output(&mut self, units: i128, rest: i128, now: Instant) {
         if let Some(bucket) = &mut self.output {
             bucket.advance(now);
@@ -244,8 +245,8 @@ impl ClassLimits {
         }
     }
 
-    /// Corrects the input. `too_low` is the number of tokens that were missing in the estimate. It is negative if the
-    /// estimate was too high.
+    /// Takes the difference between the real input and its estimate. `too_low` is the number of tokens that were
+    /// missing in the estimate; it is negative if the estimate was too high.
     pub(super) fn correct_input(&mut self, too_low: i128, now: Instant) {
         if let Some(bucket) = &mut self.input {
             bucket.advance(now);
@@ -255,12 +256,12 @@ impl ClassLimits {
         *used = u64::try_from(i128::from(*used) + too_low).unwrap_or(0);
     }
 
-    /// Returns the level of a dimension in units; `None` without a limit.
+    /// Returns the level of the bucket of a dimension, in units; `None` if the dimension has no limit.
     pub(super) fn level(&self, dimension: Dimension) -> Option<i128> {
         self.bucket(dimension).map(Bucket::level)
     }
 
-    /// Returns the limit of a dimension.
+    /// Returns the limit of a dimension per minute; `None` if the dimension has no limit.
     pub(super) fn limit(&self, dimension: Dimension) -> Option<u32> {
         self.bucket(dimension).map(Bucket::limit)
     }

@@ -1,4 +1,4 @@
-//! The lists that the API returns: its models, and the limits of an organization.
+//! Lists the models of the API, and the limits of an organization.
 //!
 //! Source: API reference, "Models" and "Rate limits API" (2026-10).
 
@@ -12,13 +12,13 @@ use super::errors::ApiError;
 use super::hash::Hash;
 use super::state::{BATCHES, Model, TOKEN_COUNT};
 
-/// The number of items on a page if the request does not give a number.
+/// The number of items on a page if the request has no `limit`.
 const PAGE: usize = 20;
 /// The maximum number of items on a page.
 const MAX_PAGE: usize = 1000;
 
 impl Model {
-    /// Returns one page of the models, the latest first.
+    /// Returns one page of the list of models, the latest model first.
     pub(super) fn list_models(&self, query: Option<&str>) -> Result<Value, ApiError> {
         let mut models: Vec<&SimModel> = self.config.models.iter().collect();
         models.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| a.id.cmp(&b.id)));
@@ -38,13 +38,13 @@ impl Model {
         }))
     }
 
-    /// Returns one model, by its id or another name.
+    /// Returns the description of the model with this id or alias.
     pub(super) fn one_model(&self, name: &str) -> Result<Value, ApiError> {
         let at = self.models.get(name).ok_or_else(|| unknown(name))?;
         Ok(describe(&self.config.models[*at]))
     }
 
-    /// Returns the limits of an organization: all limits, or those for one model.
+    /// Returns the limits of an organization: all limits, or only the limits for one model.
     pub(super) fn list_limits(&self, query: Option<&str>, caller: Caller) -> Result<Value, ApiError> {
         if !caller.is_admin {
             return Err(ApiError::new(403, "This endpoint needs an Admin API key."));
@@ -94,7 +94,7 @@ fn group_type(class: usize) -> &'static str {
     }
 }
 
-/// Returns the display name of a class: `Claude Haiku 4.5` for `haiku-4.5`.
+/// Returns the name for people of a model class, for example `Claude Haiku 4.5` for `haiku-4.5`.
 fn display_name(class: &str) -> String {
     let mut name = String::from(if ["token-count", "batch"].contains(&class) { "" } else { "Claude" });
     for word in class.trim_start_matches("claude-").split('-') {
@@ -130,8 +130,8 @@ fn describe(model: &SimModel) -> Value {
     })
 }
 
-/// Returns the capabilities of a model. Only thinking depends on the model. It is unconfirmed that every model has all
-/// the other capabilities.
+/// Returns the capabilities of a model. Only the capabilities for thinking depend on the model. It is not confirmed
+/// that every model has all other capabilities.
 fn capabilities(traits: &ModelTraits) -> Value {
     let yes = json!({ "supported": true });
     let is = |supported: bool| json!({ "supported": supported });
@@ -157,8 +157,9 @@ fn capabilities(traits: &ModelTraits) -> Value {
     })
 }
 
-/// Returns a page of at most `limit` items, and whether there are more in that direction. The page begins with the item
-/// at `from`, or ends before the item at `before`.
+/// Returns a page of at most `limit` items. The page begins with the item at `from`, or ends before the item at
+/// `before`. This function also returns whether there are more items: before the page if `before` is given, and after
+/// the page otherwise.
 pub(super) fn page<T>(items: &[T], limit: usize, from: usize, before: Option<usize>) -> (&[T], bool) {
     if let Some(before) = before {
         return (&items[before.saturating_sub(limit)..before], before > limit);
@@ -167,7 +168,7 @@ pub(super) fn page<T>(items: &[T], limit: usize, from: usize, before: Option<usi
     (&items[from..to], to < items.len())
 }
 
-/// Returns the query parameter `limit`.
+/// Returns the value of the query parameter `limit`.
 pub(super) fn limit(query: Option<&str>) -> Result<usize, ApiError> {
     let Some(text) = parameter(query, "limit") else { return Ok(PAGE) };
     let limit: usize = text.parse().map_err(|_| ApiError::invalid("limit: Input should be a valid integer"))?;
@@ -178,7 +179,7 @@ pub(super) fn limit(query: Option<&str>) -> Result<usize, ApiError> {
     }
 }
 
-/// Returns a query parameter, decoded.
+/// Returns the decoded value of a query parameter.
 pub(super) fn parameter(query: Option<&str>, name: &str) -> Option<String> {
     let value = query?.split('&').filter_map(|pair| pair.split_once('=')).find(|(own, _)| *own == name)?.1;
     let mut bytes = Vec::with_capacity(value.len());

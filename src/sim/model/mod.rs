@@ -1,20 +1,21 @@
-//! The API as a plain state machine.
+//! The model of the API: a plain state machine that simulates the API.
 //!
-//! The model owns everything that the API decides: what it refuses, what it admits, what it answers, how long an answer
-//! takes and what the answer costs. Callers pass `now`, so the model never reads a clock. It uses no async runtime and
-//! no HTTP server. A transport asks [`Model::arrive`] what will happen to a request, makes that happen, and calls
-//! [`Model::finish`] at the end.
+//! The model makes all decisions of the API. The model decides which requests are admitted, how they are answered, how
+//! long an answer takes, and what an answer costs. Callers pass `now`, so the model never reads a clock. The model uses
+//! no async runtime and no HTTP server. A transport passes a request to [`Model::arrive`], which returns the planned
+//! response. The transport sends this response and then calls [`Model::finish`].
 //!
 //! A request goes from `arrivals` to its endpoint (`endpoints`, `lists`), which reads the body (`fields`, `request`,
-//! `parts`, `validate`). `admission` admits a message or refuses it, `cache` says what its prompt reads and writes, and
-//! `diagnostics` says why the prompt was not read from the cache. `answer`, `script` and `scripted` decide what is
-//! answered, and use `schema`, `offered` and `server_tools` for this; `reply` and `deltas` write the answer, and
-//! `charges` bills the call. `batches` serves message batches. `state` holds what all of these modules share.
-//! `platform` has what differs between the platforms. `sized` is for calls without a body.
+//! `parts`, `validate`). `admission` admits or refuses the request. `cache` decides what the prompt of the request
+//! reads from the cache and writes to it. `diagnostics` says why the prompt was not read from the cache. `answer`,
+//! `script` and `scripted` decide what is answered, with the help of `schema`, `offered` and `server_tools`. `reply`
+//! and `deltas` write the answer, and `charges` bills the call. `batches` serves message batches. `state` contains the
+//! state that these modules share. `platform` contains the differences between the platforms. `sized` handles calls
+//! that have sizes instead of a body.
 //!
 //! Invariants:
-//! - Time only goes forward.
-//! - A call is charged for its output while the output is produced, whether or not a client reads it.
+//! - Time never goes backward.
+//! - Output uses up the limits while it is produced. This is also true if the client does not read the output.
 //! - Every request gets an answer or an injected fault.
 
 mod admission;

@@ -11,16 +11,16 @@ use super::validate::Prompt;
 pub(super) struct Tool {
     #[serde(rename = "type", default)]
     kind: Option<String>,
-    /// Its name.
+    /// The name of the tool.
     #[serde(default)]
     pub name: String,
-    /// The schema of its input.
+    /// The JSON schema of the tool's input.
     #[serde(default)]
     pub input_schema: Value,
 }
 
 impl Tool {
-    /// Returns the type of a tool that the API runs; `None` for a tool that the client runs.
+    /// Returns the type of a server tool (a tool that the API runs); `None` for a tool that the client runs.
     pub(super) fn served_kind(&self) -> Option<&str> {
         self.kind.as_deref().filter(|kind| server_tools::is_served(Some(kind)))
     }
@@ -31,7 +31,7 @@ pub(super) fn tools(prompt: &Prompt<'_>) -> Vec<Tool> {
     prompt.fields.get("tools").and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
 }
 
-/// Returns the tool with this name. Without a name, `pick` chooses a tool.
+/// Returns the tool with the name `name`. If `name` is `None`, the number `pick` chooses a tool.
 pub(super) fn choose<'t>(tools: &'t [Tool], name: Option<&str>, pick: u64) -> Option<&'t Tool> {
     match name {
         Some(name) => tools.iter().find(|tool| tool.name == name),
@@ -39,7 +39,7 @@ pub(super) fn choose<'t>(tools: &'t [Tool], name: Option<&str>, pick: u64) -> Op
     }
 }
 
-/// Returns a call of the first tool that the API runs itself and that the simulator models.
+/// Returns a call of the first server tool (a tool that the API runs) that the simulator knows.
 pub(super) fn served(tools: &[Tool]) -> Option<Served> {
     tools.iter().filter_map(Tool::served_kind).find_map(Served::of)
 }

@@ -1,6 +1,6 @@
 //! The parts of a prompt in order: tools, system, messages. A cache breakpoint can come after each part.
 //!
-//! This module decides when two parts are the same for the cache. Source: API documentation, "Prompt caching"
+//! This module decides when the cache treats two parts as the same. Source: API documentation, "Prompt caching"
 //! (2026-09-29).
 
 use std::borrow::Cow;
@@ -12,7 +12,7 @@ use super::errors::ApiError;
 use super::fields::{Fields, Text};
 use super::hash::Hash;
 
-/// A cache breakpoint.
+/// A cache breakpoint (the value of `cache_control`).
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct CacheControl<'a> {
     #[serde(borrow, rename = "type", default)]
@@ -22,7 +22,8 @@ pub(super) struct CacheControl<'a> {
 }
 
 impl CacheControl<'_> {
-    /// Refuses unknown kinds and lifetimes. Error messages give `name` as the place of the breakpoint.
+    /// Refuses a breakpoint with an unknown kind or lifetime. `name` is the place of the breakpoint in the error
+    /// message.
     pub(super) fn check(&self, name: &str) -> Result<(), ApiError> {
         match (self.kind.as_deref(), self.ttl.as_deref()) {
             (Some("ephemeral"), None | Some("5m" | "1h")) => Ok(()),
@@ -36,7 +37,7 @@ impl CacheControl<'_> {
         }
     }
 
-    /// Returns whether the lifetime is an hour.
+    /// Returns whether the lifetime of the cache entry is an hour.
     pub(super) fn is_hour(&self) -> bool {
         self.ttl.as_deref() == Some("1h")
     }
@@ -56,18 +57,18 @@ pub(super) enum Level {
 /// The kinds of parts that the cache treats differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PartKind {
-    /// Everything else, such as a text, an image or a tool.
+    /// A part of another kind, such as a text, an image or a tool.
     Plain,
     /// A call of a tool.
     ToolUse,
     /// The result of a tool.
     ToolResult,
-    /// A block that can't have a breakpoint: thinking.
+    /// A thinking block, which can't have a breakpoint.
     Unmarkable,
 }
 
 impl PartKind {
-    /// Returns the kind of a block of this type.
+    /// Returns the kind of the part that a content block of this type is.
     pub(super) fn of(block_type: &str) -> Self {
         match block_type {
             "tool_use" => Self::ToolUse,
@@ -77,8 +78,9 @@ impl PartKind {
         }
     }
 
-    /// Returns whether a part of this kind that follows a part of kind `before` belongs to the same position.
-    /// Consecutive calls of tools are one position. Consecutive results are one position too.
+    /// Returns whether a part of this kind shares its position with the previous part. `before` is the kind of the
+    /// previous part. Consecutive calls of tools have one position together. Consecutive results have one position
+    /// together too.
     pub(super) fn continues(self, before: Self) -> bool {
         self == before && matches!(self, Self::ToolUse | Self::ToolResult)
     }
@@ -87,21 +89,22 @@ impl PartKind {
 /// A part of a prompt. A cache breakpoint can come after the part.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
-    /// The hash of its content, without its breakpoint.
+    /// The hash of the part's content, without its breakpoint.
     pub hash: u64,
-    /// Its tokens.
+    /// The number of tokens of the part.
     pub tokens: u64,
-    /// Its breakpoint: `Some(true)` for an hour, `Some(false)` for five minutes.
+    /// The breakpoint after the part: `Some(true)` for an hour, `Some(false)` for five minutes, and `None` if there is
+    /// no breakpoint.
     pub breakpoint: Option<bool>,
-    /// The level to which it belongs.
+    /// The level of the prompt to which the part belongs.
     pub level: Level,
-    /// Its kind.
+    /// The kind of the part.
     pub kind: PartKind,
 }
 
-/// Receives the parts of a prompt in order: tools, system, messages.
+/// A receiver for the parts of a prompt, in the order tools, system, messages.
 pub(super) trait Parts {
-    /// Begins a section of a level. `section` is a hash of everything that the section depends on, without the content
+    /// Begins a section of a level. `section` is a hash of everything on which the section depends, without the content
     /// of the section.
     fn enter(&mut self, _level: Level, _section: Hash) {}
 
@@ -109,7 +112,7 @@ pub(super) trait Parts {
     fn part(&mut self, raw: &RawValue, kind: PartKind, tokens: u64, cache_control: Option<&CacheControl<'_>>);
 }
 
-/// Only counts tokens.
+/// A receiver that only counts tokens.
 #[derive(Default)]
 pub(super) struct Count(pub u64);
 
@@ -119,9 +122,9 @@ impl Parts for Count {
     }
 }
 
-/// Counts tokens, and keeps every part.
+/// A receiver that keeps every part with its number of tokens.
 pub(super) struct Keep {
-    /// The parts so far.
+    /// The parts that were received so far.
     pub parts: Vec<Part>,
     level: Level,
     section: u64,
@@ -145,7 +148,7 @@ impl Parts for Keep {
     }
 }
 
-/// Adds the content of a message to a hash: a text, or a list of blocks. Breakpoints change nothing.
+/// Adds the content of a message (a text, or a list of blocks) to a hash. Breakpoints do not change the hash.
 pub(super) fn message(hash: Hash, raw: &RawValue) -> Hash {
     match serde_json::from_str::<Vec<&RawValue>>(raw.get()) {
         Ok(blocks) => blocks.into_iter().fold(hash, content),
@@ -153,8 +156,8 @@ pub(super) fn message(hash: Hash, raw: &RawValue) -> Hash {
     }
 }
 
-/// Adds the content of a part to a hash. Breakpoints and members that are `null` change nothing. A string is short for
-/// a list with one text block, so both give the same hash.
+/// Adds the content of a part to a hash. Breakpoints and members with the value `null` do not change the hash. A string
+/// is the short form of a list with one text block, so it has the same hash as this list.
 fn content(hash: Hash, raw: &RawValue) -> Hash {
     let Ok(fields) = serde_json::from_str::<Fields<'_>>(raw.get()) else {
         return text(hash, raw);

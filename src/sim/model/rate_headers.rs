@@ -1,4 +1,4 @@
-//! The rate headers that a response carries.
+//! Writes the rate headers of a response.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use http::header::{HeaderName, HeaderValue};
 use super::limits::ClassLimits;
 
 impl ClassLimits {
-    /// Adds the rate headers. Every bucket must be up to date. `wall` is the wall time of that moment.
+    /// Adds the rate headers. Callers must have updated every bucket to the current time. `wall` is the wall-clock
+    /// time.
     pub(super) fn write_headers(&self, headers: &mut HeaderMap, wall: jiff::Timestamp) {
         let mut add = |names: &[HeaderName; 3], limit: u64, remaining: u64, full_in: Duration| {
             headers.insert(names[0].clone(), HeaderValue::from(limit));
@@ -31,7 +32,7 @@ impl ClassLimits {
     }
 }
 
-/// Returns the time at which a bucket is full, rounded up to a whole second.
+/// Returns the header value for the time at which a bucket is full, rounded up to a whole second.
 fn reset(wall: jiff::Timestamp, full_in: Duration) -> HeaderValue {
     let second = wall.as_nanosecond() + i128::try_from(full_in.as_nanos()).unwrap_or(0);
     let second = i64::try_from((second + 999_999_999).div_euclid(1_000_000_000)).unwrap_or(i64::MAX);

@@ -1,4 +1,4 @@
-//! Answers to requests that do not become a call: errors of the API, refusals by limits, injected faults.
+//! Makes the answers to requests that are not admitted: errors of the API, refusals by limits, and injected faults.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::platform;
 use super::state::Model;
 
 impl Model {
-    /// Returns the answer to a request that does not become a call.
+    /// Returns the answer to a request that is not admitted.
     pub(super) fn stop(&mut self, stop: Stop, request_id: &str, now: Instant) -> Arrival {
         let at = now + self.config.latency.error;
         match stop {
@@ -87,7 +87,7 @@ impl Model {
         }
     }
 
-    /// Returns an answer of a gateway in front of the API. It does not have the API's own headers.
+    /// Returns an answer of a gateway in front of the API. The answer does not have the API's own headers.
     fn edge_answer(
         &mut self,
         status: u16,
@@ -129,8 +129,7 @@ impl Model {
         Arrival { ticket: Ticket(0), head_at: at, head, body: vec![Step::Bytes { at, bytes }] }
     }
 
-    /// Returns a JSON answer to a request that does not become a call. It is sent immediately, with the rate headers
-    /// of `account`.
+    /// Returns a JSON answer that is sent immediately, with the rate headers of `account`.
     pub(super) fn json_answer(
         &mut self,
         body: Vec<u8>,
@@ -166,28 +165,28 @@ impl Model {
         headers
     }
 
-    /// Adds the rate headers, which show the current limits.
+    /// Adds the rate headers of an account, which show its current limits.
     pub(super) fn write_rate_headers(&mut self, headers: &mut HeaderMap, account: Account) {
         let wall = self.wall(self.now);
         self.account(account).write_headers(headers, wall);
     }
 
-    /// Returns the wall time of an instant.
+    /// Returns the wall-clock time of an instant.
     pub(super) fn wall(&self, at: Instant) -> jiff::Timestamp {
         let passed = jiff::SignedDuration::from_nanos(i64::try_from(at.as_nanos()).unwrap_or(i64::MAX));
         self.config.wall_start.saturating_add(passed).unwrap_or(self.config.wall_start)
     }
 }
 
-/// Why a request does not become a call.
+/// The reason why a request is not admitted.
 pub(super) enum Stop {
     /// The API refuses the request with an error.
     Error(ApiError),
     /// A limit refuses the request.
     Refused { error: ApiError, reason: Reason, retry_after: Option<u64>, account: Option<Account> },
-    /// An injected error response.
+    /// A fault injects an error response.
     Injected(StatusFault, Option<Account>),
-    /// An injected broken connection.
+    /// A fault breaks the connection.
     Reset,
 }
 
@@ -197,7 +196,7 @@ impl From<ApiError> for Box<Stop> {
     }
 }
 
-/// Returns the id of an organization as the API shows it.
+/// Returns the id of an organization in the form of the API.
 pub(super) fn organization_id(organization: u64) -> String {
     let [high, low] = [Hash::new(organization).word(1).end(), Hash::new(organization).word(2).end()];
     format!(

@@ -1,8 +1,8 @@
-//! The bytes of an answer: one JSON object, or the events of a stream. Each event comes with the number of tokens
-//! sent so far.
+//! Writes the bytes of an answer: one JSON object, or the events of a stream. The events of a stream come with the
+//! number of tokens that have been sent so far.
 //!
-//! This module owns both forms. All events together give the same object, except for the ids. Source: API
-//! documentation, "Messages" and "Streaming messages" (2026-08-22).
+//! The events of a stream, put together, give the same JSON object, except for the ids. Source: API documentation,
+//! "Messages" and "Streaming messages" (2026-08-22).
 
 use super::blocks::{Answer, OutBlock};
 use super::cache::Split;
@@ -11,14 +11,14 @@ use super::diagnostics::{self, Miss};
 use super::out::{Out, id};
 use super::server_tools::Served;
 
-/// The beginning of the first event of a stream.
+/// The text with which the first event of a stream begins.
 pub(super) const MESSAGE_START: &[u8] = b"event: message_start\n";
 /// The last event of a stream.
 pub(super) const MESSAGE_STOP: &[u8] = b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 
 /// The approximate maximum number of events for an answer's text.
 const PIECES: u64 = 48;
-/// The minimum number of tokens in a piece.
+/// The minimum number of tokens in an event for an answer's text.
 const PIECE: u64 = 4;
 
 /// The parts of an answer that do not come from the model.
@@ -26,15 +26,15 @@ const PIECE: u64 = 4;
 pub(super) struct Frame<'a> {
     /// `id`.
     pub id: &'a str,
-    /// `model`, escaped as inside a JSON string.
+    /// The value of `model`, escaped for a JSON string.
     pub model: &'a str,
-    /// The prompt's tokens, split by how the cache handles them.
+    /// The tokens of the prompt, split by how the cache handles them.
     pub split: Split,
     /// `usage.service_tier`.
     pub service_tier: &'static str,
-    /// A number that no other call has. Ids inside the answer are made from this number.
+    /// The serial number of the call. Ids inside the answer are made from this number, which no other call has.
     pub serial: u64,
-    /// Why the prompt was not read from the cache, if the request asked for this.
+    /// The reason why the prompt was not read from the cache; `None` if the request has no `diagnostics`.
     pub diagnostics: Option<Option<Miss>>,
 }
 
@@ -62,12 +62,12 @@ pub(super) fn json(answer: &Answer, frame: Frame<'_>) -> Vec<u8> {
     out.0
 }
 
-/// Some events of a stream.
+/// A piece of a stream: one event, or several events that are sent together.
 #[derive(Clone, Debug)]
 pub(super) struct Piece {
     /// The events.
     pub bytes: Vec<u8>,
-    /// The number of the answer's tokens in these events and in all events before them.
+    /// The number of the answer's tokens in this piece and in all pieces before it.
     pub tokens: u64,
 }
 
@@ -97,7 +97,7 @@ pub(super) fn events(answer: &Answer, frame: Frame<'_>) -> Vec<Piece> {
     pieces
 }
 
-/// Returns an error inside a stream.
+/// Returns the event that reports an error inside a stream.
 pub(super) fn error_event(body: &[u8]) -> Vec<u8> {
     [b"event: error\ndata: ", body, b"\n\n"].concat()
 }
@@ -124,7 +124,7 @@ fn block_start(bytes: &mut Vec<u8>, index: usize, block: &OutBlock, serial: u64)
         OutBlock::Text(_) | OutBlock::Written(..) => out.add(r#"{"type":"text","text":""}"#),
         OutBlock::ToolUse(name, ..) => tool_head(&mut out, name, serial).add(r#","input":{}}"#),
         OutBlock::ServerToolUse(served) => server_tool_head(&mut out, served.name, serial).add(r#","input":{}}"#),
-        // The whole result is sent in one event.
+        // The whole result of a server tool is sent in one event.
         OutBlock::ServerToolResult(served) => server_tool_result(&mut out, served, serial),
     };
     out.add("}\n\n");
@@ -200,7 +200,8 @@ fn server_tool_head<'o>(out: &'o mut Out, name: &str, serial: u64) -> &'o mut Ou
     out.add(r#"{"type":"server_tool_use","id":""#).add(&server_tool_id(serial)).add(r#"","name":""#).add(name).add("\"")
 }
 
-/// Writes the result of a server tool, in a block that follows the call's block.
+/// Writes the block with the result of a server tool (a tool that the API runs). The block comes after the block with
+/// the call.
 fn server_tool_result<'o>(out: &'o mut Out, served: &Served, serial: u64) -> &'o mut Out {
     out.add(r#"{"type":""#).add(served.result_kind).add(r#"","tool_use_id":""#).add(&server_tool_id(serial - 1));
     out.add(r#"","content":"#).add(served.result).add("}")
@@ -229,7 +230,7 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// Writes the members of `usage` that only some answers have. They come after the other members.
+/// Writes the members of `usage` that only some answers have, after the other members.
 fn usage_details<'o>(out: &'o mut Out, answer: &Answer) -> &'o mut Out {
     if answer.thinking_tokens > 0 {
         out.add(r#","output_tokens_details":{"thinking_tokens":"#).number(answer.thinking_tokens).add("}");

@@ -1,6 +1,6 @@
-//! The tools, texts and blocks of a request, and their tokens.
+//! Reads the tools, texts and blocks of a request, and counts their tokens.
 //!
-//! This module owns the shape of the body and the token count of its parts. `validate` decides what the API refuses.
+//! This module knows the structure of a request body. `validate` decides what the API refuses.
 
 use std::borrow::Cow;
 
@@ -15,10 +15,10 @@ use super::tokens;
 /// One message.
 #[derive(Debug, Deserialize)]
 pub(super) struct Turn<'a> {
-    /// `user`, `assistant`, `system`.
+    /// The role of the message: `user`, `assistant` or `system`.
     #[serde(borrow)]
     pub role: Cow<'a, str>,
-    /// A text or blocks.
+    /// The content of the message: a text, or a list of blocks.
     #[serde(borrow)]
     pub content: &'a RawValue,
 }
@@ -26,7 +26,7 @@ pub(super) struct Turn<'a> {
 /// One content block.
 #[derive(Debug, Deserialize)]
 pub(super) struct Block<'a> {
-    /// Its type.
+    /// The type of the block.
     #[serde(borrow, rename = "type")]
     pub kind: Cow<'a, str>,
     #[serde(borrow, default)]
@@ -35,7 +35,7 @@ pub(super) struct Block<'a> {
     content: Option<&'a RawValue>,
     #[serde(borrow, default)]
     source: Option<&'a RawValue>,
-    /// Whether the prefix that ends here is cached, and for how long.
+    /// The cache breakpoint after the block: whether the prefix that ends here is cached, and for how long.
     #[serde(borrow, default)]
     pub cache_control: Option<CacheControl<'a>>,
 }
@@ -54,7 +54,8 @@ impl Block<'_> {
     }
 }
 
-/// Returns the tokens of an object that the model reads as JSON. A breakpoint has no tokens.
+/// Returns the number of tokens of an object that the model reads as JSON. A cache breakpoint in the object has no
+/// tokens.
 fn of_json(raw: &RawValue, is_marked: bool) -> u64 {
     let fields = if is_marked { serde_json::from_str::<Fields<'_>>(raw.get()).ok() } else { None };
     let Some(fields) = fields else { return tokens::of_text(raw.get()) };
@@ -63,7 +64,7 @@ fn of_json(raw: &RawValue, is_marked: bool) -> u64 {
     tokens::of_text(&format!("{{{}}}", members.join(",")))
 }
 
-/// Reads the list of tools.
+/// Reads the list of tools in a request, and returns the number of tools.
 pub(super) fn walk_tools(raw: &RawValue, parts: &mut impl Parts) -> Result<usize, ApiError> {
     #[derive(Deserialize)]
     struct Tool<'a> {
@@ -79,7 +80,7 @@ pub(super) fn walk_tools(raw: &RawValue, parts: &mut impl Parts) -> Result<usize
     let tools: Vec<&RawValue> = read_raw(raw, "tools", "a valid list")?;
     for (at, raw) in tools.iter().enumerate() {
         let tool: Tool<'_> = read_raw(raw, &format!("tools.{at}"), "a valid dictionary")?;
-        // A server tool has a type of its own, so it needs no name or schema.
+        // A server tool (a tool that the API runs) has a type of its own, so it needs no name and no schema.
         if matches!(tool.kind.as_deref(), None | Some("custom")) {
             let missing = match (&tool.name, tool.input_schema) {
                 (None, _) => Some("name"),
@@ -100,7 +101,7 @@ pub(super) fn walk_tools(raw: &RawValue, parts: &mut impl Parts) -> Result<usize
     Ok(tools.len())
 }
 
-/// Reads a text or a list of blocks: `system`, or the content of one message.
+/// Reads a text or a list of blocks: the value of `system`, or the content of a message.
 ///
 /// Returns the number of blocks.
 pub(super) fn walk_content(

@@ -1,29 +1,29 @@
-//! JSON that fits a JSON schema, for structured output and forced tools.
+//! Makes JSON that fits a JSON schema, for structured output and forced tools.
 //!
 //! This module supports the keywords that structured output supports, and some other common keywords. If a schema
-//! allows several forms, the first is used. Source: API documentation, "Structured outputs" (2026-08).
+//! allows several forms of a value, the first form is used. Source: API documentation, "Structured outputs" (2026-08).
 
 use serde_json::{Map, Value, json};
 
 use super::hash::Hash;
 
-/// At this depth and below, optional members are left out and lists are empty. So the value for a recursive schema is
-/// finite.
+/// The depth of nesting from which optional members are left out and lists are empty. So the value for a recursive
+/// schema is finite.
 const DEEP: u32 = 6;
 
-/// The maximum number of values that are made. All further values are `null`, so a schema can't ask for more than an
-/// answer can contain.
+/// The maximum number of values in the made JSON. When this number is reached, all further values are `null`. So the
+/// JSON never has more values than an answer can contain.
 const MOST_VALUES: u32 = 20_000;
-/// The maximum number of items in a list, and of characters in a text, even if the schema asks for more.
+/// The maximum number of items in a list and of characters in a text, also if the schema asks for more.
 const MOST_ITEMS: u64 = 20_000;
 
-/// Returns a value that fits `schema`, chosen by `seed`.
+/// Returns a value that fits `schema`. If several values fit `schema`, `seed` decides which of them is returned.
 pub(super) fn example(schema: &Value, seed: u64) -> Value {
     Maker { root: schema, hash: Hash::new(seed), count: 0, made: 0 }.value(schema, 0)
 }
 
-/// Returns JSON that does not fit `schema`, unless the schema allows everything: a required property is missing, or the
-/// value has another type.
+/// Returns JSON that does not fit `schema`: a required property is missing, or a value has the wrong type. If the
+/// schema allows everything, the JSON fits.
 pub(super) fn broken(schema: &Value, seed: u64) -> Value {
     let mut value = example(schema, seed);
     let required = schema.get("required").and_then(Value::as_array).into_iter().flatten().find_map(Value::as_str);
@@ -45,7 +45,7 @@ fn of_another_type(kind: &str) -> Value {
     if kind == "array" { json!({"unexpected": true}) } else { json!(["unexpected"]) }
 }
 
-/// Returns a value as the input of a tool, which is always an object.
+/// Returns a value as JSON text for the input of a tool. If the value is not an object, returns an empty object.
 pub(super) fn object(value: Value) -> String {
     if value.is_object() { value.to_string() } else { "{}".to_owned() }
 }
@@ -98,13 +98,13 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// Copies a value from the schema. A large value counts as more than one value.
+    /// Copies a value from the schema. A large value is counted as several values.
     fn copy(&mut self, value: &Value) -> Value {
         self.pay(weight(value));
         if self.made > MOST_VALUES { Value::Null } else { value.clone() }
     }
 
-    /// Counts bytes as values: a long text counts as more than one value.
+    /// Increases the count of made values by one for every eight bytes, so a long text is counted as several values.
     fn pay(&mut self, bytes: usize) {
         self.made = self.made.saturating_add(u32::try_from(bytes / 8).unwrap_or(u32::MAX));
     }
@@ -113,7 +113,8 @@ impl<'a> Maker<'a> {
         if target == "#" { Some(self.root) } else { self.root.pointer(target.strip_prefix('#')?) }
     }
 
-    /// Schemas of objects are merged. For other schemas, only the first is used.
+    /// Returns a value for the schemas in `allOf`. The members of object schemas are merged. If the value for one of
+    /// the schemas is not an object, this value is returned alone.
     fn all_of(&mut self, schema: &'a Value, all: &'a [Value], depth: u32) -> Value {
         let mut joined = Map::new();
         for way in all {
@@ -213,7 +214,7 @@ impl<'a> Maker<'a> {
     }
 }
 
-/// Returns approximately how many bytes a value has as JSON.
+/// Returns the approximate number of bytes of a value as JSON.
 fn weight(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 8,
@@ -223,7 +224,8 @@ fn weight(value: &Value) -> usize {
     }
 }
 
-/// Returns both ends of a range. If one end is missing, this function chooses an end that fits the other end.
+/// Returns the lowest and the highest number of a range. If one of them is missing, chooses a number that fits the
+/// other number.
 fn range(low: Option<f64>, high: Option<f64>) -> (f64, f64) {
     match (low, high) {
         (Some(low), Some(high)) => (low, high),
@@ -233,7 +235,7 @@ fn range(low: Option<f64>, high: Option<f64>) -> (f64, f64) {
     }
 }
 
-/// Returns the type to make. If the schema allows several types, this is the first type that is not `null`.
+/// Returns the type of the value to make: the first type in the schema that is not `null`.
 fn kind(schema: &Value) -> &str {
     match schema.get("type") {
         Some(Value::String(kind)) => kind,
@@ -246,8 +248,8 @@ fn kind(schema: &Value) -> &str {
     }
 }
 
-/// Returns the first simple alternative. An alternative is simple if it has no members, items, references or further
-/// alternatives. If no alternative is simple, returns the first alternative.
+/// Returns the first simple schema among the alternatives of an `anyOf` or `oneOf`. A schema is simple if it has no
+/// members, items, references or further alternatives. If no alternative is simple, returns the first alternative.
 fn simplest(ways: &[Value]) -> &Value {
     let is_plain =
         |way: &&Value| ["properties", "items", "$ref", "anyOf", "oneOf", "allOf"].iter().all(|n| way.get(n).is_none());

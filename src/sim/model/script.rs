@@ -1,4 +1,4 @@
-//! Which rule of the answer file applies to a request.
+//! Decides which answer rule applies to a request.
 
 use serde_json::value::RawValue;
 
@@ -15,22 +15,22 @@ use super::validate::{Form, Prompt};
 /// The facts about a request that are compared with the rules.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AskedFacts<'a> {
-    /// The hash of its content.
+    /// The hash of the request's content.
     pub content: u64,
-    /// Its body.
+    /// The body of the request.
     pub body: &'a [u8],
-    /// The model's name, as in the request.
+    /// The name of the model in the request.
     pub model: &'a str,
-    /// The number of the request since the start, from 1.
+    /// The number of the request, counted from 1 since the start.
     pub arrival: u64,
-    /// How many times this content was tried before.
+    /// The number of earlier requests with this content.
     pub attempts: u32,
-    /// The time at which it arrived.
+    /// The time at which the request arrived.
     pub now: Instant,
 }
 
 impl Model {
-    /// Returns the rule of the answer plan that applies to a valid request.
+    /// Returns the index of the answer rule that applies to a valid request; `None` if no rule applies.
     pub(super) fn draw_answer(&self, prompt: &Prompt<'_>, asked: AskedFacts<'_>) -> Option<usize> {
         let plan = &self.config.answers;
         if plan.rules.is_empty() || prompt.max_tokens == 0 {
@@ -53,7 +53,7 @@ impl Model {
         rules::first(rules, &self.scripted, facts, |at| fits(&plan.rules[at], prompt))
     }
 
-    /// Counts an answer that a rule of the answer plan has made.
+    /// Counts an answer that the answer rule with this index has made.
     pub(super) fn count_answer(&mut self, rule: usize) {
         self.scripted[rule] += 1;
         *self.books.answers.entry(rule).or_default() += 1;
@@ -61,7 +61,8 @@ impl Model {
     }
 }
 
-/// Returns the turn of a request, and a hash of its first user message. The hash is the same for all turns of a row.
+/// Returns the turn of a request (its number of assistant messages plus 1) and a hash of its first user message. The
+/// hash is the same for all turns of a row.
 fn conversation(prompt: &Prompt<'_>) -> (u64, Hash) {
     let raw = prompt.fields.get("messages").map_or("[]", RawValue::get);
     let turns: Vec<Turn<'_>> = serde_json::from_str(raw).unwrap_or_default();

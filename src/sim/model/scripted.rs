@@ -1,4 +1,4 @@
-//! Makes answers as the rules of an answer file say.
+//! Makes the answers that the rules of an answer file describe.
 
 use crate::sim::answers::{AnswerRule, Content, ToolCall};
 
@@ -9,16 +9,17 @@ use super::schema;
 use super::text::Passage;
 use super::validate::{Form, Prompt};
 
-/// The maximum number of tokens of a text that takes the place of JSON.
+/// The maximum number of tokens of a text that is sent instead of JSON.
 const NOT_JSON: u64 = 24;
 
-/// Returns the refusal that comes before any output; `None` if the rule does not refuse, or if it refuses later.
+/// Returns the refusal before the first output, if the rule describes one. Returns `None` if the answer is not a
+/// refusal, or if the refusal comes later.
 pub(super) fn refused_at_once(rule: &AnswerRule) -> Option<Answer> {
     let refusal = rule.refusal.as_ref().filter(|refusal| refusal.after == 0)?;
     Some(Answer { category: refusal.category.clone(), ..Answer::new(Vec::new(), "refusal") })
 }
 
-/// Returns what an answer says; `None` for the usual answer.
+/// Returns an answer with the content that the rule describes; `None` if the content is the usual content.
 pub(super) fn said(rule: &AnswerRule, prompt: &Prompt<'_>, room: Room, hash: Hash) -> Option<Answer> {
     match &rule.content {
         Content::Usual if rule.stop_reason.as_deref() == Some("pause_turn") => paused(prompt, room),
@@ -32,7 +33,8 @@ pub(super) fn said(rule: &AnswerRule, prompt: &Prompt<'_>, room: Room, hash: Has
     }
 }
 
-/// Ends an answer as the rule says. An answer that `max_tokens` or the context window has cut keeps its stop reason.
+/// Returns the answer with the ending that the rule describes. If `max_tokens` or the context window has cut the
+/// answer, its stop reason is not replaced.
 pub(super) fn ended(rule: &AnswerRule, mut answer: Answer, prompt: &Prompt<'_>, room: Room) -> Answer {
     let is_cut = answer.stop_reason == room.full;
     if let Some(part) = rule.truncated {
@@ -93,7 +95,8 @@ fn broken(prompt: &Prompt<'_>, room: Room, hash: Hash) -> Option<Answer> {
     }
 }
 
-/// Returns a turn that the API pauses after a call of one of its own tools; `None` if the request has no such tool.
+/// Returns an answer that the API pauses after the call of a server tool (a tool that the API runs). Returns `None` if
+/// the request has no server tool.
 fn paused(prompt: &Prompt<'_>, room: Room) -> Option<Answer> {
     let served = offered::served(&offered::tools(prompt)).filter(|served| served.tokens() < room.tokens)?;
     let blocks = vec![OutBlock::ServerToolUse(served), OutBlock::ServerToolResult(served)];

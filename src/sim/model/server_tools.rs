@@ -1,15 +1,16 @@
-//! Tools that the API runs itself, recognized by their types.
+//! Server tools: tools that the API runs itself. The simulator recognizes server tools by their types.
 //!
-//! The answer contains the call, its result and a text, and ends like an answer without tools, because the client has
-//! nothing to run. Source: API documentation, "Server tools", "Web search tool" and "Web fetch tool" (2026-10). Other
-//! server tools are not modelled: if a request has one of these, the model answers with text.
+//! An answer with a server tool contains the call, its result and a text. An answer with a server tool ends like an
+//! answer without tools, because the client does not run the tool. Source: API documentation, "Server tools", "Web
+//! search tool" and "Web fetch tool" (2026-10). The simulator knows only web search and web fetch. If a request has
+//! other server tools, the model answers with text.
 
 use super::tokens;
 
-/// Prefixes of the types of tools that the API defines but the client runs.
+/// The prefixes of the types of tools that the client runs.
 const RUN_BY_CLIENTS: [&str; 5] = ["custom", "bash_", "text_editor_", "computer_", "memory_"];
 
-/// Tokens of a call in addition to its input.
+/// The number of tokens of a call in addition to the tokens of its input.
 const CALL: u64 = 12;
 
 /// Returns whether the API itself runs a tool of this type.
@@ -17,28 +18,28 @@ pub(super) fn is_served(kind: Option<&str>) -> bool {
     kind.is_some_and(|kind| !RUN_BY_CLIENTS.iter().any(|begin| kind.starts_with(begin)))
 }
 
-/// A call that the API runs, and its result.
+/// A call of a server tool, and its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Served {
-    /// The tool's name.
+    /// The name of the tool.
     pub name: &'static str,
-    /// The tool's input, as JSON.
+    /// The input of the tool, as JSON.
     pub input: &'static str,
     /// The type of the block that contains the result.
     pub result_kind: &'static str,
-    /// The content of that block, as JSON.
+    /// The content of the block with the result, as JSON.
     pub result: &'static str,
 }
 
 impl Served {
-    /// Returns a call of a server tool; `None` if the model answers with text instead.
+    /// Returns a call of the server tool with the type `kind`; `None` if the simulator does not know the tool.
     pub(super) fn of(kind: &str) -> Option<Self> {
         [("web_search_", SEARCH), ("web_fetch_", FETCH)]
             .into_iter()
             .find_map(|(begin, served)| kind.starts_with(begin).then_some(served))
     }
 
-    /// Returns the tokens of the call. The tokens of the result do not count as output.
+    /// Returns the number of output tokens of the call. The result of the call is not output.
     pub(super) fn tokens(&self) -> u64 {
         tokens::of_text(self.input) + CALL
     }

@@ -1,8 +1,7 @@
-//! Calls that are given by their sizes, without a body.
+//! Simulates calls that are described by their sizes, without a body.
 //!
-//! A forecast plays tens of thousands of calls. The forecast knows the size and the duration of each call, and needs no
-//! texts. So here a call is given by its sizes. Limits and refusals are the same as for a request with a body. Nothing
-//! is billed.
+//! A forecast simulates tens of thousands of calls. The forecast knows the size and the duration of each call, and
+//! needs no texts. Limits and refusals are the same as for a request with a body. Calls without a body are not billed.
 
 use std::time::Duration;
 
@@ -16,51 +15,52 @@ use super::limits::{Account, Asked, ClassLimits};
 use super::refusal::Stop;
 use super::state::{Event, Model};
 
-/// A call, given by its sizes.
+/// The sizes and times of a call without a body.
 #[derive(Clone, Copy, Debug)]
 pub struct SizedCall {
-    /// Input tokens that count against the input limit.
+    /// The number of input tokens that the input limit counts.
     pub input_tokens: u64,
-    /// Output tokens.
+    /// The number of output tokens.
     pub output_tokens: u64,
     /// The `max_tokens` of the request.
     pub max_tokens: u64,
-    /// The time to the first token.
+    /// The time from the request to the first token.
     pub first_token: Duration,
-    /// The time from the first token to the last.
+    /// The time from the first token to the last token.
     pub production: Duration,
-    /// Whether the head is sent at the first token, and not at the end.
+    /// Whether the response head (status and headers) is sent with the first token, as in a stream, and not at the end.
     pub is_stream: bool,
 }
 
-/// What will happen to a call that is given by its sizes.
+/// The planned response to a call without a body.
 #[derive(Clone, Copy, Debug)]
 pub enum SizedArrival {
     /// The call is admitted.
     Admitted {
         /// The ticket for [`Model::finish`].
         ticket: Ticket,
-        /// When the head is sent.
+        /// The time at which the response head is sent.
         head_at: Instant,
-        /// When the last token is sent.
+        /// The time at which the last token is sent.
         end_at: Instant,
     },
     /// A limit refuses the call.
     Refused {
-        /// When the refusal is sent.
+        /// The time at which the refusal is sent.
         at: Instant,
-        /// How long the client has to wait, from its request on.
+        /// The time that the client has to wait before another attempt.
         retry_after: Duration,
     },
 }
 
 impl Model {
-    /// Returns the position of a class, for the other functions of this file; `None` if no model has the class.
+    /// Returns the index of a model class, which the other functions of this file take. Returns `None` if no model has
+    /// the class.
     pub(crate) fn class_index(&self, class: &ModelClass) -> Option<usize> {
         self.classes.iter().position(|known| known.name == *class)
     }
 
-    /// Returns what will happen to a call that arrives at `now`.
+    /// Returns the planned response to a call without a body that arrives at `now`.
     pub(crate) fn arrive_sized(&mut self, class: usize, call: SizedCall, now: Instant) -> SizedArrival {
         self.advance(now);
         let (account, now): (Account, _) = ((0, class), self.now);
@@ -91,7 +91,7 @@ impl Model {
         }
     }
 
-    /// Returns what a head that is sent at `now` says about the limits of a class.
+    /// Returns the rate signals of a model class that a response at the time `now` has in its headers.
     pub(crate) fn signals(&mut self, class: usize, now: Instant) -> RateSignals {
         self.advance(now);
         self.account((0, class)).signals()

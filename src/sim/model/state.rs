@@ -16,16 +16,17 @@ use super::diagnostics::Diagnostics;
 use super::journal::{Draft, Line};
 use super::limits::{Account, ClassLimits};
 
-/// The maximum number of accounts (an organization and a class) that have limits of their own. Organizations that come
-/// later share limits.
+/// The maximum number of accounts (pairs of an organization and a model class) with limits of their own. Accounts that
+/// come later share limits.
 const MAX_ACCOUNTS: usize = 20_000;
-/// All organizations that come after the first [`MAX_ACCOUNTS`] accounts use the limits of this organization.
+/// The number of the organization that has the shared limits. All accounts that come after the first [`MAX_ACCOUNTS`]
+/// accounts use the limits of this organization.
 const LATECOMERS: u64 = 1;
-/// The maximum number of calls that run at the same time. Calls whose clients have left are included.
+/// The maximum number of calls that run at the same time. Calls that run on after their client has left are included.
 const MAX_CALLS: usize = 100_000;
-/// The class of `count_tokens`, which has a limit of its own.
+/// The index of the class for `count_tokens`, which has a limit of its own.
 pub(super) const TOKEN_COUNT: usize = 0;
-/// The class of the batch endpoints, which have a limit of their own.
+/// The index of the class for the batch endpoints, which have a limit of their own.
 pub(super) const BATCHES: usize = 1;
 
 /// A model class and its current limits.
@@ -47,7 +48,7 @@ pub(super) enum Event {
     Batch(u64),
 }
 
-/// The simulated API.
+/// The model of the API, with all state of the simulated API.
 #[derive(Debug)]
 pub struct Model {
     pub(super) config: SimConfig,
@@ -58,13 +59,13 @@ pub struct Model {
     pub(super) events: BinaryHeap<Reverse<(Instant, u64, Event)>>,
     pub(super) events_so_far: u64,
     pub(super) calls: HashMap<u64, Call>,
-    /// The amount charged to each organization; counted only if there is a spend cap.
+    /// The money that was charged to each organization. The charges are counted only if there is a spend cap.
     pub(super) spent: HashMap<u64, Money>,
     pub(super) cache: Cache,
     pub(super) diagnostics: Diagnostics,
     pub(super) batches: Batches,
     pub(super) fired: Vec<u64>,
-    /// How many times each rule of the answer plan has applied.
+    /// The number of times that each answer rule has applied.
     pub(super) scripted: Vec<u64>,
     pub(super) books: Books,
     pub(super) serial: u64,
@@ -75,7 +76,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// Returns an API at the start of its run.
+    /// Returns a model of an API with the settings `config`, at its start.
     pub fn new(config: SimConfig) -> Self {
         let counting = RateLimits { rpm: config.count_tokens_rpm, ..RateLimits::NONE };
         let token_count = Class { name: ModelClass(Arc::from("token-count")), limits: counting, others_permille: 0 };
@@ -110,33 +111,33 @@ impl Model {
         model
     }
 
-    /// Returns the configuration.
+    /// Returns the settings of the simulated API.
     pub(crate) fn config(&self) -> &SimConfig {
         &self.config
     }
 
-    /// Sets the wall time of [`Instant::ZERO`], for dates in headers.
+    /// Sets the wall-clock time at [`Instant::ZERO`], for dates in headers.
     pub(crate) fn set_wall_start(&mut self, wall_start: jiff::Timestamp) {
         self.config.wall_start = wall_start;
     }
 
-    /// Sets how many requests can be open at the same time, from now on; `None` removes the cap.
+    /// Sets the maximum number of requests that can be open at the same time; `None` removes the maximum.
     pub fn set_max_concurrent(&mut self, most: Option<u32>) {
         self.config.max_concurrent = most;
     }
 
-    /// Returns the figures.
+    /// Returns the counts of requests, responses and charges.
     pub fn books(&self) -> &Books {
         &self.books
     }
 
-    /// Calls `sink` with a line for each request from now on.
+    /// From now on, calls `sink` with a line about each request.
     pub fn watch(&mut self, sink: impl FnMut(&Line) + Send + 'static) {
         self.line.watch(Box::new(sink));
     }
 
-    /// Starts over with full limits, empty caches and empty figures. Time keeps running, and calls in flight are
-    /// forgotten.
+    /// Resets the model: limits are full again, and caches and counts are empty. The time is not reset. Calls in flight
+    /// are forgotten.
     pub fn reset(&mut self, now: Instant) {
         self.advance(now);
         self.books = Books::default();
@@ -154,20 +155,20 @@ impl Model {
         self.books_since = self.now;
     }
 
-    /// Replaces all cache entries with the entries of `other`, changed so that they never expire. So a run can be
-    /// compared with the same run on a warm cache: one that contains all prefixes from the start.
+    /// Replaces all cache entries with copies of the entries of `other` that never expire. So a run can be compared
+    /// with the same run on a warm cache, which contains all prefixes from the start.
     pub fn warm_like(&mut self, other: &Self) {
         self.cache = other.cache.forever();
         self.batches.cache = other.batches.cache.forever();
     }
 
-    /// Returns true if no batch is open and no call is running, not even a call whose client has left. In that state
-    /// nothing more will be billed.
+    /// Returns whether no batch is open and no call is running, including calls that run on after their client has
+    /// left. An idle API will bill nothing more.
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty() && !self.batches.has_open()
     }
 
-    /// Registers a model of the configuration under all its names.
+    /// Registers the served model with the index `at` under its id and its aliases.
     pub(super) fn index(&mut self, at: usize) {
         let model = &self.config.models[at];
         let class = match self.classes.iter().position(|class| class.name == model.class) {
@@ -192,7 +193,7 @@ impl Model {
         self.events.push(Reverse((at, self.events_so_far, event)));
     }
 
-    /// Carries out all events up to `now`.
+    /// Handles all events up to the time `now`.
     pub(super) fn advance(&mut self, now: Instant) {
         while let Some(Reverse((at, _, event))) = self.events.peek().copied() {
             if at > now {
@@ -217,20 +218,20 @@ impl Model {
         }
     }
 
-    /// Returns the limits that an organization uses in a class: its own limits, or shared limits when there are too
-    /// many organizations.
+    /// Returns the account with the limits that an organization uses for a model class. When there are too many
+    /// accounts, returns the account with the shared limits.
     pub(super) fn account_of(&self, organization: u64, class: usize) -> Account {
         let own = (organization, class);
         let has_own = self.accounts.len() < MAX_ACCOUNTS || self.accounts.contains_key(&own);
         if has_own { own } else { (LATECOMERS, class) }
     }
 
-    /// Returns whether there are too many calls or events to accept more.
+    /// Returns whether there are so many calls or events that no more requests are accepted.
     pub(super) fn is_overloaded(&self) -> bool {
         self.calls.len() >= MAX_CALLS || self.events.len() >= 4 * MAX_CALLS
     }
 
-    /// Returns an account's limits, updated to the current moment.
+    /// Returns the limits of an account, updated to the current time.
     pub(super) fn account(&mut self, account: Account) -> &mut ClassLimits {
         let (bursts, now) = (self.config.bursts, self.now);
         let class = &self.classes[account.1];

@@ -1,14 +1,16 @@
-//! Text for answers: cheap to make, easy to read, and with an exact number of tokens by the simulator's own counter.
+//! Makes text for answers. The text costs little time to make, is easy to read, and has an exact number of tokens by
+//! the simulator's own counter.
 //!
-//! One fixed text of 8,192 tokens is made once. The text of an answer is a piece of the fixed text, repeated as often
-//! as needed. The fixed text is kept in escaped form, ready for a JSON string, so an answer only has to be copied.
+//! A fixed text of 8,192 tokens is made at the first use. The text of an answer is a piece of the fixed text. A longer
+//! answer repeats the fixed text. The fixed text is escaped for a JSON string, so pieces of it can be copied into
+//! answers.
 
 use std::sync::LazyLock;
 
-/// Tokens of the fixed text.
+/// The number of tokens of the fixed text.
 const TOKENS: usize = 8192;
 
-/// Words of at most six letters. Each word is one token.
+/// The words of the fixed text. Each word has at most six letters, so it is one token.
 const WORDS: &[&str] = &[
     "the", "order", "was", "sent", "on", "Monday", "and", "should", "arrive", "by", "Friday", "if", "not", "please",
     "write", "to", "us", "again", "with", "your", "number", "we", "will", "look", "into", "it", "at", "once", "a",
@@ -18,7 +20,7 @@ const WORDS: &[&str] = &[
     "queue", "retry", "window", "market", "summer", "winter", "garden", "letter", "story", "music",
 ];
 
-/// Tokens other than plain words: a punctuation mark, a line break, quotes, wide characters.
+/// The other tokens of the fixed text: punctuation marks, a line break, a quotation mark, numbers, and wide characters.
 const OTHERS: &[&str] = &[",", ".", ".", ":", "\\n", "\\\"", " 42", " 7", "日", "本", "語", "🎉", "—"];
 
 struct Pool {
@@ -50,12 +52,12 @@ static POOL: LazyLock<Pool> = LazyLock::new(|| {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Passage {
     start: usize,
-    /// Its tokens.
+    /// The number of tokens of the passage.
     pub tokens: u64,
 }
 
 impl Passage {
-    /// Returns a piece of text with this many tokens. `seed` decides where the piece starts.
+    /// Returns a passage of `tokens` tokens. `seed` decides where in the fixed text the passage starts.
     pub(super) fn new(seed: u64, tokens: u64) -> Self {
         Self { start: (seed % TOKENS as u64) as usize, tokens }
     }
@@ -65,8 +67,8 @@ impl Passage {
         Self { tokens: tokens.min(self.tokens), ..self }
     }
 
-    /// Returns the text in pieces of at most `size` tokens, escaped as inside a JSON string. Each piece comes with its
-    /// number of tokens.
+    /// Returns the text in pieces of at most `size` tokens, each with its number of tokens. The text is escaped for a
+    /// JSON string.
     pub(super) fn pieces(self, size: u64) -> impl Iterator<Item = (u64, &'static str)> {
         let pool = &*POOL;
         let mut at = self.start;

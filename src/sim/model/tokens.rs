@@ -1,17 +1,18 @@
-//! The simulator's own token counter.
+//! The simulator's own token counter, which is independent of the estimate in `plan`.
 //!
-//! It deliberately does not use the estimate of `plan`. The simulator tests the planner. If they shared code, they
-//! would agree even when both are wrong. Text is cut into runs of letters, digits, punctuation marks and blanks. A run
-//! of up to six letters is one token.
+//! The simulator is used to test the planner. If the simulator and the planner used the same code to count tokens, a
+//! test could not find a mistake in that code. Text is cut into runs of letters, digits, punctuation marks and blanks.
+//! A run of up to six letters is one token.
 //!
-//! Source: a rule of our own, close to the ratio in "Token counting" (about 3.5 English characters per token).
+//! Source: a rule of our own, which is close to the ratio in the API documentation, "Token counting": about 3.5 English
+//! characters per token.
 
-/// Tokens of an image whose size is not known.
+/// The number of tokens of an image. Images of all sizes have this number of tokens.
 pub(super) const IMAGE: u64 = 1_500;
-/// Tokens of each message in addition to its text.
+/// The number of tokens of each message in addition to its text.
 pub(super) const PER_MESSAGE: u64 = 4;
-/// Tokens of the hidden prompt for tools, in addition to their definitions.
-/// Source: API documentation, "Pricing", tool use (2026-08; 286 to 804 by model).
+/// The number of tokens of the hidden prompt for tools, in addition to their definitions. Source: API documentation,
+/// "Pricing", tool use (2026-08), which has numbers from 286 to 804, depending on the model.
 pub(super) const TOOLS: u64 = 346;
 
 /// The maximum number of letters in one token.
@@ -39,7 +40,7 @@ pub(super) fn of_text(text: &str) -> u64 {
     counter.tokens
 }
 
-/// Converts `count` to the tokens of another tokenizer, which makes `skew` times as many tokens.
+/// Converts a token count to the count of another tokenizer: multiplies it by `skew` and rounds up.
 pub(super) fn skewed(count: u64, skew: f64) -> u64 {
     if skew == 1.0 { count } else { (count as f64 * skew).ceil().max(0.0) as u64 }
 }
@@ -64,8 +65,8 @@ impl Counter {
         }
     }
 
-    /// Counts a character outside ASCII. An East Asian character or an emoji is one token. Any two other characters
-    /// outside ASCII are one token.
+    /// Counts a character outside ASCII. An East Asian character or an emoji is one token. Two other characters outside
+    /// ASCII are one token together.
     fn wide(&mut self, wide: char) {
         self.end_run_of_ascii();
         if u32::from(wide) >= 0x2E80 {

@@ -1,4 +1,5 @@
-//! Reads a file of rules. Every error contains the line number, and the name of the field if a field is wrong.
+//! Reads a file of rules (a fault file or an answer file). Every error contains the line number. If a field is wrong,
+//! the error also contains its name.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,30 +10,30 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use super::selection::{Draw, Selection};
 use super::values::{Part, Texts, Time, value};
 
-/// A file of rules that can't be used.
+/// The error about a file of rules that can't be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{name}, line {line}, column {column}: {message}")]
 pub struct RuleFileError {
-    /// The file's name, as given.
+    /// The name of the file, as the user gave it.
     pub name: String,
-    /// Line number, from 1.
+    /// The line number, counted from 1.
     pub line: usize,
-    /// Column number, from 1.
+    /// The column number, counted from 1.
     pub column: usize,
-    /// What is wrong. The text names the field.
+    /// The text that says what is wrong, and in which field.
     pub message: String,
 }
 
-/// The fields that an object of the file can have.
+/// A set of fields that a rule in a file can have.
 pub(in crate::sim) trait Fields: Default {
-    /// Their names.
+    /// The names of the fields in the file.
     const NAMES: &'static [&'static str];
 
-    /// Reads the value of the field `name`; returns false if there is no such field.
+    /// Reads the value of the field `name`; returns false if the set has no such field.
     fn read<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error>;
 }
 
-/// Declares the fields that an object can have. Each has its name in the file, its name in the code, and its type.
+/// Declares a type with a set of fields. Each field has its name in the file, its name in the code, and its type.
 macro_rules! fields {
     ($(#[$doc:meta])* $name:ident { $($written:literal $field:ident: $type:ty,)* }) => {
         $(#[$doc])*
@@ -59,16 +60,17 @@ pub(in crate::sim) use fields;
 
 /// A rule that can be read from a file.
 pub(in crate::sim) trait Rule: Sized {
-    /// Its fields, in addition to the fields that every rule has.
+    /// The fields of the rule, in addition to the fields that every rule has.
     type Own: Fields;
-    /// What a rule looks like. It completes the message "expected …".
+    /// The words that describe the form of a rule, at the end of the error message "expected …".
     const FORM: &'static str;
 
-    /// Returns the rule that has these fields, or what is wrong with it.
+    /// Returns the rule with these fields, or the text that says what is wrong with it.
     fn from_fields(selection: Selection, own: Self::Own) -> Result<Self, String>;
 }
 
-/// Reads the text of a file: returns its seed and its rules. In messages, the file is called `name`.
+/// Reads the text of a file of rules. Returns the seed and the rules in the file. `name` is the name of the file in
+/// error messages.
 pub(in crate::sim) fn read<R: Rule>(text: &str, name: &str) -> Result<(Option<u64>, Vec<R>), RuleFileError> {
     let file: File<R> = serde_json::from_str(text).map_err(|error| RuleFileError {
         name: name.to_owned(),
@@ -118,7 +120,7 @@ impl<'de, R: Rule> Deserialize<'de> for File<R> {
     }
 }
 
-/// A rule as it is read.
+/// A rule that is read from JSON.
 struct Read<R>(R);
 
 impl<'de, R: Rule> Deserialize<'de> for Read<R> {

@@ -1,7 +1,7 @@
-//! What fault files and answer files have in common: a list of rules, and which requests each rule selects.
+//! The common parts of fault files and answer files: a list of rules, and the requests that each rule selects.
 //!
-//! `selection` says which requests a rule selects, `file` reads files of rules, and `values` reads the values in them.
-//! What a rule does is in [`faults`](super::faults) and [`answers`](super::answers).
+//! `selection` decides which requests a rule selects, `file` reads files of rules, and `values` reads the values in
+//! these files. [`faults`](super::faults) and [`answers`](super::answers) define the effects of rules.
 
 mod file;
 mod selection;

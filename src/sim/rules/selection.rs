@@ -1,30 +1,32 @@
-//! Which requests a rule selects.
+//! Decides which requests a rule selects.
 //!
-//! This module never reads a clock and has no random generator: a request is drawn by a hash of its content.
+//! This module reads no clock and uses no random numbers. A hash of a request's content decides whether the request
+//! belongs to a share.
 
 use std::time::Duration;
 
-/// The requests to which a rule applies. By default, these are all requests.
+/// The conditions for the requests to which a rule applies. The default conditions select all requests.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selection {
     /// The part of the requests to which the rule applies, from 0 to 1.
     pub share: f64,
-    /// How the requests of that part are chosen.
+    /// The way in which the requests of that part are chosen.
     pub draw: Draw,
-    /// Whether only the first attempt of each row is affected.
+    /// Whether the rule applies only to the first attempt of each row.
     pub first_attempts_only: bool,
-    /// Only requests whose body contains one of these texts. If the list is empty, the rule selects all requests.
+    /// The rule selects only requests with one of these texts in the body. If the list is empty, the body does not
+    /// matter.
     pub contains: Vec<String>,
-    /// Only requests for these models. If the list is empty, the rule selects all requests.
+    /// The rule selects only requests for these models. If the list is empty, the model does not matter.
     pub models: Vec<String>,
-    /// Only requests with these numbers. If the list is empty, the rule selects all requests. Requests are numbered
-    /// from 1 as they arrive.
+    /// The rule selects only requests with these numbers. If the list is empty, the number does not matter. Requests
+    /// are numbered from 1 in the order in which they arrive.
     pub arrivals: Vec<u64>,
-    /// The rule applies from this time on, counted from the start.
+    /// The time from which the rule applies, counted from the start of the simulator.
     pub from: Duration,
-    /// The rule applies until this time, counted from the start; `None` for no end.
+    /// The time until which the rule applies, counted from the start of the simulator; `None` for no end.
     pub until: Option<Duration>,
-    /// How many times the rule may apply; `None` for no limit.
+    /// The maximum number of times that the rule is applied; `None` for no limit.
     pub times: Option<u64>,
 }
 
@@ -44,37 +46,38 @@ impl Default for Selection {
     }
 }
 
-/// How the requests of a share are chosen.
+/// The way in which the requests of a share are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Draw {
-    /// By the content of the request: all attempts of a row are treated the same way.
+    /// The content of the request decides, so the rule applies to all attempts of a row, or to none of them.
     #[default]
     Row,
-    /// By chance: each attempt is drawn separately.
+    /// Chance decides for each attempt separately.
     Attempt,
 }
 
 /// The facts about a request that are compared with selections.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::sim) struct Facts<'a> {
-    /// A number from 0 to 1 (excluded), the same for all attempts of a row.
+    /// A number from 0 to 1 (never 1 itself) that is the same for all attempts of a row.
     pub row: f64,
-    /// A number from 0 to 1 (excluded), drawn for each attempt.
+    /// A number from 0 to 1 (never 1 itself) that is different for each attempt.
     pub attempt: f64,
-    /// Its body.
+    /// The body of the request.
     pub body: &'a [u8],
-    /// The model's name, as in the request.
+    /// The name of the model in the request.
     pub model: &'a str,
-    /// The number of the request since the start, from 1.
+    /// The number of the request, counted from 1 since the start.
     pub arrival: u64,
-    /// How many times this content was tried before.
+    /// The number of earlier requests with this content.
     pub attempts: u32,
-    /// The time since the start at which it arrived.
+    /// The time from the start of the simulator to the arrival of the request.
     pub since: Duration,
 }
 
-/// Returns the number of the first rule that selects a request. `rules` contains the selections of the rules that can
-/// apply to such a request, with their numbers. `fired` contains how many times each rule has applied so far.
+/// Returns the index of the first rule that selects a request. `rules` has the selections of the rules that can apply
+/// to such a request, with their indexes. `fired` has the number of times that each rule has applied so far. `holds`
+/// checks the other conditions of a rule.
 pub(in crate::sim) fn first<'r>(
     rules: impl Iterator<Item = (usize, &'r Selection)>,
     fired: &[u64],
@@ -83,7 +86,7 @@ pub(in crate::sim) fn first<'r>(
 ) -> Option<usize> {
     let mut from = 0.0;
     for (at, rule) in rules {
-        // Shares do not overlap. So if two rules each have a share of a tenth, a fifth of the requests is affected.
+        // Shares do not overlap. So two rules with a share of a tenth each apply to a fifth of the requests together.
         let is_drawn = is_within(if rule.draw == Draw::Row { facts.row } else { facts.attempt }, from, rule.share);
         from += rule.share;
         let applies = is_drawn
@@ -102,7 +105,8 @@ pub(in crate::sim) fn first<'r>(
     None
 }
 
-/// Returns whether `unit` is in the arc of length `share` that begins at `from`, on a circle from 0 to 1.
+/// Returns whether `unit` is in the range of length `share` that begins at `from`. A range that goes beyond 1 continues
+/// at 0.
 fn is_within(unit: f64, from: f64, share: f64) -> bool {
     (unit - from).rem_euclid(1.0) < share
 }

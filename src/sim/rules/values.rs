@@ -1,4 +1,4 @@
-//! Reads the values in a file of rules. An error says what was found and what to write instead.
+//! Reads the values in a file of rules. Each error names the wrong value and says what to write instead.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::selection::Draw;
 
-/// Reads the value of the field `name`. An error contains the name of the field and its line number.
+/// Reads the value of the field `name`. The error contains the name of the field and its line number.
 pub(in crate::sim) fn value<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
     map: &mut A,
     name: &str,
@@ -15,7 +15,7 @@ pub(in crate::sim) fn value<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
     map.next_value().map_err(|error| de::Error::custom(format!("field `{name}`: {error}")))
 }
 
-/// A part of a whole, from 0 to 1.
+/// A part of a whole, as a number from 0 to 1.
 pub(in crate::sim) struct Part(pub(in crate::sim) f64);
 
 impl<'de> Deserialize<'de> for Part {
@@ -24,7 +24,8 @@ impl<'de> Deserialize<'de> for Part {
     }
 }
 
-/// Reads a value for which `is_good` is true. `rule` completes the message "found …,".
+/// Reads a value, and returns an error if `is_good` is false for it. `rule` is the end of the error message "found …,
+/// must be …".
 pub(in crate::sim) fn checked<'de, T: Deserialize<'de> + fmt::Display, D: Deserializer<'de>>(
     deserializer: D,
     is_good: impl FnOnce(&T) -> bool,
@@ -56,7 +57,7 @@ impl<'de> Deserialize<'de> for Time {
     }
 }
 
-/// One text or a list of them.
+/// One text, or a list of texts.
 #[derive(Default)]
 pub(in crate::sim) struct Texts(pub(in crate::sim) Vec<String>);
 

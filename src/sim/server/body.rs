@@ -11,11 +11,12 @@ use super::super::model::Unread;
 
 use super::bounds::{Budget, Share};
 
-/// Reads a body of at most `most` bytes. If there is no room to keep a body, the server still reads the rest and drops it. If the rest were not
-/// read, the client could not read the answer.
+/// Reads a body of at most `most` bytes. If there is no memory for the whole body, the server still reads the rest and
+/// drops it. If the rest were not read, the client could not read the answer.
 ///
-/// # Errors The reason why the body could not be read: it is too large, it came too slowly, it broke off, or there was
-/// no room for it.
+/// # Errors
+/// Returns the reason why the body could not be read. The body was too large, arrived too slowly or ended too early, or
+/// there was no memory for it.
 pub(super) async fn read<B>(body: B, most: usize, within: Duration, budget: &Budget) -> Result<Held, Unread>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -26,7 +27,7 @@ where
     tokio::time::timeout(within, collect(body, most, budget)).await.unwrap_or(Err(Unread::Slow))
 }
 
-/// A body in memory, and its share of the budget.
+/// A body in memory, and its share of the memory budget.
 #[derive(Debug)]
 pub(super) struct Held {
     /// The body.
@@ -37,7 +38,7 @@ pub(super) struct Held {
 async fn collect<B: Body<Data = Bytes> + Unpin>(mut body: B, most: usize, budget: &Budget) -> Result<Held, Unread> {
     let mut kept = Kept::new(budget, most, body.size_hint().lower());
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        // Trailers are not part of the body.
+        // Frames that contain trailers are skipped, because trailers are not part of the body.
         if let Ok(bytes) = frame.map_err(|_| Unread::Broken)?.into_data() {
             kept.add(bytes);
         }
@@ -45,7 +46,7 @@ async fn collect<B: Body<Data = Bytes> + Unpin>(mut body: B, most: usize, budget
     kept.end()
 }
 
-/// The part of a body that has arrived. Most bodies come in a single piece, which is not copied.
+/// The part of a body that has arrived. Most bodies arrive in a single piece, which is not copied.
 struct Kept<'a> {
     budget: &'a Budget,
     most: usize,
@@ -82,7 +83,7 @@ impl<'a> Kept<'a> {
             return;
         }
         if self.all.is_empty() {
-            // Reserved memory uses no real memory until bytes are written to it.
+            // Reserving memory costs little, because the system gives real memory only for bytes that are written.
             self.all.reserve(self.announced.max(self.total));
             self.all.extend_from_slice(&std::mem::take(&mut self.first));
         }
@@ -160,7 +161,7 @@ mod tests {
     const MOST: usize = 32 << 20;
     const LONG: Duration = Duration::from_secs(60);
 
-    /// A body that comes in pieces of these lengths.
+    /// A body that arrives in pieces of these lengths.
     struct Pieces {
         lengths: VecDeque<usize>,
         is_endless: bool,

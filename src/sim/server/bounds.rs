@@ -7,21 +7,23 @@ use std::time::Duration;
 /// Limits on the resources that the server uses.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// How long a connection can be open without a request: before the first request, between two requests, or while a
-    /// head arrives. A client keeps an unused connection for a shorter time, so the client closes it first.
+    /// The maximum time that a connection can be open without a request. This maximum applies before the first request,
+    /// between two requests, and while the headers of a request arrive. Clients keep an unused connection for a shorter
+    /// time, so the client closes it first.
     pub quiet: Duration,
-    /// How long a body can take to arrive.
+    /// The maximum time in which the body of a request must arrive.
     pub body: Duration,
-    /// The maximum number of open connections. Further connections wait until one is closed.
+    /// The maximum number of open connections. When they are all in use, a new connection waits until another
+    /// connection is closed.
     pub connections: usize,
-    /// The maximum length of a request's head, in bytes.
+    /// The maximum length of the headers of a request, in bytes.
     pub head_bytes: usize,
-    /// All bodies that are being received can have at most this many bytes together.
+    /// The maximum number of bytes of all request bodies that are being received.
     pub body_bytes: usize,
-    /// The same for bodies that create batches: a single such body can have 256 MB.
+    /// The maximum number of bytes of all bodies that create batches and are being received. A single body that creates
+    /// a batch can have 256 MB.
     pub batch_bytes: usize,
-    /// All requests and answers in flight can have at most this many bytes together. The bodies of the requests are not
-    /// counted.
+    /// The maximum number of bytes of all requests and answers in flight, without the bodies of the requests.
     pub answer_bytes: usize,
 }
 
@@ -41,7 +43,7 @@ impl Default for Bounds {
     }
 }
 
-/// A limit on the bytes that are held at the same time.
+/// A budget: a limit on the number of bytes that can be in memory at the same time.
 #[derive(Clone, Debug)]
 pub(super) struct Budget {
     held: Arc<AtomicUsize>,
@@ -49,17 +51,17 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// Returns a budget of this many bytes.
+    /// Returns a budget of `most` bytes.
     pub(super) fn new(most: usize) -> Self {
         Self { held: Arc::default(), most }
     }
 
-    /// Returns whether any room is left.
+    /// Returns whether at least one byte of the budget is left.
     pub(super) fn has_room(&self) -> bool {
         self.held.load(Ordering::Relaxed) < self.most
     }
 
-    /// Returns a share of the budget. At first, the share is empty.
+    /// Returns an empty share of the budget.
     pub(super) fn share(&self) -> Share {
         Share { held: self.held.clone(), bytes: 0 }
     }
@@ -73,7 +75,7 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// Adds bytes to this share without checking that there is room. Call [`Budget::has_room`] first.
+    /// Adds bytes to this share without checking the budget. Callers must call [`Budget::has_room`] first.
     pub(super) fn take(&mut self, bytes: usize) {
         self.held.fetch_add(bytes, Ordering::Relaxed);
         self.bytes += bytes;

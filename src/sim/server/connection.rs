@@ -1,4 +1,5 @@
-//! A connection. The server breaks the connection when a fault says so, and closes it when it is idle for too long.
+//! A connection. The server breaks a connection if a fault requires this, and closes a connection that is idle for too
+//! long.
 
 use std::future::Future;
 use std::io;
@@ -19,10 +20,10 @@ pub(super) struct Wire(Arc<State>);
 #[derive(Debug)]
 struct State {
     is_cut: AtomicBool,
-    /// Requests that are being answered.
+    /// The number of requests on the connection that are being answered.
     open: AtomicUsize,
     opened: Instant,
-    /// When the last answer ended, in milliseconds after the connection was opened.
+    /// The time at which the last answer ended, in milliseconds after the connection was opened.
     quiet_since_ms: AtomicU64,
 }
 
@@ -33,13 +34,13 @@ impl Wire {
         Self(Arc::new(State { is_cut, open, opened: Instant::now(), quiet_since_ms }))
     }
 
-    /// Begins a request. The request ends when the returned value is dropped.
+    /// Begins a request on the connection. The request is open until the returned value is dropped.
     pub(super) fn begin(&self) -> Busy {
         self.0.open.fetch_add(1, Ordering::Relaxed);
         Busy(self.clone())
     }
 
-    /// Returns the time since which no request has been open; `None` while a request is open.
+    /// Returns the time at which the last open request ended; `None` while a request is open.
     fn quiet_since(&self) -> Option<Instant> {
         let passed = Duration::from_millis(self.0.quiet_since_ms.load(Ordering::Relaxed));
         (self.0.open.load(Ordering::Relaxed) == 0).then(|| self.0.opened + passed)
@@ -63,12 +64,12 @@ impl Wire {
     }
 }
 
-/// A request that is being answered.
+/// A request that is being answered on a connection.
 #[derive(Debug)]
 pub(super) struct Busy(Wire);
 
 impl Busy {
-    /// Breaks the connection.
+    /// Breaks the connection of the request.
     pub(super) fn cut(&self) {
         self.0.0.is_cut.store(true, Ordering::Release);
     }

@@ -1,14 +1,16 @@
-//! Which clients can use the simulator: programs on this machine, but no web pages.
+//! Decides which clients can use the simulator: programs on this machine, but not web pages.
 //!
 //! A web page can make a browser send requests to the loopback address in two ways:
-//! 1. The host name of the page may resolve to that address (DNS rebinding). The browser then treats the simulator as a
-//!    part of the page's site, and the `Host` header contains the page's host name. So the simulator answers only if
-//!    `Host` is a name or an address that always means this machine.
-//! 2. The page may send a request to another site. Such a request has an `Origin` header, or `Sec-Fetch-Site:
-//!    cross-site`. The simulator refuses this request. No answer has a header that lets another site read the answer.
+//! 1. The host name of the page can resolve to the loopback address (DNS rebinding). The browser then treats the
+//!    simulator as a part of the page's site, and the `Host` header contains the page's host name. The simulator
+//!    answers only if `Host` is a name or an address that always means this machine.
+//! 2. The page can send a request to another site. Such a request has an `Origin` header, or `Sec-Fetch-Site:
+//!    cross-site`, and the simulator refuses it. In addition, no answer of the simulator has a header that lets pages
+//!    of other sites read the answer.
 //!
-//! There is one more case: a form in an old browser, which sends neither header. A form can't send a key, so the API
-//! refuses its messages. A reset needs no key, so a reset with a content type that forms use is refused.
+//! There is one more case: a form in an old browser, which does not send `Origin` and `Sec-Fetch-Site`. A form can't
+//! send a key, so the simulated API refuses its messages. A reset of the simulator needs no key. So a reset of the
+//! simulator is refused if it has a content type that forms use.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -16,7 +18,7 @@ use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue, ORIGIN};
 use http::request::Parts;
 use http::{StatusCode, Version};
 
-/// The path of the request that makes the simulator start over.
+/// The path of the request that resets the simulator.
 pub(super) const RESET: &str = "/__sim/reset";
 /// The header in which a browser says whether the request comes from a page of another site.
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
@@ -25,7 +27,7 @@ const OF_FORMS: [&str; 3] = ["application/x-www-form-urlencoded", "multipart/for
 /// The maximum number of characters of a request that are quoted in an answer.
 const SHOWN: usize = 80;
 
-/// Why a request is not answered.
+/// The refusal of a request by the guard.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refused {
     /// The status of the answer.
@@ -34,7 +36,7 @@ pub(super) struct Refused {
     pub message: String,
 }
 
-/// Accepts a request, or returns why it is refused.
+/// Accepts a request, or returns its refusal.
 pub(super) fn check(parts: &Parts) -> Result<(), Refused> {
     check_host(parts)?;
     check_origin(&parts.headers)?;
@@ -47,7 +49,7 @@ pub(super) fn check(parts: &Parts) -> Result<(), Refused> {
 fn check_host(parts: &Parts) -> Result<(), Refused> {
     let mut hosts = parts.headers.get_all(HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
-    // HTTP/2 has the name in `:authority`. HTTP/1.0 has no `Host` header.
+    // An HTTP/2 request has the host in `:authority`. An HTTP/1.0 request needs no `Host` header.
     let needs_one = parts.version == Version::HTTP_11 || (parts.version > Version::HTTP_11 && named(parts).is_none());
     if second.is_some() || (needs_one && first.is_none()) {
         let message = "a request needs exactly one Host header".to_owned();
@@ -64,7 +66,7 @@ fn check_host(parts: &Parts) -> Result<(), Refused> {
     }
 }
 
-/// Returns the host in the target of a request.
+/// Returns the host in the URI of a request, if the URI has one.
 fn named(parts: &Parts) -> Option<&str> {
     parts.uri.authority().map(http::uri::Authority::as_str)
 }
@@ -101,14 +103,14 @@ fn forbidden(message: String) -> Refused {
     Refused { status: StatusCode::FORBIDDEN, message }
 }
 
-/// Returns the beginning of a text from a client, quoted.
+/// Returns the beginning of a text from a client, in quotation marks.
 fn shown(bytes: &[u8]) -> String {
     let text: String = String::from_utf8_lossy(bytes).chars().take(SHOWN).collect();
     format!("{text:?}")
 }
 
-/// Returns whether an origin is a page or program on this machine. Any page can have the origin `null`, so `null` does
-/// not count as local.
+/// Returns whether an origin is a page or program on this machine. The origin `null` is not local, because every page
+/// can have it.
 fn is_local_origin(origin: &str) -> bool {
     let rest = ["http://", "https://"].iter().find_map(|scheme| {
         let (own, rest) = origin.split_at_checked(scheme.len())?;
@@ -117,7 +119,7 @@ fn is_local_origin(origin: &str) -> bool {
     rest.is_some_and(is_local)
 }
 
-/// Returns whether `host`, with or without a port, always means this machine.
+/// Returns whether `host` always means this machine. `host` can have a port.
 fn is_local(host: &str) -> bool {
     let Some(name) = without_port(host) else { return false };
     if let Some(inner) = name.strip_prefix('[') {
@@ -130,7 +132,7 @@ fn is_local(host: &str) -> bool {
     }
 }
 
-/// Removes the port from the host; `None` if the part after the colon is not a port.
+/// Returns the host without its port; `None` if the part after the colon is not a port.
 fn without_port(host: &str) -> Option<&str> {
     let end_of_name = host.rfind(']').map_or(0, |at| at + 1);
     let Some(colon) = host[end_of_name..].find(':') else { return Some(host) };

@@ -1,4 +1,5 @@
-//! The body of a response. It sends bytes and breaks the connection when the model says so.
+//! The body of a response of the simulator. The body sends bytes at the planned times, and breaks the connection if the
+//! plan says so.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -16,19 +17,19 @@ use super::bounds::Share;
 use super::connection::Busy;
 use crate::clock::{Instant, RunClock};
 
-/// How long a reset is delayed, so that the bytes before the reset are sent.
+/// The time by which a reset of the connection is delayed, so that the bytes before the reset are sent.
 const FLUSH: Duration = Duration::from_millis(2);
 
 /// The resources that a request uses until it is answered.
 #[derive(Debug)]
 pub(super) struct Open {
-    /// The connection over which the request came. The connection counts as in use.
+    /// The value that counts the request as open on its connection.
     pub busy: Busy,
-    /// The request's share of the bytes that can be in flight.
+    /// The request's share of the memory budget for requests and answers.
     pub share: Share,
 }
 
-/// A body that is sent in the steps of the model.
+/// A body that is sent in the steps that the model has planned.
 pub(super) struct Played {
     steps: VecDeque<Step>,
     call: Option<OpenCall>,
@@ -39,7 +40,8 @@ pub(super) struct Played {
 }
 
 impl Played {
-    /// Returns a body with these steps. `has_length` says whether the head announces its length.
+    /// Returns a body that is sent in the steps `steps`. `has_length` says whether the headers state the length of the
+    /// body.
     pub(super) fn new(
         steps: VecDeque<Step>,
         has_length: bool,
@@ -71,8 +73,8 @@ impl Body for Played {
         let this = &mut *self;
         let due = match this.steps.front() {
             Some(Step::Bytes { at, .. } | Step::Part { at, .. }) => *at,
-            // The pause begins now, not at the planned time: a busy machine may be late. Without a pause before the
-            // reset, the bytes would never be sent.
+            // The pause begins now if the planned time has passed, because a busy machine can be late. Without a pause
+            // before the reset, the bytes before it would never be sent.
             Some(Step::Reset { at }) if this.sleep.is_none() => (*at).max(this.clock.now()) + FLUSH,
             Some(Step::Reset { at }) => *at,
             Some(Step::Stall) => return Poll::Pending,

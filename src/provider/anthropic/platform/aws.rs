@@ -1,13 +1,12 @@
 //! Errors of AWS: Claude Platform on AWS, and both Messages endpoints of Amazon Bedrock.
 //!
-//! An AWS error has its name in the header `x-amzn-errortype` or in the member `__type`, and a body
-//! `{"message":"…"}`. The Messages endpoints also send errors in the form of the API; such errors mean the same as with
-//! the API.
+//! An AWS error has its name in the header `x-amzn-errortype` or in the member `__type`, and a body `{"message":"…"}`.
+//! The Messages endpoints also send errors in the form of the Claude API, and these mean the same as at the Claude API.
 //!
-//! A path that the service does not have is answered with status 200 and a body that names `UnknownOperationException`.
+//! AWS answers a request to an unknown path with status 200 and a body that names `UnknownOperationException`.
 //!
-//! There are no rate headers, and often no `retry-after`. A refusal because of tokens per day halts the account: waiting
-//! a few minutes does not help, and the platform does not say when the quota is renewed.
+//! AWS sends no headers about limits, and often no `retry-after`. If the tokens per day are used up, the program stops
+//! using the account. Waiting a few minutes would not help, and the platform does not say when the quota is renewed.
 //!
 //! Sources: botocore 1.44.8, service model bedrock-runtime (errors and their statuses); Aider-AI/aider#4143,
 //! anthropics/claude-code#77 and #1466, cline/cline#4196 (messages); a public record of live tests of 2026-09-05
@@ -22,13 +21,13 @@ use super::meaning::{DAY_IS_OVER, Finding, Meaning, has_any, is_for_a_day, is_to
 use crate::domain::{ErrorClass, Failure};
 use crate::provider::ReplyHead;
 
-/// This is added to the message if only an inference profile serves the model.
+/// The text that is added to an error message if only an inference profile serves the model.
 const NEEDS_PROFILE: &str = "this model is called by the name of an inference profile, such as global.anthropic.…: name \
                              it in `models` of the provider";
-/// This is added to the message if the server does not know the path.
+/// The text that is added to an error message if the server does not know the path.
 const NO_MESSAGES_HERE: &str = "there is no Messages API at this address: check the base-url of the provider";
 
-/// Returns what an AWS error means; `None` if it is not an AWS error.
+/// Returns the meaning of an AWS error; `None` if the failure is not an AWS error.
 pub(super) fn finding(failure: &Failure, head: &ReplyHead) -> Option<Finding> {
     let name = failure.kind.as_deref().unwrap_or_default();
     let has = |words: &[&str]| has_any(failure, words);
@@ -72,7 +71,7 @@ pub(super) fn finding(failure: &Failure, head: &ReplyHead) -> Option<Finding> {
     })
 }
 
-/// Returns the status of an error in a response with the status 200.
+/// Returns the real status of an AWS error that was sent with the status 200.
 pub(super) fn status_of(name: &str) -> Option<u16> {
     Some(match name {
         "ValidationException" | "ConflictException" | "ServiceQuotaExceededException" => 400,
@@ -86,25 +85,25 @@ pub(super) fn status_of(name: &str) -> Option<u16> {
     })
 }
 
-/// Returns the name of an error in a head.
+/// Returns the name of an AWS error from the response headers.
 pub(in crate::provider::anthropic) fn name_in_head(head: &ReplyHead) -> Option<String> {
     head.headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok()).and_then(name)
 }
 
-/// Returns the name of an error in a body.
+/// Returns the name of an AWS error from the response body.
 pub(in crate::provider::anthropic) fn name_in_body(json: &Value) -> Option<String> {
     ["/__type", "/Output/__type"].into_iter().find_map(|place| json.pointer(place)?.as_str()).and_then(name)
 }
 
-/// Returns a name without the namespace before it and the address after it: `Name` in
+/// Returns the name of an error without its namespace and its address. For example, returns `Name` for
 /// `com.amazon.coral.service#Name:http://…`.
 fn name(text: &str) -> Option<String> {
     let local = text.split(':').next().unwrap_or_default();
     text::name(local.rsplit('#').next().unwrap_or_default().trim())
 }
 
-/// Returns the finding about a signature that was not accepted. It contains what the message or the server's date says
-/// about the clocks.
+/// Returns the meaning of a refused signature. If the message or the server's date shows that a clock is wrong, a text
+/// about the clock is added to the error message.
 fn key(failure: &Failure, head: &ReplyHead) -> Finding {
     let server_date = || head.headers.get(DATE).and_then(|date| date.to_str().ok());
     match (clock_words(&failure.message), server_date()) {

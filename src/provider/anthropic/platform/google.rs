@@ -1,6 +1,7 @@
 //! Errors of Claude on Google Cloud: `{"error":{"code","message","status"}}`.
 //!
-//! Errors of the API come through as well; they mean the same as with the API. There are no rate headers.
+//! Google Cloud also passes on errors of the Claude API, and these mean the same as at the Claude API. Google Cloud
+//! sends no headers about limits.
 //!
 //! Sources: Google Cloud API design guide, "Errors" (names and statuses); Google, partner models, Claude quotas (about
 //! 2026-10); anthropics/claude-code#1440, cline/cline#651, Aider-AI/aider#1912 (the 429, also inside a list); uni-api#41
@@ -9,17 +10,17 @@
 use super::meaning::{DAY_IS_OVER, Finding, Meaning, has_any, is_for_a_day, is_too_long};
 use crate::domain::{ErrorClass, Failure};
 
-/// This is added to the message if the project has not enabled the model.
+/// The text that is added to an error message if the project has not enabled the model.
 const NOT_ENABLED: &str = "enable the model for the project in the console of Google Cloud";
 
-/// Returns what an error of Google means; `None` if it means what its status says.
+/// Returns the special meaning of an error of Google Cloud; `None` if the error has only the meaning of its status.
 pub(super) fn finding(status: u16, failure: &Failure) -> Option<Finding> {
     let has = |words: &[&str]| has_any(failure, words);
     let is_about_model = || has(&["publisher model", "publishers/anthropic/models"]);
     Some(match (failure.kind.as_deref().unwrap_or_default(), status) {
         ("RESOURCE_EXHAUSTED", _) if is_for_a_day(failure) => Meaning::Account.because(DAY_IS_OVER),
-        // If the quota of the project is used up, the text names this quota. Otherwise the capacity that all projects
-        // share is used up.
+        // If the quota of the project is used up, the message names this quota. If the message names no quota, the
+        // capacity that all projects share is used up.
         ("RESOURCE_EXHAUSTED", _) if has(&["quota"]) => Meaning::Limit(None).into(),
         ("RESOURCE_EXHAUSTED", _) => Meaning::Overload.into(),
         ("FAILED_PRECONDITION", _) => Meaning::Model.because(NOT_ENABLED),
@@ -34,7 +35,7 @@ pub(super) fn finding(status: u16, failure: &Failure) -> Option<Finding> {
     })
 }
 
-/// Returns the status of an error in a response with the status 200.
+/// Returns the real status of an error of Google Cloud that was sent with the status 200.
 pub(super) fn status_of(name: &str) -> Option<u16> {
     Some(match name {
         "INVALID_ARGUMENT" | "FAILED_PRECONDITION" | "OUT_OF_RANGE" => 400,

@@ -1,7 +1,7 @@
 //! Errors of a LiteLLM proxy: `{"error":{"message","type","param","code"}}`.
 //!
-//! The headers of the platform behind the proxy have `llm_provider-` in front of their names (`super::super::headers`). A 429 of the
-//! Messages path has no `retry-after` of its own.
+//! The headers of the platform behind the proxy have `llm_provider-` in front of their names (`super::super::headers`).
+//! On the Messages path, a 429 of the proxy has no `retry-after` header of its own.
 //!
 //! Sources: PyPI litellm 1.110.2; BerriAI/litellm#21553, #37754 (lost `retry-after`).
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::meaning::{DAY_IS_OVER, Finding, Meaning, has_any, is_for_a_day, is_too_long};
 use crate::domain::{ErrorClass, Failure};
 
-/// Returns what an error of the proxy means; `None` if it means what its status says.
+/// Returns the special meaning of an error of the proxy; `None` if the error has only the meaning of its status.
 pub(super) fn finding(status: u16, failure: &Failure) -> Option<Finding> {
     let has = |words: &[&str]| has_any(failure, words);
     Some(match status {
@@ -28,10 +28,10 @@ pub(super) fn finding(status: u16, failure: &Failure) -> Option<Finding> {
     })
 }
 
-/// This is added to the message of a proxy without a database when it refuses a key.
+/// The text that is added to the error message when a proxy without a database refuses a key.
 const ONLY_ITS_MASTER_KEY: &str = "a proxy without a database knows no other key than its master key: check the key";
 
-/// Returns the wait in a message such as "No deployments available for selected model, Try again in 5 seconds".
+/// Returns the waiting time in a message such as "No deployments available for selected model, Try again in 5 seconds".
 fn wait(message: &str) -> Option<Duration> {
     let (_, rest) = message.split_once("ry again in ")?;
     let (number, unit) = rest.split_once(' ')?;

@@ -1,21 +1,21 @@
-//! What errors can mean, and the words in messages that show it.
+//! The meanings that errors of platforms can have, and the words in messages that show the meaning.
 
 use std::time::Duration;
 
 use crate::domain::{ErrorClass, Failure};
 
-/// What an error of a platform means.
+/// The meaning of an error of a platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// A limit is used up, for this time; `None` if the platform does not say how long.
+    /// A limit is used up for this length of time; `None` if the platform does not say how long.
     Limit(Option<Duration>),
     /// The platform has no capacity for anybody at the moment.
     Overload,
-    /// Another try may succeed.
+    /// The error can be temporary: another attempt may succeed.
     Fault(ErrorClass),
-    /// This row can't succeed.
+    /// The error lies in the request: no attempt of this row can succeed.
     Row(ErrorClass),
-    /// The platform does not serve this model, or does not serve it to this account.
+    /// The platform does not serve the model of the request, or does not serve it to the account.
     Model,
     /// The key, the token or its signature is not accepted.
     Key,
@@ -25,7 +25,7 @@ pub(super) enum Meaning {
     Address,
 }
 
-/// What an error means, and what is added to its message.
+/// The meaning of an error, and the text that is added to its message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Finding {
     pub meaning: Meaning,
@@ -39,7 +39,7 @@ impl From<Meaning> for Finding {
 }
 
 impl Meaning {
-    /// Returns this meaning with text that is added to the message of the error.
+    /// Returns this meaning, together with a text that is added to the error message.
     pub(super) fn because(self, note: impl Into<String>) -> Finding {
         Finding { meaning: self, note: Some(note.into()) }
     }
@@ -47,7 +47,7 @@ impl Meaning {
 
 /// Returns whether a message says that the input does not fit the context window of the model.
 pub(super) fn is_too_long(failure: &Failure) -> bool {
-    /// Words of vLLM, llama.cpp, Ollama, SGLang, LM Studio, LiteLLM and Bedrock (2026).
+    /// The words come from messages of vLLM, llama.cpp, Ollama, SGLang, LM Studio, LiteLLM and Bedrock (2026).
     const WORDS: [&str; 10] = [
         "context length",
         "context window",
@@ -68,10 +68,11 @@ pub(super) fn is_for_a_day(failure: &Failure) -> bool {
     has_any(failure, &["per day", "per-day", "perday", "daily", "per month", "monthly"])
 }
 
-/// This is added to the message if a quota for a day is used up.
+/// The text that is added to an error message if a quota for a day is used up.
 pub(super) const DAY_IS_OVER: &str = "this is a quota for a day or longer: resume the run when the quota is renewed, or ask the platform for a higher one";
 
-/// Returns whether the message, the kind or the code of a failure has one of these words. Case does not matter.
+/// Returns whether the message, the kind or the code of a failure has one of these words. Upper and lower case are
+/// treated alike.
 pub(super) fn has_any(failure: &Failure, words: &[&str]) -> bool {
     let texts = [Some(&failure.message), failure.kind.as_ref(), failure.code.as_ref()];
     texts
@@ -81,7 +82,7 @@ pub(super) fn has_any(failure: &Failure, words: &[&str]) -> bool {
         .any(|text| words.iter().any(|word| text.contains(word)))
 }
 
-/// A failure with this kind and this message.
+/// Returns a failure with this kind and this message.
 #[cfg(test)]
 pub(super) fn failure(kind: &str, message: &str) -> Failure {
     let kind = (!kind.is_empty()).then(|| kind.to_owned());

@@ -1,7 +1,8 @@
-//! What the errors of each platform mean, if they differ from the errors of the Claude API.
+//! The meanings of the errors of each platform that differ from the errors of the Claude API.
 //!
-//! There is one file for each family of platforms. A file has the platform's names of errors, its words and its headers,
-//! with their sources. An error that a file does not know means the same as an error of the API with this status.
+//! There is one file for each family of platforms. Each file has the names of a platform's errors, the words of its
+//! messages and its headers, with their sources. An error that is not in the platform's file means what its status
+//! means at the Claude API.
 
 pub(super) mod aws;
 mod google;
@@ -16,8 +17,8 @@ use self::meaning::{Finding, Meaning};
 use crate::domain::{Failure, HaltReason, LimitKind, ProviderKind, Verdict};
 use crate::provider::ReplyHead;
 
-/// Returns the verdict on an error. If this platform gives the error no special meaning, `usual` makes the verdict.
-/// `status` is the status of the head, or the status that the body names. `retry_after` is the wait that the server
+/// Returns the verdict on an error. If the error has no special meaning on this platform, `usual` makes the verdict.
+/// `status` is the status of the response, or the status that the body names. `retry_after` is the wait that the server
 /// asks for.
 pub(super) fn verdict(
     kind: ProviderKind,
@@ -54,8 +55,8 @@ fn finding(kind: ProviderKind, status: u16, failure: &Failure, head: &ReplyHead)
     }
 }
 
-/// Returns the status that the body of an error names, if the status of the head is 200. `usual` is the status that
-/// belongs to the API's name of the error.
+/// Returns the status that the body of an error names, if the status of the response is 200. `usual` is the status with
+/// which the Claude API sends errors of this name.
 pub(super) fn status_in_body(kind: ProviderKind, failure: &Failure, usual: Option<u16>) -> u16 {
     let named = match kind {
         ProviderKind::Anthropic => None,

@@ -1,7 +1,7 @@
 //! Errors of OpenRouter: `{"error":{"code","message","metadata"}}`.
 //!
-//! The code is the status. Once a model has begun to answer, the status of the head is 200, and the error is in the body
-//! or in the stream.
+//! The member `code` is the HTTP status of the error. An error that happens after a model has begun to answer is in the
+//! body or in the stream. The response then has the status 200.
 //!
 //! Source: OpenRouter documentation, "Errors and debugging" and "Limits" (2026); earendil-works/pi#7995 (the Messages
 //! path, 2026-08-21).
@@ -11,14 +11,14 @@ use serde_json::Value;
 use super::meaning::{DAY_IS_OVER, Finding, Meaning, has_any, is_for_a_day, is_too_long};
 use crate::domain::{ErrorClass, Failure};
 
-/// Returns what an error of OpenRouter means; `None` if it means what its status says.
+/// Returns the special meaning of an error of OpenRouter; `None` if the error has only the meaning of its status.
 pub(super) fn finding(status: u16, failure: &Failure) -> Option<Finding> {
     let has = |words: &[&str]| has_any(failure, words);
     Some(match status {
         400 | 413 | 422 if is_too_long(failure) => Meaning::Row(ErrorClass::TooLarge).into(),
         400 if has(&["not a valid model", "no models provided"]) => Meaning::Model.into(),
         403 if has(&["key limit", "limit exceeded"]) => Meaning::Account.into(),
-        // The input was flagged.
+        // A moderation check flagged the input.
         403 => Meaning::Row(ErrorClass::Refused).into(),
         408 => Meaning::Fault(ErrorClass::Timeout).into(),
         429 if is_for_a_day(failure) => Meaning::Account.because(DAY_IS_OVER),
@@ -26,8 +26,8 @@ pub(super) fn finding(status: u16, failure: &Failure) -> Option<Finding> {
     })
 }
 
-/// Returns what `error.metadata` adds to the message: whose limit is used up, why the input was flagged, and what the
-/// provider behind OpenRouter said.
+/// Returns the facts in `error.metadata` that are added to the message. `error.metadata` has the owner of a limit that
+/// is used up, the reasons for flagging the input, and the words of the provider behind OpenRouter.
 pub(in crate::provider::anthropic) fn more(json: &Value) -> Option<String> {
     let metadata = json.pointer("/error/metadata")?;
     let string = |name: &str| metadata.get(name).and_then(Value::as_str);

@@ -1,7 +1,8 @@
 //! Errors of other servers that speak the Messages API: vLLM, SGLang, llama.cpp, Ollama, LM Studio, Microsoft Foundry.
 //!
-//! Their bodies have several forms, and their statuses differ from the statuses of the API: a prompt that is too long
-//! may lead to a 500, and a missing model to a 400. So the words of the message decide.
+//! The error bodies of these servers have several forms. The statuses of these servers differ from the statuses of the
+//! API. For example, a prompt that is too long can lead to a 500, and a missing model to a 400. So the words of the
+//! message show what an error means.
 //!
 //! Sources: vllm-project/vllm#46688, ggml-org/llama.cpp#15780, #17570 and #19774, anthropics/claude-code#67179, ollama/ollama (`server/routes.go`), Microsoft Foundry,
 //! "Deploy and use Claude models" (2026).
@@ -9,10 +10,10 @@
 use super::meaning::{DAY_IS_OVER, Finding, Meaning, has_any, is_for_a_day, is_too_long};
 use crate::domain::{ErrorClass, Failure};
 
-/// This is added to the message if the server does not know the path.
+/// The text that is added to an error message if the server does not know the path.
 const NO_MESSAGES_HERE: &str = "the server has no Messages API at this address: check the base-url of the provider";
 
-/// Returns what an error of a server means; `None` if it means what its status says.
+/// Returns the special meaning of an error of a server; `None` if the error has only the meaning of its status.
 pub(super) fn finding(status: u16, failure: &Failure) -> Option<Finding> {
     let is_missing_model = || {
         let says_so = ["not found", "does not exist", "not loaded", "no models loaded", "invalid model"];

@@ -10,69 +10,69 @@ use crate::domain::{Money, Usage};
 use super::super::cache::Split;
 use super::super::errors::ApiError;
 
-/// How long results are kept, counted from the creation of the batch. Source: API documentation, "Batch processing"
-/// (2026-09-20).
+/// The time for which the results of a batch are kept, counted from the creation of the batch. Source: API
+/// documentation, "Batch processing" (2026-09-20).
 const KEPT: Duration = Duration::from_secs(29 * 24 * 3600);
 
 /// A batch.
 #[derive(Clone, Debug)]
 pub(super) struct Batch {
-    /// Its id.
+    /// The id of the batch.
     pub id: String,
-    /// The organization that created it.
+    /// The organization that created the batch.
     pub organization: u64,
-    /// The API version of the request that created it.
+    /// The API version in the request that created the batch.
     pub version: &'static str,
     /// The requests.
     pub rows: Rows,
-    /// The order in which the requests are processed, and the order of their results.
+    /// The order in which the requests are processed, which is also the order of their results.
     pub order: Box<[u32]>,
-    /// How many requests had their turn, in this order.
+    /// The number of requests at the beginning of `order` that were processed or left out.
     pub done: usize,
-    /// How many requests were left out when they had their turn. Such requests expire.
+    /// The number of requests that were left out instead of processed. Requests that are left out expire.
     pub left_out: usize,
-    /// How long its requests are processed; `None` if they are never processed.
+    /// The time that the processing of all requests takes; `None` if they are never processed.
     pub time: Option<Duration>,
-    /// When it was created.
+    /// The time when the batch was created.
     pub created: Instant,
-    /// When it expires.
+    /// The time when the batch expires.
     pub expires: Instant,
-    /// When it was canceled, and when it therefore ends.
+    /// The time when the batch was canceled, and the time when a canceled batch ends.
     pub canceled: Option<(Instant, Instant)>,
-    /// When it ended, and how its requests ended.
+    /// The time when the batch ended, and the number of requests that ended in each way.
     pub ended: Option<(Instant, Counts)>,
-    /// Whether its results were downloaded.
+    /// Whether a client has downloaded the results of the batch.
     pub is_read: bool,
-    /// When its results were removed to make room.
+    /// The time when the results of the batch were removed to save memory.
     pub cleared: Option<Instant>,
-    /// Whether it was deleted.
+    /// Whether a client has deleted the batch.
     pub is_deleted: bool,
-    /// The first of the serial numbers from which ids in its results are made.
+    /// The first serial number of the batch. The ids in the results of the batch are made from serial numbers.
     pub serial: u64,
 }
 
-/// The number of serial numbers that each request of a batch has.
+/// The number of serial numbers that belong to each request of a batch.
 pub(super) const SERIALS: u64 = 8;
 
 impl Batch {
-    /// Returns the number of requests.
+    /// Returns the number of requests in the batch.
     pub(super) fn len(&self) -> usize {
         self.rows.rows.len()
     }
 
-    /// Returns how many requests wait for processing.
+    /// Returns the number of requests of the batch that wait for processing.
     pub(super) fn waiting(&self) -> u64 {
         if self.ended.is_some() { 0 } else { (self.len() - self.done + self.left_out) as u64 }
     }
 
-    /// Returns when the request at `place` of the order is processed.
+    /// Returns the time at which the request at index `place` of `order` is processed.
     pub(super) fn moment(&self, place: usize) -> Instant {
         let Some(time) = self.time else { return Instant::NEVER };
         let nanos = time.as_nanos() * (place as u128 + 1) / self.len().max(1) as u128;
         self.created + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// Returns how many requests have had their turn at `now`.
+    /// Returns the number of requests at the beginning of `order` that must have been processed at `now`.
     pub(super) fn due(&self, now: Instant) -> usize {
         let (mut from, mut to) = (self.done, self.len());
         while from < to {
@@ -82,13 +82,13 @@ impl Batch {
         from
     }
 
-    /// Returns since when the results are gone.
+    /// Returns the time when the results of the batch were removed; `None` if they have not been removed.
     pub(super) fn archived(&self, now: Instant) -> Option<Instant> {
         let old = self.created + KEPT;
         self.cleared.or_else(|| (self.ended.is_some() && now >= old).then_some(old))
     }
 
-    /// Returns the batch as the API shows it. `wall` converts instants to the time of day.
+    /// Returns the JSON object with which the API describes the batch. `wall` converts instants to wall-clock time.
     pub(super) fn describe(&self, origin: &str, now: Instant, wall: impl Fn(Instant) -> jiff::Timestamp) -> Value {
         let time = |at: Instant| format!("{:.6}", wall(at));
         let (archived, ended) = (self.archived(now), self.ended.map(|(at, _)| at));
@@ -130,11 +130,11 @@ pub(super) struct Counts {
     pub expired: u64,
 }
 
-/// The requests of a batch. Their ids and bodies are kept in one piece of memory.
+/// The requests of a batch. The ids and the bodies of all requests are kept in one piece of memory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rows {
     bytes: Vec<u8>,
-    /// The requests, in the order of the body.
+    /// The requests, in the order in which they were sent.
     pub rows: Vec<Row>,
 }
 
@@ -144,60 +144,60 @@ pub(super) struct Row {
     at: u32,
     params_bytes: u32,
     id_bytes: u8,
-    /// What happens to its result line.
+    /// Whether the results contain the line of this request once, twice or not at all.
     pub line: Line,
-    /// How it ended.
+    /// The way in which the request ended.
     pub end: End,
 }
 
-/// What happens to the result line of a request.
+/// Whether the results contain the line of a request once, twice or not at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Line {
-    /// It is written.
+    /// The line is written once.
     Once,
-    /// It is missing.
+    /// The line is missing.
     Missing,
-    /// It is written a second time, as the rule with this number says.
+    /// The line is written twice, because of the fault rule with this index.
     Again(u16),
 }
 
-/// How a request ended.
+/// The way in which a request of a batch ended.
 #[derive(Clone, Debug)]
 pub(super) enum End {
-    /// It has not ended.
+    /// The request has not ended.
     Waiting,
-    /// The model answered.
+    /// The model answered the request.
     Succeeded(Box<Success>),
-    /// It was refused, or the API failed.
+    /// The request was refused, or the API failed.
     Errored(Box<ApiError>),
-    /// It was canceled before it was processed.
+    /// The request was canceled before it was processed.
     Canceled,
-    /// It expired before it was processed.
+    /// The request expired before it was processed.
     Expired,
 }
 
-/// An answered request.
+/// The facts about the answer to a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Success {
-    /// The model.
+    /// The index of the model that answered.
     pub model: usize,
-    /// The rule of the answer plan that made the answer.
+    /// The index of the answer rule that made the answer; `None` for a usual answer.
     pub rule: Option<usize>,
-    /// The tokens of the prompt.
+    /// The tokens of the prompt: uncached, written to the cache, and read from it.
     pub split: Split,
     /// The usage that the answer reports.
     pub usage: Usage,
-    /// What was charged.
+    /// The money that was charged for the request.
     pub billed: Money,
 }
 
 impl Rows {
-    /// Returns no requests, with room for this many bytes and requests.
+    /// Returns an empty list of requests, with capacity for `bytes` bytes and `rows` requests.
     pub(super) fn with_room(bytes: usize, rows: usize) -> Self {
         Self { bytes: Vec::with_capacity(bytes), rows: Vec::with_capacity(rows) }
     }
 
-    /// Adds a request. Its id must be valid, so it has at most 64 bytes.
+    /// Adds a request. The caller has checked the id of the request, so the id has at most 64 bytes.
     pub(super) fn add(&mut self, custom_id: &str, params: &str) {
         let [at, params_bytes] =
             [self.bytes.len(), params.len()].map(|number| u32::try_from(number).unwrap_or(u32::MAX));
@@ -212,7 +212,7 @@ impl Rows {
         self.bytes.shrink_to_fit();
     }
 
-    /// Returns the bytes of memory that they use.
+    /// Returns the number of bytes of memory that the requests use.
     pub(super) fn memory(&self) -> usize {
         self.bytes.capacity() + self.rows.capacity() * size_of::<Row>()
     }
@@ -223,7 +223,7 @@ impl Rows {
         std::str::from_utf8(&self.bytes[from..to]).unwrap_or_default()
     }
 
-    /// Returns the body of a request; empty if the bodies were removed.
+    /// Returns the body of a request (its `params`); empty if the bodies were removed.
     pub(super) fn params(&self, row: usize) -> &[u8] {
         let from = self.id_span(row).1;
         &self.bytes[from..from + self.rows[row].params_bytes as usize]
@@ -234,7 +234,7 @@ impl Rows {
         (row.at as usize, row.at as usize + usize::from(row.id_bytes))
     }
 
-    /// Removes the bodies and keeps the ids.
+    /// Removes the bodies of the requests, and keeps their ids.
     pub(super) fn drop_params(&mut self) {
         let mut ids = Vec::with_capacity(self.rows.len() * 32);
         for row in 0..self.rows.len() {

@@ -1,8 +1,8 @@
-//! Reads the body that creates a batch. If anything is wrong here, the whole batch is refused. The `params` of the
-//! requests are not checked: what is wrong with them shows only in the results.
+//! Reads the body that creates a batch. If this body has a mistake, the whole batch is refused. The `params` of the
+//! requests are not checked here. Mistakes in `params` appear only in the results.
 //!
-//! The message about an id that is too long was seen from the API (anthropic-sdk-python#984). The other messages follow
-//! its form.
+//! The message about an id that is too long was seen from the API (anthropic-sdk-python#984). The other error messages
+//! imitate the form of this message.
 
 use std::collections::HashMap;
 
@@ -14,10 +14,10 @@ use super::batch::Rows;
 
 /// The maximum number of requests in a batch. Source: API documentation, "Batch processing" (2026-09-20).
 const MAX_REQUESTS: usize = 100_000;
-/// The maximum number of characters of an id.
+/// The maximum number of characters of a `custom_id`.
 const MAX_ID: usize = 64;
 
-/// Reads the body, or returns the API's error for it.
+/// Reads the body that creates a batch, or returns the error that the API sends for it.
 pub(super) fn read(body: &[u8]) -> Result<Rows, ApiError> {
     let fields = Fields::read(body)?;
     let requests: Vec<&RawValue> = fields.required("requests", "a valid list")?;

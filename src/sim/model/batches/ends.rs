@@ -1,15 +1,16 @@
-//! How a batch changes as time passes: its requests have their turns, and it ends.
+//! Changes batches as time passes: processes their requests, and ends them.
 
 use crate::clock::Instant;
 
 use super::super::state::{Event, Model};
 use super::batch::{Batch, Counts, End};
 
-/// How many requests are processed in one step.
+/// The number of requests of a batch that are processed in one step.
 const STEP: usize = 500;
 
 impl Model {
-    /// Processes the requests of a batch whose turn has come, ends the batch if it is over, and plans the next step.
+    /// Processes the requests of a batch that are due at `now`. Ends the batch if it is over, and plans its next step
+    /// otherwise.
     pub(in super::super) fn work_on_batch(&mut self, number: u64, now: Instant) {
         let Some(mut batch) = self.batches.take_open(number) else { return };
         match batch.canceled {
@@ -34,7 +35,7 @@ impl Model {
         self.schedule(next.min(batch.expires), Event::Batch(number));
     }
 
-    /// Cancels an open batch. Requests whose turn has come are processed before.
+    /// Cancels an open batch. Requests that are due at `now` are processed first.
     pub(super) fn cancel_batch(&mut self, number: u64, now: Instant) {
         let Some(mut batch) = self.batches.take_open(number) else { return };
         if batch.canceled.is_none() {
@@ -56,7 +57,7 @@ impl Model {
         }
     }
 
-    /// Ends a batch. Requests that were not processed end with `rest`.
+    /// Ends a batch. `rest` says how the requests end that were not processed: canceled or expired.
     fn end_batch(&mut self, batch: &mut Batch, rest: End, now: Instant) {
         let mut counts = Counts::default();
         for row in &mut batch.rows.rows {

@@ -1,4 +1,5 @@
-//! The injected faults of calls and lists. `work` and `results` apply the faults of single requests.
+//! Injects faults into calls of the batch endpoints and into lists of batches. `work` and `results` inject the faults
+//! of single requests.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::super::refusal::Stop;
 use super::super::state::Model;
 
 impl Model {
-    /// Returns the rule of the fault plan that applies to a call.
+    /// Returns the index of the fault rule that applies to a call; `None` if no rule applies.
     pub(super) fn draw_call(&mut self, call: BatchCall, batch_id: &str, body: &[u8], caller: Caller) -> Option<usize> {
         let (arrival, now) = (self.batches.count(call), self.now);
         if self.config.faults.rules.is_empty() {
@@ -27,7 +28,7 @@ impl Model {
         chance::rule(&self.config.faults, self.config.seed, &self.fired, facts)
     }
 
-    /// Returns whether a fault hides a batch from the list.
+    /// Returns whether a fault leaves a batch out of the list of batches.
     pub(super) fn is_unlisted(&mut self, number: u64) -> bool {
         let Some(batch) = self.batches.by_number.get(&number) else { return false };
         if self.config.faults.rules.is_empty() {
@@ -52,7 +53,8 @@ impl Model {
     }
 }
 
-/// Returns the answer of a fault that replaces the answer of the API.
+/// Returns the answer that a fault sends instead of the answer of the API. Returns `None` if the fault does not replace
+/// the answer.
 pub(super) fn stop(fault: &Fault) -> Option<Box<Stop>> {
     match fault {
         Fault::Status(status) => Some(Box::new(Stop::Injected(status.clone(), None))),

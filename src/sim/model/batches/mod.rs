@@ -1,17 +1,18 @@
-//! Message batches: many requests in one call, which are processed later at half the price.
+//! Simulates message batches: many requests in one call, which are processed later at half the price.
 //!
-//! `calls` and `listing` serve the endpoints, and `injected` applies faults to them. `create` reads the body that creates
-//! a batch. `ends` moves a batch on as time passes, `work` processes a request, and `results` writes the results. `batch`
-//! is the state of one batch, and `store` keeps all batches. `records` shows tests what happened to each request.
+//! `calls` and `listing` serve the endpoints, and `injected` injects faults into their answers. `create` reads the body
+//! that creates a batch. `ends` changes batches as time passes, `work` processes a request, and `results` writes the
+//! results. `batch` defines the state of one batch, and `store` keeps all batches. `records` shows tests what happened
+//! to each request.
 //!
-//! A batch keeps the requests as bytes, once. The answers are not kept: they are made again, with the same content, at
-//! each download of the results, part by part. Source: API documentation, "Batch processing" (2026-09-20), and API reference,
-//! "Message Batches" (Python SDK 2.14.0, 2026-11).
+//! A batch keeps one copy of its requests, as bytes. The answers are not kept. The answers are made again at each
+//! download of the results, part by part and with the same content. Source: API documentation, "Batch processing"
+//! (2026-09-20), and API reference, "Message Batches" (Python SDK 2.14.0, 2026-11).
 //!
 //! Invariants:
-//! - The requests of a batch are processed in a random order that depends on the seed, evenly over the time of the
-//!   batch. A request is billed at the moment at which it is processed.
-//! - A batch ends once. After that, its counts and the results of its requests never change.
+//! - The requests of a batch are processed evenly over the time of the batch. The order of the requests is random and
+//!   depends on the seed. A request is billed when it is processed.
+//! - A batch ends only once. The counts of a batch and the results of its requests never change after its end.
 
 mod batch;
 mod calls;
@@ -29,7 +30,7 @@ pub use records::{BatchRecord, BatchedRequest};
 pub(crate) use results::PART_BYTES;
 pub(super) use store::Batches;
 
-/// The path of all batches.
+/// The path of the list of batches. The paths of all batch endpoints begin with this path.
 pub(super) const PATH: &str = "/v1/messages/batches";
 
 /// Returns whether a path belongs to the batch endpoints.

@@ -1,4 +1,4 @@
-//! What happened to each batch and to each of its requests, for tests.
+//! Records of what happened to each batch and to each of its requests, for tests.
 
 use crate::clock::Instant;
 use crate::domain::{Money, Usage};
@@ -6,52 +6,54 @@ use crate::domain::{Money, Usage};
 use super::super::state::Model;
 use super::batch::{Batch, End};
 
-/// What is known about a batch. Deleted batches have records too.
+/// The record of a batch. Deleted batches have records too.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchRecord<'a>(&'a Batch);
 
-/// What is known about a request of a batch.
+/// The record of a request of a batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchedRequest<'a> {
-    /// Its id.
+    /// The `custom_id` of the request.
     pub custom_id: &'a str,
-    /// Its body, as it was sent. It is empty if the batch was deleted.
+    /// The body of the request (its `params`), as it was sent. The body is empty if the batch was deleted, or if its
+    /// results were removed.
     pub params: &'a [u8],
-    /// How it ended: `succeeded`, `errored`, `canceled` or `expired`; `processing` if it has not ended.
+    /// The way in which the request ended: `succeeded`, `errored`, `canceled` or `expired`; `processing` if it has not
+    /// ended.
     pub result: &'static str,
-    /// What was charged, in tokens.
+    /// The tokens and web searches that the answer used.
     pub usage: Usage,
-    /// What was charged.
+    /// The money that was charged for the request.
     pub billed: Money,
 }
 
 impl<'a> BatchRecord<'a> {
-    /// Returns its id.
+    /// Returns the id of the batch.
     pub fn id(&self) -> &'a str {
         &self.0.id
     }
 
-    /// Returns when it was created.
+    /// Returns the time when the batch was created.
     pub fn created(&self) -> Instant {
         self.0.created
     }
 
-    /// Returns when it was canceled.
+    /// Returns the time when the batch was canceled; `None` if it was not canceled.
     pub fn canceled(&self) -> Option<Instant> {
         self.0.canceled.map(|(at, _)| at)
     }
 
-    /// Returns when it ended.
+    /// Returns the time when the batch ended; `None` if it has not ended.
     pub fn ended(&self) -> Option<Instant> {
         self.0.ended.map(|(at, _)| at)
     }
 
-    /// Returns whether it was deleted.
+    /// Returns whether the batch was deleted.
     pub fn is_deleted(&self) -> bool {
         self.0.is_deleted
     }
 
-    /// Returns its requests, in the order of the body that created it.
+    /// Returns the records of the batch's requests, in the order in which they were sent.
     pub fn requests(&self) -> impl ExactSizeIterator<Item = BatchedRequest<'a>> + use<'a> {
         let rows = &self.0.rows;
         rows.rows.iter().enumerate().map(|(at, row)| {
@@ -68,13 +70,13 @@ impl<'a> BatchRecord<'a> {
 }
 
 impl Model {
-    /// Returns what is known about all batches at `now`, in the order in which they were created.
+    /// Returns the records of all batches at `now`, in the order in which the batches were created.
     pub fn batches(&mut self, now: Instant) -> impl Iterator<Item = BatchRecord<'_>> {
         self.advance(now);
         self.batches.by_number.values().map(BatchRecord)
     }
 
-    /// Returns the same as JSON, without the bodies.
+    /// Returns the records of all batches as JSON, without the bodies of requests.
     #[cfg(feature = "sim")]
     pub(crate) fn batches_as_json(&mut self, now: Instant) -> serde_json::Value {
         use serde_json::json;

@@ -12,28 +12,29 @@ use super::super::state::Model;
 use super::batch::{Batch, End, Line, Success};
 use super::work::serial;
 
-/// A part of the results has about this many bytes.
+/// The approximate length of a part of the results, in bytes.
 pub(crate) const PART_BYTES: usize = 64 << 10;
-/// The usual length of a line, to reserve memory.
+/// The usual length of a result line, in bytes. The buffer for a part of the results has room for one more line.
 const LINE_BYTES: usize = 2_000;
 
 impl Model {
-    /// Writes a part of the results of a batch. Returns where the next part begins; `None` at the end, or if the batch
-    /// was deleted.
+    /// Writes a part of the results of a batch. Returns the bytes, and the next part. The next part is `None` at the
+    /// end of the results, or if the batch was deleted.
     pub fn write_part(&self, part: ResultsPart) -> (Bytes, Option<ResultsPart>) {
         let mut lines = Vec::with_capacity(PART_BYTES + LINE_BYTES);
         let next = self.write_until(part, PART_BYTES, &mut lines);
         (lines.into(), next)
     }
 
-    /// Returns the results of a batch, from this place on.
+    /// Returns the results of a batch from the beginning of `part` to the end.
     pub(super) fn write_rest(&self, part: ResultsPart) -> Vec<u8> {
         let mut lines = Vec::new();
         self.write_until(part, usize::MAX, &mut lines);
         lines
     }
 
-    /// Writes result lines until there are this many bytes.
+    /// Writes result lines until `lines` has at least `bytes` bytes. Returns the next part of the results; `None` at
+    /// the end.
     fn write_until(&self, mut part: ResultsPart, bytes: usize, lines: &mut Vec<u8>) -> Option<ResultsPart> {
         let batch = self.batches.by_number.get(&part.batch).filter(|batch| batch.cleared.is_none())?;
         while lines.len() < bytes {
@@ -44,7 +45,7 @@ impl Model {
         (part.place < batch.len()).then_some(part)
     }
 
-    /// Writes the line of a request. Because of a fault, this can be no line, or two lines.
+    /// Writes the result line of a request. A fault can make this function write no line or two lines.
     fn write_lines(&self, lines: &mut Vec<u8>, batch: &Batch, row: usize) {
         let custom_id = batch.rows.custom_id(row);
         match batch.rows.rows[row].line {
@@ -80,7 +81,7 @@ impl Model {
         lines.extend_from_slice(b"}}\n");
     }
 
-    /// Returns the answer to a request. It was answered before, so it is valid.
+    /// Returns the answer to a request. The request is valid, because it was answered before.
     fn message_of(&self, batch: &Batch, row: usize, success: &Success) -> Vec<u8> {
         let fields = Fields::read(batch.rows.params(row));
         let answered = fields.and_then(|fields| {

@@ -1,4 +1,4 @@
-//! All batches. The memory that they use is bounded.
+//! Keeps all batches, within a limit on their memory.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -10,8 +10,8 @@ use super::batch::Batch;
 
 /// The maximum number of batches.
 const MAX_BATCHES: usize = 100_000;
-/// The maximum number of bytes of all batches together. If there is no room for another batch, batches whose results
-/// were downloaded lose their results, the oldest first.
+/// The maximum number of bytes of all batches together. If there is no room for another batch, the results of
+/// downloaded batches are removed, the oldest first.
 const MAX_BYTES: usize = 1 << 30;
 
 /// All batches of all organizations.
@@ -19,9 +19,10 @@ const MAX_BYTES: usize = 1 << 30;
 pub(in super::super) struct Batches {
     /// The batches by their numbers. A newer batch has a higher number.
     pub(super) by_number: BTreeMap<u64, Batch>,
-    /// The cache entries that batches have written. Messages can't read them.
+    /// The cache entries that batches have written. Requests outside batches can't read these entries.
     pub(in super::super) cache: Cache,
-    /// Cache entries that are made when an answer begins, each with the time at which it begins.
+    /// The cache entries of answers that have not begun, each with the time at which the answer begins. The entries can
+    /// be read from that time on.
     pub(super) fresh: VecDeque<(Instant, Vec<Write>)>,
     numbers: HashMap<String, u64>,
     open: BTreeSet<u64>,
@@ -30,19 +31,19 @@ pub(in super::super) struct Batches {
 }
 
 impl Batches {
-    /// Counts a call, and returns how many calls of this kind have arrived so far.
+    /// Counts a call of a batch endpoint, and returns how many calls of this kind have arrived so far.
     pub(super) fn count(&mut self, call: BatchCall) -> u64 {
         let count = self.arrivals.entry(call).or_default();
         *count += 1;
         *count
     }
 
-    /// Returns the number that the next batch will have, from 1.
+    /// Returns the number that the next batch will have. The first batch has the number 1.
     pub(super) fn next_number(&self) -> u64 {
         self.by_number.last_key_value().map_or(1, |(last, _)| last + 1)
     }
 
-    /// Makes room for another batch of this many bytes, and returns whether there is room.
+    /// Makes room for another batch of `bytes` bytes, and returns whether there is now enough room.
     pub(super) fn make_room(&mut self, bytes: usize, now: Instant) -> bool {
         for batch in self.by_number.values_mut() {
             if self.bytes + bytes <= MAX_BYTES {
@@ -55,7 +56,7 @@ impl Batches {
         self.bytes + bytes <= MAX_BYTES && self.by_number.len() < MAX_BATCHES
     }
 
-    /// Adds an open batch.
+    /// Adds an open batch, and returns its number.
     pub(super) fn add(&mut self, batch: Batch) -> u64 {
         let number = self.next_number();
         self.bytes += batch.rows.memory();
@@ -65,12 +66,13 @@ impl Batches {
         number
     }
 
-    /// Takes an open batch out, so that it can be changed together with the model. It must be put back.
+    /// Removes an open batch from the store, so that the caller can change the batch and the model together. The caller
+    /// must put the batch back.
     pub(super) fn take_open(&mut self, number: u64) -> Option<Batch> {
         if self.open.contains(&number) { self.by_number.remove(&number) } else { None }
     }
 
-    /// Puts a batch back.
+    /// Puts a batch back into the store.
     pub(super) fn put_back(&mut self, number: u64, batch: Batch) {
         if batch.ended.is_some() {
             self.open.remove(&number);
@@ -78,7 +80,8 @@ impl Batches {
         self.by_number.insert(number, batch);
     }
 
-    /// Returns the number of an organization's batch that is not deleted.
+    /// Returns the number of the batch with the id `id`. Returns `None` if the organization has no such batch, or if it
+    /// was deleted.
     pub(super) fn find(&self, id: &str, organization: u64) -> Option<u64> {
         let number = *self.numbers.get(id)?;
         let batch = self.by_number.get(&number)?;
@@ -91,7 +94,7 @@ impl Batches {
         self.by_number.iter().rev().map(|(number, batch)| (*number, batch)).filter(|(_, batch)| own(batch)).collect()
     }
 
-    /// Deletes a batch. Its record keeps the ids of its requests.
+    /// Deletes a batch. The record of the batch keeps the ids of its requests.
     pub(super) fn delete(&mut self, number: u64, now: Instant) {
         let Some(batch) = self.by_number.get_mut(&number) else { return };
         batch.is_deleted = true;
@@ -100,7 +103,7 @@ impl Batches {
         }
     }
 
-    /// Makes the cache entries of answers that have begun.
+    /// Makes the cache entries of answers that have begun at `now`.
     pub(super) fn write_fresh(&mut self, now: Instant) {
         while self.fresh.front().is_some_and(|(at, _)| *at <= now) {
             if let Some((at, writes)) = self.fresh.pop_front() {
@@ -109,19 +112,19 @@ impl Batches {
         }
     }
 
-    /// Returns how many requests of an organization wait for processing.
+    /// Returns the number of requests of an organization that wait for processing.
     pub(super) fn waiting(&self, organization: u64) -> u64 {
         let open = self.open.iter().filter_map(|number| self.by_number.get(number));
         open.filter(|batch| batch.organization == organization).map(Batch::waiting).sum()
     }
 
-    /// Returns whether a batch has not ended.
+    /// Returns whether at least one batch has not ended.
     pub(in super::super) fn has_open(&self) -> bool {
         !self.open.is_empty()
     }
 }
 
-/// Removes the bodies of the requests. Returns how many bytes are free now.
+/// Removes the bodies of the requests of a batch. Returns how many bytes the removal has freed.
 fn clear(batch: &mut Batch, now: Instant) -> usize {
     let before = batch.rows.memory();
     batch.rows.drop_params();

@@ -20,11 +20,11 @@ use super::super::state::Model;
 use super::super::validate::{self, Endpoint, Prompt};
 use super::batch::{Batch, End, Line, SERIALS, Success};
 
-/// Fields that a request in a batch can't have. Source: API documentation, "Batch processing" (2026-09-20).
+/// The fields that a request in a batch can't have. Source: API documentation, "Batch processing" (2026-09-20).
 const REFUSED: [&str; 3] = ["speed", "fallbacks", "thread"];
 
 impl Model {
-    /// Processes the request number `row` of a batch at `now`.
+    /// Processes the request with the index `row` of a batch at `now`.
     pub(super) fn process(&mut self, batch: &mut Batch, row: usize, now: Instant) {
         let params = batch.rows.params(row);
         let fields = Fields::read(params);
@@ -63,8 +63,8 @@ impl Model {
                 };
                 match fields.and_then(|fields| self.succeed(fields, batch.version, content, organization, asked)) {
                     Ok(success) => End::Succeeded(Box::new(success)),
-                    // Whatever is wrong with a request has this type. It is unconfirmed that an unknown model has it
-                    // too.
+                    // Every error of an invalid request has the type `invalid_request_error`. It is not confirmed that
+                    // the error of an unknown model has this type too.
                     Err(error) => {
                         let kind = errors::kind_of(400).to_owned();
                         End::Errored(Box::new(ApiError { kind, ..error }))
@@ -136,7 +136,7 @@ impl Model {
             output_tokens: answer.output_tokens,
             web_searches: answer.searches,
         };
-        // As with messages, a refusal before any output is free.
+        // A refusal before the first output is free, as it is outside batches.
         let mut billed = crate::domain::Money::ZERO;
         if !answer.is_free() {
             billed = self.batch_price(model, usage);
@@ -146,7 +146,7 @@ impl Model {
         Ok(Success { model, rule, split, usage, billed })
     }
 
-    /// Returns a valid request.
+    /// Reads the request and checks it, or returns the error that the API sends for it.
     pub(super) fn read_batched<'a>(
         &self,
         fields: Fields<'a>,
@@ -161,7 +161,7 @@ impl Model {
         Ok(prompt)
     }
 
-    /// Returns the answer to a valid request. `rule` is the rule of the answer plan that makes it.
+    /// Returns the answer to a valid request. `rule` is the index of the answer rule that makes the answer.
     pub(super) fn answer_batched(
         &self,
         prompt: &Prompt<'_>,
@@ -173,8 +173,8 @@ impl Model {
         answer::to(prompt, &self.config.models[model], &self.config, content, rule)
     }
 
-    /// Returns what a prompt reads from the cache of the batches and writes to it. What it writes can be read as soon as
-    /// its answer has begun.
+    /// Returns the tokens that a prompt reads from the cache of the batches, and the entries that it writes. Other
+    /// requests can read these entries after the answer has begun.
     fn look_up_batched(&mut self, prompt: &Prompt<'_>, model: usize, organization: u64, now: Instant) -> Lookup {
         if prompt.parts.is_empty() {
             return Lookup::uncached(prompt.tokens);
@@ -191,7 +191,7 @@ impl Model {
     }
 }
 
-/// Refuses what only batches refuse. Returns the model's name.
+/// Returns the name of the model, or an error if the request has a field that the API refuses only in batches.
 fn check<'a>(fields: &Fields<'a>) -> Result<Cow<'a, str>, ApiError> {
     if let Some(refused) = REFUSED.iter().find(|name| fields.get(name).is_some()) {
         return Err(ApiError::invalid(format!("{refused}: Extra inputs are not permitted in message batches")));
@@ -202,7 +202,7 @@ fn check<'a>(fields: &Fields<'a>) -> Result<Cow<'a, str>, ApiError> {
     validate::model_name(fields, Endpoint::Messages)
 }
 
-/// Returns the serial number of a request in a batch.
+/// Returns the first serial number of a request in a batch.
 pub(super) fn serial(batch: &Batch, row: usize) -> u64 {
     batch.serial + row as u64 * SERIALS
 }

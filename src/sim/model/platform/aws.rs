@@ -1,4 +1,4 @@
-//! Amazon Bedrock: both of its Messages endpoints.
+//! Imitates both Messages endpoints of Amazon Bedrock.
 //!
 //! Sources: botocore 1.44.8, service model bedrock-runtime; Aider-AI/aider#4143, anthropics/claude-code#77 and #1466
 //! (messages); a public record of live tests of 2026-09-05 (refused members, unknown operations in a 200).
@@ -10,17 +10,17 @@ use serde_json::{Value, json};
 use super::sent::Sent;
 use crate::sim::model::errors::ApiError;
 
-/// The answer to a path that the service does not have. Its status is 200.
+/// The body of the answer to a path that the service does not have. The answer has the status 200.
 pub(super) const UNKNOWN_OPERATION: &[u8] =
     br#"{"Output":{"__type":"com.amazon.coral.service#UnknownOperationException"},"Version":"1.0"}"#;
 
-/// The beginnings of the names of inference profiles.
+/// The prefixes of the names of inference profiles.
 const PROFILES: [&str; 5] = ["global.", "us.", "eu.", "jp.", "au."];
 
-/// The ends of names of older models in names of profiles.
+/// The suffixes of the names of inference profiles for older models.
 const VERSIONS: [&str; 2] = ["-v1:0", "-v1"];
 
-/// Returns the API's name of a model that is named by its inference profile.
+/// Returns the name that the Claude API uses for the model of an inference profile.
 pub(super) fn model_of_profile(name: &str) -> Result<Cow<'_, str>, ApiError> {
     let model = PROFILES.iter().find_map(|region| name.strip_prefix(region)?.strip_prefix("anthropic."));
     match model {
@@ -33,9 +33,9 @@ pub(super) fn model_of_profile(name: &str) -> Result<Cow<'_, str>, ApiError> {
     }
 }
 
-/// Refuses the members of the Claude 5 generation that Bedrock does not accept.
+/// Refuses members that came with the Claude 5 models and that Bedrock does not accept.
 pub(super) fn refuse_members(body: &[u8]) -> Result<(), ApiError> {
-    // A body that is not JSON is refused elsewhere.
+    // A body that is not JSON is refused by another check.
     let Ok(json) = serde_json::from_slice::<Value>(body) else { return Ok(()) };
     let extra = |place: &str| Err(ApiError::invalid(format!("{place}: Extra inputs are not permitted")));
     for (pointer, place) in [

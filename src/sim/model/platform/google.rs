@@ -1,4 +1,4 @@
-//! Claude on Google Cloud.
+//! Imitates Claude on Google Cloud.
 //!
 //! Sources: PyPI anthropic 2.14.0, `lib/google_cloud` (paths); Google Cloud API design guide, "Errors";
 //! anthropics/claude-code#1440, cline/cline#651, Aider-AI/aider#1912 (the 429, also inside a list).
@@ -8,17 +8,17 @@ use serde_json::{Value, json};
 use super::sent::Sent;
 use crate::sim::model::errors::ApiError;
 
-/// Returns a path without the part that names project, location and workspace.
+/// Returns a path without the part that names the project, the location and the workspace.
 pub(super) fn path(path: &str) -> Option<&str> {
     let rest = path.strip_prefix("/v1/projects/")?;
     let (own, rest) = rest.split_once("/invoke/")?;
     let parts: Vec<&str> = own.split('/').collect();
     let is_own = matches!(parts[..], [_, "locations", _, "workspaces", _] | [_, "locations", _, "claudeOrganization"]);
-    // The rest begins with the slash that the split has removed.
+    // The returned path begins with the slash that the split has removed.
     is_own.then(|| &path[path.len() - rest.len() - 1..])
 }
 
-/// Returns an error in the form of Google; `None` if it has the form of the API.
+/// Returns an error in the form of Google Cloud; `None` if Google Cloud sends such an error in the form of the API.
 pub(super) fn error(error: &ApiError) -> Option<Sent> {
     const QUOTA: &str = "Quota exceeded for aiplatform.googleapis.com/online_prediction_input_tokens_per_minute_per_base_model \
                          with base model: anthropic-claude. Please submit a quota increase request.";
@@ -38,7 +38,7 @@ pub(super) fn error(error: &ApiError) -> Option<Sent> {
         _ => return None,
     };
     let body = json!({ "error": { "code": status, "message": message, "status": name } });
-    // One of the two forms of a 429 is a list.
+    // Google Cloud sends a 429 as an object or as a list with one object. The simulator always sends a 429 as a list.
     let body = if error.status == 429 { Value::Array(vec![body]) } else { body };
     Some(Sent::new(status, &body))
 }

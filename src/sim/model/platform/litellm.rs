@@ -1,4 +1,4 @@
-//! A LiteLLM proxy in front of the API.
+//! Imitates a LiteLLM proxy in front of the API.
 //!
 //! Sources: PyPI litellm 1.110.2; BerriAI/litellm#37754 (the lost `retry-after`).
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use super::sent::Sent;
 use crate::sim::model::errors::ApiError;
 
-/// Puts the prefix of the proxy in front of the headers of the API, and adds the proxy's own.
+/// Adds the proxy's prefix to the names of the API's headers, and adds the proxy's own headers.
 pub(super) fn change_headers(headers: &mut HeaderMap) {
     let of_api = |name: &str| {
         name.starts_with("anthropic-") || matches!(name, "request-id" | "retry-after" | "retry-after-ms" | "server")

@@ -1,17 +1,16 @@
-//! What differs between the platforms that speak the Messages API, as a client sees it.
+//! The differences that a client sees between the platforms with the Messages API.
 //!
-//! A platform has paths, names of models, members that it refuses, headers, and a form of its errors. What happens to a
-//! request (limits, answers, prices) is the same for all. There is one file for each platform, or for each family of
-//! platforms.
+//! The platforms differ in paths, names of models, refused members, headers, and the form of errors. Limits, answers
+//! and prices are the same on all platforms. There is one file for each platform, or for each family of platforms.
 //!
-//! # Choices where the platforms document nothing
+//! # Choices where the documentation of the platforms says nothing
 //!
 //! | question | choice |
 //! |---|---|
-//! | does the path of a platform need its own beginning | no: a request in process has no such beginning, so `/v1/messages` is served too |
+//! | must paths begin with the base path of the platform | no: requests inside the process do not have it, so `/v1/messages` is served too |
 //! | the form of a 400 of Google and Foundry | the form of the API |
-//! | an overload of Bedrock | `ServiceUnavailableException` |
-//! | an error inside a stream of Bedrock, Google or Foundry | an event as the API sends it |
+//! | the error for an overload of Bedrock | `ServiceUnavailableException` |
+//! | an error inside a stream of Bedrock, Google or Foundry | an event in the form of the API |
 //! | errors of 500 and more at OpenRouter | in a body with status 200 |
 
 mod aws;
@@ -29,7 +28,7 @@ use self::sent::Sent;
 use super::errors::ApiError;
 use crate::domain::ProviderKind;
 
-/// The path under which the Messages API of a platform begins, for example `/anthropic`.
+/// Returns the path with which all paths of the Messages API on a platform begin, for example `/anthropic`.
 pub(crate) fn base_path(kind: ProviderKind) -> &'static str {
     match kind {
         ProviderKind::Anthropic | ProviderKind::Aws | ProviderKind::LiteLlm | ProviderKind::Messages => "",
@@ -39,7 +38,7 @@ pub(crate) fn base_path(kind: ProviderKind) -> &'static str {
     }
 }
 
-/// Returns a path without the part that belongs to the platform: `/v1/messages`.
+/// Returns a path without the part that belongs to the platform, for example `/v1/messages`.
 pub(super) fn path(kind: ProviderKind, path: &str) -> &str {
     let rest = match kind {
         ProviderKind::Google => google::path(path),
@@ -48,7 +47,7 @@ pub(super) fn path(kind: ProviderKind, path: &str) -> &str {
     rest.filter(|rest| rest.starts_with('/')).unwrap_or(path)
 }
 
-/// Returns whether the platform has an endpoint that the API has.
+/// Returns whether the platform has this endpoint of the API.
 pub(super) fn has_endpoint(kind: ProviderKind, path: &str) -> bool {
     let is_count = path == "/v1/messages/count_tokens";
     match kind {
@@ -59,7 +58,8 @@ pub(super) fn has_endpoint(kind: ProviderKind, path: &str) -> bool {
     }
 }
 
-/// Returns the body with which the platform answers to an unknown path with status 200; `None` if the status is 404.
+/// Returns the body of the platform's answer to an unknown path, if this answer has the status 200. Returns `None` if
+/// the status is 404.
 pub(super) fn unknown_path(kind: ProviderKind) -> Option<&'static [u8]> {
     match kind {
         ProviderKind::Bedrock | ProviderKind::BedrockMantle => Some(aws::UNKNOWN_OPERATION),
@@ -67,7 +67,8 @@ pub(super) fn unknown_path(kind: ProviderKind) -> Option<&'static [u8]> {
     }
 }
 
-/// Returns whether the platform reads keys in `x-api-key`. Each platform reads them in `authorization: Bearer`.
+/// Returns whether the platform accepts keys in the header `x-api-key`. Every platform accepts keys in `authorization:
+/// Bearer`.
 pub(crate) fn reads_x_api_key(kind: ProviderKind) -> bool {
     kind != ProviderKind::Google
 }
@@ -80,7 +81,7 @@ pub(super) fn needs_version(kind: ProviderKind) -> bool {
 /// Translates the platform's name of a model into the API's name.
 ///
 /// # Errors
-/// The platform serves no model with such a name.
+/// Returns an error if the platform serves no model with this name.
 pub(super) fn model(kind: ProviderKind, name: &str) -> Result<Cow<'_, str>, ApiError> {
     let found = match kind {
         ProviderKind::Bedrock => return aws::model_of_profile(name),
@@ -91,7 +92,7 @@ pub(super) fn model(kind: ProviderKind, name: &str) -> Result<Cow<'_, str>, ApiE
     found.ok_or_else(|| ApiError::new(404, format!("model: {name}")))
 }
 
-/// Returns the error for a request with a member that the platform refuses.
+/// Returns an error if the request has a member that the platform refuses.
 pub(super) fn refuse_members(kind: ProviderKind, body: &[u8]) -> Result<(), ApiError> {
     match kind {
         ProviderKind::Bedrock | ProviderKind::BedrockMantle => aws::refuse_members(body),
@@ -99,12 +100,12 @@ pub(super) fn refuse_members(kind: ProviderKind, body: &[u8]) -> Result<(), ApiE
     }
 }
 
-/// Returns whether refusals say how long to wait, in any header.
+/// Returns whether the refusals of the platform have a header that says how long to wait.
 pub(super) fn says_how_long(kind: ProviderKind) -> bool {
     matches!(kind, ProviderKind::Anthropic | ProviderKind::Aws | ProviderKind::Foundry | ProviderKind::LiteLlm)
 }
 
-/// Changes the headers of an answer from those of the API to those of the platform.
+/// Replaces the headers of the API in an answer by the headers of the platform.
 pub(super) fn change_headers(kind: ProviderKind, headers: &mut HeaderMap) {
     let keeps: &[&str] = match kind {
         ProviderKind::Anthropic | ProviderKind::Aws => return,
@@ -146,7 +147,7 @@ pub(super) fn error(kind: ProviderKind, error: &ApiError, request_id: &str) -> S
     own.unwrap_or_else(|| Sent { status: error.status, body: error.body(request_id), headers: HeaderMap::new() })
 }
 
-/// Returns an error inside a stream, as an event.
+/// Returns the event that reports an error inside a stream.
 pub(super) fn error_event(kind: ProviderKind, error: &ApiError, request_id: &str) -> Vec<u8> {
     match kind {
         ProviderKind::OpenRouter => [b"data: ", &openrouter::error(error).body[..], b"\n\n"].concat(),

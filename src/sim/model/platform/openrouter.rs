@@ -9,13 +9,15 @@ use serde_json::json;
 use super::sent::Sent;
 use crate::sim::model::errors::ApiError;
 
-/// Returns the API's name of a model. OpenRouter writes versions with a dot: `anthropic/claude-haiku-4.5`.
+/// Returns the name that the Claude API uses for a model of OpenRouter. OpenRouter writes versions with a dot, as in
+/// `anthropic/claude-haiku-4.5`.
 pub(super) fn model(name: &str) -> Option<Cow<'_, str>> {
     let model = name.strip_prefix("anthropic/")?;
     Some(if model.contains('.') { model.replace('.', "-").into() } else { model.into() })
 }
 
-/// Returns an error in the form of OpenRouter. Errors of 500 and more have the status 200: a model had begun to answer.
+/// Returns an error in the form of OpenRouter. An error with a code of 500 or more has the status 200, as if a model
+/// had begun to answer.
 pub(super) fn error(error: &ApiError) -> Sent {
     let own = &*error.message;
     let (code, message, metadata) = match error.status {

@@ -1,13 +1,13 @@
-//! An error as it is sent.
+//! The error responses that platforms send.
 
 use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 
-/// An error as a platform sends it.
+/// An error response in the form in which a platform sends it.
 pub(in crate::sim::model) struct Sent {
     pub status: u16,
     pub body: Vec<u8>,
-    /// Headers that only errors have.
+    /// The headers that the platform adds only to errors.
     pub headers: HeaderMap,
 }
 

@@ -1,4 +1,4 @@
-//! Other servers: vLLM, as an example of servers with models of their own, and Microsoft Foundry.
+//! Imitates other servers: vLLM, as an example of servers with models of their own, and Microsoft Foundry.
 //!
 //! Sources: vllm-project/vllm#46688; Microsoft Foundry, "Deploy and use Claude models" (2026).
 
@@ -25,7 +25,7 @@ pub(super) fn error(error: &ApiError) -> Sent {
     Sent::new(status, &json!({ "error": { "message": message, "type": kind, "param": null, "code": status } }))
 }
 
-/// Returns an error in the form of Azure; `None` if it has the form of the API.
+/// Returns an error in the form of Azure; `None` if Foundry sends such an error in the form of the API.
 pub(super) fn of_foundry(error: &ApiError) -> Option<Sent> {
     const NO_KEY: &str = "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a \
                           valid key for an active subscription and use a correct regional API endpoint for your resource.";

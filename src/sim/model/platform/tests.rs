@@ -1,4 +1,4 @@
-//! Each platform, as a client sees it.
+//! Tests of what a client sees of each simulated platform.
 
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
@@ -37,7 +37,7 @@ fn model_with(kind: ProviderKind, change: fn(SimConfig) -> SimConfig) -> Model {
     Model::new(change(SimConfig::new(presets::models()).with_limits(RateLimits::new(2, 450_000, 90_000)).of_kind(kind)))
 }
 
-/// The platform's name of a model.
+/// The name of a model on the platform.
 fn name(kind: ProviderKind) -> &'static str {
     match kind {
         ProviderKind::Bedrock => "global.anthropic.claude-haiku-4-5",

@@ -1,14 +1,14 @@
-//! Whether calls of tools and their results belong together.
+//! Checks that each call of a tool has its result, and that each result has its call.
 //!
-//! Source: API documentation, "Handle tool calls" (2026-08). Messages were seen in anthropics/claude-code#8210, #13460 and
-//! #64383.
+//! Source: API documentation, "Handle tool calls" (2026-08). The error messages were seen in
+//! anthropics/claude-code#8210, #13460 and #64383.
 
 use std::collections::HashSet;
 
 use super::said::{Block, Said};
 use crate::sim::model::errors::ApiError;
 
-/// Refuses calls without results, and results without calls.
+/// Refuses calls of tools without results, and results without calls.
 pub(super) fn check(said: &[Said<'_>]) -> Result<(), ApiError> {
     let mut ever = HashSet::new();
     for (at, one) in said.iter().enumerate() {
@@ -24,7 +24,7 @@ pub(super) fn check(said: &[Said<'_>]) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Refuses calls without results. Results must come before everything else in the next message.
+/// Refuses calls of tools without results. The results must be at the beginning of the next message.
 fn check_calls(said: &Said<'_>, next: Option<&Said<'_>>) -> Result<(), ApiError> {
     let results: HashSet<Option<&str>> = next
         .into_iter()
@@ -42,7 +42,8 @@ fn check_calls(said: &Said<'_>, next: Option<&Said<'_>>) -> Result<(), ApiError>
     )))
 }
 
-/// Refuses results without calls in the message before, and several results of one call.
+/// Refuses a result of a tool if the previous message does not have the call. A second result of the same call is
+/// refused too.
 fn check_results(said: &Said<'_>, before: Option<&Said<'_>>) -> Result<(), ApiError> {
     let calls: HashSet<Option<&str>> =
         before.into_iter().flat_map(Said::calls).map(|call| call.own.id.as_deref()).collect();
@@ -65,7 +66,7 @@ fn check_results(said: &Said<'_>, before: Option<&Said<'_>>) -> Result<(), ApiEr
     Ok(())
 }
 
-/// Refuses results of server tools that come before their calls.
+/// Refuses a result of a server tool (a tool that the API runs) if the call does not come before the result.
 pub(super) fn server_results(said: &Said<'_>) -> Result<(), ApiError> {
     let mut called = HashSet::new();
     for block in &said.blocks {

@@ -1,8 +1,8 @@
-//! The checks of messages: which blocks they may have, whether calls of tools and their results belong together, and
-//! what a last message of the assistant may be.
+//! Checks the messages of a request: the types of their blocks, and the calls of tools and their results. A last
+//! message from the assistant is checked too.
 //!
-//! Source: API reference, "Messages", API documentation, "Prefill Claude's response" and "Extended thinking" (2026-08 to
-//! 2026-10). Messages were seen in maximhq/bifrost#5097, AstrBotDevs/AstrBot#4444,
+//! Source: API reference, "Messages", API documentation, "Prefill Claude's response" and "Extended thinking" (2026-08
+//! to 2026-10). The error messages were seen in maximhq/bifrost#5097, AstrBotDevs/AstrBot#4444,
 //! deepset-ai/haystack-core-integrations#2146 and tailcallhq/forgecode#1872.
 
 use super::calls;
@@ -15,7 +15,7 @@ use crate::sim::model::errors::ApiError;
 use crate::sim::model::fields::Fields;
 use crate::sim::model::request::Turn;
 
-/// The types of blocks, except those that end in `_tool_use` or `_tool_result`.
+/// The types of content blocks. Types that end in `_tool_use` or `_tool_result` are allowed too.
 const TYPES: [&str; 15] = [
     "compaction",
     "container_upload",
@@ -34,12 +34,12 @@ const TYPES: [&str; 15] = [
     "tool_use",
 ];
 
-/// Checks the messages of a request. Their form was checked before.
+/// Checks the messages of a request. The JSON form of the messages has been checked before.
 pub(super) fn check(fields: &Fields<'_>, traits: &ModelTraits, form: &Form) -> Result<(), ApiError> {
     let Some(raw) = fields.get("messages") else { return Ok(()) };
     let turns: Vec<Turn<'_>> = serde_json::from_str(raw.get()).unwrap_or_default();
     let is_prefilled = turns.last().is_some_and(|turn| turn.role == "assistant");
-    // Other instructions may come between a call of a tool and its result.
+    // Messages with the role `system` can come between a call of a tool and its result, so they are checked separately.
     let (instructions, turns) = turns.into_iter().enumerate().partition(|(_, turn)| turn.role == "system");
     let (said, instructions) = (join(turns)?, join(instructions)?);
     for one in said.iter().chain(&instructions) {
@@ -114,8 +114,9 @@ fn results(block: &Block<'_>) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Checks a last message of the assistant. Such a message is either the beginning of the answer, or a turn that the API
-/// has paused. A paused turn contains a call of a server tool.
+/// Checks the last message of a request if it is from the assistant. An assistant message at the end is the beginning
+/// of the answer, or an answer that the API has paused. A paused answer contains a call of a server tool (a tool that
+/// the API runs).
 fn prefill(last: &Said<'_>, traits: &ModelTraits, form: &Form) -> Result<(), ApiError> {
     let is_paused = last.blocks.iter().any(|block| block.is("server_tool_use"));
     if !is_paused && !traits.allows_prefill {
@@ -133,14 +134,14 @@ fn prefill(last: &Said<'_>, traits: &ModelTraits, form: &Form) -> Result<(), Api
     Ok(())
 }
 
-/// Returns whether a request has a budget for thinking. In other modes, messages need no thinking blocks.
+/// Returns whether a request has a budget for thinking. Without a budget, messages need no thinking blocks.
 fn has_thinking_budget(fields: &Fields<'_>) -> bool {
     let thinking = fields.get("thinking").and_then(|raw| serde_json::from_str::<Members<'_>>(raw.get()).ok());
     thinking.is_some_and(|thinking| thinking.kind == "enabled")
 }
 
-/// Refuses a last message of the assistant without thinking, if the model continues it: at the end of the messages, or
-/// before results of tools.
+/// Refuses an assistant message that the model continues and that does not begin with thinking. The model continues a
+/// message at the end of the request, or before results of tools.
 fn thinking_comes_first(said: &[Said<'_>]) -> Result<(), ApiError> {
     let goes_on = match said {
         [.., last] if last.is_of_assistant() => Some(last),

@@ -1,4 +1,4 @@
-//! The form of the model's answer: text, JSON or a tool call.
+//! Reads which form the answer of the model must have: text, JSON or a tool call.
 
 use std::borrow::Cow;
 
@@ -12,18 +12,18 @@ use crate::sim::model::fields::{Fields, read_raw};
 /// The form that the answer must have.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::sim::model) enum Form {
-    /// Text; or a tool call, if there are tools that the model may use.
+    /// The answer is a text, or a tool call if the model is allowed to use tools.
     Free {
-        /// Whether there are tools.
+        /// Whether the model is allowed to use tools.
         has_tools: bool,
     },
-    /// JSON that fits the schema.
+    /// The answer is JSON that fits this schema.
     Json(serde_json::Value),
-    /// A call of the named tool, or of any tool if there is no name.
+    /// The answer is a call of the named tool. With `None`, the model can call each of the tools.
     Tool(Option<String>),
 }
 
-/// Reads which form of answer a body asks for.
+/// Returns the form of answer that a request body asks for.
 pub(super) fn read(fields: &Fields<'_>, traits: &ModelTraits) -> Result<Form, ApiError> {
     #[derive(Deserialize)]
     struct Choice<'a> {
@@ -72,7 +72,8 @@ fn has_tool(fields: &Fields<'_>, name: &str) -> bool {
     tools.unwrap_or_default().iter().any(|tool| tool.name.as_deref() == Some(name))
 }
 
-/// Returns the schema of structured output. The schema is in the current field, or in the field that the beta used.
+/// Returns the schema of structured output. The schema is in `output_config.format`, or in `output_format`, which the
+/// beta used.
 fn schema(fields: &Fields<'_>) -> Result<Option<serde_json::Value>, ApiError> {
     #[derive(Deserialize)]
     struct Config<'a> {

@@ -1,8 +1,8 @@
-//! The checks that the API makes on a body before it counts tokens. A body that fails a check is answered with 400 or
-//! 404.
+//! Makes the checks that the API makes on a request body before it counts tokens. A body that fails a check is answered
+//! with 400 or 404.
 //!
-//! Source: API reference, "Messages" (2026-10), and error messages seen from the API. Where no message was seen, the
-//! words are our own.
+//! Source: API reference, "Messages" (2026-10), and error messages seen from the API. If no message of the API was seen
+//! for an error, the message is our own.
 
 mod calls;
 mod conversation;
@@ -33,10 +33,10 @@ use schemas::Schemas;
 
 /// The first API version that refuses sampling parameters.
 pub(super) const VERSION_2026: &str = "2026-10-21";
-/// The versions of the API.
+/// The API versions that requests can name.
 pub(super) const VERSIONS: [&str; 2] = ["2023-06-01", VERSION_2026];
 
-/// The fields whose tokens `count_tokens` counts. Source: API reference, "Count tokens" (2026-10).
+/// The fields that the endpoint `count_tokens` accepts. Source: API reference, "Count tokens" (2026-10).
 const COUNT_FIELDS: &[&str] = &[
     "model",
     "messages",
@@ -54,29 +54,29 @@ const COUNT_FIELDS: &[&str] = &[
     "thread",
 ];
 
-/// The maximum number of characters in a model's name and in `metadata.user_id`, as in the API.
+/// The API's maximum number of characters in the name of a model and in `metadata.user_id`.
 const LETTERS: usize = 256;
-/// The endpoint that reads the body.
+/// The endpoint to which a body was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
     /// `POST /v1/messages`.
     Messages,
-    /// `POST /v1/messages/count_tokens`. Its body has no `max_tokens`.
+    /// `POST /v1/messages/count_tokens`. Bodies for this endpoint have no `max_tokens`.
     CountTokens,
 }
 
-/// The member `diagnostics` of a body: it asks why a prompt was not read from the cache.
+/// The member `diagnostics` of a body, which asks why a prompt was not read from the cache.
 #[derive(Debug, Deserialize)]
 pub(super) struct Diagnostics<'a> {
-    /// The id of the message to compare with.
+    /// The id of the earlier message with which the prompt is compared.
     #[serde(borrow, default)]
     pub previous_message_id: Option<Cow<'a, str>>,
 }
 
-/// A body that the API accepts.
+/// A request body that has passed the checks.
 #[derive(Debug)]
 pub(super) struct Prompt<'a> {
-    /// All fields.
+    /// All fields of the body.
     pub fields: Fields<'a>,
     /// `max_tokens`.
     pub max_tokens: u64,
@@ -88,11 +88,11 @@ pub(super) struct Prompt<'a> {
     pub form: Form,
     /// The maximum number of tokens for thinking.
     pub thinking_budget: u64,
-    /// Tokens of the prompt.
+    /// The number of tokens of the prompt.
     pub tokens: u64,
     /// The parts of the prompt, if it has a cache breakpoint or asks for diagnostics.
     pub parts: Vec<Part>,
-    /// The settings that its parts depend on.
+    /// The settings on which the cache entries of the prompt depend.
     pub settings: Settings,
     /// `diagnostics`.
     pub diagnostics: Option<Diagnostics<'a>>,
@@ -100,10 +100,10 @@ pub(super) struct Prompt<'a> {
     pub user_id: Option<Cow<'a, str>>,
 }
 
-/// Returns the model's name in a body.
+/// Returns the name of the model in a body, after checking the names of all fields.
 pub(super) fn model_name<'a>(fields: &Fields<'a>, endpoint: Endpoint) -> Result<Cow<'a, str>, ApiError> {
     let known = match endpoint {
-        // Fields that need a beta are accepted without it.
+        // Fields that need a beta header are accepted without it.
         Endpoint::Messages => &REQUEST_FIELDS,
         Endpoint::CountTokens => COUNT_FIELDS,
     };
@@ -122,7 +122,7 @@ fn short(text: &str, name: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Reads a body for `model`, or returns the API's error for it.
+/// Reads and checks a body for `model`, or returns the error that the API sends for it.
 pub(super) fn read<'a>(
     fields: Fields<'a>,
     model: &SimModel,
@@ -174,7 +174,7 @@ pub(super) fn read<'a>(
 
 fn max_tokens(fields: &Fields<'_>, model: &SimModel, endpoint: Endpoint) -> Result<u64, ApiError> {
     if endpoint == Endpoint::CountTokens {
-        // No answer is made, so no thinking budget can be too large.
+        // No answer is made, so every thinking budget is allowed.
         return Ok(u64::MAX);
     }
     let asked: i64 = fields.required("max_tokens", "a valid integer")?;
@@ -243,7 +243,8 @@ fn thinking(fields: &Fields<'_>, traits: &ModelTraits, max_tokens: u64) -> Resul
     }
 }
 
-/// Checks a request that only fills the cache. Source: API documentation, "Prompt caching" (2026-08-22).
+/// Checks a request that only fills the cache (`max_tokens` 0). Source: API documentation, "Prompt caching"
+/// (2026-08-22).
 fn prewarm(max_tokens: u64, is_stream: bool, thinking_budget: u64, form: &Form) -> Result<(), ApiError> {
     if max_tokens > 0 {
         return Ok(());

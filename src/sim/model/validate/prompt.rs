@@ -1,4 +1,4 @@
-//! Counts the tokens of a prompt, and keeps its parts if it has a cache breakpoint.
+//! Counts the tokens of a prompt. Keeps the parts of the prompt if it has a cache breakpoint or asks for diagnostics.
 
 use crate::sim::model::errors::ApiError;
 use crate::sim::model::fields::Fields;
@@ -8,20 +8,20 @@ use crate::sim::model::tokens;
 
 use super::settings::{Settings, settings};
 
-/// The maximum number of breakpoints in a request.
+/// The maximum number of cache breakpoints in a request.
 const BREAKPOINTS: usize = 4;
 
-/// A counted prompt.
+/// The token count of a prompt, with its parts.
 pub(super) struct Counted {
-    /// Its tokens.
+    /// The number of tokens of the prompt.
     pub tokens: u64,
-    /// Its parts, if they are needed.
+    /// The parts of the prompt; empty if it has no breakpoint and does not ask for diagnostics.
     pub parts: Vec<Part>,
-    /// What its parts depend on.
+    /// The settings on which the cache entries of the parts depend.
     pub settings: Settings,
 }
 
-/// Counts a prompt, and keeps its parts when it has a breakpoint or asks for diagnostics.
+/// Counts the tokens of a prompt. Keeps the parts of the prompt if it has a breakpoint or asks for diagnostics.
 pub(super) fn count(fields: &Fields<'_>, skew: f64) -> Result<Counted, ApiError> {
     let names = ["tools", "system", "messages", "cache_control"];
     let is_cached = names.iter().filter_map(|name| fields.get(name)).any(|raw| raw.get().contains("ephemeral"));
@@ -52,8 +52,7 @@ pub(super) fn count(fields: &Fields<'_>, skew: f64) -> Result<Counted, ApiError>
     Ok(Counted { tokens, parts, settings })
 }
 
-/// Applies the skew to the tokens of all parts. Returns their sum, which is the same as if the prompt were counted as a
-/// whole.
+/// Multiplies the tokens of all parts by `skew`. Returns their sum, which equals the count of the whole prompt.
 fn skew_parts(parts: &mut [Part], skew: f64) -> u64 {
     let (mut plain, mut skewed) = (0, 0);
     for part in parts {

@@ -1,5 +1,5 @@
-//! The messages of a request as they are checked: blocks with their places. The API reads consecutive messages with the
-//! same role as one message.
+//! Reads the messages of a request into the form in which they are checked: blocks with their places. The API reads
+//! consecutive messages with the same role as one message.
 
 use std::borrow::Cow;
 
@@ -10,12 +10,12 @@ use crate::sim::model::errors::ApiError;
 use crate::sim::model::fields::Text;
 use crate::sim::model::request::Turn;
 
-/// A block, and where it is.
+/// A content block, and its place in the request.
 pub(super) struct Block<'a> {
-    /// The number of its message.
+    /// The index of the block's message in the request.
     pub message: usize,
     at: usize,
-    /// Its members.
+    /// The members of the block.
     pub own: Members<'a>,
 }
 
@@ -50,25 +50,25 @@ impl Block<'_> {
 
 /// Consecutive messages with the same role.
 pub(super) struct Said<'a> {
-    /// Their role.
+    /// The role of the messages.
     pub role: Cow<'a, str>,
-    /// Their blocks.
+    /// The blocks of the messages, in order.
     pub blocks: Vec<Block<'a>>,
 }
 
 impl Said<'_> {
-    /// Returns whether the assistant has said this.
+    /// Returns whether the messages are from the assistant.
     pub(super) fn is_of_assistant(&self) -> bool {
         self.role == "assistant"
     }
 
-    /// Returns the calls of tools that the client runs.
+    /// Returns the blocks that call a tool of the client.
     pub(super) fn calls(&self) -> impl Iterator<Item = &Block<'_>> {
         self.blocks.iter().filter(|block| block.is("tool_use"))
     }
 }
 
-/// Joins consecutive messages with the same role. Each message comes with its number.
+/// Joins consecutive messages with the same role. Each message in `turns` comes with its index in the request.
 pub(super) fn join(turns: Vec<(usize, Turn<'_>)>) -> Result<Vec<Said<'_>>, ApiError> {
     let mut said: Vec<Said<'_>> = Vec::with_capacity(turns.len());
     for (message, turn) in turns {

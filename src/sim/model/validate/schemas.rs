@@ -1,9 +1,9 @@
-//! The checks of JSON schemas: of structured output, and of strict tools. Only these schemas bind the model, so only
-//! these are limited to a subset of JSON Schema.
+//! Checks the JSON schemas of structured output and of strict tools. The model must follow these schemas, so the API
+//! allows only a subset of JSON Schema in them. The API does not check the schemas of other tools.
 //!
-//! Source: API documentation, "Structured outputs", limitations of JSON Schema (2026-08). Messages were seen in
-//! veryfront/veryfront-code#3918, BerriAI/litellm#35808, agentjido/req_llm#302 and #706, and
-//! ghostlobster/memorize-everything#93. The words about references are our own.
+//! Source: API documentation, "Structured outputs", limitations of JSON Schema (2026-08). The error messages were seen
+//! in veryfront/veryfront-code#3918, BerriAI/litellm#35808, agentjido/req_llm#302 and #706, and
+//! ghostlobster/memorize-everything#93. The error messages about references are our own.
 
 use std::collections::HashSet;
 
@@ -17,12 +17,12 @@ const STRICT_TOOLS: u32 = 20;
 /// The maximum number of optional properties in all schemas of a request.
 const OPTIONAL: usize = 24;
 
-/// The maximum number of schemas inside each other, also through references.
+/// The maximum depth of schemas inside schemas. A reference to a schema adds a level too.
 const DEEP: u32 = 256;
-/// The message about schemas that are too large.
+/// The error message about schemas that are too large.
 const TOO_COMPLEX: &str = "Schema is too complex for compilation";
 
-/// For each type, the keywords that are not supported.
+/// The keywords that are not supported in schemas of each type.
 const UNSUPPORTED: [(&str, &[&str]); 4] = [
     ("integer", &["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]),
     ("number", &["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]),
@@ -30,7 +30,7 @@ const UNSUPPORTED: [(&str, &[&str]); 4] = [
     ("array", &["maxItems", "uniqueItems", "contains"]),
 ];
 
-/// Checks the schemas of a request, and counts what all of them may have together.
+/// Checks the schemas of a request, and counts the strict tools and the optional properties in all of them.
 #[derive(Default)]
 pub(super) struct Schemas {
     strict_tools: u32,
@@ -63,16 +63,16 @@ impl Schemas {
 
 struct Walk<'a> {
     root: &'a Value,
-    /// The references that lead to the current place.
+    /// The references through which the check has come to the current schema.
     open: Vec<String>,
-    /// The references whose targets were checked.
+    /// The references to schemas that have been checked.
     done: HashSet<String>,
     depth: u32,
     optional: usize,
 }
 
 impl<'a> Walk<'a> {
-    /// Checks a schema and all schemas in it. Returns what is wrong.
+    /// Checks a schema and all schemas in it. The error says what is wrong.
     fn schema(&mut self, schema: &'a Value) -> Result<(), String> {
         if self.depth == DEEP {
             return Err(TOO_COMPLEX.to_owned());

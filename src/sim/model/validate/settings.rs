@@ -1,14 +1,16 @@
-//! The settings on which cache entries depend. A change of a setting means that entries of some levels are not found.
+//! The settings of a request on which cache entries depend. If a setting changes, the cache entries of some levels
+//! (tools, system, messages) are not found.
 //!
 //! | change | entries that are not found |
 //! |---|---|
-//! | the form of structured output | all |
+//! | the schema of structured output | all levels |
 //! | citations on or off | system and messages |
-//! | tool choice, thinking, effort, whether there is an image | messages |
+//! | tool choice, thinking, effort, whether the request has an image | messages |
 //!
-//! The model and the speed also belong to every entry; `admission` adds them. Source: API documentation, "Prompt
-//! caching", what invalidates the cache, and "Structured outputs" (2026-09-29). The documentation does not say whether
-//! another form of structured output also changes the entries of tools. In the simulator, it does.
+//! Every cache entry also depends on the model and the speed, which `admission` adds. Source: API documentation,
+//! "Prompt caching", what invalidates the cache, and "Structured outputs" (2026-09-29). The documentation does not say
+//! whether entries of tools are found after a change of the form of structured output. In the simulator, entries of
+//! tools are not found after such a change.
 
 use std::borrow::Cow;
 
@@ -19,14 +21,15 @@ use crate::sim::model::fields::Fields;
 use crate::sim::model::hash::Hash;
 use crate::sim::model::parts::json;
 
-/// For each level, a hash of the settings that the entries of the level depend on.
+/// A hash for each level of a prompt. The hash of a level contains the settings on which the cache entries of the level
+/// depend.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::sim::model) struct Settings {
-    /// Tools.
+    /// The hash for the tools.
     pub tools: Hash,
-    /// The system prompt.
+    /// The hash for the system prompt.
     pub system: Hash,
-    /// Messages.
+    /// The hash for the messages.
     pub messages: Hash,
 }
 
@@ -36,7 +39,7 @@ impl Default for Settings {
     }
 }
 
-/// Returns the settings of a request.
+/// Returns the hashes of the settings of a request.
 pub(super) fn settings(fields: &Fields<'_>) -> Settings {
     #[derive(Deserialize)]
     struct Output<'a> {
@@ -79,7 +82,7 @@ fn has_citations(raw: &RawValue) -> bool {
     raw.get().contains("\"citations\"") && any_block(raw, &are_on)
 }
 
-/// The members of a message or a block that are needed here.
+/// The members of a message or a block that this module reads.
 #[derive(Deserialize)]
 struct Block<'a> {
     #[serde(borrow, rename = "type", default)]

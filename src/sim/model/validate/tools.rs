@@ -1,6 +1,6 @@
-//! The checks of tools: their names, and the schemas of strict tools.
+//! Checks the names of tools, and the schemas of strict tools.
 //!
-//! Source: API documentation, "Define tools" and "Structured outputs" (2026-08); messages seen in
+//! Source: API documentation, "Define tools" and "Structured outputs" (2026-08); error messages seen in
 //! home-assistant/core#147760, anthropics/claude-code#96152 and #10687, and Hmbown/Codewhale#4329.
 
 use std::borrow::Cow;
@@ -13,9 +13,9 @@ use super::schemas::Schemas;
 use crate::sim::model::errors::ApiError;
 use crate::sim::model::fields::Fields;
 
-/// The maximum number of characters in a name.
+/// The maximum number of characters in the name of a tool.
 const LETTERS: usize = 128;
-/// The keywords that can't be at the top of an input schema.
+/// The keywords that can't be at the top level of a tool's input schema.
 const NOT_AT_TOP: [&str; 3] = ["oneOf", "allOf", "anyOf"];
 
 #[derive(Deserialize)]
@@ -70,7 +70,7 @@ fn check_custom(tool: &Tool<'_>, at: usize, schemas: &mut Schemas) -> Result<(),
     if tool.strict == Some(true) { schemas.strict_tool(schema, &place) } else { Ok(()) }
 }
 
-/// Returns whether a text has only letters, digits, `_` and `-`, and is not empty.
+/// Returns whether a text has only letters, digits, `_` and `-`. An empty text does not pass.
 pub(super) fn is_plain(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
