@@ -43,18 +43,18 @@ pub(super) fn meant_field(name: &str) -> Option<&'static str> {
     alias.or_else(|| REQUEST_FIELDS.into_iter().find(|field| is_near(&plain, &self::plain(field))))
 }
 
-/// Where in a row a doubtful name was found.
+/// The part of a row that contains the member whose name is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Within {
-    /// In a row of a short shape. The member is kept with the row.
+    /// The member is in a row of a short shape, and is kept with the row.
     Row,
-    /// In `params`. The member is sent.
+    /// The member is in `params`, and is sent.
     Params,
-    /// In a row with `params`, but outside of `params`. The member is kept with the row.
+    /// The row has `params`, but the member is outside of `params`. It is kept with the row.
     OutsideParams,
 }
 
-/// The names that were checked, and the warnings about them. There is only one warning about each name.
+/// The names of members that were checked, and the warnings about these names. Each name gets only one warning.
 #[derive(Debug, Default)]
 pub(super) struct Warnings {
     checked: [Checked; 3],
@@ -69,7 +69,7 @@ const MAX_CHECKED: usize = 1000;
 #[derive(Debug, Default)]
 struct Checked {
     all: HashSet<Box<str>>,
-    /// The first of these names. Most inputs have so few names that `first` contains all of them. Comparing a name with
+    /// The first names of `all`. Most inputs have so few names that `first` contains all of them. Comparing a name with
     /// a few other names is faster than computing its hash.
     first: Vec<Box<str>>,
 }
@@ -77,8 +77,8 @@ struct Checked {
 impl Checked {
     const FIRST: usize = 8;
 
-    /// Adds a name, and returns whether it was added. The name is not added if it was seen before, or if there are
-    /// already too many names.
+    /// Adds a name, and returns whether it was added. The name is not added if it was checked before, or if too many
+    /// names were already checked.
     fn insert(&mut self, name: &str) -> bool {
         // The search avoids an allocation for a name that was seen before.
         if self.first.iter().any(|own| &**own == name) || self.all.len() >= MAX_CHECKED || self.all.contains(name) {

@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 
 use super::{Input, SourceError};
 
-/// Metadata of an input file. It shows whether the file has changed, so the file need not be read again.
+/// Metadata of an input file. The metadata shows whether the file has changed, so the file need not be read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct InputIdentity {
     /// Length in bytes.
@@ -16,7 +16,7 @@ pub struct InputIdentity {
     pub modified_ns: Option<u64>,
 }
 
-/// Returns a file's identity at this moment.
+/// Returns the current identity (length and time) of a file.
 ///
 /// # Errors
 /// [`SourceError::NotFound`], [`SourceError::Directory`], [`SourceError::Device`] and [`SourceError::Open`].

@@ -9,7 +9,7 @@ use super::texts::Texts;
 pub enum Input {
     /// A file, or something else with a path. A named pipe is read as a stream.
     File(PathBuf),
-    /// Text files of a folder or a pattern.
+    /// The text files of a folder, or the text files that match a pattern.
     Texts(Texts),
     /// Standard input.
     Stdin,

@@ -17,7 +17,7 @@ const COLUMNS: [&str; 2] = ["line", "prompt"];
 /// An input of plain lines.
 pub(super) struct Lines {
     template: Option<Template>,
-    /// `--system`, if it is a template and there is also a template for the prompt.
+    /// The template of `--system`; it is set only if there is also a template for the prompt.
     system: Option<Template>,
 }
 

@@ -1,19 +1,19 @@
 //! Inputs: reads rows from files and pipes.
 //!
-//! A [`Reader`] contains the `format::Rows` of its input. If the rows are lines or CSV records, the reader contains a
-//! `split_rows::SplitRows`: `splitter` cuts a row out of the input, and the input's `format::Format` (`jsonl`, `csv` or
-//! `lines`) parses it. To add a format, add a file and a match arm in the reader.
+//! A [`Reader`] contains the `format::Rows` of its input. If the rows are lines or CSV records, these are a
+//! `split_rows::SplitRows`. The module `splitter` cuts a row out of the input, and the input's `format::Format`
+//! (`jsonl`, `csv` or `lines`) parses this row. To add a format, add a file and a match arm in the reader.
 //!
 //! A row contains only what the input says. Defaults, keys and costs are added in [`crate::plan`]. Only one row is in
 //! memory at a time. If the row is longer than [`Options::max_line_bytes`], only a part of it is in memory.
 //!
-//! A fault of a whole input is a [`SourceError`]. It is found before the first row if possible. A fault of one row is
-//! an [`Item::Broken`] and affects only that row. If something is doubtful but usable, there is a warning.
+//! A fault of a whole input is a [`SourceError`]. Such a fault is found before the first row if possible. A fault of
+//! one row is an [`Item::Broken`] and affects only that row. If something is doubtful but usable, there is a warning.
 //! [`Reader::take_warnings`] returns each warning once.
 //!
-//! A row's `line` is the number of its first line, from 1. Line feeds are counted, so blank lines count too. Byte
-//! offsets count every byte, including a byte order mark. A column is the number of a byte in the row's first line,
-//! from 1. A row's `index` is its position among the rows, from 0. Blank lines do not count.
+//! A row's `line` is the number of its first line, from 1. Blank lines are counted too. Byte offsets count every byte,
+//! including a byte order mark. A column is the number of a byte in the row's first line, from 1. A row's `index` is
+//! its position among the rows, from 0. Blank lines have no index.
 
 mod cells;
 mod columns;
@@ -88,7 +88,7 @@ pub struct Row {
     pub extra: Params,
     /// The `error` member of an error-log entry, raw.
     pub error: Option<Box<RawValue>>,
-    /// The whole row, unchanged. Outputs use it. It is set only with [`Options::keeps_input`].
+    /// The whole row, unchanged. Outputs use this content. It is set only with [`Options::keeps_input`].
     pub input: Option<InputRow>,
 }
 
@@ -108,10 +108,10 @@ pub struct BrokenRow {
     pub byte_offset: u64,
     /// The row's text, at most the first 4 KiB.
     pub raw: Vec<u8>,
-    /// What is wrong and what to do. In messages, this text follows words like "line 7". So it begins in lower case and
-    /// has no full stop.
+    /// What is wrong with the row, and what to do. In messages, this text follows words like "line 7". So it begins in
+    /// lower case and has no full stop.
     pub message: String,
-    /// The readable part of the row, unchanged. Outputs use it. It is set only with [`Options::keeps_input`].
+    /// The readable part of the row, unchanged. Outputs use this content. It is set only with [`Options::keeps_input`].
     pub input: Option<InputRow>,
 }
 
@@ -124,19 +124,20 @@ pub enum Item {
     Broken(Box<BrokenRow>),
 }
 
-/// How an input is written.
+/// The format of an input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum InputFormat {
-    /// The extension of the file's name decides. If it does not show the format, the first line decides.
+    /// The format is found from the extension of the file's name. If the extension does not show the format, it is
+    /// found from the first line.
     #[default]
     Auto,
-    /// One JSON value per line.
+    /// JSON lines: one JSON value per line.
     Jsonl,
-    /// A header and records. The header shows the separator: `,`, `;` or a tab.
+    /// CSV: a header and records. The header shows the separator: `,`, `;` or a tab.
     Csv,
-    /// A header and records, with tabs as separators.
+    /// TSV: a header and records, with tabs as separators.
     Tsv,
-    /// One prompt per line.
+    /// Plain text with one prompt per line.
     Lines,
     /// The whole file is one prompt.
     Text,
@@ -180,7 +181,7 @@ impl InputFormat {
     }
 }
 
-/// How to read an input.
+/// The settings for reading an input.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// `--format`.
@@ -191,8 +192,8 @@ pub struct Options {
     pub sheet: Option<String>,
     /// `-t`: the template that makes the messages from columns or members.
     pub template: Option<Template>,
-    /// `--system`, if it is a template. It is filled in for each row that has columns. Rows of formats with a header
-    /// have columns. If there is a `template`, all rows have columns.
+    /// The text of `--system`, if it is a template. It is filled in for each row that has columns. Rows of formats with
+    /// a header have columns. If there is a `template`, all rows have columns.
     pub system: Option<Template>,
     /// The longest row that is accepted, in bytes. A longer row is broken, and is never in memory as a whole.
     pub max_line_bytes: usize,
@@ -242,8 +243,8 @@ impl Options {
 /// Where a row begins in its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// The row's first line, from 1.
+    /// The number of the row's first line in the input, from 1.
     pub line: u64,
-    /// Offset of the row's first byte.
+    /// The offset of the row's first byte in the input.
     pub byte_offset: u64,
 }

@@ -10,7 +10,7 @@ pub(super) struct Pattern {
     parts: Vec<String>,
 }
 
-/// Indices of parts of a pattern. The next name of a path below the root is compared with these parts.
+/// The indices of some parts of a pattern. The next name of a path below the root is compared with these parts.
 pub(super) type Reached = Vec<usize>;
 
 impl Pattern {
@@ -71,8 +71,8 @@ impl Pattern {
     }
 }
 
-/// Returns whether a name matches a pattern of `*` (any number of bytes) and `?` (any single byte). Needs linear space
-/// and quadratic time.
+/// Returns whether a name matches a pattern. In a pattern, `*` is any number of bytes, and `?` is any single byte. The
+/// comparison needs linear space and quadratic time.
 fn fits(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut pos) = (0, 0);
     // If the last `*` must match one more byte, matching continues at these places in the pattern and the name.

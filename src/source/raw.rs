@@ -29,7 +29,7 @@ pub(super) struct RawRow<'a> {
 /// How a row ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// Complete: at a line end, or at the end of the input.
+    /// The row is complete: it ended at a line end, or at the end of the input.
     Whole,
     /// The row is longer than the limit, which is this many bytes. The rest of the row was skipped.
     TooLong(usize),
@@ -116,9 +116,9 @@ pub(super) fn too_long(most_bytes: usize) -> Fault {
 pub(super) struct Parts {
     /// The user's label.
     pub custom_id: Option<String>,
-    /// What is sent.
+    /// The request parameters, which are sent.
     pub params: Params,
-    /// Members that are kept with the row and not sent.
+    /// The members that are kept with the row and not sent.
     pub extra: Params,
     /// The `error` of an error-log entry.
     pub error: Option<Box<RawValue>>,
@@ -131,22 +131,22 @@ pub(super) struct Fault {
     pub custom_id: Option<String>,
     /// The column of the fault, counted in bytes from 1, if it is known.
     pub column: Option<u64>,
-    /// What is wrong and what to do.
+    /// What is wrong with the row, and what to do.
     pub message: String,
 }
 
 impl Fault {
-    /// A fault of the row as a whole.
+    /// Returns a fault of the row as a whole.
     pub(super) fn new(message: impl Into<String>) -> Self {
         Self { custom_id: None, column: None, message: message.into() }
     }
 
-    /// A fault at a byte of the row, counted from 0.
+    /// Returns a fault at a byte of the row; bytes are counted from 0.
     pub(super) fn at(byte: usize, message: impl Into<String>) -> Self {
         Self { column: Some(byte as u64 + 1), ..Self::new(message) }
     }
 
-    /// The fault of a row with this label.
+    /// Returns the fault with the label of its row.
     pub(super) fn of(self, custom_id: Option<String>) -> Self {
         Self { custom_id, ..self }
     }

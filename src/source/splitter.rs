@@ -15,7 +15,7 @@ use memchr::memchr;
 use super::raw::{End, KEPT_BYTES, RawRow};
 use super::{Position, SourceError};
 
-/// How much memory the row buffer keeps between rows: as much as the read buffer. The limit is needed because a run may
+/// How much memory the row buffer keeps between rows: as much as the read buffer. The limit is needed because a run can
 /// read a file alternately from up to 64 places, and each place has two buffers.
 const KEPT_ROOM: usize = BUFFER_BYTES;
 
@@ -29,9 +29,9 @@ const BUFFER_BYTES: usize = 256 << 10;
 /// Where a row ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cut {
-    /// At a line feed.
+    /// A row ends at a line feed.
     Lines,
-    /// At a line feed outside of quotes. The byte is the separator of cells.
+    /// A row ends at a line feed outside of quotes. The byte is the separator of cells.
     Records(u8),
 }
 
@@ -47,19 +47,20 @@ pub(super) struct Splitter {
 }
 
 impl Splitter {
-    /// Begins at line 1. The longest row has `most_bytes`. `skipped` is the length of a byte order mark that was
-    /// already removed from `input`.
+    /// Returns a splitter that begins at line 1. A row can have at most `most_bytes` bytes. `skipped` is the length of
+    /// a byte order mark that was already removed from `input`.
     pub(super) fn new(name: Arc<str>, input: Box<dyn Read + Send>, cut: Cut, most_bytes: usize, skipped: u64) -> Self {
         let input = BufReader::with_capacity(BUFFER_BYTES, input);
         Self { input, name, buffer: Vec::new(), cut, most_bytes, line: 1, offset: skipped }
     }
 
-    /// Returns the position where the next row begins. If blank lines come before this row, returns where they begin.
+    /// Returns the position where the next row begins. If blank lines come before this row, returns where the blank
+    /// lines begin.
     pub(super) fn position(&self) -> Position {
         Position { line: self.line, byte_offset: self.offset }
     }
 
-    /// Continues at `position`. `input` returns the bytes from there on.
+    /// Continues at `position`. `input` returns the bytes from `position` on.
     pub(super) fn continue_at(&mut self, position: Position, input: Box<dyn Read + Send>) {
         self.input = BufReader::with_capacity(BUFFER_BYTES, input);
         self.line = position.line;
@@ -223,22 +224,24 @@ fn read_error(name: &str, line: u64, source: io::Error) -> SourceError {
     SourceError::reading(name, line, source)
 }
 
-/// The state of a CSV scan.
+/// The state of the search for the end of a CSV record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Quoting {
-    /// At the start of a field. Here, a quote opens a quoted field.
+    /// The search is at the start of a field, where a quote opens a quoted field.
     FieldStart,
-    /// In a field without quotes, or after the closing quote of a field. Here, a quote is an ordinary character.
+    /// The search is in a field without quotes, or after the closing quote of a field. A quote is an ordinary character
+    /// there.
     Plain,
-    /// Inside quotes. Here, a line end is an ordinary character.
+    /// The search is inside quotes, where a line end is an ordinary character.
     Quoted,
-    /// After a quote inside quotes. If another quote follows, the two quotes mean one quote. Otherwise the first quote
-    /// closes the field.
+    /// The search is after a quote inside quotes. If another quote follows, the two quotes mean one quote. Otherwise
+    /// the first quote closes the field.
     QuoteInQuoted,
 }
 
 impl Quoting {
-    /// Returns where in `chunk` the record ends, including its line end; `None` when it continues in the next chunk.
+    /// Returns where in `chunk` the record ends, including its line end; `None` when the record continues in the next
+    /// chunk.
     fn find_record_end(&mut self, chunk: &[u8], delimiter: u8) -> Option<usize> {
         let mut at = 0;
         while let Some(&byte) = chunk.get(at) {

@@ -21,7 +21,7 @@ const COLUMNS: [&str; 4] = ["text", "prompt", "path", "name"];
 /// The settings for turning a text into a row.
 pub(super) struct Text {
     template: Option<Template>,
-    /// `--system`, if it is a template and there is also a template for the prompt.
+    /// The template of `--system`; it is set only if there is also a template for the prompt.
     system: Option<Template>,
     most_bytes: usize,
     keeps_input: bool,

@@ -1,11 +1,13 @@
-//! Compressed inputs: gzip and zstd. They are recognized by their first bytes and unpacked while they are read.
+//! Compressed inputs: gzip and zstd. Compressed inputs are recognized by their first bytes and unpacked while they are
+//! read.
 //!
-//! All bytes before a damaged place are returned, so that no row before it is lost. The two crates also have readers.
-//! But when a reader finds damage, it drops all bytes that it has unpacked in the same call. In a small file, these can
-//! be all bytes of the file. So [`gzip`] and [`zstd`] don't use these readers and call the decoders directly.
+//! All bytes before a damaged place are returned, so that no row before it is lost. The crates flate2 and zstd also
+//! have readers. But when such a reader finds damage, it drops all bytes that it has unpacked in the same call. In a
+//! small file, these can be all bytes of the file. So [`gzip`] and [`zstd`] don't use these readers and call the
+//! decoders directly.
 //!
-//! Memory is bounded: gzip needs the last 32 KiB of the unpacked data. zstd needs the window of the frame, whose size
-//! is limited by [`zstd::MAX_WINDOW_LOG`].
+//! Memory is bounded: gzip needs the last 32 KiB of the unpacked data, and zstd needs the window of the frame, whose
+//! size is limited by [`zstd::MAX_WINDOW_LOG`].
 
 mod damage;
 mod gzip;
@@ -40,7 +42,7 @@ impl Compression {
         match head {
             [0x1f, 0x8b, ..] => Some(Self::Gzip),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::Zstd),
-            // A skippable frame. Some packers write such a frame before the first frame with data.
+            // The first bytes of a skippable frame. Some packers write such a frame before the first frame with data.
             [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
             _ => None,
         }

@@ -7,7 +7,7 @@ use ::zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation as _, OutBuff
 use super::damage::Damage;
 
 /// The limit for the memory that unpacking may need, as a power of two in bytes: 128 MiB. The zstd tool has the same
-/// limit. Only its options `--long` and `--ultra` make files that need more.
+/// limit. Only the options `--long` and `--ultra` of this tool make files that need more memory.
 pub(super) const MAX_WINDOW_LOG: u32 = 27;
 
 /// Size of the read buffer.
@@ -16,7 +16,7 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// Size of the largest block, in bytes. The decoder never returns more than a block in one call.
 const BLOCK: usize = 128 << 10;
 
-/// How many bytes the decoder gets at the start of a frame. Every frame is longer.
+/// How many bytes the decoder gets at the start of a frame. Every frame is longer than this.
 const FIRST: usize = 5;
 
 /// A reader of the unpacked bytes of zstd frames, one frame after another.

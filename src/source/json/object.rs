@@ -18,8 +18,8 @@ const GAINED: usize = 4;
 /// One member of an object.
 pub(in crate::source) type Member<'a> = (Cow<'a, str>, &'a RawValue);
 
-/// The object of a line. Its own members and the members of `params` are parsed at the same time, so that no byte is
-/// scanned twice.
+/// The JSON object of one line. Its own members and the members of `params` are parsed at the same time, so that no
+/// byte is scanned twice.
 #[derive(Debug, Default)]
 pub(in crate::source) struct Object<'a> {
     /// The members in order, without `params`.
@@ -54,13 +54,13 @@ impl<'a> Object<'a> {
         self.members.iter().find(|(own, _)| own == name).map(|(_, value)| *value)
     }
 
-    /// Returns whether the object has this member. `params` counts as a member too.
+    /// Returns whether the object has this member. `params` is a member too.
     pub(in crate::source) fn has(&self, name: &str) -> bool {
         self.get(name).is_some() || (name == "params" && self.params.is_some())
     }
 
-    /// Reads one object. Nothing may follow it. Members that were read before a fault stay in `self`, so that a broken
-    /// row keeps its label.
+    /// Reads one object. After the object, the text must end. Members that were read before a fault stay in `self`, so
+    /// that a broken row keeps its label.
     pub(in crate::source) fn read(&mut self, text: &'a str, params: ParamsMember) -> Result<(), Fault> {
         let mut json = serde_json::Deserializer::from_str(text);
         json.deserialize_map(ObjectVisitor { object: self, params }).map_err(|error| syntax_fault(text, &error))?;

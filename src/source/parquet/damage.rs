@@ -5,7 +5,7 @@ use parquet::errors::ParquetError;
 use super::super::SourceError;
 use super::super::names::short;
 
-/// What is wrong with a file.
+/// What is wrong with a Parquet file.
 #[derive(Debug)]
 pub(super) struct Damage {
     message: String,

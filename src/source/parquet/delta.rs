@@ -69,7 +69,7 @@ fn take(bytes: &[u8], length: i64) -> Result<(&[u8], &[u8]), Damage> {
     usize::try_from(length).ok().and_then(|length| bytes.split_at_checked(length)).ok_or_else(damaged)
 }
 
-/// Reads numbers written as `DELTA_BINARY_PACKED`, and returns what comes after them.
+/// Reads numbers written as `DELTA_BINARY_PACKED`, and returns the bytes that come after these numbers.
 fn ints(bytes: &[u8], most: usize) -> Result<(Vec<i64>, &[u8]), Damage> {
     let mut bits = Bits { bytes, at: 0 };
     let per_block = bits.varint()?;
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn numbers_are_unpacked() {
-        // The examples of the format's documentation: 1 2 3 4 5, and 7 5 3 1 2 3 4 5.
+        // These are the examples of the format's documentation: 1 2 3 4 5, and 7 5 3 1 2 3 4 5.
         let one_to_five = [0x80, 1, 4, 5, 2, 2, 0, 0, 0, 0, 9];
         let down_and_up = [0x80, 1, 4, 8, 14, 3, 2, 0, 0, 0, 0xc0, 0x3f, 0, 0, 0, 0, 0, 0];
 
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn values_that_repeat_a_beginning_are_bounded() {
-        // A text of a thousand bytes, and then 127 equal values.
+        // The page has a text of a thousand bytes, and then 127 equal values.
         let prefixes = [0x80, 1, 4, 0x80, 1, 0, 0xd0, 15, 0, 0, 0, 0];
         let mut page = Vec::from(prefixes);
         // In both lists of lengths, only the first difference is not zero.

@@ -9,8 +9,9 @@
 //! `byte_offset` is an estimate: the row's number times the average length of a row. Reading can begin at any row.
 //!
 //! The module [`value`] says how values are shown. Lists, maps and structures are JSON ([`field`]). Some values can't
-//! be shown. If the column is sent or is the label, the row of such a value is broken. In any other column, the value
-//! counts as missing. If the file is damaged, reading stops at the damage. The rows before the damage are kept.
+//! be shown. If the column of such a value is sent or is the label, the row is broken. In other columns, a value that
+//! can't be shown is treated as missing. If the file is damaged, reading stops at the damage. The rows before the
+//! damage are kept.
 
 mod codec;
 mod damage;
@@ -58,7 +59,7 @@ pub(super) struct Parquet {
     budget: Arc<Budget>,
     /// The number of the row group after the current one.
     next_group: usize,
-    /// How many rows of the group are still to be decoded.
+    /// How many rows of the row group are still to be decoded.
     left_in_group: u64,
     /// How many rows of the batch are still to be returned.
     left_in_batch: u64,
@@ -224,7 +225,7 @@ fn rows_of(metadata: &ParquetMetaData, file_bytes: u64) -> Result<u64, Damage> {
     }
 }
 
-/// Returns where a column chunk is.
+/// Returns where in the file a column chunk is.
 fn chunk_of(leaf: &Leaf, chunk: &ColumnChunkMetaData) -> Result<Chunk, Damage> {
     let column = leaf.column();
     let of_column = |damage: Damage| damage.of_column(column.name());
@@ -237,7 +238,7 @@ fn chunk_of(leaf: &Leaf, chunk: &ColumnChunkMetaData) -> Result<Chunk, Damage> {
             format!("its compression {compression} is not supported; write the file again with zstd or snappy");
         return Err(of_column(Damage::new(message)));
     }
-    // A dictionary, if there is one, comes first. Some writers write the offset 0 if there is no dictionary.
+    // A dictionary, if the chunk has one, comes first. Some writers write the offset 0 if there is no dictionary.
     let begin = match chunk.dictionary_page_offset() {
         Some(dictionary) if dictionary > 0 && dictionary < chunk.data_page_offset() => dictionary,
         _ => chunk.data_page_offset(),

@@ -1,4 +1,4 @@
-//! Reads the pages of a column chunk, within bounds.
+//! Reads the pages of a column chunk, within limits for memory.
 //!
 //! This module replaces the page reader of the parquet crate, which allocates as much memory as a page claims to need.
 //! Here every size is checked: a page must fit into its chunk, and the pages of all columns that are in memory at one
@@ -38,7 +38,7 @@ const MAX_PAGE_VALUES: usize = 1 << 26;
 /// The limit for the number of values in a page whose encoding stores the lengths of the values.
 const MAX_DELTA_VALUES: usize = 1 << 24;
 
-/// How much memory the pages of one file use.
+/// The memory that the pages of one file use, in bytes.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     held_bytes: AtomicUsize,
@@ -61,7 +61,7 @@ impl Budget {
     }
 }
 
-/// A part of the budget. This part becomes free when the object is dropped.
+/// A part of the memory budget. This part becomes free when the object is dropped.
 #[derive(Debug)]
 struct Held {
     budget: Arc<Budget>,
@@ -97,7 +97,8 @@ pub(super) struct Chunk {
     pub(super) physical: Type,
     /// The length of each value if the column has values of a fixed length.
     pub(super) type_length: usize,
-    /// The highest repetition level and the highest definition level. The repetition level is above 0 only for lists.
+    /// The highest repetition level and the highest definition level of the column. The repetition level is above 0
+    /// only for lists.
     pub(super) max_levels: [i16; 2],
 }
 
@@ -210,7 +211,7 @@ impl Pages {
             true => {
                 let mut bytes = Vec::with_capacity(header.bytes);
                 bytes.extend_from_slice(&packed[..levels]);
-                // A page may consist of levels only. Then there is nothing to unpack.
+                // A page can consist of levels only, and then it has nothing to unpack.
                 if header.bytes > levels || packed.len() > levels {
                     codec::unpack(self.chunk.compression, &packed[levels..], header.bytes - levels, &mut bytes)?;
                 }
@@ -316,7 +317,7 @@ struct Header {
     kind: Kind,
     bytes: usize,
     packed_bytes: usize,
-    /// The checksum of its packed bytes. Some writers leave it out.
+    /// The checksum of the page's packed bytes. Some writers leave the checksum out.
     checksum: Option<u32>,
     values: usize,
     nulls: usize,
@@ -333,7 +334,8 @@ impl Header {
     /// Reads a header. Returns the header and its length.
     fn read(bytes: &[u8]) -> std::result::Result<(Self, usize), Damage> {
         let mut thrift = Thrift::new(bytes);
-        // The first index is the number of a field. The second is the number of a field inside it.
+        // The first index is the number of a field of the header. The second index is the number of a field inside this
+        // field.
         let mut found = [[None; 8]; 9];
         thrift.visit(&mut |path, value| {
             let number = match value {
@@ -401,7 +403,7 @@ impl Header {
         Ok((page, thrift.read_bytes()))
     }
 
-    /// Returns whether the lengths of its values are stored separately from the values.
+    /// Returns whether the page stores the lengths of its values separately from the values.
     fn is_delta(&self) -> bool {
         matches!(self.encoding, Encoding::DELTA_LENGTH_BYTE_ARRAY | Encoding::DELTA_BYTE_ARRAY)
     }
@@ -460,8 +462,8 @@ mod tests {
 
     use super::*;
 
-    /// Returns a field of a header. `step` is the difference between the number of the field and the number of the
-    /// previous field. `number` is the value of the field.
+    /// Returns the bytes of a field of a page header. `step` is the difference between the number of the field and the
+    /// number of the previous field. `number` is the value of the field.
     fn int(step: u8, number: u64) -> Vec<u8> {
         let (mut bytes, mut rest) = (vec![step << 4 | 5], number << 1);
         while rest >= 0x80 {
@@ -472,7 +474,7 @@ mod tests {
         bytes
     }
 
-    /// A page of plain values, or a dictionary of them.
+    /// Returns the bytes of a page: a data page, or a dictionary.
     fn page(kind: u64, bytes: u64, values: u64, encoding: u64, packed: &[u8]) -> Vec<u8> {
         let within = match kind {
             2 => [vec![0x4c], int(1, values), int(1, encoding), vec![0]].concat(),

@@ -1,8 +1,8 @@
 //! Reads the compact Thrift encoding of page headers and of the footer, within bounds.
 //!
-//! The parquet crate reads the footer. This module reads the footer first. It refuses a footer that would make the
-//! crate use too much memory or stack. Page headers are read by this module only. Source: the Thrift compact protocol
-//! specification, and `parquet.thrift` of the Parquet format.
+//! The parquet crate reads the footer. Before that, this module reads the footer too, and refuses a footer that would
+//! make the crate use too much memory or stack. Page headers are read by this module only. Source: the Thrift compact
+//! protocol specification, and `parquet.thrift` of the Parquet format.
 
 use super::damage::Damage;
 
@@ -22,11 +22,11 @@ pub(super) enum Value {
     Double,
     /// A string.
     Binary,
-    /// A list begins: the number of its elements, and the byte for their kind.
+    /// The start of a list: the number of its elements, and the byte for their kind.
     List(usize, u8),
-    /// A struct begins. It is the value of a field.
+    /// The start of a struct that is the value of a field.
     Struct,
-    /// A struct begins. It is an element of a list.
+    /// The start of a struct that is an element of a list.
     Element,
 }
 
@@ -103,7 +103,7 @@ impl<'a> Thrift<'a> {
             15 => self.length()?,
             count => usize::from(count),
         };
-        // Every element takes at least one byte.
+        // Every element of a list takes at least one byte.
         if count > self.bytes.len() - self.at {
             return Err(cut());
         }

@@ -15,7 +15,7 @@ use parquet::schema::types::ColumnDescriptor;
 /// What the values of a column mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// The physical type alone says what the values mean. Byte arrays must contain text.
+    /// The physical type of the column alone says what its values mean. Byte arrays must contain text.
     Plain,
     Unsigned,
     Decimal(usize),
