@@ -2,7 +2,7 @@
 //!
 //! A forecast is made from the rows of a run ([`crate::plan::Load`]), from earlier answers ([`History`]) and from token
 //! counts of the API ([`Counts`]). All figures that a run or a plan shows before the first request come from
-//! [`Question::forecast`]. This module reads no file and no clock, and knows nothing of the command line.
+//! [`Question::forecast`]. This module reads no file and no clock, and does not use the command line.
 //!
 //! ```text
 //! Load ──► sizes (input and output of each group, with errors) ──► totals (tokens, money)
@@ -34,9 +34,9 @@
 //! Rejected:
 //! - Dividing the tokens by the limits. This ignores bursts, latency, the number of requests at once, and rows of
 //!   several models that wait for each other.
-//! - Playing all rows. A million rows would take seconds, and the result would be the same to within a percent.
-//! - Playing fewer rows under proportionally lower limits. Response heads round tokens to thousands, so buckets of a
-//!   few hundred tokens behave differently from the buckets of the real limits.
+//! - Simulating all rows. A million rows would take seconds, and the result would differ by less than a percent.
+//! - Simulating fewer rows with proportionally lower limits. Response headers round tokens to thousands. So a limit of
+//!   a few hundred tokens behaves differently from the real limits.
 
 mod batches;
 mod history;
