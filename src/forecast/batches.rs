@@ -88,8 +88,8 @@ impl Question<'_> {
         others.chain([without]).collect()
     }
 
-    /// Returns the two values of [`InBatches::break_even`] for a group. A cached prefix costs `hits × read + (1 − hits)
-    /// × write` for each row, as a share of the price of plain input. This share is less than 1 if `hits` is above
+    /// Returns the two values of `InBatches::break_even` for a group. A cached prefix costs `hits × read + (1 − hits) ×
+    /// write` for each row, as a share of the price of plain input. This share is less than 1 if `hits` is above
     /// `(write − 1) / (write − read)`. In a batch, all prices are half, so the result is the same.
     fn break_even(&self, group: &Group) -> Option<[f64; 2]> {
         let [minutes, hour, read] = self.catalog.prices(Speed::Standard, &group.model)?.cache_rates()?;

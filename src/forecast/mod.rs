@@ -16,9 +16,9 @@
 //! | `prior` | the assumptions that are used when nothing is known |
 //! | `statistics` | means, ratios and regressions, with their errors |
 //! | `sizes` | the real sizes of the rows of each group, and the sources of these figures |
-//! | `totals` | tokens and money of many rows, as intervals |
-//! | `play` | plays a run on virtual time, with the real scheduler and the simulated API |
-//! | `time` | how long a run takes: which rows are played, and how the time of the other rows is added |
+//! | `totals` | the tokens and the cost of many rows, as intervals |
+//! | `play` | simulates a run on virtual time ("plays" it), with the real scheduler and the simulated API |
+//! | `time` | how long a run takes: which rows are simulated, and how the time of the other rows is added |
 //! | `options` | changes that would alter the forecast |
 //! | `batches` | what the run costs in batches, and how long it takes |
 //! | `question` | puts these parts together |

@@ -128,7 +128,7 @@ pub(super) mod tests {
     use crate::scheduler::{Config, LimitsOf, Window};
     use jiff::civil::date;
 
-    /// Calls `answer` with a [`Question`] about these rows at tier 2.
+    /// Calls `answer` with a `Question` about these rows at tier 2.
     pub(in super::super) fn ask<T>(
         load: &Load,
         history: &History,
