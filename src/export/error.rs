@@ -41,7 +41,7 @@ pub(crate) enum ExportError {
          --order done --fields id,text,error"
     )]
     NoInput {
-        /// What the output needs the input for.
+        /// The reason why the output needs the input.
         why: &'static str,
         /// The results.
         results: String,

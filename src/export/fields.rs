@@ -12,16 +12,16 @@ use crate::source::nearest;
 /// A field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// The field as it was typed. It is also the name of its column.
+    /// The field as it was typed. This is also the name of the field's column.
     pub(crate) name: String,
-    /// Where the value of the field is.
+    /// The place of the field's value.
     pub(crate) of: Of,
 }
 
-/// Where the value of a field is.
+/// The place of a field's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Of {
-    /// The row's label.
+    /// The value is the row's label.
     Id,
     /// The text of the answer.
     Text,

@@ -45,7 +45,7 @@ impl OutputFormat {
     }
 }
 
-/// How an output is compressed.
+/// The kind of compression of an output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Compression {
     /// No compression.
@@ -62,7 +62,7 @@ pub(crate) enum Compression {
 pub(crate) struct Form {
     /// The format.
     pub(crate) format: OutputFormat,
-    /// How the output is compressed.
+    /// The compression of the output.
     pub(crate) compression: Compression,
 }
 
@@ -79,7 +79,7 @@ pub(crate) enum FormError {
         /// The format that the user asked for.
         asked: &'static str,
     },
-    /// This program can't write this kind of file.
+    /// The extension is one of a format that this program can't write.
     #[error("{name}: this program does not write {extension} files; choose .csv, .tsv, .txt, .jsonl or .parquet")]
     Unknown {
         /// The path of the output, as the user gave it.

@@ -75,9 +75,9 @@ impl Include {
     pub(crate) const ANSWERED: Self = Self { invalid: false, failed: false, ..Self::ALL };
 }
 
-/// The place of a line in the journal. It has 1 bit for the file, 2 bits for the quality of an answer or the kind of a
-/// failure, and the offset of the line's first byte. When places are sorted, places in the error log come before places
-/// in the results file.
+/// The place of a line in the journal. A place has 1 bit for the file, 2 bits for the quality of an answer or the kind
+/// of a failure, and the offset of the line's first byte. When places are sorted, places in the error log come before
+/// places in the results file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place(u64);
 
@@ -171,7 +171,7 @@ impl JournalFiles {
     }
 }
 
-/// Where the line of each row is.
+/// The places of the lines of all rows.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     /// Labels with their places, sorted by label. Each label has one entry.
@@ -243,8 +243,8 @@ impl Index {
         Some(range.start + found)
     }
 
-    /// Reads the memory around the entries of these labels, so that [`Index::find`] does not have to wait for this
-    /// memory later. No read depends on another read, so the processor can do several of them at the same time.
+    /// Reads the memory around the entries of these labels. So [`Index::find`] does not have to wait for this memory
+    /// later. No read depends on another read, so the processor can do several of them at the same time.
     pub(crate) fn fetch(&self, labels: impl Iterator<Item = u64>) {
         let Some(last) = self.begins.len().checked_sub(1) else { return };
         let begins = |label: u64| self.begins[(label >> shift(last)) as usize] as usize;

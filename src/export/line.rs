@@ -31,7 +31,7 @@ pub(crate) struct Line<'a> {
     is_answer: bool,
     /// The message that the API sent, if it is needed.
     message: &'a [u8],
-    /// The text blocks of the answer, in order. They are JSON strings with their quotes.
+    /// The text blocks of the answer, in order. The texts are JSON strings with their quotes.
     texts: Vec<&'a [u8]>,
     /// The input of the tool call that is the answer; empty if there is no such call.
     input: &'a [u8],
@@ -52,8 +52,8 @@ impl<'a> Line<'a> {
         Self::read(line, needed).0
     }
 
-    /// Reads the line of an answer at the beginning of a text, which can contain more lines after it. Reading stops as
-    /// soon as all needed members are found, before the end of the line. Returns `None` if the needed members can't be
+    /// Reads the line of an answer at the beginning of a text, which can contain more lines after it. Reading stops
+    /// when all needed members are found, before the end of the line. Returns `None` if the needed members can't be
     /// found in this way, for example because one of them is at the end of the line or is missing. If the result is
     /// `None`, use [`Line::parse`].
     pub(crate) fn parse_beginning(text: &'a [u8], needed: Needed) -> Option<Self> {

@@ -55,10 +55,10 @@ impl Lines<'_> {
     }
 }
 
-/// Pages of a file.
+/// The pages of a file that are in memory.
 struct Pages<'f> {
     file: Option<&'f dyn DiskFile>,
-    /// The pages in memory. The index of each page is its number in the file modulo [`PAGES`].
+    /// The index of each page in this list is its number in the file modulo [`PAGES`].
     pages: Vec<Page>,
     /// The last line that was on more than one page.
     joined: Vec<u8>,

@@ -1,8 +1,8 @@
 //! Parquet output.
 //!
-//! Rows are collected until they fill a row group. Then the columns of the row group are compressed and written one
-//! after another. A row group has at most [`GROUP_BYTES`] of values and [`GROUP_ROWS`] rows, so a longer table needs no
-//! more memory. Text is written as UTF-8, a missing value as null, and an empty text as an empty text.
+//! Rows are collected until they fill a row group. The columns of a full row group are compressed and written one after
+//! another. A row group has at most [`GROUP_BYTES`] of values and [`GROUP_ROWS`] rows, so a longer table needs no more
+//! memory. Text is written as UTF-8, a missing value as null, and an empty text as an empty text.
 
 use std::io;
 use std::sync::Arc;

@@ -117,7 +117,7 @@ impl Request {
         Ok(())
     }
 
-    /// Returns whether lines are copied unchanged. If not, cells are made from the lines.
+    /// Returns whether lines are copied unchanged; if not, the output is made from cells.
     pub(crate) fn copies_lines(&self) -> bool {
         self.form.format == OutputFormat::Jsonl && self.fields.is_none()
     }

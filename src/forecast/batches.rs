@@ -34,7 +34,7 @@ pub struct InBatches {
     /// The number of rounds: how many times the queue for batches is filled. The rows of a round are submitted when the
     /// rows of the previous round are done.
     pub rounds: u64,
-    /// How long the run takes. The likely time is an hour for each round, and the highest time is a day for each round.
+    /// The time of the run. The likely time is an hour for each round, and the highest time is a day for each round.
     pub time: Interval<Duration>,
     /// The lowest hit rates with which a prompt cache in batches saves money: for a cache of five minutes, and for a
     /// cache of an hour. These rates are computed for the model with the most input tokens; `None` if the prices of

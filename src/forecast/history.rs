@@ -30,7 +30,7 @@ pub struct PastAnswer<'a> {
     /// The cost of the row's prompt and searches, divided by the cost of the prompt without a cache; `None` without a
     /// price.
     pub price_share: Option<f64>,
-    /// How long the answer took; `None` if the row was sent more than once.
+    /// The time from the request to the answer; `None` if the row was sent more than once.
     pub latency: Option<Duration>,
     /// Whether the answer was cut at `max_tokens`.
     pub is_truncated: bool,

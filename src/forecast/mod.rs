@@ -32,10 +32,10 @@
 //! - A forecast of any number of rows takes bounded time and memory.
 //!
 //! Rejected:
-//! - Dividing the tokens by the limits. This ignores bursts, latency, the number of requests at once, and rows of
-//!   several models that wait for each other.
-//! - Simulating all rows. A million rows would take seconds, and the result would differ by less than a percent.
-//! - Simulating fewer rows with proportionally lower limits. Response headers round tokens to thousands. So a limit of
+//! - Dividing the tokens by the limits: this method ignores bursts, latency, the number of requests at once, and rows
+//!   of several models that wait for each other.
+//! - Simulating all rows: a million rows would take seconds, and the result would differ by less than a percent.
+//! - Simulating fewer rows with proportionally lower limits: response headers round tokens to thousands, so a limit of
 //!   a few hundred tokens behaves differently from the real limits.
 
 mod batches;

@@ -27,13 +27,13 @@ const FEW: f64 = 0.02;
 /// A change of settings, and the forecast of the run with this change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alternative {
-    /// What is changed.
+    /// The change of settings.
     pub change: Change,
     /// The cost of the run after the change; `None` if no row has a price.
     pub cost: Option<Interval<Money>>,
     /// The highest possible cost of the run after the change; `None` if it is not known.
     pub at_most: Option<Money>,
-    /// How long the run takes after the change.
+    /// The time of the run after the change.
     pub time: Interval<Duration>,
 }
 
@@ -183,8 +183,8 @@ impl Question<'_> {
     }
 
     /// Returns another `max_tokens` that the user should know about. If many answers were cut, this is twice the
-    /// present value. Otherwise it is a value that no earlier answer reached; `None` if that value is half of the
-    /// present value or more.
+    /// present value. If not, this is a value that no earlier answer reached. The result is `None` if that value is
+    /// half of the present value or more.
     fn other_max_tokens(&self, base: &Forecast, sizes: &[Sizes]) -> Option<u32> {
         let rows = self.load.rows();
         let present = (self.load.groups().iter().map(|group| group.max_tokens).sum::<u64>() / rows.max(1)) as u32;
@@ -217,8 +217,8 @@ impl Question<'_> {
         let with = |(group, sizes): (&Group, &Sizes)| {
             let mut sizes = sizes.clone();
             if is_more(group) {
-                // The answers that were cut get longer, at most up to the new limit. How much longer they get is not
-                // known.
+                // With the new limit, the answers that were cut get longer. The exact length is not known, only that it
+                // is not above the new limit.
                 let longer = truncated * (f64::from(to) - of_row(group));
                 sizes.output.mean += longer / 2.0;
                 sizes.output.errors.0 += longer / 2.0;

@@ -34,7 +34,7 @@ pub(super) struct Row {
     pub(super) call: SizedCall,
 }
 
-/// The simulated server.
+/// The simulated server: its limits, and the bursts that it accepts.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
     /// The pools (model classes that share limits), with the limits of each pool.
@@ -54,7 +54,7 @@ pub(super) struct Played {
     pub(super) reasons: Vec<(Reason, f64)>,
     /// The largest number of calls that were in flight at once.
     pub(super) max_in_flight: usize,
-    /// How many calls were refused.
+    /// The number of calls that the server refused.
     #[cfg(test)]
     pub(super) refused: u64,
 }
@@ -88,7 +88,7 @@ pub(super) fn play(rows: &[Row], server: &Server, config: Config) -> Played {
     }
 }
 
-/// How long the server takes to refuse a call.
+/// The time that the server takes to refuse a call.
 const REFUSED_AFTER: Duration = Duration::from_millis(60);
 
 /// Something that will happen in the simulated run.
@@ -186,7 +186,7 @@ impl<'a> Game<'a> {
         self.events.push(Reverse((at, self.events_so_far, event)));
     }
 
-    /// Waits until the next event, but not longer than `until`. Returns `false` if nothing will happen.
+    /// Waits until the next event, but not longer than `until`. Returns `false` if no event will come.
     fn wait(&mut self, until: Instant) -> bool {
         let next = self.events.peek().map_or(Instant::NEVER, |Reverse((at, ..))| *at);
         let at = until.min(next);

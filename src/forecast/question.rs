@@ -34,7 +34,7 @@ pub struct Forecast {
     pub totals: Totals,
     /// The tokens and the cost by model, in the order of the models' names.
     pub by_model: Vec<(String, Totals)>,
-    /// How long the run takes.
+    /// The time of the run.
     pub time: RunTime,
     /// The number of rows for each basis (source) of the estimated input tokens.
     pub input_basis: BTreeMap<Basis, u64>,

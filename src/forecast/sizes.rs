@@ -94,7 +94,7 @@ fn grouped(counts: &Counts, key: impl Fn(usize) -> u64) -> HashMap<u64, Vec<(f64
     groups
 }
 
-/// The facts about a group from earlier results.
+/// The earlier answers that are used for a group, and their source.
 struct Known<'a> {
     answers: Option<&'a Answers>,
     basis: Basis,
@@ -211,9 +211,9 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Estimates the mean length from answers, some of which were cut by a smaller `max_tokens` than the rows have now.
-/// Such an answer only shows the lowest possible length. An answer that was cut at the present `max_tokens` or above is
-/// as long as it would be now.
+/// Estimates the mean length from earlier answers. Some of these answers were cut by a smaller `max_tokens` than the
+/// rows have now, so they only show the lowest possible length. An answer that was cut at the present `max_tokens` or
+/// above is as long as it would be now.
 struct Truncated {
     /// The number of answers, and the number of answers that were cut too early.
     answers: usize,
@@ -245,7 +245,7 @@ impl Truncated {
         2 * self.cut > self.answers
     }
 
-    /// Returns the factor by which answers without cuts are longer than the received answers.
+    /// Returns the likely mean length without cuts, divided by the mean length of the received answers.
     fn factor(&self) -> f64 {
         if self.seen > 0.0 { self.likely / self.seen } else { 1.0 }
     }

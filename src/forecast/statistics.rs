@@ -43,8 +43,8 @@ pub(super) fn ratio(pairs: &[(f64, f64)], rows: u64) -> Option<Sampled> {
     Some(Sampled { mean: ratio, error: error(squares / (n - 1) as f64, n, rows) / mean_x })
 }
 
-/// Estimates the mean of `y` for rows with the mean `x` of `mean_x`, if `y` rises with `x`. Also returns the slope.
-/// Returns `None` if the sample is too small, or if it does not show clearly that `y` rises.
+/// Estimates the mean of `y` for rows with the mean `x` of `mean_x`, if `y` rises with `x`. Returns this mean and the
+/// slope. Returns `None` if the sample is too small, or if it does not show clearly that `y` rises.
 pub(super) fn regression(pairs: &[(f64, f64)], mean_x: f64, rows: u64) -> Option<(Sampled, f64)> {
     const LEAST: usize = 20;
     /// The slope has to be this many times its standard error.
@@ -97,7 +97,8 @@ fn error(variance: f64, n: usize, rows: u64) -> f64 {
     quantile(n) * (variance * (1.0 / n as f64 + 1.0 / rows.max(1) as f64)).sqrt()
 }
 
-/// Fits `y = a + b·x` to pairs `(x, y)`, with `a` and `b` of at least zero. Also returns the mean of `|ln(y / fit)|`.
+/// Fits `y = a + b·x` to pairs `(x, y)`, with `a` and `b` of at least zero. Returns `a`, `b` and the mean of `|ln(y /
+/// fit)|`.
 pub(super) fn line(pairs: &[(f64, f64)]) -> Option<(f64, f64, f64)> {
     let n = pairs.len() as f64;
     if pairs.len() < 5 {

@@ -58,7 +58,7 @@ pub enum SourceError {
     Open {
         /// The name of the input, as the user gave it.
         name: String,
-        /// Why the input can't be opened.
+        /// The reason why the input can't be opened.
         source: io::Error,
     },
     /// Reading stopped in the middle.
@@ -68,7 +68,7 @@ pub enum SourceError {
         name: String,
         /// The number of the line that was being read, from 1.
         line: u64,
-        /// Why reading failed.
+        /// The reason why reading failed.
         source: io::Error,
     },
     /// A part of the input is damaged. The rows before the damage were read correctly.
@@ -76,7 +76,7 @@ pub enum SourceError {
     Damaged {
         /// The name of the input, as the user gave it.
         name: String,
-        /// Where the damage is, for example "after line 812".
+        /// The place of the damage, for example "after line 812".
         place: String,
         /// What is damaged in the input.
         message: String,
@@ -92,8 +92,8 @@ pub enum SourceError {
         /// The files that this build can't read, in the plural.
         what: &'static str,
     },
-    /// The input is a Parquet file that comes from a pipe or is compressed. It must be a regular file without
-    /// compression.
+    /// The input is a Parquet file that comes from a pipe or is compressed. A Parquet input must be a regular file
+    /// without compression.
     #[error(
         "{name}: a Parquet file can't be read from a pipe or a compressed file, because its footer is at its end; save \
          it uncompressed, and give the path of the file"
@@ -139,9 +139,9 @@ pub enum SourceError {
     NoRows {
         /// The name of the input, as the user gave it.
         name: String,
-        /// How many rows were read.
+        /// The number of rows that were read.
         rows: u64,
-        /// Where the first unusable row is, for example "line 7".
+        /// The place of the first unusable row, for example "line 7".
         place: String,
         /// What is wrong with the first unusable row.
         message: String,
@@ -158,7 +158,7 @@ pub enum SourceError {
         /// The filter for `jq`, quoted for a shell.
         filter: &'static str,
     },
-    /// Neither the name nor the content of the input shows the format.
+    /// The format of the input is unknown: its name and its content do not show the format.
     #[error(
         "{name}: its format is not clear from its name or its first line; use --format lines if each line is a prompt, \
          --format text if all of it is one prompt, or --format jsonl, csv or tsv"

@@ -1,8 +1,8 @@
 //! Names of request fields, and names that look like misspelt request fields.
 //!
-//! The list of the API's fields is used only for the short row shapes. It decides whether a member is sent, or only
-//! kept with the row. Inside `params`, members with any name are sent, because the API gets new fields faster than this
-//! program.
+//! The list of the API's fields is used only for the short row shapes. The list decides whether a member is sent, or
+//! only kept with the row. Inside `params`, members with any name are sent, because the API gets new fields faster than
+//! this program.
 
 use std::collections::HashSet;
 
@@ -50,7 +50,7 @@ pub(super) enum Within {
     Row,
     /// The member is in `params`, and is sent.
     Params,
-    /// The row has `params`, but the member is outside of `params`. It is kept with the row.
+    /// The row has `params`, but the member is outside of `params`. The member is kept with the row.
     OutsideParams,
 }
 
@@ -61,8 +61,8 @@ pub(super) struct Warnings {
     pending: Vec<String>,
 }
 
-/// How many names are checked for each kind of [`Within`]. If an input has more names than this limit, the names are
-/// data and not request fields.
+/// The highest number of names that are checked for each kind of [`Within`]. If an input has more names than this
+/// limit, the names are data and not request fields.
 const MAX_CHECKED: usize = 1000;
 
 /// The names that were checked for one kind of [`Within`].

@@ -1,10 +1,10 @@
-//! Where rows come from.
+//! The input that rows come from: a file, text files, or a pipe.
 
 use std::path::PathBuf;
 
 use super::texts::Texts;
 
-/// Where rows come from.
+/// The input that rows come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// A file, or something else with a path. A named pipe is read as a stream.

@@ -106,7 +106,8 @@ impl Jsonl {
                 label = Some(at.plain_string().filter(|label| !label.is_empty() && label.len() < MAX_LABEL_BYTES)?);
                 Some(())
             }
-            // An object with `error` may be an entry of the error log and not a row. So such an object must be parsed.
+            // An object with `error` can be an entry of the error log instead of a row. So such an object must be
+            // parsed.
             b"custom_id" | b"id" | b"error" => None,
             _ => at.skip_value(DEEPEST),
         })?;

@@ -11,7 +11,7 @@ use super::template::{Cell, Template};
 use super::{Options, SourceError};
 use crate::domain::Params;
 
-/// The columns that a template can use. Each of them contains the whole line.
+/// The columns that a template can use. Each of these columns contains the whole line.
 const COLUMNS: [&str; 2] = ["line", "prompt"];
 
 /// An input of plain lines.

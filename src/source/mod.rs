@@ -78,24 +78,25 @@ pub(crate) use self::texts::{Expanded, expand};
 /// One row as it was written.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// Where the row is in the input.
+    /// The place of the row in the input.
     pub origin: Origin,
     /// The user's label, if the row has one.
     pub custom_id: Option<String>,
-    /// The row's own request parameters, in their order in the row. Defaults are not included.
+    /// The row's own request parameters, in their order in the row. Default values of parameters are not included.
     pub params: Params,
     /// The other members of the row, which are kept with the row and not sent.
     pub extra: Params,
     /// The `error` member of an error-log entry, raw.
     pub error: Option<Box<RawValue>>,
-    /// The whole row, unchanged. Outputs use this content. It is set only with [`Options::keeps_input`].
+    /// The content of the whole row, unchanged. It is set only with [`Options::keeps_input`], for outputs that contain
+    /// columns of the input.
     pub input: Option<InputRow>,
 }
 
 /// A row that can't be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokenRow {
-    /// Where the row is in the input.
+    /// The place of the row in the input.
     pub origin: Origin,
     /// The row's position among the rows of all inputs of a run, from 0. A reader knows only one input, so it always
     /// sets this to 0.
@@ -111,11 +112,12 @@ pub struct BrokenRow {
     /// What is wrong with the row, and what to do. In messages, this text follows words like "line 7". So it begins in
     /// lower case and has no full stop.
     pub message: String,
-    /// The readable part of the row, unchanged. Outputs use this content. It is set only with [`Options::keeps_input`].
+    /// The readable part of the row, unchanged. This part is set only with [`Options::keeps_input`], for outputs that
+    /// contain columns of the input.
     pub input: Option<InputRow>,
 }
 
-/// What a reader returns next.
+/// A row that a reader returns: usable or broken.
 #[derive(Clone, Debug)]
 pub enum Item {
     /// A usable row.
@@ -192,14 +194,14 @@ pub struct Options {
     pub sheet: Option<String>,
     /// `-t`: the template that makes the messages from columns or members.
     pub template: Option<Template>,
-    /// The text of `--system`, if it is a template. It is filled in for each row that has columns. Rows of formats with
-    /// a header have columns. If there is a `template`, all rows have columns.
+    /// The text of `--system`, if it is a template. This template is filled in for each row that has columns. Rows of
+    /// formats with a header have columns. If there is a `template`, all rows have columns.
     pub system: Option<Template>,
     /// The longest row that is accepted, in bytes. A longer row is broken, and is never in memory as a whole.
     pub max_line_bytes: usize,
     /// Whether [`Row::input`] is set, for outputs with the input's columns.
     pub keeps_input: bool,
-    /// Whether only the labels of rows are read. No parameters are read, and no prompts are made.
+    /// Whether only the labels of rows are read. If so, no parameters are read, and no prompts are made.
     pub labels_only: bool,
     /// The file to which the bytes of a pipe are copied. The rows of the pipe can be read again from this file.
     pub spool: Option<PathBuf>,
@@ -233,14 +235,14 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Returns options for reading only labels and columns. No prompts are made: no template is filled in, and no
-    /// column `prompt` is needed.
+    /// Returns options for reading only labels and columns. With these options, no prompts are made: no template is
+    /// filled in, and no column `prompt` is needed.
     pub(crate) fn without_prompts(self) -> Self {
         Self { template: Some(Template::plain()), system: None, labels_only: true, ..self }
     }
 }
 
-/// Where a row begins in its input.
+/// The position in an input where a row begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     /// The number of the row's first line in the input, from 1.

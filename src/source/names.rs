@@ -30,7 +30,7 @@ pub(crate) fn found_list<'a>(names: impl IntoIterator<Item = &'a str>, wrong: &[
 /// are not checked for misspellings.
 pub(super) const LONGEST_NAME: usize = 40;
 
-/// Returns a name for a message: cut at [`LONGEST_NAME`], quoted unless it is a plain word.
+/// Returns a name for a message: cut at [`LONGEST_NAME`], and quoted if it is not a plain word.
 pub(super) fn short(name: &str) -> String {
     let cut: String = name.chars().take(LONGEST_NAME).collect();
     let dots = if cut.len() < name.len() { "…" } else { "" };
@@ -62,9 +62,9 @@ pub(crate) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) 
 /// The highest number of similar names that are suggested.
 const MAX_SUGGESTED: usize = 3;
 
-/// Returns up to three names that may have been meant instead of a wrong name, the most similar first. A known name is
-/// also suggested if it contains the wrong name, is contained in it, or consists of the same words. For example,
-/// `haiku` is a part of a model's name.
+/// Returns up to three known names that the user probably meant instead of a wrong name, with the most similar name
+/// first. A known name is also suggested if it contains the wrong name, is contained in it, or consists of the same
+/// words. For example, the wrong name `haiku` is a part of the names of some models.
 pub(crate) fn nearest_names<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Vec<&'n str> {
     let wanted = plain(name);
     if name.len() > LONGEST_NAME || wanted.len() < 3 {

@@ -14,7 +14,7 @@ pub(super) struct Pattern {
 pub(super) type Reached = Vec<usize>;
 
 impl Pattern {
-    /// Returns a path as a pattern; `None` when it contains neither `*` nor `?`.
+    /// Returns a path as a pattern; `None` when the path contains no `*` and no `?`.
     pub(super) fn of(path: &Path) -> Option<Self> {
         let components: Vec<Component<'_>> = path.components().collect();
         let is_pattern = |part: &Component<'_>| {

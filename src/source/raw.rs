@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::BrokenRow;
 use crate::domain::{Origin, Params};
 
-/// How much of a broken row's text is kept, in bytes.
+/// The highest length of a broken row's text that is kept, in bytes.
 pub(crate) const KEPT_BYTES: usize = 4096;
 
 /// One row's text and place.
@@ -124,7 +124,7 @@ pub(super) struct Parts {
     pub error: Option<Box<RawValue>>,
 }
 
-/// What is wrong with one row.
+/// The fault of one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     /// The row's label, if it could be read.

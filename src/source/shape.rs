@@ -211,7 +211,7 @@ impl Line<'_, '_> {
     }
 }
 
-/// What happens to a member of a short row.
+/// The place to which a member of a short row goes: the parameters, the kept members, or nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Params,

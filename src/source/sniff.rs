@@ -1,7 +1,7 @@
 //! Finds the format of an input from its name and its first bytes.
 //!
-//! This module removes the byte order mark, refuses files that are not text, and chooses the format. It reads no
-//! further than the first non-blank line, so that the rows of a pipe are used as soon as they are written.
+//! This module removes the byte order mark, refuses files that are not text, and chooses the format. This module reads
+//! no further than the first non-blank line. So each row of a pipe is used when it is written.
 
 use std::io::{self, Cursor, Read};
 
@@ -22,7 +22,7 @@ pub(super) struct Peeked {
     pub head: Vec<u8>,
     /// How many bytes were removed from the beginning of the input: the length of the byte order mark, or 0.
     pub skipped: u64,
-    /// How the input was compressed. The other fields are about the unpacked bytes.
+    /// The compression of the input. The other fields are about the unpacked bytes.
     pub compression: Option<Compression>,
     rest: Box<dyn Read + Send>,
 }

@@ -1,7 +1,8 @@
 //! Cuts an input into raw rows: lines or CSV records.
 //!
-//! This module counts lines and bytes, and limits the length of a row. It does not know what a row means. A row that is
-//! too long is skipped and is never in memory as a whole. Only its first [`KEPT_BYTES`] are kept, for the error entry.
+//! This module counts lines and bytes, and limits the length of a row. The meaning of a row does not matter to it. A
+//! row that is too long is skipped and is never in memory as a whole. Only the first [`KEPT_BYTES`] of such a row are
+//! kept, for the error entry.
 //!
 //! The splitter finds the end of a CSV record by the same rules as the CSV parser. So the length of every record is
 //! bounded, its raw text is kept, and a broken record does not affect the next record. The parser alone could not do
@@ -26,7 +27,7 @@ const MAX_SKIPPED: u64 = 1 << 30;
 /// Size of the read buffer: large enough that the time for system calls does not matter.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// Where a row ends.
+/// The rule for where a row ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cut {
     /// A row ends at a line feed.
@@ -85,7 +86,7 @@ impl Splitter {
         }
     }
 
-    /// Frees the memory of the last row, because its text can be large and the next row may be read much later.
+    /// Frees the memory of the last row, because its text can be large and the next row can be read much later.
     pub(super) fn free_row(&mut self) {
         if self.buffer.capacity() > KEPT_ROOM {
             self.buffer = Vec::new();

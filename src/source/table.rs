@@ -18,7 +18,7 @@ use crate::domain::Origin;
 pub(super) struct Record {
     /// The row's number in the file or sheet, from 1.
     pub(super) line: u64,
-    /// The estimated number of bytes before the row. This number grows with each row.
+    /// The estimated number of bytes before the row in the input. Each row has a higher number than the row before.
     pub(super) byte_offset: u64,
     /// The cells of the row, one for each column.
     pub(super) cells: Vec<InputCell>,

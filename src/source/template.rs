@@ -102,7 +102,7 @@ pub(super) enum Filled {
     Messages(Box<RawValue>),
 }
 
-/// What a template makes from a row.
+/// The part of a request that a template makes.
 enum Form {
     /// The text of one user message.
     Prompt,
@@ -155,7 +155,7 @@ impl Template {
         Ok(parsed)
     }
 
-    /// Parses a system prompt that may be a template; `None` when it is plain text, to be sent byte for byte.
+    /// Parses a system prompt that can be a template. Returns `None` for plain text, which is sent byte for byte.
     ///
     /// The text is a template if two things are true: it can be parsed, and it names a column or has a `{% raw %}`
     /// block. All other texts are sent as they are, because braces are common in system prompts.
@@ -266,7 +266,8 @@ impl Template {
         self.names().chain(self.inner.row_columns.iter().map(String::as_str))
     }
 
-    /// Returns whether the template uses `row` as a whole. If so, any column can be part of the prompt.
+    /// Returns whether the template uses `row` as a whole. If the template does this, any column can be part of the
+    /// prompt.
     pub(crate) fn is_of_whole_row(&self) -> bool {
         self.inner.is_whole_row
     }

@@ -1,7 +1,7 @@
 //! Text files of a folder or a pattern: which files are read, in which order, and which are left out.
 //!
 //! Hidden files and folders are left out. Links to folders, and links that lead out of the folder, are left out too.
-//! Only the list of names is in memory.
+//! Only the names of the files are in memory, not their texts.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -15,12 +15,12 @@ use super::names::name_list;
 use super::pattern::{Pattern, Reached};
 use super::{InputFormat, SourceError};
 
-/// File name endings of text files.
+/// The endings of the names of text files.
 pub(crate) const TEXT_ENDINGS: [&str; 15] = [
     "txt", "text", "md", "markdown", "rst", "adoc", "asciidoc", "org", "tex", "html", "htm", "xml", "srt", "vtt", "eml",
 ];
 
-/// File name endings of files that contain rows.
+/// The endings of the names of files that contain rows.
 pub(super) const ROW_ENDINGS: [&str; 8] = ["jsonl", "ndjson", "json", "csv", "tsv", "tab", "parquet", "xlsx"];
 
 /// Returns whether a file name has one of these endings. The ending of a compressed file is ignored: `a.txt.gz` ends in
@@ -240,8 +240,8 @@ fn natural(one: &str, other: &str) -> Ordering {
     left.len().cmp(&right.len()).then_with(|| one.cmp(other))
 }
 
-/// Splits a text after the number at its beginning. Returns the number without its leading zeros, and then the rest of
-/// the text.
+/// Splits a text after the number at its beginning. Returns the number without its leading zeros, and the rest of the
+/// text.
 fn number(text: &[u8]) -> (&[u8], &[u8]) {
     let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     let zeros = text[..end].iter().take_while(|byte| **byte == b'0').count();
@@ -252,7 +252,7 @@ fn rank(byte: u8) -> u8 {
     if byte == b'/' { 0 } else { byte.to_ascii_lowercase() }
 }
 
-/// Why a file is left out.
+/// The reason why a file is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Other,

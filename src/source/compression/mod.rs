@@ -19,7 +19,7 @@ use std::io::Read;
 
 pub(super) use self::damage::Damage;
 
-/// How an input is compressed.
+/// The kind of compression of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Compression {
     /// gzip, with one member or more.
@@ -29,7 +29,7 @@ pub(super) enum Compression {
 }
 
 impl Compression {
-    /// Returns the name for messages.
+    /// Returns the name of the compression, for messages.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",

@@ -6,8 +6,8 @@ use ::zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation as _, OutBuff
 
 use super::damage::Damage;
 
-/// The limit for the memory that unpacking may need, as a power of two in bytes: 128 MiB. The zstd tool has the same
-/// limit. Only the options `--long` and `--ultra` of this tool make files that need more memory.
+/// The highest amount of memory that unpacking can need, as a power of two in bytes: 128 MiB. The zstd tool has the
+/// same limit. Only the options `--long` and `--ultra` of this tool make files that need more memory.
 pub(super) const MAX_WINDOW_LOG: u32 = 27;
 
 /// Size of the read buffer.

@@ -19,7 +19,7 @@ const MAX_BYTES: u64 = 1 << 30;
 const MAX_TEXTS_BYTES: u64 = 512 << 20;
 const MAX_PART_BYTES: u64 = 64 << 20;
 
-/// The highest number of files in an archive. Each sheet has one or two files.
+/// The highest number of files in an archive. In an archive, each sheet has one or two files.
 const MAX_FILES: usize = 10_000;
 
 /// The length of the shortest shared text, which is `<si/>`.

@@ -1,5 +1,5 @@
-//! Excel files (`.xlsx`). One sheet of the file is read. The first non-empty row of the sheet contains the names of the
-//! columns.
+//! Reads Excel files (`.xlsx`). One sheet of the file is read. The first non-empty row of the sheet contains the names
+//! of the columns.
 //!
 //! calamine reads the cells. calamine keeps all texts of the workbook in memory. So the whole sheet is read when the
 //! file is opened. Because the whole sheet is in memory, the file can also come from standard input. There are limits
@@ -150,7 +150,7 @@ impl Table for Excel {
     }
 }
 
-/// Why a sheet can't be read.
+/// The reason why a sheet can't be read.
 enum Fault {
     Damaged(String),
     /// The workbook has no sheet with the given name. The text lists the sheets that exist.

@@ -39,7 +39,7 @@ pub(in crate::source) enum Nested<'a> {
     Other(&'static str),
 }
 
-/// How the member `params` is read.
+/// How the parser treats the member `params`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::source) enum ParamsMember {
     /// The members of `params` are parsed.
@@ -78,7 +78,8 @@ impl<'a> Object<'a> {
     }
 }
 
-/// The highest number of members in a row or in its `params`. This limits the memory. Real rows have far fewer members.
+/// The highest number of members in a row or in its `params`. The limit bounds the memory. Real rows have far fewer
+/// members.
 const MAX_MEMBERS: usize = 10_000;
 
 /// Reads the members of a row.
@@ -190,7 +191,7 @@ impl<'a> Visitor<'a> for NestedVisitor {
     }
 }
 
-/// Reads a name. The name is copied only if it contains escapes.
+/// Reads the name of a member. The name is copied only if it contains escapes.
 struct Name;
 
 impl<'a> DeserializeSeed<'a> for Name {

@@ -1,5 +1,5 @@
 //! Decodes the byte arrays of a page in one of two encodings: the page stores all lengths first, or it stores only how
-//! each value differs from the previous value. The result is plain byte arrays.
+//! each value differs from the previous value. The results are plain byte arrays.
 //!
 //! The parquet crate allocates memory for as many lengths as such a page claims to have. Values with the same beginning
 //! can need far more memory than their page. This module limits both: it returns no more values than the page has, and
@@ -81,8 +81,8 @@ fn ints(bytes: &[u8], most: usize) -> Result<(Vec<i64>, &[u8]), Damage> {
     }
     let per_mini = usize::try_from(per_block / blocks).map_err(|_| damaged())?;
     let blocks = usize::try_from(blocks).map_err(|_| damaged())?;
-    // Numbers with equal differences take no bytes, so the length of the page does not limit the count. No memory is
-    // reserved in advance: the list grows as numbers are read.
+    // Numbers with equal differences take no bytes, so the length of the page does not limit the count. So no memory is
+    // reserved in advance: the list grows with each number that is read.
     let mut numbers = Vec::new();
     if count > 0 {
         numbers.push(first);

@@ -1,11 +1,11 @@
 //! A column of a Parquet file. The values of a column are primitive values, or lists, maps or structures of other
 //! values.
 //!
-//! The values of a nested column are stored in several leaves. A leaf is a column of primitive values. It consists of
-//! slots, and each slot either has one value or shows that a value is missing. Each slot has two levels. The definition
-//! level says how much of the path from the root to the value is present. The repetition level says which enclosing
-//! list the value continues. Source: the Parquet format, "Nested Encoding" and "Nested Types", including the rules for
-//! files of old writers.
+//! The values of a nested column are stored in several leaves. A leaf is a column of primitive values. A leaf consists
+//! of slots, and each slot either has one value or shows that a value is missing. Each slot has two levels. The
+//! definition level says how much of the path from the root to the value is present. The repetition level says which
+//! enclosing list the value continues. Source: the Parquet format, "Nested Encoding" and "Nested Types", including the
+//! rules for files of old writers.
 
 use parquet::basic::{ConvertedType, LogicalType, Repetition};
 use parquet::schema::types::Type;

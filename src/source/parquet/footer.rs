@@ -20,7 +20,7 @@ const MAX_FOOTER_BYTES: u64 = 32 << 20;
 /// The highest number of nodes in a schema.
 const MAX_NODES: usize = 20_000;
 
-/// How deep columns may be nested below the root.
+/// The highest depth of columns below the root of the schema.
 pub(super) const MAX_NESTED: usize = 64;
 
 /// The bytes with which a Parquet file begins and ends.
@@ -131,7 +131,7 @@ fn check_type(path: &[i16], value: Value) -> Result<(), Damage> {
 /// The nodes of a schema. Each node comes before its children, and a group says how many children it has.
 #[derive(Debug, Default)]
 struct Schema {
-    /// How many nodes the list has; `None` before the list begins.
+    /// The number of nodes in the list of the schema; `None` before the list begins.
     nodes: Option<usize>,
     seen: usize,
     leaves: usize,

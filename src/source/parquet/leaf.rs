@@ -35,7 +35,7 @@ pub(super) struct Leaf {
     /// The repetition level of each slot: which list the slot continues. There are no levels if the column has no
     /// lists.
     repetitions: Vec<i16>,
-    /// How many slots the batch has, and how many of its slots were used.
+    /// The number of slots in the batch, and the number of slots that were used.
     slots: usize,
     slot: usize,
     /// How many values of the batch were returned.

@@ -165,7 +165,7 @@ impl Parquet {
         Position { line: row + 1, byte_offset: row.saturating_mul(self.row_bytes) }
     }
 
-    /// Stops the reading. The error that it returns says after which row the damage begins.
+    /// Stops reading the file. The error that it returns says after which row the damage begins.
     fn damaged(&mut self, damage: Damage) -> SourceError {
         let row = std::mem::replace(&mut self.row, self.rows);
         damage.after_row(&self.name, row)

@@ -1,8 +1,8 @@
 //! Reads the pages of a column chunk, within limits for memory.
 //!
 //! This module replaces the page reader of the parquet crate, which allocates as much memory as a page claims to need.
-//! Here every size is checked: a page must fit into its chunk, and the pages of all columns that are in memory at one
-//! time must fit into a [`Budget`].
+//! This module checks every size. A page must fit into its chunk, and all pages that are in memory at one time must fit
+//! into a [`Budget`].
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -18,8 +18,8 @@ use super::damage::Damage;
 use super::thrift::{Thrift, Value};
 use super::{codec, delta};
 
-/// How much memory the pages of a file may use at the same time, in bytes. Usually one page of each column is in
-/// memory, and its size is about a megabyte.
+/// The highest amount of memory that the pages of a file can use at the same time, in bytes. Usually one page of each
+/// column is in memory, and its size is about a megabyte.
 pub(super) const MAX_HELD_BYTES: usize = 512 << 20;
 
 /// The longest page, in bytes.
@@ -28,7 +28,8 @@ const MAX_PAGE_BYTES: usize = 256 << 20;
 /// The longest page header, in bytes. Headers are long if they contain statistics of long texts.
 const MAX_HEADER_BYTES: usize = 1 << 20;
 
-/// The limit for the number of values that one batch of rows has in one column. Only columns of lists can exceed it.
+/// The limit for the number of values that one batch of rows has in one column. Only columns of lists can exceed this
+/// limit.
 const MAX_BATCH_VALUES: usize = 1 << 23;
 
 /// The limit for the number of values in one page. The limit is so high because old writers put a whole row group of 64
@@ -86,7 +87,7 @@ impl AsRef<[u8]> for PageBytes {
     }
 }
 
-/// Where a column chunk is and how it is written.
+/// The place of a column chunk in the file, and how the chunk is written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chunk {
     /// Offset of the first page of the chunk.

@@ -6,7 +6,7 @@
 
 use super::damage::Damage;
 
-/// How deep structs may be nested. The Parquet format needs seven levels.
+/// The highest depth of nested structs. The Parquet format needs seven levels.
 const MAX_DEPTH: usize = 16;
 
 /// A value.

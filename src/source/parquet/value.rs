@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Span};
 use parquet::basic::{ConvertedType, LogicalType, TimeUnit, Type};
 use parquet::schema::types::ColumnDescriptor;
 
-/// What the values of a column mean.
+/// The meaning of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
     /// The physical type of the column alone says what its values mean. Byte arrays must contain text.
@@ -77,7 +77,7 @@ pub(super) enum Shown<'a> {
     Json(String),
 }
 
-/// Why a value can't be shown. In messages, this text follows the name of the column.
+/// The reason why a value can't be shown. In messages, this text follows the name of the column.
 pub(super) type Unshown = &'static str;
 
 pub(super) fn boolean(value: bool) -> Shown<'static> {
@@ -104,7 +104,7 @@ pub(super) fn single(value: f32) -> Shown<'static> {
     float(value.is_finite(), format_args!("{value:?}"))
 }
 
-/// Rust writes finite floating-point numbers as JSON does. Other numbers become text.
+/// Rust writes finite floating-point numbers as JSON does. NaN and the infinities become text.
 fn float(is_finite: bool, text: std::fmt::Arguments<'_>) -> Shown<'static> {
     let text = text.to_string();
     if is_finite { Shown::Json(text) } else { Shown::Text(text.into()) }

@@ -6,7 +6,7 @@
 //! - `json`: the answer, if it is JSON.
 //! - `row`: the members that are kept with the row and not sent, and the label of the row (`row_of`).
 //! - `usage`: the tokens of the answer, such as `usage.output_tokens`.
-//! - `stop_reason` and `model`.
+//! - `stop_reason`: why the answer ended; and `model`: the model that answered.
 //!
 //! A condition is stricter than a template, because a paid answer depends on it. A condition that reads a missing
 //! value, or compares values of different kinds, can't be evaluated. The error says why ([`checked`]). The cost of a
@@ -108,7 +108,7 @@ pub(crate) fn row_of(job: &Job) -> String {
     String::from_utf8_lossy(&json).into_owned()
 }
 
-/// What is wrong with a condition.
+/// A mistake in a condition.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is wrong at column {column}: {message}", shortened(expression))]
 pub struct ConditionError {

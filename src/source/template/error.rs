@@ -10,9 +10,9 @@ use crate::domain::{MAX_BODY_BYTES, shortened};
 /// stops endless loops.
 pub(super) const MAX_PROMPT_BYTES: usize = MAX_BODY_BYTES + (1 << 20);
 
-/// Fuel for one row. One unit is used for each step and for each 64 bytes. All units together are enough to fill three
-/// prompts of the largest size, or to loop about ten times over a list of ten thousand items. With this fuel, at most
-/// 128 MB can be in memory at once.
+/// The fuel for filling in a template for one row. One unit is used for each step and for each 64 bytes. All units
+/// together are enough to fill three prompts of the largest size, or to loop about ten times over a list of ten
+/// thousand items. With this fuel, at most 128 MB can be in memory at once.
 pub(super) const FUEL: u64 = 2_000_000;
 
 /// How many bytes cost one unit of fuel.
@@ -40,12 +40,12 @@ impl fmt::Display for Part {
     }
 }
 
-/// A line of a template. In a template of several parts, the lines of each text are counted separately.
+/// The place of a line in a template. In a template of several parts, the lines of each text are counted separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
     /// The part that contains the text; `None` when the template is one text.
     pub part: Option<Part>,
-    /// The line, from 1.
+    /// The number of the line in the text, from 1.
     pub number: usize,
 }
 
@@ -64,7 +64,7 @@ impl fmt::Display for Line {
     }
 }
 
-/// What is wrong with a template, or with filling it.
+/// A mistake in a template, or a failure while it is filled in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// The template can't be parsed.
@@ -126,7 +126,7 @@ pub enum TemplateError {
     Empty {
         /// The name of the empty text: "prompt", "message 2" or "system prompt".
         what: String,
-        /// What was filled in: the template or `--system`.
+        /// The template that was filled in: "template" or `--system`.
         by: &'static str,
     },
     /// A prompt would be longer than the longest request.
@@ -143,7 +143,7 @@ pub enum TemplateError {
     Fill {
         /// The line in the template where filling in failed.
         line: Line,
-        /// Why filling in failed.
+        /// The reason why filling in failed.
         message: String,
     },
 }

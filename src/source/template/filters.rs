@@ -82,7 +82,7 @@ pub(super) fn check_names(environment: &Environment<'_>, uses: &Uses) -> Result<
             let nearest = nearest.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
             Err(TemplateError::NoSuch { line: Line::from(line), kind, name: short(name), nearest })
         }
-        // The filter or test exists. An error is only about missing arguments of the filter or test.
+        // The filter or test exists, so an error is only about its missing arguments.
         Ok(()) | Err(_) => Ok(()),
     };
     for (name, line) in &uses.filters {

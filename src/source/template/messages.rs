@@ -35,14 +35,14 @@ pub(super) struct Text {
     pub text: String,
     /// The number of the message or block that contains the text, from 1.
     pub number: usize,
-    /// Whether the API would refuse the request if this text were empty.
+    /// Whether the API refuses requests in which this text is empty.
     pub is_needed: bool,
 }
 
 /// A part of the list of messages.
 #[derive(Debug)]
 enum Node {
-    /// A part that stays as it was written.
+    /// A part of the list that stays as it was written.
     Fixed(Box<RawValue>),
     /// A text that is filled in. The number is its index in `texts`.
     Filled(usize),
@@ -208,7 +208,7 @@ impl Messages {
         })
     }
 
-    /// Returns how many messages there are.
+    /// Returns the number of messages in the list.
     pub(super) fn count(&self) -> usize {
         if let Node::List(messages) = &self.root { messages.len() } else { 0 }
     }

@@ -14,14 +14,14 @@ use super::shape::Within;
 /// row["first name"] }}`.
 pub(super) const ROW: &str = "row";
 
-/// What a template uses in addition to the columns that it names directly.
+/// The names that a template uses in addition to the columns that it names directly.
 #[derive(Debug, Default)]
 pub(super) struct Uses {
     /// Names of filters, with their lines.
     pub filters: Vec<(String, usize)>,
-    /// Names of tests, with their lines.
+    /// Names of tests (such as `is defined`), with their lines.
     pub tests: Vec<(String, usize)>,
-    /// Columns named through `row`.
+    /// Names of columns that the template uses through `row`.
     pub row_columns: BTreeSet<String>,
     /// Whether `row` is used as a whole, so that any column can be part of the prompt.
     pub is_whole_row: bool,
@@ -38,7 +38,7 @@ pub(crate) struct Placeholder {
     pub column: String,
 }
 
-/// Returns what a template or an expression uses.
+/// Returns the names that a template or an expression uses.
 pub(super) fn of(text: &str, within: Within, config: &SyntaxConfig) -> Result<Uses, TemplateError> {
     let tokens =
         tokenize(text, within == Within::Expression, config.clone()).map(|token| token.map_err(|error| syntax(&error)));
@@ -135,7 +135,7 @@ fn placeholder(text: &str, (begin, end, has_blanks): (&str, &str, bool)) -> Opti
     is_fit.then(|| Placeholder { written: written.to_owned(), column: column.to_owned() })
 }
 
-/// `$name`, as in shells.
+/// Returns a placeholder of the form `$name`, as in shells.
 fn dollar(text: &str) -> Option<Placeholder> {
     let rest = text.strip_prefix('$')?;
     let length = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());

@@ -1,8 +1,8 @@
 //! Makes a condition strict: missing names, and values that can't be compared, are errors.
 //!
 //! The engine evaluates `json.name is not none` to true if there is no `name`, and `"10" > 9` to true because texts are
-//! greater than numbers. Such results would accept wrong answers. So this module changes the syntax tree of a condition
-//! before it becomes code:
+//! greater than numbers. With such results, a condition would accept wrong answers. So this module changes the syntax
+//! tree of a condition before it becomes code:
 //! - Each name that is read goes through a filter that refuses undefined values. `is defined`, `is undefined` and
 //!   `default` are exceptions: any part of a path before these words can be missing.
 //! - Each comparison becomes a call of [`compared`].
