@@ -47,7 +47,7 @@ pub(super) enum CellRef<'a> {
 }
 
 impl<'a> CellRef<'a> {
-    /// Returns the cell as a template sees it.
+    /// Returns the cell as a value for templates.
     pub(super) fn for_template(self) -> Cell<'a> {
         match self {
             Self::Missing => Cell::Json("null"),
@@ -71,7 +71,7 @@ pub(super) trait Record {
     /// Returns the number of cells in the row.
     fn count(&self) -> usize;
 
-    /// Returns the cell at this index, which must be less than [`Self::count`].
+    /// Returns the cell at the given index, which must be less than [`Self::count`].
     fn cell(&self, at: usize) -> CellRef<'_>;
 
     /// Returns all cells in order.

@@ -61,7 +61,7 @@ pub enum SourceError {
         /// The reason why the input can't be opened.
         source: io::Error,
     },
-    /// Reading stopped in the middle.
+    /// Reading the input failed before its end.
     #[error("{name}: reading failed near line {line}: {source}; check the file, and run the same command again")]
     Read {
         /// The name of the input, as the user gave it.
@@ -89,7 +89,7 @@ pub enum SourceError {
     NoReader {
         /// The name of the input, as the user gave it.
         name: String,
-        /// The files that this build can't read, in the plural.
+        /// The kind of files that this build can't read, in the plural.
         what: &'static str,
     },
     /// The input is a Parquet file that comes from a pipe or is compressed. A Parquet input must be a regular file
@@ -122,7 +122,7 @@ pub enum SourceError {
         /// Advice on what to do.
         remedy: &'static str,
     },
-    /// A line or a CSV record does not end.
+    /// A line or a CSV record does not end within the limit.
     #[error("{name}: the row that begins on line {line} is longer than {} GiB; {remedy}", bytes >> 30)]
     Endless {
         /// The name of the input, as the user gave it.
@@ -182,7 +182,7 @@ pub enum SourceError {
     NoHeader {
         /// The name of the input, as the user gave it.
         name: String,
-        /// The sheet, quoted if it contains blanks.
+        /// The name of the sheet, quoted if it contains blanks.
         sheet: String,
     },
     /// `--sheet` names a sheet that does not exist.
@@ -213,7 +213,7 @@ pub enum SourceError {
         name: String,
         /// The existing columns, with commas between them.
         columns: String,
-        /// A template expression that would work.
+        /// A template expression that would work for this input.
         example: String,
     },
     /// `--id` names a column that does not exist.

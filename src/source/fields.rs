@@ -30,10 +30,10 @@ pub(super) fn is_request_field(name: &str) -> bool {
     REQUEST_FIELDS.contains(&name)
 }
 
-/// Returns the request field that `name` was probably meant to be.
+/// Returns the request field that the author of `name` probably meant.
 ///
-/// Two names are similar if they differ by one edit, or by two if both are long. A swap of two neighbouring letters is
-/// one edit. Differences in case, dashes and camel case do not count: `maxTokens` is `max_tokens`.
+/// Two names are similar if they differ by one edit, or by two edits if both names are long. A swap of two neighbouring
+/// letters is one edit. Differences in case, dashes and camel case are ignored: `maxTokens` is `max_tokens`.
 pub(super) fn meant_field(name: &str) -> Option<&'static str> {
     if is_request_field(name) || name.len() > LONGEST_NAME {
         return None;

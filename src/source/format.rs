@@ -19,8 +19,8 @@ pub(super) trait Rows: Send {
         None
     }
 
-    /// Returns the names of all columns, in the order of the input. Empty names are included. Returns `None` for a
-    /// format without a header.
+    /// Returns the names of all columns, in the order of the input. Columns with empty names are included. Returns
+    /// `None` for a format without a header.
     fn header(&self) -> Option<&[Arc<str>]> {
         None
     }

@@ -256,7 +256,8 @@ fn repeated(columns: &[Arc<str>]) -> Option<String> {
     (!repeated.is_empty()).then(|| name_list(repeated))
 }
 
-/// Finds the column that most likely contains the prompt text. Returns its name as it must be written in a template.
+/// Finds the column that most likely contains the prompt text. Returns the name of this column as it must be written in
+/// a template.
 fn example(columns: &[Arc<str>]) -> String {
     let named = |wanted: &str| columns.iter().find(|column| column.eq_ignore_ascii_case(wanted));
     let likely = ["prompt", "text", "question", "body", "content", "message", "input"].into_iter().find_map(named);

@@ -15,7 +15,7 @@ pub enum Input {
     Stdin,
     /// A pipe that was read before and copied to a file ([`super::Options::spool`]).
     Spooled {
-        /// The name that the pipe had.
+        /// The name of the pipe, for messages.
         name: String,
         /// The file.
         path: PathBuf,
@@ -23,7 +23,7 @@ pub enum Input {
 }
 
 impl Input {
-    /// Returns the name for messages: the path as given, or `stdin`.
+    /// Returns the name of the input for messages: the path as given, or `stdin`.
     pub fn name(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),

@@ -1,9 +1,9 @@
 //! Rows of OpenAI batch files: `{"custom_id", "method", "url", "body"}`.
 //!
 //! This module converts a chat completion into a message request. If a parameter has no counterpart, the row is broken
-//! and the message says which parameter it is. Without the parameter, the answer would look like an answer to the whole
-//! request, but would not be one. A parameter is left out if its value is a default that changes nothing. Texts stay
-//! the same, byte for byte. Source: OpenAI API reference, "Create chat completion" and "Batch" (2026).
+//! and the message says which parameter it is. If the parameter were dropped, the answer would wrongly look like an
+//! answer to the whole request. A parameter is left out if its value is a default that changes nothing. Texts stay the
+//! same, byte for byte. Source: OpenAI API reference, "Create chat completion" and "Batch" (2026).
 
 use std::fmt::Write as _;
 

@@ -18,7 +18,7 @@ pub(super) struct RawRow<'a> {
     pub line: u64,
     /// The number of lines that the row covers.
     pub lines: u64,
-    /// Offset of the row's first byte in the input.
+    /// The offset of the row's first byte in the input.
     pub byte_offset: u64,
     /// The row's text without the line end. If the row is longer than the limit, this is only its first [`KEPT_BYTES`].
     pub bytes: &'a [u8],
@@ -31,7 +31,7 @@ pub(super) struct RawRow<'a> {
 pub(super) enum End {
     /// The row is complete: it ended at a line end, or at the end of the input.
     Whole,
-    /// The row is longer than the limit, which is this many bytes. The rest of the row was skipped.
+    /// The row is longer than the limit, and the rest of the row was skipped. The number is the limit in bytes.
     TooLong(usize),
     /// The input ended inside quotes.
     OpenQuote,
@@ -105,7 +105,7 @@ impl<'a> RawRow<'a> {
     }
 }
 
-/// Returns the fault of a row with more than this many bytes.
+/// Returns the fault of a row with more than `most_bytes` bytes.
 pub(super) fn too_long(most_bytes: usize) -> Fault {
     let mib = most_bytes as f64 / f64::from(1 << 20);
     Fault::new(format!("is longer than {mib:.0} MiB, more than the API accepts"))

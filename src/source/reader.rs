@@ -17,9 +17,9 @@ use super::{
     Input, InputFormat, InputIdentity, Item, Options, Position, SourceError, csv, identity, jsonl, lines, spool,
 };
 
-/// Opens an input and reads as much of it as is needed to know its format. For CSV, this includes the header.
+/// Opens an input and reads its beginning to find out its format. For CSV, the header is read too.
 ///
-/// If the input is a named pipe that has no writer yet, waits until it has one.
+/// If the input is a named pipe without a writer, waits for a writer.
 ///
 /// # Errors
 /// Any [`SourceError`].
@@ -168,8 +168,8 @@ impl Reader {
         self.rows.columns()
     }
 
-    /// Returns the names of all columns, in the order of the input. Empty names are included. Returns `None` for a
-    /// format without a header.
+    /// Returns the names of all columns, in the order of the input. Columns with empty names are included. Returns
+    /// `None` for a format without a header.
     pub fn header(&self) -> Option<&[Arc<str>]> {
         self.rows.header()
     }

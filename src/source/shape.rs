@@ -237,7 +237,7 @@ fn is_entry(object: &Object<'_>) -> bool {
 }
 
 /// Returns whether a row is an entry of the error log that contains an answer in `message`. This answer is the API's
-/// message that was not accepted. Such a member does not belong to the row.
+/// message that was not accepted. A member `message` with such an answer does not belong to the row.
 ///
 /// A row can have a member `message` of its own. The error log gives such a member another name. Logs of earlier
 /// versions kept the name, so the value is checked too: the API's message is an object whose `type` is `message`.

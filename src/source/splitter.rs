@@ -1,8 +1,8 @@
 //! Cuts an input into raw rows: lines or CSV records.
 //!
-//! This module counts lines and bytes, and limits the length of a row. The meaning of a row does not matter to it. A
-//! row that is too long is skipped and is never in memory as a whole. Only the first [`KEPT_BYTES`] of such a row are
-//! kept, for the error entry.
+//! This module counts lines and bytes, and limits the length of a row. The meaning of a row does not matter to this
+//! module. A row that is too long is skipped and is never in memory as a whole. Only the first [`KEPT_BYTES`] of such a
+//! row are kept, for the error entry.
 //!
 //! The splitter finds the end of a CSV record by the same rules as the CSV parser. So the length of every record is
 //! bounded, its raw text is kept, and a broken record does not affect the next record. The parser alone could not do
@@ -16,15 +16,15 @@ use memchr::memchr;
 use super::raw::{End, KEPT_BYTES, RawRow};
 use super::{Position, SourceError};
 
-/// How much memory the row buffer keeps between rows: as much as the read buffer. The limit is needed because a run can
-/// read a file alternately from up to 64 places, and each place has two buffers.
+/// The memory that the row buffer keeps between rows, in bytes: the size of the read buffer. The limit is needed
+/// because a run can read a file alternately from up to 64 places, and each place has two buffers.
 const KEPT_ROOM: usize = BUFFER_BYTES;
 
 /// How many bytes of one row are skipped before the whole input is refused. The rows of real files are at least a
 /// hundred times shorter than this limit. Without this limit, an endless line would be read for ever.
 const MAX_SKIPPED: u64 = 1 << 30;
 
-/// Size of the read buffer: large enough that the time for system calls does not matter.
+/// The size of the read buffer, in bytes: so large that the time for system calls does not matter.
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// The rule for where a row ends.

@@ -17,7 +17,7 @@
 //! - Templates have no macros, no includes, no blocks, no recursive loops and no `namespace`. So a loop keeps no values
 //!   from one iteration to the next, and values are not nested deeper than the source and the JSON of the row.
 //!
-//! A template without a column would make the same prompt for every row, and the user would pay for each of them. So
+//! A template without a column would make the same prompt for every row, and the user would pay for each prompt. So
 //! such a template is refused before any row is read. A template with an unknown filter is refused too.
 //!
 //! The fuel does not limit the size of a value that contains the same list many times. A chain of assignments can make

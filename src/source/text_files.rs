@@ -25,7 +25,7 @@ pub(super) struct TextFiles {
 }
 
 impl TextFiles {
-    /// Returns the rows, beginning with the first file.
+    /// Returns the rows of the text files, beginning with the first file.
     ///
     /// # Errors
     /// The errors of [`Text::new`].

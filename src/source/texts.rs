@@ -143,7 +143,7 @@ pub(crate) fn expand(path: &Path, working_folder: &Path, format: InputFormat) ->
     Ok(Expanded::Texts(Texts { name: name.into(), pattern, takes_any_ending, files, left_out }))
 }
 
-/// Returns the error for a folder without a readable text file.
+/// Returns the error for a folder that has no text file to read.
 fn no_texts(name: String, folder: &Path, others: &[File], left_out: &LeftOut) -> SourceError {
     if *left_out == LeftOut::default() {
         let problem = "is an empty folder".to_owned();
@@ -260,7 +260,7 @@ enum Kind {
     Link,
 }
 
-/// The files that are left out, with the reason. For each reason, there is the number of files and the first file.
+/// The files that are left out: for each reason, the number of files and the first file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct LeftOut {
     others: (u64, String),

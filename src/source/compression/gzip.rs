@@ -8,9 +8,9 @@ use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 use super::damage::Damage;
 
-/// How far back deflate data can refer, in bytes. The decoder gets a buffer of this size. In each call, it can use the
-/// whole free part of the buffer. So when the decoder finds damage, it has already returned everything that it unpacked
-/// before.
+/// The largest distance to which deflate data can refer back, in bytes. The decoder gets a buffer of this size. In each
+/// call, the decoder can use the whole free part of the buffer. So when the decoder finds damage, it has already
+/// returned everything that it unpacked before.
 const WINDOW: usize = 32 << 10;
 
 /// Flags for the optional parts of the header, which come after its first ten bytes.
@@ -20,7 +20,7 @@ const HAS_NAME: u8 = 1 << 3;
 const HAS_COMMENT: u8 = 1 << 4;
 const RESERVED: u8 = 0b1110_0000;
 
-/// Size of the read buffer.
+/// The size of the read buffer, in bytes.
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// The part of a gzip member that is read next.
@@ -105,7 +105,7 @@ impl<R: Read> Unpacked<R> {
         Ok(Next::Body)
     }
 
-    /// Unpacks some of a member.
+    /// Unpacks the next bytes of a gzip member.
     fn body(&mut self) -> io::Result<Next> {
         let input = fill_buf(&mut self.input)?;
         if input.is_empty() {

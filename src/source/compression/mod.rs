@@ -6,8 +6,8 @@
 //! small file, these can be all bytes of the file. So [`gzip`] and [`zstd`] don't use these readers and call the
 //! decoders directly.
 //!
-//! Memory is bounded: gzip needs the last 32 KiB of the unpacked data, and zstd needs the window of the frame, whose
-//! size is limited by [`zstd::MAX_WINDOW_LOG`].
+//! Memory is bounded. For gzip, the last 32 KiB of the unpacked data are in memory. For zstd, the window of the frame
+//! is in memory, and [`zstd::MAX_WINDOW_LOG`] limits its size.
 
 mod damage;
 mod gzip;
@@ -48,7 +48,7 @@ impl Compression {
         }
     }
 
-    /// Returns whether more bytes are needed for [`Self::of`].
+    /// Returns whether [`Self::of`] needs more bytes to recognize the compression.
     pub(super) fn may_begin_with(head: &[u8]) -> bool {
         const MAGIC: [&[u8]; 2] = [b"\x1f\x8b", b"\x28\xb5\x2f\xfd"];
         let is_skipped = |head: &[u8]| matches!(head, [0x50..=0x5f] | [0x50..=0x5f, 0x2a] | [0x50..=0x5f, 0x2a, 0x4d]);

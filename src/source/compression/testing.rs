@@ -1,4 +1,4 @@
-//! Shared by the tests of both kinds of compression.
+//! Functions for the tests of both kinds of compression.
 
 use std::io::Read;
 

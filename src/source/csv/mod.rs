@@ -1,7 +1,7 @@
 //! CSV and TSV: a header, and then one record for each row. Only this folder uses the csv crate.
 //!
-//! The meaning of columns is in [`super::header`]. [`Splitter`] cuts the input into records, and the csv crate parses
-//! one record at a time. The module of [`Splitter`] says why the work is divided in this way.
+//! The module [`super::header`] decides what columns mean. [`Splitter`] cuts the input into records, and the csv crate
+//! parses one record at a time. The module of [`Splitter`] says why the work is divided in this way.
 
 mod parser;
 

@@ -12,7 +12,7 @@ pub(super) struct Parser {
     delimiter: u8,
     reader: csv::Reader<Feed>,
     record: csv::StringRecord,
-    /// Whether `record` contains a record that was parsed.
+    /// Whether the last record was parsed, so that `record` contains it.
     is_parsed: bool,
 }
 
@@ -39,8 +39,8 @@ impl Parser {
         let is_read = self.reader.read_record(&mut self.record);
         let is_whole = self.reader.get_ref().is_empty() && !self.reader.is_done();
         if !is_whole {
-            // The parser and the splitter disagree about where the record ends. The rest of this text must not get into
-            // the next record.
+            // If the record is not whole, the parser and the splitter disagree about where it ends. The rest of this
+            // text must not get into the next record.
             self.reader = reader(self.delimiter);
             return Err(Fault::new("can't be read as a record; check its quotes"));
         }

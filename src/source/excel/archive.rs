@@ -95,7 +95,7 @@ fn check_texts(part: impl Read, bytes: u64) -> Result<(), String> {
                     return Err(format!("it has more than {MAX_TEXTS} shared texts"));
                 }
             }
-            // Errors in the XML are ignored here. calamine finds and reports them.
+            // Errors in the XML are ignored here, because calamine finds and reports them.
             Ok(Event::Eof) | Err(_) => return Ok(()),
             Ok(_) => {}
         }

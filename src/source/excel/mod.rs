@@ -1,16 +1,16 @@
 //! Reads Excel files (`.xlsx`). One sheet of the file is read. The first non-empty row of the sheet contains the names
 //! of the columns.
 //!
-//! calamine reads the cells. calamine keeps all texts of the workbook in memory. So the whole sheet is read when the
-//! file is opened. Because the whole sheet is in memory, the file can also come from standard input. There are limits
-//! for the size of the file ([`archive`]), the number of cells and the bytes of their texts.
+//! The crate calamine reads the cells, and keeps all texts of the workbook in memory. So the whole sheet is read when
+//! the file is opened. Because the whole sheet is in memory, the file can also come from standard input. There are
+//! limits for the size of the file ([`archive`]), the number of cells and the bytes of their texts.
 //!
 //! A row's `line` is its number in the sheet, as Excel shows it. Empty rows are skipped. The rows of a sheet have no
 //! byte offset, so `byte_offset` is an estimate: the row's number times the average length of a row.
 //!
-//! Cells to the right of the last named column are left out. If cells are merged, the first of them has the value, and
-//! the other cells are treated as missing. A cell can show an error, such as `#N/A`. If the column of such a cell is
-//! sent or is the label, the row is broken. In other columns, a cell with an error is treated as missing.
+//! Cells to the right of the last named column are left out. If cells are merged, the first cell has the value, and the
+//! other cells are treated as missing. A cell can show an error, such as `#N/A`. If the column of such a cell is sent
+//! or is the label, the row is broken. In other columns, a cell with an error is treated as missing.
 
 mod archive;
 mod cell;
@@ -82,8 +82,8 @@ impl Excel {
     }
 
     fn of_cells(mut cells: Vec<Placed>, name: &str, sheet: &str) -> Result<Self, SourceError> {
-        // Cells are in order, except in unusual files. If several cells have the same row and column, the last of them
-        // is used.
+        // Cells are in order, except in unusual files. If several cells have the same row and column, the last cell is
+        // used.
         cells.sort_by_key(|cell| (cell.row, cell.column));
         cells.reverse();
         cells.dedup_by_key(|cell| (cell.row, cell.column));

@@ -28,7 +28,7 @@ pub(super) fn read_value(text: &str) -> Result<&RawValue, Fault> {
     Ok(value)
 }
 
-/// Reads the members of a value that was already checked as part of a line; `None` if it is not an object.
+/// Reads the members of a value that was already checked as part of a line; `None` if this value is not an object.
 pub(super) fn members(value: &RawValue) -> Option<Vec<Member<'_>>> {
     let mut members = Vec::new();
     let mut json = serde_json::Deserializer::from_str(value.get());

@@ -18,8 +18,8 @@ const GAINED: usize = 4;
 /// One member of an object.
 pub(in crate::source) type Member<'a> = (Cow<'a, str>, &'a RawValue);
 
-/// The JSON object of one line. Its own members and the members of `params` are parsed at the same time, so that no
-/// byte is scanned twice.
+/// The JSON object of one line. The object's own members and the members of `params` are parsed at the same time, so
+/// that no byte is scanned twice.
 #[derive(Debug, Default)]
 pub(in crate::source) struct Object<'a> {
     /// The members in order, without `params`.

@@ -1,4 +1,4 @@
-//! Decompresses pages. The unpacked bytes are never more than the page header says.
+//! Decompresses pages. The result never has more bytes than the page header says.
 //!
 //! The parquet crate relies on the size in a page's header. But some codecs of the crate unpack all data, even if the
 //! result is much longer than this size. This module never unpacks more than the size in the header.

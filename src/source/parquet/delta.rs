@@ -1,5 +1,5 @@
-//! Decodes the byte arrays of a page in one of two encodings: the page stores all lengths first, or it stores only how
-//! each value differs from the previous value. The results are plain byte arrays.
+//! Decodes the byte arrays of a page into plain byte arrays, for two encodings. In one encoding, the page stores all
+//! lengths first. In the other encoding, it stores only how each value differs from the previous value.
 //!
 //! The parquet crate allocates memory for as many lengths as such a page claims to have. Values with the same beginning
 //! can need far more memory than their page. This module limits both: it returns no more values than the page has, and

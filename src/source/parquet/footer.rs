@@ -1,9 +1,9 @@
 //! Reads the footer of a Parquet file: its schema, and where its columns are.
 //!
-//! The parquet crate decodes the footer. Before that, this module reads the footer once, to make sure that the crate
-//! takes no more memory or stack than the footer's size allows. The check is needed because the crate allocates memory
-//! for as many children as a group claims to have, and its recursion is as deep as the groups are nested. The crate
-//! also expects that each field has the type that the format prescribes. So the types are checked too.
+//! The parquet crate decodes the footer. Before that, this module reads the footer once. So the crate takes no more
+//! memory or stack than the footer's size allows. The check is needed for two reasons. The crate allocates memory for
+//! all children that a group claims to have. Its recursion is also as deep as the groups are nested. The crate also
+//! expects that each field has the type that the format prescribes. So the types are checked too.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};

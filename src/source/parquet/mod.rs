@@ -44,7 +44,7 @@ const MAX_ROWS_PER_BYTE: u64 = 10_000;
 /// is used instead.
 const MAX_ROW_BYTES: u64 = 1 << 26;
 
-/// The limits for one batch: how many bytes of values, and how many rows.
+/// The limits for one batch of rows: the bytes of its values, and the number of its rows.
 const BATCH_BYTES: u64 = 4 << 20;
 const BATCH_ROWS: u64 = 256;
 

@@ -90,7 +90,7 @@ impl AsRef<[u8]> for PageBytes {
 /// The place of a column chunk in the file, and how the chunk is written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chunk {
-    /// Offset of the first page of the chunk.
+    /// The offset of the first page of the chunk in the file.
     pub(super) begin: u64,
     /// The length of the chunk in the file.
     pub(super) bytes: u64,
@@ -332,7 +332,7 @@ struct Header {
 }
 
 impl Header {
-    /// Reads a header. Returns the header and its length.
+    /// Reads a page header. Returns the header and its length in bytes.
     fn read(bytes: &[u8]) -> std::result::Result<(Self, usize), Damage> {
         let mut thrift = Thrift::new(bytes);
         // The first index is the number of a field of the header. The second index is the number of a field inside this

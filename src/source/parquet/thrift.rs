@@ -1,4 +1,4 @@
-//! Reads the compact Thrift encoding of page headers and of the footer, within bounds.
+//! Reads the compact Thrift encoding of page headers and of the footer, within limits for memory and depth.
 //!
 //! The parquet crate reads the footer. Before that, this module reads the footer too, and refuses a footer that would
 //! make the crate use too much memory or stack. Page headers are read by this module only. Source: the Thrift compact
@@ -35,10 +35,9 @@ pub(super) const INTS: u8 = 5;
 pub(super) const BINARIES: u8 = 8;
 pub(super) const STRUCTS: u8 = 12;
 
-/// Called for each value with two arguments: field numbers and the value. The field numbers are the numbers of the
-/// enclosing fields, from the outermost to the innermost, followed by the number of the value's own field. A field of a
-/// struct in a list is enclosed by the field of the list. This function is called for an element of a list only if the
-/// element is a struct.
+/// This function is called for each value with two arguments: field numbers and the value. The field numbers begin with
+/// the outermost enclosing field, and end with the value's own field. A field of a struct in a list is enclosed by the
+/// field of the list. Of the elements of lists, only structs cause a call.
 pub(super) type Visit<'v> = &'v mut dyn FnMut(&[i16], Value) -> Result<(), Damage>;
 
 /// A reader of one encoded struct.
@@ -177,7 +176,7 @@ mod tests {
 
     #[test]
     fn values_are_visited_with_the_numbers_of_their_fields() {
-        // {1: 5, 3: [{2: true}, {}], 20: "ab"}
+        // These bytes encode {1: 5, 3: [{2: true}, {}], 20: "ab"}.
         let bytes = [0x15, 10, 0x29, 0x2c, 0x21, 0, 0, 0x08, 40, 2, b'a', b'b', 0, 99];
 
         let (read, seen) = visited(&bytes).expect("it is whole");

@@ -79,8 +79,8 @@ pub struct Facts<'a> {
     /// The answer as JSON text; `None` if the answer is not JSON. This text is read only if the condition uses `json`
     /// (`Condition::uses_json`).
     pub json: Option<&'a str>,
-    /// A JSON object with the members that are kept with the row. `row_of` makes this object. It is read only if the
-    /// condition uses `row` (`Condition::uses_row`).
+    /// A JSON object with the members that are kept with the row. `row_of` makes this object. This object is read only
+    /// if the condition uses `row` (`Condition::uses_row`).
     pub row: &'a str,
     /// The usage of the answer.
     pub usage: Usage,

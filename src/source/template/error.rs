@@ -6,8 +6,8 @@ use minijinja::ErrorKind;
 
 use crate::domain::{MAX_BODY_BYTES, shortened};
 
-/// The longest prompt that a template is allowed to make, in bytes. The API accepts less than this. The limit also
-/// stops endless loops.
+/// The longest prompt that a template is allowed to make, in bytes. The API accepts only shorter prompts. The limit
+/// also stops endless loops.
 pub(super) const MAX_PROMPT_BYTES: usize = MAX_BODY_BYTES + (1 << 20);
 
 /// The fuel for filling in a template for one row. One unit is used for each step and for each 64 bytes. All units
@@ -43,7 +43,7 @@ impl fmt::Display for Part {
 /// The place of a line in a template. In a template of several parts, the lines of each text are counted separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// The part that contains the text; `None` when the template is one text.
+    /// The message or block that contains the text; `None` when the template is one text.
     pub part: Option<Part>,
     /// The number of the line in the text, from 1.
     pub number: usize,
@@ -102,7 +102,7 @@ pub enum TemplateError {
     /// The template names columns that a row does not have.
     #[error("has no {missing}, which {by} uses (found: {columns})")]
     MissingColumn {
-        /// Where the missing columns are used: the template or `--system`.
+        /// The template that uses the missing columns: "the template" or "--system".
         by: &'static str,
         /// The missing columns, with commas between them.
         missing: String,
@@ -112,7 +112,7 @@ pub enum TemplateError {
     /// The template reads a column as JSON, but the column does not contain JSON.
     #[error("has a column {column} that {what}, and the template {how}{hint}")]
     NotJson {
-        /// The name of the column, or the expression that was read as JSON instead.
+        /// The name of the column, or a description of the value that was read instead of a column.
         column: String,
         /// What is wrong with the column.
         what: String,
@@ -126,7 +126,7 @@ pub enum TemplateError {
     Empty {
         /// The name of the empty text: "prompt", "message 2" or "system prompt".
         what: String,
-        /// The template that was filled in: "template" or `--system`.
+        /// What was filled in, as it is named in the message: "the template" or "--system".
         by: &'static str,
     },
     /// A prompt would be longer than the longest request.

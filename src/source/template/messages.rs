@@ -2,7 +2,7 @@
 //!
 //! Each text in a `content` is a separate template if it contains `{{`, `{%` or `{#`. Everything else stays as it is
 //! written: roles, the names of members, types of blocks, numbers, other texts. The list is checked before any row is
-//! read. Otherwise, the API would refuse a wrong list again for each row.
+//! read. Without this check, the API would refuse a wrong list again for each row.
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::value::RawValue;
@@ -280,8 +280,8 @@ fn empty(number: usize) -> TemplateError {
     wrong(format!("message {number} has an empty content, which the API refuses"))
 }
 
-/// A part of the list with its texts filled in. This part is serialized from values. If this code built JSON text, that
-/// text would have to be parsed again for each row.
+/// A part of the list with its texts filled in. This part of the list is serialized from values. If this code built
+/// JSON text, that text would have to be parsed again for each row.
 struct View<'a> {
     node: &'a Node,
     filled: &'a [String],
