@@ -10,7 +10,7 @@ use super::output::Output;
 use super::{Column, TableWriter, Value};
 
 /// The characters with which a formula can begin, and the characters that a spreadsheet removes before it looks for a
-/// formula. The last four are full-width forms.
+/// formula. The last four characters are full-width forms.
 const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
 /// Writes records.
@@ -20,7 +20,7 @@ pub(crate) struct Csv {
 }
 
 impl Csv {
-    /// Starts the output with the header.
+    /// Writes the header, and returns the writer of the rows.
     ///
     /// # Errors
     /// The errors of writing to the output.

@@ -1,4 +1,4 @@
-//! Fields: the parts of a row's line, and of its input, that become columns.
+//! Fields: parts of a row's line or of its input that become columns.
 //!
 //! A field is a dotted path. Most fields are short names for a longer path in a line of the results file. The line of a
 //! failed row has other members. So a short name has two paths: one for the line of an answer, and one for the line of

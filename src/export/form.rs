@@ -22,7 +22,7 @@ impl OutputFormat {
     /// Every format, in the order in which help lists them.
     pub const ALL: [Self; 5] = [Self::Jsonl, Self::Csv, Self::Tsv, Self::Text, Self::Parquet];
 
-    /// Returns the name as it is typed on the command line.
+    /// Returns the name of the format, as it is typed on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Jsonl => "jsonl",
@@ -102,8 +102,8 @@ pub(crate) enum FormError {
 const NOT_WRITTEN: [&str; 6] = ["xlsx", "xls", "ods", "feather", "arrow", "avro"];
 
 impl Form {
-    /// Returns the form of an output called `path`. `asked` is the format that the user asked for. Returns `None` if
-    /// the path and the user give no format. The output is then plain JSON lines.
+    /// Returns the form of the output at `path`. `asked` is the format that the user asked for. Returns `None` if the
+    /// path and the user give no format. The output is then plain JSON lines.
     ///
     /// # Errors
     /// Any [`FormError`].

@@ -44,7 +44,7 @@ impl RowKind {
     /// Every kind.
     pub const ALL: [Self; 5] = [Self::Ok, Self::Truncated, Self::Refused, Self::Invalid, Self::Failed];
 
-    /// Returns the name as it is typed on the command line.
+    /// Returns the name of this kind of row, as it is typed on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -57,7 +57,7 @@ impl RowKind {
 }
 
 impl Include {
-    /// Returns the set of these kinds.
+    /// Returns the set that contains these kinds of rows.
     pub(crate) fn of(kinds: &[RowKind]) -> Self {
         let has = |kind| kinds.contains(&kind);
         Self {
@@ -116,7 +116,7 @@ impl Place {
         (self.0 & IS_ANSWER ^ IS_ANSWER) | self.offset()
     }
 
-    /// Returns the place for which [`Place::in_order`] returns this number.
+    /// Returns the place that has this sort key (the result of [`Place::in_order`]).
     pub(crate) fn at(in_order: u64) -> Self {
         Self(in_order & IS_ANSWER ^ IS_ANSWER | in_order & OFFSET)
     }
@@ -154,7 +154,7 @@ impl JournalFiles {
             Some((path, Err(error))) => Err(DiskFailure::of("open", path)(error)),
         };
         // The error log is opened first. While a run is in progress, a row is removed from the error log only after its
-        // answer was written. So no row is missed in this order.
+        // answer was written. With this order, no row is missed.
         let errors = open(errors)?;
         match (open(results)?, results) {
             (None, Some(path)) => Err(ExportError::NoResults { path: path.to_owned() }),
@@ -215,8 +215,8 @@ impl Index {
 
     fn of(mut entries: Vec<(u64, Place)>) -> Self {
         entries.shrink_to_fit();
-        // The lines of each row are sorted, and the last line is kept. Failures come before answers. The order of
-        // answers must depend on the offset, not on the quality.
+        // The lines of each row are sorted, and the last line is kept. In this order, failures come before answers. The
+        // order of answers must depend on the offset, not on the quality.
         entries.sort_unstable_by_key(|(label, place)| (*label, place.log() == Log::Results, place.offset()));
         entries.dedup_by(|later, kept| {
             let is_same = later.0 == kept.0;

@@ -46,7 +46,7 @@ pub(crate) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Splits a line into its members. The line must be checked before this call. If the line is not a JSON object, the
+    /// Splits a line into its members. The caller must check the line before. If the line is not a JSON object, the
     /// result has only the members that could be read.
     pub(crate) fn parse(line: &'a [u8], needed: Needed) -> Self {
         Self::read(line, needed).0

@@ -9,7 +9,7 @@ use super::index::{JournalFiles, Place};
 use crate::journal::DiskFile;
 use crate::sink::Log;
 
-/// Length of a page, in bytes.
+/// The length of a page, in bytes.
 const PAGE_BYTES: usize = 256 << 10;
 /// How many pages are kept for each file. The lines of all rows in flight at one time need far fewer pages.
 const PAGES: usize = 64;

@@ -54,7 +54,7 @@ pub(crate) use project::{Made, Request, Run, project};
 /// One cell of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value<'a> {
-    /// The row has no such field.
+    /// The cell is empty, because the row has no such field.
     Missing,
     /// Text.
     Text(Cow<'a, str>),

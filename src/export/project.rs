@@ -33,7 +33,7 @@ impl Order {
     /// Every order.
     pub const ALL: [Self; 2] = [Self::Done, Self::Input];
 
-    /// Returns the name as it is typed on the command line.
+    /// Returns the name of the order, as it is typed on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -422,7 +422,7 @@ fn cell<'a>(of: &Of, line: &Line<'a>) -> Value<'a> {
     match of {
         Of::Id => line.id(),
         Of::Text => line.text().map_or(Value::Missing, Value::Text),
-        // The input and the JSON of the answer are read once for all fields.
+        // Values from the input and from JSON answers are not read here, because they are read once for all fields.
         Of::Json(_) | Of::Input(_) => Value::Missing,
         Of::Steps => line.steps(),
         Of::Mended => line.mended(),

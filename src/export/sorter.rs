@@ -1,7 +1,7 @@
 //! Sorts records that do not all fit into memory.
 //!
 //! Records are collected up to a size, sorted, and written to a temporary file. Such a sorted part of the file is
-//! called a run, as in books about sorting; a run of the program is something else. At the end, the runs are merged.
+//! called a run, as in books about sorting. A run of the program is something else. At the end, the runs are merged.
 //! The temporary file has no name, so nothing is left after a crash.
 
 use std::cmp::Reverse;

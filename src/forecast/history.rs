@@ -13,7 +13,8 @@ use crate::domain::Usage;
 
 /// The largest number of answers that are kept for one template, and for one model.
 const KEPT: usize = 512;
-/// The largest number of templates and models. Answers of any other template or model are ignored.
+/// The largest number of templates, and of models, with stored answers. Answers of any other template or model are
+/// ignored.
 const MOST_GROUPS: usize = 1024;
 
 /// One answered row of earlier results.

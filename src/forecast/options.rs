@@ -110,8 +110,8 @@ impl Question<'_> {
         Some(Alternative { change: Change::NoCache, cost, at_most, time: like(base, time) })
     }
 
-    /// Returns pairs: a model that rows name, and another model of the same line. The other model is available today,
-    /// and it is cheaper or newer than the first model.
+    /// Returns pairs of models: a model that rows name, and another model of the same line. The other model is
+    /// available today, and it is cheaper or newer than the first model.
     fn other_models(&self, base: &Forecast, today: Date) -> Vec<(String, &Model)> {
         let cost = |totals: &Totals| totals.cost.map_or(0.0, |cost| cost.likely.dollars());
         let all = cost(&base.totals);

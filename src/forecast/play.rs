@@ -1,8 +1,8 @@
-//! Plays a run, which means that it simulates the run on virtual time: in a plain loop, the real scheduler sends calls
+//! Plays a run, which means that it simulates the run on virtual time. In a plain loop, the real scheduler sends calls
 //! to the simulated API.
 //!
-//! There are no requests, no replies and no tasks. A call is only a set of sizes and times. The scheduler gets the same
-//! headers and usages as in a real run, and learns from them.
+//! A simulated run has no requests, no replies and no tasks. A call is only a set of sizes and times. The scheduler
+//! gets the same headers and usages as in a real run, and learns from them.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -243,7 +243,7 @@ impl<'a> Game<'a> {
     }
 }
 
-/// Returns a server whose classes are the pools.
+/// Returns a simulated server that has a model class for each pool.
 fn sim_config(server: &Server) -> SimConfig {
     let models = server.pools.iter().map(|(pool, limits)| sim_model(pool, *limits)).collect();
     let mut config = SimConfig::new(models).with_latency(Latency { error: REFUSED_AFTER, ..Latency::ZERO });
@@ -297,7 +297,7 @@ pub(super) mod tests {
     use super::*;
     use crate::sim::config::Burst;
 
-    /// Returns a server with one pool.
+    /// Returns a simulated server with one pool.
     pub(in crate::forecast) fn server(limits: RateLimits, burst: Burst) -> Server {
         let pool = PoolId {
             provider: "anthropic".into(),
@@ -368,7 +368,7 @@ pub(super) mod tests {
         rows: usize,
         /// The mean number of input tokens, and the spread of its logarithm.
         input: (f64, f64),
-        /// The mean output tokens.
+        /// The mean number of output tokens.
         output: f64,
         /// The real input divided by the estimated input.
         too_low: f64,

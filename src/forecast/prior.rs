@@ -1,6 +1,6 @@
 //! Assumptions for runs without earlier answers: how long answers are, and how fast models answer.
 //!
-//! Every plan that uses these figures shows them. Their intervals are wide on purpose.
+//! Every plan that uses these figures shows them. The intervals of these figures are wide on purpose.
 
 use std::time::Duration;
 

@@ -154,7 +154,7 @@ impl InputFormat {
     pub const ALL: [Self; 8] =
         [Self::Auto, Self::Jsonl, Self::Csv, Self::Tsv, Self::Lines, Self::Text, Self::Parquet, Self::Excel];
 
-    /// Returns the name as it is typed on the command line.
+    /// Returns the name of the format, as it is typed on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
