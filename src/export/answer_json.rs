@@ -4,7 +4,7 @@ use super::Value;
 use super::line::{value, within};
 
 /// Returns the JSON of an answer; `None` if the answer is not JSON. Models often put white space and the marks of a
-/// code block around JSON. Both are ignored if they are around the whole answer.
+/// code block around JSON. Such white space and marks are ignored if they are around the whole answer.
 pub(super) fn json_of(answer: &str) -> Option<&[u8]> {
     let json = unfenced(answer.trim()).as_bytes();
     serde_json::from_slice::<serde::de::IgnoredAny>(json).ok().map(|_| json)

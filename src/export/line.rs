@@ -54,7 +54,7 @@ impl<'a> Line<'a> {
 
     /// Reads the line of an answer at the beginning of a text, which can contain more lines after it. Reading stops
     /// when all needed members are found, before the end of the line. Returns `None` if the needed members can't be
-    /// found in this way, for example because one of them is at the end of the line or is missing. If the result is
+    /// found in this way. For example, one of the members is missing, or is at the end of the line. If the result is
     /// `None`, use [`Line::parse`].
     pub(crate) fn parse_beginning(text: &'a [u8], needed: Needed) -> Option<Self> {
         if needed != Needed::default() {
@@ -140,8 +140,8 @@ impl<'a> Line<'a> {
         self.is_answer
     }
 
-    /// Returns the label of the row. For a broken row, returns its label if the label could be read. Otherwise, returns
-    /// the row's place in the input.
+    /// Returns the label of the row. For a broken row, returns its label if the label could be read. For a broken row
+    /// without a known label, returns the row's place in the input.
     pub(crate) fn id(&self) -> Value<'a> {
         if self.custom_id != b"null" {
             return value(self.custom_id);

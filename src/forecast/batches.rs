@@ -1,6 +1,6 @@
 //! Estimates what a run costs if its rows are sent in batches, and how long this run takes.
 //!
-//! Batches are not simulated, because their time depends on how busy the service is. Instead, the times come from the
+//! Batches are not simulated, because their time depends on how busy the service is. The times of batches come from the
 //! API documentation. The forecast assumes that batches read nothing from a prompt cache. The reason is that the API
 //! promises no hit rate for batches, and that batches share no cache with online requests.
 //!

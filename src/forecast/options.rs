@@ -183,8 +183,8 @@ impl Question<'_> {
     }
 
     /// Returns another `max_tokens` that the user should know about. If many answers were cut, this is twice the
-    /// present value. If not, this is a value that no earlier answer reached. The result is `None` if that value is
-    /// half of the present value or more.
+    /// present value. If few answers were cut, this is a value that no earlier answer reached. The result is `None` if
+    /// that value is half of the present value or more.
     fn other_max_tokens(&self, base: &Forecast, sizes: &[Sizes]) -> Option<u32> {
         let rows = self.load.rows();
         let present = (self.load.groups().iter().map(|group| group.max_tokens).sum::<u64>() / rows.max(1)) as u32;

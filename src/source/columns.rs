@@ -40,8 +40,8 @@ pub(crate) fn recognize(input: &Input, options: &Options) -> Result<Option<Recog
 /// Returns the columns of the first JSON rows. Without a template, only the members that are not sent are columns. All
 /// other members are request fields.
 fn of_rows(input: &Input, options: &Options) -> Result<Option<Columns>, SourceError> {
-    // The user's template is not filled in, because only the names of the columns are needed. Instead, the rows are
-    // read with `Template::plain`.
+    // The user's template is not filled in, because only the names of the columns are needed. `Template::plain` takes
+    // the place of the user's template.
     let template = options.template.as_ref().map(|_| Template::plain());
     let plain = Options { template, system: None, ..options.clone() };
     let mut columns = Columns::default();

@@ -88,8 +88,8 @@ pub struct Row {
     pub extra: Params,
     /// The `error` member of an error-log entry, raw.
     pub error: Option<Box<RawValue>>,
-    /// The content of the whole row, unchanged. It is set only with [`Options::keeps_input`], for outputs that contain
-    /// columns of the input.
+    /// The content of the whole row, unchanged. This content is set only with [`Options::keeps_input`], for outputs
+    /// that contain columns of the input.
     pub input: Option<InputRow>,
 }
 
@@ -109,8 +109,8 @@ pub struct BrokenRow {
     pub byte_offset: u64,
     /// The row's text, at most the first 4 KiB.
     pub raw: Vec<u8>,
-    /// What is wrong with the row, and what to do. In messages, this text follows words like "line 7". So it begins in
-    /// lower case and has no full stop.
+    /// What is wrong with the row, and what to do. In messages, this text follows words like "line 7". So this text
+    /// begins in lower case and has no full stop.
     pub message: String,
     /// The readable part of the row, unchanged. This part is set only with [`Options::keeps_input`], for outputs that
     /// contain columns of the input.
@@ -201,7 +201,7 @@ pub struct Options {
     pub max_line_bytes: usize,
     /// Whether [`Row::input`] is set, for outputs with the input's columns.
     pub keeps_input: bool,
-    /// Whether only the labels of rows are read. If so, no parameters are read, and no prompts are made.
+    /// Whether only the labels of rows are read. With this option, no parameters are read, and no prompts are made.
     pub labels_only: bool,
     /// The file to which the bytes of a pipe are copied. The rows of the pipe can be read again from this file.
     pub spool: Option<PathBuf>,

@@ -42,8 +42,8 @@ pub fn open(input: &Input, options: &Options) -> Result<Reader, SourceError> {
 }
 
 fn open_file(path: &Path, options: &Options) -> Result<Reader, SourceError> {
-    // The path is checked before the file is opened. Otherwise, some systems would open a folder, and others would
-    // refuse it without a clear reason.
+    // The path is checked before the file is opened. Without this check, some systems would open a folder, and other
+    // systems would refuse it without a clear reason.
     identity(path)?;
     let file = File::open(path).map_err(|source| identity::open_error(path, source))?;
     let metadata = file.metadata().map_err(|source| identity::open_error(path, source))?;

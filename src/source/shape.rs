@@ -4,7 +4,7 @@
 //! - `{"custom_id", "params": {…}}`: the shape of Message Batches. Entries of the error log have this shape too, with
 //!   `error` as one more member. If the row had an answer that was not accepted, the entry also has this answer as
 //!   `message`: see [`has_answer`].
-//! - `{"custom_id", "method", "url", "body"}`: converted in [`super::openai`].
+//! - `{"custom_id", "method", "url", "body"}`: the shape of OpenAI's batch files, which [`super::openai`] converts.
 //! - `{"prompt": …}` and `{"messages": […]}`: the short shapes. Other members that are request fields are parameters
 //!   (null is treated as missing). All remaining members are kept with the row and not sent.
 //!

@@ -150,8 +150,8 @@ fn full_of_control(head: &[u8]) -> Option<(&'static str, &'static str)> {
     (head.len() >= MIN_BYTES_FOR_CONTROL && found * 20 > head.len()).then_some((what, "give a file of prompts"))
 }
 
-/// Chooses the format. If the user named a format, it is used. Otherwise the name's extension decides, and if that is
-/// not enough, the first line decides.
+/// Chooses the format. If the user named a format, it is used. If the user named no format, it is found from the
+/// extension of the name. If the extension is not enough, the format is found from the first line.
 ///
 /// If nothing shows the format, the user must set it. A wrong guess would cost money: the lines of a text would be sent
 /// one by one, or all together as one prompt.

@@ -235,8 +235,8 @@ enum Quoting {
     Plain,
     /// The search is inside quotes, where a line end is an ordinary character.
     Quoted,
-    /// The search is after a quote inside quotes. If another quote follows, the two quotes mean one quote. Otherwise
-    /// the first quote closes the field.
+    /// The search is after a quote inside quotes. If another quote follows, the two quotes mean one quote. If no other
+    /// quote follows, the first quote closes the field.
     QuoteInQuoted,
 }
 

@@ -22,9 +22,9 @@ pub(super) use self::damage::Damage;
 /// The kind of compression of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Compression {
-    /// gzip, with one member or more.
+    /// The input is compressed with gzip, in one member or more.
     Gzip,
-    /// zstd, with one frame or more.
+    /// The input is compressed with zstd, in one frame or more.
     Zstd,
 }
 

@@ -85,8 +85,8 @@ fn read_header(records: &mut Splitter, parser: &mut Parser, input: &str) -> Resu
 }
 
 /// Returns the separator that a header uses. Bytes inside quotes are ignored. If the header contains a comma, the
-/// separator is a comma. Otherwise, the separator is `;` or a tab, if the header contains one of them. If the header
-/// contains none of these three characters, the separator is also a comma.
+/// separator is a comma. If the header contains no comma, but `;` or a tab, this character is the separator. A header
+/// without these three characters also has the separator comma.
 pub(super) fn sniff_delimiter(header: &[u8]) -> u8 {
     let mut is_quoted = false;
     let mut found = [false; 3];

@@ -2,8 +2,8 @@
 //!
 //! The parquet crate decodes the footer. Before that, this module reads the footer once. So the crate takes no more
 //! memory or stack than the footer's size allows. The check is needed for two reasons. The crate allocates memory for
-//! all children that a group claims to have. Its recursion is also as deep as the groups are nested. The crate also
-//! expects that each field has the type that the format prescribes. So the types are checked too.
+//! all children that a group claims to have. The crate's recursion is also as deep as the groups are nested. The crate
+//! also expects that each field has the type that the format prescribes. So the types are checked too.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};

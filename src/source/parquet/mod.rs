@@ -48,7 +48,7 @@ const MAX_ROW_BYTES: u64 = 1 << 26;
 const BATCH_BYTES: u64 = 4 << 20;
 const BATCH_ROWS: u64 = 256;
 
-/// A Parquet file.
+/// The rows of a Parquet file.
 pub(super) struct Parquet {
     name: Arc<str>,
     file: Arc<Mutex<File>>,
@@ -238,7 +238,8 @@ fn chunk_of(leaf: &Leaf, chunk: &ColumnChunkMetaData) -> Result<Chunk, Damage> {
             format!("its compression {compression} is not supported; write the file again with zstd or snappy");
         return Err(of_column(Damage::new(message)));
     }
-    // A dictionary, if the chunk has one, comes first. Some writers write the offset 0 if there is no dictionary.
+    // If the chunk has a dictionary, the chunk begins with it. Some writers write the offset 0 if there is no
+    // dictionary.
     let begin = match chunk.dictionary_page_offset() {
         Some(dictionary) if dictionary > 0 && dictionary < chunk.data_page_offset() => dictionary,
         _ => chunk.data_page_offset(),

@@ -9,9 +9,9 @@
 //! - `stop_reason`: why the answer ended; and `model`: the model that answered.
 //!
 //! A condition is stricter than a template, because a paid answer depends on it. A condition that reads a missing
-//! value, or compares values of different kinds, can't be evaluated. The error says why ([`checked`]). The cost of a
-//! condition is limited in the same way as the cost of a template: by the size of its source, by fuel, and by the depth
-//! of JSON. Reading the JSON of an answer uses no fuel.
+//! value, or compares values of different kinds, can't be evaluated. The error says why the condition can't be
+//! evaluated ([`checked`]). The cost of a condition is limited in the same way as the cost of a template: by the size
+//! of its source, by fuel, and by the depth of JSON. Reading the JSON of an answer uses no fuel.
 
 mod checked;
 
@@ -96,10 +96,10 @@ const LABEL: [&str; 2] = ["id", "custom_id"];
 /// Returns the value of `row` for a condition, as a JSON object: the members of [`Job::extra`], and the label as `id`
 /// and `custom_id`.
 ///
-/// `extra` contains the members that are kept with the row and not sent. With a template, these are all columns of a
-/// table except the label. For a JSON row, these are all members except the label and request fields such as
-/// `max_tokens`. Without a template, the columns and members that become the request are missing too, such as `prompt`.
-/// A line of plain text and a text file have only their label. Cells of CSV files are texts.
+/// `extra` contains the members that are kept with the row and not sent. With a template, `extra` contains all columns
+/// of a table except the label. For a JSON row, `extra` contains all members except the label and request fields such
+/// as `max_tokens`. Without a template, `extra` also lacks the columns and members that become the request, such as
+/// `prompt`. A line of plain text and a text file have only their label. Cells of CSV files are texts.
 pub(crate) fn row_of(job: &Job) -> String {
     let mut row = job.extra.clone();
     LABEL.iter().for_each(|name| row.set_default(name, &string_value(&job.custom_id)));
@@ -187,8 +187,8 @@ impl Condition {
     /// Returns whether the condition holds for an answer.
     ///
     /// # Errors
-    /// The condition can't be evaluated for this answer. The error says why. In messages, its text follows the
-    /// condition and a colon ("`json.score > 3`: ").
+    /// The condition can't be evaluated for this answer. The error says why this is so. In messages, its text follows
+    /// the condition and a colon ("`json.score > 3`: ").
     pub fn holds(&self, facts: &Facts<'_>) -> Result<bool, String> {
         let (context, not_json) = self.context(facts)?;
         let Inner { environment, code, .. } = &*self.inner;
