@@ -1,8 +1,8 @@
 //! Turns a cell of a sheet into a cell of the input.
 //!
 //! Numbers are JSON numbers. Whole numbers have no decimal point. Excel stores dates and times as numbers with a
-//! format. In the input, dates and times become text in the form of ISO 8601. A duration is written as hours, minutes
-//! and seconds, as Excel shows it.
+//! format. When a sheet is read, dates and times become text in the form of ISO 8601. A duration is written as hours,
+//! minutes and seconds, as Excel shows it.
 
 use calamine::{DataRef, ExcelDateTime};
 

@@ -22,7 +22,7 @@ pub(super) const BYTES_OF_FUEL: u64 = 64;
 /// writing JSON takes longer than copying text.
 pub(super) const JSON_BYTES_OF_FUEL: u64 = 8;
 
-/// A message or block of a template that consists of several messages or blocks, with its number from 1.
+/// The number of a message or block, from 1, in a template with several messages or blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// A message in a template that is a list of messages.
