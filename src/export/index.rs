@@ -13,15 +13,15 @@ use crate::sink::Log;
 /// The kinds of rows that an output contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Include {
-    /// Whether rows are included whose answer ended normally or for an unknown reason.
+    /// Whether the output includes rows with answers that ended normally or for an unknown reason.
     pub(crate) ok: bool,
-    /// Whether rows with a truncated answer are included.
+    /// Whether the output includes rows with a truncated answer.
     pub(crate) truncated: bool,
-    /// Whether rows are included whose answer is a refusal.
+    /// Whether the output includes rows with a refusal as the answer.
     pub(crate) refused: bool,
-    /// Whether rows are included that failed because their answer can't be used.
+    /// Whether the output includes rows that failed because their answer can't be used.
     pub(crate) invalid: bool,
-    /// Whether all failed rows are included.
+    /// Whether the output includes all failed rows.
     pub(crate) failed: bool,
 }
 

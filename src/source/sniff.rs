@@ -93,8 +93,8 @@ fn has_first_line(head: &[u8]) -> bool {
     text.trim_ascii_start().contains(&b'\n') || head.first() == Some(&0)
 }
 
-/// File types that are often given by mistake. An entry contains the first bytes of such a file, the name of the type,
-/// and what to do.
+/// Types of files that users often give by mistake. An entry contains the first bytes of such a file, the name of the
+/// type, and what to do.
 ///
 /// Source: the specifications of the formats.
 const MAGIC: [(&[u8], &str, &str); 14] = [

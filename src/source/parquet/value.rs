@@ -1,8 +1,9 @@
 //! Turns a value of a Parquet column into a cell.
 //!
-//! Texts are text. Numbers and booleans are written as JSON, without rounding. A floating-point number is written with
-//! as few digits as are needed to read the same number back. Dates and times are text in the form of ISO 8601; a time
-//! that is not stored in UTC is written without a zone. Numbers that JSON does not have (NaN, inf) are text.
+//! Text values become text cells. Numbers and booleans are written as JSON, without rounding. A floating-point number
+//! is written with as few digits as are needed to read the same number back. Dates and times are text in the form of
+//! ISO 8601; a time that is not stored in UTC is written without a zone. Numbers that JSON does not have (NaN, inf) are
+//! text.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
