@@ -3,14 +3,14 @@
 use super::Value;
 use super::line::{value, within};
 
-/// Returns the JSON of an answer; `None` if the answer is not JSON. Models often put white space and the marks of a code
-/// block around JSON, so these are ignored if they are around the whole answer.
+/// Returns the JSON of an answer; `None` if the answer is not JSON. Models often put white space and the marks of a
+/// code block around JSON. Such white space and marks are ignored if they are around the whole answer.
 pub(super) fn json_of(answer: &str) -> Option<&[u8]> {
     let json = unfenced(answer.trim()).as_bytes();
     serde_json::from_slice::<serde::de::IgnoredAny>(json).ok().map(|_| json)
 }
 
-/// Returns the value at a path in JSON. Arrays and objects have no white space.
+/// Returns the value at a path in JSON. Returned arrays and objects contain no white space outside of strings.
 pub(super) fn json_value<'a>(json: &'a [u8], path: &[String]) -> Value<'a> {
     match within(json, path).map_or(Value::Missing, value) {
         Value::Json(json) if json.starts_with(['{', '[']) => Value::Json(compact(&json).into()),
@@ -18,7 +18,7 @@ pub(super) fn json_value<'a>(json: &'a [u8], path: &[String]) -> Value<'a> {
     }
 }
 
-/// Removes the white space outside of strings.
+/// Removes the white space of a JSON text, except inside strings.
 fn compact(json: &str) -> String {
     let (mut is_in_string, mut is_escaped) = (false, false);
     let is_kept = |c: &char| {
@@ -29,7 +29,7 @@ fn compact(json: &str) -> String {
     json.chars().filter(is_kept).collect()
 }
 
-/// Returns what is inside the marks of a code block, if the whole text is a code block.
+/// Returns the content of a code block, if the whole text is a code block.
 fn unfenced(text: &str) -> &str {
     let Some(inside) = text.strip_prefix("```").and_then(|text| text.strip_suffix("```")) else { return text };
     let language = inside.get(..4).filter(|start| start.eq_ignore_ascii_case("json"));

@@ -1,8 +1,8 @@
 //! CSV and TSV. In `export`, only this module uses the csv crate.
 //!
 //! If a cell begins with `=`, `+`, `-` or `@`, a spreadsheet runs it as a formula. The author of a row can make the
-//! model write such an answer. So this module writes a `'` in front of such text. A spreadsheet then shows it as text.
-//! Plain numbers are left as they are. `--raw-cells` turns this off.
+//! model write such an answer. So this module writes a `'` in front of text that looks like a formula. A spreadsheet
+//! then shows the cell as text. Plain numbers are left as they are. With `--raw-cells`, no `'` is added.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use super::output::Output;
 use super::{Column, TableWriter, Value};
 
 /// The characters with which a formula can begin, and the characters that a spreadsheet removes before it looks for a
-/// formula. The last four are full-width forms.
+/// formula. The last four characters are full-width forms.
 const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
 /// Writes records.
@@ -20,10 +20,10 @@ pub(crate) struct Csv {
 }
 
 impl Csv {
-    /// Starts the output with the header.
+    /// Writes the header, and returns the writer of the rows.
     ///
     /// # Errors
-    /// The errors of the output.
+    /// The errors of writing to the output.
     pub(crate) fn new(out: Box<dyn Output>, delimiter: u8, columns: &[Column], is_raw: bool) -> io::Result<Self> {
         let records = csv::WriterBuilder::new().delimiter(delimiter).buffer_capacity(64 << 10).from_writer(out);
         let mut csv = Self { records, is_raw };

@@ -1,4 +1,5 @@
-//! Why a projection can't be made. Making a projection never changes the journal.
+//! The reasons why a projection (an output made from results) can't be made. Making a projection never changes the
+//! journal.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,7 +7,7 @@ use std::path::PathBuf;
 use crate::journal::{DiskFailure, JournalError};
 use crate::source::SourceError;
 
-/// Why a projection can't be made.
+/// The reason why a projection can't be made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExportError {
     /// A file can't be read or written.
@@ -34,13 +35,13 @@ pub(crate) enum ExportError {
         /// The output.
         path: PathBuf,
     },
-    /// The input is needed, but it is not known.
+    /// The output needs the input of the run, but the path of the input is not known.
     #[error(
         "the input of {results} is needed for {why}, but it is not known here; name it with --input FILE, or do without it: \
          --order done --fields id,text,error"
     )]
     NoInput {
-        /// What the input is needed for.
+        /// The reason why the output needs the input.
         why: &'static str,
         /// The results.
         results: String,
@@ -59,10 +60,10 @@ pub(crate) enum ExportError {
         /// The path where the program looked for the file.
         path: PathBuf,
     },
-    /// Text output has exactly one field.
+    /// Text output must have exactly one field, but another number was given.
     #[error("text output takes one field, but --fields names {count}; use csv or tsv for several")]
     OneField {
-        /// How many fields were given.
+        /// The number of fields that the user gave.
         count: usize,
     },
     /// This build can't write Parquet.
@@ -74,7 +75,8 @@ pub(crate) enum ExportError {
 }
 
 impl ExportError {
-    /// Returns whether a file or standard output could not be used. In that case, the command line itself is correct.
+    /// Returns whether a file or standard output could not be used. For such an error, the command line itself is
+    /// correct.
     pub(crate) fn is_of_output(&self) -> bool {
         match self {
             Self::Disk(_) | Self::Output(_) | Self::Temporary(_) | Self::Journal(JournalError::Disk(_)) => true,

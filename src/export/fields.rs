@@ -1,7 +1,8 @@
-//! Fields: the parts of a row's line, and of its input, that become columns.
+//! Fields: parts of a row's line or of its input that become columns.
 //!
 //! A field is a dotted path. Most fields are short names for a longer path in a line of the results file. The line of a
-//! failed row has other members, so a short name has a path for each of the two kinds of lines.
+//! failed row has other members. So a short name has two paths: one for the line of an answer, and one for the line of
+//! a failure.
 
 use std::fmt;
 
@@ -11,22 +12,22 @@ use crate::source::nearest;
 /// A field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// The field as it was typed. It is also the name of its column.
+    /// The field as it was typed. This is also the name of the field's column.
     pub(crate) name: String,
-    /// Where its value is.
+    /// The place of the field's value.
     pub(crate) of: Of,
 }
 
-/// Where the value of a field is.
+/// The place of a field's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Of {
-    /// The row's label.
+    /// The value is the row's label.
     Id,
     /// The text of the answer.
     Text,
-    /// A path in the answer, which is JSON.
+    /// A path in an answer that is JSON.
     Json(Path),
-    /// A column of the input. For a JSON row, a path in the line of the input.
+    /// A column of the input. If the row is JSON, a path in the line of the input.
     Input(String),
     /// The quality of the answer; `failed` for a failed row.
     Quality,
@@ -43,12 +44,13 @@ pub(crate) enum Of {
     },
 }
 
-/// The names of members, from the outermost to the innermost. In an array, a name is a position, from 0.
+/// The names of members, from the outermost to the innermost. For an array, the name of an element is its position,
+/// from 0.
 pub(crate) type Path = Vec<String>;
 
 /// Short names for members of `meta` and of `error`. Each entry has the short name, the path in the line of an answer,
-/// the path in the line of a failure, and the kind of the values. If a kind of line has no
-/// such member, its path is empty.
+/// the path in the line of a failure, and the kind of the values. If one kind of line has no such member, the path for
+/// this kind is empty.
 const SHORT: [(&str, &str, &str, ColumnKind); 20] = [
     ("model", "meta.model", "params.model", ColumnKind::Text),
     ("provider", "meta.provider", "error.provider", ColumnKind::Text),
@@ -108,7 +110,7 @@ const OF_ERROR: [&str; 19] = [
 /// Names of fields that have no path.
 const ALONE: [&str; 7] = ["id", "custom_id", "text", "json", "quality", "steps", "mended"];
 
-/// The prefixes of paths that lead into a line or into the input.
+/// The prefixes of fields that are a path in a line or in the input.
 const BEGINNINGS: [&str; 6] = ["json.", "input.", "message.", "meta.", "params.", "error."];
 
 /// The error for the name of a field that does not exist.
@@ -135,7 +137,7 @@ impl fmt::Display for UnknownField {
 impl std::error::Error for UnknownField {}
 
 impl Field {
-    /// Reads a field as it is typed.
+    /// Parses a field, as the user types it.
     ///
     /// # Errors
     /// [`UnknownField`] with the most similar known name.
@@ -149,8 +151,8 @@ impl Field {
         Self { name: column.to_owned(), of: Of::Input(column.to_owned()) }
     }
 
-    /// Returns the field of a member of answers that are JSON. Its column has the name of the member. If another column
-    /// has that name already, its column has the name of the field (`json.MEMBER`).
+    /// Returns the field of a member of answers that are JSON. The column of the field has the name of the member. If
+    /// another column already has that name, the column is called `json.MEMBER`.
     pub(crate) fn of_json(member: &str, is_taken: bool) -> Self {
         let name = if is_taken { format!("json.{member}") } else { member.to_owned() };
         Self { name, of: Of::Json(vec![member.to_owned()]) }
@@ -185,7 +187,7 @@ impl Of {
             ("mended", None) => Some(Self::Mended),
             ("json", rest) => Some(Self::Json(rest.and_then(path).unwrap_or_default())),
             ("input", Some(column)) => Some(Self::Input(column.to_owned())),
-            // An answer that was not accepted is in the line of the failure.
+            // The line of a failure contains an answer that was not accepted.
             ("message", Some(_)) => Some(Self::Line { answer: path(&format!("result.{name}")), failure: path(name) }),
             ("meta", Some(_)) => Some(Self::Line { answer: path(name), failure: None }),
             ("params", Some(_)) => Some(Self::Line { answer: None, failure: path(name) }),

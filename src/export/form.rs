@@ -1,4 +1,4 @@
-//! The form of an output: its format and its compression. Both follow from the name of the output, or from the format
+//! The form of an output: its format and its compression. They come from the name of the output, or from the format
 //! that the user asked for.
 
 use std::path::Path;
@@ -6,13 +6,13 @@ use std::path::Path;
 /// A format of an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OutputFormat {
-    /// One JSON value per line.
+    /// JSON lines: one JSON value per line.
     Jsonl,
-    /// A header and records, separated by commas.
+    /// CSV: a header and records, with commas between the cells.
     Csv,
-    /// A header and records, separated by tabs.
+    /// TSV: a header and records, with tabs between the cells.
     Tsv,
-    /// One text per line.
+    /// Plain text: one text per line.
     Text,
     /// Apache Parquet.
     Parquet,
@@ -22,7 +22,7 @@ impl OutputFormat {
     /// Every format, in the order in which help lists them.
     pub const ALL: [Self; 5] = [Self::Jsonl, Self::Csv, Self::Tsv, Self::Text, Self::Parquet];
 
-    /// Returns the name as it is typed on the command line.
+    /// Returns the name of the format, as it is typed on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Jsonl => "jsonl",
@@ -45,52 +45,52 @@ impl OutputFormat {
     }
 }
 
-/// How an output is compressed.
+/// The kind of compression of an output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Compression {
     /// No compression.
     #[default]
     None,
-    /// As gzip (`.gz`).
+    /// The output is compressed with gzip (`.gz`).
     Gzip,
-    /// As Zstandard (`.zst`).
+    /// The output is compressed with Zstandard (`.zst`).
     Zstd,
 }
 
-/// Format and compression of an output.
+/// The format and the compression of an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Form {
     /// The format.
     pub(crate) format: OutputFormat,
-    /// How the output is compressed.
+    /// The compression of the output.
     pub(crate) compression: Compression,
 }
 
-/// Why an output has no form.
+/// The reason why the form of an output can't be chosen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FormError {
     /// The extension of the output does not belong to the format that the user asked for.
     #[error("{name}: its name says {named}, but the output format is {asked}; change the name or --output-format")]
     Differs {
-        /// The output as given.
+        /// The path of the output, as the user gave it.
         name: String,
-        /// The format of its extension.
+        /// The format that the extension of the output shows.
         named: &'static str,
-        /// The format asked for.
+        /// The format that the user asked for.
         asked: &'static str,
     },
-    /// This program can't write this kind of file.
+    /// The extension is one of a format that this program can't write.
     #[error("{name}: this program does not write {extension} files; choose .csv, .tsv, .txt, .jsonl or .parquet")]
     Unknown {
-        /// The output as given.
+        /// The path of the output, as the user gave it.
         name: String,
         /// The extension of the output.
         extension: &'static str,
     },
-    /// Parquet is compressed inside the file.
+    /// The output is a Parquet file with an extension for compression. Parquet files are compressed inside.
     #[error("{name}: a Parquet file is compressed inside; leave out {extension}")]
     Compressed {
-        /// The output as given.
+        /// The path of the output, as the user gave it.
         name: String,
         /// The extension of the compression.
         extension: &'static str,
@@ -102,8 +102,8 @@ pub(crate) enum FormError {
 const NOT_WRITTEN: [&str; 6] = ["xlsx", "xls", "ods", "feather", "arrow", "avro"];
 
 impl Form {
-    /// Returns the form of an output called `path`. `asked` is the format that the user asked for. Returns `None` if
-    /// neither of them gives a format. The output is then plain JSON lines.
+    /// Returns the form of the output at `path`. `asked` is the format that the user asked for. Returns `None` if the
+    /// path and the user give no format. The output is then plain JSON lines.
     ///
     /// # Errors
     /// Any [`FormError`].

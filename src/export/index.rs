@@ -1,7 +1,7 @@
 //! The index of a run's journal: where the line of each row is.
 //!
-//! The index takes 16 bytes for each row. If a row has several lines, the index uses the latest answer; if there is no
-//! answer, the latest failure. A resumed run uses the same rule.
+//! The index takes 16 bytes for each row. If a row has several lines, the index uses the latest answer. If the row has
+//! no answer, the index uses the latest failure. A resumed run uses the same rule.
 
 use std::path::Path;
 
@@ -10,18 +10,18 @@ use crate::domain::{ErrorClass, Quality};
 use crate::journal::{Disk, DiskFailure, DiskFile, KnownBy, OpenMode, Read, read_lines};
 use crate::sink::Log;
 
-/// Which rows are wanted.
+/// The kinds of rows that an output contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Include {
-    /// Rows whose answer ended normally, or for an unknown reason.
+    /// Whether the output includes rows with answers that ended normally or for an unknown reason.
     pub(crate) ok: bool,
-    /// Rows whose answer is truncated.
+    /// Whether the output includes rows with a truncated answer.
     pub(crate) truncated: bool,
-    /// Rows whose answer is a refusal.
+    /// Whether the output includes rows with a refusal as the answer.
     pub(crate) refused: bool,
-    /// Rows that failed because their answer can't be used.
+    /// Whether the output includes rows that failed because their answer can't be used.
     pub(crate) invalid: bool,
-    /// Rows that failed for any reason.
+    /// Whether the output includes all failed rows.
     pub(crate) failed: bool,
 }
 
@@ -44,7 +44,7 @@ impl RowKind {
     /// Every kind.
     pub const ALL: [Self; 5] = [Self::Ok, Self::Truncated, Self::Refused, Self::Invalid, Self::Failed];
 
-    /// Returns the name as it is typed on the command line.
+    /// Returns the name of this kind of row, as it is typed on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -57,7 +57,7 @@ impl RowKind {
 }
 
 impl Include {
-    /// Returns the set of these kinds.
+    /// Returns the set that contains these kinds of rows.
     pub(crate) fn of(kinds: &[RowKind]) -> Self {
         let has = |kind| kinds.contains(&kind);
         Self {
@@ -75,8 +75,9 @@ impl Include {
     pub(crate) const ANSWERED: Self = Self { invalid: false, failed: false, ..Self::ALL };
 }
 
-/// Where a line is. It has 1 bit for the file, 2 bits for the quality of an answer or the kind of a failure, and the
-/// offset of the first byte. Places in the error log come before places in the results file.
+/// The place of a line in the journal. A place has 1 bit for the file, 2 bits for the quality of an answer or the kind
+/// of a failure, and the offset of the line's first byte. When places are sorted, places in the error log come before
+/// places in the results file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place(u64);
 
@@ -115,12 +116,12 @@ impl Place {
         (self.0 & IS_ANSWER ^ IS_ANSWER) | self.offset()
     }
 
-    /// Returns the place for which [`Place::in_order`] returns this number.
+    /// Returns the place that has this sort key (the result of [`Place::in_order`]).
     pub(crate) fn at(in_order: u64) -> Self {
         Self(in_order & IS_ANSWER ^ IS_ANSWER | in_order & OFFSET)
     }
 
-    /// Returns whether the row is wanted.
+    /// Returns whether the output contains the row of this line.
     pub(crate) fn is_in(self, include: Include) -> bool {
         match (self.log(), (self.0 >> QUALITY_AT) & 3) {
             (Log::Errors, 1) => include.failed || include.invalid,
@@ -132,7 +133,7 @@ impl Place {
     }
 }
 
-/// The files of a run's journal, open for reading. Lines that are appended later are not seen.
+/// The files of a run's journal, open for reading. Lines that are appended after the files were opened are ignored.
 pub(crate) struct JournalFiles {
     /// The results file, if there is one.
     pub(crate) results: Option<Box<dyn DiskFile>>,
@@ -141,7 +142,7 @@ pub(crate) struct JournalFiles {
 }
 
 impl JournalFiles {
-    /// Opens the files that exist.
+    /// Opens the results file and the error log, if they exist.
     ///
     /// # Errors
     /// [`ExportError::Disk`].
@@ -153,7 +154,7 @@ impl JournalFiles {
             Some((path, Err(error))) => Err(DiskFailure::of("open", path)(error)),
         };
         // The error log is opened first. While a run is in progress, a row is removed from the error log only after its
-        // answer was written, so this order misses no row.
+        // answer was written. With this order, no row is missed.
         let errors = open(errors)?;
         match (open(results)?, results) {
             (None, Some(path)) => Err(ExportError::NoResults { path: path.to_owned() }),
@@ -161,7 +162,7 @@ impl JournalFiles {
         }
     }
 
-    /// Returns the file of a log.
+    /// Returns the open file of one of the two logs.
     pub(crate) fn of(&self, log: Log) -> Option<&dyn DiskFile> {
         match log {
             Log::Results => self.results.as_deref(),
@@ -170,26 +171,26 @@ impl JournalFiles {
     }
 }
 
-/// Where the line of each row is.
+/// The places of the lines of all rows.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     /// Labels with their places, sorted by label. Each label has one entry.
     entries: Vec<(u64, Place)>,
     /// `begins[v]` is the index of the first entry whose label has the value `v` in its first bits. Labels are hashes,
-    /// so about eight entries share a value, and finding a label reads only one or two places of memory.
+    /// so about eight entries share each value. The search for a label then reads only one or two places of memory.
     begins: Vec<u32>,
     /// One bit for each entry: whether its row was found in the input.
     found: Vec<u64>,
 }
 
-/// How many entries share the first bits of their labels, on average.
+/// The average number of entries that have the same first bits of their labels.
 const SHARING: usize = 8;
 
 impl Index {
     /// Reads the journal of a run.
     ///
     /// # Errors
-    /// [`ExportError::Journal`] if a file can't be read, or if this program did not write it.
+    /// [`ExportError::Journal`] if a file can't be read, or if another program wrote it.
     pub(crate) fn read(
         files: &JournalFiles,
         results: Option<&Path>,
@@ -214,8 +215,8 @@ impl Index {
 
     fn of(mut entries: Vec<(u64, Place)>) -> Self {
         entries.shrink_to_fit();
-        // The lines of a row are sorted so that the line to keep is the last: failures come before answers. The order
-        // of answers must depend on the offset, not on the quality.
+        // The lines of each row are sorted, and the last line is kept. In this order, failures come before answers. The
+        // order of answers must depend on the offset, not on the quality.
         entries.sort_unstable_by_key(|(label, place)| (*label, place.log() == Log::Results, place.offset()));
         entries.dedup_by(|later, kept| {
             let is_same = later.0 == kept.0;
@@ -229,7 +230,7 @@ impl Index {
         Self { entries, begins, found }
     }
 
-    /// Returns the position of the entry of a label.
+    /// Returns the position of the entry with this label.
     fn position(&self, label: u64) -> Option<usize> {
         let range = match self.begins.len() {
             0 => 0..self.entries.len(),
@@ -242,20 +243,20 @@ impl Index {
         Some(range.start + found)
     }
 
-    /// Reads the memory around the entries of these labels, so that [`Index::find`] does not have to wait for it later.
-    /// The places do not depend on each other, so the processor can read several of them at the same time.
+    /// Reads the memory around the entries of these labels. So [`Index::find`] does not have to wait for this memory
+    /// later. No read depends on another read, so the processor can do several of them at the same time.
     pub(crate) fn fetch(&self, labels: impl Iterator<Item = u64>) {
         let Some(last) = self.begins.len().checked_sub(1) else { return };
         let begins = |label: u64| self.begins[(label >> shift(last)) as usize] as usize;
-        // The entries that share a value fill about two lines of the processor's cache. Reading one entry of each line
-        // loads both lines.
+        // The entries with the same first bits fill about two lines of the processor's cache. Reading one entry of each
+        // cache line loads both lines.
         let entry = |at: usize| self.entries.get(at).map_or(0, |(label, _)| *label);
         let sum = labels.fold(0, |sum, label| sum ^ entry(begins(label)) ^ entry(begins(label) + SHARING / 2));
         std::hint::black_box(sum);
     }
 
     /// Returns the place of the line of a row, by the label of its identity. Each place is returned only once: if two
-    /// rows have the same label, only the first of them gets the line.
+    /// rows have the same label, only the first row gets the line.
     pub(crate) fn find(&mut self, label: u64) -> Option<Place> {
         let at = self.position(label)?;
         let (word, bit) = (at / 64, 1 << (at % 64));
@@ -272,7 +273,7 @@ impl Index {
         self.entries.len() as u64 - found
     }
 
-    /// Returns the places of all wanted lines, in the order of completion.
+    /// Returns the places of all lines that the output contains, in the order of completion.
     pub(crate) fn into_places(self, include: Include) -> Vec<Place> {
         let mut places: Vec<Place> =
             self.entries.into_iter().map(|(_, place)| place).filter(|place| place.is_in(include)).collect();
@@ -281,9 +282,9 @@ impl Index {
     }
 }
 
-/// Returns where the entries begin for each value of the first bits of a label, and where the last entries end. The
-/// list is empty if there are few entries, or more entries than 32 bits can count. If the list is empty, a search goes
-/// through all entries.
+/// Returns, for each value of the first bits of a label, the index where its entries begin. The last index is the end
+/// of all entries. The list is empty if there are few entries, or more entries than 32 bits can count. If the list is
+/// empty, a search goes through all entries.
 fn begins(entries: &[(u64, Place)]) -> Vec<u32> {
     let values = (entries.len() / SHARING).next_power_of_two();
     if values < 2 || u32::try_from(entries.len()).is_err() {
@@ -301,8 +302,8 @@ fn begins(entries: &[(u64, Place)]) -> Vec<u32> {
     begins
 }
 
-/// Returns the number of bits by which a label must be shifted to keep only its first bits. These bits can have
-/// `values` different values.
+/// Returns the number of bits by which a label must be shifted to keep only its first bits. The bits that are kept can
+/// have `values` different values.
 fn shift(values: usize) -> u32 {
     u64::BITS - values.trailing_zeros()
 }

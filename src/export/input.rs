@@ -1,8 +1,8 @@
 //! Reads the input of a run again: the identity of each row, and the cells of its columns.
 //!
-//! If a row has its own label, it is recognized by the label. Otherwise it is recognized by its request: a planner with
-//! the run's settings makes the request again. Without a planner, it is recognized by its file and line. File and line
-//! are enough as long as the input has not changed.
+//! If a row has its own label, it is recognized by the label. A row without a label is recognized by its request: a
+//! planner with the run's settings makes the request again. Without a planner, such a row is recognized by its file and
+//! line. The file and the line are enough if the input has not changed.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -18,16 +18,16 @@ use crate::source::{self, Input, InputCell, InputRow, Item, Options, Reader, Sou
 pub(crate) struct RunInput {
     /// The inputs, in order.
     pub(crate) inputs: Vec<Input>,
-    /// How the run read them.
+    /// The settings with which the run read the inputs.
     pub(crate) options: Options,
     /// Makes a planner with the settings of the run.
     pub(crate) planner: Option<Box<dyn Fn() -> Planner>>,
 }
 
-/// What identifies a row, so that its line in the journal can be found.
+/// The label and the place of a row, by which its line in the journal can be found.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownRow {
-    /// The label of its identity; `None` for a row that can't be read.
+    /// The label of the row's identity; `None` for a row that can't be read.
     pub(crate) label: Option<u64>,
     /// The input and the line of the row.
     origin: Origin,
@@ -47,23 +47,23 @@ impl KnownRow {
 
 /// A row of the input.
 pub(crate) struct InputLine<'a> {
-    /// What identifies the row.
+    /// The label and the place of the row.
     pub(crate) known: KnownRow,
     input: Option<InputRow>,
     wanted: &'a [Wanted],
 }
 
-/// A column or member whose cells are wanted.
+/// A column or member that the output needs.
 pub(crate) struct Wanted {
     name: String,
-    /// The names in its path, for a JSON row.
+    /// The names in the path of the member, for a JSON row.
     path: Vec<String>,
     /// The position of the column in the header of the current input.
     at: Option<usize>,
 }
 
 impl InputLine<'_> {
-    /// Returns the wanted cells, in order.
+    /// Returns the cells that the output needs, in order.
     pub(crate) fn cells(&self) -> impl Iterator<Item = Value<'_>> {
         self.wanted.iter().map(|wanted| match &self.input {
             None => Value::Missing,
@@ -83,7 +83,7 @@ impl InputLine<'_> {
 }
 
 impl RunInput {
-    /// Returns which property identifies the rows of this input in the journal.
+    /// Returns the property that identifies the rows of this input in the journal.
     pub(crate) fn known_by(&self) -> KnownBy {
         if self.planner.is_some() { KnownBy::Identity } else { KnownBy::Label }
     }
@@ -105,8 +105,8 @@ impl RunInput {
         Ok(columns)
     }
 
-    /// Returns the columns that the headers name. Returns `None` if an input has no header, because its rows may then
-    /// have any members.
+    /// Returns the columns that the headers name. Returns `None` if an input has no header, because rows without a
+    /// header can have any members.
     ///
     /// # Errors
     /// [`ExportError::Source`].
@@ -147,7 +147,7 @@ impl RunInput {
                 let item = match item {
                     Item::Row(row) if (row.custom_id.is_none() || row.error.is_some()) && rows.begin_planning() => {
                         reader = rows.open(input)?;
-                        // The rows before this row have their own labels, so the planner does not need them.
+                        // All rows before this row have labels of their own, so the planner does not need these rows.
                         match reader.nth(read).transpose()? {
                             Some(item) => item,
                             None => break,
@@ -178,8 +178,8 @@ struct Rows<'a> {
     input: &'a RunInput,
     /// Whether the cells of rows are needed.
     keeps_input: bool,
-    /// The planner. A planner is slow, because it makes the whole request of each row. So this is `None` until a row
-    /// needs the planner.
+    /// The planner. A planner is slow, because it makes the whole request of each row. So this field is `None` until a
+    /// row needs the planner.
     planner: Option<Planner>,
     index: u64,
 }
@@ -195,7 +195,7 @@ impl Rows<'_> {
     }
 
     /// Makes the planner if it does not exist yet and the run has a function that makes it. Returns whether this call
-    /// made it.
+    /// made the planner.
     fn begin_planning(&mut self) -> bool {
         match (&self.planner, &self.input.planner) {
             (None, Some(make)) => {

@@ -7,11 +7,11 @@ use super::fields::Path;
 use crate::domain::ANSWER_TOOL;
 use crate::domain::json::{Cursor, DEEPEST, inside_quotes, unescaped};
 
-/// Which members of a line are needed. The other members are skipped.
+/// The members of a line that are needed. All other members are skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needed {
-    /// The message that the API sent. It is needed for every field of the message except the text, because the text is
-    /// always read.
+    /// The message that the API sent. The whole message is needed for all of its fields except the text, because the
+    /// text is always read.
     pub(crate) message: bool,
     /// The member `meta`, which this program wrote.
     pub(crate) meta: bool,
@@ -29,9 +29,9 @@ pub(crate) struct Line<'a> {
     custom_id: &'a [u8],
     /// Whether this is the line of an answer.
     is_answer: bool,
-    /// The message that the API sent, if it is needed. For a failed row, an answer that was not accepted.
+    /// The message that the API sent, if it is needed.
     message: &'a [u8],
-    /// The text blocks of the answer, in order. They are JSON strings with their quotes.
+    /// The text blocks of the answer, in order. The texts are JSON strings with their quotes.
     texts: Vec<&'a [u8]>,
     /// The input of the tool call that is the answer; empty if there is no such call.
     input: &'a [u8],
@@ -46,16 +46,16 @@ pub(crate) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Splits a line into its members. The line must have been checked before. If the line is not a JSON object, the
+    /// Splits a line into its members. The caller must check the line before. If the line is not a JSON object, the
     /// result has only the members that could be read.
     pub(crate) fn parse(line: &'a [u8], needed: Needed) -> Self {
         Self::read(line, needed).0
     }
 
-    /// Reads the line of an answer at the beginning of a text, which can contain more lines after it. Stops as soon as
-    /// all needed members are found, without looking for the end of the line. Returns `None` if the needed members
-    /// can't be found in this way, for example because one of them is at the end of the line or is missing. In that
-    /// case, use [`Line::parse`].
+    /// Reads the line of an answer at the beginning of a text, which can contain more lines after it. Reading stops
+    /// when all needed members are found, before the end of the line. Returns `None` if the needed members can't be
+    /// found in this way. For example, one of the members is missing, or is at the end of the line. If the result is
+    /// `None`, use [`Line::parse`].
     pub(crate) fn parse_beginning(text: &'a [u8], needed: Needed) -> Option<Self> {
         if needed != Needed::default() {
             return None;
@@ -69,7 +69,7 @@ impl<'a> Line<'a> {
         let mut has_all = false;
         let mut found = Self::default();
         let mut at = Cursor::new(line);
-        // The result is ignored: it is also `None` if reading stopped early.
+        // The result of reading is ignored, because it is also `None` if reading stopped early.
         let _ = at.object(|at, name| {
             match name {
                 b"custom_id" => found.custom_id = at.value(DEEPEST)?,
@@ -78,7 +78,7 @@ impl<'a> Line<'a> {
                         b"message" => found.read_message(at, line, needed),
                         _ => at.skip_value(DEEPEST),
                     })?;
-                    // After this member, this program writes only `meta`.
+                    // After the member `result`, this program writes only the member `meta`.
                     has_all = found.is_answer && !needed.meta && !found.custom_id.is_empty();
                     if has_all {
                         return None;
@@ -140,8 +140,8 @@ impl<'a> Line<'a> {
         self.is_answer
     }
 
-    /// Returns the label of the row. For a broken row, this is its label if the label could be read, and otherwise the
-    /// row's place in the input.
+    /// Returns the label of the row. For a broken row, returns its label if the label could be read. For a broken row
+    /// without a known label, returns the row's place in the input.
     pub(crate) fn id(&self) -> Value<'a> {
         if self.custom_id != b"null" {
             return value(self.custom_id);
@@ -156,13 +156,13 @@ impl<'a> Line<'a> {
         Value::Text(format!("{}:{}", part("source"), part("line")).into())
     }
 
-    /// Returns how many requests for the row were answered. For a failed row, this is known only if there were several
-    /// requests.
+    /// Returns how many requests for the row were answered. For a failed row, this number is known only if there were
+    /// several requests.
     pub(crate) fn steps(&self) -> Value<'a> {
         let count = match self.list_of_steps() {
             Some(steps) => answered(steps).count,
             None if !self.is_answer => return Value::Missing,
-            // The answer was taken from another line.
+            // The answer was copied from another line, so the row had no request.
             None if member(self.meta, "attempts") == Some(b"0") => 0,
             None => 1,
         };
@@ -171,7 +171,7 @@ impl<'a> Line<'a> {
 
     /// Returns the purpose of the last request that was answered, if the row has several answers.
     pub(crate) fn mended(&self) -> Value<'a> {
-        // A row with one answer has steps too, if another provider was asked before.
+        // A row with one answer has `steps` too, if another provider was asked before.
         let answered = self.list_of_steps().map(answered).filter(|answered| answered.count > 1 || !answered.has_others);
         let last = answered.and_then(|answered| answered.last);
         last.and_then(|step| member(step, "purpose")).map_or(Value::Missing, value)
@@ -196,8 +196,8 @@ impl<'a> Line<'a> {
         within(from, rest).map_or(Value::Missing, value)
     }
 
-    /// Returns the text of the answer: its text blocks, one after another. Without a text block it is the input of the
-    /// tool call that is the answer, as it was sent. `None` for a failure.
+    /// Returns the text of the answer: its text blocks, one after another. If there is no text block, returns the input
+    /// of the tool call that is the answer, as the API sent it. Returns `None` for a failure.
     pub(crate) fn text(&self) -> Option<Cow<'a, str>> {
         let mut blocks = self.texts.iter().filter_map(|block| unescaped(block));
         let Some(mut text) = blocks.next() else { return self.input() };
@@ -205,8 +205,8 @@ impl<'a> Line<'a> {
         Some(text)
     }
 
-    /// Returns the text in which the answer is JSON. If the answer is the input of a tool call, this is that input,
-    /// even if there is also a text.
+    /// Returns the text of an answer that is JSON. If the answer is the input of a tool call, returns this input, even
+    /// if there is also a text.
     pub(crate) fn json(&self) -> Option<Cow<'a, str>> {
         self.input().or_else(|| self.text())
     }
@@ -225,7 +225,7 @@ pub(crate) fn within<'a>(json: &'a [u8], path: &[String]) -> Option<&'a [u8]> {
     })
 }
 
-/// Returns a JSON value as a cell. `null` is missing.
+/// Returns a JSON value as a cell. The JSON value `null` is a missing cell.
 pub(crate) fn value(json: &[u8]) -> Value<'_> {
     match json.first() {
         Some(b'"') => unescaped(json).map_or(Value::Missing, Value::Text),
@@ -258,13 +258,13 @@ fn is_escaped(own: &[u8], name: &str) -> bool {
 #[derive(Default)]
 struct Answered<'a> {
     count: usize,
-    /// The last of these requests.
+    /// The last request that was answered.
     last: Option<&'a [u8]>,
     /// Whether the list also has requests without an answer.
     has_others: bool,
 }
 
-/// Reads a list of steps.
+/// Reads the list `steps` of a row's requests.
 fn answered(steps: &[u8]) -> Answered<'_> {
     let mut answered = Answered::default();
     let _ = Cursor::new(steps).array(|at| {

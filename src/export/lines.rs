@@ -1,7 +1,7 @@
-//! Reads lines by their places.
+//! Reads lines of the journal by their places.
 //!
 //! Rows are finished in nearly the same order in which they were read. So the next line is nearly always close to the
-//! lines before. If a few pages of each file are kept, every page is read only about once.
+//! previous lines. If a few pages of each file are kept in memory, each page is read only about once.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use super::index::{JournalFiles, Place};
 use crate::journal::DiskFile;
 use crate::sink::Log;
 
-/// Length of a page, in bytes.
+/// The length of a page, in bytes.
 const PAGE_BYTES: usize = 256 << 10;
 /// How many pages are kept for each file. The lines of all rows in flight at one time need far fewer pages.
 const PAGES: usize = 64;
@@ -25,8 +25,8 @@ impl<'f> Lines<'f> {
         Self { results: Pages::new(files.of(Log::Results)), errors: Pages::new(files.of(Log::Errors)) }
     }
 
-    /// Returns the line at a place, without its line break. If the place is beyond the end of the file, the line is
-    /// empty.
+    /// Returns the line at a place, without its line break. If the place is after the end of the file, returns an empty
+    /// line.
     ///
     /// # Errors
     /// The errors of the operating system.
@@ -39,7 +39,7 @@ impl<'f> Lines<'f> {
 }
 
 impl Lines<'_> {
-    /// Returns the bytes in memory that start at the beginning of a line. Often they contain the whole line and more
+    /// Returns the bytes in memory from the beginning of a line on. Often these bytes contain the whole line and more
     /// lines after it.
     ///
     /// # Errors
@@ -55,10 +55,10 @@ impl Lines<'_> {
     }
 }
 
-/// Pages of a file.
+/// The pages of a file that are in memory.
 struct Pages<'f> {
     file: Option<&'f dyn DiskFile>,
-    /// The index of each page is its number modulo [`PAGES`].
+    /// The index of each page in this list is its number in the file modulo [`PAGES`].
     pages: Vec<Page>,
     /// The last line that was on more than one page.
     joined: Vec<u8>,
@@ -97,7 +97,7 @@ impl<'f> Pages<'f> {
         }
     }
 
-    /// Reads a page if it is not in memory yet. Returns its index.
+    /// Reads a page if it is not in memory yet. Returns the index of the page.
     fn load(&mut self, number: u64) -> io::Result<usize> {
         let slot = (number % PAGES as u64) as usize;
         let page = &mut self.pages[slot];

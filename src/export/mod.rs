@@ -1,8 +1,8 @@
 //! Projections: the answers of runs as CSV, TSV, text, Parquet or JSON lines, with chosen fields and in a chosen order.
 //!
 //! Only the journal stores answers safely. A projection is made from the journal, at the end of a run or by `results`.
-//! It can always be made again. So nothing here needs to survive a crash. The file gets its name only when it is
-//! complete (`output.rs`).
+//! A projection can always be made again, so nothing in this module needs to survive a crash. The file gets its name
+//! only when it is complete (`output.rs`).
 //!
 //! ```text
 //! results, error log ─► index: label ─► place of the row's latest line
@@ -13,8 +13,9 @@
 //! places in the wanted order ─► lines: the line at a place ─► fields: its cells ─► TableWriter ─► output
 //! ```
 //!
-//! Memory: 16 bytes for each row of the journal, and buffers of fixed size. The input is read as a stream. If the
-//! columns of the input are wanted in the order of completion, the rows are sorted with a temporary file (`sorter.rs`).
+//! A projection needs 16 bytes of memory for each row of the journal, and buffers of fixed size. The input is read as a
+//! stream. If the output has columns of the input and is in the order of completion, the rows are sorted with a
+//! temporary file (`sorter.rs`).
 
 mod answer_json;
 mod csv;
@@ -53,7 +54,7 @@ pub(crate) use project::{Made, Request, Run, project};
 /// One cell of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value<'a> {
-    /// The row has no such field.
+    /// The cell is empty, because the row has no such field.
     Missing,
     /// Text.
     Text(Cow<'a, str>),
@@ -75,23 +76,23 @@ pub(crate) enum ColumnKind {
 /// A column of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Column {
-    /// Its name in the header.
+    /// The name of the column in the header.
     pub(crate) name: String,
-    /// The kind of its values.
+    /// The kind of the column's values.
     pub(crate) kind: ColumnKind,
 }
 
 /// Writes a table row by row. If the format has a header, the header is written when the writer is created.
 pub(crate) trait TableWriter {
-    /// Writes a row. It has one cell for each column.
+    /// Writes a row, which has one cell for each column.
     ///
     /// # Errors
-    /// The errors of the output.
+    /// The errors of writing to the output.
     fn row(&mut self, cells: &[Value<'_>]) -> io::Result<()>;
 
-    /// Writes what is left, and finishes the output.
+    /// Writes the rows that are still in memory, and finishes the output.
     ///
     /// # Errors
-    /// The errors of the output.
+    /// The errors of writing to the output.
     fn finish(self: Box<Self>) -> io::Result<()>;
 }

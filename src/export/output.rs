@@ -1,8 +1,8 @@
-//! Outputs: to standard output or to a file, compressed or not. A file gets its name only when it is complete.
+//! Writes outputs to standard output or to a file, compressed or not. A file gets its name only when it is complete.
 //!
-//! The file is first written under another name in the same folder, and locked. Then it is synced and renamed. If a
-//! crash leaves an unfinished file, the next command overwrites it. While one command writes an output, a second
-//! command for the same output is refused.
+//! The file is first written under another name in the same folder, and locked. When the file is complete, it is synced
+//! and renamed. If a crash leaves an unfinished file, the next command overwrites it. While one command writes an
+//! output, a second command for the same output is refused.
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -14,21 +14,21 @@ use super::ExportError;
 use super::form::Compression;
 use crate::journal::{Disk, DiskFailure, DiskFile, LockAttempt, OpenMode, sync_name, with_suffix};
 
-/// Suffix of the file while it is written.
+/// The suffix of the output file's name while the file is written.
 const UNFINISHED: &str = ".unfinished";
-/// How many bytes are written at a time.
+/// How many bytes of an output are written at a time.
 const BUFFER_BYTES: usize = 256 << 10;
 /// How many times the unfinished file is opened again if another command renamed it in the meantime.
 const TRIES: u32 = 16;
 /// The level that the command `zstd` uses.
 const ZSTD_LEVEL: i32 = 3;
 
-/// Where the bytes of a projection go.
+/// The destination of a projection's bytes.
 pub(crate) trait Output: Write + Send {
-    /// Writes what is left, and the end of the compressed data.
+    /// Writes the bytes that are still in memory, and the end of the compressed data.
     ///
     /// # Errors
-    /// What the output reports.
+    /// The errors of writing to the output.
     fn finish(self: Box<Self>) -> io::Result<()>;
 }
 
@@ -41,7 +41,7 @@ struct Zstd<W: Write>(zstd::Encoder<'static, BufWriter<W>>);
 /// Returns an output that compresses everything written to it, and writes the result to `to`.
 ///
 /// # Errors
-/// There is not enough memory for the compressor.
+/// An error if there is not enough memory for the compressor.
 pub(crate) fn packed(to: impl Write + Send + 'static, compression: Compression) -> io::Result<Box<dyn Output>> {
     let to = BufWriter::with_capacity(BUFFER_BYTES, to);
     Ok(match compression {
@@ -88,7 +88,7 @@ impl<W: Write + Send> Output for Zstd<W> {
     }
 }
 
-/// Appends to a file.
+/// A writer that appends to a file.
 struct Appended {
     file: Arc<dyn DiskFile>,
     at: u64,
@@ -106,8 +106,8 @@ impl Write for Appended {
     }
 }
 
-/// Makes a file. `fill` writes the whole content and finishes the output. The file at `path` is replaced only when the
-/// new file is complete and on disk.
+/// Makes the file of an output. `fill` writes the whole content and finishes the output. The file at `path` is replaced
+/// only when the new file is complete and on disk.
 ///
 /// # Errors
 /// [`ExportError::Busy`], [`ExportError::Disk`], and the errors of `fill`. After an error, there is no new file at
@@ -134,7 +134,7 @@ pub(crate) fn whole_file<T>(
             Ok(made)
         });
     if made.is_err() {
-        // Only the first failure is reported. If the unfinished file stays, the next command overwrites it.
+        // Only the first failure is reported. If the unfinished file can't be removed, the next command overwrites it.
         let _ = file.truncate(0).and_then(|()| disk.remove(&unfinished));
     }
     made
@@ -152,7 +152,7 @@ fn lock(disk: &dyn Disk, path: &Path, unfinished: &Path) -> Result<Box<dyn DiskF
             LockAttempt::Held => return Err(busy()),
             LockAttempt::Locked | LockAttempt::Unsupported => {}
         }
-        // Between opening and locking, another command may have finished and renamed this file.
+        // After this file was opened and before it was locked, another command can finish and rename it.
         if file.is_at(unfinished).map_err(DiskFailure::of("look at", unfinished))? {
             file.truncate(0).map_err(DiskFailure::of("cut", unfinished))?;
             return Ok(file);

@@ -1,8 +1,8 @@
 //! Parquet output.
 //!
-//! Rows are collected until they fill a row group. Then the columns of the group are compressed and written one after
-//! another. A group has at most [`GROUP_BYTES`] of values and [`GROUP_ROWS`] rows, so the memory does not grow with the
-//! table. Text is UTF-8, a missing value becomes null, and an empty text stays an empty text.
+//! Rows are collected until they fill a row group. The columns of a full row group are compressed and written one after
+//! another. A row group has at most [`GROUP_BYTES`] of values and [`GROUP_ROWS`] rows, so a longer table needs no more
+//! memory. Text is written as UTF-8, a missing value as null, and an empty text as an empty text.
 
 use std::io;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use parquet::schema::types::Type;
 use super::output::Output;
 use super::{Column, ColumnKind, TableWriter, Value};
 
-/// How many bytes of values fill a row group. The last row of a group may exceed this size.
+/// How many bytes of values fill a row group. The last row of a row group can make the group larger than this.
 const GROUP_BYTES: usize = 16 << 20;
 
 /// How many rows a row group can have. This limit is needed because missing values take no bytes.
@@ -25,7 +25,7 @@ const GROUP_ROWS: usize = 128 * 1024;
 /// Starts a Parquet file.
 ///
 /// # Errors
-/// The errors of the output.
+/// The errors of writing to the output.
 pub(crate) fn writer(out: Box<dyn Output>, columns: &[Column]) -> io::Result<Box<dyn TableWriter>> {
     let fields = columns.iter().map(|column| Ok(Arc::new(field(column)?))).collect::<io::Result<Vec<_>>>()?;
     let schema = Type::group_type_builder("schema").with_fields(fields).build().map_err(error)?;
@@ -42,7 +42,7 @@ pub(crate) fn writer(out: Box<dyn Output>, columns: &[Column]) -> io::Result<Box
 struct Parquet {
     file: SerializedFileWriter<Box<dyn Output>>,
     columns: Vec<CollectedColumn>,
-    /// How many rows are collected, and the bytes of their values.
+    /// How many rows were collected for the next row group, and the bytes of their values.
     rows: usize,
     bytes: usize,
 }
@@ -87,7 +87,7 @@ impl Parquet {
 struct CollectedColumn {
     name: String,
     values: Values,
-    /// For each row, 1 if it has a value.
+    /// For each row, 1 if the row has a value in this column, and 0 if not.
     present: Vec<i16>,
 }
 
@@ -107,7 +107,7 @@ impl CollectedColumn {
         Self { name: String::new(), values, present: Vec::new() }
     }
 
-    /// Adds the cell of a row. Returns how many bytes the cell takes.
+    /// Adds a row's cell to the column. Returns how many bytes the cell takes.
     fn push(&mut self, cell: &Value<'_>) -> io::Result<usize> {
         let (Value::Text(text) | Value::Json(text)) = cell else {
             self.present.push(0);
@@ -173,7 +173,7 @@ fn field(column: &Column) -> io::Result<Type> {
     field.build().map_err(error)
 }
 
-/// If the output caused the error, returns the error of the output. Other errors can't happen, because the rows were
+/// If writing to the output failed, returns the error of the output. Other errors can't happen, because the rows were
 /// checked before.
 fn error(error: parquet::errors::ParquetError) -> io::Error {
     match error {

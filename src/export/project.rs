@@ -33,7 +33,7 @@ impl Order {
     /// Every order.
     pub const ALL: [Self; 2] = [Self::Done, Self::Input];
 
-    /// Returns the name as it is typed on the command line.
+    /// Returns the name of the order, as it is typed on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -45,14 +45,14 @@ impl Order {
 /// The settings of a projection.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
-    /// Format and compression.
+    /// The format and the compression of the output.
     pub(crate) form: Form,
-    /// The fields; `None` for the default fields.
+    /// The fields of the output; `None` for the default fields.
     pub(crate) fields: Option<Vec<Field>>,
-    /// The order of rows.
+    /// The order of the output's rows.
     pub(crate) order: Order,
-    /// Which rows are written; `None` for the default. By default, all rows are written if the output is made from
-    /// cells, and only answers are written if lines are copied.
+    /// The kinds of rows that are written; `None` for the default. By default, all rows are written if the output is
+    /// made from cells, and only answers are written if lines are copied.
     pub(crate) include: Option<Include>,
     /// Whether cells that look like formulas stay as they are.
     pub(crate) raw_cells: bool,
@@ -60,7 +60,7 @@ pub(crate) struct Request {
     pub(crate) null: bool,
 }
 
-/// A run whose rows are wanted.
+/// A run whose rows are written to the output.
 pub(crate) struct Run {
     /// The results file.
     pub(crate) results: Option<PathBuf>,
@@ -68,17 +68,17 @@ pub(crate) struct Run {
     pub(crate) errors: Option<PathBuf>,
     /// The input, if it is known.
     pub(crate) input: Option<RunInput>,
-    /// The members that answers have by the schema of the run; empty without a schema. In a table with default fields,
-    /// each of them is a column.
+    /// The members that the schema of the run gives to answers; empty without a schema. In a table with default fields,
+    /// each member is a column.
     pub(crate) json_fields: Vec<String>,
 }
 
 /// The counts of a finished projection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Made {
-    /// Rows of the output.
+    /// The number of rows in the output.
     pub(crate) rows: u64,
-    /// Rows of the journal that are no longer in the input. They are left out.
+    /// The number of rows of the journal that are no longer in the input. These rows are left out.
     pub(crate) not_in_input: u64,
 }
 
@@ -117,12 +117,12 @@ impl Request {
         Ok(())
     }
 
-    /// Returns whether lines are copied unchanged. Otherwise cells are made from them.
+    /// Returns whether lines are copied unchanged; if not, the output is made from cells.
     pub(crate) fn copies_lines(&self) -> bool {
         self.form.format == OutputFormat::Jsonl && self.fields.is_none()
     }
 
-    /// Returns whether the input is needed.
+    /// Returns whether the output needs the input of the run.
     pub(crate) fn needs_input(&self) -> bool {
         self.order == Order::Input || self.wants_columns() || self.names_input()
     }
@@ -186,8 +186,9 @@ pub(crate) fn project(
 }
 
 /// Returns the fields of an output. By default, a table has the columns of the inputs, the text and the error. If the
-/// inputs have no columns, it has the label instead of them. If the members of answers are known, they replace the
-/// text. If they are known for some runs only, the table has the members and the text.
+/// inputs have no columns, the table has the label instead of these columns. If the members of answers are known, a
+/// column for each member replaces the text. If the members are known only for some runs, the table has the members and
+/// the text.
 fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
     if let Some(fields) = &request.fields {
         return Ok(fields.clone());
@@ -211,7 +212,8 @@ fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
         fields.insert(0, own(&label, Of::Id));
         columns.push(label);
     }
-    // The columns of the input keep their names, so the names of our columns are changed if needed.
+    // The columns of the input keep their names. So a column that this program adds gets another name if its name is
+    // taken.
     let mut members: Vec<&String> = Vec::new();
     for member in runs.iter().flat_map(|run| &run.json_fields) {
         if members.contains(&member) {
@@ -232,7 +234,7 @@ fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
     Ok(fields)
 }
 
-/// How many labels are looked up together.
+/// How many labels are looked up in the index together.
 const AT_ONCE: usize = 256;
 
 /// Returns a name that no column of the input has.
@@ -251,7 +253,7 @@ struct RowWriter<'f> {
     wanted: Vec<String>,
     /// The members of a line that are needed for the fields.
     needed: Needed,
-    /// Whether a field is a value in an answer that is JSON.
+    /// Whether one of the fields is a value in an answer that is JSON.
     reads_json: bool,
     kind: Kind,
     rows: u64,
@@ -330,7 +332,7 @@ impl<'f> RowWriter<'f> {
     }
 
     /// Writes the rows of a run in the order of its input, if no columns of the input are needed. Many labels are
-    /// looked up together, because a single lookup mostly waits for memory.
+    /// looked up together, because a single lookup mostly waits until the memory is read.
     fn in_order_of_input(
         &mut self,
         input: &RunInput,
@@ -420,7 +422,7 @@ fn cell<'a>(of: &Of, line: &Line<'a>) -> Value<'a> {
     match of {
         Of::Id => line.id(),
         Of::Text => line.text().map_or(Value::Missing, Value::Text),
-        // The input and the JSON of the answer are read once for all fields.
+        // Values from the input and from JSON answers are not read here, because they are read once for all fields.
         Of::Json(_) | Of::Input(_) => Value::Missing,
         Of::Steps => line.steps(),
         Of::Mended => line.mended(),

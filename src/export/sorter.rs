@@ -1,7 +1,7 @@
 //! Sorts records that do not all fit into memory.
 //!
 //! Records are collected up to a size, sorted, and written to a temporary file. Such a sorted part of the file is
-//! called a run, as in books about sorting; a run of the program is something else. At the end, the runs are merged.
+//! called a run, as in books about sorting. A run of the program is something else. At the end, the runs are merged.
 //! The temporary file has no name, so nothing is left after a crash.
 
 use std::cmp::Reverse;
@@ -9,20 +9,20 @@ use std::collections::BinaryHeap;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 
-/// How many bytes of records are collected in memory.
+/// How many bytes of records are collected in memory before they are sorted and written.
 const RUN_BYTES: usize = 32 << 20;
-/// How many bytes of a run are read at a time while runs are merged.
+/// How many bytes of a run (a sorted part of the file) are read at a time while runs are merged.
 const READ_BYTES: usize = 64 << 10;
 
-/// Collects records, each with a key.
+/// Collects records with their keys, and returns them sorted.
 #[derive(Default)]
 pub(crate) struct Sorter {
     run_bytes: Option<usize>,
-    /// Keys, each with the start and the length of its record in `bytes`.
+    /// The keys of the collected records, each with the start and the length of its record in `bytes`.
     keys: Vec<(u64, usize, usize)>,
     bytes: Vec<u8>,
     spilled: Option<File>,
-    /// Where each run ends in the file.
+    /// The offset in the file where each run (a sorted part) ends.
     ends: Vec<u64>,
 }
 
@@ -30,7 +30,7 @@ impl Sorter {
     /// Adds a record.
     ///
     /// # Errors
-    /// The temporary file can't be written.
+    /// An error if the temporary file can't be written.
     pub(crate) fn push(&mut self, key: u64, record: &[u8]) -> io::Result<()> {
         let most = self.run_bytes.unwrap_or(RUN_BYTES);
         if self.bytes.len() + record.len() > most && !self.keys.is_empty() {
@@ -68,7 +68,7 @@ impl Sorter {
     /// Calls `each` with every record, in the order of the keys.
     ///
     /// # Errors
-    /// The temporary file can't be read, and the errors of `each`.
+    /// An error if the temporary file can't be read, and the errors of `each`.
     pub(crate) fn each<E: From<io::Error>>(
         mut self,
         mut each: impl FnMut(u64, &[u8]) -> Result<(), E>,
@@ -103,7 +103,7 @@ struct Run<'f> {
     record: Vec<u8>,
 }
 
-/// Reads a part of a file. Several parts share one file, so each keeps its own position.
+/// A reader of a part of a file. Several parts share one file, so each reader keeps its own position.
 struct Part<'f> {
     file: &'f File,
     at: u64,

@@ -1,4 +1,4 @@
-//! Shared by the tests of the writers.
+//! Functions for the tests of all writers.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,14 +1,14 @@
 //! Text output: each line is the value of one field.
 //!
 //! A line break in a text would make two lines. So a line feed is written as `\n`, a carriage return as `\r`, and `\`
-//! as `\\`. With `--null`, each text ends in a NUL byte instead of a line feed, and its content is unchanged.
+//! as `\\`. With `--null`, each text is written unchanged and ends in a NUL byte instead of a line feed.
 
 use std::io::{self, Write};
 
 use super::output::Output;
 use super::{TableWriter, Value};
 
-/// Writes the first cell of each row.
+/// A writer of text output, which writes the first cell of each row.
 pub(crate) struct Text {
     out: Box<dyn Output>,
     /// Whether texts end in a NUL byte.

@@ -1,8 +1,8 @@
-//! What a run costs if its rows are sent in batches, and how long it takes.
+//! Estimates what a run costs if its rows are sent in batches, and how long this run takes.
 //!
-//! Batches are not played: how long they take depends on how busy the service is. The times come from the API
-//! documentation. The forecast assumes no reads from a prompt cache, because batches promise no hit rate and share no
-//! cache with online requests.
+//! Batches are not simulated, because their time depends on how busy the service is. The times of batches come from the
+//! API documentation. The forecast assumes that batches read nothing from a prompt cache. The reason is that the API
+//! promises no hit rate for batches, and that batches share no cache with online requests.
 //!
 //! Source: API documentation, "Batch processing" (2026-09-20).
 
@@ -23,27 +23,28 @@ const ALL_END: Duration = Duration::from_secs(24 * 3_600);
 /// The forecast of a run whose rows are sent in batches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InBatches {
-    /// Tokens and money of all rows. Rows that batches refuse have the full price.
+    /// The tokens and the cost of all rows. Rows that batches refuse have the full price.
     pub totals: Totals,
-    /// The same by model, in the order of the names.
+    /// The tokens and the cost by model, in the order of the models' names.
     pub by_model: Vec<(String, Totals)>,
     /// The number of rows in batches.
     pub rows: u64,
     /// The number of rows that batches refuse.
     pub online_rows: u64,
-    /// How many times the queue is filled. The rows of a round are submitted when the rows of the previous round are
-    /// done.
+    /// The number of rounds: how many times the queue for batches is filled. The rows of a round are submitted when the
+    /// rows of the previous round are done.
     pub rounds: u64,
-    /// How long the run takes. The likely time is an hour for each round, and the highest time is a day.
+    /// The time of the run. The likely time is an hour for each round, and the highest time is a day for each round.
     pub time: Interval<Duration>,
-    /// The lowest hit rates at which a prompt cache in batches saves money, for five minutes and for an hour. They are
-    /// computed for the model with the most input tokens; `None` if its prices are not known.
+    /// The lowest hit rates with which a prompt cache in batches saves money: for a cache of five minutes, and for a
+    /// cache of an hour. These rates are computed for the model with the most input tokens; `None` if the prices of
+    /// this model are not known.
     pub break_even: Option<[f64; 2]>,
 }
 
 impl Question<'_> {
-    /// Returns the forecast of the run in batches; `None` if batches refuse all rows. `queue` is how many rows may be in
-    /// batches at once; `None` if this is not known.
+    /// Returns the forecast of the run in batches; `None` if batches refuse all rows. `queue` is the highest number of
+    /// rows in batches at one time; `None` if it is not known.
     pub(crate) fn in_batches(&self, queue: Option<u32>) -> Option<InBatches> {
         let is_in_batch = |group: &&Group| !group.terms.is_online_only;
         let rows: u64 = self.load.groups().iter().filter(is_in_batch).map(|group| group.rows).sum();
@@ -67,8 +68,8 @@ impl Question<'_> {
         })
     }
 
-    /// Returns what would change a run in batches: another model, another `max_tokens`, and no batches. `online` is the
-    /// forecast without batches.
+    /// Returns the changes that would alter the cost or the time of a run in batches: another model, another
+    /// `max_tokens`, and no batches. `online` is the forecast without batches.
     pub(crate) fn alternatives_in_batches(
         &self,
         online: &Forecast,
@@ -78,7 +79,8 @@ impl Question<'_> {
         let load = self.load.in_batches();
         let changed = Question { load: &load, ..*self };
         let others = changed.alternatives(&online.in_batches(batches, None), &[], today);
-        // Another model does not change how long a batch takes. Marks matter only for the few rows that are sent online.
+        // Another model does not change how long a batch takes. Cache marks matter only for the few rows that are sent
+        // online, so the change without marks is left out.
         let others = others.into_iter().filter(|other| other.change != Change::NoCache);
         let others = others.map(|other| Alternative { time: batches.time, ..other });
         let Totals { cost, at_most, .. } = online.totals;
@@ -86,9 +88,9 @@ impl Question<'_> {
         others.chain([without]).collect()
     }
 
-    /// A cached prefix costs `hits × read + (1 − hits) × write` for each row, as shares of the price of plain input.
-    /// This is less than 1 if `hits` is above `(write − 1) / (write − read)`. In a batch, all prices are half, which
-    /// changes nothing here.
+    /// Returns the two values of `InBatches::break_even` for a group. A cached prefix costs `hits × read + (1 − hits) ×
+    /// write` for each row, as a share of the price of plain input. This share is less than 1 if `hits` is above
+    /// `(write − 1) / (write − read)`. In a batch, all prices are half, so the result is the same.
     fn break_even(&self, group: &Group) -> Option<[f64; 2]> {
         let [minutes, hour, read] = self.catalog.prices(Speed::Standard, &group.model)?.cache_rates()?;
         let from = |write: f64| if write > read { ((write - 1.0) / (write - read)).clamp(0.0, 1.0) } else { 1.0 };
@@ -97,7 +99,7 @@ impl Question<'_> {
 }
 
 impl InBatches {
-    /// Returns the change to this lane.
+    /// Returns the change of an online run to the batch lane.
     pub(crate) fn alternative(&self) -> Alternative {
         let Totals { cost, at_most, .. } = self.totals;
         Alternative { change: Change::Lane(Lane::Batch), cost, at_most, time: self.time }
@@ -105,11 +107,10 @@ impl InBatches {
 }
 
 impl Forecast {
-    /// Makes a forecast of a run in batches from this forecast of an online run.
+    /// Returns the forecast of a run in batches, made from this forecast of an online run.
     ///
-    /// `left` is the time to the deadline, if rows that would be late are sent online. Then the run may cost as much as
-    /// an online run. If an online run probably meets the deadline, this
-    /// run probably meets it too.
+    /// `left` is the time to the deadline, if rows that would be late are sent online. A run with such rows can cost as
+    /// much as an online run. If an online run probably meets the deadline, the run in batches probably meets it too.
     pub(crate) fn in_batches(&self, batches: &InBatches, left: Option<Duration>) -> Self {
         let (mut totals, mut time) = (batches.totals.clone(), batches.time);
         if let Some(left) = left.filter(|left| *left < time.high) {
@@ -125,7 +126,8 @@ impl Forecast {
                 time = Interval { low: time.low, likely: time.likely.min(left), high: online.high.max(left) };
             }
         }
-        // A batch is not paid twice if the program is killed: its id is on the disk.
+        // If the program is killed, no batch is paid twice, because the ids of batches are on disk. So `max_in_flight`
+        // is 0.
         let time = RunTime { time, bound_by: Vec::new(), played_rows: self.time.played_rows, max_in_flight: 0 };
         Self { lane: Lane::Batch, totals, by_model: batches.by_model.clone(), time, ..self.clone() }
     }
@@ -193,7 +195,7 @@ mod tests {
     fn a_cache_saves_money_from_a_hit_rate_that_depends_on_its_lifetime() {
         let [minutes, hour] = both("", None).1.and_then(|batches| batches.break_even).expect("the prices are known");
 
-        // (1.25 − 1) / (1.25 − 0.1) and (2 − 1) / (2 − 0.1).
+        // The expected values are (1.25 − 1) / (1.25 − 0.1) and (2 − 1) / (2 − 0.1).
         assert!((minutes - 0.2174).abs() < 1e-4 && (hour - 0.5263).abs() < 1e-4, "{minutes} {hour}");
     }
 

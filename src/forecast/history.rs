@@ -1,9 +1,9 @@
-//! What earlier results say: how long answers are, how the estimate of the input compares to the real input, and how
-//! long answers take.
+//! Facts from earlier results: how long answers are, how the estimate of the input compares to the real input, and how
+//! much time answers take.
 //!
-//! Answers are stored by template and by model. The answers of a model are used for rows whose template has no answers
-//! yet. Results of any origin count, including results of the simulator. Memory is bounded: if there are many answers,
-//! only a random part of them is stored.
+//! Answers are stored by template and by model. If a row's template has no answers yet, the answers of the row's model
+//! are used. Results of all origins are used, including results of the simulator. Memory is bounded: of many answers,
+//! only a random part is stored.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,52 +13,53 @@ use crate::domain::Usage;
 
 /// The largest number of answers that are kept for one template, and for one model.
 const KEPT: usize = 512;
-/// The largest number of templates and models. Answers of any other template or model are ignored.
+/// The largest number of templates, and of models, with stored answers. Answers of any other template or model are
+/// ignored.
 const MOST_GROUPS: usize = 1024;
 
 /// One answered row of earlier results.
 #[derive(Clone, Debug)]
 pub struct PastAnswer<'a> {
-    /// The id of its model in the catalog, or the name that was asked for.
+    /// The id of the row's model in the catalog, or the name that the row asked for.
     pub model: Cow<'a, str>,
-    /// The number of its template; `None` in lines of the first versions.
+    /// The number of the row's template; `None` in lines that the first versions wrote.
     pub template: Option<u64>,
-    /// Its estimated input tokens; `None` in lines of the first versions.
+    /// The row's estimated input tokens; `None` in lines that the first versions wrote.
     pub estimated_input: Option<u32>,
-    /// What it used.
+    /// The tokens that the row used.
     pub usage: Usage,
-    /// The cost of the row's prompt and searches, divided by the cost that the prompt would have had without a cache;
-    /// `None` without a price.
+    /// The cost of the row's prompt and searches, divided by the cost of the prompt without a cache; `None` without a
+    /// price.
     pub price_share: Option<f64>,
-    /// How long the answer took; `None` if the row was sent more than once.
+    /// The time from the request to the answer; `None` if the row was sent more than once.
     pub latency: Option<Duration>,
     /// Whether the answer was cut at `max_tokens`.
     pub is_truncated: bool,
 }
 
-/// The stored figures of an answer.
+/// The figures of an answer that are stored.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Seen {
-    /// Estimated input tokens; 0 if they are not known.
+    /// The estimated input tokens of the row; 0 if they are not known.
     pub(super) estimated: u32,
-    /// Real input tokens, including cached tokens.
+    /// The real input tokens of the row, including cached tokens.
     pub(super) prompt: u32,
     /// The part of the input tokens that counts against the input limit, from 0 to 1.
     pub(super) limited_share: f32,
     /// Output tokens.
     pub(super) output: u32,
-    /// See [`PastAnswer::price_share`]; 1 without a price.
+    /// The value of [`PastAnswer::price_share`]; 1 without a price.
     pub(super) price_share: f32,
-    /// See [`PastAnswer::latency`]; 0 if it is not known.
+    /// The value of [`PastAnswer::latency`], in milliseconds; 0 if it is not known.
     pub(super) latency_ms: u32,
     pub(super) is_truncated: bool,
 }
 
-/// Answers of one template or model.
+/// The answers to one template or of one model.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Answers {
     pub(super) kept: Vec<Seen>,
-    /// How many answers there were.
+    /// The number of answers, including answers that were not stored.
     pub(super) count: u64,
 }
 
@@ -108,7 +109,7 @@ impl History {
         self.count
     }
 
-    /// Returns the answers of a template.
+    /// Returns the answers to a template.
     pub(super) fn of_template(&self, template: u64) -> Option<&Answers> {
         self.by_template.get(&template)
     }
@@ -120,7 +121,7 @@ impl History {
 }
 
 impl Answers {
-    /// Adds an answer. When there are too many answers, each of them has the same chance to be kept.
+    /// Adds an answer. If there are too many answers, each answer has the same chance to be stored.
     fn add(&mut self, seen: Seen, rng: &mut fastrand::Rng) {
         self.count += 1;
         if self.kept.len() < KEPT {
@@ -137,7 +138,7 @@ impl Answers {
 pub(super) mod tests {
     use super::*;
 
-    /// Returns an answer of a template of a model.
+    /// Returns an answer to a template, given by a model.
     pub(in crate::forecast) fn past(template: u64, estimated: u32, input: u64, output: u64) -> PastAnswer<'static> {
         PastAnswer {
             model: "claude-haiku-4-5-20251001".into(),

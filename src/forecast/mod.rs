@@ -2,7 +2,7 @@
 //!
 //! A forecast is made from the rows of a run ([`crate::plan::Load`]), from earlier answers ([`History`]) and from token
 //! counts of the API ([`Counts`]). All figures that a run or a plan shows before the first request come from
-//! [`Question::forecast`]. This module reads no file and no clock, and knows nothing of the command line.
+//! [`Question::forecast`]. This module reads no file and no clock, and does not use the command line.
 //!
 //! ```text
 //! Load ──► sizes (input and output of each group, with errors) ──► totals (tokens, money)
@@ -16,9 +16,9 @@
 //! | `prior` | the assumptions that are used when nothing is known |
 //! | `statistics` | means, ratios and regressions, with their errors |
 //! | `sizes` | the real sizes of the rows of each group, and the sources of these figures |
-//! | `totals` | tokens and money of many rows, as intervals |
-//! | `play` | plays a run on virtual time, with the real scheduler and the simulated API |
-//! | `time` | how long a run takes: which rows are played, and how the time of the other rows is added |
+//! | `totals` | the tokens and the cost of many rows, as intervals |
+//! | `play` | simulates a run on virtual time ("plays" it), with the real scheduler and the simulated API |
+//! | `time` | how long a run takes: which rows are simulated, and how the time of the other rows is added |
 //! | `options` | changes that would alter the forecast |
 //! | `batches` | what the run costs in batches, and how long it takes |
 //! | `question` | puts these parts together |
@@ -32,11 +32,11 @@
 //! - A forecast of any number of rows takes bounded time and memory.
 //!
 //! Rejected:
-//! - Dividing the tokens by the limits. This ignores bursts, latency, the number of requests at once, and rows of
-//!   several models that wait for each other.
-//! - Playing all rows. A million rows would take seconds, and the result would be the same to within a percent.
-//! - Playing fewer rows under proportionally lower limits. Response heads round tokens to thousands, so buckets of a
-//!   few hundred tokens behave differently from the buckets of the real limits.
+//! - Dividing the tokens by the limits: this method ignores bursts, latency, the number of requests at once, and rows
+//!   of several models that wait for each other.
+//! - Simulating all rows: a million rows would take seconds, and the result would differ by less than a percent.
+//! - Simulating fewer rows with proportionally lower limits: response headers round tokens to thousands, so a limit of
+//!   a few hundred tokens behaves differently from the real limits.
 
 mod batches;
 mod history;

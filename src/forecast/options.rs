@@ -1,5 +1,5 @@
 //! Changes that would alter a forecast: other tiers, another model of the same line, another `max_tokens`. Each change
-//! is computed in the same way as the forecast itself: the rows are played again.
+//! is computed in the same way as the forecast itself: the rows are simulated again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,30 +14,30 @@ use crate::catalog::{Model, TokenizerFamily};
 use crate::domain::{Interval, Lane, Money, PoolId, RateLimits, Tier, Usage};
 use crate::plan::{Group, Sampled};
 
-/// Replacements are suggested for at most this many of the models that the rows name.
+/// The highest number of models in the rows for which another model is suggested.
 const MODELS: usize = 3;
-/// No replacement is suggested for a model whose rows cost less than this share of the whole run.
+/// No other model is suggested for a model with rows that cost less than this share of the whole run.
 const WORTH_IT: f64 = 0.05;
-/// How many tokens the new tokenizer makes for each token of the old one. Source: Models overview (2026-08, "about 30 %
-/// more"); measurements of third parties, 1.00 to 1.46 by language (April 2026).
+/// How many tokens the new tokenizer makes for each token of the old tokenizer. Source: Models overview (2026-08,
+/// "about 30 % more"); measurements of third parties, 1.00 to 1.46 by language (April 2026).
 const NEW_PER_OLD: Interval<f64> = Interval { low: 1.05, likely: 1.28, high: 1.46 };
-/// If at most this share of the answers was truncated, `max_tokens` is high enough.
+/// If the share of truncated answers is not above this number, `max_tokens` is high enough.
 const FEW: f64 = 0.02;
 
-/// A change, and the forecast of the run with this change.
+/// A change of settings, and the forecast of the run with this change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alternative {
-    /// What is changed.
+    /// The change of settings.
     pub change: Change,
-    /// The cost after the change; `None` if no row has a price.
+    /// The cost of the run after the change; `None` if no row has a price.
     pub cost: Option<Interval<Money>>,
-    /// The highest cost after the change; `None` if it is not known.
+    /// The highest possible cost of the run after the change; `None` if it is not known.
     pub at_most: Option<Money>,
-    /// How long the run takes after the change.
+    /// The time of the run after the change.
     pub time: Interval<Duration>,
 }
 
-/// A change of a run.
+/// A change of a run's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// Another tier.
@@ -50,24 +50,24 @@ pub enum Change {
     Model {
         /// The model that the rows ask for.
         from: String,
-        /// The model that would answer them.
+        /// The model that would answer these rows.
         to: String,
     },
     /// Another `max_tokens`.
     MaxTokens {
-        /// The new value.
+        /// The new value of `max_tokens`.
         to: u32,
         /// The mean `max_tokens` of the rows without the change.
         from: u32,
     },
 }
 
-/// The limits of a pool under another tier.
+/// Another tier, and a function that returns the limits of each pool (model class) in this tier.
 pub type TierLimits<'a> = (Tier, &'a dyn Fn(&PoolId) -> RateLimits);
 
 impl Question<'_> {
-    /// Returns what would change the forecast `base`. `tiers` are the other tiers. `today` excludes models that have
-    /// retired.
+    /// Returns the changes that would alter the forecast `base`. `tiers` are the other tiers. `today` excludes models
+    /// that have retired.
     pub(crate) fn alternatives(&self, base: &Forecast, tiers: &[TierLimits<'_>], today: Date) -> Vec<Alternative> {
         if self.load.rows() == 0 {
             return Vec::new();
@@ -96,7 +96,7 @@ impl Question<'_> {
         Alternative { change: Change::Tier(tier), cost, at_most, time: like(base, time) }
     }
 
-    /// Returns the run without marks; `None` if no marks are planned.
+    /// Returns the run without cache marks; `None` if no marks are planned.
     fn without_cache(&self, base: &Forecast) -> Option<Alternative> {
         let is_planned = |group: &Group| group.caching.is_some_and(|planned| planned.price < 1.0);
         if !self.load.groups().iter().any(is_planned) {
@@ -110,8 +110,8 @@ impl Question<'_> {
         Some(Alternative { change: Change::NoCache, cost, at_most, time: like(base, time) })
     }
 
-    /// Returns pairs: a model that rows name, and another model of the same line. The other model is served today, and
-    /// it is cheaper or newer.
+    /// Returns pairs of models: a model that rows name, and another model of the same line. The other model is
+    /// available today, and it is cheaper or newer than the first model.
     fn other_models(&self, base: &Forecast, today: Date) -> Vec<(String, &Model)> {
         let cost = |totals: &Totals| totals.cost.map_or(0.0, |cost| cost.likely.dollars());
         let all = cost(&base.totals);
@@ -158,7 +158,7 @@ impl Question<'_> {
         Alternative { change, cost, at_most, time: like(base, time) }
     }
 
-    /// Returns the group with another model. The cost of its prompts is computed from their mean length.
+    /// Returns the group with another model. The cost of the group's prompts is computed from their mean length.
     fn group_with(&self, group: &Group, to: &Model, name: &Arc<str>) -> Group {
         let pool = PoolId { class: to.class.clone(), ..PoolId::clone(&group.pool) };
         let mut changed = Group {
@@ -182,9 +182,9 @@ impl Question<'_> {
         changed
     }
 
-    /// Returns another `max_tokens` that the user should know about. If many answers were cut, it is twice the present
-    /// value. Otherwise it is a value that no earlier answer reached; `None` if that value is not below half of the
-    /// present value.
+    /// Returns another `max_tokens` that the user should know about. If many answers were cut, this is twice the
+    /// present value. If few answers were cut, this is a value that no earlier answer reached. The result is `None` if
+    /// that value is half of the present value or more.
     fn other_max_tokens(&self, base: &Forecast, sizes: &[Sizes]) -> Option<u32> {
         let rows = self.load.rows();
         let present = (self.load.groups().iter().map(|group| group.max_tokens).sum::<u64>() / rows.max(1)) as u32;
@@ -196,7 +196,7 @@ impl Question<'_> {
             (sizes.output.basis == Basis::Template).then(|| answers.kept.iter().map(|seen| seen.output).max())?
         };
         let longest = self.load.groups().iter().zip(sizes).filter_map(longest).max()?;
-        // A fifth more than the longest answer, rounded up to a multiple of 64.
+        // This value is a fifth more than the longest answer, rounded up to a multiple of 64.
         let enough = (longest + longest / 5).div_ceil(64) * 64;
         (enough < present / 2).then_some(enough)
     }
@@ -217,7 +217,8 @@ impl Question<'_> {
         let with = |(group, sizes): (&Group, &Sizes)| {
             let mut sizes = sizes.clone();
             if is_more(group) {
-                // The answers that were cut get longer, at most up to the new limit. It is not known how much longer.
+                // With the new limit, the answers that were cut get longer. The exact length is not known, only that it
+                // is not above the new limit.
                 let longer = truncated * (f64::from(to) - of_row(group));
                 sizes.output.mean += longer / 2.0;
                 sizes.output.errors.0 += longer / 2.0;
@@ -239,13 +240,14 @@ impl Question<'_> {
 }
 
 impl Sizes {
-    /// Returns the sizes of the same texts, cut by another tokenizer.
+    /// Returns the sizes of the same texts with another tokenizer. `factor` is the number of new tokens for each old
+    /// token.
     fn times(&self, factor: Interval<f64>, max_tokens: f64) -> Self {
         let scaled = |quantity: &Quantity, most: f64| {
             let mean = (quantity.mean * factor.likely).min(most);
             let low = (quantity.mean - quantity.errors.0) * factor.low;
             let high = ((quantity.mean + quantity.errors.1) * factor.high).min(most);
-            // The errors of the factor are the same for all rows.
+            // The error of the factor is the same for all rows.
             Quantity { mean, errors: ((mean - low).max(0.0), (high - mean).max(0.0)), source: None, ..*quantity }
         };
         if factor == Interval::exact(1.0) {
@@ -264,7 +266,8 @@ fn price(model: &Model) -> Money {
     model.prices.first().map_or(Money::ZERO, |step| step.input + step.output)
 }
 
-/// Returns an interval around another likely time. Its ends have the same ratio to the likely time as in the forecast.
+/// Returns an interval around another likely time. The ends of the interval have the same ratio to the likely time as
+/// in the forecast.
 fn like(base: &Forecast, likely: Duration) -> Interval<Duration> {
     let time = base.time.time;
     let share = |end: Duration| end.as_secs_f64() / time.likely.as_secs_f64().max(1e-9);

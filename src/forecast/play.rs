@@ -1,7 +1,8 @@
-//! Plays a run: the real scheduler sends calls to the simulated API, in a plain loop on virtual time.
+//! Plays a run, which means that it simulates the run on virtual time. In a plain loop, the real scheduler sends calls
+//! to the simulated API.
 //!
-//! There are no requests, no replies and no tasks. Each call is given by its sizes and times. The scheduler learns from
-//! the same heads and usages that it gets in a real run.
+//! A simulated run has no requests, no replies and no tasks. A call is only a set of sizes and times. The scheduler
+//! gets the same headers and usages as in a real run, and learns from them.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -20,52 +21,53 @@ use crate::sim::config::{Bursts, Latency, SimConfig, SimModel};
 use crate::sim::model::{Ending, Model, SizedArrival, SizedCall, Ticket as ServerTicket};
 use crate::sim::presets;
 
-/// A row of the run that is played.
+/// A row of the simulated run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
-    /// The position of its pool in [`Server::pools`].
+    /// The position of the row's pool in [`Server::pools`].
     pub(super) pool: usize,
     /// Its template.
     pub(super) template: u64,
-    /// Its estimated input tokens, which the scheduler knows.
+    /// The row's estimated input tokens, which the scheduler knows.
     pub(super) estimated: u32,
-    /// Its real sizes and times, which the scheduler does not know.
+    /// The row's real sizes and times, which the scheduler does not know.
     pub(super) call: SizedCall,
 }
 
-/// The server that is played.
+/// The simulated server: its limits, and the bursts that it accepts.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
-    /// The pools of limits, with the limits of each.
+    /// The pools (model classes that share limits), with the limits of each pool.
     pub(super) pools: Vec<(Arc<PoolId>, RateLimits)>,
-    /// How much of each limit can be used in one burst.
+    /// The part of each limit that can be used in one burst.
     pub(super) bursts: Bursts,
 }
 
-/// A played run.
+/// The result of a simulated run.
 #[derive(Clone, Debug)]
 pub(super) struct Played {
-    /// When the last row ended.
+    /// The time from the start of the run to the end of its last row.
     pub(super) time: Duration,
-    /// For each row, in the order in which the rows ended: its pool, and when it ended.
+    /// The pool of each row and the time when it ended, in the order in which the rows ended.
     pub(super) ends: Vec<(usize, Instant)>,
     /// The reasons that delayed the run, with their shares of the time.
     pub(super) reasons: Vec<(Reason, f64)>,
     /// The largest number of calls that were in flight at once.
     pub(super) max_in_flight: usize,
-    /// How many calls were refused.
+    /// The number of calls that the server refused.
     #[cfg(test)]
     pub(super) refused: u64,
 }
 
-/// Plays a run with these rows.
+/// Simulates a run with these rows.
 pub(super) fn play(rows: &[Row], server: &Server, config: Config) -> Played {
     let mut game = Game::new(rows, server, config);
     game.offer_rows();
     loop {
         match game.scheduler.poll(game.now) {
             Step::Dispatch { ticket, stream } => game.send(ticket, stream),
-            // There are no faults, so the scheduler never asks whether the endpoint works.
+            // The simulated server has no faults, so the scheduler never sends a canary (a request that tests the
+            // endpoint).
             Step::Canary { ticket } => game.end(ticket, Verdict::Aborted),
             Step::Wait { until, .. } => {
                 if !game.wait(until) {
@@ -86,10 +88,10 @@ pub(super) fn play(rows: &[Row], server: &Server, config: Config) -> Played {
     }
 }
 
-/// How long the server takes to refuse a call.
+/// The time that the server takes to refuse a call.
 const REFUSED_AFTER: Duration = Duration::from_millis(60);
 
-/// Something that will happen.
+/// Something that will happen in the simulated run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Head(Ticket),
@@ -101,9 +103,9 @@ struct Game<'a> {
     rows: &'a [Row],
     offered: usize,
     pools: &'a [(Arc<PoolId>, RateLimits)],
-    /// The position of each pool's class in the model.
+    /// The position of each pool's model class in the simulated server.
     classes: Vec<usize>,
-    /// A row without sizes. Each row is made from it.
+    /// A row without sizes, from which each row is made.
     blank: Planned,
     scheduler: Scheduler,
     model: Model,
@@ -184,7 +186,7 @@ impl<'a> Game<'a> {
         self.events.push(Reverse((at, self.events_so_far, event)));
     }
 
-    /// Waits until the next event, but not longer than `until`. Returns `false` if nothing will happen.
+    /// Waits until the next event, but not longer than `until`. Returns `false` if no event will come.
     fn wait(&mut self, until: Instant) -> bool {
         let next = self.events.peek().map_or(Instant::NEVER, |Reverse((at, ..))| *at);
         let at = until.min(next);
@@ -236,12 +238,12 @@ impl<'a> Game<'a> {
             }
             Next::Again { .. } | Next::More { .. } | Next::FollowUp { .. } | Next::Pending { .. } | Next::NoRow => {}
         }
-        // Nobody reads the events of a played run.
+        // Nobody reads the events of a simulated run.
         drop(self.scheduler.take_events());
     }
 }
 
-/// Returns a server whose classes are the pools.
+/// Returns a simulated server that has a model class for each pool.
 fn sim_config(server: &Server) -> SimConfig {
     let models = server.pools.iter().map(|(pool, limits)| sim_model(pool, *limits)).collect();
     let mut config = SimConfig::new(models).with_latency(Latency { error: REFUSED_AFTER, ..Latency::ZERO });
@@ -295,7 +297,7 @@ pub(super) mod tests {
     use super::*;
     use crate::sim::config::Burst;
 
-    /// Returns a server with one pool.
+    /// Returns a simulated server with one pool.
     pub(in crate::forecast) fn server(limits: RateLimits, burst: Burst) -> Server {
         let pool = PoolId {
             provider: "anthropic".into(),
@@ -364,17 +366,17 @@ pub(super) mod tests {
         limits: RateLimits,
         burst_secs: u64,
         rows: usize,
-        /// The mean input tokens, and the spread of their logarithm.
+        /// The mean number of input tokens, and the spread of its logarithm.
         input: (f64, f64),
-        /// The mean output tokens.
+        /// The mean number of output tokens.
         output: f64,
         /// The real input divided by the estimated input.
         too_low: f64,
     }
 
     impl Scattered {
-        /// Plays the run. Returns two numbers: its time divided by the least time that the limits allow, and its share
-        /// of refusals.
+        /// Simulates the run. Returns two numbers: the run's time divided by the least time that the limits allow, and
+        /// the share of calls that were refused.
         fn play(&self, seed: u64) -> (f64, f64) {
             let mut rng = fastrand::Rng::with_seed(seed);
             let rows: Vec<Row> = (0..self.rows).map(|_| self.row(&mut rng)).collect();
@@ -413,7 +415,7 @@ pub(super) mod tests {
     #[test]
     fn a_small_burst_of_the_server_does_not_slow_down_a_run() {
         let cases = [
-            // (limits, burst, rows, input, output, estimates)
+            // Each case is (limits, burst, rows, input, output, estimates).
             (TIER_1, 5, 1_000, (2_500.0, 0.5), 20.0, 1.0),
             (TIER_1, 5, 1_000, (2_500.0, 0.5), 20.0, 1.4),
             (TIER_1, 1, 1_000, (2_500.0, 0.5), 20.0, 1.0),

@@ -1,15 +1,15 @@
-//! What is assumed when nothing is known: how long answers are, and how fast models answer.
+//! Assumptions for runs without earlier answers: how long answers are, and how fast models answer.
 //!
-//! These figures are stated in every plan that uses them. The intervals are wide on purpose.
+//! Every plan that uses these figures shows them. The intervals of these figures are wide on purpose.
 
 use std::time::Duration;
 
 use crate::catalog::Line;
 use crate::domain::Interval;
 
-/// The output tokens of an answer, before `max_tokens` cuts it. The lowest value is a label, the highest is
-/// `max_tokens` itself. Source: a choice of our own; answers to classification have under 10 tokens, and a paragraph
-/// has about 200.
+/// The assumed output tokens of an answer, before `max_tokens` cuts it: the lowest and the likely value. The lowest
+/// value is the length of a label, and the highest value is `max_tokens` itself. Source: a choice of our own; answers
+/// to classification have under 10 tokens, and a paragraph has about 200.
 const OUTPUT: (u32, u32) = (8, 256);
 /// The spread of the logarithm of the lengths of answers.
 pub(super) const SPREAD: f64 = 0.6;
@@ -20,14 +20,14 @@ pub(super) fn output(max_tokens: u32) -> Interval<u32> {
     Interval { low: low.min(max_tokens), likely: likely.min(max_tokens), high: max_tokens }
 }
 
-/// How fast a model answers.
+/// The speed with which a model answers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Speed {
     /// The time to the first token.
     pub(super) first_token: Duration,
     /// The time for each output token.
     pub(super) token: Duration,
-    /// The mean of |ln(real time / expected time)|.
+    /// How much real times differ from the expected time: the mean of |ln(real time / expected time)|.
     pub(super) spread: f64,
 }
 

@@ -1,4 +1,4 @@
-//! The forecast of a run: tokens, money and time of its rows.
+//! The forecast of a run: the tokens, the cost and the time of its rows.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::catalog::Catalog;
 use crate::domain::{Lane, RunForecast};
 use crate::plan::Load;
 
-/// What a forecast is made from.
+/// The data from which a forecast is made.
 #[derive(Clone, Copy)]
 pub struct Question<'a> {
     /// The rows to be sent.
@@ -21,7 +21,7 @@ pub struct Question<'a> {
     pub counts: &'a Counts,
     /// Models and prices.
     pub catalog: &'a Catalog,
-    /// The settings under which the run is played.
+    /// The settings for simulating the run.
     pub setting: &'a Setting<'a>,
 }
 
@@ -30,23 +30,23 @@ pub struct Question<'a> {
 pub struct Forecast {
     /// The lane of all rows, except for rows that batches refuse.
     pub lane: Lane,
-    /// Tokens and money of all rows.
+    /// The tokens and the cost of all rows.
     pub totals: Totals,
-    /// Tokens and money by model, in the order of the names.
+    /// The tokens and the cost by model, in the order of the models' names.
     pub by_model: Vec<(String, Totals)>,
-    /// How long the run takes.
+    /// The time of the run.
     pub time: RunTime,
-    /// For each basis, the number of rows whose input is estimated from it.
+    /// The number of rows for each basis (source) of the estimated input tokens.
     pub input_basis: BTreeMap<Basis, u64>,
     /// See `input_basis`.
     pub output_basis: BTreeMap<Basis, u64>,
-    /// The share of earlier answers to these templates that were cut by `max_tokens`, from 0 to 1; `None` without
-    /// earlier answers.
+    /// The share of truncated answers among the earlier answers to these templates, from 0 to 1; `None` without earlier
+    /// answers.
     pub truncated_share: Option<f64>,
 }
 
 impl<'a> Question<'a> {
-    /// Returns the forecast.
+    /// Returns the forecast of the run.
     pub fn forecast(&self) -> Forecast {
         let sizes = self.sizes();
         let (totals, by_model) = self.totals(&sizes);
@@ -107,7 +107,7 @@ impl Forecast {
             rows: self.totals.rows,
             cost: self.totals.cost,
             at_most: self.totals.at_most,
-            // It is not known how long batches take: the API only promises a day.
+            // The time of a run in batches is not known, because the API only promises a day.
             time: (self.totals.rows > 0 && self.lane == Lane::Online).then_some(self.time.time),
         }
     }
@@ -128,7 +128,7 @@ pub(super) mod tests {
     use crate::scheduler::{Config, LimitsOf, Window};
     use jiff::civil::date;
 
-    /// Calls `answer` with a question about these rows at tier 2.
+    /// Calls `answer` with a `Question` about these rows at tier 2.
     pub(in super::super) fn ask<T>(
         load: &Load,
         history: &History,
@@ -287,7 +287,7 @@ pub(super) mod tests {
         assert_eq!((all.played_rows > 4_500, part.played_rows), (true, 4_000));
         let ratio = part.time.likely.as_secs_f64() / all.time.likely.as_secs_f64();
         assert!((0.97..1.03).contains(&ratio), "{ratio}: {part:?} {all:?}");
-        // There are 12,000 rows at 1,000 per minute. The first 1,000 rows can be sent at once.
+        // There are 12,000 rows with a limit of 1,000 requests per minute. The first 1,000 rows can be sent at once.
         assert!(all.time.contains(Duration::from_secs(690)), "{all:?}");
         assert_eq!(all.bound_by[0].0, Reason::Limit(crate::domain::Dimension::Requests));
     }
@@ -321,7 +321,7 @@ pub(super) mod tests {
         assert!(tier.time.likely < base.time.time.likely / 3, "{tier:?}");
         let model = of(&|change| matches!(change, Change::Model { to, .. } if to == "claude-opus-5-5"));
         let (cost, before) = (model.cost.expect("a price"), base.totals.cost.expect("a price"));
-        // Input and output cost four fifths, and the tokenizer is the same.
+        // The other model costs four fifths for input and output, and has the same tokenizer.
         let ratio = cost.likely.dollars() / before.likely.dollars();
         assert!((0.79..0.81).contains(&ratio), "{ratio}");
         let shorter = of(&|change| matches!(change, Change::MaxTokens { .. }));

@@ -1,4 +1,4 @@
-//! The real sizes of the rows of each group: input and output tokens, with their errors and their sources.
+//! Estimates the real sizes of the rows of each group: input and output tokens, with their errors and their sources.
 
 use std::collections::HashMap;
 
@@ -9,65 +9,67 @@ use crate::catalog::Catalog;
 use crate::domain::Interval;
 use crate::plan::{Group, Load};
 
-/// A group has its own figures if there are at least this many answers or counts. With fewer, the figures of its model
-/// are used.
+/// A group has its own figures if there are at least this many answers or counts. With fewer answers or counts, the
+/// figures of the group's model are used.
 const ENOUGH: usize = 5;
 /// The token counts of the API are estimates: the real input of an answer differs by at most about this share. Source:
 /// API documentation, "Token counting" (2026-08-22; "a small amount").
 const COUNTING_ERROR: f64 = 0.01;
-/// Even if all rows of a sample have the same value, the rows outside the sample may differ by about this share.
+/// The smallest error of an estimate. If all rows of a sample have the same value, other rows can still differ by about
+/// this share.
 const LEAST_ERROR: f64 = 0.01;
-/// The factor by which the mean length of answers may differ between templates of the same model.
+/// The factor by which the mean length of answers can differ between templates of the same model.
 const OTHER_TEMPLATE: f64 = 2.0;
 
 /// The source of an estimate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Basis {
-    /// Token counts of the API.
+    /// The estimate comes from token counts of the API.
     Counts,
-    /// Earlier answers to the same template.
+    /// The estimate comes from earlier answers to the same template.
     Template,
-    /// Earlier answers of the same model to other templates.
+    /// The estimate comes from earlier answers of the same model to other templates.
     Model,
-    /// Nothing but the text of the row and a stated assumption.
+    /// The estimate comes only from the text of the row and from assumptions that the plan shows.
     Assumption,
 }
 
-/// The rows whose tokens the API has counted. For each row: the position of its group, its estimated tokens and its
-/// counted tokens.
+/// The rows whose tokens the API has counted. Each entry has the position of the row's group, the row's estimated
+/// tokens and its counted tokens.
 pub type Counts = Vec<(usize, u32, u64)>;
 
-/// A quantity that each row of a group has. The real mean is within `errors` with a probability of 95 %.
+/// A quantity that each row of a group has, such as its output tokens. With a probability of 95 %, the real mean
+/// differs from `mean` by at most `errors`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Quantity {
-    /// Its likely mean.
+    /// The likely mean of the quantity.
     pub(super) mean: f64,
-    /// How far below and above `mean` the real mean may be.
+    /// How far the real mean can be below `mean` and above `mean`.
     pub(super) errors: (f64, f64),
     /// The source of the estimate.
     pub(super) basis: Basis,
-    /// Quantities with the same source have the same error. `None` means that the error may be the same as the error of
-    /// any other quantity.
+    /// Quantities with the same source have the same error. `None` means that the error can have the same cause as the
+    /// error of every other quantity.
     pub(super) source: Option<u64>,
 }
 
 /// The sizes of the rows of one group.
 #[derive(Clone, Debug)]
 pub(super) struct Sizes {
-    /// Real input tokens, divided by estimated input tokens.
+    /// The real input tokens, divided by the estimated input tokens.
     pub(super) input: Quantity,
     /// The part of the real input that counts against the input limit, from 0 to 1.
     pub(super) limited_share: f64,
-    /// The real cost of prompts and searches, divided by the cost of the prompts without a cache. `None` if it is not
-    /// known. In that case, the interval of the group applies.
+    /// The real cost of prompts and searches, divided by the cost of the prompts without a cache. `None` if this share
+    /// is not known; the interval of the group's cost is then used.
     pub(super) price_share: Option<f64>,
-    /// Output tokens of an answer.
+    /// The output tokens of an answer.
     pub(super) output: Quantity,
-    /// Additional output tokens for each estimated input token, if answers to longer prompts are longer.
+    /// The additional output tokens for each estimated input token, if answers to longer prompts are longer.
     pub(super) output_slope: f64,
     /// The mean estimated input tokens of the group's rows.
     pub(super) mean_estimated: f64,
-    /// Lengths of earlier answers, relative to their expected lengths. Empty without earlier answers.
+    /// The lengths of earlier answers, relative to their expected lengths. The list is empty without earlier answers.
     pub(super) lengths: Vec<f32>,
 }
 
@@ -92,7 +94,7 @@ fn grouped(counts: &Counts, key: impl Fn(usize) -> u64) -> HashMap<u64, Vec<(f64
     groups
 }
 
-/// What is known about a group from earlier results.
+/// The earlier answers that are used for a group, and their source.
 struct Known<'a> {
     answers: Option<&'a Answers>,
     basis: Basis,
@@ -124,14 +126,14 @@ impl<'a> Known<'a> {
             let sum: f64 = kept.iter().map(|seen| f64::from(seen.prompt) * f64::from(of(seen))).sum();
             (weight > 0.0).then(|| sum / weight)
         };
-        // Earlier runs may have used the cache in another way, so what this run plans has priority. If no row is marked,
-        // nothing is read from the cache, whatever earlier answers read.
+        // Earlier runs possibly used the cache in another way, so the plan of this run has priority. If no row has a
+        // cache mark, nothing is read from the cache, even if earlier answers read from it.
         let planned = group.caching;
         let is_marked = planned.is_some() || group.own_marks > 0;
         let price = share(|seen| seen.price_share).map(|price| if is_marked { price } else { price.max(1.0) });
         let expected =
             |seen: &Seen| (output.mean + output_slope * (f64::from(seen.estimated) - mean_estimated)).max(1.0);
-        // A truncated answer is shorter than expected. This corrects the mean of the lengths.
+        // Truncated answers make the mean of the lengths too low. `factor` corrects this mean.
         let max_tokens = group.max_tokens as f64 / group.rows.max(1) as f64;
         let factor = Truncated::of(kept, max_tokens).factor();
         Sizes {
@@ -165,7 +167,7 @@ impl<'a> Known<'a> {
         Quantity { mean: likely, errors: (likely - low, high - likely), basis: Basis::Assumption, source: None }
     }
 
-    /// Returns the mean length of answers, and how much longer they are for each estimated input token.
+    /// Returns the mean length of answers in tokens, and how much longer answers get with each estimated input token.
     fn output(&self, group: &Group, kept: &[Seen], mean_estimated: f64) -> (Quantity, f64) {
         let max_tokens = group.max_tokens as f64 / group.rows.max(1) as f64;
         let truncated = Truncated::of(kept, max_tokens);
@@ -209,16 +211,16 @@ impl<'a> Known<'a> {
     }
 }
 
-/// What answers say about the mean length if some of them were cut by a smaller `max_tokens` than the rows have now. Such
-/// an answer only says that the length is at least what was seen. An answer that was cut at the present `max_tokens` or
+/// Estimates the mean length from earlier answers. Some of these answers were cut by a smaller `max_tokens` than the
+/// rows have now, so they only show the lowest possible length. An answer that was cut at the present `max_tokens` or
 /// above is as long as it would be now.
 struct Truncated {
-    /// How many answers there are, and how many of them were cut too early.
+    /// The number of answers, and the number of answers that were cut too early.
     answers: usize,
     cut: usize,
-    /// The mean length that was seen.
+    /// The mean length of the answers as they were received.
     seen: f64,
-    /// The likely mean length.
+    /// The likely mean length of the answers without cuts.
     likely: f64,
     /// The mean length if each answer that was cut too early had reached `max_tokens`.
     most: f64,
@@ -233,22 +235,22 @@ impl Truncated {
         let (all, too_short) = (kept.iter().fold(0.0, sum), kept.iter().filter(early).fold(0.0, sum));
         let seen = all / number;
         let most = seen + (cut as f64 * max_tokens - too_short) / number;
-        // Source: the estimate of the mean of an exponential distribution from values of which some are cut.
+        // Source: the usual estimate of the mean of an exponential distribution, if some of the values are cut.
         let likely = (all / (answers - cut).max(1) as f64).clamp(seen, most.max(seen));
         Self { answers, cut, seen, likely, most }
     }
 
-    /// Returns whether more than half of the answers were cut too early. They then say little about the length.
+    /// Returns whether more than half of the answers were cut too early. Such answers say little about the length.
     fn is_most(&self) -> bool {
         2 * self.cut > self.answers
     }
 
-    /// Returns how much longer the answers are than those that were seen.
+    /// Returns the likely mean length without cuts, divided by the mean length of the received answers.
     fn factor(&self) -> f64 {
         if self.seen > 0.0 { self.likely / self.seen } else { 1.0 }
     }
 
-    /// Returns the length that is assumed. It is not below what was seen.
+    /// Returns the assumed length of answers, which is never below the mean length of the received answers.
     fn assumed(&self, max_tokens: f64) -> Quantity {
         let known = prior::output(max_tokens as u32).map(|tokens| f64::from(tokens).max(self.seen.min(max_tokens)));
         let errors = (known.likely - known.low, known.high - known.likely);
@@ -257,8 +259,8 @@ impl Truncated {
 }
 
 impl Quantity {
-    /// Limits the errors to an interval that is known without any sample. If the mean is outside that interval, the
-    /// interval is wrong, and the errors stay as they are.
+    /// Limits the errors to an interval that is known without a sample. If the mean is outside this interval, the
+    /// interval is wrong, and the errors are not changed.
     fn within(mut self, known: Interval<f64>) -> Self {
         if (known.low..=known.high).contains(&self.mean) {
             let (below, above) = self.errors;
@@ -273,7 +275,7 @@ impl Quantity {
     }
 }
 
-/// Returns a number for a name. It is only compared with other numbers of the same plan.
+/// Returns a number for a name. This number is only compared with other numbers of the same plan.
 fn hash(name: &str) -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();

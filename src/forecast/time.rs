@@ -1,18 +1,20 @@
-//! How long a run takes: rows with likely sizes are played against the simulated API.
+//! Estimates how long a run takes: rows with likely sizes are sent to the simulated API on virtual time. The code calls
+//! this "playing" the rows.
 //!
 //! # Method
-//! A random part of the rows is played: enough for [`PLAYED_MINUTES`] minutes at the limits, and at most
-//! [`Setting::most_rows`] rows. The time of the other rows is computed from the steady part of the played run. The
+//! A random part of the rows is simulated: enough rows for [`PLAYED_MINUTES`] minutes at the limits, and at most
+//! [`Setting::most_rows`] rows. The time of the other rows is computed from the steady part of the simulated run. The
 //! steady part is the time in which the second half of the rows ended, without the last rows. The time is computed for
-//! each pool of limits, and the slowest pool decides. The steady rate comes from thousands of rows, so its error is
-//! about one percent. The assumptions about sizes, speeds and bursts matter more. So the run is also played with the
-//! lowest and with the highest sizes, and these two times give the interval.
+//! each pool (model class with its own limits). The time of the slowest pool is the time of the run. The steady rate
+//! comes from thousands of rows, so its error is about one percent. The assumptions about sizes, speeds and bursts
+//! cause larger errors. So the run is also simulated with the lowest and with the highest sizes, and these two times
+//! give the interval.
 //!
-//! The burst that a server accepts is not published. If it is not known from earlier runs, the run is played with a
-//! burst of a whole minute and with a burst of a second. The likely time is the mean of both times.
+//! The burst that a server accepts is not published. If earlier runs did not find this burst, the run is simulated
+//! twice: with a burst of a whole minute and with a burst of a second. The likely time is the mean of both times.
 //!
-//! Not played: other clients of the same organization, faults and overloads of the API, limits on growth
-//! (acceleration), and prompt caches.
+//! The simulation does not include other clients of the same organization, faults and overloads of the API, limits on
+//! growth (acceleration), and prompt caches.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,33 +33,34 @@ use crate::scheduler::{Config, LimitsOf};
 use crate::sim::config::{Burst, Bursts};
 use crate::sim::model::SizedCall;
 
-/// Enough rows are played for this many minutes at the limits.
+/// Enough rows are simulated for this many minutes at the limits.
 const PLAYED_MINUTES: f64 = 5.0;
-/// At least this many rows are played, or all rows if there are fewer.
+/// At least this many rows are simulated, or all rows if there are fewer.
 const LEAST_ROWS: usize = 3_000;
 /// A real server differs from the simulated server. So the low end of the interval is this share below the lowest
-/// played time, and the high end is this share above the highest played time. Chosen from `benches/PLAN.md`.
+/// simulated time, and the high end is this share above the highest simulated time. Source: the results in
+/// `benches/PLAN.md`.
 const MARGIN: f64 = 0.03;
-/// If no speed is known, a speed is assumed. The real speed may be higher or lower by up to this factor.
+/// The error of an assumed speed: if no speed is known, the real speed can be higher or lower by up to this factor.
 const SPEED_FACTOR: f64 = 2.0;
 
-/// The settings under which a run is played.
+/// The settings for simulating a run.
 pub struct Setting<'a> {
     /// The limits of each pool.
     pub limits_of: &'a dyn Fn(&PoolId) -> RateLimits,
     /// Makes the settings of the scheduler. The argument is the limits that the scheduler knows at the start.
     pub scheduler: &'a dyn Fn(LimitsOf) -> Config,
-    /// How much of each limit can be used in one burst, if earlier runs have found it.
+    /// The part of each limit that can be used in one burst, if earlier runs have found it.
     pub bursts: Option<Bursts>,
-    /// At most this many rows are played.
+    /// The highest number of rows that are simulated.
     pub most_rows: usize,
 }
 
-/// Returns the bursts that earlier runs have found. The size of a burst is given as the time in which the limit refills
-/// it. Returns `None` if earlier runs have not found the bursts of the pool with the most rows.
+/// Returns the bursts that earlier runs have found. The size of a burst is given as a time: in this time, the limit
+/// allows the burst again. Returns `None` if earlier runs have not found the bursts of the pool with the most rows.
 pub fn known_bursts(learned: &[LearnedPool], load: &Load) -> Option<Bursts> {
-    /// A burst that is nearly as large as the limit of a minute counts as a burst of a minute, because heads round
-    /// tokens.
+    /// A burst of at least this share of a minute's limit is treated as a burst of a whole minute, because response
+    /// headers round tokens.
     const NEARLY: f64 = 0.97;
     let largest = load.groups().iter().max_by_key(|group| group.rows)?;
     let found = learned.iter().find(|known| known.is_of(&largest.pool))?;
@@ -80,17 +83,17 @@ pub fn known_bursts(learned: &[LearnedPool], load: &Load) -> Option<Bursts> {
 /// The time of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunTime {
-    /// How long the run takes.
+    /// The interval of the run's time.
     pub time: Interval<Duration>,
     /// The reasons that delay the run, with their shares of the time, from 0 to 1. The largest share comes first.
     pub bound_by: Vec<(Reason, f64)>,
-    /// How many rows were played.
+    /// The number of rows that were simulated.
     pub played_rows: u64,
-    /// The largest number of requests that were in flight at once.
+    /// The largest number of requests that were in flight at once in the simulation.
     pub max_in_flight: u64,
 }
 
-/// Which sizes and speeds are played.
+/// The sizes and speeds with which the rows are simulated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Case {
     Low,
@@ -98,7 +101,7 @@ enum Case {
     High,
 }
 
-/// What a forecast of the time is made from.
+/// The data from which a forecast of the time is made.
 pub(super) struct Timing<'a> {
     pub(super) load: &'a Load,
     pub(super) sizes: &'a [Sizes],
@@ -112,7 +115,7 @@ const SECOND: Burst = Burst::Time(Duration::from_secs(1));
 const SHORT: Bursts = Bursts { requests: SECOND, input_tokens: SECOND, output_tokens: SECOND };
 
 impl Timing<'_> {
-    /// Returns how long the run takes.
+    /// Returns the estimated time of the run.
     pub(super) fn time(&self) -> RunTime {
         let pools = Pools::of(self.load, self.setting.limits_of);
         let rows = self.rows_to_play(&pools);
@@ -136,7 +139,7 @@ impl Timing<'_> {
         }
     }
 
-    /// Returns the likely time only. It is for comparisons.
+    /// Returns only the likely time of the run, for comparisons.
     pub(super) fn likely_time(&self) -> Duration {
         let pools = Pools::of(self.load, self.setting.limits_of);
         let rows = self.rows_to_play(&pools);
@@ -162,8 +165,8 @@ impl Timing<'_> {
         let wanted = (self.load.rows() as f64 * share) as usize;
         let mut rows = self.load.part_of_sample(wanted.max(LEAST_ROWS).min(self.setting.most_rows));
         if (rows.len() as u64) < self.load.rows() {
-            // The time of all rows is computed from the steady part of the played run, so that part must not depend on
-            // the order of the input.
+            // The time of all rows is computed from the steady part of the simulated run. So this part must not depend
+            // on the order of the input.
             rows.sort_unstable_by_key(|row| row.hash.rotate_left(32));
         }
         rows
@@ -181,7 +184,7 @@ impl Timing<'_> {
         needs
     }
 
-    /// Plays rows. Returns how long all rows of the load take, and which reasons delay them.
+    /// Plays rows. Returns how long all rows of the load take, and the reasons that delay them.
     fn play(&self, pools: &Pools, rows: &[Sampled], case: Case, bursts: Bursts) -> Played {
         let speeds = self.speeds();
         let call = |row: &Sampled| self.row(row, pools.of_group[row.group as usize], case, &speeds);
@@ -216,7 +219,7 @@ impl Timing<'_> {
         self.load.groups().iter().map(|group| (&*group.model, speed(&group.model))).collect()
     }
 
-    /// Returns a row as it is played.
+    /// Returns a row for the simulation.
     fn row(&self, row: &Sampled, pool: usize, case: Case, speeds: &HashMap<&str, (Speed, Basis)>) -> Row {
         let (group, sizes) = (&self.load.groups()[row.group as usize], &self.sizes[row.group as usize]);
         let of = |mean: f64, (below, above): (f64, f64)| match case {
@@ -242,7 +245,7 @@ impl Timing<'_> {
             (Case::High, Basis::Assumption) => SPEED_FACTOR,
             _ => 1.0,
         };
-        // The mean of |x| of a normal variable is 0.8 times its standard deviation.
+        // For a variable x with a normal distribution, the mean of |x| is 0.8 times the standard deviation.
         let swing = (speed.spread / 0.8 * normal(&mut random)).exp() * factor;
         Row {
             pool,
@@ -260,10 +263,10 @@ impl Timing<'_> {
     }
 }
 
-/// The pools of a load.
+/// The pools of a load (the model classes that its rows use).
 struct Pools {
     list: Vec<(Arc<PoolId>, RateLimits)>,
-    /// The pool of each group.
+    /// The index of each group's pool in `list`.
     of_group: Vec<usize>,
 }
 
@@ -281,7 +284,8 @@ impl Pools {
     }
 }
 
-/// Returns the run of all rows, given a played part of them. `rows` is the number of all rows of each pool.
+/// Returns the run of all rows, computed from a run of a part of the rows. `rows` is the number of all rows of each
+/// pool.
 fn whole_run(played: Played, rows: &[u64]) -> Played {
     let mut time = played.time;
     for (pool, &all) in rows.iter().enumerate() {
@@ -303,7 +307,7 @@ fn whole_run(played: Played, rows: &[u64]) -> Played {
     let steady = reasons.iter().filter(|(reason, _)| *reason != Reason::Draining);
     let steady = steady.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(reason, _)| *reason);
     if let Some(steady) = steady.filter(|_| time > played.time) {
-        // The rows that were not played wait for the same reason as most of the played rows.
+        // The rows that were not simulated wait for the same reason as most of the simulated rows.
         let part = played.time.as_secs_f64() / time.as_secs_f64();
         reasons.iter_mut().for_each(|(_, share)| *share *= part);
         reasons.iter_mut().filter(|(reason, _)| *reason == steady).for_each(|(_, share)| *share += 1.0 - part);

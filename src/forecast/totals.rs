@@ -1,7 +1,7 @@
-//! Tokens and money of many rows, as intervals.
+//! The tokens and the cost of many rows, as intervals.
 //!
 //! Errors that come from different samples are independent of each other. Independent errors are added as the root of
-//! the sum of their squares. Errors of assumptions are simply added, because all of them may be wrong in the same
+//! the sum of their squares. Errors of assumptions are simply added, because all assumptions can be wrong in the same
 //! direction.
 
 use std::collections::BTreeMap;
@@ -11,21 +11,21 @@ use crate::domain::{Interval, Money};
 use crate::plan::Group;
 
 /// With this many answers or more, the interval of a total is made narrower: at most [`WIDEST`] of the likely value to
-/// each side. But it is never made narrower than an interval with a probability of 90 %.
+/// each side. But the interval never becomes narrower than an interval with a probability of 90 %.
 const MANY: u64 = 50;
 const WIDEST: f64 = 0.15;
-/// The half width of an interval of 90 %, divided by the half width of an interval of 95 %.
+/// Half the width of an interval with a probability of 90 %, divided by half the width of an interval of 95 %.
 const TO_90_PERCENT: f64 = 1.645 / 1.96;
 
 /// A total with its errors.
 #[derive(Clone, Debug, Default)]
 struct Sum {
     likely: f64,
-    /// Errors by their source, below and above.
+    /// The errors below and above the likely value, by their source.
     by_source: BTreeMap<(u8, u64), (f64, f64)>,
-    /// Errors of assumptions, below and above.
+    /// The errors of assumptions, below and above the likely value.
     assumed: (f64, f64),
-    /// The total can't be below this, however large the errors are.
+    /// The lowest possible total: the interval never goes below it.
     least: f64,
 }
 
@@ -72,25 +72,25 @@ impl Sum {
     }
 }
 
-/// Tokens and money of a part of the rows.
+/// The tokens and the cost of a part of the rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Totals {
     /// The number of rows.
     pub rows: u64,
-    /// The number of rows whose model has no price. Their cost is unknown and not included.
+    /// The number of rows whose model has no price. The cost of these rows is unknown and not included.
     pub unpriced: u64,
-    /// Input tokens, including cached tokens.
+    /// The input tokens of the rows, including cached tokens.
     pub input_tokens: Interval<u64>,
     /// Output tokens.
     pub output_tokens: Interval<u64>,
     /// The cost of the rows that have a price; `None` if no row has a price.
     pub cost: Option<Interval<Money>>,
-    /// The highest cost of one paid answer to each row that has a price; `None` if no row has a price, or if the cost
-    /// is not known.
+    /// The highest possible cost, with one paid answer to each row that has a price; `None` if no row has a price, or
+    /// if this cost is not known.
     pub at_most: Option<Money>,
 }
 
-/// Adds up groups. `answers` is the number of earlier answers.
+/// Returns the totals of all groups. `answers` is the number of earlier answers.
 pub(super) fn totals<'a>(groups: impl Iterator<Item = (&'a Group, &'a Sizes)>, answers: u64) -> Totals {
     const INPUT: u8 = 0;
     const OUTPUT: u8 = 1;
@@ -111,8 +111,9 @@ pub(super) fn totals<'a>(groups: impl Iterator<Item = (&'a Group, &'a Sizes)>, a
             Some(share) => prompts.add(&sizes.input, in_cost.likely * share, INPUT),
             None => {
                 prompts.add(&sizes.input, in_cost.likely, INPUT);
-                // Cache marks (`cache_control`) in the rows may make the prompts cheaper or more expensive. Without
-                // such marks, the interval of the cost is only the interval of the tokens, which has just been added.
+                // Cache marks (`cache_control`) in the rows can make the prompts cheaper or more expensive. Without
+                // such marks, the interval of the cost is only the interval of the tokens, which the line above has
+                // added.
                 let tokens = group.input_tokens.map(|tokens| tokens as f64 / group.input_tokens.likely.max(1) as f64);
                 prompts.assumed.0 += (in_cost.likely * tokens.low - in_cost.low).max(0.0);
                 prompts.assumed.1 += (in_cost.high - in_cost.likely * tokens.high).max(0.0);
@@ -121,12 +122,12 @@ pub(super) fn totals<'a>(groups: impl Iterator<Item = (&'a Group, &'a Sizes)>, a
         cost.add(&sizes.output, group.output_token.dollars(), OUTPUT);
         cost.least += group.output_token.dollars();
     }
-    // The prompts are paid for, however short the answers are.
+    // The prompts must be paid for even if the answers are short.
     cost.least += prompts.interval(answers).low;
     cost.join(prompts);
     let whole = |value: f64| value.round() as u64;
     let has_price = rows > unpriced || rows == 0;
-    // A changed model has no upper bound, because the bounds of its rows are not known.
+    // A run with a changed model has no upper bound, because the bounds of its rows are not known.
     let most_dollars = if is_bounded { most.dollars() } else { f64::INFINITY };
     let cost = cost.interval(answers).map(|dollars| Money::from_dollars(dollars.min(most_dollars)));
     Totals {

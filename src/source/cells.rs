@@ -5,7 +5,7 @@ use super::template::Cell;
 /// A cell of an input, as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InputCell {
-    /// There is no value. This differs from an empty text. CSV cells are never missing.
+    /// The cell has no value. A missing cell is not the same as an empty text. CSV cells are never missing.
     Missing,
     /// Text.
     Text(Box<str>),
@@ -24,21 +24,21 @@ impl InputCell {
     }
 }
 
-/// The content of a row in the input. It is needed for outputs that repeat the input's columns.
+/// The content of a row in the input. Outputs that repeat the input's columns need this content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InputRow {
     /// The row's cells, in the order of [`Reader::header`](super::Reader::header). A broken row can have more or fewer
     /// cells than the header.
     Cells(Vec<InputCell>),
-    /// JSON text: the line as it was written. If the format has neither JSON nor columns, this is an object with what
-    /// is known about the row.
+    /// The row as JSON text: the line as it was written in the input. If the format has no JSON and no columns, the
+    /// text is an object with what is known about the row.
     Json(Box<str>),
 }
 
 /// A borrowed [`InputCell`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CellRef<'a> {
-    /// There is no value.
+    /// The cell has no value.
     Missing,
     /// Text.
     Text(&'a str),
@@ -47,7 +47,7 @@ pub(super) enum CellRef<'a> {
 }
 
 impl<'a> CellRef<'a> {
-    /// Returns the cell as a template sees it.
+    /// Returns the cell as a value for templates.
     pub(super) fn for_template(self) -> Cell<'a> {
         match self {
             Self::Missing => Cell::Json("null"),
@@ -68,10 +68,10 @@ impl<'a> CellRef<'a> {
 
 /// The cells of one row.
 pub(super) trait Record {
-    /// Returns how many cells there are.
+    /// Returns the number of cells in the row.
     fn count(&self) -> usize;
 
-    /// Returns the cell at this index, which must be less than [`Self::count`].
+    /// Returns the cell at the given index, which must be less than [`Self::count`].
     fn cell(&self, at: usize) -> CellRef<'_>;
 
     /// Returns all cells in order.

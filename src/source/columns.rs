@@ -11,7 +11,7 @@ const LOOKED_AT: usize = 100;
 /// The format and the columns of an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Recognized {
-    /// The format and the compression, in words.
+    /// The format and the compression of the input, in words for messages.
     pub(crate) kind: String,
     /// The columns; `None` if the input has none, or if the template does not show which columns are sent.
     pub(crate) columns: Option<Columns>,
@@ -37,16 +37,16 @@ pub(crate) fn recognize(input: &Input, options: &Options) -> Result<Option<Recog
     Ok(Some(Recognized { kind, columns }))
 }
 
-/// Returns the columns of the first JSON rows. Without a template, a member is a column only if it is not sent. All
+/// Returns the columns of the first JSON rows. Without a template, only the members that are not sent are columns. All
 /// other members are request fields.
 fn of_rows(input: &Input, options: &Options) -> Result<Option<Columns>, SourceError> {
-    // The user's template is not filled in, because only the names of the columns are needed. `Template::plain` is used
-    // instead.
+    // The user's template is not filled in, because only the names of the columns are needed. `Template::plain` takes
+    // the place of the user's template.
     let template = options.template.as_ref().map(|_| Template::plain());
     let plain = Options { template, system: None, ..options.clone() };
     let mut columns = Columns::default();
     for item in open(input, &plain)?.take(LOOKED_AT) {
-        // Faults are ignored here. Another part of the program reports these faults.
+        // Faults of rows are ignored here, because another part of the program reports them.
         let Ok(Item::Row(row)) = item else { continue };
         match &options.template {
             Some(_) => add_of_templates(&mut columns, &row, options),

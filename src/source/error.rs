@@ -11,29 +11,30 @@ pub enum SourceError {
     /// There is no file with the name of the input.
     #[error("{name}: no such file; check the path, or use - to read standard input")]
     NotFound {
-        /// The input as given.
+        /// The name of the input, as the user gave it.
         name: String,
     },
     /// The input is a folder.
     #[error("{name}: is a folder; give the path of a file in it")]
     Directory {
-        /// The input as given.
+        /// The name of the input, as the user gave it.
         name: String,
     },
     /// No file fits the pattern.
     #[error("no file matches {name}; check the pattern")]
     NoMatch {
-        /// The pattern as given.
+        /// The pattern, as the user gave it.
         name: String,
     },
     /// A folder contains no text file, or no text file matches a pattern.
     #[error("{name}: {problem}; {remedy}")]
     NoTexts {
-        /// The folder or pattern as given.
+        /// The folder or pattern, as the user gave it.
         name: String,
-        /// What is wrong with the folder or pattern. In the message, this text follows the name.
+        /// What is wrong with the folder or pattern. In the message, this text follows the name of the folder or
+        /// pattern.
         problem: String,
-        /// What to do.
+        /// Advice on what to do.
         remedy: String,
     },
     /// The input is a folder, but the given format is for files with rows.
@@ -41,43 +42,43 @@ pub enum SourceError {
         "{name}: is a folder, but --format {format} is for files with rows; give its files, as in: claude-batch run '{name}/*'"
     )]
     FolderFormat {
-        /// The folder as given.
+        /// The folder, as the user gave it.
         name: String,
-        /// The format asked for.
+        /// The format that the user asked for.
         format: &'static str,
     },
     /// The input is a device. A device either has no rows or never ends.
     #[error("{name}: is a device, not a file with rows; give a file, or use - to read standard input")]
     Device {
-        /// The input as given.
+        /// The name of the input, as the user gave it.
         name: String,
     },
     /// The input can't be opened, or its metadata can't be read.
     #[error("{name}: can't be opened: {source}; check the path and who may read it")]
     Open {
-        /// The input as given.
+        /// The name of the input, as the user gave it.
         name: String,
-        /// Why the input can't be opened.
+        /// The reason why the input can't be opened.
         source: io::Error,
     },
-    /// Reading stopped in the middle.
+    /// Reading the input failed before its end.
     #[error("{name}: reading failed near line {line}: {source}; check the file, and run the same command again")]
     Read {
-        /// The input as given.
+        /// The name of the input, as the user gave it.
         name: String,
         /// The number of the line that was being read, from 1.
         line: u64,
-        /// Why reading failed.
+        /// The reason why reading failed.
         source: io::Error,
     },
-    /// The input is damaged from this place on. The rows before the damage were read correctly.
+    /// A part of the input is damaged. The rows before the damage were read correctly.
     #[error("{name}: is damaged {place}: {message}")]
     Damaged {
-        /// The input as given.
+        /// The name of the input, as the user gave it.
         name: String,
-        /// Where the damage is, for example "after line 812".
+        /// The place of the damage, for example "after line 812".
         place: String,
-        /// What is damaged.
+        /// What is damaged in the input.
         message: String,
     },
     /// This build has no reader for the format.
@@ -86,19 +87,19 @@ pub enum SourceError {
          cargo install --path . --locked --features tables"
     )]
     NoReader {
-        /// The input as given.
+        /// The name of the input, as the user gave it.
         name: String,
-        /// The files that this build can't read, in the plural.
+        /// The kind of files that this build can't read, in the plural.
         what: &'static str,
     },
-    /// The input is a Parquet file that comes from a pipe or is compressed. It must be a regular file without
-    /// compression.
+    /// The input is a Parquet file that comes from a pipe or is compressed. A Parquet input must be a regular file
+    /// without compression.
     #[error(
         "{name}: a Parquet file can't be read from a pipe or a compressed file, because its footer is at its end; save \
          it uncompressed, and give the path of the file"
     )]
     NotAFile {
-        /// The input as given.
+        /// The name of the input, as the user gave it.
         name: String,
     },
     /// The input changed while it was read: no row begins at the place where a row began before.
@@ -106,7 +107,7 @@ pub enum SourceError {
         "{name}: changed while it was read: no row begins at line {line} any more; run the same command again when nobody writes to it"
     )]
     Moved {
-        /// The input as given.
+        /// The name of the input, as the user gave it.
         name: String,
         /// The line on which a row began, from 1.
         line: u64,
@@ -114,33 +115,33 @@ pub enum SourceError {
     /// The first bytes of the input are not text in UTF-8.
     #[error("{name}: looks like {what}, not like text in UTF-8; {remedy}")]
     Binary {
-        /// The input as given.
+        /// The name of the input, as the user gave it.
         name: String,
-        /// What the input looks like, with an article.
+        /// The kind of data that the input seems to be, with an article.
         what: &'static str,
-        /// What to do.
+        /// Advice on what to do.
         remedy: &'static str,
     },
-    /// A line or a CSV record does not end.
+    /// A line or a CSV record does not end within the limit.
     #[error("{name}: the row that begins on line {line} is longer than {} GiB; {remedy}", bytes >> 30)]
     Endless {
-        /// The input as given.
+        /// The name of the input, as the user gave it.
         name: String,
         /// The line on which the row begins, from 1.
         line: u64,
         /// How much of the row was read, in bytes.
         bytes: u64,
-        /// What to do.
+        /// Advice on what to do.
         remedy: &'static str,
     },
     /// The first rows of the input are all unusable.
     #[error("{name}: none of its first {rows} rows can be used; the first: {place} {message}")]
     NoRows {
-        /// The input as given.
+        /// The name of the input, as the user gave it.
         name: String,
-        /// How many rows were read.
+        /// The number of rows that were read.
         rows: u64,
-        /// Where the first unusable row is, for example "line 7".
+        /// The place of the first unusable row, for example "line 7".
         place: String,
         /// What is wrong with the first unusable row.
         message: String,
@@ -150,26 +151,26 @@ pub enum SourceError {
         "{name}: looks like {what}, not like one JSON value per line; convert it, for example with: jq -c {filter} FILE"
     )]
     JsonDocument {
-        /// The input as given.
+        /// The name of the input, as the user gave it.
         name: String,
-        /// What the input looks like, with an article.
+        /// The kind of JSON that the input seems to be, with an article.
         what: &'static str,
         /// The filter for `jq`, quoted for a shell.
         filter: &'static str,
     },
-    /// Neither the name nor the content of the input shows the format.
+    /// The format of the input is unknown: its name and its content do not show the format.
     #[error(
         "{name}: its format is not clear from its name or its first line; use --format lines if each line is a prompt, \
          --format text if all of it is one prompt, or --format jsonl, csv or tsv"
     )]
     UnknownFormat {
-        /// The input as given.
+        /// The name of the input, as the user gave it.
         name: String,
     },
     /// The CSV header can't be read.
     #[error("{name}: line {line}: the header {message}")]
     Header {
-        /// The input as given.
+        /// The name of the input, as the user gave it.
         name: String,
         /// The line on which the header starts, from 1.
         line: u64,
@@ -179,17 +180,17 @@ pub enum SourceError {
     /// A sheet has no row with the names of its columns.
     #[error("{name}: the sheet {sheet} is empty; its first row must contain the names of the columns")]
     NoHeader {
-        /// The input as given.
+        /// The name of the input, as the user gave it.
         name: String,
-        /// The sheet, quoted if it contains blanks.
+        /// The name of the sheet, quoted if it contains blanks.
         sheet: String,
     },
     /// `--sheet` names a sheet that does not exist.
     #[error("{name}: --sheet names {}, which is not there; the sheets are: {sheets}", quoted(sheet))]
     NoSheet {
-        /// The input as given.
+        /// The name of the input, as the user gave it.
         name: String,
-        /// The name asked for.
+        /// The name of the sheet that the user asked for.
         sheet: String,
         /// The existing sheets, with commas between them.
         sheets: String,
@@ -197,30 +198,30 @@ pub enum SourceError {
     /// Two columns have the same name.
     #[error("{name}: the header names {columns} more than once; give every column a name of its own")]
     DuplicateColumns {
-        /// The input as given.
+        /// The name of the input, as the user gave it.
         name: String,
         /// The repeated names, quoted, with commas between them.
         columns: String,
     },
-    /// There is neither a prompt column nor a template.
+    /// The input has no prompt column, and there is no template.
     #[error(
         "{name}: has no column `prompt` (columns: {columns}); rename one to `prompt`, or make the prompt with a \
          template: -t '{{{{{example}}}}}'"
     )]
     NoPromptColumn {
-        /// The input as given.
+        /// The name of the input, as the user gave it.
         name: String,
         /// The existing columns, with commas between them.
         columns: String,
-        /// A template expression that would work.
+        /// A template expression that would work for this input.
         example: String,
     },
     /// `--id` names a column that does not exist.
     #[error("{name}: --id names the column {}, which is not there; the columns are: {columns}", quoted(column))]
     NoIdColumn {
-        /// The input as given.
+        /// The name of the input, as the user gave it.
         name: String,
-        /// The name asked for.
+        /// The name of the column that the user asked for.
         column: String,
         /// The existing columns, with commas between them.
         columns: String,
@@ -231,7 +232,7 @@ pub enum SourceError {
          around braces that are to be sent as they are"
     )]
     SystemColumn {
-        /// The input as given.
+        /// The name of the input, as the user gave it.
         name: String,
         /// The missing names, quoted, with commas between them.
         missing: String,
@@ -241,7 +242,7 @@ pub enum SourceError {
     /// The template names a column that does not exist.
     #[error("{name}: the template names {missing}, which is not there; the columns are: {columns}")]
     TemplateColumn {
-        /// The input as given.
+        /// The name of the input, as the user gave it.
         name: String,
         /// The missing names, quoted, with commas between them.
         missing: String,
@@ -251,8 +252,8 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    /// Returns the error for a read that failed. `name` is the name of the input, and `line` is the line that was
-    /// reached.
+    /// Returns the error for a read that failed. `name` is the name of the input, and `line` is the number of the line
+    /// that was being read.
     pub(super) fn reading(name: &str, line: u64, source: io::Error) -> Self {
         let name = name.to_owned();
         match Damage::of(&source) {

@@ -1,8 +1,8 @@
 //! Names of request fields, and names that look like misspelt request fields.
 //!
-//! The list of the API's fields is used only for the short row shapes. It decides whether a member is sent, or only
-//! kept with the row. Inside `params`, members with any name are sent, because the API gets new fields faster than this
-//! program.
+//! The list of the API's fields is used only for the short row shapes. The list decides whether a member is sent, or
+//! only kept with the row. Inside `params`, members with any name are sent, because the API gets new fields faster than
+//! this program.
 
 use std::collections::HashSet;
 
@@ -30,10 +30,10 @@ pub(super) fn is_request_field(name: &str) -> bool {
     REQUEST_FIELDS.contains(&name)
 }
 
-/// Returns the request field that `name` was probably meant to be.
+/// Returns the request field that the author of `name` probably meant.
 ///
-/// Two names are similar if they differ by one edit, or by two if both are long. A swap of two neighbouring letters is
-/// one edit. Differences in case, dashes and camel case do not count: `maxTokens` is `max_tokens`.
+/// Two names are similar if they differ by one edit, or by two edits if both names are long. A swap of two neighbouring
+/// letters is one edit. Differences in case, dashes and camel case are ignored: `maxTokens` is `max_tokens`.
 pub(super) fn meant_field(name: &str) -> Option<&'static str> {
     if is_request_field(name) || name.len() > LONGEST_NAME {
         return None;
@@ -43,33 +43,33 @@ pub(super) fn meant_field(name: &str) -> Option<&'static str> {
     alias.or_else(|| REQUEST_FIELDS.into_iter().find(|field| is_near(&plain, &self::plain(field))))
 }
 
-/// Where in a row a doubtful name was found.
+/// The part of a row that contains the member whose name is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Within {
-    /// In a row of a short shape. The member is kept with the row.
+    /// The member is in a row of a short shape, and is kept with the row.
     Row,
-    /// In `params`. The member is sent.
+    /// The member is in `params`, and is sent.
     Params,
-    /// In a row with `params`, but outside of `params`. The member is kept with the row.
+    /// The row has `params`, but the member is outside of `params`. The member is kept with the row.
     OutsideParams,
 }
 
-/// The names that were checked, and the warnings about them. There is only one warning about each name.
+/// The names of members that were checked, and the warnings about these names. Each name gets only one warning.
 #[derive(Debug, Default)]
 pub(super) struct Warnings {
     checked: [Checked; 3],
     pending: Vec<String>,
 }
 
-/// How many names are checked for each kind of [`Within`]. If an input has more names than this limit, the names are
-/// data and not request fields.
+/// The highest number of names that are checked for each kind of [`Within`]. If an input has more names than this
+/// limit, the names are data and not request fields.
 const MAX_CHECKED: usize = 1000;
 
 /// The names that were checked for one kind of [`Within`].
 #[derive(Debug, Default)]
 struct Checked {
     all: HashSet<Box<str>>,
-    /// The first of these names. Most inputs have so few names that `first` contains all of them. Comparing a name with
+    /// The first names of `all`. Most inputs have so few names that `first` contains all of them. Comparing a name with
     /// a few other names is faster than computing its hash.
     first: Vec<Box<str>>,
 }
@@ -77,8 +77,8 @@ struct Checked {
 impl Checked {
     const FIRST: usize = 8;
 
-    /// Adds a name, and returns whether it was added. The name is not added if it was seen before, or if there are
-    /// already too many names.
+    /// Adds a name, and returns whether it was added. The name is not added if it was checked before, or if too many
+    /// names were already checked.
     fn insert(&mut self, name: &str) -> bool {
         // The search avoids an allocation for a name that was seen before.
         if self.first.iter().any(|own| &**own == name) || self.all.len() >= MAX_CHECKED || self.all.contains(name) {

@@ -19,8 +19,8 @@ pub(super) trait Rows: Send {
         None
     }
 
-    /// Returns the names of all columns, in the order of the input. Empty names are included. Returns `None` for a
-    /// format without a header.
+    /// Returns the names of all columns, in the order of the input. Columns with empty names are included. Returns
+    /// `None` for a format without a header.
     fn header(&self) -> Option<&[Arc<str>]> {
         None
     }
@@ -30,18 +30,19 @@ pub(super) trait Rows: Send {
         false
     }
 
-    /// Returns where the next row begins. If blank lines come before this row, returns where they begin. Returns `None`
-    /// after the last row.
+    /// Returns where the next row begins. If blank lines come before this row, returns where the blank lines begin.
+    /// Returns `None` after the last row.
     fn position(&mut self) -> Option<Position>;
 
-    /// Returns the next row; `None` after the last. The input is called `name`. Doubtful names are added to `warnings`.
+    /// Returns the next row; `None` after the last. `name` is the name of the input. Warnings about doubtful member
+    /// names are added to `warnings`.
     fn next(&mut self, name: &Arc<str>, warnings: &mut Warnings) -> Result<Option<Item>, SourceError>;
 
     /// Continues at `position`, which was found when the input was read before. The current position must not be after
     /// `position`.
     ///
     /// # Errors
-    /// [`SourceError::Moved`] when no row begins there any more.
+    /// [`SourceError::Moved`] when no row begins at `position` any more.
     fn seek(&mut self, position: Position, name: &Arc<str>) -> Result<(), SourceError> {
         loop {
             match self.position() {
@@ -67,12 +68,12 @@ pub(super) trait Format: Send {
         None
     }
 
-    /// Parses a line or record that is not blank. Returns `None` if it is not a row. Doubtful names are added to
-    /// `warnings`.
+    /// Parses a line or record that is not blank. Returns `None` if the line or record is not a row. Warnings about
+    /// doubtful member names are added to `warnings`.
     fn read(&mut self, raw: &RawRow<'_>, warnings: &mut Warnings) -> Result<Option<Parts>, Fault>;
 
-    /// Returns the content of the row that was read last, for outputs. `raw` is this row. If the row is broken, returns
-    /// only the part that could be read.
+    /// Returns the content of the row that was read last, for outputs. `raw` is the text of this row. If the row is
+    /// broken, returns only the part that could be read.
     fn input(&self, raw: &RawRow<'_>) -> Option<InputRow>;
 }
 
@@ -95,7 +96,7 @@ impl Columns {
 }
 
 impl fmt::Display for Columns {
-    /// Writes `columns sent: subject, body; id is the label; not sent: date`. Empty groups are left out.
+    /// Writes `columns sent: subject, body; id is the label; not sent: date`. Groups without columns are left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |names: &[String]| name_list(names.iter().map(String::as_str));
         let sent = (!self.sent.is_empty()).then(|| format!("columns sent: {}", list(&self.sent)));

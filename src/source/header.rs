@@ -22,7 +22,7 @@ use super::template::{Cell, Template, missing_columns};
 use super::{Options, SourceError, json, prompt};
 use crate::domain::Params;
 
-/// The columns and what they mean.
+/// The columns of an input, and what they mean.
 #[derive(Debug)]
 pub(super) struct Header {
     columns: Vec<Arc<str>>,
@@ -31,9 +31,9 @@ pub(super) struct Header {
     system: Option<usize>,
     model: Option<usize>,
     max_tokens: Option<usize>,
-    /// `--system`, if it is a template.
+    /// The text of `--system`, if it is a template.
     system_template: Option<Template>,
-    /// Whether only labels are read.
+    /// Whether only the labels of rows are read.
     labels_only: bool,
 }
 
@@ -119,7 +119,8 @@ impl Header {
         &self.columns
     }
 
-    /// Returns the parts of a record. If the record is broken, the fault contains the record's label.
+    /// Returns the parts of a record: its label, its request parameters and the members that are kept. If the record is
+    /// broken, the fault contains the record's label.
     pub(super) fn parts<R: Record + ?Sized>(&self, record: &R, template: Option<&Template>) -> Result<Parts, Fault> {
         let (expected, found) = (self.columns.len(), record.count());
         if found != expected {
@@ -255,7 +256,8 @@ fn repeated(columns: &[Arc<str>]) -> Option<String> {
     (!repeated.is_empty()).then(|| name_list(repeated))
 }
 
-/// Finds the column that most likely contains the prompt text. Returns its name as it must be written in a template.
+/// Finds the column that most likely contains the prompt text. Returns the name of this column as it must be written in
+/// a template.
 fn example(columns: &[Arc<str>]) -> String {
     let named = |wanted: &str| columns.iter().find(|column| column.eq_ignore_ascii_case(wanted));
     let likely = ["prompt", "text", "question", "body", "content", "message", "input"].into_iter().find_map(named);

@@ -7,16 +7,16 @@ use std::time::UNIX_EPOCH;
 
 use super::{Input, SourceError};
 
-/// Metadata of an input file. It shows whether the file has changed, so the file need not be read again.
+/// Metadata of an input file. The metadata shows whether the file has changed, so the file need not be read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct InputIdentity {
-    /// Length in bytes.
+    /// The length of the file, in bytes.
     pub len: u64,
     /// The time of the last write, in nanoseconds since 1970; `None` if the file system does not record it.
     pub modified_ns: Option<u64>,
 }
 
-/// Returns a file's identity at this moment.
+/// Returns the current identity (length and time) of a file.
 ///
 /// # Errors
 /// [`SourceError::NotFound`], [`SourceError::Directory`], [`SourceError::Device`] and [`SourceError::Open`].
@@ -43,8 +43,8 @@ fn is_device(_: &fs::Metadata) -> bool {
     false
 }
 
-/// Returns whether an input can be read a second time. This is true for regular files and lists of text files, but not
-/// for pipes and devices.
+/// Returns whether an input can be read a second time. Regular files and lists of text files can be read twice, but
+/// pipes and devices can't.
 pub fn is_seekable(input: &Input) -> bool {
     match input {
         Input::File(path) => fs::metadata(path).is_ok_and(|metadata| metadata.is_file()),

@@ -1,21 +1,21 @@
-//! Where rows come from.
+//! The input that rows come from: a file, text files, or a pipe.
 
 use std::path::PathBuf;
 
 use super::texts::Texts;
 
-/// Where rows come from.
+/// The input that rows come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// A file, or something else with a path. A named pipe is read as a stream.
     File(PathBuf),
-    /// Text files of a folder or a pattern.
+    /// The text files of a folder, or the text files that match a pattern.
     Texts(Texts),
     /// Standard input.
     Stdin,
     /// A pipe that was read before and copied to a file ([`super::Options::spool`]).
     Spooled {
-        /// The name that the pipe had.
+        /// The name of the pipe, for messages.
         name: String,
         /// The file.
         path: PathBuf,
@@ -23,7 +23,7 @@ pub enum Input {
 }
 
 impl Input {
-    /// Returns the name for messages: the path as given, or `stdin`.
+    /// Returns the name of the input for messages: the path as given, or `stdin`.
     pub fn name(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),

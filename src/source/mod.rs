@@ -1,19 +1,19 @@
 //! Inputs: reads rows from files and pipes.
 //!
-//! A [`Reader`] contains the `format::Rows` of its input. If the rows are lines or CSV records, the reader contains a
-//! `split_rows::SplitRows`: `splitter` cuts a row out of the input, and the input's `format::Format` (`jsonl`, `csv` or
-//! `lines`) parses it. To add a format, add a file and a match arm in the reader.
+//! A [`Reader`] contains the `format::Rows` of its input. If the rows are lines or CSV records, these are a
+//! `split_rows::SplitRows`. The module `splitter` cuts a row out of the input, and the input's `format::Format`
+//! (`jsonl`, `csv` or `lines`) parses this row. To add a format, add a file and a match arm in the reader.
 //!
 //! A row contains only what the input says. Defaults, keys and costs are added in [`crate::plan`]. Only one row is in
 //! memory at a time. If the row is longer than [`Options::max_line_bytes`], only a part of it is in memory.
 //!
-//! A fault of a whole input is a [`SourceError`]. It is found before the first row if possible. A fault of one row is
-//! an [`Item::Broken`] and affects only that row. If something is doubtful but usable, there is a warning.
+//! A fault of a whole input is a [`SourceError`]. Such a fault is found before the first row if possible. A fault of
+//! one row is an [`Item::Broken`] and affects only that row. If something is doubtful but usable, there is a warning.
 //! [`Reader::take_warnings`] returns each warning once.
 //!
-//! A row's `line` is the number of its first line, from 1. Line feeds are counted, so blank lines count too. Byte
-//! offsets count every byte, including a byte order mark. A column is the number of a byte in the row's first line,
-//! from 1. A row's `index` is its position among the rows, from 0. Blank lines do not count.
+//! A row's `line` is the number of its first line, from 1. Blank lines are counted too. Byte offsets count every byte,
+//! including a byte order mark. A column is the number of a byte in the row's first line, from 1. A row's `index` is
+//! its position among the rows, from 0. Blank lines have no index.
 
 mod cells;
 mod columns;
@@ -78,24 +78,25 @@ pub(crate) use self::texts::{Expanded, expand};
 /// One row as it was written.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// Where the row is in the input.
+    /// The place of the row in the input.
     pub origin: Origin,
     /// The user's label, if the row has one.
     pub custom_id: Option<String>,
-    /// The row's own request parameters, in their order in the row. Defaults are not included.
+    /// The row's own request parameters, in their order in the row. Default values of parameters are not included.
     pub params: Params,
     /// The other members of the row, which are kept with the row and not sent.
     pub extra: Params,
     /// The `error` member of an error-log entry, raw.
     pub error: Option<Box<RawValue>>,
-    /// The whole row, unchanged. Outputs use it. It is set only with [`Options::keeps_input`].
+    /// The content of the whole row, unchanged. This content is set only with [`Options::keeps_input`], for outputs
+    /// that contain columns of the input.
     pub input: Option<InputRow>,
 }
 
 /// A row that can't be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokenRow {
-    /// Where the row is in the input.
+    /// The place of the row in the input.
     pub origin: Origin,
     /// The row's position among the rows of all inputs of a run, from 0. A reader knows only one input, so it always
     /// sets this to 0.
@@ -108,14 +109,15 @@ pub struct BrokenRow {
     pub byte_offset: u64,
     /// The row's text, at most the first 4 KiB.
     pub raw: Vec<u8>,
-    /// What is wrong and what to do. In messages, this text follows words like "line 7". So it begins in lower case and
-    /// has no full stop.
+    /// What is wrong with the row, and what to do. In messages, this text follows words like "line 7". So this text
+    /// begins in lower case and has no full stop.
     pub message: String,
-    /// The readable part of the row, unchanged. Outputs use it. It is set only with [`Options::keeps_input`].
+    /// The readable part of the row, unchanged. This part is set only with [`Options::keeps_input`], for outputs that
+    /// contain columns of the input.
     pub input: Option<InputRow>,
 }
 
-/// What a reader returns next.
+/// A row that a reader returns: usable or broken.
 #[derive(Clone, Debug)]
 pub enum Item {
     /// A usable row.
@@ -124,19 +126,20 @@ pub enum Item {
     Broken(Box<BrokenRow>),
 }
 
-/// How an input is written.
+/// The format of an input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum InputFormat {
-    /// The extension of the file's name decides. If it does not show the format, the first line decides.
+    /// The format is found from the extension of the file's name. If the extension does not show the format, it is
+    /// found from the first line.
     #[default]
     Auto,
-    /// One JSON value per line.
+    /// JSON lines: one JSON value per line.
     Jsonl,
-    /// A header and records. The header shows the separator: `,`, `;` or a tab.
+    /// CSV: a header and records. The header shows the separator: `,`, `;` or a tab.
     Csv,
-    /// A header and records, with tabs as separators.
+    /// TSV: a header and records, with tabs as separators.
     Tsv,
-    /// One prompt per line.
+    /// Plain text with one prompt per line.
     Lines,
     /// The whole file is one prompt.
     Text,
@@ -151,7 +154,7 @@ impl InputFormat {
     pub const ALL: [Self; 8] =
         [Self::Auto, Self::Jsonl, Self::Csv, Self::Tsv, Self::Lines, Self::Text, Self::Parquet, Self::Excel];
 
-    /// Returns the name as it is typed on the command line.
+    /// Returns the name of the format, as it is typed on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -180,7 +183,7 @@ impl InputFormat {
     }
 }
 
-/// How to read an input.
+/// The settings for reading an input.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// `--format`.
@@ -191,14 +194,14 @@ pub struct Options {
     pub sheet: Option<String>,
     /// `-t`: the template that makes the messages from columns or members.
     pub template: Option<Template>,
-    /// `--system`, if it is a template. It is filled in for each row that has columns. Rows of formats with a header
-    /// have columns. If there is a `template`, all rows have columns.
+    /// The text of `--system`, if it is a template. This template is filled in for each row that has columns. Rows of
+    /// formats with a header have columns. If there is a `template`, all rows have columns.
     pub system: Option<Template>,
     /// The longest row that is accepted, in bytes. A longer row is broken, and is never in memory as a whole.
     pub max_line_bytes: usize,
     /// Whether [`Row::input`] is set, for outputs with the input's columns.
     pub keeps_input: bool,
-    /// Whether only the labels of rows are read. No parameters are read, and no prompts are made.
+    /// Whether only the labels of rows are read. With this option, no parameters are read, and no prompts are made.
     pub labels_only: bool,
     /// The file to which the bytes of a pipe are copied. The rows of the pipe can be read again from this file.
     pub spool: Option<PathBuf>,
@@ -232,18 +235,18 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Returns options for reading only labels and columns. No prompts are made: no template is filled in, and no
-    /// column `prompt` is needed.
+    /// Returns options for reading only labels and columns. With these options, no prompts are made: no template is
+    /// filled in, and no column `prompt` is needed.
     pub(crate) fn without_prompts(self) -> Self {
         Self { template: Some(Template::plain()), system: None, labels_only: true, ..self }
     }
 }
 
-/// Where a row begins in its input.
+/// The position in an input where a row begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// The row's first line, from 1.
+    /// The number of the row's first line in the input, from 1.
     pub line: u64,
-    /// Offset of the row's first byte.
+    /// The offset of the row's first byte in the input.
     pub byte_offset: u64,
 }

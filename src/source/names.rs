@@ -15,7 +15,7 @@ pub(super) fn name_list<'a>(names: impl IntoIterator<Item = &'a str>) -> String 
     shown.join(", ")
 }
 
-/// Returns [`name_list`]. If a name in `wrong` looks misspelt, adds the name that was probably meant.
+/// Returns [`name_list`]. If a name in `wrong` looks misspelt, the text ends with the name that was probably meant.
 pub(crate) fn found_list<'a>(names: impl IntoIterator<Item = &'a str>, wrong: &[&str]) -> String {
     let names: Vec<&str> = names.into_iter().collect();
     let meant = wrong.iter().find_map(|wrong| nearest(wrong, names.iter().copied()));
@@ -30,7 +30,7 @@ pub(crate) fn found_list<'a>(names: impl IntoIterator<Item = &'a str>, wrong: &[
 /// are not checked for misspellings.
 pub(super) const LONGEST_NAME: usize = 40;
 
-/// Returns a name for a message: cut at [`LONGEST_NAME`], quoted unless it is a plain word.
+/// Returns a name for a message: cut at [`LONGEST_NAME`], and quoted if it is not a plain word.
 pub(super) fn short(name: &str) -> String {
     let cut: String = name.chars().take(LONGEST_NAME).collect();
     let dots = if cut.len() < name.len() { "…" } else { "" };
@@ -38,7 +38,7 @@ pub(super) fn short(name: &str) -> String {
     if is_plain { format!("{cut}{dots}") } else { format!("{cut:?}{dots}") }
 }
 
-/// Returns whether `name` looks like a misspelling. The correct name is `of`.
+/// Returns whether `name` looks like a misspelling of the correct name `of`.
 pub(super) fn is_misspelt(name: &str, of: &str) -> bool {
     name != of && name.len() <= LONGEST_NAME && is_near(&plain(name), &plain(of))
 }
@@ -53,8 +53,8 @@ pub(crate) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) 
         names.into_iter().take(MAX_COMPARED).filter(|other| name.len() <= LONGEST_NAME && other.len() <= LONGEST_NAME);
     let near = names.map(|other| (edits(&wanted, &plain(other)), other));
     let (edits, nearest) = near.min_by_key(|(edits, _)| *edits)?;
-    // The given name is known to be wrong. So a known name is suggested if it differs by one edit, even if both are
-    // short.
+    // The given name is known to be wrong. So a known name is suggested if it differs from the given name by one edit,
+    // even if both names are short.
     let is_close = || wanted.len() >= 3 && (edits <= 1 || plain(nearest).contains(&wanted));
     (is_near(&wanted, &plain(nearest)) || is_close()).then_some(nearest)
 }
@@ -62,9 +62,9 @@ pub(crate) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) 
 /// The highest number of similar names that are suggested.
 const MAX_SUGGESTED: usize = 3;
 
-/// Returns up to three names that may have been meant instead of a wrong name, the most similar first. A name is also a
-/// candidate if one of the two contains the other, or if both consist of the same words. For example, `haiku` is a part
-/// of a model's name.
+/// Returns up to three known names that the user probably meant instead of a wrong name, with the most similar name
+/// first. A known name is also suggested if it contains the wrong name, is contained in it, or consists of the same
+/// words. For example, the wrong name `haiku` is a part of the names of some models.
 pub(crate) fn nearest_names<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Vec<&'n str> {
     let wanted = plain(name);
     if name.len() > LONGEST_NAME || wanted.len() < 3 {

@@ -1,9 +1,9 @@
 //! Rows of OpenAI batch files: `{"custom_id", "method", "url", "body"}`.
 //!
 //! This module converts a chat completion into a message request. If a parameter has no counterpart, the row is broken
-//! and the message says which parameter it is. Without the parameter, the answer would look like an answer to the whole
-//! request, but would not be one. A parameter is left out if its value is a default that changes nothing. Texts stay
-//! the same, byte for byte. Source: OpenAI API reference, "Create chat completion" and "Batch" (2026).
+//! and the message says which parameter it is. If the parameter were dropped, the answer would wrongly look like an
+//! answer to the whole request. A parameter is left out if its value is a default that changes nothing. Texts stay the
+//! same, byte for byte. Source: OpenAI API reference, "Create chat completion" and "Batch" (2026).
 
 use std::fmt::Write as _;
 
@@ -14,10 +14,10 @@ use super::names::short;
 use super::raw::Fault;
 use crate::domain::Params;
 
-/// The members of this shape. The label is read as in any other row.
+/// The members of a row of an OpenAI batch file. The label is read as in any other row.
 pub(super) const MEMBERS: [&str; 3] = ["method", "url", "body"];
 
-/// Returns whether the row has this shape.
+/// Returns whether the row has the shape of OpenAI's batch files.
 pub(super) fn is_shape(object: &Object<'_>) -> bool {
     object.has("body") && (object.has("url") || object.has("method"))
 }
@@ -52,7 +52,7 @@ fn path(url: &str) -> &str {
     after_scheme.find('/').map_or(url, |at| &after_scheme[at..])
 }
 
-/// Parameters with a value that changes nothing, so that they can be left out.
+/// Parameters, each with the values that change nothing. A parameter with such a value is left out.
 const NEUTRAL: [(&str, &[&str]); 17] = [
     ("n", &["1"]),
     ("logprobs", &["false"]),
@@ -73,7 +73,8 @@ const NEUTRAL: [(&str, &[&str]); 17] = [
     ("verbosity", &[r#""medium""#]),
 ];
 
-/// Parameters that only the other service uses, to organize requests. They are kept with the row and not sent.
+/// Parameters that only the other service uses, to organize requests. These parameters are kept with the row and not
+/// sent.
 const BOOKKEEPING: [&str; 4] = ["metadata", "prompt_cache_key", "safety_identifier", "stream_options"];
 
 fn chat(text: &str, members: &[Member<'_>]) -> Result<(Params, Params), Fault> {

@@ -10,11 +10,11 @@ pub(super) struct Pattern {
     parts: Vec<String>,
 }
 
-/// Indices of parts of a pattern. The next name of a path below the root is compared with these parts.
+/// The indices of some parts of a pattern. The next name of a path below the root is compared with these parts.
 pub(super) type Reached = Vec<usize>;
 
 impl Pattern {
-    /// Returns a path as a pattern; `None` when it contains neither `*` nor `?`.
+    /// Returns a path as a pattern; `None` when the path contains no `*` and no `?`.
     pub(super) fn of(path: &Path) -> Option<Self> {
         let components: Vec<Component<'_>> = path.components().collect();
         let is_pattern = |part: &Component<'_>| {
@@ -71,8 +71,8 @@ impl Pattern {
     }
 }
 
-/// Returns whether a name matches a pattern of `*` (any number of bytes) and `?` (any single byte). Needs linear space
-/// and quadratic time.
+/// Returns whether a name matches a pattern. In a pattern, `*` is any number of bytes, and `?` is any single byte. The
+/// comparison needs linear space and quadratic time.
 fn fits(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut pos) = (0, 0);
     // If the last `*` must match one more byte, matching continues at these places in the pattern and the name.

@@ -43,7 +43,8 @@ pub(super) fn templated_message(template: &Template, columns: &[(&str, Cell<'_>)
     }
 }
 
-/// Fills a template with a row and sets `system` to the result, unless the row has its own `system`.
+/// Fills a template with a row and sets `system` to the result. If the row has its own `system`, this `system` is not
+/// changed.
 pub(super) fn set_templated_system(
     params: &mut Params,
     system: Option<&Template>,

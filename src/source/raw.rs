@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::BrokenRow;
 use crate::domain::{Origin, Params};
 
-/// How much of a broken row's text is kept, in bytes.
+/// The highest length of a broken row's text that is kept, in bytes.
 pub(crate) const KEPT_BYTES: usize = 4096;
 
 /// One row's text and place.
@@ -18,7 +18,7 @@ pub(super) struct RawRow<'a> {
     pub line: u64,
     /// The number of lines that the row covers.
     pub lines: u64,
-    /// Offset of the row's first byte in the input.
+    /// The offset of the row's first byte in the input.
     pub byte_offset: u64,
     /// The row's text without the line end. If the row is longer than the limit, this is only its first [`KEPT_BYTES`].
     pub bytes: &'a [u8],
@@ -29,9 +29,9 @@ pub(super) struct RawRow<'a> {
 /// How a row ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// Complete: at a line end, or at the end of the input.
+    /// The row is complete: it ended at a line end, or at the end of the input.
     Whole,
-    /// The row is longer than the limit, which is this many bytes. The rest of the row was skipped.
+    /// The row is longer than the limit, and the rest of the row was skipped. The number is the limit in bytes.
     TooLong(usize),
     /// The input ended inside quotes.
     OpenQuote,
@@ -105,7 +105,7 @@ impl<'a> RawRow<'a> {
     }
 }
 
-/// Returns the fault of a row with more than this many bytes.
+/// Returns the fault of a row with more than `most_bytes` bytes.
 pub(super) fn too_long(most_bytes: usize) -> Fault {
     let mib = most_bytes as f64 / f64::from(1 << 20);
     Fault::new(format!("is longer than {mib:.0} MiB, more than the API accepts"))
@@ -116,37 +116,37 @@ pub(super) fn too_long(most_bytes: usize) -> Fault {
 pub(super) struct Parts {
     /// The user's label.
     pub custom_id: Option<String>,
-    /// What is sent.
+    /// The request parameters, which are sent.
     pub params: Params,
-    /// Members that are kept with the row and not sent.
+    /// The members that are kept with the row and not sent.
     pub extra: Params,
     /// The `error` of an error-log entry.
     pub error: Option<Box<RawValue>>,
 }
 
-/// What is wrong with one row.
+/// The fault of one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     /// The row's label, if it could be read.
     pub custom_id: Option<String>,
     /// The column of the fault, counted in bytes from 1, if it is known.
     pub column: Option<u64>,
-    /// What is wrong and what to do.
+    /// What is wrong with the row, and what to do.
     pub message: String,
 }
 
 impl Fault {
-    /// A fault of the row as a whole.
+    /// Returns a fault of the row as a whole.
     pub(super) fn new(message: impl Into<String>) -> Self {
         Self { custom_id: None, column: None, message: message.into() }
     }
 
-    /// A fault at a byte of the row, counted from 0.
+    /// Returns a fault at a byte of the row; bytes are counted from 0.
     pub(super) fn at(byte: usize, message: impl Into<String>) -> Self {
         Self { column: Some(byte as u64 + 1), ..Self::new(message) }
     }
 
-    /// The fault of a row with this label.
+    /// Returns the fault with the label of its row.
     pub(super) fn of(self, custom_id: Option<String>) -> Self {
         Self { custom_id, ..self }
     }

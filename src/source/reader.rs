@@ -17,9 +17,9 @@ use super::{
     Input, InputFormat, InputIdentity, Item, Options, Position, SourceError, csv, identity, jsonl, lines, spool,
 };
 
-/// Opens an input and reads as much of it as is needed to know its format. For CSV, this includes the header.
+/// Opens an input and reads its beginning to find out its format. For CSV, the header is read too.
 ///
-/// If the input is a named pipe that has no writer yet, waits until it has one.
+/// If the input is a named pipe without a writer, waits for a writer.
 ///
 /// # Errors
 /// Any [`SourceError`].
@@ -42,8 +42,8 @@ pub fn open(input: &Input, options: &Options) -> Result<Reader, SourceError> {
 }
 
 fn open_file(path: &Path, options: &Options) -> Result<Reader, SourceError> {
-    // The path is checked before it is opened. Otherwise, some systems would open a folder, and others would refuse it
-    // without a clear reason.
+    // The path is checked before the file is opened. Without this check, some systems would open a folder, and other
+    // systems would refuse it without a clear reason.
     identity(path)?;
     let file = File::open(path).map_err(|source| identity::open_error(path, source))?;
     let metadata = file.metadata().map_err(|source| identity::open_error(path, source))?;
@@ -64,7 +64,7 @@ fn open_file(path: &Path, options: &Options) -> Result<Reader, SourceError> {
 pub fn open_at(path: &Path, options: &Options, position: Position) -> Result<Reader, SourceError> {
     let mut reader = open_file(path, options)?;
     reader.rows.seek(position, &reader.name)?;
-    // The first rows of the file were read before.
+    // The first rows of the file were checked when the file was read before.
     reader.unusable = None;
     Ok(reader)
 }
@@ -87,12 +87,12 @@ pub struct Reader {
     compression: Option<Compression>,
     warnings: Warnings,
     watched: Option<(PathBuf, InputIdentity)>,
-    /// The number of unusable rows so far, and the place and the fault of the first of them. `None` after the first
-    /// usable row.
+    /// The number of unusable rows so far, and the place and the fault of the first unusable row. `None` after the
+    /// first usable row.
     unusable: Option<(u64, Option<(String, String)>)>,
 }
 
-/// If an input begins with more broken rows than this, it is another kind of data, or its format is wrong.
+/// If an input begins with more broken rows than this, it is another kind of data, or the wrong format was chosen.
 const MAX_UNUSABLE: u64 = 1_000;
 
 impl std::fmt::Debug for Reader {
@@ -168,14 +168,14 @@ impl Reader {
         self.rows.columns()
     }
 
-    /// Returns the names of all columns, in the order of the input. Empty names are included. Returns `None` for a
-    /// format without a header.
+    /// Returns the names of all columns, in the order of the input. Columns with empty names are included. Returns
+    /// `None` for a format without a header.
     pub fn header(&self) -> Option<&[Arc<str>]> {
         self.rows.header()
     }
 
-    /// Returns where the next row begins. If blank lines come before this row, returns where they begin. Returns `None`
-    /// after the last row.
+    /// Returns where the next row begins. If blank lines come before this row, returns where the blank lines begin.
+    /// Returns `None` after the last row.
     pub fn position(&mut self) -> Option<Position> {
         if self.is_over { None } else { self.rows.position() }
     }
@@ -186,9 +186,9 @@ impl Reader {
         self.check_unchanged();
     }
 
-    /// Removes and returns the warnings that were added since the last call. They are about names that look misspelt
-    /// (once per name) and, at the end, about a file that changed while it was read. Each warning begins with the
-    /// input's name, is in lower case, and has no full stop.
+    /// Removes and returns the warnings that were added since the last call. The warnings are about names that look
+    /// misspelt (once per name). At the end of the input, a warning can also say that the file changed while it was
+    /// read. Each warning begins with the input's name, is in lower case, and has no full stop.
     pub fn take_warnings(&mut self) -> Vec<String> {
         self.warnings.take().into_iter().map(|warning| format!("{}: {warning}", self.name)).collect()
     }
@@ -248,7 +248,7 @@ impl Reader {
 impl Iterator for Reader {
     type Item = Result<Item, SourceError>;
 
-    /// Returns the next row. After an error or the end, it always returns `None`.
+    /// Returns the next row. After an error and after the last row, `next` always returns `None`.
     fn next(&mut self) -> Option<Self::Item> {
         let item = self.read();
         self.is_over |= item.is_err();

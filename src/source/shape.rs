@@ -1,12 +1,12 @@
 //! The shapes of a JSON row. The shape decides which members are sent and which are only kept.
 //!
 //! The shapes are:
-//! - `{"custom_id", "params": {…}}`: the canonical shape. Entries of the error log have this shape too, with `error` as
-//!   one more member. If the row had an answer that was not accepted, the entry also has this answer as `message`: see
-//!   [`has_answer`].
-//! - `{"custom_id", "method", "url", "body"}`: mapped in [`super::openai`].
+//! - `{"custom_id", "params": {…}}`: the shape of Message Batches. Entries of the error log have this shape too, with
+//!   `error` as one more member. If the row had an answer that was not accepted, the entry also has this answer as
+//!   `message`: see [`has_answer`].
+//! - `{"custom_id", "method", "url", "body"}`: the shape of OpenAI's batch files, which [`super::openai`] converts.
 //! - `{"prompt": …}` and `{"messages": […]}`: the short shapes. Other members that are request fields are parameters
-//!   (null counts as missing). All remaining members are kept with the row and not sent.
+//!   (null is treated as missing). All remaining members are kept with the row and not sent.
 //!
 //! With a template, every member is a column, and the prompt comes from the template. A member that is a request field
 //! is also a parameter. The members `prompt`, `messages` and `params` are exceptions: they are only columns.
@@ -26,7 +26,7 @@ use super::{openai, prompt};
 use crate::domain::json::is_filled_array;
 
 /// The longest label, in bytes, as the input contains it. The Message Batches API allows 64 characters. A longer label
-/// is certainly other data under a wrong name. Also, every line about the row would repeat the label.
+/// is certainly other data under a wrong name. Also, every line about the row would repeat the long label.
 pub(super) const MAX_LABEL_BYTES: usize = 64 << 10;
 
 /// Returns the fault of a label that is too long.
@@ -35,7 +35,7 @@ pub(super) fn label_too_long(name: &str) -> Fault {
     Fault::new(format!("has a {} of more than {most} KiB, too long for an id; choose another with --id", short(name)))
 }
 
-/// Which member is the label.
+/// The member of a row that is its label.
 #[derive(Debug)]
 pub(super) struct Label {
     /// The member that `--id` names. Without `--id`, the label is `custom_id`, or `id` if there is no `custom_id`.
@@ -81,15 +81,15 @@ impl Label {
     }
 }
 
-/// The object of a line, and everything needed to decide what happens to its members.
+/// The JSON object of a line, and everything that is needed to decide what happens to its members.
 pub(super) struct Line<'r, 'a> {
-    /// The whole line.
+    /// The text of the whole line.
     pub text: &'a str,
     /// The object in the line.
     pub object: &'r mut Object<'a>,
-    /// Which member is the label.
+    /// The member of the row that is its label.
     pub label: &'r Label,
-    /// Warnings about names.
+    /// The warnings about names of members.
     pub warnings: &'r mut Warnings,
     /// The number of the line, from 1.
     pub line: u64,
@@ -160,7 +160,8 @@ impl Line<'_, '_> {
             if name == "error" {
                 parts.error = (value.get() != "null").then(|| (*value).to_owned());
             } else if !self.label.is(name, self.object) {
-                // The names in an entry were checked when its row was first read, and some of them got an underscore.
+                // The names in an error-log entry were checked when the row was first read. Some of these names then
+                // got an underscore.
                 if !is_entry {
                     self.warnings.check(name, Within::OutsideParams, self.line);
                 }
@@ -210,7 +211,7 @@ impl Line<'_, '_> {
     }
 }
 
-/// What happens to a member of a short row.
+/// The place to which a member of a short row goes: the parameters, the kept members, or nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Params,
@@ -223,7 +224,7 @@ impl Place {
         match (fields::is_request_field(name), name) {
             (false, _) => Self::Extra,
             (true, _) if value.get() == "null" => Self::Nowhere,
-            // Rows often have their own notes under this name, but the API accepts only `user_id` there.
+            // Rows often have their own notes in `metadata`, but the API accepts only `user_id` in this member.
             (true, "metadata") if !is_api_metadata(value) => Self::Extra,
             (true, _) => Self::Params,
         }
@@ -235,8 +236,8 @@ fn is_entry(object: &Object<'_>) -> bool {
     object.get("error").is_some_and(|error| error.get().starts_with('{'))
 }
 
-/// Returns whether a row is an entry of the error log whose member `message` is an answer: the API's message that was not
-/// accepted. Such a member does not belong to the row.
+/// Returns whether a row is an entry of the error log that contains an answer in `message`. This answer is the API's
+/// message that was not accepted. A member `message` with such an answer does not belong to the row.
 ///
 /// A row can have a member `message` of its own. The error log gives such a member another name. Logs of earlier
 /// versions kept the name, so the value is checked too: the API's message is an object whose `type` is `message`.
@@ -327,7 +328,8 @@ mod tests {
         let (plain, templated) = (Options::default(), with_template("{{custom_id}}"));
 
         assert_eq!(extra(line(answer, r#"{"class":"truncated"}"#), &plain), r#"{"_message":7}"#);
-        // In a row that is not an entry, and in entries of earlier versions, the member belongs to the row.
+        // In a row that is not an error-log entry, and in entries of earlier versions, the member `message` belongs to
+        // the row.
         assert_eq!(extra(line(answer, "null"), &plain), format!(r#"{{"_message":7,"message":{answer}}}"#));
         for own in [r#""hello""#, r#"{"type":"note"}"#, "{}", r#"{"type":7}"#] {
             let kept = extra(line(own, r#"{"class":"server"}"#), &plain);

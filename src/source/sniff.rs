@@ -1,7 +1,7 @@
 //! Finds the format of an input from its name and its first bytes.
 //!
-//! This module removes the byte order mark, refuses files that are not text, and chooses the format. It reads no
-//! further than the first non-blank line, so that the rows of a pipe are used as soon as they are written.
+//! This module removes the byte order mark, refuses files that are not text, and chooses the format. This module reads
+//! no further than the first non-blank line. So each row of a pipe is used when it is written.
 
 use std::io::{self, Cursor, Read};
 
@@ -9,7 +9,8 @@ use super::compression::Compression;
 use super::texts::{TEXT_ENDINGS, ends_in};
 use super::{InputFormat, SourceError};
 
-/// How many bytes are searched for the end of the first line. A longer line is judged by its beginning.
+/// How many bytes are searched for the end of the first line. The format of an input with a longer first line is chosen
+/// by the beginning of this line.
 const HEAD_BYTES: usize = 64 << 10;
 
 /// UTF-8's byte order mark.
@@ -19,9 +20,9 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 pub(super) struct Peeked {
     /// The first bytes, without a byte order mark.
     pub head: Vec<u8>,
-    /// How many bytes were removed from the beginning. It is the length of the byte order mark, or 0.
+    /// How many bytes were removed from the beginning of the input: the length of the byte order mark, or 0.
     pub skipped: u64,
-    /// How the input was compressed. The other fields are about the unpacked bytes.
+    /// The compression of the input. The other fields are about the unpacked bytes.
     pub compression: Option<Compression>,
     rest: Box<dyn Read + Send>,
 }
@@ -64,8 +65,8 @@ impl Peeked {
     }
 }
 
-/// Reads until `is_enough` returns true, or until there are [`HEAD_BYTES`] or more. The last read can return more bytes
-/// than needed.
+/// Reads until `is_enough` returns true, or until at least [`HEAD_BYTES`] bytes were read. The last read can return
+/// more bytes than needed.
 fn read_until(input: &mut dyn Read, head: &mut Vec<u8>, is_enough: impl Fn(&[u8]) -> bool) -> io::Result<()> {
     let mut chunk = vec![0; 8 << 10];
     while !is_enough(head) && head.len() < HEAD_BYTES {
@@ -92,8 +93,8 @@ fn has_first_line(head: &[u8]) -> bool {
     text.trim_ascii_start().contains(&b'\n') || head.first() == Some(&0)
 }
 
-/// File types that are often given by mistake. An entry contains the first bytes of such a file, the name of the type,
-/// and what to do.
+/// Types of files that users often give by mistake. An entry contains the first bytes of such a file, the name of the
+/// type, and what to do.
 ///
 /// Source: the specifications of the formats.
 const MAGIC: [(&[u8], &str, &str); 14] = [
@@ -115,7 +116,8 @@ const MAGIC: [(&[u8], &str, &str); 14] = [
 
 const TWICE: &str = "it is compressed twice; unpack it once";
 
-/// The bytes by which a tar archive is recognized, and their offset. They come after the name of its first file.
+/// The bytes by which a tar archive is recognized, and their offset. These bytes come after the name of the archive's
+/// first file.
 const TAR: (usize, &[u8]) = (257, b"ustar");
 
 const RECODE_16: &str = "save it as UTF-8, for example with: iconv -f UTF-16 -t UTF-8 FILE";
@@ -136,7 +138,7 @@ fn binary_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
     MAGIC.iter().find(|(magic, ..)| head.starts_with(magic)).map(|(_, what, remedy)| (*what, *remedy))
 }
 
-/// An input is judged by its control characters only if at least this many bytes were read.
+/// The control characters of an input are counted only if at least this many bytes were read.
 const MIN_BYTES_FOR_CONTROL: usize = 64;
 
 /// Finds any other binary data: more than one byte in twenty is a control character that text does not use. Random data
@@ -148,8 +150,8 @@ fn full_of_control(head: &[u8]) -> Option<(&'static str, &'static str)> {
     (head.len() >= MIN_BYTES_FOR_CONTROL && found * 20 > head.len()).then_some((what, "give a file of prompts"))
 }
 
-/// Chooses the format. If the user named a format, it is used. Otherwise the name's extension decides, and if that is
-/// not enough, the first line decides.
+/// Chooses the format. If the user named a format, it is used. If the user named no format, it is found from the
+/// extension of the name. If the extension is not enough, the format is found from the first line.
 ///
 /// If nothing shows the format, the user must set it. A wrong guess would cost money: the lines of a text would be sent
 /// one by one, or all together as one prompt.

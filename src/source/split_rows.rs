@@ -1,4 +1,5 @@
-//! The rows of an input of lines or CSV records. A [`Splitter`] cuts them out, and a [`Format`] parses them.
+//! The rows of an input of lines or CSV records. A [`Splitter`] cuts the rows out of the input, and a [`Format`] parses
+//! them.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -24,8 +25,8 @@ pub(super) struct SplitRows<F> {
 }
 
 impl<F: Format> SplitRows<F> {
-    /// Returns the rows that `splitter` cuts out. With `keeps_input`, each row has its [`InputRow`]. `file` is the path
-    /// of the input; `None` if reading can begin only at its start.
+    /// Returns the rows that `splitter` cuts out of the input. With `keeps_input`, each row has its [`InputRow`].
+    /// `file` is the path of the input; `None` if reading can begin only at its start.
     pub(super) fn new(
         splitter: Splitter,
         format: F,

@@ -1,7 +1,8 @@
 //! Cuts an input into raw rows: lines or CSV records.
 //!
-//! This module counts lines and bytes, and limits the length of a row. It does not know what a row means. A row that is
-//! too long is skipped and is never in memory as a whole. Only its first [`KEPT_BYTES`] are kept, for the error entry.
+//! This module counts lines and bytes, and limits the length of a row. The meaning of a row does not matter to this
+//! module. A row that is too long is skipped and is never in memory as a whole. Only the first [`KEPT_BYTES`] of such a
+//! row are kept, for the error entry.
 //!
 //! The splitter finds the end of a CSV record by the same rules as the CSV parser. So the length of every record is
 //! bounded, its raw text is kept, and a broken record does not affect the next record. The parser alone could not do
@@ -15,23 +16,23 @@ use memchr::memchr;
 use super::raw::{End, KEPT_BYTES, RawRow};
 use super::{Position, SourceError};
 
-/// How much memory the row buffer keeps between rows: as much as the read buffer. The limit is needed because a run may
-/// read a file alternately from up to 64 places, and each place has two buffers.
+/// The memory that the row buffer keeps between rows, in bytes: the size of the read buffer. The limit is needed
+/// because a run can read a file alternately from up to 64 places, and each place has two buffers.
 const KEPT_ROOM: usize = BUFFER_BYTES;
 
 /// How many bytes of one row are skipped before the whole input is refused. The rows of real files are at least a
 /// hundred times shorter than this limit. Without this limit, an endless line would be read for ever.
 const MAX_SKIPPED: u64 = 1 << 30;
 
-/// Size of the read buffer: large enough that the time for system calls does not matter.
+/// The size of the read buffer, in bytes: so large that the time for system calls does not matter.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// Where a row ends.
+/// The rule for where a row ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cut {
-    /// At a line feed.
+    /// A row ends at a line feed.
     Lines,
-    /// At a line feed outside of quotes. The byte is the separator of cells.
+    /// A row ends at a line feed outside of quotes. The byte is the separator of cells.
     Records(u8),
 }
 
@@ -47,19 +48,20 @@ pub(super) struct Splitter {
 }
 
 impl Splitter {
-    /// Begins at line 1. The longest row has `most_bytes`. `skipped` is the length of a byte order mark that was
-    /// already removed from `input`.
+    /// Returns a splitter that begins at line 1. A row can have at most `most_bytes` bytes. `skipped` is the length of
+    /// a byte order mark that was already removed from `input`.
     pub(super) fn new(name: Arc<str>, input: Box<dyn Read + Send>, cut: Cut, most_bytes: usize, skipped: u64) -> Self {
         let input = BufReader::with_capacity(BUFFER_BYTES, input);
         Self { input, name, buffer: Vec::new(), cut, most_bytes, line: 1, offset: skipped }
     }
 
-    /// Returns the position where the next row begins. If blank lines come before this row, returns where they begin.
+    /// Returns the position where the next row begins. If blank lines come before this row, returns where the blank
+    /// lines begin.
     pub(super) fn position(&self) -> Position {
         Position { line: self.line, byte_offset: self.offset }
     }
 
-    /// Continues at `position`. `input` returns the bytes from there on.
+    /// Continues at `position`. `input` returns the bytes from `position` on.
     pub(super) fn continue_at(&mut self, position: Position, input: Box<dyn Read + Send>) {
         self.input = BufReader::with_capacity(BUFFER_BYTES, input);
         self.line = position.line;
@@ -84,7 +86,7 @@ impl Splitter {
         }
     }
 
-    /// Frees the memory of the last row, because its text can be large and the next row may be read much later.
+    /// Frees the memory of the last row, because its text can be large and the next row can be read much later.
     pub(super) fn free_row(&mut self) {
         if self.buffer.capacity() > KEPT_ROOM {
             self.buffer = Vec::new();
@@ -223,22 +225,24 @@ fn read_error(name: &str, line: u64, source: io::Error) -> SourceError {
     SourceError::reading(name, line, source)
 }
 
-/// The state of a CSV scan.
+/// The state of the search for the end of a CSV record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Quoting {
-    /// At the start of a field. Here, a quote opens a quoted field.
+    /// The search is at the start of a field, where a quote opens a quoted field.
     FieldStart,
-    /// In a field without quotes, or after the closing quote of a field. Here, a quote is an ordinary character.
+    /// The search is in a field without quotes, or after the closing quote of a field. A quote is an ordinary character
+    /// there.
     Plain,
-    /// Inside quotes. Here, a line end is an ordinary character.
+    /// The search is inside quotes, where a line end is an ordinary character.
     Quoted,
-    /// After a quote inside quotes. If another quote follows, the two quotes mean one quote. Otherwise the first quote
-    /// closes the field.
+    /// The search is after a quote inside quotes. If another quote follows, the two quotes mean one quote. If no other
+    /// quote follows, the first quote closes the field.
     QuoteInQuoted,
 }
 
 impl Quoting {
-    /// Returns where in `chunk` the record ends, including its line end; `None` when it continues in the next chunk.
+    /// Returns where in `chunk` the record ends, including its line end; `None` when the record continues in the next
+    /// chunk.
     fn find_record_end(&mut self, chunk: &[u8], delimiter: u8) -> Option<usize> {
         let mut at = 0;
         while let Some(&byte) = chunk.get(at) {

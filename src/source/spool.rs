@@ -1,4 +1,4 @@
-//! While a pipe is read, copies its bytes to a file. So its rows can be read again.
+//! While a pipe is read, copies its bytes to a file. So the rows of the pipe can be read again.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -6,7 +6,8 @@ use std::path::Path;
 
 /// Returns a reader of `stream`. If `path` is given, the reader copies everything that it reads to that file.
 ///
-/// If the copy can't be written, it is removed and reading continues, because rows are worth more than the copy.
+/// If the copy can't be written, it is removed and reading continues, because the rows are more important than the
+/// copy.
 pub(super) fn copied(stream: impl Read + Send + 'static, path: Option<&Path>) -> Box<dyn Read + Send> {
     let Some(path) = path else { return Box::new(stream) };
     let copy = create(path).ok();

@@ -18,12 +18,12 @@ use crate::domain::Origin;
 pub(super) struct Record {
     /// The row's number in the file or sheet, from 1.
     pub(super) line: u64,
-    /// The estimated number of bytes before the row. This number grows with each row.
+    /// The estimated number of bytes before the row in the input. Each row has a higher number than the row before.
     pub(super) byte_offset: u64,
-    /// A cell for each column.
+    /// The cells of the row, one for each column.
     pub(super) cells: Vec<InputCell>,
-    /// Cells that could not be read. They count as missing. An entry consists of the index of the column, and a message
-    /// that is shown after the name of the column.
+    /// Cells that could not be read. These cells are treated as missing. For each cell, the list has the index of its
+    /// column, and a message that is shown after the name of the column.
     pub(super) faults: Vec<(usize, String)>,
 }
 
@@ -38,7 +38,8 @@ pub(super) trait Table: Send {
     /// Returns the next row; `None` after the last.
     fn next(&mut self) -> Result<Option<Record>, SourceError>;
 
-    /// Continues at a position that was found when the table was read before. Returns whether a row begins there.
+    /// Continues at a position that was found when the table was read before. Returns whether a row begins at this
+    /// position.
     fn seek(&mut self, position: Position) -> Result<bool, SourceError>;
 }
 

@@ -1,22 +1,23 @@
 //! Templates: they make a prompt from a row's columns. Only this module uses minijinja.
 //!
-//! These are the rules for filling in a template. If a name is not a column, this is an error. The name never becomes
-//! an empty text. Text is inserted as it is, without escaping. A template sees only the row: no file and no
-//! environment. JSON's null becomes an empty text, as an empty CSV cell does. Other JSON values keep their types, so
-//! that `{% if %}` and `{% for %}` work on them. Such values are written as JSON.
+//! These are the rules for filling in a template. If a template names something that is not a column, this is an error,
+//! and the name never becomes an empty text. Text is inserted as it is, without escaping. A template sees only the row:
+//! no file and no environment. JSON's null becomes an empty text, as an empty CSV cell does. Other JSON values keep
+//! their types, so that `{% if %}` and `{% for %}` work on them. Such values are written as JSON.
 //!
 //! A template is one text, or a list of messages ([`messages`]) whose texts are filled in one by one from the same row.
-//! A system prompt may be a template too ([`Template::of_system`]). Columns that contain JSON are handled by
+//! A system prompt can be a template too ([`Template::of_system`]). Columns that contain JSON are handled by
 //! [`columns_as_json`].
 //!
-//! A template can come from a stranger, in the configuration file of a folder. So its cost is limited:
-//! - The size and depth of its source are limited ([`shape`]).
-//! - Filling it for a row uses fuel (`error::FUEL`): every step, byte and item costs fuel. So endless loops and strings
-//!   that are doubled again and again end with an error. All texts of a list share the fuel of the row.
-//! - There are no macros, includes, blocks, recursive loops and no `namespace`. So a loop keeps no values from one
-//!   iteration to the next, and values are not nested deeper than the source and the JSON of the row.
+//! A template can come from a stranger, in the configuration file of a folder. So the cost of a template is limited:
+//! - The size and depth of the template's source are limited ([`shape`]).
+//! - Filling in the template for a row uses fuel (`error::FUEL`): every step, byte and item costs fuel. So endless
+//!   loops and strings that are doubled again and again end with an error. If the template is a list of messages, all
+//!   its texts share the fuel of the row.
+//! - Templates have no macros, no includes, no blocks, no recursive loops and no `namespace`. So a loop keeps no values
+//!   from one iteration to the next, and values are not nested deeper than the source and the JSON of the row.
 //!
-//! A template without a column would make the same prompt for every row, and the user would pay for each of them. So
+//! A template without a column would make the same prompt for every row, and the user would pay for each prompt. So
 //! such a template is refused before any row is read. A template with an unknown filter is refused too.
 //!
 //! The fuel does not limit the size of a value that contains the same list many times. A chain of assignments can make
@@ -75,7 +76,7 @@ fn fixed_start(text: &str) -> Option<String> {
     (!start.trim().is_empty()).then(|| start.to_owned())
 }
 
-/// A parsed template. Cheap to clone.
+/// A parsed template, which is cheap to clone.
 #[derive(Clone)]
 pub struct Template {
     inner: Arc<Inner>,
@@ -101,7 +102,7 @@ pub(super) enum Filled {
     Messages(Box<RawValue>),
 }
 
-/// What a template makes from a row.
+/// The part of a request that a template makes.
 enum Form {
     /// The text of one user message.
     Prompt,
@@ -121,7 +122,7 @@ impl Form {
         }
     }
 
-    /// Returns the part with this number; `None` if the template is one text.
+    /// Returns the message or block with this number; `None` if the template is one text.
     fn part(&self, number: usize) -> Option<Part> {
         match self {
             Self::Prompt | Self::System => None,
@@ -154,13 +155,13 @@ impl Template {
         Ok(parsed)
     }
 
-    /// Parses a system prompt that may be a template; `None` when it is plain text, to be sent byte for byte.
+    /// Parses a system prompt that can be a template. Returns `None` for plain text, which is sent byte for byte.
     ///
     /// The text is a template if two things are true: it can be parsed, and it names a column or has a `{% raw %}`
     /// block. All other texts are sent as they are, because braces are common in system prompts.
     ///
     /// # Errors
-    /// [`TemplateError::NoSuch`] if it names a column and uses an unknown filter or test.
+    /// [`TemplateError::NoSuch`] if the text names a column and uses an unknown filter or test.
     pub(crate) fn of_system(text: &str) -> Result<Option<Self>, TemplateError> {
         if !["{{", "{%"].iter().any(|sign| text.contains(sign)) {
             return Ok(None);
@@ -246,8 +247,8 @@ impl Template {
 
     /// Returns a number while a row is being filled in, and `None` at all other times. Each row has a different number.
     ///
-    /// The fuel of a row is used up after at most two seconds. A row that takes much longer will not finish in a useful
-    /// time.
+    /// The fuel of a row is used up after at most two seconds. So a row that takes much longer will never finish in a
+    /// useful time.
     pub(crate) fn pulse(&self) -> Option<u64> {
         let ended = self.inner.ended.load(Ordering::Acquire);
         let begun = self.inner.begun.load(Ordering::Acquire);
@@ -265,7 +266,8 @@ impl Template {
         self.names().chain(self.inner.row_columns.iter().map(String::as_str))
     }
 
-    /// Returns whether the template uses `row` as a whole. If so, any column can be part of the prompt.
+    /// Returns whether the template uses `row` as a whole. If the template does this, any column can be part of the
+    /// prompt.
     pub(crate) fn is_of_whole_row(&self) -> bool {
         self.inner.is_whole_row
     }
@@ -282,12 +284,12 @@ impl Template {
         self.columns().next().is_some() || self.is_of_whole_row()
     }
 
-    /// Returns the parts of its plain text that look like placeholders but are not filled in.
+    /// Returns the parts of the template's plain text that look like placeholders but are not filled in.
     pub(crate) fn placeholders(&self) -> &[Placeholder] {
         &self.inner.placeholders
     }
 
-    /// Returns the columns that are named directly. All of them must exist.
+    /// Returns the columns that the template names directly. All these columns must exist.
     fn names(&self) -> impl Iterator<Item = &str> {
         self.inner.names.iter().map(String::as_str).filter(|name| *name != ROW)
     }
@@ -378,7 +380,7 @@ fn remedy(placeholder: Option<&Placeholder>) -> String {
     }
 }
 
-/// Adds a hint to an error. The hint says what the author probably meant.
+/// Adds to an error a hint about what the author of the template probably meant.
 fn with_remedy(error: TemplateError, text: &str) -> TemplateError {
     match (error, uses::misspelt(text)) {
         (TemplateError::Syntax { line, message }, Some(meant)) => {

@@ -1,4 +1,4 @@
-//! Shared by the tests of the formats: reads rows from text in memory and shows them.
+//! Functions for the tests of all formats: they read rows from text in memory and show them.
 
 use std::io::Cursor;
 

@@ -21,7 +21,7 @@ const COLUMNS: [&str; 4] = ["text", "prompt", "path", "name"];
 /// The settings for turning a text into a row.
 pub(super) struct Text {
     template: Option<Template>,
-    /// `--system`, if it is a template and there is also a template for the prompt.
+    /// The template of `--system`; it is set only if there is also a template for the prompt.
     system: Option<Template>,
     most_bytes: usize,
     keeps_input: bool,
@@ -38,10 +38,10 @@ impl Text {
         Ok(Self { template, system, most_bytes, keeps_input: options.keeps_input })
     }
 
-    /// Reads a whole text. If it is too long, reading stops just after the limit.
+    /// Reads a whole text. If the text is too long, reading stops just after the limit.
     ///
     /// # Errors
-    /// The errors of `input`.
+    /// The errors of reading from `input`.
     pub(super) fn load(&self, input: impl Read) -> io::Result<Vec<u8>> {
         let mut text = Vec::new();
         input.take(self.most_bytes as u64 + 1).read_to_end(&mut text)?;
@@ -72,7 +72,7 @@ impl Text {
         let columns: Vec<_> = COLUMNS.into_iter().zip([text, text, path, file_name(path)].map(Cell::Text)).collect();
         let messages = match &self.template {
             // If the text were empty, the prompt would contain only the words of the template, and the user would pay
-            // for it.
+            // for a useless answer.
             Some(_) if text.trim().is_empty() => return Err(Fault::new("has an empty prompt")),
             Some(template) => prompt::templated_message(template, &columns)?,
             None => prompt::text_message(text)?,
@@ -94,7 +94,7 @@ fn file_name(path: &str) -> &str {
     Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or(path)
 }
 
-/// One text, which is one row.
+/// An input that is one text, and so has one row.
 pub(super) struct OneText {
     text: Text,
     input: Option<Box<dyn Read + Send>>,

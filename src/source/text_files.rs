@@ -14,7 +14,7 @@ use super::text::Text;
 use super::texts::Texts;
 use super::{InputFormat, Item, Options, Position, SourceError};
 
-/// Text files, in order.
+/// The rows of text files, in order.
 pub(super) struct TextFiles {
     texts: Texts,
     text: Text,
@@ -25,7 +25,7 @@ pub(super) struct TextFiles {
 }
 
 impl TextFiles {
-    /// Begins with the first file.
+    /// Returns the rows of the text files, beginning with the first file.
     ///
     /// # Errors
     /// The errors of [`Text::new`].

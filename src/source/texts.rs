@@ -1,7 +1,7 @@
 //! Text files of a folder or a pattern: which files are read, in which order, and which are left out.
 //!
 //! Hidden files and folders are left out. Links to folders, and links that lead out of the folder, are left out too.
-//! Only the list of names is in memory.
+//! Only the names of the files are in memory, not their texts.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -15,12 +15,12 @@ use super::names::name_list;
 use super::pattern::{Pattern, Reached};
 use super::{InputFormat, SourceError};
 
-/// File name endings of text files.
+/// The endings of the names of text files.
 pub(crate) const TEXT_ENDINGS: [&str; 15] = [
     "txt", "text", "md", "markdown", "rst", "adoc", "asciidoc", "org", "tex", "html", "htm", "xml", "srt", "vtt", "eml",
 ];
 
-/// File name endings of files that contain rows.
+/// The endings of the names of files that contain rows.
 pub(super) const ROW_ENDINGS: [&str; 8] = ["jsonl", "ndjson", "json", "csv", "tsv", "tab", "parquet", "xlsx"];
 
 /// Returns whether a file name has one of these endings. The ending of a compressed file is ignored: `a.txt.gz` ends in
@@ -30,7 +30,7 @@ pub(super) fn ends_in(name: &str, endings: &[&str]) -> bool {
     ending.is_some_and(|ending| endings.iter().any(|known| ending.eq_ignore_ascii_case(known)))
 }
 
-/// Text files of a folder or a pattern. Each file is a row. Cheap to clone.
+/// The text files of a folder or a pattern; each file is a row. This value is cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Texts {
     name: Arc<str>,
@@ -57,7 +57,7 @@ impl Texts {
         shown(self.root(), label)
     }
 
-    /// Returns how many files there are.
+    /// Returns the number of files.
     pub(crate) fn count(&self) -> u64 {
         self.files.len() as u64
     }
@@ -91,27 +91,27 @@ fn shown(root: &Path, label: &str) -> String {
     if root.is_empty() || root.ends_with('/') { format!("{root}{label}") } else { format!("{root}/{label}") }
 }
 
-/// What a path on the command line means.
+/// The inputs that a path on the command line names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Expanded {
-    /// One file, or anything else with this path.
+    /// The path is one file, or something else that is one input.
     Itself,
-    /// Files, each of which is a separate input.
+    /// The path names several files, and each of them is a separate input.
     Files(Vec<PathBuf>),
-    /// Text files, which are one input.
+    /// The path names text files, which together are one input.
     Texts(Texts),
 }
 
-/// Returns what a path on the command line means. A relative path starts at `working_folder`.
+/// Returns the inputs that a path on the command line names. A relative path starts at `working_folder`.
 ///
 /// A folder means the text files in it and in the folders below it. A pattern means the text files that match it. There
-/// are two exceptions: no matching file is a text file, or `format` is for files with rows. In these cases, the pattern
-/// means all files that match it, and each of them is a separate input.
+/// are two exceptions. If no matching file is a text file, or if `format` is a format for files with rows, the pattern
+/// means all files that match it. Each of these files is then a separate input.
 ///
 /// # Errors
 /// [`SourceError::NoMatch`], [`SourceError::NoTexts`], [`SourceError::FolderFormat`], [`SourceError::Open`].
 pub(crate) fn expand(path: &Path, working_folder: &Path, format: InputFormat) -> Result<Expanded, SourceError> {
-    // This removes a slash at the end.
+    // Collecting the components of the path removes a slash at its end.
     let path: &Path = &path.components().collect::<PathBuf>();
     let name = path.display().to_string();
     let typed = working_folder.join(path);
@@ -143,7 +143,7 @@ pub(crate) fn expand(path: &Path, working_folder: &Path, format: InputFormat) ->
     Ok(Expanded::Texts(Texts { name: name.into(), pattern, takes_any_ending, files, left_out }))
 }
 
-/// Returns the error for a folder without a readable text file.
+/// Returns the error for a folder that has no text file to read.
 fn no_texts(name: String, folder: &Path, others: &[File], left_out: &LeftOut) -> SourceError {
     if *left_out == LeftOut::default() {
         let problem = "is an empty folder".to_owned();
@@ -168,9 +168,9 @@ struct File {
     is_outside: bool,
 }
 
-/// The files that a walk found.
+/// The files that the search in a folder found.
 struct Walked {
-    /// In natural order.
+    /// The files that are read, in natural order.
     files: Vec<File>,
     left_out: LeftOut,
 }
@@ -240,8 +240,8 @@ fn natural(one: &str, other: &str) -> Ordering {
     left.len().cmp(&right.len()).then_with(|| one.cmp(other))
 }
 
-/// Splits a text after the number at its beginning. Returns the number without its leading zeros, and then the rest of
-/// the text.
+/// Splits a text after the number at its beginning. Returns the number without its leading zeros, and the rest of the
+/// text.
 fn number(text: &[u8]) -> (&[u8], &[u8]) {
     let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     let zeros = text[..end].iter().take_while(|byte| **byte == b'0').count();
@@ -252,7 +252,7 @@ fn rank(byte: u8) -> u8 {
     if byte == b'/' { 0 } else { byte.to_ascii_lowercase() }
 }
 
-/// Why a file is left out.
+/// The reason why a file is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Other,
@@ -260,7 +260,7 @@ enum Kind {
     Link,
 }
 
-/// The files that are left out. For each reason: the number of files, and the first file.
+/// The files that are left out: for each reason, the number of files and the first file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct LeftOut {
     others: (u64, String),

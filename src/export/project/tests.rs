@@ -7,7 +7,7 @@ use crate::export::output::whole_file;
 use crate::journal::MemDisk;
 use crate::source::{Input, Options};
 
-/// The results line of an answer with this label.
+/// Returns the results line of an answer with this label.
 fn answer(label: &str, quality: &str, text: &str) -> String {
     let text = serde_json::Value::from(text);
     format!(
@@ -54,7 +54,7 @@ impl Place {
         self.made_with(&[], input, change)
     }
 
-    /// Makes the output of a run whose answers have these members.
+    /// Returns the output of a run whose answers have these members.
     fn made_with(
         &self,
         members: &[&str],
@@ -245,7 +245,7 @@ fn names_of(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// The line of a row whose answer was not accepted.
+/// Returns the line of a row whose answer was not accepted.
 fn not_accepted(label: &str) -> String {
     let message = r#"{"content":[{"type":"text","text":"{\"label\":\"wrong\"}"}],"stop_reason":"end_turn"}"#;
     failure(label, "invalid_output").replace(r#","error":"#, &format!(r#","message":{message},"error":"#))

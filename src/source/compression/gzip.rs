@@ -8,9 +8,9 @@ use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 use super::damage::Damage;
 
-/// How far back deflate data can refer, in bytes. The decoder gets a buffer of this size. In each call, it can use the
-/// whole free part of the buffer. So when the decoder finds damage, it has already returned everything that it unpacked
-/// before.
+/// The largest distance to which deflate data can refer back, in bytes. The decoder gets a buffer of this size. In each
+/// call, the decoder can use the whole free part of the buffer. So when the decoder finds damage, it has already
+/// returned everything that it unpacked before.
 const WINDOW: usize = 32 << 10;
 
 /// Flags for the optional parts of the header, which come after its first ten bytes.
@@ -20,10 +20,10 @@ const HAS_NAME: u8 = 1 << 3;
 const HAS_COMMENT: u8 = 1 << 4;
 const RESERVED: u8 = 0b1110_0000;
 
-/// Size of the read buffer.
+/// The size of the read buffer, in bytes.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// The part of a member that comes next.
+/// The part of a gzip member that is read next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     Header,
@@ -38,7 +38,7 @@ pub(super) struct Unpacked<R> {
     inflate: Decompress,
     crc: Crc,
     next: Next,
-    /// Whether no member has begun yet.
+    /// Whether the next gzip member is the first one.
     is_first: bool,
     /// Unpacked bytes, and the range of the bytes that were not returned yet.
     unpacked: Box<[u8]>,
@@ -76,7 +76,7 @@ impl<R: Read> Unpacked<R> {
         Ok(())
     }
 
-    /// Reads the header of a member, if there is another member.
+    /// Reads the header of the next member, if there is another member.
     fn header(&mut self) -> io::Result<Next> {
         if !self.is_first && self.is_padding()? {
             return Ok(Next::End);
@@ -105,7 +105,7 @@ impl<R: Read> Unpacked<R> {
         Ok(Next::Body)
     }
 
-    /// Unpacks some of a member.
+    /// Unpacks the next bytes of a gzip member.
     fn body(&mut self) -> io::Result<Next> {
         let input = fill_buf(&mut self.input)?;
         if input.is_empty() {
@@ -134,7 +134,8 @@ impl<R: Read> Unpacked<R> {
         Ok(Next::Header)
     }
 
-    /// Skips zeros, because tapes and some archives end with zeros as padding. Returns whether nothing else follows.
+    /// Skips zeros, because tapes and some archives end with zeros as padding. Returns whether the input ends after the
+    /// zeros.
     fn is_padding(&mut self) -> io::Result<bool> {
         loop {
             let input = fill_buf(&mut self.input)?;

@@ -1,11 +1,13 @@
-//! Compressed inputs: gzip and zstd. They are recognized by their first bytes and unpacked while they are read.
+//! Compressed inputs: gzip and zstd. Compressed inputs are recognized by their first bytes and unpacked while they are
+//! read.
 //!
-//! All bytes before a damaged place are returned, so that no row before it is lost. The two crates also have readers.
-//! But when a reader finds damage, it drops all bytes that it has unpacked in the same call. In a small file, these can
-//! be all bytes of the file. So [`gzip`] and [`zstd`] don't use these readers and call the decoders directly.
+//! All bytes before a damaged place are returned, so that no row before it is lost. The crates flate2 and zstd also
+//! have readers. But when such a reader finds damage, it drops all bytes that it has unpacked in the same call. In a
+//! small file, these can be all bytes of the file. So [`gzip`] and [`zstd`] don't use these readers and call the
+//! decoders directly.
 //!
-//! Memory is bounded: gzip needs the last 32 KiB of the unpacked data. zstd needs the window of the frame, whose size
-//! is limited by [`zstd::MAX_WINDOW_LOG`].
+//! Memory is bounded. For gzip, the last 32 KiB of the unpacked data are in memory. For zstd, the window of the frame
+//! is in memory, and [`zstd::MAX_WINDOW_LOG`] limits its size.
 
 mod damage;
 mod gzip;
@@ -17,17 +19,17 @@ use std::io::Read;
 
 pub(super) use self::damage::Damage;
 
-/// How an input is compressed.
+/// The kind of compression of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Compression {
-    /// gzip, with one member or more.
+    /// The input is compressed with gzip, in one member or more.
     Gzip,
-    /// zstd, with one frame or more.
+    /// The input is compressed with zstd, in one frame or more.
     Zstd,
 }
 
 impl Compression {
-    /// Returns the name for messages.
+    /// Returns the name of the compression, for messages.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
@@ -40,13 +42,13 @@ impl Compression {
         match head {
             [0x1f, 0x8b, ..] => Some(Self::Gzip),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::Zstd),
-            // A skippable frame. Some packers write such a frame before the first frame with data.
+            // The first bytes of a skippable frame. Some packers write such a frame before the first frame with data.
             [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
             _ => None,
         }
     }
 
-    /// Returns whether more bytes are needed for [`Self::of`].
+    /// Returns whether [`Self::of`] needs more bytes to recognize the compression.
     pub(super) fn may_begin_with(head: &[u8]) -> bool {
         const MAGIC: [&[u8]; 2] = [b"\x1f\x8b", b"\x28\xb5\x2f\xfd"];
         let is_skipped = |head: &[u8]| matches!(head, [0x50..=0x5f] | [0x50..=0x5f, 0x2a] | [0x50..=0x5f, 0x2a, 0x4d]);

@@ -1,4 +1,4 @@
-//! Shared by the tests of both kinds of compression.
+//! Functions for the tests of both kinds of compression.
 
 use std::io::Read;
 
@@ -11,7 +11,7 @@ pub(super) fn rows(count: u64) -> Vec<u8> {
     (0..count).map(row).collect::<String>().into_bytes()
 }
 
-/// Reads to the end, or up to the first damage. Returns the bytes, and what is wrong if there is damage.
+/// Reads to the end, or up to the first damage. Returns the bytes that were read, and the damage if there is any.
 pub(super) fn unpack(mut reader: impl Read) -> (Vec<u8>, Option<String>) {
     let mut unpacked = Vec::new();
     let end = reader.read_to_end(&mut unpacked);

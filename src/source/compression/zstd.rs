@@ -6,22 +6,22 @@ use ::zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation as _, OutBuff
 
 use super::damage::Damage;
 
-/// The limit for the memory that unpacking may need, as a power of two in bytes: 128 MiB. The zstd tool has the same
-/// limit. Only its options `--long` and `--ultra` make files that need more.
+/// The highest amount of memory that unpacking can need, as a power of two in bytes: 128 MiB. The zstd tool has the
+/// same limit. Only the options `--long` and `--ultra` of this tool make files that need more memory.
 pub(super) const MAX_WINDOW_LOG: u32 = 27;
 
-/// Size of the read buffer.
+/// The size of the read buffer, in bytes.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// Size of the largest block, in bytes. The decoder never returns more than a block in one call.
+/// The size of the largest block, in bytes. The decoder never returns more than a block in one call.
 const BLOCK: usize = 128 << 10;
 
-/// How many bytes the decoder gets at the start of a frame. Every frame is longer.
+/// How many bytes the decoder gets at the start of a frame. Every frame is longer than this.
 const FIRST: usize = 5;
 
 /// A reader of the unpacked bytes of zstd frames, one frame after another.
 ///
-/// The decoder gets only as many bytes as it asks for, and it never asks for more than one block. So when the decoder
+/// The decoder never gets more bytes than it asks for, and it never asks for more than one block. So when the decoder
 /// finds damage, no block that it unpacked before is lost.
 pub(super) struct Unpacked<R> {
     input: BufReader<R>,

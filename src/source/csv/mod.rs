@@ -1,7 +1,7 @@
 //! CSV and TSV: a header, and then one record for each row. Only this folder uses the csv crate.
 //!
-//! The meaning of columns is in [`super::header`]. [`Splitter`] cuts the input into records, and the csv crate parses
-//! one record at a time. The module of [`Splitter`] says why.
+//! The module [`super::header`] decides what columns mean. [`Splitter`] cuts the input into records, and the csv crate
+//! parses one record at a time. The module of [`Splitter`] says why the work is divided in this way.
 
 mod parser;
 
@@ -17,7 +17,7 @@ use super::splitter::Splitter;
 use super::template::Template;
 use super::{Options, SourceError};
 
-/// An input of records.
+/// An input of CSV records.
 pub(super) struct Csv {
     parser: Parser,
     /// The header; `None` when the input is empty.
@@ -85,8 +85,8 @@ fn read_header(records: &mut Splitter, parser: &mut Parser, input: &str) -> Resu
 }
 
 /// Returns the separator that a header uses. Bytes inside quotes are ignored. If the header contains a comma, the
-/// separator is a comma. Otherwise, the separator is `;` or a tab, if the header contains one of them. A header with
-/// none of the three counts as separated by commas.
+/// separator is a comma. If the header contains no comma, but `;` or a tab, this character is the separator. A header
+/// without these three characters also has the separator comma.
 pub(super) fn sniff_delimiter(header: &[u8]) -> u8 {
     let mut is_quoted = false;
     let mut found = [false; 3];

@@ -6,13 +6,13 @@ use super::super::raw::Fault;
 
 /// The csv crate's reader, which gets one record at a time.
 ///
-/// One reader is used for all records, because a new reader must first build the tables of its automaton, which takes
+/// One reader is used for all records. A new reader would first build the tables of its automaton, and this takes
 /// longer than parsing a record.
 pub(super) struct Parser {
     delimiter: u8,
     reader: csv::Reader<Feed>,
     record: csv::StringRecord,
-    /// Whether `record` contains a record that was parsed.
+    /// Whether the last record was parsed, so that `record` contains it.
     is_parsed: bool,
 }
 
@@ -21,7 +21,8 @@ impl Parser {
         Self { delimiter, reader: reader(delimiter), record: csv::StringRecord::new(), is_parsed: false }
     }
 
-    /// Returns the record that was parsed last; `None` if it could not be parsed, or if it was forgotten.
+    /// Returns the record that was parsed last. Returns `None` if this record could not be parsed, or if `forget`
+    /// removed it.
     pub(super) fn last(&self) -> Option<&csv::StringRecord> {
         self.is_parsed.then_some(&self.record)
     }
@@ -38,8 +39,8 @@ impl Parser {
         let is_read = self.reader.read_record(&mut self.record);
         let is_whole = self.reader.get_ref().is_empty() && !self.reader.is_done();
         if !is_whole {
-            // The parser and the splitter disagree about where the record ends. The rest must not get into the next
-            // record.
+            // If the record is not whole, the parser and the splitter disagree about where it ends. The rest of this
+            // text must not get into the next record.
             self.reader = reader(self.delimiter);
             return Err(Fault::new("can't be read as a record; check its quotes"));
         }
@@ -63,7 +64,7 @@ fn reader(delimiter: u8) -> csv::Reader<Feed> {
         .from_reader(Feed::default())
 }
 
-/// One record's bytes and its line end.
+/// The bytes of one record, and the line end after it.
 #[derive(Debug, Default)]
 struct Feed {
     bytes: Vec<u8>,

@@ -9,22 +9,23 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 use zip::ZipArchive;
 
-/// The highest sizes of an `.xlsx` file in bytes: first as it is, then unpacked. A sheet of a million rows and ten
-/// columns has about 600 MB when it is unpacked.
+/// The highest sizes of an `.xlsx` file in bytes: first the size of the file itself, then the size of its unpacked
+/// content. A sheet of a million rows and ten columns has about 600 MB when it is unpacked.
 pub(super) const MAX_PACKED_BYTES: u64 = 256 << 20;
 const MAX_BYTES: u64 = 1 << 30;
 
-/// The highest sizes in bytes: first of the shared texts, then of any other part that is neither a sheet nor an image.
+/// The highest sizes of parts of the archive, in bytes. The first size is for the list of shared texts. The second size
+/// is for all other parts except sheets and images.
 const MAX_TEXTS_BYTES: u64 = 512 << 20;
 const MAX_PART_BYTES: u64 = 64 << 20;
 
-/// The highest number of files in an archive. Each sheet has one or two files.
+/// The highest number of files in an archive. In an archive, each sheet has one or two files.
 const MAX_FILES: usize = 10_000;
 
 /// The length of the shortest shared text, which is `<si/>`.
 const MIN_TEXT_BYTES: u64 = 5;
 
-/// The highest number of shared texts. Each of them needs 24 bytes in addition to its text.
+/// The highest number of shared texts. In memory, each shared text needs 24 bytes in addition to its characters.
 const MAX_TEXTS: u64 = 16 << 20;
 
 /// Checks the sizes of everything in an archive.
@@ -58,12 +59,12 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns how many bytes there are. Counting stops at `most + 1`.
+/// Returns the length of an unpacked part, in bytes. Counting stops at `most + 1`.
 fn count(part: impl Read, most: u64) -> std::io::Result<u64> {
     std::io::copy(&mut part.take(most + 1), &mut std::io::sink())
 }
 
-/// Checks how many shared texts there are, and how many the list claims to have.
+/// Checks how many shared texts the list has, and how many it claims to have.
 fn check_texts(part: impl Read, bytes: u64) -> Result<(), String> {
     let too_many = || "it claims more shared texts than it has".to_owned();
     let mut reader = Reader::from_reader(std::io::BufReader::new(part));
@@ -94,7 +95,7 @@ fn check_texts(part: impl Read, bytes: u64) -> Result<(), String> {
                     return Err(format!("it has more than {MAX_TEXTS} shared texts"));
                 }
             }
-            // Errors in the XML are ignored here. calamine finds and reports them.
+            // Errors in the XML are ignored here, because calamine finds and reports them.
             Ok(Event::Eof) | Err(_) => return Ok(()),
             Ok(_) => {}
         }

@@ -1,7 +1,8 @@
 //! Turns a cell of a sheet into a cell of the input.
 //!
 //! Numbers are JSON numbers. Whole numbers have no decimal point. Excel stores dates and times as numbers with a
-//! format. Here they are text in the form of ISO 8601. A duration is hours, minutes and seconds, as Excel shows it.
+//! format. When a sheet is read, dates and times become text in the form of ISO 8601. A duration is written as hours,
+//! minutes and seconds, as Excel shows it.
 
 use calamine::{DataRef, ExcelDateTime};
 
@@ -55,7 +56,7 @@ fn clock(millis: f64, is_duration: bool) -> String {
     let sign = if millis < 0.0 { "-" } else { "" };
     let all = millis.abs() as u64;
     let (hours, minutes, seconds, millis) = (all / 3_600_000, all / 60_000 % 60, all / 1_000 % 60, all % 1_000);
-    // A time just before midnight can be rounded up to 24 hours. As a time of day, that is 0 hours.
+    // A time just before midnight can be rounded up to 24 hours. As a time of day, 24 hours are written as 0 hours.
     let hours = if is_duration { hours } else { hours % 24 };
     match millis {
         0 => format!("{sign}{hours:02}:{minutes:02}:{seconds:02}"),

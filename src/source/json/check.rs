@@ -22,7 +22,7 @@ pub(super) fn syntax_fault(text: &str, error: &serde_json::Error) -> Fault {
         return Fault::at(column - 1, what);
     }
     if what.starts_with("control character") {
-        // The parser can report the column of an earlier character, not of the faulty one.
+        // The parser sometimes reports the column of an earlier character instead of the faulty character.
         column += text.bytes().skip(column - 1).position(|byte| byte < 0x20).unwrap_or_default();
     }
     let rest = text.as_bytes().get(column - 1..).unwrap_or_default();
@@ -50,8 +50,8 @@ pub(super) fn after_end_fault(text: &str, error: &serde_json::Error) -> Fault {
     Fault::at(column - 1, message)
 }
 
-/// Refuses parameters that would be nested too deep in the error log. There they are two levels deeper than in the
-/// request.
+/// Refuses parameters that would be nested too deep in the error log. In the error log, parameters are two levels
+/// deeper than in the request.
 pub(in crate::source) fn check_depth(params: &Params) -> Result<(), Fault> {
     let is_deep = |value: &RawValue| !is_within_depth(value.get().as_bytes(), DEEPEST - 2);
     match params.0.iter().find(|(_, value)| is_deep(value)) {
@@ -83,8 +83,8 @@ pub(super) fn check_text(text: &str) -> Result<usize, Fault> {
 
 /// Returns how many opening brackets and how many backslashes there are, inside and outside of strings.
 fn openings_and_escapes(text: &[u8]) -> (usize, usize) {
-    // The counters are single bytes, so that the compiler can add sixteen of them in one instruction. A chunk is so
-    // short that a byte can't overflow.
+    // The counters are single bytes, so that the compiler can add sixteen of them in one instruction. The text is
+    // counted in chunks that are too short for a counter to overflow.
     let of_chunk = |chunk: &[u8]| {
         let openings = chunk.iter().map(|byte| u8::from(matches!(byte, b'{' | b'['))).sum::<u8>();
         let escapes = chunk.iter().map(|&byte| u8::from(byte == b'\\')).sum::<u8>();

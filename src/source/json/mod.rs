@@ -19,7 +19,7 @@ pub(super) use self::check::{check_depth, refuse_repeats};
 pub(super) use self::object::{Member, Nested, Object, ParamsMember};
 pub(super) use crate::domain::json::{kind, raw_value, string_value};
 
-/// Reads one value of any kind. Nothing may follow it.
+/// Reads one value of any kind. After the value, the text must end.
 pub(super) fn read_value(text: &str) -> Result<&RawValue, Fault> {
     let mut json = serde_json::Deserializer::from_str(text);
     let value = serde::Deserialize::deserialize(&mut json).map_err(|error| syntax_fault(text, &error))?;
@@ -28,7 +28,7 @@ pub(super) fn read_value(text: &str) -> Result<&RawValue, Fault> {
     Ok(value)
 }
 
-/// Reads the members of a value that was already checked as part of a line; `None` if it is not an object.
+/// Reads the members of a value that was already checked as part of a line; `None` if this value is not an object.
 pub(super) fn members(value: &RawValue) -> Option<Vec<Member<'_>>> {
     let mut members = Vec::new();
     let mut json = serde_json::Deserializer::from_str(value.get());
@@ -36,7 +36,7 @@ pub(super) fn members(value: &RawValue) -> Option<Vec<Member<'_>>> {
     Some(members)
 }
 
-/// Reads a JSON string. Nothing may follow it.
+/// Reads a JSON string. After the string, the text must end.
 pub(super) fn read_string(text: &str) -> Result<String, Fault> {
     let mut json = serde_json::Deserializer::from_str(text);
     let string: String = serde::Deserialize::deserialize(&mut json).map_err(|error| syntax_fault(text, &error))?;

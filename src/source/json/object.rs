@@ -18,8 +18,8 @@ const GAINED: usize = 4;
 /// One member of an object.
 pub(in crate::source) type Member<'a> = (Cow<'a, str>, &'a RawValue);
 
-/// The object of a line. Its own members and the members of `params` are parsed at the same time, so that no byte is
-/// scanned twice.
+/// The JSON object of one line. The object's own members and the members of `params` are parsed at the same time, so
+/// that no byte is scanned twice.
 #[derive(Debug, Default)]
 pub(in crate::source) struct Object<'a> {
     /// The members in order, without `params`.
@@ -39,7 +39,7 @@ pub(in crate::source) enum Nested<'a> {
     Other(&'static str),
 }
 
-/// How the member `params` is read.
+/// How the parser treats the member `params`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::source) enum ParamsMember {
     /// The members of `params` are parsed.
@@ -54,13 +54,13 @@ impl<'a> Object<'a> {
         self.members.iter().find(|(own, _)| own == name).map(|(_, value)| *value)
     }
 
-    /// Returns whether the object has this member. `params` counts as a member too.
+    /// Returns whether the object has this member. `params` is a member too.
     pub(in crate::source) fn has(&self, name: &str) -> bool {
         self.get(name).is_some() || (name == "params" && self.params.is_some())
     }
 
-    /// Reads one object. Nothing may follow it. Members that were read before a fault stay in `self`, so that a broken
-    /// row keeps its label.
+    /// Reads one object. After the object, the text must end. Members that were read before a fault stay in `self`, so
+    /// that a broken row keeps its label.
     pub(in crate::source) fn read(&mut self, text: &'a str, params: ParamsMember) -> Result<(), Fault> {
         let mut json = serde_json::Deserializer::from_str(text);
         json.deserialize_map(ObjectVisitor { object: self, params }).map_err(|error| syntax_fault(text, &error))?;
@@ -78,7 +78,8 @@ impl<'a> Object<'a> {
     }
 }
 
-/// The highest number of members in a row or in its `params`. This limits the memory. Real rows have far fewer members.
+/// The highest number of members in a row or in its `params`. The limit bounds the memory. Real rows have far fewer
+/// members.
 const MAX_MEMBERS: usize = 10_000;
 
 /// Reads the members of a row.
@@ -190,7 +191,7 @@ impl<'a> Visitor<'a> for NestedVisitor {
     }
 }
 
-/// Reads a name. The name is copied only if it contains escapes.
+/// Reads the name of a member. The name is copied only if it contains escapes.
 struct Name;
 
 impl<'a> DeserializeSeed<'a> for Name {

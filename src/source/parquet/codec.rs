@@ -1,7 +1,7 @@
-//! Decompresses pages. The result is never longer than the page header says.
+//! Decompresses pages. The result never has more bytes than the page header says.
 //!
 //! The parquet crate relies on the size in a page's header. But some codecs of the crate unpack all data, even if the
-//! result is much longer than this size. In this module, the size in the header is a limit.
+//! result is much longer than this size. This module never unpacks more than the size in the header.
 
 use std::io::Read;
 
@@ -37,11 +37,11 @@ pub(super) fn unpack(compression: Compression, packed: &[u8], bytes: usize, into
     if into.len() - begin == bytes { Ok(()) } else { Err(damaged()) }
 }
 
-/// The largest window of zstd, as a power of two: 128 MiB. This is what zstd accepts by default.
+/// The largest window of zstd, as a power of two: 128 MiB. By default, zstd accepts windows up to this size.
 const MAX_WINDOW_LOG: u32 = 27;
 
 fn limited(packed: impl Read, bytes: usize, into: &mut Vec<u8>) -> Result<(), Damage> {
-    // Reading one byte more shows whether the data is too long.
+    // One byte more than expected is read, to find out whether the data is too long.
     packed.take(bytes as u64 + 1).read_to_end(into).map(drop).map_err(|_| damaged())
 }
 

@@ -1,11 +1,11 @@
-//! What is wrong with a Parquet file.
+//! The errors about a damaged Parquet file.
 
 use parquet::errors::ParquetError;
 
 use super::super::SourceError;
 use super::super::names::short;
 
-/// What is wrong with a file.
+/// A description of what is wrong with a Parquet file.
 #[derive(Debug)]
 pub(super) struct Damage {
     message: String,

@@ -1,5 +1,5 @@
-//! Decodes the byte arrays of a page in one of two encodings: the page stores all lengths first, or it stores only how
-//! each value differs from the previous value. The result is plain byte arrays.
+//! Decodes the byte arrays of a page into plain byte arrays, for two encodings. In one encoding, the page stores all
+//! lengths first. In the other encoding, it stores only how each value differs from the previous value.
 //!
 //! The parquet crate allocates memory for as many lengths as such a page claims to have. Values with the same beginning
 //! can need far more memory than their page. This module limits both: it returns no more values than the page has, and
@@ -69,7 +69,7 @@ fn take(bytes: &[u8], length: i64) -> Result<(&[u8], &[u8]), Damage> {
     usize::try_from(length).ok().and_then(|length| bytes.split_at_checked(length)).ok_or_else(damaged)
 }
 
-/// Reads numbers written as `DELTA_BINARY_PACKED`, and returns what comes after them.
+/// Reads numbers written as `DELTA_BINARY_PACKED`, and returns the bytes that come after these numbers.
 fn ints(bytes: &[u8], most: usize) -> Result<(Vec<i64>, &[u8]), Damage> {
     let mut bits = Bits { bytes, at: 0 };
     let per_block = bits.varint()?;
@@ -81,8 +81,8 @@ fn ints(bytes: &[u8], most: usize) -> Result<(Vec<i64>, &[u8]), Damage> {
     }
     let per_mini = usize::try_from(per_block / blocks).map_err(|_| damaged())?;
     let blocks = usize::try_from(blocks).map_err(|_| damaged())?;
-    // Numbers with equal differences take no bytes, so the length of the page does not limit the count. No memory is
-    // reserved in advance: the list grows as numbers are read.
+    // Numbers with equal differences take no bytes, so the length of the page does not limit the count. So no memory is
+    // reserved in advance: the list grows with each number that is read.
     let mut numbers = Vec::new();
     if count > 0 {
         numbers.push(first);
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn numbers_are_unpacked() {
-        // The examples of the format's documentation: 1 2 3 4 5, and 7 5 3 1 2 3 4 5.
+        // These are the examples of the format's documentation: 1 2 3 4 5, and 7 5 3 1 2 3 4 5.
         let one_to_five = [0x80, 1, 4, 5, 2, 2, 0, 0, 0, 0, 9];
         let down_and_up = [0x80, 1, 4, 8, 14, 3, 2, 0, 0, 0, 0xc0, 0x3f, 0, 0, 0, 0, 0, 0];
 
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn values_that_repeat_a_beginning_are_bounded() {
-        // A text of a thousand bytes, and then 127 equal values.
+        // The page has a text of a thousand bytes, and then 127 equal values.
         let prefixes = [0x80, 1, 4, 0x80, 1, 0, 0xd0, 15, 0, 0, 0, 0];
         let mut page = Vec::from(prefixes);
         // In both lists of lengths, only the first difference is not zero.

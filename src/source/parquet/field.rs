@@ -1,10 +1,11 @@
-//! A column of the file. Its values are primitive values, or lists, maps or structures of other values.
+//! A column of a Parquet file. The values of a column are primitive values, or lists, maps or structures of other
+//! values.
 //!
-//! The values of a nested column are stored in several leaves. A leaf is a column of primitive values. It consists of
-//! slots, and each slot either has one value or shows that a value is missing. Each slot has two levels. The definition
-//! level says how much of the path from the root to the value is present. The repetition level says which enclosing
-//! list the value continues. Source: the Parquet format, "Nested Encoding" and "Nested Types", including the rules for
-//! files of old writers.
+//! The values of a nested column are stored in several leaves. A leaf is a column of primitive values. A leaf consists
+//! of slots, and each slot either has one value or shows that a value is missing. Each slot has two levels. The
+//! definition level says how much of the path from the root to the value is present. The repetition level says which
+//! enclosing list the value continues. Source: the Parquet format, "Nested Encoding" and "Nested Types", including the
+//! rules for files of old writers.
 
 use parquet::basic::{ConvertedType, LogicalType, Repetition};
 use parquet::schema::types::Type;
@@ -21,24 +22,24 @@ use crate::domain::MAX_BODY_BYTES;
 pub(super) enum Field {
     /// A primitive value.
     Leaf(usize),
-    /// A field that may be missing. It is present if the definition level is at least this number.
+    /// A field that can be missing. The field is present if the definition level is at least this number.
     Optional(i16, Box<Field>),
-    /// Any number of elements. The list has at least one element if the definition level is at least `definition`. A
-    /// slot with the repetition level `repetition` begins another element.
+    /// A list with any number of elements. The list has at least one element if the definition level is at least
+    /// `definition`. A slot with the repetition level `repetition` begins another element.
     List { definition: i16, repetition: i16, element: Box<Field> },
-    /// Any number of keys with their values. The levels mean the same as for a list.
+    /// A map with any number of keys and their values. The levels mean the same as for a list.
     Map { definition: i16, repetition: i16, key: Box<Field>, value: Box<Field> },
-    /// Named parts, in order.
+    /// A structure: its named parts, in order.
     Struct(Vec<(String, Field)>),
 }
 
 impl Field {
-    /// Returns the field of a top-level column. `leaves` is the number of the next leaf.
+    /// Returns the field of a top-level column. `leaves` is the number of the next leaf (a column of primitive values).
     pub(super) fn new(node: &Type, leaves: &mut usize) -> Self {
         Builder { leaves }.node(node, 0, 0)
     }
 
-    /// Returns the first leaf. Its levels show what is present.
+    /// Returns the first leaf of the field. The levels of this leaf show which parts of a value are present.
     fn first(&self) -> usize {
         match self {
             Self::Leaf(leaf) => *leaf,
@@ -72,7 +73,7 @@ impl Field {
         }
     }
 
-    /// Skips one slot of each leaf. The slot has no value.
+    /// Skips one slot of each leaf. These slots have no value.
     fn pass(&self, leaves: &mut [Leaf]) {
         match self {
             Self::Leaf(leaf) => leaves[*leaf].pass(),
@@ -202,7 +203,7 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// Returns the field of a node. The levels are the levels of its parent node.
+    /// Returns the field of a node of the schema. `definition` and `repetition` are the levels of its parent node.
     fn node(&mut self, node: &Type, definition: i16, repetition: i16) -> Field {
         match repetition_of(node) {
             Repetition::REQUIRED => self.inner(node, definition, repetition),
@@ -210,7 +211,7 @@ impl Builder<'_> {
                 let inner = self.inner(node, definition + 1, repetition);
                 Field::Optional(definition + 1, Box::new(inner))
             }
-            // A list that is not wrapped in a group.
+            // This node is a list that is not wrapped in a group.
             Repetition::REPEATED => {
                 let (definition, repetition) = (definition + 1, repetition + 1);
                 Field::List { definition, repetition, element: Box::new(self.inner(node, definition, repetition)) }

@@ -1,8 +1,8 @@
 //! Reads the footer of a Parquet file: its schema, and where its columns are.
 //!
-//! The parquet crate decodes the footer. Before that, this module reads the footer once, to make sure that the crate
-//! takes no more memory or stack than the footer's size allows. The check is needed because the crate allocates memory
-//! for as many children as a group claims to have, and its recursion is as deep as the groups are nested. The crate
+//! The parquet crate decodes the footer. Before that, this module reads the footer once. So the crate takes no more
+//! memory or stack than the footer's size allows. The check is needed for two reasons. The crate allocates memory for
+//! all children that a group claims to have. The crate's recursion is also as deep as the groups are nested. The crate
 //! also expects that each field has the type that the format prescribes. So the types are checked too.
 
 use std::fs::File;
@@ -20,10 +20,10 @@ const MAX_FOOTER_BYTES: u64 = 32 << 20;
 /// The highest number of nodes in a schema.
 const MAX_NODES: usize = 20_000;
 
-/// How deep columns may be nested below the root.
+/// The highest depth of columns below the root of the schema.
 pub(super) const MAX_NESTED: usize = 64;
 
-/// The first and the last bytes of a file.
+/// The bytes with which a Parquet file begins and ends.
 const MAGIC: [u8; 4] = *b"PAR1";
 
 /// Reads the footer of a file.
@@ -61,7 +61,7 @@ fn bytes(file: &mut File) -> Result<Vec<u8>, Damage> {
     Ok(bytes)
 }
 
-/// The types of the fields of each struct. An entry has two parts:
+/// The types of the fields of each struct in a footer. An entry has two parts:
 ///
 /// - the field numbers that lead to the struct, from the outermost;
 /// - a letter for each of its fields, beginning with field 1: `i` whole number, `y` byte, `t` boolean, `b` string, `s`
@@ -131,11 +131,11 @@ fn check_type(path: &[i16], value: Value) -> Result<(), Damage> {
 /// The nodes of a schema. Each node comes before its children, and a group says how many children it has.
 #[derive(Debug, Default)]
 struct Schema {
-    /// How many nodes the list has; `None` before the list begins.
+    /// The number of nodes in the list of the schema; `None` before the list begins.
     nodes: Option<usize>,
     seen: usize,
     leaves: usize,
-    /// For each group that encloses the next node: how many of its children are still to come.
+    /// The number of children that are still to come, for each group that encloses the next node.
     open: Vec<usize>,
     /// Whether the last node is a group.
     is_group: bool,
@@ -151,7 +151,7 @@ impl Schema {
         Ok(())
     }
 
-    /// A node begins.
+    /// Counts a node of the schema that begins now.
     fn node(&mut self) -> Result<(), Damage> {
         self.close_leaf();
         if self.seen > 0 {
@@ -188,7 +188,7 @@ impl Schema {
         }
     }
 
-    /// The schema ends, and the row groups begin.
+    /// Checks that the schema is complete when the row groups begin.
     fn end(&mut self) -> Result<(), Damage> {
         self.close_leaf();
         self.has_groups = true;
@@ -205,8 +205,8 @@ fn damaged() -> Damage {
 mod tests {
     use super::*;
 
-    /// Returns a field that is a list of structs. `step` is the difference between the number of the field and the
-    /// number of the previous field.
+    /// Returns the bytes of a field that is a list of structs. `step` is the difference between the number of the field
+    /// and the number of the previous field.
     fn list(step: u8, elements: &[Vec<u8>]) -> Vec<u8> {
         let mut bytes = vec![step << 4 | 9, 0xf0 | STRUCTS];
         bytes.extend(varint(elements.len() as u64));
@@ -224,7 +224,7 @@ mod tests {
         bytes
     }
 
-    /// Returns a node of a schema: a group with this many children, or a column of texts.
+    /// Returns the bytes of a node of a schema: a group with the given number of children, or a column of texts.
     fn node(children: Option<u64>) -> Vec<u8> {
         let name = [8, 1, b'n'];
         match children {
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_field_of_another_type_is_damage() {
-        // The schema is a number here. The parquet crate would still read it as a list.
+        // In this footer, the schema is a number. The parquet crate would read this number as a list.
         assert!(check(&[0x15, 2, 0x15, 0x2c, 0]).is_err());
         assert!(check(&[0x15, 2, 0x19, 0x15, 2, 0]).is_err());
     }

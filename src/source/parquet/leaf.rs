@@ -1,4 +1,5 @@
-//! One column of primitive values. It is decoded in batches of rows. The values of a batch are returned one by one.
+//! One column of primitive values. The column is decoded in batches of rows. The values of a batch are returned one by
+//! one.
 
 use parquet::basic::Type;
 use parquet::column::reader::{ColumnReader, get_column_reader};
@@ -9,7 +10,7 @@ use super::damage::Damage;
 use super::pages::Pages;
 use super::value::{self, Meaning, Shown, Unshown};
 
-/// The values of a batch. Missing values are left out.
+/// The values of a batch of rows, without the missing values.
 #[derive(Debug)]
 enum Values {
     Bool(Vec<bool>),
@@ -31,12 +32,13 @@ pub(super) struct Leaf {
     /// The definition level of each slot: how much of the path to its value is present. Each slot either has a value or
     /// shows that a value is missing. The list is empty for a column where nothing can be missing.
     definitions: Vec<i16>,
-    /// The repetition level of each slot: which list it continues. Empty if the column has no lists.
+    /// The repetition level of each slot: which list the slot continues. There are no levels if the column has no
+    /// lists.
     repetitions: Vec<i16>,
-    /// How many slots the batch has, and how many of its slots were used.
+    /// The number of slots in the batch, and the number of slots that were used.
     slots: usize,
     slot: usize,
-    /// How many values were returned.
+    /// How many values of the batch were returned.
     value: usize,
 }
 
@@ -61,7 +63,7 @@ impl Leaf {
         &self.column
     }
 
-    /// Begins a row group.
+    /// Begins to read a row group.
     pub(super) fn begin(&mut self, pages: Pages) {
         self.reader = Some(get_column_reader(self.column.clone(), Box::new(pages)));
         (self.slots, self.slot, self.value) = (0, 0, 0);
@@ -84,7 +86,7 @@ impl Leaf {
         if skipped == rows { Ok(()) } else { Err(too_few()) }
     }
 
-    /// Reads the next rows. They replace the previous batch.
+    /// Reads the next batch of rows, which replaces the previous batch.
     pub(super) fn read(&mut self, rows: usize) -> Result<(), Damage> {
         self.definitions.clear();
         self.repetitions.clear();

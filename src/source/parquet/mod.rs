@@ -9,8 +9,9 @@
 //! `byte_offset` is an estimate: the row's number times the average length of a row. Reading can begin at any row.
 //!
 //! The module [`value`] says how values are shown. Lists, maps and structures are JSON ([`field`]). Some values can't
-//! be shown. If the column is sent or is the label, the row of such a value is broken. In any other column, the value
-//! counts as missing. If the file is damaged, reading stops at the damage. The rows before the damage are kept.
+//! be shown. If the column of such a value is sent or is the label, the row is broken. In other columns, a value that
+//! can't be shown is treated as missing. If the file is damaged, reading stops at the damage. The rows before the
+//! damage are kept.
 
 mod codec;
 mod damage;
@@ -43,11 +44,11 @@ const MAX_ROWS_PER_BYTE: u64 = 10_000;
 /// is used instead.
 const MAX_ROW_BYTES: u64 = 1 << 26;
 
-/// The limits for one batch: how many bytes of values, and how many rows.
+/// The limits for one batch of rows: the bytes of its values, and the number of its rows.
 const BATCH_BYTES: u64 = 4 << 20;
 const BATCH_ROWS: u64 = 256;
 
-/// A Parquet file.
+/// The rows of a Parquet file.
 pub(super) struct Parquet {
     name: Arc<str>,
     file: Arc<Mutex<File>>,
@@ -58,7 +59,7 @@ pub(super) struct Parquet {
     budget: Arc<Budget>,
     /// The number of the row group after the current one.
     next_group: usize,
-    /// How many rows of the group are still to be decoded.
+    /// How many rows of the row group are still to be decoded.
     left_in_group: u64,
     /// How many rows of the batch are still to be returned.
     left_in_batch: u64,
@@ -164,7 +165,7 @@ impl Parquet {
         Position { line: row + 1, byte_offset: row.saturating_mul(self.row_bytes) }
     }
 
-    /// Stops the reading. The error that it returns says after which row the damage begins.
+    /// Stops reading the file. The error that it returns says after which row the damage begins.
     fn damaged(&mut self, damage: Damage) -> SourceError {
         let row = std::mem::replace(&mut self.row, self.rows);
         damage.after_row(&self.name, row)
@@ -224,7 +225,7 @@ fn rows_of(metadata: &ParquetMetaData, file_bytes: u64) -> Result<u64, Damage> {
     }
 }
 
-/// Returns where a column chunk is.
+/// Returns where in the file a column chunk is.
 fn chunk_of(leaf: &Leaf, chunk: &ColumnChunkMetaData) -> Result<Chunk, Damage> {
     let column = leaf.column();
     let of_column = |damage: Damage| damage.of_column(column.name());
@@ -237,7 +238,8 @@ fn chunk_of(leaf: &Leaf, chunk: &ColumnChunkMetaData) -> Result<Chunk, Damage> {
             format!("its compression {compression} is not supported; write the file again with zstd or snappy");
         return Err(of_column(Damage::new(message)));
     }
-    // A dictionary, if there is one, comes first. Some writers write the offset 0 if there is no dictionary.
+    // If the chunk has a dictionary, the chunk begins with it. Some writers write the offset 0 if there is no
+    // dictionary.
     let begin = match chunk.dictionary_page_offset() {
         Some(dictionary) if dictionary > 0 && dictionary < chunk.data_page_offset() => dictionary,
         _ => chunk.data_page_offset(),

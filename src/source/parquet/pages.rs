@@ -1,8 +1,8 @@
-//! Reads the pages of a column chunk, within bounds.
+//! Reads the pages of a column chunk, within limits for memory.
 //!
 //! This module replaces the page reader of the parquet crate, which allocates as much memory as a page claims to need.
-//! Here every size is checked: a page must fit into its chunk, and the pages of all columns that are in memory at one
-//! time must fit into a [`Budget`].
+//! This module checks every size. A page must fit into its chunk, and all pages that are in memory at one time must fit
+//! into a [`Budget`].
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -18,8 +18,8 @@ use super::damage::Damage;
 use super::thrift::{Thrift, Value};
 use super::{codec, delta};
 
-/// How much memory the pages of a file may use at the same time, in bytes. Usually one page of each column is in
-/// memory, and its size is about a megabyte.
+/// The highest amount of memory that the pages of a file can use at the same time, in bytes. Usually one page of each
+/// column is in memory, and its size is about a megabyte.
 pub(super) const MAX_HELD_BYTES: usize = 512 << 20;
 
 /// The longest page, in bytes.
@@ -28,7 +28,8 @@ const MAX_PAGE_BYTES: usize = 256 << 20;
 /// The longest page header, in bytes. Headers are long if they contain statistics of long texts.
 const MAX_HEADER_BYTES: usize = 1 << 20;
 
-/// The limit for the number of values that one batch of rows has in one column. Only columns of lists can exceed it.
+/// The limit for the number of values that one batch of rows has in one column. Only columns of lists can exceed this
+/// limit.
 const MAX_BATCH_VALUES: usize = 1 << 23;
 
 /// The limit for the number of values in one page. The limit is so high because old writers put a whole row group of 64
@@ -38,7 +39,7 @@ const MAX_PAGE_VALUES: usize = 1 << 26;
 /// The limit for the number of values in a page whose encoding stores the lengths of the values.
 const MAX_DELTA_VALUES: usize = 1 << 24;
 
-/// How much memory the pages of one file use.
+/// The memory that the pages of one file use, in bytes.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     held_bytes: AtomicUsize,
@@ -61,7 +62,7 @@ impl Budget {
     }
 }
 
-/// A part of the budget. This part becomes free when the object is dropped.
+/// A part of the memory budget. This part becomes free when the object is dropped.
 #[derive(Debug)]
 struct Held {
     budget: Arc<Budget>,
@@ -86,10 +87,10 @@ impl AsRef<[u8]> for PageBytes {
     }
 }
 
-/// Where a column chunk is and how it is written.
+/// The place of a column chunk in the file, and how the chunk is written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chunk {
-    /// Offset of the first page of the chunk.
+    /// The offset of the first page of the chunk in the file.
     pub(super) begin: u64,
     /// The length of the chunk in the file.
     pub(super) bytes: u64,
@@ -97,7 +98,8 @@ pub(super) struct Chunk {
     pub(super) physical: Type,
     /// The length of each value if the column has values of a fixed length.
     pub(super) type_length: usize,
-    /// The highest repetition level and the highest definition level. The repetition level is above 0 only for lists.
+    /// The highest repetition level and the highest definition level of the column. The repetition level is above 0
+    /// only for lists.
     pub(super) max_levels: [i16; 2],
 }
 
@@ -210,7 +212,7 @@ impl Pages {
             true => {
                 let mut bytes = Vec::with_capacity(header.bytes);
                 bytes.extend_from_slice(&packed[..levels]);
-                // A page may consist of levels only. Then there is nothing to unpack.
+                // A page can consist of levels only, and then it has nothing to unpack.
                 if header.bytes > levels || packed.len() > levels {
                     codec::unpack(self.chunk.compression, &packed[levels..], header.bytes - levels, &mut bytes)?;
                 }
@@ -316,7 +318,7 @@ struct Header {
     kind: Kind,
     bytes: usize,
     packed_bytes: usize,
-    /// The checksum of its packed bytes. Some writers leave it out.
+    /// The checksum of the page's packed bytes. Some writers leave the checksum out.
     checksum: Option<u32>,
     values: usize,
     nulls: usize,
@@ -330,10 +332,11 @@ struct Header {
 }
 
 impl Header {
-    /// Reads a header. Returns the header and its length.
+    /// Reads a page header. Returns the header and its length in bytes.
     fn read(bytes: &[u8]) -> std::result::Result<(Self, usize), Damage> {
         let mut thrift = Thrift::new(bytes);
-        // The first index is the number of a field. The second is the number of a field inside it.
+        // The first index is the number of a field of the header. The second index is the number of a field inside this
+        // field.
         let mut found = [[None; 8]; 9];
         thrift.visit(&mut |path, value| {
             let number = match value {
@@ -401,7 +404,7 @@ impl Header {
         Ok((page, thrift.read_bytes()))
     }
 
-    /// Returns whether the lengths of its values are stored separately from the values.
+    /// Returns whether the page stores the lengths of its values separately from the values.
     fn is_delta(&self) -> bool {
         matches!(self.encoding, Encoding::DELTA_LENGTH_BYTE_ARRAY | Encoding::DELTA_BYTE_ARRAY)
     }
@@ -460,8 +463,8 @@ mod tests {
 
     use super::*;
 
-    /// Returns a field of a header. `step` is the difference between the number of the field and the number of the
-    /// previous field. `number` is the value of the field.
+    /// Returns the bytes of a field of a page header. `step` is the difference between the number of the field and the
+    /// number of the previous field. `number` is the value of the field.
     fn int(step: u8, number: u64) -> Vec<u8> {
         let (mut bytes, mut rest) = (vec![step << 4 | 5], number << 1);
         while rest >= 0x80 {
@@ -472,7 +475,7 @@ mod tests {
         bytes
     }
 
-    /// A page of plain values, or a dictionary of them.
+    /// Returns the bytes of a page: a data page, or a dictionary.
     fn page(kind: u64, bytes: u64, values: u64, encoding: u64, packed: &[u8]) -> Vec<u8> {
         let within = match kind {
             2 => [vec![0x4c], int(1, values), int(1, encoding), vec![0]].concat(),

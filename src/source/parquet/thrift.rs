@@ -1,12 +1,12 @@
-//! Reads the compact Thrift encoding of page headers and of the footer, within bounds.
+//! Reads the compact Thrift encoding of page headers and of the footer, within limits for memory and depth.
 //!
-//! The parquet crate reads the footer. This module reads the footer first. It refuses a footer that would make the
-//! crate use too much memory or stack. Page headers are read by this module only. Source: the Thrift compact protocol
-//! specification, and `parquet.thrift` of the Parquet format.
+//! The parquet crate reads the footer. Before that, this module reads the footer too, and refuses a footer that would
+//! make the crate use too much memory or stack. Page headers are read by this module only. Source: the Thrift compact
+//! protocol specification, and `parquet.thrift` of the Parquet format.
 
 use super::damage::Damage;
 
-/// How deep structs may be nested. The Parquet format needs seven levels.
+/// The highest depth of nested structs. The Parquet format needs seven levels.
 const MAX_DEPTH: usize = 16;
 
 /// A value.
@@ -22,11 +22,11 @@ pub(super) enum Value {
     Double,
     /// A string.
     Binary,
-    /// A list begins: the number of its elements, and the byte for their kind.
+    /// The start of a list: the number of its elements, and the byte for their kind.
     List(usize, u8),
-    /// A struct begins. It is the value of a field.
+    /// The start of a struct that is the value of a field.
     Struct,
-    /// A struct begins. It is an element of a list.
+    /// The start of a struct that is an element of a list.
     Element,
 }
 
@@ -35,10 +35,9 @@ pub(super) const INTS: u8 = 5;
 pub(super) const BINARIES: u8 = 8;
 pub(super) const STRUCTS: u8 = 12;
 
-/// Called for each value with two arguments: field numbers and the value. The field numbers are the numbers of the
-/// enclosing fields, from the outermost to the innermost, followed by the number of the value's own field. A field of a
-/// struct in a list is enclosed by the field of the list. This function is called for an element of a list only if the
-/// element is a struct.
+/// This function is called for each value with two arguments: field numbers and the value. The field numbers begin with
+/// the outermost enclosing field, and end with the value's own field. A field of a struct in a list is enclosed by the
+/// field of the list. Of the elements of lists, only structs cause a call.
 pub(super) type Visit<'v> = &'v mut dyn FnMut(&[i16], Value) -> Result<(), Damage>;
 
 /// A reader of one encoded struct.
@@ -103,7 +102,7 @@ impl<'a> Thrift<'a> {
             15 => self.length()?,
             count => usize::from(count),
         };
-        // Every element takes at least one byte.
+        // Every element of a list takes at least one byte.
         if count > self.bytes.len() - self.at {
             return Err(cut());
         }
@@ -177,7 +176,7 @@ mod tests {
 
     #[test]
     fn values_are_visited_with_the_numbers_of_their_fields() {
-        // {1: 5, 3: [{2: true}, {}], 20: "ab"}
+        // These bytes encode {1: 5, 3: [{2: true}, {}], 20: "ab"}.
         let bytes = [0x15, 10, 0x29, 0x2c, 0x21, 0, 0, 0x08, 40, 2, b'a', b'b', 0, 99];
 
         let (read, seen) = visited(&bytes).expect("it is whole");

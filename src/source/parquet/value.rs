@@ -1,8 +1,9 @@
 //! Turns a value of a Parquet column into a cell.
 //!
-//! Texts are text. Numbers and booleans are written as JSON, without rounding. A floating-point number is written with
-//! as few digits as are needed to read the same number back. Dates and times are text in the form of ISO 8601; a time
-//! that is not stored in UTC is written without a zone. Numbers that JSON does not have (NaN, inf) are text.
+//! Text values become text cells. Numbers and booleans are written as JSON, without rounding. A floating-point number
+//! is written with as few digits as are needed to read the same number back. Dates and times are text in the form of
+//! ISO 8601; a time that is not stored in UTC is written without a zone. Numbers that JSON does not have (NaN, inf) are
+//! text.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -12,10 +13,10 @@ use jiff::{SignedDuration, Span};
 use parquet::basic::{ConvertedType, LogicalType, TimeUnit, Type};
 use parquet::schema::types::ColumnDescriptor;
 
-/// What the values of a column mean.
+/// The meaning of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// The physical type alone says what the values mean. Byte arrays must contain text.
+    /// The physical type of the column alone says what its values mean. Byte arrays must contain text.
     Plain,
     Unsigned,
     Decimal(usize),
@@ -77,7 +78,7 @@ pub(super) enum Shown<'a> {
     Json(String),
 }
 
-/// Why a value can't be shown. In messages, this text follows the name of the column.
+/// The reason why a value can't be shown. In messages, this text follows the name of the column.
 pub(super) type Unshown = &'static str;
 
 pub(super) fn boolean(value: bool) -> Shown<'static> {
@@ -104,7 +105,7 @@ pub(super) fn single(value: f32) -> Shown<'static> {
     float(value.is_finite(), format_args!("{value:?}"))
 }
 
-/// Rust writes finite floating-point numbers as JSON does. Other numbers become text.
+/// Rust writes finite floating-point numbers as JSON does. NaN and the infinities become text.
 fn float(is_finite: bool, text: std::fmt::Arguments<'_>) -> Shown<'static> {
     let text = text.to_string();
     if is_finite { Shown::Json(text) } else { Shown::Text(text.into()) }

@@ -3,10 +3,10 @@
 //! `{{ items }}` always writes the cell as it is. The JSON in the cell is read in two cases: by the filter `fromjson`
 //! (also `from_json`), and by a loop directly over the column, such as `{% for item in items %}`.
 //!
-//! Such a loop never goes over the characters of a cell. Hardly anybody means to loop over characters, and the user
+//! Such a loop never goes over the characters of a cell. Hardly anybody wants to loop over characters, and the user
 //! would pay for a wrong prompt. So the cell must be a JSON list or object, or empty. To loop over characters, write
 //! `{% for c in word|list %}`. In JSON rows, values other than text already have their types. The filter and the loop
-//! leave them as they are.
+//! do not change such values.
 //!
 //! The engine has no setting for this rule, so [`with_json_loops`] adds a filter to the source of each such loop.
 
@@ -64,7 +64,7 @@ fn read(state: &State<'_, '_>, text: &str) -> Result<Value, Unread> {
     })
 }
 
-/// Why a text was not read.
+/// Why a text was not read as JSON.
 enum Unread {
     Fuel(minijinja::Error),
     Json(NotJson),
@@ -117,7 +117,7 @@ impl NotJson {
     }
 }
 
-/// Returns the text that should be JSON, if this is the cause of the error.
+/// Returns the text that should be JSON but is not, if such a text is the cause of the error.
 pub(super) fn not_json(error: &minijinja::Error) -> Option<&NotJson> {
     std::error::Error::source(error)?.downcast_ref()
 }

@@ -1,17 +1,17 @@
 //! Conditions: expressions about an answer that must be true (`--require`).
 //!
-//! A condition is what can stand inside the braces of a template: `json.score >= 0 and json.score <= 10`. It sees these
-//! names:
+//! A condition is an expression as templates have it inside braces: `json.score >= 0 and json.score <= 10`. A condition
+//! can use these names:
 //! - `text`: the text of the answer.
 //! - `json`: the answer, if it is JSON.
 //! - `row`: the members that are kept with the row and not sent, and the label of the row (`row_of`).
 //! - `usage`: the tokens of the answer, such as `usage.output_tokens`.
-//! - `stop_reason` and `model`.
+//! - `stop_reason`: why the answer ended; and `model`: the model that answered.
 //!
-//! A condition is stricter than a template, because a paid answer depends on it. If it reads something that is not
-//! there, or compares values of different kinds, it can't be evaluated, and says why ([`checked`]). Its cost is limited
-//! in the same way as the cost of a template: by the size of its source, by fuel, and by the depth of JSON. Reading the
-//! JSON of an answer uses no fuel.
+//! A condition is stricter than a template, because a paid answer depends on it. A condition that reads a missing
+//! value, or compares values of different kinds, can't be evaluated. The error says why the condition can't be
+//! evaluated ([`checked`]). The cost of a condition is limited in the same way as the cost of a template: by the size
+//! of its source, by fuel, and by the depth of JSON. Reading the JSON of an answer uses no fuel.
 
 mod checked;
 
@@ -34,7 +34,7 @@ use super::{engine, on_a_deep_stack, uses};
 use crate::domain::json::string_value;
 use crate::domain::{Job, Params, Usage, shortened};
 
-/// The longest expression, in bytes.
+/// The highest length of an expression, in bytes.
 const MAX_BYTES: usize = 64 << 10;
 
 /// The names that a condition can use.
@@ -43,7 +43,7 @@ const NAMES: [&str; 6] = ["text", "json", "row", "usage", "stop_reason", "model"
 /// The functions that a condition can call.
 const FUNCTIONS: [&str; 2] = ["range", "dict"];
 
-/// Returns the members of `usage`.
+/// Returns the members of `usage`, with their numbers of tokens.
 fn members_of(usage: Usage) -> [(&'static str, u64); 6] {
     [
         ("input_tokens", usage.input_tokens),
@@ -55,7 +55,7 @@ fn members_of(usage: Usage) -> [(&'static str, u64); 6] {
     ]
 }
 
-/// A condition on an answer. Cheap to clone.
+/// A condition on an answer, which is cheap to clone.
 #[derive(Clone)]
 pub struct Condition {
     inner: Arc<Inner>,
@@ -67,20 +67,20 @@ struct Inner {
     code: Instructions<'static>,
     /// The names that the condition uses.
     names: Vec<&'static str>,
-    /// The columns that every row must have.
+    /// The columns that every row must have, because the condition needs them.
     columns: Vec<String>,
 }
 
-/// What a condition can see.
+/// The facts about an answer and its row that a condition can use.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
     /// The text of the answer.
     pub text: &'a str,
-    /// The answer as JSON text; `None` if the answer is not JSON. It is read only if the condition uses it
+    /// The answer as JSON text; `None` if the answer is not JSON. This text is read only if the condition uses `json`
     /// (`Condition::uses_json`).
     pub json: Option<&'a str>,
-    /// A JSON object with the members that are kept with the row. `row_of` makes it. It is read only if the condition
-    /// uses it (`Condition::uses_row`).
+    /// A JSON object with the members that are kept with the row. `row_of` makes this object. This object is read only
+    /// if the condition uses `row` (`Condition::uses_row`).
     pub row: &'a str,
     /// The usage of the answer.
     pub usage: Usage,
@@ -90,16 +90,16 @@ pub struct Facts<'a> {
     pub model: &'a str,
 }
 
-/// The names of the label in `row`.
+/// The names under which `row` contains the label.
 const LABEL: [&str; 2] = ["id", "custom_id"];
 
-/// Returns what a condition sees of a row, as a JSON object: the members of [`Job::extra`], and the label as `id` and
-/// `custom_id`.
+/// Returns the value of `row` for a condition, as a JSON object: the members of [`Job::extra`], and the label as `id`
+/// and `custom_id`.
 ///
-/// `extra` has what is kept with the row and not sent. With a template, these are all columns of a table except the
-/// label. For a JSON row, these are all members except the label and request fields such as `max_tokens`. Without a
-/// template, the columns and members that become the request are missing too, such as `prompt`. A line of plain text
-/// and a text file have only their label. Cells of CSV files are texts.
+/// `extra` contains the members that are kept with the row and not sent. With a template, `extra` contains all columns
+/// of a table except the label. For a JSON row, `extra` contains all members except the label and request fields such
+/// as `max_tokens`. Without a template, `extra` also lacks the columns and members that become the request, such as
+/// `prompt`. A line of plain text and a text file have only their label. Cells of CSV files are texts.
 pub(crate) fn row_of(job: &Job) -> String {
     let mut row = job.extra.clone();
     LABEL.iter().for_each(|name| row.set_default(name, &string_value(&job.custom_id)));
@@ -108,15 +108,15 @@ pub(crate) fn row_of(job: &Job) -> String {
     String::from_utf8_lossy(&json).into_owned()
 }
 
-/// What is wrong with a condition.
+/// A mistake in a condition.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is wrong at column {column}: {message}", shortened(expression))]
 pub struct ConditionError {
     /// The expression.
     pub expression: String,
-    /// The place of the fault, in characters from 1.
+    /// The column of the fault in the expression, in characters from 1.
     pub column: usize,
-    /// What is wrong.
+    /// What is wrong with the expression.
     pub message: String,
 }
 
@@ -167,12 +167,12 @@ impl Condition {
         self.inner.expression
     }
 
-    /// Returns whether [`Facts::json`] is read.
+    /// Returns whether the condition reads [`Facts::json`].
     pub(crate) fn uses_json(&self) -> bool {
         self.inner.names.contains(&"json")
     }
 
-    /// Returns whether [`Facts::row`] is read.
+    /// Returns whether the condition reads [`Facts::row`].
     pub(crate) fn uses_row(&self) -> bool {
         self.inner.names.contains(&"row")
     }
@@ -187,7 +187,8 @@ impl Condition {
     /// Returns whether the condition holds for an answer.
     ///
     /// # Errors
-    /// The condition can't be evaluated for this answer. The words say why, and fit after "`json.score > 3`: ".
+    /// The condition can't be evaluated for this answer. The error says why this is so. In messages, its text follows
+    /// the condition and a colon ("`json.score > 3`: ").
     pub fn holds(&self, facts: &Facts<'_>) -> Result<bool, String> {
         let (context, not_json) = self.context(facts)?;
         let Inner { environment, code, .. } = &*self.inner;
@@ -254,7 +255,7 @@ fn unknown_name(names: &Names<'_>) -> Option<(Span, String)> {
     Some(of_list(unknown, &members, "members of usage are"))
 }
 
-/// Returns the columns that every row must have. A column that is also tested may be missing.
+/// Returns the columns that every row must have. A column that the condition also tests is allowed to be missing.
 fn needed_columns(names: &Names<'_>) -> Vec<String> {
     let is_tested = |column: &String| names.of_row.contains(&(column.clone(), Missing::IsTolerated));
     let needed: BTreeSet<&String> = names.of_row.iter().map(|(column, _)| column).collect();
@@ -273,7 +274,7 @@ fn at_its_name(expression: &str, error: &TemplateError) -> ConditionError {
     ConditionError { expression: expression.to_owned(), column: column(expression, at), message }
 }
 
-/// Returns what a fault of the source says about the expression. The line is left out, because there is a column.
+/// Returns the message of an error about the expression. The line is left out, because the error has a column.
 fn words(error: TemplateError) -> String {
     match error {
         TemplateError::Syntax { message, .. } => message,
@@ -284,9 +285,9 @@ fn words(error: TemplateError) -> String {
 /// How many tokens of an expression are searched for a fault.
 const SEARCHED: usize = 200;
 
-/// Returns the column of the first token that makes an expression invalid, or 1 if it is not near the beginning. The
-/// engine does not say where the mistake is. So ever longer beginnings of the expression are parsed, until the fault is
-/// not just that the beginning ends too early.
+/// Returns the column of the first token that makes an expression invalid, or 1 if this token is not near the
+/// beginning. The engine does not say where the mistake is. So longer and longer beginnings of the expression are
+/// parsed. The search ends when the error is not only that the text ends too early.
 fn fault_column(expression: &str) -> usize {
     let mut end = 0;
     for (number, token) in tokenize(expression, true, SyntaxConfig::default()).enumerate() {

@@ -31,8 +31,8 @@ pub(super) struct Source<'a> {
     pub text: &'a str,
 }
 
-/// Returns the name of a text inside the environment. The name has no file extension. With an extension, the engine
-/// would escape the text in the way that the extension suggests.
+/// Returns the name of a text inside the environment. The name has no file extension, because the engine would choose
+/// an escaping of the text by the extension.
 pub(super) fn name(at: usize) -> String {
     at.to_string()
 }
@@ -63,7 +63,7 @@ fn no_namespace(_: Rest<Value>) -> Result<Value, minijinja::Error> {
     Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
 }
 
-/// Writes a value into the prompt. Null becomes an empty text; true, false, lists and objects become JSON, as in the
+/// Writes a value into the prompt. Null becomes an empty text. True, false, lists and objects become JSON, as in the
 /// row.
 fn show(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), minijinja::Error> {
     match value.kind() {

@@ -6,13 +6,13 @@ use minijinja::ErrorKind;
 
 use crate::domain::{MAX_BODY_BYTES, shortened};
 
-/// The longest prompt that a template may make, in bytes. This limit is above what the API accepts. The limit also
-/// stops endless loops.
+/// The longest prompt that a template is allowed to make, in bytes. The API accepts only shorter prompts. The limit
+/// also stops endless loops.
 pub(super) const MAX_PROMPT_BYTES: usize = MAX_BODY_BYTES + (1 << 20);
 
-/// Fuel for one row. One unit is used for each step and for each 64 bytes. All units together are enough to fill three
-/// prompts of the largest size, or to loop about ten times over a list of ten thousand items. At most 128 MB can be in
-/// memory at once.
+/// The fuel for filling in a template for one row. One unit is used for each step and for each 64 bytes. All units
+/// together are enough to fill three prompts of the largest size, or to loop about ten times over a list of ten
+/// thousand items. With this fuel, at most 128 MB can be in memory at once.
 pub(super) const FUEL: u64 = 2_000_000;
 
 /// How many bytes cost one unit of fuel.
@@ -22,10 +22,10 @@ pub(super) const BYTES_OF_FUEL: u64 = 64;
 /// writing JSON takes longer than copying text.
 pub(super) const JSON_BYTES_OF_FUEL: u64 = 8;
 
-/// A part of a template that consists of several parts. Parts are numbered from 1.
+/// The number of a message or block, from 1, in a template with several messages or blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// A message of a list of messages.
+    /// A message in a template that is a list of messages.
     Message(usize),
     /// A block of the system prompt.
     Block(usize),
@@ -40,12 +40,12 @@ impl fmt::Display for Part {
     }
 }
 
-/// A line of a template. In a template of several parts, the lines of each text are counted separately.
+/// The place of a line in a template. In a template of several parts, the lines of each text are counted separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// The part that contains the text; `None` when the template is one text.
+    /// The message or block that contains the text; `None` when the template is one text.
     pub part: Option<Part>,
-    /// The line, from 1.
+    /// The number of the line in the text, from 1.
     pub number: usize,
 }
 
@@ -64,35 +64,35 @@ impl fmt::Display for Line {
     }
 }
 
-/// What is wrong with a template, or with filling it.
+/// A mistake in a template, or a failure while it is filled in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// The template can't be parsed.
     #[error("the template is wrong on {line}: {message}; correct the template")]
     Syntax {
-        /// Line in the template.
+        /// The line of the fault in the template.
         line: Line,
-        /// What is wrong.
+        /// What is wrong with the template's syntax.
         message: String,
     },
     /// The template names no column, so every row would get the same prompt.
     #[error("the template names no column, so every row would get the same prompt; {remedy}")]
     NoColumn {
-        /// What to write.
+        /// What to write in the template.
         remedy: String,
     },
     /// The template is a list of messages that the API would refuse.
     #[error("the template is a list of messages, and {message}")]
     Messages {
-        /// What is wrong, and what to write.
+        /// What is wrong with the list, and what to write.
         message: String,
     },
     /// The template uses an unknown filter or test.
     #[error("the template is wrong on {line}: there is no {kind} {name}{nearest}")]
     NoSuch {
-        /// Line in the template.
+        /// The line of the filter or test in the template.
         line: Line,
-        /// `filter` or `test`.
+        /// The word `filter` or `test`.
         kind: &'static str,
         /// The name of the filter or test.
         name: String,
@@ -102,7 +102,7 @@ pub enum TemplateError {
     /// The template names columns that a row does not have.
     #[error("has no {missing}, which {by} uses (found: {columns})")]
     MissingColumn {
-        /// Where the missing columns are used: the template or `--system`.
+        /// The template that uses the missing columns: "the template" or "--system".
         by: &'static str,
         /// The missing columns, with commas between them.
         missing: String,
@@ -112,44 +112,44 @@ pub enum TemplateError {
     /// The template reads a column as JSON, but the column does not contain JSON.
     #[error("has a column {column} that {what}, and the template {how}{hint}")]
     NotJson {
-        /// The column, or what was read instead of a column.
+        /// The name of the column, or a description of the value that was read instead of a column.
         column: String,
         /// What is wrong with the column.
         what: String,
         /// What the template does with the column.
         how: &'static str,
-        /// The end of the message, which says what to do.
+        /// The end of the message: advice on what to do.
         hint: String,
     },
     /// The prompt, a message or the system prompt is empty after filling in.
     #[error("gives an empty {what} when filled into {by}")]
     Empty {
-        /// Which text: "prompt", "message 2" or "system prompt".
+        /// The name of the empty text: "prompt", "message 2" or "system prompt".
         what: String,
-        /// What was filled in: the template or `--system`.
+        /// What was filled in, as it is named in the message: "the template" or "--system".
         by: &'static str,
     },
-    /// A prompt would be longer than any request may be.
+    /// A prompt would be longer than the longest request.
     #[error("gives a prompt of more than {} MB when filled into the template", MAX_PROMPT_BYTES >> 20)]
     TooLong,
-    /// Filling in the template takes more steps or memory than one prompt may use.
+    /// Filling in the template takes more steps or memory than the limit for one prompt.
     #[error(
         "takes more than {FUEL} steps, or {} MB of text, when filled into the template; make its loops shorter",
         (FUEL * BYTES_OF_FUEL) >> 20
     )]
     TooMuch,
-    /// Something else fails while the template is filled in.
+    /// Filling in the template fails for another reason.
     #[error("can't be filled into the template, {line}: {message}")]
     Fill {
-        /// Line in the template.
+        /// The line in the template where filling in failed.
         line: Line,
-        /// What is wrong.
+        /// The reason why filling in failed.
         message: String,
     },
 }
 
 impl TemplateError {
-    /// Returns the same error with the part that contains the text.
+    /// Returns the same error with the message or block that contains the fault.
     pub(super) fn of_part(mut self, part: Option<Part>) -> Self {
         if let Self::Syntax { line, .. } | Self::NoSuch { line, .. } | Self::Fill { line, .. } = &mut self {
             line.part = part;

@@ -6,7 +6,7 @@ use super::super::names::{nearest, short};
 use super::error::{Line, TemplateError};
 use super::uses::Uses;
 
-/// Known names of filters and tests. One of them may be suggested for an unknown name.
+/// Known names of filters and tests. If a template uses an unknown name, the most similar known name is suggested.
 pub(super) const KNOWN: [&str; 63] = [
     "abs",
     "attr",
@@ -82,7 +82,7 @@ pub(super) fn check_names(environment: &Environment<'_>, uses: &Uses) -> Result<
             let nearest = nearest.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
             Err(TemplateError::NoSuch { line: Line::from(line), kind, name: short(name), nearest })
         }
-        // The filter or test exists. The error is about its missing arguments.
+        // The filter or test exists, so an error is only about its missing arguments.
         Ok(()) | Err(_) => Ok(()),
     };
     for (name, line) in &uses.filters {

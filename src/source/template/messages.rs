@@ -2,7 +2,7 @@
 //!
 //! Each text in a `content` is a separate template if it contains `{{`, `{%` or `{#`. Everything else stays as it is
 //! written: roles, the names of members, types of blocks, numbers, other texts. The list is checked before any row is
-//! read, because a list that the API refuses would be refused again for each row.
+//! read. Without this check, the API would refuse a wrong list again for each row.
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::value::RawValue;
@@ -12,10 +12,10 @@ use super::error::TemplateError;
 use super::uses::{Placeholder, placeholders};
 use crate::domain::json::{Cursor, DEEPEST, is_within_depth, kind, lone_surrogate, raw_value};
 
-/// The highest number of texts that are filled in, for one list.
+/// The highest number of texts in one list that are filled in.
 const MAX_TEXTS: usize = 1_000;
 
-/// Roles that a message may have.
+/// The roles that a message can have.
 const ROLES: [&str; 3] = ["user", "assistant", "system"];
 
 /// A list of messages whose texts are filled in.
@@ -33,16 +33,16 @@ pub(super) struct Messages {
 pub(super) struct Text {
     /// The text.
     pub text: String,
-    /// The number of its message or block, from 1.
+    /// The number of the message or block that contains the text, from 1.
     pub number: usize,
-    /// Whether the API would refuse the request if this text were empty.
+    /// Whether the API refuses requests in which this text is empty.
     pub is_needed: bool,
 }
 
-/// A part of the list.
+/// A part of the list of messages.
 #[derive(Debug)]
 enum Node {
-    /// A part that stays as it was written.
+    /// A part of the list that stays as it was written.
     Fixed(Box<RawValue>),
     /// A text that is filled in. The number is its index in `texts`.
     Filled(usize),
@@ -54,7 +54,7 @@ impl Messages {
     /// Reads a template that is a list of messages; `None` when the text is not such a list.
     ///
     /// A list of messages has at least one object with a `role`. If a text looks like such a list but is not JSON, that
-    /// is an error. Without this error, the text would be sent as a prompt full of brackets.
+    /// is an error. Without this error, the unparsed list would be sent as the text of a prompt.
     pub(super) fn read(text: &str) -> Option<Result<Self, TemplateError>> {
         let inner = text.trim().strip_prefix('[')?.trim_start();
         if !inner.strip_prefix('{')?.trim_start().starts_with('"') {
@@ -75,7 +75,7 @@ impl Messages {
         Some(check_text(text).and_then(|()| Self::of(&list)))
     }
 
-    /// Reads the blocks of a system prompt; `None` if a system prompt can't have one of the blocks.
+    /// Reads the blocks of a system prompt. Returns `None` if one of the blocks is not allowed in a system prompt.
     pub(super) fn of_blocks(text: &str) -> Option<Self> {
         let mut blocks = Self { root: Node::List(Vec::new()), texts: Vec::new(), placeholders: Vec::new() };
         let nodes = elements(text).into_iter().enumerate().map(|(at, raw)| blocks.block(raw, at + 1));
@@ -121,7 +121,7 @@ impl Messages {
         if find("content").is_none() {
             return Err(wrong(format!("message {number} has no `content`")));
         }
-        // The API accepts an empty assistant message at the end. The model continues it.
+        // The API accepts an empty assistant message at the end, and the model continues this message.
         let may_be_empty = place.is_last && role == "assistant";
         let content = |node: &mut Self, value| node.content(value, number, may_be_empty);
         let members = members.into_iter().map(|(name, value)| {
@@ -171,7 +171,7 @@ impl Messages {
         Ok(Node::Object(members.collect::<Result<_, TemplateError>>()?))
     }
 
-    /// Reads a text. If `is_needed`, it must not be empty.
+    /// Reads a text of the list. If `is_needed`, this text must not be empty.
     fn needed_text(&mut self, value: &str, number: usize, is_needed: bool) -> Result<Node, TemplateError> {
         match string(value) {
             Some(text) if is_needed && text.trim().is_empty() => Err(empty(number)),
@@ -189,7 +189,7 @@ impl Messages {
         Node::Filled(self.texts.len() - 1)
     }
 
-    /// Reads any other part of a block. Texts within it are filled in too.
+    /// Reads any other part of a block. Texts within this part are filled in too.
     fn part(&mut self, value: &str, number: usize) -> Result<Node, TemplateError> {
         Ok(match kind(value) {
             "a string" => self.needed_text(value, number, false)?,
@@ -208,7 +208,7 @@ impl Messages {
         })
     }
 
-    /// Returns how many messages there are.
+    /// Returns the number of messages in the list.
     pub(super) fn count(&self) -> usize {
         if let Node::List(messages) = &self.root { messages.len() } else { 0 }
     }
@@ -220,7 +220,7 @@ impl Messages {
     }
 }
 
-/// Where a message is in the list.
+/// The place of a message in the list.
 #[derive(Clone, Copy)]
 struct Place {
     /// The number of the message, from 1.
@@ -280,8 +280,8 @@ fn empty(number: usize) -> TemplateError {
     wrong(format!("message {number} has an empty content, which the API refuses"))
 }
 
-/// A part of the list with its texts filled in. It is serialized from values. If this code built JSON text, that text
-/// would have to be parsed again for each row.
+/// A part of the list with its texts filled in. This part of the list is serialized from values. If this code built
+/// JSON text, that text would have to be parsed again for each row.
 struct View<'a> {
     node: &'a Node,
     filled: &'a [String],

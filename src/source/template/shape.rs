@@ -1,8 +1,9 @@
 //! Checks the size and the depth of a template's source before it is parsed.
 //!
-//! The parser itself limits how deep brackets and blocks are nested. But in a chain, each operator, filter, call and
-//! `elif` also adds a level to the syntax tree, and the parser walks that tree by recursion. So the tokens are counted
-//! before parsing. Counting needs no recursion. The limits are far above any template that people write.
+//! The parser itself limits how deep brackets and blocks are nested. But chains of operators, filters, calls and `elif`
+//! tags also make the syntax tree deeper, by one level for each link. The parser and the engine visit this tree with
+//! recursion. So this module counts the tokens before parsing, which needs no recursion. The limits are far above any
+//! template that people write.
 //!
 //! Parsing runs on a separate thread with [`PARSER_STACK_BYTES`] of stack. An accepted template needs at most a fifth
 //! of this stack, even in a build without optimization.
@@ -12,9 +13,9 @@ use minijinja::syntax::SyntaxConfig;
 
 use super::error::{TemplateError, syntax};
 
-/// The longest source, in bytes.
+/// The highest length of a template's source, in bytes.
 const MAX_SOURCE_BYTES: usize = 1 << 20;
-/// In one tag, the highest number of tokens that can make the parser's tree deeper. Each of them can add one level.
+/// The highest number of tokens in one tag that can make the syntax tree deeper. Each such token can add one level.
 const MAX_TAG_SIGNS: usize = 2_000;
 /// The highest number of places in a template that can put a value into a list or an object. Loops keep no state, so
 /// values are never nested deeper than this number. The depth matters because showing, comparing and freeing a value
@@ -22,15 +23,15 @@ const MAX_TAG_SIGNS: usize = 2_000;
 const MAX_CONTAINERS: usize = 1_000;
 /// Filters and functions that put their arguments into a list or an object.
 const CONTAINERS: [&str; 6] = ["batch", "slice", "groupby", "zip", "chain", "dict"];
-/// The highest number of `elif` tags. In the syntax tree, each of them is nested in the previous `elif`.
+/// The highest number of `elif` tags. In the syntax tree, each `elif` is nested in the previous one.
 const MAX_ELIFS: usize = 500;
 
-/// What a source is.
+/// The kind of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Within {
-    /// Text with tags.
+    /// The source is text with tags.
     Text,
-    /// One expression, as it could be written inside a tag.
+    /// The source is one expression, as in a tag.
     Expression,
 }
 
@@ -88,8 +89,8 @@ fn refused(line: usize, message: String) -> TemplateError {
     TemplateError::Syntax { line: line.max(1).into(), message }
 }
 
-/// Returns whether a token can add a level to the tree. Words count as such tokens, because `and`, `not` and `is` are
-/// words.
+/// Returns whether a token can add a level to the syntax tree. Words count as such tokens, because `and`, `not` and
+/// `is` are words.
 fn may_nest(token: &Token<'_>) -> bool {
     match token {
         Token::TemplateData(_)
@@ -135,7 +136,8 @@ fn may_nest(token: &Token<'_>) -> bool {
 mod tests {
     use super::super::{Cell, Template};
 
-    /// Kinds of nesting: the text before, the repeated text, the text that closes each level, and the text after.
+    /// Kinds of nesting. Each kind has four texts: the text before, the repeated text, the text that closes each level,
+    /// and the text after.
     const NESTINGS: [(&str, &str, &str, &str); 24] = [
         ("{{ 1", "+x", "", " }}"),
         ("{{ 1", "~x", "", " }}"),
@@ -171,7 +173,7 @@ mod tests {
                 let text = format!("{before}{}{inner}{}{behind}", open.repeat(depth), close.repeat(depth));
 
                 match Template::read(&text) {
-                    // Filling in may succeed or fail here. It only has to end.
+                    // In this test, filling in can succeed or fail, but it must end.
                     Ok(template) => drop(template.render(&[("x", Cell::Text("x"))])),
                     Err(error) => {
                         assert!(depth > 40, "{open}: {error}");
@@ -194,7 +196,7 @@ mod tests {
                     format!("{{% set a = {open} %}}").repeat(depth)
                 );
 
-                // This runs in a thread with the same stack size as the threads that read rows.
+                // The test runs in a thread with the same stack size as the threads that read rows.
                 let filled = std::thread::spawn(move || {
                     Template::parse(&text).and_then(|template| template.render(&[("x", Cell::Text("x"))]))
                 });

@@ -1,5 +1,5 @@
-//! Finds what a template uses: filters, tests, and columns named through `row`. Also finds placeholders of other
-//! template languages in its plain text. The engine does not fill in such placeholders.
+//! Finds what a template uses: filters, tests, and columns named through `row`. This module also finds placeholders of
+//! other template languages in the plain text. The engine does not fill in such placeholders.
 
 use std::collections::BTreeSet;
 
@@ -10,19 +10,20 @@ use super::super::names::LONGEST_NAME;
 use super::error::{TemplateError, syntax};
 use super::shape::Within;
 
-/// With this name a template can use columns whose names contain spaces or punctuation: `{{ row["first name"] }}`.
+/// The variable with all columns. A template needs it for columns whose names contain spaces or punctuation: `{{
+/// row["first name"] }}`.
 pub(super) const ROW: &str = "row";
 
-/// What a template uses in addition to the columns that it names directly.
+/// The names that a template uses in addition to the columns that it names directly.
 #[derive(Debug, Default)]
 pub(super) struct Uses {
     /// Names of filters, with their lines.
     pub filters: Vec<(String, usize)>,
-    /// Names of tests, with their lines.
+    /// Names of tests (such as `is defined`), with their lines.
     pub tests: Vec<(String, usize)>,
-    /// Columns named through `row`.
+    /// Names of columns that the template uses through `row`.
     pub row_columns: BTreeSet<String>,
-    /// Whether `row` is used as a whole. If so, any column can be used.
+    /// Whether `row` is used as a whole, so that any column can be part of the prompt.
     pub is_whole_row: bool,
     /// Placeholders in the syntax of other template languages.
     pub placeholders: Vec<Placeholder>,
@@ -37,7 +38,7 @@ pub(crate) struct Placeholder {
     pub column: String,
 }
 
-/// Returns what a template or an expression uses.
+/// Returns the names that a template or an expression uses.
 pub(super) fn of(text: &str, within: Within, config: &SyntaxConfig) -> Result<Uses, TemplateError> {
     let tokens =
         tokenize(text, within == Within::Expression, config.clone()).map(|token| token.map_err(|error| syntax(&error)));
@@ -80,7 +81,8 @@ pub(super) fn of(text: &str, within: Within, config: &SyntaxConfig) -> Result<Us
     Ok(uses)
 }
 
-/// How placeholders of other languages begin and end, and whether they may contain blanks. The longer forms come first.
+/// The brackets of placeholders of other languages, and whether blanks are allowed inside. Longer brackets come before
+/// shorter ones.
 const FORMS: [(&str, &str, bool); 12] = [
     ("<%=", "%>", true),
     ("${", "}", true),
@@ -96,7 +98,7 @@ const FORMS: [(&str, &str, bool); 12] = [
     ("[", "]", false),
 ];
 
-/// Returns the placeholders of other languages in a plain text. Each of them is returned only once.
+/// Returns the placeholders of other languages in a plain text. Each placeholder is returned only once.
 pub(crate) fn placeholders(text: &str) -> Vec<Placeholder> {
     let mut found: Vec<Placeholder> = Vec::new();
     let mut at = 0;
@@ -104,7 +106,7 @@ pub(crate) fn placeholders(text: &str) -> Vec<Placeholder> {
         at += step;
         let here = FORMS.iter().find_map(|form| placeholder(&text[at..], *form)).or_else(|| dollar(&text[at..]));
         match here {
-            // In a raw block, these brackets are meant as text.
+            // In a raw block, the author wants these brackets to be text.
             Some(placeholder) if text[at + placeholder.written.len()..].starts_with('}') => {
                 at += placeholder.written.len() + 1;
             }
@@ -133,7 +135,7 @@ fn placeholder(text: &str, (begin, end, has_blanks): (&str, &str, bool)) -> Opti
     is_fit.then(|| Placeholder { written: written.to_owned(), column: column.to_owned() })
 }
 
-/// `$name`, as in shells.
+/// Returns a placeholder of the form `$name`, as in shells.
 fn dollar(text: &str) -> Option<Placeholder> {
     let rest = text.strip_prefix('$')?;
     let length = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
@@ -141,8 +143,8 @@ fn dollar(text: &str) -> Option<Placeholder> {
     Some(Placeholder { written: format!("${column}"), column: column.to_owned() })
 }
 
-/// Returns whether a text may be the name of a column. It must consist of words, and the first word must begin with a
-/// letter.
+/// Returns whether a text can be the name of a column. A name must consist of words, and the first word must begin with
+/// a letter.
 fn is_name(text: &str) -> bool {
     let is_fit = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ');
     text.starts_with(|c: char| c.is_alphabetic() || c == '_') && text.chars().all(is_fit)
@@ -154,7 +156,7 @@ const LOOKED_AT: usize = 64 << 10;
 /// Searches a source that can't be parsed. Returns the first place where the author probably meant `{{body}}` but wrote
 /// something like `{{body}`, `{{{body}}}`, `{% body %}` or `{{ first name }}`.
 pub(super) fn misspelt(text: &str) -> Option<Placeholder> {
-    // Longer sources are written by programs, which have no use for a hint.
+    // Longer sources are not searched, because programs write them, and programs need no hint.
     let end = (0..=LOOKED_AT.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let text = &text[..end];
     let starts = text.match_indices('{').filter(|(at, _)| !text[..*at].ends_with('{'));

@@ -1,10 +1,10 @@
-//! Makes a condition strict: names that are not there, and values that can't be compared, are errors.
+//! Makes a condition strict: missing names, and values that can't be compared, are errors.
 //!
 //! The engine evaluates `json.name is not none` to true if there is no `name`, and `"10" > 9` to true because texts are
-//! greater than numbers. A wrong answer would be kept for such a reason. So this module changes the syntax tree of a
-//! condition before it becomes code:
+//! greater than numbers. With such results, a condition would accept wrong answers. So this module changes the syntax
+//! tree of a condition before it becomes code:
 //! - Each name that is read goes through a filter that refuses undefined values. `is defined`, `is undefined` and
-//!   `default` are exceptions: before them, any part of a path may be missing.
+//!   `default` are exceptions: any part of a path before these words can be missing.
 //! - Each comparison becomes a call of [`compared`].
 
 use std::collections::BTreeMap;
@@ -20,9 +20,9 @@ use minijinja::{Environment, Error, ErrorKind, State, Value};
 use super::super::error::BYTES_OF_FUEL;
 use crate::domain::quoted;
 
-/// The filter that refuses undefined values.
+/// The name of the filter that refuses undefined values.
 const THERE: &str = "__there";
-/// The function that compares.
+/// The name of the function that compares values.
 const COMPARED: &str = "__compared";
 
 /// Adds the filter and the function to an environment.
@@ -31,7 +31,7 @@ pub(super) fn add_checks(environment: &mut Environment<'_>) {
     environment.add_function(COMPARED, compared);
 }
 
-/// Refuses an undefined value. `name` is its name in the condition.
+/// Refuses an undefined value. `name` is the value's name in the condition.
 fn there(value: Value, name: &str) -> Result<Value, Error> {
     if value.is_undefined() {
         return Err(Error::new(ErrorKind::UndefinedError, name.to_owned()));
@@ -39,11 +39,11 @@ fn there(value: Value, name: &str) -> Result<Value, Error> {
     Ok(value)
 }
 
-/// Compares values: a value, an operator, a value, and so on. All comparisons must hold.
+/// Compares the values in a list of a value, an operator, a value, and so on. Returns whether all comparisons are true.
 ///
-/// Only two numbers, two texts or two lists can be ordered. A number is never equal to a text. The author of a
-/// condition probably expects that a text such as `7` equals the number 7. So it is an error to compare a number with
-/// such a text. Cells of CSV files are such texts.
+/// Only two numbers, two texts or two lists can be ordered. A number is never equal to a text. But the author of a
+/// condition probably expects that the text `7` equals the number 7. So it is an error to compare a number with a text
+/// that looks like a number. Cells of CSV files are often such texts.
 fn compared(state: &State<'_, '_>, parts: Rest<Value>) -> Result<bool, Error> {
     let mut holds = true;
     for parts in parts.windows(3).step_by(2) {
@@ -88,7 +88,7 @@ fn is_number(text: &Value) -> bool {
     text.as_str().is_some_and(|text| text.trim().parse::<f64>().is_ok())
 }
 
-/// Returns a value in words.
+/// Returns a description of a value, for messages.
 fn shown(value: &Value) -> String {
     match value.kind() {
         ValueKind::Number => format!("the number {value}"),
@@ -109,7 +109,7 @@ fn weight(value: &Value) -> u64 {
     }
 }
 
-/// What a condition reads.
+/// The names that a condition reads.
 #[derive(Debug, Default)]
 pub(super) struct Names<'a> {
     /// The names of values and functions, with their places.
@@ -120,16 +120,16 @@ pub(super) struct Names<'a> {
     pub of_row: Vec<(String, Missing)>,
 }
 
-/// Makes strict conditions.
+/// Changes the syntax tree of a condition so that the condition is strict.
 pub(super) struct Checked<'a> {
     /// The text of the condition.
     pub text: &'a str,
-    /// What the condition reads.
+    /// The names that the condition reads.
     pub names: Names<'a>,
 }
 
 impl<'a> Checked<'a> {
-    /// Returns an expression whose value is used. Its value is never undefined.
+    /// Returns an expression whose value is used, so an undefined value is an error.
     pub(super) fn used(&mut self, expr: &Expr<'a>) -> Expr<'a> {
         let span = expr.span();
         match expr {
@@ -143,7 +143,7 @@ impl<'a> Checked<'a> {
         }
     }
 
-    /// Returns an expression whose value may be undefined.
+    /// Returns an expression whose value is allowed to be undefined.
     fn tolerated(&mut self, expr: &Expr<'a>) -> Expr<'a> {
         match expr {
             Expr::Var(_) | Expr::GetAttr(_) | Expr::GetItem(_) => self.path(expr, Missing::IsTolerated),
@@ -182,8 +182,8 @@ impl<'a> Checked<'a> {
         }
     }
 
-    /// Returns the value that contains a member or an element. If it is missing and this is tolerated, it is an empty
-    /// object.
+    /// Returns the value that contains a member or an element. If this value is missing and `missing` allows it, the
+    /// result is an empty object.
     fn outer(&mut self, expr: &Expr<'a>, missing: Missing) -> Expr<'a> {
         match missing {
             Missing::IsAnError => self.used(expr),
@@ -279,7 +279,7 @@ impl<'a> Checked<'a> {
         let operators: Option<Vec<&str>> = own.ops.iter().map(|part| operator(part.op)).collect();
         let first = self.used(&own.expr);
         let Some(operators) = operators else {
-            // The engine knows how to look for a value in a list.
+            // `in` and `not in` need no check: the engine looks for a value in a list.
             let ops = own.ops.iter().map(|part| CompareOp { op: part.op, expr: self.used(&part.expr) }).collect();
             return Expr::Compare(Spanned::new(Compare { expr: first, ops }, span));
         };
@@ -292,7 +292,7 @@ impl<'a> Checked<'a> {
     }
 }
 
-/// Returns where the first name of a path begins. The engine knows only where its last part begins.
+/// Returns where the first name of a path begins. The engine knows only where the last part of a path begins.
 fn start(mut path: &Expr<'_>) -> usize {
     loop {
         path = match path {
@@ -311,12 +311,12 @@ fn variable<'a>(expr: &Expr<'a>) -> Option<&'a str> {
     }
 }
 
-/// What happens if a part of a path is missing.
+/// What happens if a part of a path, such as `json.name`, is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Missing {
-    /// The condition can't be evaluated.
+    /// A missing part is an error: the condition can't be evaluated.
     IsAnError,
-    /// The condition finds out that it is missing.
+    /// A missing part is no error, because the condition tests whether it is there.
     IsTolerated,
 }
 
