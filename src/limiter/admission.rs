@@ -6,7 +6,7 @@ use crate::domain::{Cost, Dimension};
 /// A pool's answer to the question whether a request may be sent now.
 #[derive(Debug)]
 pub enum Admission {
-    /// Yes. When the request ends, `Pool::settle` must replace the reservation by the real usage.
+    /// The request can be sent now. When it ends, `Pool::settle` must replace the reservation by the real usage.
     Granted(Reservation),
     /// The request must wait.
     Wait {

@@ -29,9 +29,10 @@ pub struct Budget {
 /// Whether the budget has room for one more request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Room {
-    /// Yes. The budget has room, and the highest cost of the request is now reserved.
+    /// The budget has room, and the highest cost of the request is now reserved.
     Yes,
-    /// Not yet. Not now: a request in flight can cost less than was reserved for it, and the difference can be enough.
+    /// The budget has no room at present. Room is still possible, because a request in flight can cost less than was
+    /// reserved for it.
     Later,
     /// The budget has no room. The text says which limit stops the request, and how much of the limit is left.
     Never(String),

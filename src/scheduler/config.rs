@@ -18,9 +18,9 @@ pub enum StreamMode {
     /// endpoint's streams, no row asks for a stream.
     #[default]
     Auto,
-    /// Always.
+    /// All requests ask for a stream.
     On,
-    /// Never.
+    /// No request asks for a stream.
     Off,
 }
 

@@ -17,8 +17,8 @@
 //! Also, people like to see their file answered from the first row to the last.
 //!
 //! Rejected:
-//! - Rejected: a random order. A random order needs a seek for each row.
-//! - Rejected: sorting by size. Sorting by size creates phases.
+//! - A random order. Such an order needs a seek for each row.
+//! - An order by size. Such an order creates phases.
 
 use crate::domain::{Cost, Dimension, PoolId, RateLimits};
 
