@@ -1,4 +1,4 @@
-//! A token bucket for one dimension of a limit. The level of this bucket can also be corrected from outside.
+//! A token bucket for one dimension of a limit. Callers can also correct the level of this bucket.
 //!
 //! The crate `governor` decides whether tokens can be taken; its algorithm is GCRA (generic cell rate algorithm). This
 //! file owns the state that `governor` uses. Because the state is here, this file can return tokens, lower or raise the
@@ -42,7 +42,7 @@ type Kernel = RateLimiter<NotKeyed, Arrival, GivenClock, NoOpMiddleware<Duration
 
 impl Bucket {
     /// Returns a full bucket with the limit `limit_per_minute`, which is at least 1. A full bucket grants `burst`
-    /// tokens at once.
+    /// tokens without a wait.
     pub fn new(limit_per_minute: u32, burst: u32) -> Self {
         let limit_per_minute = limit_per_minute.max(1);
         let interval_nanos = interval(limit_per_minute, 0);
@@ -62,7 +62,7 @@ impl Bucket {
         1e9 / self.interval_nanos as f64
     }
 
-    /// Returns how many tokens a full bucket grants at once.
+    /// Returns how many tokens a full bucket grants without a wait.
     pub fn burst(&self) -> u32 {
         self.burst
     }
@@ -102,13 +102,13 @@ impl Bucket {
         Ok(())
     }
 
-    /// Gives `n` tokens back to the bucket. Giving tokens back never fills the bucket above its burst, because a TAT in
-    /// the past counts as `now` when tokens are taken.
+    /// Gives `n` tokens back to the bucket. A bucket never gets above its burst in this way, because a TAT in the past
+    /// counts as `now` when tokens are taken.
     pub fn refund(&mut self, n: u32) {
         self.arrival.set(self.arrival.get().saturating_sub(self.worth(u64::from(n))));
     }
 
-    /// Takes `n` tokens that a request has already used. The bucket can go into debt.
+    /// Takes `n` tokens that a request has already used. The bucket can go into debt by this.
     pub fn debit(&mut self, n: u32, now: Instant) {
         let from = self.arrival.get().max(now.as_nanos());
         self.arrival.set(from.saturating_add(self.worth(u64::from(n))));
@@ -128,7 +128,7 @@ impl Bucket {
     /// Raises the level towards `target`, by at most `step`, and raises the burst with it. Never lowers the level or
     /// the burst. Returns the number of tokens by which the level was raised.
     ///
-    /// The burst is never above one minute's limit.
+    /// The burst never exceeds the limit of one minute.
     pub fn raise(&mut self, target: i64, step: i64, now: Instant) -> i64 {
         let level = self.level(now);
         let raised = target.min(level.saturating_add(step)).min(i64::from(self.limit_per_minute));

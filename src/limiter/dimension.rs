@@ -43,21 +43,22 @@ pub(super) struct DimensionState {
     /// The share of the limit that other clients use.
     drift: Drift,
     /// The shadow: an estimate of the server's bucket. This estimate assumes that the server allows a burst of a whole
-    /// minute's limit. It is used until a response header or a refusal says more about the server's bucket.
+    /// minute's limit. The shadow is used until a response header or a refusal says more about the server's bucket.
     shadow: Option<Bucket>,
     /// A limit that was learned from refusals and replaces the known limit.
     learned: Option<Learned>,
-    /// Whether the level must rise slowly. This is the case after trouble, when little was sent and the server's bucket
-    /// filled up.
+    /// Whether the level must rise slowly. This is the case after trouble (a long pause or many faults), because the
+    /// server's bucket has filled up in that time.
     is_slow: bool,
     /// The search that finds the size of the server's bucket from refusals. The burst never falls below the size that
     /// this search found.
     search: BurstSearch,
-    /// The fraction of a token that is left over from the last raise of the level. The next raise adds it.
+    /// The fraction of a token that is left over from the last raise of the level. The next raise of the level adds
+    /// this fraction.
     raise_credit: f64,
     /// The amount that is reserved for requests that the server has not counted yet.
     uncounted: i64,
-    /// The time that answers take to be produced. This time is measured only for output tokens.
+    /// The time that the server needs to produce answers. This time is measured only for output tokens.
     production: Production,
     /// The amount that has counted against the limit since the start of the run.
     pub(super) used: Used,
@@ -208,7 +209,7 @@ impl DimensionState {
     pub(super) fn adopt_limit(&mut self, signal: LimitSignal, headroom: f64, now: Instant) -> bool {
         let Some(reported) = signal.limit.filter(|&limit| limit > 0) else { return false };
         if self.reported.replace(reported) != Some(reported) {
-            // A change of the limit means that the server's bucket has changed, too.
+            // If the limit has changed, the server's bucket has changed as well.
             (self.most_held, self.given) = (0, 0);
         }
         let limit = self.by_hand.map_or(reported, |most| most.min(reported));
@@ -216,8 +217,8 @@ impl DimensionState {
             Some(bucket) if bucket.limit() == limit => return false,
             Some(bucket) => bucket.set_limit(limit, now),
             bucket @ None => {
-                // While no limit was known, all requests were sent without waiting. So the level is set to the
-                // remaining amount that the server reports.
+                // While no limit was known, all requests were sent without waiting. So at the first report of a limit,
+                // the level is set to the remaining amount that the server reports.
                 let bucket = bucket.insert(Bucket::new(limit, limit));
                 bucket.set_headroom(headroom, now);
             }

@@ -1,22 +1,22 @@
 //! Learns how much of a limit other clients use.
 //!
 //! Our own count says how many tokens should remain, and a response header says how many really remain. In the long
-//! run, the difference is the amount that other clients took. The differences are summed with a time constant: the
-//! weight of a difference becomes smaller with its age. After noise or a single correction, a difference with the
-//! opposite sign follows and cancels it. A steady share of other clients is found within two time constants.
+//! run, the difference is the amount that other clients took. The differences are summed, and the weight of each
+//! difference becomes smaller with time. After noise or a single correction, a difference with the opposite sign
+//! follows and cancels it. A steady share of other clients is found within two time constants.
 //!
 //! The learned share of a token limit also falls by itself. Response headers round token counts, and they show no level
 //! below zero. So the differences between the two counts contain errors. If the program leaves too much to other
-//! clients, the server's bucket becomes full, and its refill is lost. If the burst is small, no response header shows
-//! that the bucket had room. If the share did not fall, an error at the start of a run would slow down the whole run.
-//! The learned share of the request limit does not fall by itself, because response headers report the number of
+//! clients, the server's bucket becomes full, and its refill is lost. If the burst is small, response headers do not
+//! show that the bucket had room. If the share did not fall, an error at the start of a run would slow down the whole
+//! run. The learned share of the request limit does not fall by itself, because response headers report numbers of
 //! requests exactly.
 
 use std::time::Duration;
 
 use crate::clock::Instant;
 
-/// The time constant in seconds: the share of other clients is the sum of the differences, divided by the amount that
+/// The time constant in seconds. The share of other clients is the sum of the differences, divided by the amount that
 /// the limit allows in this time.
 const TIME_CONSTANT_SECS: f64 = 10.0;
 /// The largest share of a limit that is left to other clients. The run always uses the rest of the limit.
@@ -45,8 +45,8 @@ impl Drift {
         self.faded_at = now;
     }
 
-    /// Call this when the server's count of remaining tokens was `gone` lower than our own count. `gone` is negative
-    /// when the server's count was higher. `limit` is the limit per minute.
+    /// Call this when the server had `gone` fewer tokens left than our own count says. `gone` is negative when the
+    /// server had more tokens left. `limit` is the limit per minute.
     pub(super) fn note(&mut self, gone: i64, limit: u32) {
         if gone != 0 {
             let worth = gone as f64 * 60.0 / f64::from(limit) / TIME_CONSTANT_SECS;

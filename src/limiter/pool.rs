@@ -1,21 +1,21 @@
 //! All dimensions of one pool. A request is admitted by all dimensions or by none. When a request ends, its real usage
 //! replaces its reservation.
 //!
-//! A pool owns its dimensions, its headroom and its hold (the time during which it sends nothing). Limits come from
-//! presets, from numbers given by hand, and from response heads (the status line and headers). A response head can
-//! raise or lower a preset limit, but can only lower a limit given by hand. The file `dimension` decides what a
-//! response head changes in a dimension.
+//! A pool owns its dimensions, its headroom and its hold (a time in which it sends nothing). Limits come from presets,
+//! from numbers given by hand, and from response heads (the status line and headers). A response head can raise or
+//! lower a preset limit, but can only lower a limit given by hand. The file `dimension` decides what a response head
+//! changes in a dimension.
 //!
-//! Where a proxy hides the headers, limits are learned from refusals (`hidden`).
+//! If a proxy hides the headers, limits are learned from refusals (`hidden`).
 //!
-//! Some servers have one limit on input and output together. A limit on the sum takes the place of the input limit. The
-//! servers that are known to report such a limit count the input and `max_tokens` of a request when they admit it. They
-//! give nothing back afterwards. So a request reserves the sum of its input and `max_tokens` as input, and keeps the
-//! reservation when it ends. If a server does give tokens back, its response headers report more than this program
-//! counts, and raise the level.
+//! Some servers have one limit on input and output together. In this case, the limit on the sum takes the place of the
+//! input limit. All known servers of this kind count the input and `max_tokens` of a request when they admit it. They
+//! give no tokens back when the request ends. So a request reserves the sum of its input and `max_tokens` as input, and
+//! keeps the reservation when it ends. If a server does give tokens back, its response headers report more than this
+//! program counts, and raise the level.
 //!
-//! Rejected: a fourth dimension for a limit on input and output together. All code that names dimensions would need the
-//! fourth dimension: flags, presets, reports, and headers. No server reports such a limit in headers of its own.
+//! Rejected: a fourth dimension for a limit on input and output together. All code that names dimensions would need it:
+//! flags, presets, reports, and headers. No server reports such a limit in headers of its own.
 
 mod learned;
 
@@ -42,8 +42,8 @@ const LONG_HOLD: Duration = Duration::from_secs(10);
 /// for an acceleration limit (the rate rose too fast).
 const HEADROOM_AFTER_LIMIT: f64 = 0.03;
 const HEADROOM_AFTER_ACCELERATION: f64 = 0.5;
-/// The shortest time between two adaptations of the bucket rates to the headroom and to the share of other clients.
-/// Adapting them for each request is not necessary.
+/// The bucket rates are adapted to the headroom and to the share of other clients at most once in this time. To adapt
+/// the rates for each request is not necessary.
 const PACE_EVERY: Duration = Duration::from_millis(250);
 
 /// The dimensions of one pool, with its headroom and its hold.
@@ -114,8 +114,8 @@ impl Pool {
         RateLimits { rpm, itpm, otpm }
     }
 
-    /// Returns what response heads showed about the limits; `None` if no head reported a limit. The result leaves out a
-    /// limit on input and output together, because it says nothing about the limit on input alone.
+    /// Returns what response heads showed about the limits; `None` if no response head reported a limit. The result
+    /// leaves out a limit on input and output together, because it says nothing about the limit on input alone.
     pub(crate) fn reported(&self) -> Option<LearnedPool> {
         let is_known = |dimension| dimension != Dimension::InputTokens || !self.counts_together;
         let known = |dimension: Dimension| Some(&self.dimensions[dimension.index()]).filter(|_| is_known(dimension));

@@ -3,8 +3,8 @@
 //! A request reserves its whole output when it is sent, but the server counts the output when it is produced. While the
 //! output is produced, the limit refills. So the program has to reserve only a part of the remaining output: the part
 //! that exceeds the refill. If the program reserved all of the output, a server with a small burst would seem to have
-//! no room for long answers, although it has room. A version that reserved all of the output lost three quarters of its
-//! rate. This was in a run with answers of 2,400 tokens and a burst of five seconds.
+//! no room for long answers. A version that reserved all of the output lost three quarters of its rate. That run had
+//! answers of 2,400 tokens and a burst of five seconds.
 
 use std::time::Duration;
 
@@ -32,11 +32,11 @@ impl Production {
         }
     }
 
-    /// Returns how many of the `reserved` tokens the refill will not cover. The `reserved` tokens are tokens that the
-    /// server has not counted yet. While the server counts these tokens, the limit refills by `per_second`.
+    /// Returns how many of the `reserved` tokens the refill will not cover. These are tokens that the server has not
+    /// counted yet. While the server counts these tokens, the limit refills by `per_second`.
     ///
-    /// The computation assumes that on average, half of the output in flight is not produced yet and half of its time
-    /// is left.
+    /// The computation assumes averages: half of the output in flight is not produced yet, and half of its time is
+    /// left.
     pub(super) fn uncovered(&self, reserved: i64, per_second: f64) -> i64 {
         let seconds = if self.tokens > 0.0 { self.token_seconds / self.tokens } else { 0.0 };
         (reserved / 2 - (per_second * seconds / 2.0) as i64).max(0)

@@ -2,7 +2,8 @@
 
 use crate::clock::Instant;
 
-/// The amount that counted against one limit, and the amount that the limit allowed, since the start of the run.
+/// The amount that has counted against one limit, and the amount that the limit has allowed, since the start of the
+/// run.
 ///
 /// While no limit is known, the allowed amount is unknown. When a limit becomes known, it counts from the start of the
 /// run. For example, the limit that the first response reports also counts for the time before that response.

@@ -1,7 +1,7 @@
 //! How many rows the scheduler reads ahead.
 //!
-//! The scheduler asks for rows until enough rows wait. With one pool, the wanted number of waiting rows is at least
-//! twice the window (the number of requests allowed in flight). With several pools, the wanted number is several
+//! The scheduler asks for more rows until enough rows wait. With one pool, the wanted number of waiting rows is at
+//! least twice the window (the number of requests allowed in flight). With several pools, the wanted number is several
 //! thousand, so that every pool has rows of its own. Rows can be large, so their bytes are limited as well. All rows
 //! that wait or are in flight have at most [`MOST_BYTES`] bytes together, plus the size of one row. Small rows never
 //! reach this limit.
@@ -10,11 +10,11 @@
 //! fits, even if it is larger than the limit. When a policy replaces the request of a row, the new request counts as
 //! well, and can exceed the limit.
 //!
-//! All pools share the bytes for rows. If a pool must pause or has low limits, its rows can use up all the bytes. In
-//! that case no more rows are read. Another pool whose rows come later in the input then has nothing to send. This
-//! state ends without special code. Each row ends with an answer, a failure or the halt of its endpoint, and then
-//! another row is read. If all rows of one pool come before all rows of another pool, the input is read from several
-//! places in turn (`order`). Rows of both pools then come alternately.
+//! All pools share the bytes for rows. If a pool must wait or has low limits, its rows can use up all the bytes. In
+//! that case no more rows are read. A pool with rows later in the input then has nothing to send. This state ends by
+//! itself. Each row ends with an answer, a failure or the halt of its endpoint, and then another row is read. If all
+//! rows of one pool come before all rows of another pool, the input is read from several places in turn (`order`). Rows
+//! of both pools then arrive alternately.
 //!
 //! Rejected: a share of the bytes for each pool. The reader reads rows in the order of the input, so it can't skip the
 //! rows of one pool to reach another pool.
@@ -209,7 +209,7 @@ mod tests {
                     scheduler.close_input();
                 }
                 assert_eq!(scheduler.row_bytes, counted(&scheduler), "seed {seed}");
-                // A request that replaces the row's own request counts in addition to the size of the row.
+                // A new request of a row counts in addition to the size of the row.
                 assert!(scheduler.row_bytes <= MOST_BYTES + largest || asks_more, "seed {seed}");
                 in_flight.extend(dispatched(&mut scheduler, now));
                 random.shuffle(&mut in_flight);

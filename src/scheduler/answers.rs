@@ -51,7 +51,7 @@ impl Scheduler {
         }
     }
 
-    /// Records that the endpoint processed a request, whatever the result was. `had_failed` says whether the row had
+    /// Records that the endpoint processed a request, for every kind of result. `had_failed` says whether the row had
     /// met a fault before this answer.
     pub(super) fn on_works(&mut self, had_failed: bool, end: &End) {
         let endpoint = &mut self.endpoints[end.endpoint];
@@ -78,8 +78,8 @@ impl Scheduler {
         }
     }
 
-    /// Makes all pools of an endpoint start again slowly. Little was sent during the trouble, so the server's buckets
-    /// are full. Without a slow start, all tokens in these buckets would be used in one burst.
+    /// Makes all pools of an endpoint restart slowly. Little was sent during the trouble, so the server's buckets are
+    /// full. Without this slow restart, all tokens in these buckets would be used in one burst.
     pub(super) fn restart_slowly(&mut self, end: &End) {
         self.pools_of(end.endpoint).for_each(|pool| pool.restart_slowly(end.now));
     }
@@ -88,7 +88,7 @@ impl Scheduler {
         self.pools.iter_mut().filter(move |state| state.endpoint == endpoint).map(|state| &mut state.pool)
     }
 
-    /// Handles a 403: either the server accepts no request with this key, or it forbids this row only.
+    /// Handles a 403: either the server accepts no request with this key, or it forbids only this row.
     pub(super) fn on_forbidden(&mut self, entry: Box<Entry>, failure: Failure, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
         let access = &mut self.endpoints[end.endpoint].access;
@@ -107,8 +107,8 @@ impl Scheduler {
     }
 
     /// Handles a 404 for a model. The ready rows of that model are sent to the next endpoint of the chain. If no
-    /// endpoint can take these rows, they are set aside and the run continues. When all other rows of the run have
-    /// ended, the run halts because of this 404.
+    /// endpoint can take these rows, they are set aside (left for a later run) and the run continues. When all other
+    /// rows of the run have ended, the run halts because of this 404.
     pub(super) fn on_no_model(&mut self, entry: Box<Entry>, failure: Failure, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
         let model = entry.planned.ask.model.clone();
@@ -130,8 +130,8 @@ impl Scheduler {
         self.pending(entry)
     }
 
-    /// Sends a row to the next endpoint because its own endpoint does not have or does not allow its model. From then
-    /// on, all rows of this model are sent to the next endpoint.
+    /// Sends a row to the next endpoint, because its own endpoint does not have its model or does not allow it. From
+    /// then on, all rows of this model are sent to the next endpoint.
     fn leave_with_model(&mut self, entry: Box<Entry>, ask: Ask, leaves: &Leaves, end: &End) -> Next {
         let model = entry.planned.ask.model.clone();
         let Endpoint { access, id, .. } = &mut self.endpoints[end.endpoint];
@@ -144,8 +144,8 @@ impl Scheduler {
         next
     }
 
-    /// Queues again the ready rows of a model that the endpoint does not have. These rows are sent to another endpoint,
-    /// or are set aside.
+    /// Queues the ready rows of a missing model again, because their endpoint does not have the model. These rows are
+    /// then sent to another endpoint, or are set aside (left for a later run).
     fn queue_rows_again(&mut self, model: &Arc<str>, end: &End) {
         let id = self.endpoints[end.endpoint].id.clone();
         let its = self.take_ready(|entry| entry.planned.ask.model == *model && id.is_of(entry));

@@ -24,8 +24,7 @@ const LEAST_SHARE: f64 = 0.55;
 impl Backoff {
     /// The delays after server faults and broken connections.
     pub(super) const TRANSIENT: Self = Self { base: Duration::from_millis(500), most: Duration::from_secs(30) };
-    /// The delays after an overload of an endpoint that still works, that is, one that answers other requests at the
-    /// same time.
+    /// The delays after an overload of an endpoint that still answers other requests.
     pub(super) const BUSY: Self = Self { base: Duration::from_millis(500), most: Duration::from_secs(2) };
     /// The delays after all other overload, and after refusals because too many requests are in flight.
     pub(super) const OVERLOADED: Self = Self { base: Duration::from_secs(1), most: Duration::from_secs(60) };
@@ -34,7 +33,7 @@ impl Backoff {
     /// when the hold of the pool (its wait after a refusal) ends.
     pub(super) const REFUSED_AGAIN: Self = Self { base: Duration::from_secs(1), most: Duration::from_secs(30) };
 
-    /// Returns `delay`, or the longest delay of this backoff if that is shorter.
+    /// Returns `delay`, or the longest delay of this backoff if `delay` is longer.
     pub(super) fn at_most(&self, delay: Duration) -> Duration {
         delay.min(self.most)
     }

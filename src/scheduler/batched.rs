@@ -1,5 +1,5 @@
 //! Rows that are sent in batches. The scheduler does not send these rows. But it counts their money and their failures
-//! together with those of the rows that it sends.
+//! together with the money and the failures of the rows that it sends.
 
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ impl Scheduler {
         self.config.budget.settle(reserved, cost);
     }
 
-    /// Settles rows of a batch whose answers can't be fetched. These rows were possibly billed, so `reserved` counts as
-    /// spent.
+    /// Settles rows of a batch if their answers can't be fetched. These rows were possibly billed, so `reserved` counts
+    /// as spent.
     pub(crate) fn settle_lost_in_batch(&mut self, reserved: Money) {
         self.config.budget.settle_lost(reserved);
     }

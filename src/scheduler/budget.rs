@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::clock::Instant;
 use crate::domain::Money;
 
-/// The user's limits, and how much of each limit is used up.
+/// The user's limits, and the amount of each limit that is used up.
 #[derive(Debug, Default)]
 pub struct Budget {
     /// `--max-cost`: the limit for all runs with the same results file together.
@@ -31,7 +31,7 @@ pub struct Budget {
 pub enum Room {
     /// The budget has room, and the highest cost of the request is now reserved.
     Yes,
-    /// The budget has no room at present. Room is still possible, because a request in flight can cost less than was
+    /// The budget has no room at present. There can be room later, because a request in flight can cost less than was
     /// reserved for it.
     Later,
     /// The budget has no room. The text says which limit stops the request, and how much of the limit is left.

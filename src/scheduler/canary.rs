@@ -2,10 +2,10 @@
 //! fails or only some rows fail.
 //!
 //! If a row makes the server fail, the server answers every attempt of that row with 500. If the endpoint is in
-//! trouble, the server answers every row with 500. So after several faults with no answer between them, it is unknown
-//! whether the rows or the endpoint are the cause. For this reason, an endpoint that seems to fail is probed (tested)
-//! with a canary and a row alternately. The canary has a prompt of one word and `max_tokens` 1, and goes to the model
-//! of a row that failed. The result of the canary has one of these meanings:
+//! trouble, the server answers every row with 500. After several faults with no answer between them, the program
+//! therefore can't know whether the rows or the endpoint is the cause. For this reason, an endpoint that seems to fail
+//! is probed (tested) with a canary and a row alternately. The canary has a prompt of one word and `max_tokens` 1, and
+//! goes to the model of a row that failed. The result of the canary has one of three meanings:
 //!
 //! - The canary is answered: the endpoint works. If a row fails after that, the row is the cause.
 //! - The canary fails in the same way as the rows: the endpoint fails. As long as the endpoint fails, a fault does not
@@ -21,8 +21,8 @@
 //! An answered canary costs about a thousandth of a cent. The limits and the budget apply to a canary in the same way
 //! as to a row. When the limits or the budget have no room, the canary is not sent. No line is written for a canary.
 //!
-//! Rejected: probing with good rows that were kept for this purpose from other parts of the input. At the end of a run,
-//! no such rows were left. An outage at that time then put good rows into the error log.
+//! Rejected: to probe with good rows from other parts of the input, which were kept for this purpose. At the end of a
+//! run, no such rows were left. So an outage at that time put good rows into the error log.
 
 use std::time::Duration;
 
@@ -37,10 +37,10 @@ use super::state::Scheduler;
 use super::step::Step;
 use super::warmth::Plan;
 
-/// The longest time after which a pool without room for a canary is checked again.
+/// The longest time after which the canary's pool is checked again if it has no room.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// After each answered canary, one row is sent alone. If this many of these rows have failed, the faults are not hidden
-/// refusals (refusals that look like faults).
+/// refusals (limits that look like faults).
 const PROOF: u32 = 3;
 
 impl Scheduler {
@@ -51,7 +51,7 @@ impl Scheduler {
         let reservation = match self.pools[pool].pool.reserve(ask.cost, now) {
             Admission::Granted(reservation) => reservation,
             Admission::Wait { until, .. } => {
-                // An event can give the pool room earlier.
+                // Another event can give the pool room earlier than `until`.
                 self.endpoints[at].canary.not_before = until.min(now + ASK_AGAIN);
                 return None;
             }
@@ -116,9 +116,9 @@ impl Scheduler {
         }
     }
 
-    /// Handles an answered canary (a test request). If the faults of rows can't be hidden refusals, this proves that
-    /// the endpoint works. If the faults can be hidden refusals, a row is sent alone next, because the canary was also
-    /// sent alone. A gateway that has room for the canary also has room for this row.
+    /// Handles an answered canary (a test request). If the faults of rows can't be hidden refusals, an answered canary
+    /// proves that the endpoint works. If the faults can be hidden refusals, a row is sent alone next, because the
+    /// canary was also sent alone. A gateway that has room for the canary also has room for this row.
     fn on_canary_answer(&mut self, end: &End) {
         let pool = &mut self.pools[end.pool].pool;
         let endpoint = &mut self.endpoints[end.endpoint];

@@ -4,7 +4,7 @@
 //! endpoint. An endpoint is skipped if it has halted, if it does not have the row's model, or if the row can't be sent
 //! to it. At its new endpoint, the row can use all its tries again, and its earlier attempts stay in its history.
 //!
-//! Most rows are not sent on after a failed attempt: the next endpoint takes them from the queue (`pull`).
+//! Most rows move before they are sent: the next endpoint takes them from the queue (`pull`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +43,7 @@ impl Scheduler {
         if self.config.fallback.is_some() { self.config.endpoints.len() } else { 0 }
     }
 
-    /// Returns whether rows are sent to the next endpoint in this case (the user chooses the cases).
+    /// Returns whether the user wants rows to be sent to the next endpoint in this case.
     pub(super) fn falls_back(&self, case: FallbackCase) -> bool {
         self.config.fallback.as_ref().is_some_and(|fallback| fallback.on.has(case))
     }
@@ -69,10 +69,11 @@ impl Scheduler {
         first.is_some_and(|endpoint| endpoint.halted.is_none())
     }
 
-    /// Returns the request of a row for the next endpoint of the chain that accepts the row.
+    /// Returns the request of a row for the next endpoint in the chain that accepts the row.
     ///
     /// # Errors
-    /// The reason why no endpoint accepts the row; `None` if rows do not move in this case, or if no endpoint is left.
+    /// Returns the reason why no endpoint accepts the row; `None` if rows do not move in this case, or if no endpoint
+    /// is left.
     pub(super) fn next_ask(&self, entry: &Entry, from: usize, case: FallbackCase) -> Result<Box<Ask>, Option<String>> {
         if self.halted.is_some() || !self.falls_back(case) {
             return Err(None);
@@ -93,10 +94,10 @@ impl Scheduler {
     /// Returns the request of a row for the endpoint `to` of the chain.
     ///
     /// # Errors
-    /// The reason why the endpoint does not accept the row.
+    /// Returns the reason why the endpoint does not accept the row.
     ///
     /// # Panics
-    /// If there is no chain, or if the chain makes a request for another endpoint.
+    /// Panics if there is no chain, or if the chain makes a request for another endpoint.
     pub(super) fn ask_at(&self, job: &Job, to: usize) -> Result<Box<Ask>, String> {
         let fallback = self.config.fallback.as_ref().expect("rows move only along a chain");
         let Endpoint { id, access, .. } = &self.endpoints[to];
@@ -117,7 +118,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns the request of a row for the next endpoint of the chain that accepts the row. If no endpoint accepts the
+    /// Returns the request of a row for the next endpoint in the chain that accepts the row. If no endpoint accepts the
     /// row, tells the user the reason, at most once in a run.
     pub(super) fn ask_elsewhere(&mut self, entry: &Entry, from: usize, case: FallbackCase) -> Option<Box<Ask>> {
         match self.next_ask(entry, from, case) {
@@ -151,7 +152,7 @@ impl Scheduler {
         (is_long(end.now.since(since)) || is_long(at.since(end.now))).then_some(FallbackCase::Limit)
     }
 
-    /// Returns whether a row is allowed to be sent again. The user can forbid this for rows whose last attempt was
+    /// Returns whether it is allowed to send a row again. The user can forbid this for rows whose last attempt was
     /// possibly billed.
     pub(super) fn may_send_again(&self, entry: &Entry) -> bool {
         self.config.retry_ambiguous || !entry.attempts.last().is_some_and(|attempt| attempt.maybe_paid)
@@ -192,9 +193,9 @@ impl Scheduler {
         self.fail(entry, leaves.class, failure, is_retryable, end)
     }
 
-    /// Returns what is needed to move a row that the model refused to answer: the request for the next endpoint, and
-    /// the failure that records the refusal. `provider` is the provider whose model refused to answer. The result is
-    /// `None` if the row stays.
+    /// Decides whether a row that the model refused to answer moves to the next endpoint. If so, returns the row's
+    /// request for that endpoint, and the failure that records the refusal. `provider` is the provider whose model
+    /// refused to answer. The result is `None` if the row stays at its endpoint.
     pub(super) fn after_refusal(
         &self,
         entry: &Entry,
@@ -218,7 +219,7 @@ impl Scheduler {
     }
 
     /// Records that rows of an endpoint are sent to another endpoint, at least until `until`. An event tells reporters
-    /// when this begins, and another event tells them when the endpoint has halted.
+    /// when this begins. Another event tells them when the endpoint has halted.
     pub(super) fn note_detour(&mut self, from: usize, to: &Arc<str>, why: FallbackCase, until: Instant) {
         let endpoint = &mut self.endpoints[from];
         if let Some(detour) = &mut endpoint.detour
@@ -231,7 +232,7 @@ impl Scheduler {
         self.events.push(EventBody::Diverted { from: endpoint.id.provider.clone(), to: to.clone(), why });
     }
 
-    /// Ends the detours (sending rows to the next endpoint) that are over: these endpoints get their own rows again.
+    /// Ends detours (the sending of rows to the next endpoint) that are over. These endpoints get their own rows again.
     pub(super) fn end_detours(&mut self, now: Instant) {
         for at in 0..self.chain_len() {
             let Endpoint { id, health, halted, detour, .. } = &self.endpoints[at];

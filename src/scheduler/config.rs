@@ -40,8 +40,8 @@ pub struct Config {
     pub headroom: Headroom,
     /// The endpoints that are known from the start. An endpoint that is not in this list is added with its first row.
     /// The list matters if an endpoint halts and no other endpoint has had rows so far. In this case the run continues
-    /// only if the list contains another endpoint. With `fallback`, this list is the chain: the order in which the
-    /// endpoints are used.
+    /// only if the list contains another endpoint. With `fallback`, this list is the chain: rows go to the first
+    /// endpoint, then to the next.
     pub endpoints: Vec<EndpointId>,
     /// The concurrency window (the number of requests that are allowed in flight) with which each endpoint begins.
     pub window: Window,
@@ -66,7 +66,7 @@ pub struct Config {
     /// The policy that decides what to do after an answer or a failure. With `None`, every answer and every failure is
     /// kept as it is.
     pub policy: Option<Policy>,
-    /// When and how rows are sent to the next endpoint; `None` if rows are never sent to another endpoint.
+    /// The chain of endpoints, with the cases in which rows are sent to the next endpoint; `None` if rows never move.
     pub fallback: Option<Fallback>,
     /// The seed of the random numbers for all jitter.
     pub seed: u64,

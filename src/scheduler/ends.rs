@@ -1,4 +1,4 @@
-//! Handles the reports of callers about an attempt: its response head (the status line and headers), and its end.
+//! Handles the two reports of callers about an attempt: its response head (the status line and headers), and its end.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use super::state::Scheduler;
 use super::step::{Next, Ticket};
 use super::warm_up::SentPlan;
 
-/// The highest number of attempts in the history of a row. Each further attempt replaces the last attempt in the
-/// history. The new attempt then includes the usage and the money of the attempt that it replaces.
+/// The highest number of attempts in the history of a row. If the history is full, each further attempt replaces the
+/// last attempt in it. The new attempt then includes the usage and the money of the attempt that it replaces.
 const REMEMBERED: usize = 64;
 
 impl Scheduler {
@@ -51,7 +51,7 @@ impl Scheduler {
     /// Handles the end of an attempt, and returns what happens to its row.
     ///
     /// # Panics
-    /// If the ticket is not in flight. An attempt ends only once, so call this once for each attempt.
+    /// Panics if the ticket is not in flight. An attempt ends only once, so call this once for each attempt.
     pub fn on_end(&mut self, ticket: Ticket, verdict: Verdict, now: Instant) -> Next {
         let flight = self.flights.remove(ticket).expect("an attempt ends once, while it is in flight");
         let usage = verdict.usage();
@@ -110,8 +110,8 @@ impl Scheduler {
         let sent = SentPlan { endpoint: end.endpoint, plan: end.plan, sent_at: end.sent_at };
         match verdict {
             Verdict::Answered(message) => self.on_cached_answer(entry, sent, message, end.now),
-            // The row is sent again after a short delay. If the row leads prefixes (writes them to the prompt cache for
-            // other rows), it stays their leader.
+            // The row is sent again after a short delay. If the row leads prefixes (writes them to the prompt cache),
+            // it stays their leader.
             Verdict::Limited { .. } if !self.is_halted(end) => {}
             Verdict::Rejected { class, failure } if self.retries_unmarked(entry, sent, *class, failure) => {
                 let (class, keeps_mark) = (*class, entry.keeps_mark());
@@ -163,9 +163,9 @@ impl Scheduler {
     }
 }
 
-/// Returns the amount of the limits that an attempt used. For an answer, the amount is its usage. For a refusal, the
-/// amount is one request. If no answer came but the server possibly processed the request, the amount is one request,
-/// its input and a part of its output.
+/// Returns the amounts of the limits that an attempt used. For an answer, these amounts are its usage. For a refusal,
+/// the amounts are one request and no tokens. The server possibly processed a request without an answer. In this case
+/// the amounts are one request, its input and a part of its output.
 ///
 /// An answer can break off at every point, so the output that it used is not known. Half of the predicted output counts
 /// as used. If none of the output counted, the row would be sent again too early, and the output limit would refuse it.
@@ -185,7 +185,7 @@ fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     }
 }
 
-/// Returns the amount of the budget that an attempt uses. For an answered attempt, the amount is its cost.
+/// Returns the amount of the budget that an attempt used. For an answered attempt, the amount is its cost.
 fn charged(verdict: &Verdict, cost: Option<Money>) -> Money {
     match verdict {
         Verdict::Answered(_) | Verdict::Paused { .. } => cost.unwrap_or(Money::ZERO),

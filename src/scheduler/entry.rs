@@ -7,7 +7,8 @@ use crate::domain::{AttemptRecord, ErrorClass, JobId, Marks, Money, Planned, Ret
 
 use super::endpoint::Tally;
 
-/// The longest wait of a row that its next wait takes into account. A longer wait was caused by an outage.
+/// The longest wait of a row that counts when its next wait is computed. A longer wait was caused by an outage, so it
+/// does not count.
 const LONGEST_MEASURE: Duration = Duration::from_secs(10);
 
 /// A row with its attempts in this run.
@@ -22,15 +23,15 @@ pub(super) struct Entry {
     pub(super) overloads: u32,
     /// The number of faults of the row that were possibly hidden refusals (refusals that look like faults).
     pub(super) maybe_refused: u32,
-    /// The start of the row's first try that ended with a wait, for any reason.
+    /// The start of the row's first try that ended with a wait for another try.
     pub(super) waiting_since: Option<Instant>,
-    /// The number of times that the row was refused or met a fault. Rows with a lower number are tried first.
+    /// The number of times that the row was refused or met a fault. Probes use rows with a low number first.
     pub(super) turns: u32,
     /// The endpoint's counts of answers and faults at the row's last fault.
     pub(super) at_fault: Option<Tally>,
     /// Whether the row's request asks for a stream; `None` until this is decided.
     pub(super) wants_stream: Option<bool>,
-    /// Whether the row has met a fault that it caused itself.
+    /// Whether the row has met a fault that the row itself caused.
     pub(super) is_suspect: bool,
     /// Whether the row must stay at its endpoint, because no other endpoint of the chain accepts it.
     pub(super) must_stay: bool,
@@ -38,15 +39,14 @@ pub(super) struct Entry {
     pub(super) leads: Marks,
     /// Whether the row's request is sent without cache marks.
     pub(super) is_unmarked: bool,
-    /// Whether the row is sent without cache marks as a test: with marks the server refused it, and the marks are a
-    /// possible reason.
+    /// Whether the row is sent without cache marks as a test, because the server refused it with marks.
     pub(super) tests_marks: bool,
-    /// The message of the refusal of the row's request with cache marks.
+    /// The message with which the server refused the row's request with cache marks.
     pub(super) refused_marks: Option<String>,
 }
 
 impl Entry {
-    /// Returns a row that has not been tried. The row is in a box, because it is large and is moved often.
+    /// Returns a row that has not been tried. The row is in a `Box`, because it is large and is moved often.
     pub(super) fn new(planned: Planned) -> Box<Self> {
         Box::new(Self {
             bytes: planned.bytes(),
@@ -73,13 +73,13 @@ impl Entry {
         self.unrecorded().any(|attempt| attempt.failed.is_none())
     }
 
-    /// Returns whether the row has an attempt that was billed or possibly billed and is in no line. Only the row's mark
-    /// in the ledger (the records of requests in flight) shows such an attempt.
+    /// Returns whether an attempt of the row was billed or possibly billed and is in no line of the results. Only the
+    /// row's mark in the ledger (the records of requests in flight) shows such an attempt.
     pub(super) fn may_be_billed(&self) -> bool {
         self.unrecorded().any(|attempt| attempt.maybe_paid || attempt.failed.is_none())
     }
 
-    /// Returns the attempts of the row that are in no line of the results or the error log.
+    /// Returns the attempts of the row that are in no line of the results and no line of the error log.
     fn unrecorded(&self) -> impl Iterator<Item = &AttemptRecord> {
         self.attempts.iter().filter(|attempt| !attempt.is_recorded)
     }
@@ -89,9 +89,9 @@ impl Entry {
         self.may_be_billed().then_some(self.planned.job.id)
     }
 
-    /// Returns the shortest wait before the next try after a fault: a quarter longer than the last wait of the row. The
-    /// last wait can be longer than its delay, for example because a probe tested the endpoint in that time. Without
-    /// this lower bound, the next wait could be shorter although the row has failed again.
+    /// Returns the shortest wait before the next try after a fault, which is a quarter longer than the last wait of the
+    /// row. The last wait can be longer than its computed delay, for example because a probe tested the endpoint first.
+    /// Without this lower bound, the next wait could be shorter although the row has failed again.
     pub(super) fn least_delay(&self) -> Duration {
         let [.., before, last] = &self.attempts[..] else { return Duration::ZERO };
         let waited = last.started_at.since(before.ended_at);

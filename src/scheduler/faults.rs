@@ -1,20 +1,20 @@
-//! Handles faults of the server and the connection: what they show about the endpoint, and what happens to the row.
+//! Handles faults of the server and the connection: what a fault shows about the endpoint, and what happens to the row.
 //!
 //! A fault that the row causes itself ([`Blame`]) uses up one of the row's tries. After the last try, the row is
-//! written to the error log. A fault whose cause is unknown uses up a try of the row only while the endpoint seems to
-//! work. While the endpoint seems to fail, a fault whose cause is unknown uses up no try. The endpoint is then probed
-//! with single requests (`endpoint::health`). The probes are alternately canaries (test requests, `canary`) and rows.
-//! If a row is the probe, it is one of the rows with the fewest failures. Probing ends with the first answer. Probing
-//! also ends when the endpoint is given up and its rows stay pending.
+//! written to the error log. A fault with an unknown cause uses up a try of the row only while the endpoint seems to
+//! work. While the endpoint seems to fail, a fault with an unknown cause uses up no try. An endpoint that seems to fail
+//! is probed with single requests (`endpoint::health`). The probes are alternately canaries (test requests, `canary`)
+//! and rows. If a row is the probe, it is one of the rows with the fewest failures. Probing ends with the first answer.
+//! Probing also ends when the endpoint is given up and its rows stay pending.
 //!
 //! If the canary does not show the cause of the faults, the cause can be unclear at the end of a run. In this state all
 //! remaining rows have failed, and either the rows or the endpoint is the cause. A sign of an outage is a 503, a 529 or
-//! a refused connection. If there was no sign of an outage, the run waits for a tenth of its time so far, but at least
-//! for 90 seconds. After that wait, each remaining row is tried once more. If this last try meets a fault, the row
-//! fails.
+//! a refused connection. If there was no sign of an outage, the run waits for a tenth of the time since its start, but
+//! at least for 90 seconds. After that wait, each remaining row is tried once more. If this last try meets a fault, the
+//! row fails.
 //!
-//! In total, a row waits for at most `--retry-for`, for all reasons together. The time counts from the start of the
-//! row's first wait, or from the end of the endpoint's last outage if that is later.
+//! In total, a row waits for at most `--retry-for`; all kinds of waits are added up. The time counts from the start of
+//! the row's first wait. If the endpoint's last outage ended later, the time counts from that end.
 
 use std::time::Duration;
 
@@ -34,8 +34,8 @@ use super::step::Next;
 const QUOTA_WAIT: Duration = Duration::from_secs(30);
 /// If the faults of a row are possibly hidden refusals, only one of this many faults uses up a try.
 const MAYBE_REFUSED_A_TRY: u32 = 8;
-/// The shortest time that the run waits for the endpoint after all remaining rows have failed. The run waits for the
-/// run's time so far, divided by `END_PATIENCE_PART`, if this is longer.
+/// The shortest time that the run waits for the endpoint after all remaining rows have failed. If the time since the
+/// start of the run, divided by `END_PATIENCE_PART`, is longer, the run waits for that time.
 const END_PATIENCE: Duration = Duration::from_secs(90);
 const END_PATIENCE_PART: u32 = 10;
 
@@ -110,7 +110,7 @@ impl Scheduler {
                 None => self.fail(entry, class, failure, true, end),
             };
         };
-        // Only the coming wait counts here: the time that the row has waited because of faults shows nothing about
+        // Only the coming wait counts here, because an earlier wait that was caused by faults shows nothing about
         // limits.
         if let Some(case) = self.early_case(&entry, end.now, at, end)
             && let Some(ask) = self.ask_elsewhere(&entry, end.endpoint, case)
@@ -162,8 +162,8 @@ impl Scheduler {
     }
 
     /// Returns the instant of a row's next try: after `delay`, but no later than the end of the row's allowed wait.
-    /// Returns `None` if the allowed wait is over, or if the server asks for a longer wait than is allowed. No row is
-    /// given up while the endpoint fails, or if the endpoint was never reached.
+    /// Returns `None` if the allowed wait is over, or if the server asks for a longer wait than is allowed. The limit
+    /// does not apply while the endpoint fails, or if the endpoint was never reached.
     pub(super) fn next_try(
         &mut self,
         entry: &mut Entry,

@@ -1,15 +1,16 @@
 //! Gates: a gate holds back rows until the prefix that they share is in the prompt cache.
 //!
-//! The first row with a prefix *leads* it: its request is sent first and writes the prefix to the cache. The other rows
-//! with this prefix wait behind the *gate* of the prefix. Rows behind a gate are not in the ready queues, so they delay
-//! no other row.
+//! The first row with a prefix *leads* the prefix: its request is sent first and writes the prefix to the cache. The
+//! other rows with this prefix wait behind the *gate* of the prefix. Rows behind a gate are not in the ready queues, so
+//! they delay no other row.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::entry::Entry;
 use super::warmth::Key;
 
-/// The gates behind which rows wait. Behind each gate, the rows are in the order in which they came.
+/// The closed gates, with the rows that wait behind them. Behind each gate, the rows are in the order in which they
+/// came.
 #[derive(Debug, Default)]
 pub(super) struct Gates {
     closed: BTreeMap<Key, VecDeque<Box<Entry>>>,

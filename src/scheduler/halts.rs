@@ -1,5 +1,5 @@
-//! Halts the run or an endpoint: no more requests are sent, and the waiting rows are set aside or sent to another
-//! endpoint.
+//! Halts the run or an endpoint: no more requests are sent, and the waiting rows are left for a later run or sent to
+//! another endpoint.
 
 use crate::answer::{Came, Then};
 use crate::clock::Instant;
@@ -13,8 +13,8 @@ use super::state::Scheduler;
 use super::step::Next;
 
 impl Scheduler {
-    /// Stops the run: no more requests are sent, and the waiting rows are set aside. After several calls, the reason of
-    /// the first call is kept.
+    /// Stops the run: no more requests are sent, and the waiting rows are set aside (left for a later run). If this is
+    /// called several times, the first reason is kept.
     pub fn halt(&mut self, reason: HaltReason) {
         if self.halted.is_some() {
             return;
@@ -24,7 +24,7 @@ impl Scheduler {
     }
 
     /// Stops an endpoint of the run. A policy or a chain can send the endpoint's rows to another endpoint. The other
-    /// rows are set aside. When the last endpoint stops, the run stops.
+    /// rows of the endpoint are set aside (left for a later run). When the last endpoint stops, the run stops.
     pub(super) fn halt_endpoint(&mut self, at: usize, reason: HaltReason, now: Instant) {
         if self.halted.is_some() || self.endpoints[at].halted.is_some() {
             return;

@@ -1,9 +1,9 @@
-//! The scheduler decides when each row is sent, and what happens to the row.
+//! The scheduler decides when each row is sent, and what happens to the row after each attempt.
 //!
-//! It is a state machine for the order of rows and the limits of a run. It owns the endpoints with their windows (the
-//! numbers of requests in flight), health and halts, and the pools, queues, gates, retries and budgets. Callers pass
-//! `now` and events to the scheduler, and it returns steps. The scheduler never reads a clock, and it never sends or
-//! writes anything.
+//! The scheduler is a state machine for the order of rows and the limits of a run. The scheduler owns the endpoints,
+//! with their windows (how many requests can be in flight), health and halts. It also owns the pools, queues, gates,
+//! retries and budgets. Callers pass `now` and events to the scheduler, and it returns steps (what to do next). The
+//! scheduler never reads a clock, and it never sends or writes anything.
 //!
 //! ```text
 //! offer(planned) ─► ready queue of its pool ─► poll: window, budget, pool.reserve ─► Step::Dispatch(ticket)
@@ -13,9 +13,9 @@
 //! ```
 //!
 //! Invariants:
-//! - Each offered row ends exactly once: it is finished, or it is set aside as pending for a later run.
-//! - After a row is sent to an endpoint, the requests in flight there do not exceed the endpoint's window. The new
-//!   request is included in this number.
+//! - Each offered row ends exactly once: it is finished, or it is set aside (left for a later run).
+//! - When a row is sent to an endpoint, the requests in flight there do not exceed the endpoint's window, with the new
+//!   request included.
 //! - Nothing is sent from a pool that is held (must wait) or to an endpoint that has halted. Nothing at all is sent
 //!   after the run has halted.
 //! - Every reservation of tokens or money is settled exactly once.
@@ -25,19 +25,19 @@
 //!
 //! A pool sends its rows in the order in which they came, with two exceptions. Rows that are tried again are sent
 //! first. Small rows pass a big row that waits until its bucket has enough tokens (`passing`). If two rows share a
-//! prefix, one row writes it to the prompt cache (`warmth`), and the other row can wait for this behind a gate
-//! (`gate`).
+//! prefix, one row writes it to the prompt cache (`warmth`). The other row can wait behind a gate (`gate`) until the
+//! prefix is written.
 //!
 //! In all tries of a row, its request stays the same, byte for byte, except for its cache marks. The cache marks depend
 //! on what is in the cache when the request is sent. The first try decides whether the request asks for a stream. This
-//! decision changes in two cases: the program can't read the endpoint's streams (`endpoint::streaming`), or other rows
-//! wait for the row.
+//! decision changes in two cases. The program can't read the endpoint's streams (`endpoint::streaming`), or other rows
+//! wait for the beginning of the response.
 //!
 //! Several endpoints can form a chain: a list in the order in which they are used. A row that can't be sent to its
 //! endpoint soon is sent to the next endpoint of the chain (`chain`). A row never moves back to an earlier endpoint.
 //!
 //! A policy can replace a row's request. A policy ([`crate::answer`]) sees each answer, each failure and each halt of
-//! an endpoint. It can then send another request for the row, to the same endpoint or to another.
+//! an endpoint. The policy can then send another request for the row, to the same endpoint or to another.
 //!
 //! # Files
 //! Each group of files in this list uses only the groups above it:
@@ -46,7 +46,7 @@
 //! - `entry` (a row), `flights` (attempts), `gate` and `later` (rows that wait), `warmth` (what is in the prompt cache),
 //!   `pool`, `prediction`, `backoff`;
 //! - `state`: the struct [`Scheduler`];
-//! - the methods that change the state:
+//! - the files whose methods change the state:
 //!   - a row is accepted: `queue` and `ahead`;
 //!   - a row is sent to the next endpoint of a chain (`fallback`): `chain` and `pull`;
 //!   - a request is sent: `poll`, `passing` and `canary`;

@@ -1,24 +1,24 @@
-//! The order in which an input that allows seeking is read.
+//! The order in which the rows of a file are read.
 //!
 //! A file can have phases, for example if its rows are sorted by length. In each phase, one limit slows the run down,
-//! and the other limits are not used fully. An example: a file with three phases took 2.05 times as long as the
-//! shortest possible time. The same rows in mixed order took 1.00 times that time. For this reason, the input is first
-//! read once, at little cost, to gather the sizes of its rows ([`Sizes`]). [`Sizes::advise`] computes how much time is
-//! saved if the file is read from several places, one row from each in turn.
+//! and the other limits are not used fully. For example, a file with three phases took 2.05 times as long as the
+//! shortest possible time. With the same rows in mixed order, the run took 1.00 times that time. For this reason, the
+//! input is first read once, at little cost, to gather the sizes of its rows ([`Sizes`]). [`Sizes::advise`] computes
+//! how much time is saved if the file is read from several places, one row from each in turn.
 //!
-//! Different models can also cause phases: while all rows of one model are sent, the limits of the other models are not
+//! Different models can also cause phases. While all rows of one model are sent, the limits of the other models are not
 //! used.
 //!
-//! This module is pure (it reads no file and no clock). It knows nothing about files: it sees rows as numbers, and
-//! sizes as costs. The memory that this module needs is limited, however long the input is.
+//! This module is pure (it reads no file and no clock). The module knows nothing about files: it sees rows as numbers,
+//! and sizes as costs. The memory that this module needs is limited, however long the input is.
 //!
 //! The order of the file is kept unless it takes at least 1.05 times as long as another order. The order of the file
 //! has two advantages. Rows that share a prompt prefix are often next to each other, so the prompt cache can be used.
 //! Also, people like to see their file answered from the first row to the last.
 //!
 //! Rejected:
-//! - A random order. Such an order needs a seek for each row.
-//! - An order by size. Such an order creates phases.
+//! - A random order of the rows. Such an order needs a seek for each row.
+//! - An order by size. Such an order creates phases, in which only one limit is used fully.
 
 use crate::domain::{Cost, Dimension, PoolId, RateLimits};
 
@@ -28,17 +28,17 @@ const BLOCKS: usize = 1024;
 /// The maximum number of places from which a file is read in turn. Each of these places needs an open file position and
 /// a buffer.
 const PLACES: usize = 64;
-/// The smallest gain for which another order is used. The gain is the time in the written order divided by the time in
-/// the other order.
+/// The smallest gain for which another order is used. The gain is the time in the order of the file, divided by the
+/// time in the other order.
 const WORTH_IT: f64 = 1.05;
-/// Phases that take less than this many seconds do not matter, because the buckets of the limits even them out. For
-/// this reason, the time of a run is computed in spans of at least this length.
+/// Phases that take less than this many seconds do not matter, because the token buckets compensate for them. For this
+/// reason, the time of a run is computed in spans of at least this length.
 const SPAN_SECS: f64 = 120.0;
-/// The shares of `max_tokens` that answers are assumed to use. Before the first answer nobody knows which share is
+/// The assumed shares of `max_tokens` that answers really use. Before the first answer nobody knows which share is
 /// right, so the gain is computed for each share.
 const OUTPUT_SHARES: [f64; 3] = [1.0, 0.2, 0.05];
 
-/// The maximum number of pools for which sizes are added up. Rows of further pools are left out.
+/// The maximum number of pools for which sizes are added up. Rows of additional pools are left out.
 const POOLS: usize = 16;
 
 /// The sizes of an input's rows. A first pass over the input collects these sizes.
@@ -50,7 +50,7 @@ pub struct Sizes {
     rows_per_block: u64,
 }
 
-/// The tokens and requests that the rows of a block need, for each pool and dimension.
+/// For each pool and dimension, the amount that the rows of a block need.
 type Block = Vec<[u64; 3]>;
 
 impl Default for Sizes {
@@ -92,8 +92,8 @@ impl Sizes {
         self.blocks.len()
     }
 
-    /// Returns the best order under these limits, and its gain: the time in the order of the file divided by the time
-    /// in the best order.
+    /// Returns the best order under these limits, and its gain. The gain is the time in the order of the file, divided
+    /// by the time in the best order.
     pub fn advise(&self, limits_of: &dyn Fn(&PoolId) -> RateLimits) -> (ReadingOrder, f64) {
         let limits: Vec<_> = self.pools.iter().map(limits_of).collect();
         let gain = |places: usize| {
@@ -111,8 +111,8 @@ impl Sizes {
         places.map_or((ReadingOrder::AsWritten, 1.0), |places| (ReadingOrder::Interleaved { places }, gain(places)))
     }
 
-    /// Returns how long a run takes under these limits if blocks are read from `places` places in turn, in seconds. In
-    /// each span of the run, the time is the time that the slowest limit needs.
+    /// Returns how long a run takes under these limits, in seconds, if blocks are read alternately from `places`
+    /// places. In each span of the run, the slowest limit decides the time.
     fn seconds(&self, limits: &[RateLimits], places: usize, output_share: f64) -> f64 {
         let share = |dimension| if dimension == Dimension::OutputTokens { output_share } else { 1.0 };
         let time = |block: &Block| {
@@ -152,9 +152,9 @@ fn sum<'a>(blocks: impl Iterator<Item = &'a Block>) -> Block {
 /// The order in which rows are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadingOrder {
-    /// From the first row of the file to the last.
+    /// Rows are read from the first row of the file to the last.
     AsWritten,
-    /// From several places of the file in turn. The places divide the rows into parts of equal length.
+    /// Rows are read from several places of the file in turn. The places divide the rows into parts of equal length.
     Interleaved {
         /// The number of places that are read in turn.
         places: usize,
@@ -162,8 +162,8 @@ pub enum ReadingOrder {
 }
 
 impl ReadingOrder {
-    /// Returns the number of the first row at each place, for an input of `rows` rows. The reader opens the input at
-    /// each of these rows.
+    /// Returns the number of the first row at each place, for an input of `rows` rows. Numbers begin at 0. The reader
+    /// opens the input at each of these rows.
     pub(crate) fn starts(self, rows: u64) -> Vec<u64> {
         let places = self.places();
         (0..places).map(|place| rows * place / places).collect()

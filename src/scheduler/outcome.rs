@@ -1,5 +1,5 @@
-//! What happens to a row after an attempt: it is finished, sent again with another request, or left pending for a later
-//! run.
+//! What happens to a row after an attempt: it is finished, it is sent again with another request, or it stays pending
+//! for a later run.
 
 use crate::answer::{Came, Then, accepts};
 use crate::clock::Instant;
@@ -19,7 +19,7 @@ pub(crate) struct AnsweredRow {
     pub(crate) attempts: Vec<AttemptRecord>,
     /// The answer.
     pub(crate) message: Message,
-    /// If the API paused the answer, the failure that the row gets if no request continues the answer.
+    /// The failure that the row gets if no request continues its answer; `None` if the API did not pause the answer.
     pub(crate) paused: Option<Failure>,
 }
 
@@ -81,7 +81,7 @@ impl Scheduler {
     }
 
     /// Records an answer that was not accepted, and sends another request for the row. In a run that has halted, the
-    /// row is set aside instead, and a later run finds the recorded answer.
+    /// row is set aside instead (left for a later run). A later run finds the recorded answer.
     pub(super) fn follow_up(
         &mut self,
         mut entry: Box<Entry>,

@@ -2,20 +2,20 @@
 //!
 //! A row that needs a large part of a minute's tokens waits until its bucket contains these tokens. Such a wait takes
 //! up to a minute. During the wait of the big row, the small rows behind it can use a quarter of the refill. So the big
-//! row waits for at most four thirds of the refill time of its tokens, and small rows are sent at a quarter of the
-//! limit or more. The limit is used fully with and without passing, so the run does not take longer.
+//! row waits for at most four thirds of the refill time of its tokens. Small rows are sent at a quarter of the limit or
+//! more. The limit is used fully with and without passing, so the run does not take longer.
 //!
-//! The tokens of passing rows are counted from the instant when the big row first had to wait. In this way, the wait of
-//! the big row is limited, however many rows pass it.
+//! The tokens of passing rows are counted from the instant at which the big row first had to wait. In this way, the
+//! wait of the big row is limited, however many rows pass it.
 //!
 //! A row that writes a shared prefix to the prompt cache also needs many input tokens. When such a row waits for
-//! tokens, rows that read from the cache pass it in the same way, because they need few input tokens.
+//! tokens, rows that read from the cache pass it, because they need few input tokens.
 //!
 //! Rejected:
 //! - To give half of the refill to small rows. A big row would then wait until its bucket has refilled twice, plus a
 //!   short time for the headroom.
-//! - To let rows pass only with tokens that the big row does not need. A big row that waits needs all tokens.
-//! - To have a queue for each size of rows. The order of the answers would then be very different from the order of the
+//! - To let rows pass only with tokens that the big row does not need. While a big row waits, it needs all tokens.
+//! - To have a queue for each size of rows. The answers would then be in a very different order from the rows of the
 //!   input.
 
 use std::time::Duration;
@@ -38,8 +38,7 @@ const SMALL_PART: u32 = 4;
 const REACH: usize = 64;
 
 impl Passing {
-    /// Returns the instant from which the rows behind the big row can take `more` tokens, in addition to the tokens
-    /// that they have taken.
+    /// Returns the instant at which the rows behind the big row can take `more` additional tokens.
     fn free_at(&self, more: u32, per_second: f64) -> Instant {
         let due = (self.taken + u64::from(more)) as f64 / (per_second * SHARE);
         self.since + Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX)
@@ -59,9 +58,9 @@ impl PoolState {
 
 impl Scheduler {
     /// Looks for a row that is allowed to pass the first row of a pool's queue. The first row needs `cost` and waits
-    /// for `dimension` until `until`. Returns two values. The first value is the place of a row that is allowed to
-    /// pass, its use of the prompt cache, and its reservation; `None` if there is no such row. The second value is the
-    /// instant at which to call this again.
+    /// for `dimension` until `until`. Returns two values. The first value contains the place of a row that is allowed
+    /// to pass, its use of the prompt cache, and its reservation. It is `None` if there is no such row. The second
+    /// value is the instant at which to call this again.
     pub(super) fn who_passes(
         &mut self,
         pool: usize,

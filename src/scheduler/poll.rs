@@ -109,7 +109,7 @@ impl Scheduler {
         Step::Wait { until, reason }
     }
 
-    /// Finds the endpoints that have ready rows and to which requests may be sent. If there is no such endpoint,
+    /// Finds the endpoints that have ready rows and to which requests can be sent. If there is no such endpoint,
     /// returns the instant until which to wait, and the reason.
     fn check_endpoints(&mut self, now: Instant) -> Option<(Instant, Reason)> {
         let next_wake = self.later.first_at();
@@ -170,8 +170,7 @@ impl Scheduler {
         }
     }
 
-    /// Sends the row at the place `at` of a pool's queue. The pool has room for the row, but the budget may have no
-    /// room.
+    /// Sends the row at the place `at` of a pool's queue. The pool has room for the row, but the budget can be used up.
     fn send(
         &mut self,
         pool: usize,
@@ -200,8 +199,8 @@ impl Scheduler {
         }
         let mut entry = state.ready.remove(at).expect("the queue was just looked at");
         let wants = entry.wants_stream.unwrap_or_else(|| state.wants_stream(self.config.stream, &entry.planned.ask));
-        // A leader (the row that writes a prefix to the prompt cache) asks for a stream: its response then begins
-        // early, and other rows wait for this.
+        // A leader (the row that writes a prefix to the prompt cache) asks for a stream. Its response then begins
+        // early, and other rows wait for this beginning.
         let is_awaited = !entry.leads.is_empty() && entry.planned.ask.max_tokens > 0;
         let wants = wants || (is_awaited && self.config.stream == StreamMode::Auto);
         entry.wants_stream = Some(wants);

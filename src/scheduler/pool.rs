@@ -10,10 +10,10 @@ use super::config::StreamMode;
 use super::entry::Entry;
 use super::prediction::Prediction;
 
-/// The number of rows from which the next probe (a row that tests a failing endpoint) is chosen.
+/// The number of rows among which the next probe (a row that tests a failing endpoint) is chosen.
 const PROBED: usize = 1024;
-/// The `max_tokens` above which requests are always streamed. Without a stream, such a call would be silent for more
-/// than ten minutes.
+/// The `max_tokens` above which requests are always streamed. Without a stream, the response to such a request would be
+/// silent for more than ten minutes.
 ///
 /// Source: official SDKs, `3600 * max_tokens / 128000 > 600` (2026-11-20).
 const STREAM_ABOVE: u32 = 21_333;
@@ -35,10 +35,9 @@ pub(super) struct PoolState {
     pub(super) passing: Option<Passing>,
     /// The start of the first hold (wait after a refusal) since the last answer.
     pub(super) held_since: Option<Instant>,
-    /// The end of the first row's wait, if the wait is long enough to send the row to another endpoint; otherwise
-    /// `None`.
+    /// The end of the first row's wait if this wait is long enough to send rows to another endpoint; otherwise `None`.
     pub(super) closed_until: Option<Instant>,
-    /// The pools at other endpoints that last received rows of this pool: at most one for each endpoint.
+    /// The pools at other endpoints that last received rows of this pool. There is at most one for each endpoint.
     pub(super) goes_to: Vec<usize>,
 }
 
@@ -52,7 +51,7 @@ pub(super) struct Passing {
 }
 
 impl PoolState {
-    /// Returns the state of a pool without rows.
+    /// Returns the state of a pool that has no rows yet.
     pub(super) fn new(pool: Pool, endpoint: usize) -> Self {
         Self {
             pool,
@@ -77,8 +76,8 @@ impl PoolState {
         cost
     }
 
-    /// Returns the place of the row that is sent as the next probe of a failing endpoint. This is the first of the rows
-    /// that were refused or met a fault the fewest times.
+    /// Returns the place of the row that is sent as the next probe of a failing endpoint. The probe is the first of the
+    /// rows that were refused or met a fault the fewest times.
     pub(super) fn next_probe(&self) -> usize {
         let places = self.ready.iter().take(PROBED).enumerate();
         places.min_by_key(|(_, entry)| entry.turns).map_or(0, |(place, _)| place)

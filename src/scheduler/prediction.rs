@@ -1,11 +1,11 @@
 //! Predicts how many tokens a request will really use. The prediction learns from answers, separately for each pool and
-//! template.
+//! each template.
 //!
 //! The predicted output is a quantile of the lengths of real answers. The reason is that limits count only tokens that
 //! are produced, and `max_tokens` says little about their number. The predicted input is the estimate from the text,
 //! multiplied by the learned ratio of real to estimated tokens. The ratio corrects for differences between tokenizers,
-//! and for the share of the input that is read from the cache. Both figures are learned for each template, because the
-//! rows of a template share their writing system, language and cached prefix. For the first rows of a template, the
+//! and for the share of the input that is read from the cache. Both figures are learned for each template. The rows of
+//! a template share their writing system, their language and their cached prefix. For the first rows of a template, the
 //! figures of the whole pool are used.
 //!
 //! Rejected:
@@ -19,11 +19,11 @@ use std::collections::HashMap;
 
 use crate::domain::{Ask, Cost, Usage};
 
-/// The number of templates for which the prediction learns separately. Rows of further templates use the pool's
+/// The number of templates for which the prediction learns separately. Rows of additional templates use the pool's
 /// prediction.
 const TEMPLATES: usize = 1024;
-/// The quantile of the real output lengths that is reserved for a request. It is slightly above the middle, so most
-/// answers use less than was reserved.
+/// The quantile of the real output lengths that is reserved for a request. This quantile is slightly above the middle,
+/// so most answers use less than was reserved.
 const QUANTILE: f64 = 0.6;
 /// The number of output tokens that is predicted for a row before the first answer.
 const FIRST_OUTPUT: u32 = 256;
@@ -31,7 +31,7 @@ const FIRST_OUTPUT: u32 = 256;
 const ENOUGH: u32 = 10;
 /// After every `FADE` answers, the weight of all answers so far is halved.
 const FADE: u32 = 500;
-/// The initial ratio has the weight of answers with this many input tokens in total.
+/// The initial ratio weighs as much as real answers with this many input tokens.
 const PRIOR_TOKENS: f64 = 500.0;
 
 /// What has been learned from the answers of one pool.
@@ -67,8 +67,8 @@ impl Ratio {
 }
 
 impl Prediction {
-    /// Returns the cost to reserve for a request. `read` is the number of its estimated input tokens that will probably
-    /// be read from the cache.
+    /// Returns the cost to reserve for a request. `read` is the number of the request's estimated input tokens that
+    /// will probably be read from the cache.
     pub(super) fn cost(&self, ask: &Ask, read: u32) -> Cost {
         let known = self.templates.get(&ask.template);
         let output = match known {

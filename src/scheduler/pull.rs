@@ -1,9 +1,9 @@
 //! Lets the next endpoint of a chain take rows from a pool or endpoint that is closed.
 //!
-//! A pool is closed if its first row would wait longer than the user allows. An endpoint is closed while it fails. The
-//! rows of a closed pool stay in its queue. The next endpoint takes rows from the queue one at a time, and only rows
-//! that it can send soon. So only as many rows move as can be sent. When the endpoint opens again, it still has rows of
-//! its own.
+//! A pool is closed if its first row would wait longer than the user allows in a chain. An endpoint is closed while it
+//! fails. The rows of a closed pool stay in its queue. The next endpoint takes the rows from this queue one at a time,
+//! and only if it can send them soon. So only as many rows move as can be sent. When the endpoint opens again, it still
+//! has rows of its own.
 //!
 //! A closed pool opens only when it sends a row again, even if the rest of its wait is short. Otherwise the other
 //! endpoint would have nothing to send during the rest of the wait.
@@ -24,9 +24,10 @@ const REACH: usize = 1024;
 enum Takes {
     /// The endpoint can take the row now.
     Now,
-    /// The endpoint can take the row soon. The caller must ask it again at this instant or earlier.
+    /// The endpoint can take the row soon. The caller must ask this endpoint again at this instant or earlier.
     Soon(Instant),
-    /// The endpoint can't take the row, because it is closed as well. It can open again at this instant.
+    /// The endpoint can't take the row, because it is closed as well. The endpoint can perhaps take the row from this
+    /// instant on.
     Closed(Instant),
 }
 
@@ -66,7 +67,8 @@ impl Scheduler {
         }
     }
 
-    /// Returns the case in which the rows of a closed pool are sent to another endpoint; `None` if the pool is open.
+    /// Returns the case in which the rows of a closed pool are sent to another endpoint; `None` if the pool is not
+    /// closed.
     fn closed(&self, pool: usize, now: Instant) -> Option<FallbackCase> {
         let state = &self.pools[pool];
         if state.closed_until.is_some_and(|until| until > now) {
@@ -111,8 +113,8 @@ impl Scheduler {
     /// Looks for an endpoint that takes a waiting row now, and returns the row's request for that endpoint.
     fn taker(&mut self, pool: usize, place: usize, now: Instant) -> Taker {
         let from = self.pools[pool].endpoint;
-        // If the input has more rows, a failing endpoint keeps one row for its next probe, unless the other endpoint is
-        // idle.
+        // If more rows come from the input, a failing endpoint keeps one row for its next probe, unless the other
+        // endpoint is idle.
         let is_last = self.pools[pool].ready.len() == 1;
         let is_kept = is_last && self.endpoints[from].health.is_failing() && !self.is_input_closed;
         let (mut why, mut is_any_closed) = (None, false);
@@ -141,7 +143,7 @@ impl Scheduler {
         if is_any_closed { Taker::Later } else { Taker::Never(why) }
     }
 
-    /// Returns the place of the first row of a queue that is allowed to move to another endpoint.
+    /// Returns the place of the first row in a queue that is allowed to move to another endpoint.
     fn movable(&self, pool: usize) -> Option<usize> {
         self.pools[pool].ready.iter().take(REACH).position(|entry| !entry.must_stay)
     }
@@ -174,7 +176,7 @@ impl Scheduler {
         if its < endpoint.window.size() {
             return Takes::Now;
         }
-        // With a larger window, the endpoint would take more rows, so this lets the window grow.
+        // With a larger window, the endpoint would take more rows, so its window is allowed to grow.
         self.endpoints[to].window.on_full();
         Takes::Soon(Instant::NEVER)
     }

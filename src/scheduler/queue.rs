@@ -12,7 +12,7 @@ use super::fallback::case_of_halt;
 use super::pool::PoolState;
 use super::state::Scheduler;
 
-/// The highest number of rows that are sent before a row that was refused again and again. With this limit, rows with
+/// The highest number of rows that are sent before a row that was refused several times. With this limit, rows with
 /// many refusals take turns.
 const REACH: usize = 8;
 
@@ -39,7 +39,7 @@ impl Scheduler {
     }
 
     /// Queues a row at the front of its pool. If the row was refused or met a fault at least twice, up to [`REACH`]
-    /// rows stay in front of it: rows that failed less often and do not need more tokens. In this way rows take turns.
+    /// rows stay in front of it. These rows failed less often and do not need more tokens. In this way rows take turns.
     pub(super) fn queue_in_turn(&mut self, entry: Box<Entry>, now: Instant) {
         self.queue(entry, now, |pool, entry| {
             let need = |entry: &Entry| entry.planned.ask.cost.input_tokens;
@@ -105,8 +105,8 @@ impl Scheduler {
         self.set_aside.push(entry.planned);
     }
 
-    /// Sets aside a row that this run will not answer. If other rows waited for this row to write a prefix, the first
-    /// of them becomes the leader (the row that writes the prefix).
+    /// Sets aside a row that this run will not answer, and gives up its lead (its task of writing a prefix to the
+    /// cache). If other rows waited for this prefix, the first of them becomes the leader.
     pub(super) fn put_aside_and_give_up_lead(&mut self, mut entry: Box<Entry>, now: Instant) {
         if let Some(endpoint) = self.endpoint_of_entry(&entry) {
             self.give_up_lead(&mut entry, endpoint, now);
@@ -114,7 +114,7 @@ impl Scheduler {
         self.put_aside(entry);
     }
 
-    /// Returns a row together with its pool. If the row's endpoint does not accept it, the row gets a request for the
+    /// Returns a row together with its pool. If the row's endpoint does not accept the row, it gets a request for the
     /// next endpoint of the chain. If no endpoint can answer the row in this run, sets the row aside and returns
     /// `None`.
     fn placed(&mut self, mut entry: Box<Entry>, now: Instant) -> Option<(usize, Box<Entry>)> {

@@ -46,7 +46,7 @@ impl Scheduler {
                 self.hold(kind, retry_after, end);
                 let until = self.pools[end.pool].pool.held_until();
                 let held = until.since(end.now);
-                // If another endpoint can send the row, it takes the row from the queue.
+                // If another endpoint can send the row, that endpoint takes the row from the queue.
                 let stays = retry_after.is_some_and(|wait| wait > self.config.retry_for);
                 let next = if stays { Some(until) } else { self.next_try(&mut entry, held, Some(held), end) };
                 let longer = self.longer_wait(&entry, retry_after, end);
@@ -59,8 +59,8 @@ impl Scheduler {
             status: failure.status,
             limit: Some(kind),
         };
-        // Another endpoint takes rows from the queue of a pool that is held. So only the time that the row has waited
-        // so far counts here, not the coming wait.
+        // While a pool is held (must wait), another endpoint takes rows from its queue. So only the time that the row
+        // has waited counts here, not the coming wait.
         let since = self.waits_since(&mut entry, end);
         if next.is_some()
             && let Some(case) = self.early_case(&entry, since, end.now, end)
@@ -74,16 +74,16 @@ impl Scheduler {
             (None, _) => return self.leave_or_fail(entry, &leaves, failure, true, end),
             (Some(at), LimitKind::Concurrency) => self.later.insert(entry, at),
             (Some(at), _) if at > self.pools[end.pool].pool.held_until() => self.later.insert(entry, at),
-            // The pool is held at least until that instant, so the row can be queued immediately.
+            // The pool is held (sends nothing) at least until that instant, so the row can be queued immediately.
             (Some(_), LimitKind::Rate | LimitKind::Acceleration) => self.queue_in_turn(entry, end.now),
         }
         Next::Again { row, class: ErrorClass::RateLimit, limit: Some(kind), maybe_paid, keeps_mark }
     }
 
     /// Returns how much longer than its pool a row waits after a refusal. If the server does not say how long to wait,
-    /// it possibly refused this row for a reason of the row's own. For this reason, each further refusal of the row
-    /// doubles its wait, and other rows are sent in that time. If the server refuses all rows, the hold of the pool
-    /// becomes longer instead.
+    /// it possibly refused this row for a reason that concerns only this row. For this reason, each further refusal of
+    /// the row doubles the row's wait, and other rows are sent in that time. If the server refuses all rows, the hold
+    /// of the pool becomes longer instead.
     fn longer_wait(&mut self, entry: &Entry, retry_after: Option<Duration>, end: &End) -> Duration {
         let grows = self.pools[end.pool].pool.is_refused_in_a_row();
         if retry_after.is_some() || entry.turns < 2 || grows {
@@ -93,8 +93,8 @@ impl Scheduler {
     }
 
     /// Returns the kind of limit that really caused a refusal. A rate refusal without headers looks like a concurrency
-    /// refusal. A concurrency refusal is treated as a rate refusal in two cases: no other request was in flight, or the
-    /// pool has never seen rate headers because a proxy removes them.
+    /// refusal. A concurrency refusal is treated as a rate refusal in two cases. Either no other request was in flight,
+    /// or a proxy removes the rate headers, so the pool has never seen any.
     fn refine(&self, kind: LimitKind, end: &End) -> LimitKind {
         let is_alone = self.endpoints[end.endpoint].in_flight == 0;
         match kind {
@@ -104,8 +104,7 @@ impl Scheduler {
     }
 
     /// If the server asks for a longer wait than the user allows, returns the reason to stop the endpoint. If rows can
-    /// be sent to the next endpoint instead, returns `None`: the endpoint is not stopped, and is used again after the
-    /// wait.
+    /// be sent to the next endpoint, returns `None`: the endpoint does not stop, and is used again after the wait.
     pub(super) fn asks_too_long(&self, retry_after: Option<Duration>, end: &End) -> Option<HaltReason> {
         let allowed = self.config.retry_for;
         let wait = retry_after.filter(|wait| *wait > allowed)?;

@@ -1,7 +1,8 @@
 //! The state of a scheduler, and the methods that read it.
 //!
-//! The files that use this file contain the behaviour. Rows are accepted (`ahead`), queued (`queue`) and sent (`poll`).
-//! Attempts end (`ends`), are refused (`refusals`) or meet faults (`faults`). Endpoints and runs halt (`halts`).
+//! The behaviour of the scheduler is in the files that use this file. Rows are accepted (`ahead`), queued (`queue`) and
+//! sent (`poll`). Attempts end (`ends`), are refused (`refusals`) or meet faults (`faults`). Endpoints and runs halt
+//! (`halts`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -28,9 +29,9 @@ pub struct Scheduler {
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) pools: Vec<PoolState>,
     pub(super) index: HashMap<PoolId, usize>,
-    /// The pool of the row that was queued last, with its place in `pools`.
+    /// The pool of the row that was queued last, with its index in `pools`.
     pub(super) last_pool: Option<(Arc<PoolId>, usize)>,
-    /// The place in `pools` of the pool that is checked first when the next row is sent.
+    /// The index in `pools` of the pool that is checked first when the next row is sent.
     pub(super) next_pool: usize,
     pub(super) flights: Flights,
     pub(super) max_in_flight: usize,
@@ -43,7 +44,7 @@ pub struct Scheduler {
     pub(super) halt_watch: Halt,
     pub(super) halted: Option<HaltReason>,
     pub(super) pause: Pause,
-    /// Rows that this run will not answer. The rows stay here until [`Scheduler::take_set_aside`] takes them.
+    /// Rows that this run will not answer. Such rows stay here until [`Scheduler::take_set_aside`] takes them.
     pub(super) set_aside: Vec<Planned>,
     /// The number of rows that were set aside with a paid answer that is in no line of the results.
     pub(super) unkept: u64,
@@ -53,21 +54,22 @@ pub struct Scheduler {
     pub(super) left: u64,
     /// The reason why rows are left for a later run although their endpoint has not halted.
     pub(super) left_because: Option<HaltReason>,
-    /// The earliest instant at which the next endpoint of a chain can perhaps take a row from an endpoint that is
-    /// closed.
+    /// The earliest instant at which the next endpoint can perhaps take a row from a closed endpoint (one that fails or
+    /// must wait).
     pub(super) pull_at: Instant,
-    /// Whether a pool has closed since the last check. Rows of a closed pool can be sent to another endpoint.
+    /// Whether a pool has closed since the last check, because its rows must wait too long. Rows of a closed pool can
+    /// be sent to another endpoint.
     pub(super) has_closed: bool,
     /// Whether the run has already said why a row can't be sent to another endpoint.
     pub(super) is_stay_told: bool,
-    /// The part of the spent money that was spent on canaries (test requests to an endpoint that fails).
+    /// The part of the spent money that was spent on canaries (test requests to a failing endpoint).
     pub(super) canary_spend: Money,
     pub(super) events: Vec<EventBody>,
     /// Whether the run has already warned that an answer ended for an unknown reason.
     pub(super) is_unknown_end_told: bool,
     /// Whether the run has already said that the API does not cache a prefix.
     pub(super) is_uncached_told: bool,
-    /// The reason why nothing is sent at present, and the instant at which this began.
+    /// The reason why nothing is sent at present, and the instant since which this is the case.
     pub(super) bound_by: Option<(Reason, Instant)>,
     /// The time for which each reason has delayed the run.
     pub(super) bound_for: BTreeMap<Reason, Duration>,
@@ -126,11 +128,11 @@ impl Scheduler {
         self.endpoints.iter().filter_map(stopped).collect()
     }
 
-    /// Returns the request that an attempt sends. The request is that of a row, or a canary (a test request without a
-    /// row).
+    /// Returns the request that an attempt sends. The request belongs to a row, or it is a canary (a test request
+    /// without a row).
     ///
     /// # Panics
-    /// If the ticket is not in flight.
+    /// Panics if the ticket is not in flight.
     pub(crate) fn ask(&self, ticket: Ticket) -> &Ask {
         let flight = self.flights.get(ticket);
         flight.expect("the attempt with this ticket is in flight").ask()
@@ -139,7 +141,7 @@ impl Scheduler {
     /// Returns the row of an attempt in flight, with the request that was sent for it.
     ///
     /// # Panics
-    /// If the ticket is not in flight, or belongs to a canary.
+    /// Panics if the ticket is not in flight, or if it belongs to a canary.
     pub fn sent(&self, ticket: Ticket) -> &Planned {
         let flight = self.flights.get(ticket);
         let row = flight.expect("the attempt with this ticket is in flight").row();
@@ -151,14 +153,14 @@ impl Scheduler {
         std::mem::take(&mut self.set_aside)
     }
 
-    /// Returns the number of paid answers that are lost. A lost answer is in no line of the results, and this run will
+    /// Returns the number of paid answers that are lost. A lost answer is in no line of the results, and this run does
     /// not answer its row again.
     pub fn unkept(&self) -> u64 {
         self.unkept
     }
 
     /// Returns how many rows are left for a later run although they were billed or possibly billed. Only the marks of
-    /// these rows in the ledger (the records of requests in flight) show this.
+    /// these rows in the ledger (the records of requests in flight) show that they were billed.
     pub(crate) fn maybe_billed(&self) -> u64 {
         self.maybe_billed
     }
@@ -173,7 +175,7 @@ impl Scheduler {
     /// flight.
     ///
     /// # Panics
-    /// If the ticket is not in flight.
+    /// Panics if the ticket is not in flight.
     pub(crate) fn at_most(&self, ticket: Ticket) -> Money {
         let flight = self.flights.get(ticket).expect("the attempt with this ticket is in flight");
         flight.row().map_or(Money::ZERO, Entry::at_most) + flight.money
@@ -206,7 +208,7 @@ impl Scheduler {
         (self.pools.iter().map(|state| state.pool.uncounted()).collect(), self.config.budget.reserved())
     }
 
-    /// Returns how many requests are allowed to be in flight at all endpoints together.
+    /// Returns how many requests all endpoints together are allowed to have in flight.
     pub(super) fn window_size(&self) -> usize {
         match &self.endpoints[..] {
             [] => self.config.window.size(),
@@ -219,8 +221,8 @@ impl Scheduler {
         self.endpoints.iter().map(|endpoint| endpoint.ready).sum()
     }
 
-    /// Returns how many rows wait in all: in a ready queue, for their next try, or behind a gate (for a prefix in the
-    /// prompt cache).
+    /// Returns how many rows wait: in a ready queue, for their next try, or behind a gate (for a prefix in the prompt
+    /// cache).
     pub(super) fn waiting(&self) -> usize {
         self.ready() + self.later.len() + self.gates.waiting()
     }
@@ -253,12 +255,12 @@ impl Scheduler {
         taken
     }
 
-    /// Returns the endpoint of a row that is in a queue or was in a queue.
+    /// Returns the endpoint of a row that is or was in a queue.
     pub(super) fn endpoint_of_entry(&self, entry: &Entry) -> Option<usize> {
         self.index.get(&*entry.planned.ask.pool).map(|pool| self.pools[*pool].endpoint)
     }
 
-    /// Adds an attempt to the attempts in flight, and returns its ticket.
+    /// Adds an attempt (a request) to the attempts in flight, and returns its ticket.
     pub(super) fn board(&mut self, flight: Flight) -> Ticket {
         self.endpoints[self.pools[flight.pool].endpoint].in_flight += 1;
         self.max_in_flight = self.max_in_flight.max(self.in_flight());
@@ -267,7 +269,7 @@ impl Scheduler {
 }
 
 impl EndpointId {
-    /// Returns whether a row is for this endpoint.
+    /// Returns whether the request of a row is for this endpoint.
     pub(super) fn is_of(&self, entry: &Entry) -> bool {
         let pool = &entry.planned.ask.pool;
         (&self.provider, &self.account) == (&pool.provider, &pool.account)

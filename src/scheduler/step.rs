@@ -10,16 +10,15 @@ pub struct Ticket(pub u32);
 /// What the caller of the scheduler must do next.
 #[derive(Debug)]
 pub enum Step {
-    /// Send this row. When the response head (the status line and headers) comes, report it; when the attempt ends,
-    /// report its end.
+    /// Send this row. Report the response head (the status line and headers) when it comes, and the end of the attempt.
     Dispatch {
         /// The ticket of the attempt.
         ticket: Ticket,
         /// Whether the request asks for a stream.
         stream: bool,
     },
-    /// Send this canary: a test request that belongs to no row. When the response head (the status line and headers)
-    /// comes, report it; when the attempt ends, report its end.
+    /// Send this canary: a test request that belongs to no row. Report the response head (the status line and headers)
+    /// when it comes, and the end of the attempt.
     Canary {
         /// The ticket of the attempt.
         ticket: Ticket,
@@ -42,7 +41,7 @@ pub enum Next {
     Finished(Box<Outcome>),
     /// The row will be tried again.
     Again {
-        /// The row, with the wait and the number of its next try.
+        /// The row, with the number of its next try and the wait before it.
         row: Box<RetriedRow>,
         /// The class of the failure.
         class: ErrorClass,
@@ -60,8 +59,8 @@ pub enum Next {
         /// The row.
         job: JobId,
     },
-    /// The answer was not accepted, and another request is sent for the row. In a run that has halted, the row is set
-    /// aside instead.
+    /// The answer was not accepted, and another request is sent for the row. In a run that has halted, the row is left
+    /// for a later run instead.
     FollowUp {
         /// The row and its attempts so far, in the form of a failed row. A line for this failed row must be in the
         /// error log before the request is sent.

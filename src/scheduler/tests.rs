@@ -62,8 +62,8 @@ pub(crate) fn planned(label: &str, input_tokens: u32, max_tokens: u32) -> Planne
     }
 }
 
-/// Returns a planned row of the pool `pool`. The prompt of the row has the size in bytes that is given, and clones of
-/// the row share the prompt.
+/// Returns a planned row of the pool `pool`. The prompt of the row has the given size in bytes, and clones of the row
+/// share the prompt.
 pub(crate) fn long(class: &str, bytes: usize) -> Planned {
     let mut planned = planned("row", 100, 100);
     let prompt = RawValue::from_string(format!("\"{}\"", "x".repeat(bytes))).expect("valid JSON");
@@ -305,7 +305,7 @@ fn a_row_does_not_fail_when_a_failed_connection_takes_longer_than_the_row_may_wa
     let (mut now, mut pending) = (Instant::ZERO, 0);
     while scheduler.halted().is_none() {
         let tickets = dispatched(&mut scheduler, now);
-        // Resolving the name of a server can take this long.
+        // To resolve the name of a server can take this long.
         now = now + Duration::from_millis(1_500);
         for ticket in tickets {
             let next = scheduler.on_end(ticket, refused(), now);
@@ -730,7 +730,7 @@ fn behind_a_big_row(small: usize) -> Scheduler {
     scheduler
 }
 
-/// Simulates a run with a server that answers immediately. Returns, for each row, the second in which it is sent.
+/// Simulates a run with a server that answers immediately. Returns, for each row, the second at which it is sent.
 fn sent_at(scheduler: &mut Scheduler, seconds: u64) -> Vec<(String, u64)> {
     let mut sent = Vec::new();
     for tenth in 0..seconds * 10 {

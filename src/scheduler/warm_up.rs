@@ -1,9 +1,8 @@
-//! Rows that share prefixes: which row writes a prefix to the prompt cache, which rows wait for this, and when the rows
-//! are sent.
+//! Rows that share prefixes: which row writes a prefix to the prompt cache, and which rows wait until it is written.
 //!
-//! A row *leads* a prefix if its request writes the prefix. The other rows with this prefix wait behind a *gate*
-//! (`gate`). The gate opens when the response to the leader begins. `warmth` knows which prefixes are *cold* (not in
-//! the cache) and which are *warm* (in the cache).
+//! A row *leads* a prefix if its request writes the prefix. Until the prefix is written, the other rows with this
+//! prefix wait behind a *gate* (`gate`). The gate opens when the response to the leader (the row that writes the
+//! prefix) begins. `warmth` knows which prefixes are *cold* (not in the cache) and which are *warm* (in the cache).
 
 use crate::clock::Instant;
 use crate::domain::{ErrorClass, EventBody, Failure, Marked, Marks, Message, Prefixes, Usage, quoted};
@@ -14,7 +13,7 @@ use super::state::Scheduler;
 use super::step::Ticket;
 use super::warmth::{Key, Plan, Turn};
 
-/// How the request of a row was sent: the endpoint, the use of the prompt cache, and the instant.
+/// How the request of a row was sent: to which endpoint, with which use of the prompt cache, and when.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SentPlan {
     pub(super) endpoint: usize,
@@ -26,7 +25,7 @@ impl Scheduler {
     /// Returns the cache marks of a request in flight.
     ///
     /// # Panics
-    /// If the ticket is not in flight.
+    /// Panics if the ticket is not in flight.
     pub(crate) fn marked(&self, ticket: Ticket) -> Option<Marked> {
         let flight = self.flights.get(ticket).expect("the attempt with this ticket is in flight");
         let prefixes = flight.ask().prefixes.clone().filter(|_| !flight.plan.marks.is_empty())?;
@@ -36,13 +35,14 @@ impl Scheduler {
     /// Returns whether an attempt must report that its response has begun, because other rows wait for it.
     ///
     /// # Panics
-    /// If the ticket is not in flight.
+    /// Panics if the ticket is not in flight.
     pub(crate) fn is_awaited(&self, ticket: Ticket) -> bool {
         let flight = self.flights.get(ticket).expect("the attempt with this ticket is in flight");
         flight.row().is_some_and(|entry| !entry.leads.is_empty())
     }
 
-    /// Handles the beginning of a response, with the usage that it reports: rows that waited for it can then be sent.
+    /// Handles the beginning of a response, with the usage that it reports. Rows that waited for this beginning can
+    /// then be sent.
     pub fn on_begin(&mut self, ticket: Ticket, usage: &Usage, now: Instant) {
         let Some(flight) = self.flights.get_mut(ticket) else { return };
         let (plan, sent_at, pool) = (flight.plan, flight.sent_at, flight.pool);
@@ -61,8 +61,8 @@ impl Scheduler {
         self.settle_lead(&prefixes, leads, &model, SentPlan { endpoint, plan, sent_at }, usage, now);
     }
 
-    /// Decides whether a row can be sent, leads a prefix (writes it to the prompt cache) or waits. A row that leads is
-    /// recorded as the leader. For a row that waits, the error contains its gate.
+    /// Decides whether a row is sent now, leads a prefix (writes it to the prompt cache) or waits. A row that leads is
+    /// recorded as the leader. For a row that waits, the error contains the gate behind which it waits.
     pub(super) fn take_turn(&mut self, entry: &mut Entry, endpoint: usize, now: Instant) -> Result<Plan, Key> {
         let Some(prefixes) = &entry.planned.ask.prefixes else { return Ok(Plan::default()) };
         let is_own = prefixes.are_own();
@@ -70,8 +70,8 @@ impl Scheduler {
             return Ok(Plan::default());
         }
         if !entry.leads.is_empty() {
-            // It is possible that the row has waited long for its limits. For this reason, it also writes the shorter
-            // prefixes that have become cold (are no longer in the cache).
+            // A leader possibly waited long for its limits. So it also writes the shorter prefixes that have become
+            // cold (are no longer in the cache) in this time.
             let cold = self.warmth.cold_before(endpoint, prefixes, entry.leads, now);
             self.warmth.lead(endpoint, prefixes, cold, now);
             entry.leads = entry.leads.and(cold);
@@ -101,7 +101,7 @@ impl Scheduler {
     }
 
     /// Handles the answer to a leader (a row that writes prefixes to the cache), or the beginning of its answer. The
-    /// usage shows whether the prefixes are cached.
+    /// usage shows whether the API has cached the prefixes.
     fn settle_lead(
         &mut self,
         prefixes: &Prefixes,
@@ -132,13 +132,13 @@ impl Scheduler {
     }
 
     /// Handles a request that should have read a prefix from the cache, but did not. Either the prefix has left the
-    /// cache, or it is too short for the model and was never cached.
+    /// cache, or the prefix is too short for the model and was never cached.
     fn note_missed(&mut self, prefixes: &Prefixes, endpoint: usize, plan: Plan, leads: Marks) {
         let warm = (0..prefixes.levels.len()).rev().find(|at| plan.marks.has(*at) && !leads.has(*at));
         let Some(at) = warm else { return };
         let level = &prefixes.levels[at];
-        // The prefix could have become cold since the request was sent, and another row leads it now. In this case, the
-        // answer to the other row shows whether the prefix is cached.
+        // It is possible that the prefix became cold after the request was sent, and that another row writes it now. In
+        // this case, the answer to the other row will show whether the prefix is cached.
         if self.warmth.is_warming((endpoint, level.id)) {
             return;
         }
@@ -215,7 +215,7 @@ impl Scheduler {
     }
 
     /// Prepares a refused row to be sent again without cache marks, if the marks are a possible cause of the refusal.
-    /// Returns whether the row is sent again.
+    /// Returns whether the row must be sent again.
     pub(super) fn retries_unmarked(
         &mut self,
         entry: &mut Entry,
@@ -227,9 +227,9 @@ impl Scheduler {
             && entry.planned.ask.prefixes.as_ref().is_some_and(|prefixes| !prefixes.are_own());
         let is_refused = class == ErrorClass::InvalidRequest && failure.status == Some(400);
         // If the server has accepted cache marks before, these marks are rarely the cause of a refusal. So a row is
-        // normally sent again in two cases: it is a leader, or its endpoint has accepted no marks yet. Other rows are
-        // sent again if the server's message blames the marks. The reason can be a gateway that has begun to send
-        // requests to another server.
+        // normally sent again only in two cases: it is a leader, or its endpoint has accepted no marks yet. Other rows
+        // are sent again if the server's message blames the marks. One possible reason is a gateway that has begun to
+        // send requests to another server.
         let is_blamed = failure.message.contains("cache_control");
         let may_be_marks = self.endpoints[sent.endpoint].marking.is_suspect() || !entry.leads.is_empty() || is_blamed;
         if !has_marks || !is_refused || !may_be_marks {
@@ -241,7 +241,7 @@ impl Scheduler {
         true
     }
 
-    /// If a row leads prefixes, ends its lead with [`Scheduler::end_lead`].
+    /// If a row leads prefixes (writes them to the cache), ends its lead with [`Scheduler::end_lead`].
     pub(super) fn give_up_lead(&mut self, entry: &mut Entry, endpoint: usize, now: Instant) {
         let leads = std::mem::take(&mut entry.leads);
         if let Some(prefixes) = entry.planned.ask.prefixes.clone().filter(|_| !leads.is_empty()) {

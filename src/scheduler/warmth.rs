@@ -4,10 +4,11 @@
 //! - *cold*: the prefix is not in the cache.
 //! - *warming*: a row *leads* the prefix, that is, the row's request is sent first and writes the prefix to the cache.
 //! - *warm*: the prefix is in the cache. The response to the leader has begun, and its usage shows that the prefix was
-//!   written or read. (If the prefix was read, an earlier run has written it.) A warm prefix becomes cold after it has
-//!   not been used for its lifetime.
-//! - *uncached*: requests do not mark the prefix any more. Either the usage shows that the prefix was not written and
-//!   not read, so the API does not cache it. Or the server refuses marks on the prefix.
+//!   written or read. (If the prefix was read, an earlier run has written it.) A warm prefix becomes cold when it was
+//!   not used for its lifetime.
+//! - *uncached*: requests do not mark the prefix any more. One possible reason: the usage shows that the prefix was not
+//!   written and not read, so the API does not cache it. The other possible reason: the server refuses marks on the
+//!   prefix.
 //!
 //! The states are kept separately for each endpoint, because accounts do not share caches.
 
@@ -20,13 +21,13 @@ use crate::domain::{Caching, Level, MarkPlace, Marks, PrefixId, Prefixes};
 /// A prefix at one endpoint: the index of the endpoint, and the id of the prefix.
 pub(super) type Key = (usize, PrefixId);
 
-/// The time before the end of its lifetime at which a warm prefix is treated as cold, because a request takes some time
-/// to reach the API.
+/// A warm prefix is treated as cold this long before the end of its lifetime, because a request takes some time to
+/// reach the API.
 const RESERVE: Duration = Duration::from_secs(10);
 /// If a prefix was too short to be cached, all prefixes of at most this share of its estimated length are too short as
 /// well.
 const SURELY_SHORTER: f64 = 0.97;
-/// The number of states above which the states of cold prefixes are removed.
+/// If there are more states than this, the states of cold prefixes are removed.
 const LEAST_PRUNED: usize = 1 << 16;
 
 /// What is known about a prefix at an endpoint. A cold prefix has no state.
@@ -40,10 +41,10 @@ enum State {
     Uncached,
 }
 
-/// What happens to a row because of its prefixes.
+/// What a row does because of its prefixes: it is sent, it leads (writes) a prefix, or it waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// The row can be sent now. Its request reads the prefixes that are in the cache.
+    /// The row can be sent now. The request of the row reads the prefixes that are in the cache.
     Go(Plan),
     /// The row leads (writes) the prefixes `leads`.
     Lead {
@@ -70,7 +71,7 @@ pub(super) struct Plan {
 pub(super) struct Warmth {
     states: HashMap<Key, State>,
     pruned_at: usize,
-    /// Prefixes that were too short to be cached. The key is the shortest length that the model caches; the value is
+    /// Prefixes that were too short to be cached. The key is the shortest length that the model caches. The value is
     /// the largest estimated length that was too short.
     too_short: HashMap<u32, u32>,
 }
@@ -97,8 +98,8 @@ impl Warmth {
             return Turn::Go(plan);
         }
         let slots = Prefixes::MOST_MARKS - plan.marks.count();
-        // If there are more cold prefixes than marks, the row writes the longest prefix and the shortest prefixes,
-        // because most rows share the shortest.
+        // If there are more cold prefixes than marks, the row writes the longest prefix and the shortest prefixes. Most
+        // rows share the shortest prefixes.
         let leads = cold.iter().rev().take(1).chain(cold.iter().take(slots - 1));
         let leads = leads.fold(Marks::NONE, |marks, &at| marks.with(at));
         Turn::Lead { leads, plan: self.plan(prefixes, warm, leads) }
@@ -111,8 +112,8 @@ impl Warmth {
         self.plan(prefixes, prefixes.levels.iter().rposition(is_warm), leads)
     }
 
-    /// Returns the cold prefixes that a leader should write in addition: the prefixes that are shorter than the
-    /// prefixes in `leads`. The number of marks that are left limits the number of these prefixes.
+    /// Returns the cold prefixes that a leader should write in addition: those that are shorter than the prefixes in
+    /// `leads`. There are at most as many of these prefixes as unused marks.
     pub(super) fn cold_before(&self, endpoint: usize, prefixes: &Prefixes, leads: Marks, now: Instant) -> Marks {
         let is_cold = |level: &Level| match self.states.get(&(endpoint, level.id)) {
             Some(State::Warm(until)) => *until <= now,
@@ -151,8 +152,8 @@ impl Warmth {
         }
     }
 
-    /// Records that a request, sent at `sent_at`, has read its longest marked prefix from the cache. This read renews
-    /// the lifetime of the request's marked prefixes that are warm.
+    /// Records that a request, sent at `sent_at`, has read its longest marked prefix from the cache. The lifetime of
+    /// each warm prefix that the request marks begins again.
     pub(super) fn note_read(&mut self, endpoint: usize, prefixes: &Prefixes, marks: Marks, sent_at: Instant) {
         for level in prefixes.marked(marks) {
             if let Some(State::Warm(until)) = self.states.get_mut(&(endpoint, level.id)) {
@@ -169,7 +170,7 @@ impl Warmth {
     }
 
     /// Records that a request has written the prefixes that it did not find in the cache. The states of prefixes that
-    /// another row leads do not change, because the answer to that row will show them.
+    /// another row leads do not change, because the answer to that row will show their states.
     pub(super) fn note_rewritten(&mut self, endpoint: usize, prefixes: &Prefixes, marks: Marks, sent_at: Instant) {
         let others = (0..prefixes.levels.len())
             .filter(|at| marks.has(*at) && !self.is_warming((endpoint, prefixes.levels[*at].id)))
@@ -195,7 +196,7 @@ impl Warmth {
         }
     }
 
-    /// Records that a prefix is cold (not in the cache), for every earlier state.
+    /// Records that a prefix is cold (not in the cache).
     pub(super) fn note_cold(&mut self, key: Key) {
         self.states.remove(&key);
     }

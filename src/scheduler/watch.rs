@@ -62,8 +62,8 @@ impl Scheduler {
     /// Returns what response heads showed about the limits of each pool. Pools are left out if no response head
     /// reported their limits.
     pub(crate) fn learned(&self) -> Vec<LearnedPool> {
-        // The learned limits are kept only for the first endpoint of a chain, because the names of pools do not show
-        // the endpoint.
+        // The learned limits are kept only for the first endpoint of a chain, because a pool's name does not show the
+        // endpoint.
         let is_first = |state: &&PoolState| self.config.fallback.is_none() || state.endpoint == 0;
         self.pools.iter().filter(is_first).filter_map(|state| state.pool.reported()).collect()
     }

@@ -1,5 +1,4 @@
-//! The server's cap: the number of requests that the server allows to be in flight at the same time, if it limits this
-//! number.
+//! The server's cap: the highest number of requests that the server allows in flight at the same time.
 //!
 //! The program learns about a cap only from refusals. When the first refusal comes, the server will also refuse some of
 //! the other requests in flight. The cap is the number of requests in flight that are not refused. The server can raise
@@ -29,7 +28,7 @@ pub(crate) struct Cap {
     /// before that instant.
     wave_at: Option<Instant>,
     probe: Option<Probe>,
-    /// The number of further refusals that do not lower the known cap, because the last trial caused them.
+    /// The number of further refusals that were caused by the last trial, and therefore do not lower the known cap.
     excused: usize,
     wait: Duration,
     next_probe: Instant,
@@ -39,8 +38,8 @@ pub(crate) struct Cap {
 #[derive(Debug)]
 struct Probe {
     more: usize,
-    /// The number of further answers without a refusal that confirm the trial; `None` until all of its requests are in
-    /// flight.
+    /// The number of further answers that must come without a refusal to confirm the trial; `None` until all of its
+    /// requests are in flight.
     answers_left: Option<usize>,
 }
 
@@ -51,8 +50,8 @@ impl Cap {
         self.known.map_or(usize::MAX, |known| known + more)
     }
 
-    /// Records that the cap slows the run down: the number of requests in flight has reached the cap, and more requests
-    /// are ready to be sent.
+    /// Records that the cap slows the run down: as many requests are in flight as the cap allows, and more could be
+    /// sent.
     pub(crate) fn on_full(&mut self) {
         let most = self.most();
         if let Some(probe) = &mut self.probe {

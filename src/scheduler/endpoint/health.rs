@@ -1,23 +1,22 @@
 //! Decides whether an endpoint works at all.
 //!
 //! After eight faults with no answer between them, the endpoint is assumed to be the cause of the faults, not the rows.
-//! From then on, one probe (a single request) is sent at a time, at growing intervals. A fault does not use up a try of
-//! its row. The first answer ends the outage. In this way, an outage costs only a few requests per minute, however
-//! large the window is, and rows keep their tries. If the endpoint fails again within a minute after an outage, fewer
-//! faults show that it is the cause: three, plus one for each answer since the outage. With this rule, an endpoint that
-//! answers one request in ten is treated as failing. An endpoint that answers every second request is treated as
-//! working.
+//! From then on, one probe (a single request) is sent at a time, at growing intervals. During an outage, a fault does
+//! not use up a try of its row. The first answer ends an outage. In this way, an outage costs only a few requests per
+//! minute for every size of the window, and rows keep their tries. If the endpoint fails again within a minute after an
+//! outage, three faults, plus one for each answer since the outage, show this. With this rule, an endpoint that answers
+//! one request in ten is treated as failing. An endpoint that answers every second request is treated as working.
 
 use std::time::Duration;
 
 use crate::clock::Instant;
 
-/// The number of consecutive faults without an answer after which an endpoint is assumed to fail. With the default
+/// The number of faults without an answer between them after which an endpoint is assumed to fail. With the default
 /// `--max-retries`, a row meets at least this many faults before it fails. If a row failed after fewer faults, an
 /// outage could make the last row of a run fail.
 const FAULTS: u32 = 8;
-/// If the last outage ended less than [`RELAPSE`] ago, the endpoint is assumed to fail after this many faults, plus one
-/// for each answer since that outage.
+/// The number of faults for an endpoint whose last outage ended less than [`RELAPSE`] ago. One more fault is needed for
+/// each answer since that outage.
 const FAULTS_OF_RELAPSE: u32 = 3;
 const RELAPSE: Duration = Duration::from_secs(60);
 const FIRST_PROBE: Duration = Duration::from_secs(1);
@@ -32,7 +31,7 @@ pub(crate) enum Sign {
     Unreachable,
     /// The endpoint itself says that it is overloaded or out of service, or the connection breaks.
     Down,
-    /// The endpoint failed to process this request. Other requests could succeed.
+    /// The endpoint failed to process this request. The endpoint could still answer other requests.
     Unclear,
 }
 
@@ -125,7 +124,7 @@ impl Health {
         }
     }
 
-    /// Records the end of a pause. The time before the end of the pause does not count as time in which nothing has
+    /// Records the end of a pause. The time before the end of the pause no longer counts as time in which nothing has
     /// worked.
     pub(crate) fn on_resume(&mut self, now: Instant) {
         if self.failing_since.is_some() {
@@ -152,7 +151,7 @@ impl Health {
         self.failing_since().map(|since| now.since(since))
     }
 
-    /// Returns how long the endpoint is allowed to fail before it is given up. The result is at most `most`.
+    /// Returns how long the endpoint is allowed to fail before the run gives it up. The result is at most `most`.
     pub(crate) fn patience(&self, most: Duration) -> Duration {
         if self.was_reached { most } else { NEVER_REACHED.min(most) }
     }

@@ -1,9 +1,9 @@
 //! Whether an endpoint accepts cache marks (marks in a request that use the prompt cache), and whether they help.
 
-/// The number of answers that show whether the cache works. Only answers that should have read from the cache are
-/// counted.
+/// The number of answers after which the program judges whether the cache works. Only answers that should have read
+/// from the cache are counted.
 const ENOUGH: u32 = 20;
-/// The same number if none of the answers has read from the cache.
+/// The number of answers that are enough if none of them has read from the cache.
 const ENOUGH_WITHOUT_A_HIT: u32 = 8;
 
 /// What is known about an endpoint's prompt cache.
@@ -12,7 +12,8 @@ pub(in crate::scheduler) struct Marking {
     support: Support,
     /// The number of answers that should have read from the cache.
     rows: u32,
-    /// The number of tokens that these answers should have read, and the part of it in answers that read nothing.
+    /// The number of tokens that these answers should have read; in the next field, the part of it in answers that read
+    /// nothing.
     expected: u64,
     missed: u64,
     is_told: bool,
@@ -41,7 +42,7 @@ pub(in crate::scheduler) enum CacheNews {
     Useless,
 }
 
-/// The cache marks that a server refuses. `is_new` says whether the user has not been told about this yet.
+/// The cache marks that a server refuses. `is_new` says that the user has not been told about this yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::scheduler) enum RefusedMarks {
     /// All marks.
@@ -57,7 +58,8 @@ impl Marking {
         !matches!(self.support, Support::Refused | Support::Useless)
     }
 
-    /// Returns whether cache marks are a possible reason for a refusal: no request with marks was answered yet.
+    /// Returns whether cache marks are a possible reason for a refusal. This is the case until a request with marks was
+    /// answered.
     pub(in crate::scheduler) fn is_suspect(&self) -> bool {
         self.support != Support::Accepted
     }
@@ -69,9 +71,9 @@ impl Marking {
         }
     }
 
-    /// Records that a request was refused with cache marks, and answered without them. The endpoint gets no marks any
-    /// more in two cases: it never accepted marks, or it accepted marks on the prefixes of this request before
-    /// (`are_known`). In all other cases, only the prefixes of this request get no marks any more.
+    /// Records that a request was refused with cache marks, and answered without them. The endpoint gets no more marks
+    /// in two cases. Either it has never accepted marks, or it accepted marks on the prefixes of this request before
+    /// (`are_known`). In all other cases, only the prefixes of this request get no more marks.
     pub(in crate::scheduler) fn on_refused(&mut self, are_known: bool) -> RefusedMarks {
         let is_told = std::mem::replace(&mut self.is_refusal_told, true);
         match self.support {
@@ -88,8 +90,8 @@ impl Marking {
         }
     }
 
-    /// Adds an answer that should have read `expected` tokens from the cache. Returns what the answers so far show
-    /// about the cache, when this is first known; later `None`.
+    /// Adds an answer that should have read `expected` tokens from the cache. The first time that the answers show
+    /// something about the cache, returns what they show; otherwise `None`.
     pub(in crate::scheduler) fn on_answer(&mut self, expected: u32, has_read: bool) -> Option<CacheNews> {
         self.rows += 1;
         self.expected += u64::from(expected);
@@ -99,7 +101,7 @@ impl Marking {
             return None;
         }
         // With the prices of the API, marks cost more than they save if 78 % of the tokens are not found in the cache.
-        // The limit here is slightly lower.
+        // The limit in this code is slightly lower.
         if self.missed * 4 > self.expected * 3 && self.support != Support::Useless {
             self.support = Support::Useless;
             return Some(CacheNews::Useless);

@@ -67,14 +67,15 @@ pub(super) struct Endpoint {
     pub(super) tally: Tally,
     /// The canary (a test request) of the endpoint.
     pub(super) canary: CanaryState,
-    /// Whether the endpoint is assumed to work although all remaining rows have failed. In this case, each row fails at
-    /// its next fault.
+    /// Whether the endpoint is assumed to work although all remaining rows have failed there. In this case, each row
+    /// fails at its next fault.
     pub(super) has_last_tries: bool,
     pub(super) retries: RetryQuota,
     pub(super) last_fault: Failure,
-    /// Whether the endpoint's window and health allow another request at present.
+    /// Whether the endpoint's window and health allow one more request at present.
     pub(super) is_open: bool,
-    /// The reason why the endpoint's rows are sent to the next endpoint of the chain; `None` while they stay.
+    /// The reason why the endpoint's rows are sent to the next endpoint of the chain; `None` if its rows are not sent
+    /// there.
     pub(super) detour: Option<Detour>,
 }
 
@@ -110,9 +111,8 @@ impl Endpoint {
         }
     }
 
-    /// Decides whether requests can be sent to the endpoint at present. If not, returns the instant of the next check,
-    /// and the reason why no request can be sent. `next_wake` is the instant at which the next waiting row is tried
-    /// again.
+    /// Decides whether requests can be sent to the endpoint at present. If requests can't be sent, returns the instant
+    /// of the next check, and the reason. `next_wake` is the instant at which the next waiting row is tried again.
     pub(super) fn check(&mut self, next_wake: Instant, now: Instant) -> Option<(Instant, Reason)> {
         let closed = self.closed(next_wake, now);
         self.is_open = closed.is_none();

@@ -1,12 +1,12 @@
 //! Whether requests to an endpoint are allowed to ask for a stream (`--stream auto`).
 //!
 //! Some servers send streams that this program can't read. Such streams have the form of another API, or lack their
-//! first or last event. Each such answer can be billed. Without a stream, the same request works. For this reason,
+//! first or last event. Each such answer is possibly billed. Without a stream, the same request works. For this reason,
 //! requests to the endpoint ask for no streams after two such answers in a run.
 //!
-//! A stream in the form of another API always counts, because a server that sends one stream of this form will send
-//! more. A stream that ends early counts only if no complete stream has arrived before. After a complete stream has
-//! arrived, a stream that ends early is treated like other faults.
+//! A stream in the form of another API always counts, because the server will send more streams of this form. A stream
+//! that ends early counts only if no complete stream has arrived before. After a complete stream has arrived, a stream
+//! that ends early is treated like other faults.
 
 use crate::domain::{StreamFault, Verdict};
 
@@ -76,7 +76,7 @@ mod tests {
     }
 
     /// Records these verdicts one after another. Returns the positions of the verdicts that led to a message, and
-    /// whether requests have then stopped asking for streams.
+    /// whether requests have stopped asking for streams.
     fn told(ends: &[Verdict]) -> (Vec<usize>, bool) {
         let mut streaming = Streaming::default();
         let told = ends.iter().enumerate().filter_map(|(at, end)| streaming.on_end(end).map(|_| at)).collect();

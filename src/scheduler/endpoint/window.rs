@@ -1,13 +1,13 @@
 //! The concurrency window: how many requests are allowed in flight at the same time.
 //!
-//! The window grows with each answer that comes when the window slows the run down. At first the window grows by three
-//! for each answer, so it is four times as large after a round trip. After the window has been too large, it grows by
-//! one for each answer, so its size doubles in a round trip. In this way, the window reaches the size that a rate limit
-//! needs (rate times latency) without a computation of this size. If no rate limit slows the run down, the window grows
+//! The window grows with each answer that comes while the window is full. At first the window grows by three for each
+//! answer, so it is four times as large after a round trip. After the window has been too large, it grows by one for
+//! each answer, so its size doubles in a round trip. In this way, the window reaches the size that a rate limit needs
+//! (rate times latency), although this size is never computed. If no rate limit slows the run down, the window grows
 //! only as long as throughput grows with it. If more than a fifth of the answers report an overload, the window is cut,
 //! at most once in a round trip. Within a minute after a cut, the window returns to nine tenths of its last good size.
 //! The server can refuse a request because too many requests are in flight. After such a refusal, the window is at most
-//! the number of other requests in flight, because the server did not refuse them ([`Cap`]).
+//! the number of the other requests in flight, which the server did not refuse ([`Cap`]).
 //!
 //! A running sum shows whether more than a fifth of the answers report an overload. An overload adds four to the sum,
 //! and every other answer subtracts one. The sum never falls below zero. If fewer than a fifth of the answers report an
@@ -17,12 +17,12 @@
 //! at random, there is one cut in tens of thousands of answers.
 //!
 //! Rejected:
-//! - A window that is computed as the measured rate times the measured latency. Such a window reacts too late when the
-//!   rate or the latency changes. It also becomes smaller when a burst is possible.
-//! - Cutting the window by the share of overloads in the last 20 answers. If 10 % of all answers report an overload at
-//!   random, the share is above a fifth in one of 25 samples of 20 answers. In runs with harmless overload, the window
-//!   was therefore too small most of the time. These runs took 1.19 to 1.44 times as long as the shortest possible
-//!   time.
+//! - A window with the size of the measured rate times the measured latency. Such a window reacts too late when the
+//!   rate or the latency changes. Such a window also shrinks when the server would accept a burst of requests.
+//! - A cut of the window according to the share of overloads in the last 20 answers. If 10 % of all answers report an
+//!   overload at random, the share is above a fifth in one of 25 samples of 20 answers. In runs with harmless overload,
+//!   the window was therefore too small most of the time. These runs took 1.19 to 1.44 times as long as the shortest
+//!   possible time.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ use crate::clock::Instant;
 
 use super::cap::Cap;
 
-/// The first size of an automatic window.
+/// The size with which an automatic window begins.
 const FIRST: usize = 16;
 /// The number of consecutive overloads that cause a cut. For a large window, the number is its size divided by
 /// `EXCESS_PART`.
@@ -43,7 +43,7 @@ const OVERLOAD: usize = 4;
 /// would need a fifth more round trips.
 const FIRST_GROWTH: usize = 3;
 const GROWTH: usize = 1;
-/// The share of the window's size that a cut leaves.
+/// The part of the window's size that remains after a cut.
 const CUT: f64 = 0.7;
 /// The time after a cut in which the window returns to nine tenths of its last good size.
 const RECOVERY: Duration = Duration::from_secs(60);
@@ -234,8 +234,8 @@ impl Window {
         self.epoch.settled_until.is_some_and(|until| now < until)
     }
 
-    /// Compares the current throughput with the throughput at an earlier size of the window that was clearly smaller.
-    /// If growth did not help, returns to the earlier size.
+    /// Compares the current throughput with the throughput at an earlier, clearly smaller size of the window. If growth
+    /// did not help, the window returns to the earlier size.
     fn end_epoch(&mut self, now: Instant) {
         let seconds = now.since(self.epoch.since).as_secs_f64();
         let rate = self.epoch.answers as f64 / seconds.max(1e-9);
@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn growth_of_the_window_is_undone_if_throughput_does_not_grow() {
         let mut window = Window::auto(1000);
-        // The server answers a thousand requests per second, for every size of the window.
+        // The server answers a thousand requests per second for every size of the window.
         let mut now = 0;
         for _ in 0..3_000 {
             now += 1;
