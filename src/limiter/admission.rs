@@ -3,10 +3,11 @@
 use crate::clock::Instant;
 use crate::domain::{Cost, Dimension};
 
-/// A pool's answer to the question whether a request may be sent now.
+/// A pool's answer to the question whether a request can be sent now.
 #[derive(Debug)]
 pub enum Admission {
-    /// The request can be sent now. When it ends, `Pool::settle` must replace the reservation by the real usage.
+    /// The request can be sent now. When the request ends, `Pool::settle` must replace the reservation by the real
+    /// usage.
     Granted(Reservation),
     /// The request must wait.
     Wait {

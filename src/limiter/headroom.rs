@@ -1,8 +1,8 @@
 //! Headroom: the share of the limits that is left unused. Without headroom, small errors of our own count would cause
 //! refusals.
 //!
-//! Rejected: a constant headroom. A constant headroom makes the run longer by about its share: with a tenth, runs took
-//! 1.06 to 1.11 times the lower bound.
+//! Rejected: a constant headroom. A constant headroom makes the run longer by about its share. With a headroom of a
+//! tenth, runs took 1.06 to 1.11 times the lower bound.
 
 use std::time::Duration;
 

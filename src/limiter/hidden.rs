@@ -1,16 +1,16 @@
 //! Hidden limits: no response header shows these limits, so the program learns them from refusals.
 //!
-//! A gateway (a proxy in front of the API) can have limits of its own without showing them. Its 429 has no headers, or
-//! it sends a 500 in place of a 429.
+//! A gateway (a proxy in front of the API) can have limits of its own without showing them. Such a gateway sends a 429
+//! without headers, or a 500 in place of a 429.
 //! 429. The gateway's bucket is empty at each refusal. So between two refusals, the gateway accepts exactly the amount
 //!      that its limit allows. The size of the gateway's burst does not matter. The limit is computed from two refusals
 //!      that are ten seconds to a minute apart. The program computes a limit for requests and a limit for input tokens,
-//!      because a refusal does not say which of the two was reached.
+//!      because a refusal does not say which of them was reached.
 //!
 //! After that, the pool starts slightly below the limit that was found, and then raises its rate. Near the limit the
-//! rate rises slowly. The longer nothing is refused, the faster the rate rises. If the limit that was found is too low,
-//! or if the gateway has raised its limit, the pool finds the higher limit within two minutes. The rate follows the
-//! curve of TCP CUBIC (RFC 9438), which is flat around the rate of the last refusal.
+//! rate rises slowly. The longer nothing is refused, the faster the rate rises after that. If the limit that was found
+//! is too low, or if the gateway has raised its limit, the pool finds the higher limit within two minutes. The rate
+//! follows the curve of TCP CUBIC (RFC 9438), which is flat around the rate of the last refusal.
 //!
 //! A hidden limit can cause faults, but faults can also have other causes. If the share of faults falls when the pool
 //! sends less, the cause is a limit. For this reason, a trial begins when more than a fifth of the attempts meet a
@@ -28,13 +28,12 @@ use crate::domain::Cost;
 const LEAST: Duration = Duration::from_secs(10);
 const LEAST_ACCEPTED: u64 = 3;
 const LONGEST: Duration = Duration::from_secs(60);
-/// The curve of the rate, as shares of the limit that was found: it starts at `FIRST`, and after `FLAT_AFTER` it is
-/// flat at `FLAT`.
+/// The curve of the rate, as a share of the limit that was found. The rate begins at `FIRST`, and after `FLAT_AFTER` it
+/// is at `FLAT` and hardly changes.
 const FIRST: f64 = 0.98;
 const FLAT: f64 = 1.03;
 const FLAT_AFTER: Duration = Duration::from_secs(20);
-/// If nothing was refused for [`FLAT_AFTER`], the next limit that is found is at least this share of the rate at that
-/// time.
+/// If nothing was refused for [`FLAT_AFTER`], the next limit that is found is at least this share of the present rate.
 const HELD: f64 = 0.94;
 /// The number that each fault adds to a running sum. Each accepted request subtracts 1 from the sum, so the sum grows
 /// when more than a fifth of the attempts meet a fault. A trial begins when the sum reaches `EXCESS`.
@@ -42,7 +41,7 @@ const FAULT: u32 = 4;
 const EXCESS: u32 = 8 * FAULT;
 /// When the running sum is at least this high, faults are treated as possible refusals.
 const DOUBT: u32 = 2 * FAULT;
-/// The number of attempts after which a trial is decided.
+/// The number of attempts after which a trial ends with a decision.
 const TRIED: u32 = 20;
 /// The time without trials after a trial in which the share of faults did not fall enough.
 const PAUSE: Duration = Duration::from_secs(300);
@@ -51,14 +50,14 @@ const PAUSE: Duration = Duration::from_secs(300);
 #[derive(Debug, Default)]
 pub(super) struct Hidden {
     accepted: Accepted,
-    /// The instant of each refusal, and the amount that the server had accepted until that refusal. The oldest refusal
-    /// is the first item.
+    /// The instant of each refusal, and the amount that the server had accepted until that refusal. The first item is
+    /// the oldest refusal.
     refusals: VecDeque<(Instant, Accepted)>,
     found: Option<Found>,
     faults: Faults,
 }
 
-/// The number of requests and of input tokens that the server accepted.
+/// The number of requests and the number of input tokens that the server accepted.
 #[derive(Clone, Copy, Debug, Default)]
 struct Accepted {
     requests: u64,
@@ -90,7 +89,7 @@ struct Faults {
     /// fifth of the attempts meet a fault.
     excess: u32,
     /// The start of the current trouble, which is the time of its first fault. The next fields are the time of its last
-    /// fault, the requests that the server accepted since its start, and the number of its faults.
+    /// fault, the requests that were accepted since its start, and the number of its faults.
     since: Option<Instant>,
     last_at: Instant,
     accepted: Accepted,
@@ -124,7 +123,7 @@ impl Hidden {
         self.judge_trial(now);
     }
 
-    /// Call this after a refusal that came when the pool was not held (was allowed to send).
+    /// Call this after a refusal that came when the pool was allowed to send.
     pub(super) fn on_refusal(&mut self, now: Instant) {
         self.refusals.push_back((now, self.accepted));
         while self.refusals.front().is_some_and(|(at, _)| now.since(*at) > LONGEST) {
@@ -144,7 +143,7 @@ impl Hidden {
         self.faults.last_at = now;
         self.faults.excess += FAULT;
         if self.faults.are_refusals {
-            // The pool sends less, but the number of faults has not fallen.
+            // The pool sends less than before, but the number of faults has not fallen.
             if self.faults.excess >= 2 * EXCESS {
                 self.give_up(now);
                 return false;
@@ -184,8 +183,8 @@ impl Hidden {
         }
     }
 
-    /// Call this when it is certain that the present faults are not refusals. Does nothing if the faults are already
-    /// known to be refusals.
+    /// Call this when it is certain that the present faults are not refusals. This has no effect if the faults are
+    /// already known to be refusals.
     pub(super) fn on_proof_of_room(&mut self, now: Instant) {
         if self.faults.trial.is_some() {
             self.give_up(now);
@@ -202,8 +201,8 @@ impl Hidden {
         *are_refusals || trial.is_some() || is_doubtful
     }
 
-    /// Returns how many requests and how many input tokens the pool may send per minute; `None` when no limit was
-    /// found.
+    /// Returns how many requests and how many input tokens the pool is allowed to send per minute; `None` when no limit
+    /// was found.
     pub(super) fn per_minute(&self, now: Instant) -> Option<[f64; 2]> {
         let Found { per_minute, at } = self.found?;
         let part = now.since(at).as_secs_f64() / FLAT_AFTER.as_secs_f64() - 1.0;
@@ -215,8 +214,8 @@ impl Hidden {
         self.found = None;
     }
 
-    /// Computes the hidden limit. The gateway's bucket was empty at `since`, and `accepted` is what the gateway has
-    /// accepted since then. Returns whether `accepted` was large enough to compute a limit.
+    /// Computes the hidden limit. The gateway's bucket was empty at `since`, and the gateway has accepted `accepted`
+    /// since then. Returns whether `accepted` was large enough to compute a limit.
     ///
     /// If the pool used a rate for some time without a refusal, this rate can't be much too high. The computed limit is
     /// therefore not much lower than this rate.
@@ -254,8 +253,8 @@ mod tests {
 
     const ONE: Cost = Cost { requests: 1, input_tokens: 100, output_tokens: 10 };
 
-    /// Simulates a client that sends as often as `hidden` allows, and a server that accepts `limit` requests per minute
-    /// with a burst of one. Returns how many requests the server accepted and how many it refused.
+    /// Simulates a client that sends as often as `hidden` allows. The simulated server accepts `limit` requests per
+    /// minute with a burst of one. Returns how many requests the server accepted and how many it refused.
     fn play(hidden: &mut Hidden, mut limit: impl FnMut(u64) -> f64, as_faults: bool, seconds: u64) -> (u64, u64) {
         let (mut level, mut accepted, mut refused) = (1.0_f64, 0, 0);
         let (mut next, mut held_until) = (0.0, 0.0);

@@ -157,7 +157,8 @@ impl Pool {
         }
     }
 
-    /// Returns the instant at which the last hold ends. This instant is in the past when the pool is not held.
+    /// Returns the instant at which the last hold (time without sending) ends. If the pool is not held, this instant is
+    /// in the past.
     pub fn held_until(&self) -> Instant {
         self.held_until
     }
@@ -177,7 +178,7 @@ impl Pool {
         self.counts_together
     }
 
-    /// Takes `cost` from every bucket, or from none.
+    /// Takes `cost` from every bucket, or takes nothing.
     pub fn reserve(&mut self, cost: Cost, now: Instant) -> Admission {
         if self.held_until > now {
             return Admission::Wait { until: self.held_until, on: None };
@@ -196,7 +197,7 @@ impl Pool {
 
     /// Ends a request: replaces the amount that it reserved by the amount that it used.
     ///
-    /// `head_seen` says whether [`Pool::observe`] was called for the request.
+    /// `head_seen` says whether [`Pool::observe`] was called for the request before.
     pub fn settle(&mut self, reservation: Reservation, used: Cost, head_seen: bool, now: Instant) {
         let Reservation { cost, taken_at } = reservation;
         let took = now.since(taken_at);
@@ -212,7 +213,7 @@ impl Pool {
     ///
     /// Call this once for each request, before the body of the response is read. The level of each bucket is clamped
     /// (lowered) to the remaining amount. A level is raised towards a target: the remaining amount, minus the cost of
-    /// requests that the server can't have counted when it sent the response head.
+    /// requests that are not included in the response head.
     pub fn observe(&mut self, cost: Cost, signals: &RateSignals, was_admitted: bool, now: Instant) -> bool {
         self.dimensions.iter_mut().for_each(|dimension| dimension.on_head(cost));
         self.heads_seen = self.heads_seen.saturating_add(1);
@@ -250,10 +251,10 @@ impl Pool {
         is_changed
     }
 
-    /// Updates the pool after a refusal: corrects the burst of the bucket that was empty, and raises the headroom.
+    /// Updates the pool after a refusal: corrects the burst of the empty bucket, and raises the headroom.
     ///
     /// Returns the dimension that had no room, if the response head shows it. If `limit_changed` is true, the limit
-    /// changed after the request was sent. The refusal then says nothing about bursts.
+    /// changed after the request was sent. Such a refusal says nothing about bursts.
     pub(crate) fn on_refusal(
         &mut self,
         cost: Cost,
@@ -299,12 +300,12 @@ impl Pool {
         self.open_headroom(HEADROOM_AFTER_ACCELERATION, now);
     }
 
-    /// Holds the pool: the pool sends nothing before `until`. `refused` is the cost of the request that was refused. A
-    /// call never shortens a hold.
+    /// Holds the pool: it sends nothing before `until`. `refused` is the cost of the request that was refused. A call
+    /// never shortens a hold.
     ///
-    /// The server says when it can accept this one request. It does not say whether it can accept others at that time.
-    /// So the levels are set to the amount that this request needs, and later response heads raise the levels.
-    /// Otherwise all waiting rows would be sent in one burst, and would use everything that the server's bucket
+    /// The server says when it can accept this one request. The server does not say whether it can accept other
+    /// requests at that time. So the levels are set to the amount that this request needs, and later response heads
+    /// raise the levels. Otherwise all waiting rows would be sent in one burst, and would use everything that was
     /// refilled during the hold.
     pub fn hold_until(&mut self, until: Instant, refused: Cost, now: Instant) {
         self.held_until = self.held_until.max(until);
@@ -314,9 +315,9 @@ impl Pool {
         }
     }
 
-    /// Returns the length of a hold for which the server gives no length. The hold is at least 1 s. If a limit was
-    /// learned, the hold is at least the time in which this limit allows one and a half requests. The length doubles
-    /// with each consecutive refusal, up to 60 s.
+    /// Returns the length of a hold (time without sending) for which the server gives no length. The hold is at least 1
+    /// s. If a limit was learned, the hold is at least the time in which this limit allows one and a half requests. The
+    /// length doubles with each consecutive refusal, up to 60 s.
     pub(crate) fn next_unsaid_hold(&mut self) -> Duration {
         let exponent = self.refusals_in_a_row.min(6);
         self.refusals_in_a_row += 1;
@@ -374,10 +375,10 @@ impl Pool {
     }
 }
 
-/// Returns the amount that a request used of a limit on input and output together, and the amount that it keeps of its
-/// reservation. Both amounts are returned as input tokens. The used amount is the sum of the request's input and output
-/// tokens. A server with such a limit gives nothing back, so the request keeps its whole reservation. A refused request
-/// keeps nothing of its reservation.
+/// Returns two amounts of a limit on input and output together: the amount that a request used, and the amount that it
+/// keeps of its reservation. Both amounts are returned as input tokens. The used amount is the sum of the request's
+/// input and output tokens. A server with such a limit gives nothing back, so the request keeps its whole reservation.
+/// A refused request keeps nothing of its reservation.
 fn together(reserved: Cost, used: Cost) -> (Cost, Cost) {
     let kept = if used.input_tokens > 0 { used.input_tokens.max(reserved.input_tokens) } else { 0 };
     let both = used.input_tokens.saturating_add(used.output_tokens);
@@ -447,7 +448,7 @@ mod tests {
             }
         }
 
-        // The expected number: half of the limit for five minutes, plus the server's first burst.
+        // The expected number is half of the limit for five minutes, plus the server's first burst.
         assert!((1_500..=2_110).contains(&sent), "{sent}");
     }
 
@@ -508,7 +509,8 @@ mod tests {
     fn requests_that_come_together_show_the_burst_together() {
         let mut pool = pool(RateLimits::NONE);
 
-        // The server's bucket holds 4 requests. The server admits all of them before it sends the first response head.
+        // The server's bucket holds 4 requests. The server admits all 4 requests before it sends the first response
+        // head.
         (0..4).for_each(|_| _ = pool.observe(ONE, &requests(50, 0), true, Instant::from_millis(100)));
         pool.observe(ONE, &requests(50, 0), false, Instant::from_millis(100));
         let at_once = pool.reported().map(|learned| learned.bursts[0]);

@@ -2,13 +2,13 @@
 //!
 //! An answer can be tens of megabytes long, and a broken or hostile server can make every answer that long. For this
 //! reason, the bytes of all answers in memory are added up. The limit for the sum is [`SHARED_BYTES`]. With many
-//! requests in flight it is higher: [`EACH_BYTES`] for each request.
+//! requests in flight the limit is higher: [`EACH_BYTES`] for each request.
 //!
 //! Below the limit, every answer is read when it comes, so slow streams of long answers don't wait for each other.
-//! Above the limit, only one answer continues to be read, for every size of that answer. It is called exempt, because
-//! the limit does not apply to it. The other answers are not read until memory is free. The servers of these answers
-//! stop sending, because the buffers of the network fill up. In this way, even answers of the largest size succeed, one
-//! after the other.
+//! Above the limit, only one answer continues to be read, even if it is very large. This answer is called exempt,
+//! because the limit does not apply to it. The other answers are not read until memory is free. The servers of these
+//! answers stop sending, because the buffers of the network fill up. In this way, even answers of the largest size
+//! succeed, one after the other.
 //!
 //! - Ordinary answers are not counted, because the first [`FREE_BYTES`] of each answer are free.
 //! - An answer keeps its share of the memory until its line has been passed to the operating system. So lines that wait
@@ -17,7 +17,8 @@
 //!   limit as well.
 //!
 //! Rejected:
-//! - A fixed share for each request in flight. With answers of the largest size, memory would then grow with `-c`.
+//! - A fixed share for each request in flight. With answers of the largest size, memory would then grow with the number
+//!   of requests in flight (`-c`).
 //! - To abort the largest answer when the sum is too high. That answer was already paid for.
 
 use std::sync::Arc;
@@ -30,8 +31,8 @@ use tokio::sync::Notify;
 /// needs more. The 64 MB contain one answer of 32 MiB, these 4 MiB, and the bytes that the client reads ahead.
 const SHARED_BYTES: usize = 4 << 20;
 /// The number of bytes that each request in flight adds to the limit, beginning with the 17th request. The bytes of a
-/// stream count twice, and on average only half of each stream has arrived. With this value, streams of 80,000 tokens
-/// each therefore don't wait.
+/// stream count twice, and on average only half of each stream has arrived. With this value, streams of up to 80,000
+/// tokens therefore don't wait.
 const EACH_BYTES: usize = 256 << 10;
 /// The number of bytes of each answer that are not counted. Nearly all answers are shorter than this.
 const FREE_BYTES: usize = 64 << 10;
@@ -73,16 +74,16 @@ impl AnswerShare {
         Self { memory, taken: 0, is_exempt: false, is_in_flight: true }
     }
 
-    /// Returns the share for the code that keeps the answer from now on, and leaves an empty share here. After that,
-    /// the request no longer counts as in flight.
+    /// Returns the share for the code that keeps the answer from now on, and leaves an empty share here. After this
+    /// call, the request no longer counts as in flight.
     pub(super) fn hand_over(&mut self) -> Self {
         self.end_flight();
         let nothing = Self { memory: Arc::clone(&self.memory), taken: 0, is_exempt: false, is_in_flight: false };
         std::mem::replace(self, nothing)
     }
 
-    /// Sets the size of the answer to `bytes` and takes the memory for it. Returns whether more of the answer can be
-    /// read immediately. If the result is `false`, call [`AnswerShare::wait`] before reading more.
+    /// Changes the size of the answer to `bytes` and takes the memory for it. Returns `true` if more of the answer can
+    /// be read immediately. If the result is `false`, call [`AnswerShare::wait`] before reading more.
     #[inline]
     pub(super) fn grow_to(&mut self, bytes: usize) -> bool {
         bytes <= FREE_BYTES + self.taken || self.take(bytes)

@@ -1,11 +1,11 @@
 //! One attempt: sends a request and reports the response head (the status line and headers) and the end of the
 //! response.
 //!
-//! Nearly every response that is not a stream comes complete; its head and its end are then in one report. A response
-//! head that comes before its body is reported immediately, because the limits in it apply to the next request.
+//! Nearly every response without a stream comes complete, so one report contains its head and its end. A response head
+//! that comes before its body is reported immediately, because the limits in it apply to the next request.
 //!
-//! All decoded text from a server passes through this file before other code sees it. For this reason, this is the only
-//! file that removes secrets: from the request id, from failures, and from everything in an answer except its content.
+//! All decoded text from a server passes through this file before other code sees it. For this reason, secrets are
+//! removed only in this file: from the request id, from failures, and from everything in an answer except its content.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -29,7 +29,8 @@ pub(super) struct Report {
     pub(super) ticket: Ticket,
     /// The response head (the status line and headers), which is reported once for each response.
     pub(super) head: Option<Head>,
-    /// The usage that the beginning of the response reports. It is reported only if other rows wait for this beginning.
+    /// The usage that the beginning of the response reports. The usage is reported only if other rows wait for the
+    /// beginning of this response.
     pub(super) begun: Option<Usage>,
     /// The end of the attempt, which is reported exactly once, even if the task is aborted or panics.
     pub(super) end: Option<End>,
@@ -142,7 +143,7 @@ async fn chunk<E: Exchange>(
 }
 
 /// Waits, without reading, until there is memory for more of the body. If the response head was not reported yet,
-/// reports it first.
+/// reports the head first.
 async fn wait_for_memory<E: Exchange>(
     exchange: &mut E,
     head: &mut Option<Head>,
@@ -318,7 +319,7 @@ mod tests {
     #[derive(Clone, Copy)]
     enum Piece {
         Now(&'static [u8]),
-        /// No byte of the body has arrived yet. More of the body comes at the next poll.
+        /// No part of the body has arrived yet. More of the body comes at the next poll.
         Later,
     }
 

@@ -19,7 +19,7 @@ pub(super) struct Attempts<T> {
     clock: RunClock,
     reports: UnboundedSender<Report>,
     memory: Arc<AnswerMemory>,
-    /// The latest task of each ticket, at the index of the ticket's number. To abort a task that has ended has no
+    /// The latest task of each ticket, at the index of the ticket's number. Aborting a task that has ended has no
     /// effect.
     tasks: Vec<Option<AbortHandle>>,
 }

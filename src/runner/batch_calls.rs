@@ -17,13 +17,13 @@ use crate::journal::{Disk, DiskFailure, OpenMode};
 use crate::provider::{Batch, BatchApi, BatchCall, Provider};
 use crate::transport::{Exchange, Transport, WireError};
 
-/// The highest number of pages that one check of the list of batches reads: enough for a million batches.
+/// The highest number of pages that one check of the list of batches reads. This is enough for a million batches.
 const MOST_PAGES: u32 = 1_000;
 /// The highest number of batches that one check of the list keeps.
 const MOST_FOUND: usize = 200_000;
 /// The largest size of the reply to a call, in bytes. A page with a thousand batches has half a megabyte.
 const MOST_REPLY_BYTES: usize = 16 << 20;
-/// The smallest amount of results that is written to the file at once.
+/// The smallest part of the results, in bytes, that is written to the file at once.
 const PIECE_BYTES: usize = 128 << 10;
 
 /// The end of a call, and the workspace of the API key, if a reply named it.
@@ -251,7 +251,7 @@ impl<T: Transport> Caller<T> {
         }
     }
 
-    /// Returns the fault of a reply that can't be read. `why` can quote the server's text.
+    /// Returns the fault for a reply that can't be read. `why` can quote the server's text.
     fn unreadable(&self, mut why: String) -> CallFault {
         self.transport.secrets().clean(&mut why);
         fault_of(&why)
@@ -272,7 +272,7 @@ fn fault_of(why: &str) -> CallFault {
     CallFault { failure: Failure { message: why.to_owned(), ..Failure::default() }.into(), ..CallFault::default() }
 }
 
-/// Returns the fault of a call with this verdict.
+/// Returns the fault for a call with this verdict.
 fn fault_of_verdict(verdict: Verdict) -> CallFault {
     let (failure, retry_after, halt) = match verdict {
         Verdict::Limited { failure, retry_after, .. }

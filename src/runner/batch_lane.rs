@@ -1,5 +1,5 @@
-//! The batch lane in the loop: passes rows and replies to the batch lane (the part of the run that sends rows in
-//! batches), and makes the calls of the API that the lane wants.
+//! The batch lane (the part of a run that sends rows in batches) in the loop. This file passes rows and replies to the
+//! lane, and makes the calls of the API that the lane wants.
 
 use super::batch_calls::Reported;
 use super::equal::EqualRows;
@@ -87,14 +87,14 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Records that the run waits for batches, if it has nothing left to send online but rows are in batches.
+    /// If the run has nothing left to send online but rows are in batches, records that the run waits for batches.
     pub(super) fn bind_to_batches(&mut self, now: Instant) {
         if self.lane.as_ref().is_some_and(|lane| lane.lane.has_work()) && !self.is_input_open {
             self.scheduler.bind(Reason::Batches, now);
         }
     }
 
-    /// Adds rows that wait in the batch lane to chunks (parts of a batch).
+    /// Adds rows that wait in the batch lane to chunks (the parts of rows that become one batch each).
     fn fill_chunks(&mut self, now: Instant) -> Result<(), DiskFailure> {
         let is_stalled = self.equal.as_ref().is_some_and(EqualRows::is_full);
         let Some(lane) = &mut self.lane else { return Ok(()) };
@@ -184,7 +184,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Restores the batches of earlier runs: reserves the money for them.
+    /// Restores the batches of earlier runs and reserves the money for them.
     pub(super) fn restore_batches(&mut self) {
         let Some(RunLane { lane, replan, .. }) = &mut self.lane else { return };
         self.scheduler.restore_batches(lane.restored_money());
@@ -211,8 +211,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             self.events.show_at(event, now);
         }
         let Some(lane) = &mut self.lane else { return };
-        // While there are batches, their state is reported with each status of the run. This event reports only that
-        // there are no more batches.
+        // Each status of the run also reports the state of the batches. This event reports only that there are no more
+        // batches.
         if lane.is_shown && lane.lane.status(now).is_none() {
             lane.is_shown = false;
             self.events.show_at(EventBody::Batches(None), now);

@@ -1,4 +1,4 @@
-//! Writes a line for each row of a batch whose end was read from the results of the batch.
+//! Writes the lines of rows in batches, after the ends of these rows were read from the results of the batch.
 
 use super::ledger::Ledger;
 use super::run::Run;
@@ -111,7 +111,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         let usage = message.usage;
         let ask = merged.row.ask(&lane.route);
         if let Some(unfinished) = self.unfinished.remove(&merged.row.job.row) {
-            // An earlier run has recorded this answer and its cost, and perhaps answers to later requests of the row.
+            // An earlier run has recorded this answer and its cost, and possibly answers to later requests of the row.
             lane.lane.settle(merged.chunk, merged.row.at_most, Money::ZERO, &mut self.scheduler);
             return self.finish_row(Planned { job: Box::new(merged.row.job), ask }, unfinished);
         }

@@ -11,8 +11,8 @@ use crate::report::Reporter;
 use crate::transport::Transport;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
-    /// Passes a row to the batch lane (to send it in a batch) or to the scheduler, or keeps the row until the answer of
-    /// an equal row can be copied.
+    /// Passes a row to the batch lane (to send it in a batch) or to the scheduler. If the row can copy the answer of an
+    /// equal row, keeps it until then.
     pub(super) fn offer(&mut self, planned: Planned) {
         let Some(planned) = self.finish_or_return(planned) else { return };
         let to_send = match &mut self.equal {
@@ -37,8 +37,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Continues a row that an earlier run left unfinished, and returns `None`. Rows that are equal to it wait for its
-    /// answer. A row without such an earlier answer is returned.
+    /// Continues a row that an earlier run left unfinished, and returns `None`. Rows that are equal to this row wait
+    /// for its answer. A row that no earlier run left unfinished is returned.
     fn finish_or_return(&mut self, planned: Planned) -> Option<Planned> {
         if self.unfinished.is_empty() {
             return Some(planned);
@@ -120,8 +120,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                     equal.last = Some((place, answer.clone()));
                     self.write_taken(Taken { job: planned.job, answer, from: TakenFrom::EqualRow });
                 }
-                // The answer can't be copied: its line belongs to another key with the same half, the line can't be
-                // read any more, or this row is not allowed to use the answer.
+                // The answer can't be copied for one of three reasons. Its line belongs to another key with the same
+                // half, the line can't be read any more, or this row is not allowed to use the answer.
                 None => {
                     if let Some(planned) = equal.lead_or_park(planned) {
                         self.send_row(planned);

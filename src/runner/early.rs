@@ -1,5 +1,5 @@
-//! Handles signals that come before a run begins: when its input is read for the first time, its files are opened, or
-//! its key is fetched.
+//! Handles signals that come before a run begins, that is, during its preparation: the input is read for the first
+//! time, files are opened, and the key is fetched.
 //!
 //! The preparation runs on the program's main thread. From time to time, the preparation checks whether it should end
 //! ([`Progress`]). At the same time another thread receives the signals, in the runtime that the loop will use later.
@@ -57,7 +57,7 @@ pub(crate) enum Heard {
     Status,
     /// Read the settings again when the run begins.
     Steer,
-    /// End the program immediately because of this signal: it came twice, or the grace period (the time allowed for
+    /// End the program immediately because of this signal. It came twice, or the grace period (the time allowed for
     /// ending) is over.
     EndNow(i32),
 }
@@ -69,12 +69,12 @@ pub(crate) struct EarlySignals {
 }
 
 impl EarlySignals {
-    /// Starts to catch signals. `grace` is the longest time that the preparation is allowed to need after a signal to
-    /// end; it replaces the default of each signal. The first signal that asks for an end is recorded in `progress`.
+    /// Starts to catch signals. `grace` is the longest time that the preparation is allowed to need for ending after a
+    /// signal. It replaces the default of each signal. The first signal that asks for an end is recorded in `progress`.
     /// `on_heard` is called for all other signals.
     ///
     /// # Errors
-    /// The operating system's error if it refuses a signal handler or a thread.
+    /// Returns the operating system's error if it refuses a signal handler or a thread.
     pub(crate) fn start(
         grace: Option<Duration>,
         progress: Arc<Progress>,
@@ -96,7 +96,7 @@ impl EarlySignals {
     }
 
     /// Ends the thread that receives signals. Returns the runtime of the thread, and the signals. If a signal has asked
-    /// for an end, it is recorded in the progress.
+    /// for an end, the signal is recorded in the progress.
     pub(crate) fn release(self) -> (LoopThread, Signals) {
         // Sending fails only if the other thread has panicked.
         let _ = self.release.send(());

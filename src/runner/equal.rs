@@ -5,7 +5,7 @@
 //! ends:
 //! - The leader has an answer. The line of the leader is written, and then the parked rows copy the answer. The place
 //!   of this line is kept. An equal row that comes later also reads the answer at this place and copies it.
-//! - The leader has failed, or is left for a later run. Then the next parked row becomes the leader.
+//! - The leader has failed, or is left for a later run. In this case, the next parked row becomes the leader.
 //!
 //! A run does not end normally while rows are parked. When a run is halted, parked rows stay pending like all other
 //! rows.
@@ -41,7 +41,7 @@ pub struct EqualRows {
     due: VecDeque<(Planned, u64)>,
     /// Rows that have become leaders and are passed to the scheduler next.
     freed: VecDeque<Planned>,
-    /// The number of rows in this struct; in the next field, their size in bytes.
+    /// The number of rows in this struct, and the size of these rows in bytes.
     rows: usize,
     bytes: usize,
     /// The answer that was copied last, with its place.
@@ -93,8 +93,8 @@ impl EqualRows {
         }
     }
 
-    /// Makes a row the leader of its key and returns it. If its key already has a leader, parks the row and returns
-    /// `None`.
+    /// Makes a row the leader of its key (the row that is sent) and returns it. If the key already has a leader, parks
+    /// the row (makes it wait) and returns `None`.
     pub(super) fn lead_or_park(&mut self, planned: Planned) -> Option<Planned> {
         let key = planned.job.key;
         if self.leaders.contains_key(&key) {
@@ -160,17 +160,17 @@ impl EqualRows {
         self.bytes -= planned.bytes();
     }
 
-    /// Returns whether the parked rows have reached a limit, so that no more rows should be accepted.
+    /// Returns whether the number or the size of the parked rows has reached its limit.
     pub(super) fn is_full(&self) -> bool {
         self.rows >= MOST_ROWS || self.bytes >= MOST_BYTES
     }
 
-    /// Returns whether no rows wait here.
+    /// Returns whether there are no more rows in this struct.
     pub(super) fn is_empty(&self) -> bool {
         self.rows == 0
     }
 
-    /// Returns all rows that still wait here.
+    /// Returns all rows that are still in this struct.
     pub(super) fn into_rows(self) -> impl Iterator<Item = Planned> {
         let parked = self.leaders.into_values().flatten();
         self.due.into_iter().map(|(planned, _)| planned).chain(self.freed).chain(parked)

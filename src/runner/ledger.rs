@@ -33,7 +33,7 @@ pub trait Ledger {
     /// amount as spent.
     ///
     /// # Errors
-    /// The reason why the mark can't be written. If there is an error, the request must not be sent.
+    /// Returns the reason why the mark can't be written. If there is an error, the request must not be sent.
     fn mark(&mut self, ticket: Ticket, job: &Job, at_most: Money) -> Result<(), WriteFault>;
 
     /// Records that a request has ended without a line, and that no request for its row was billed.
@@ -68,7 +68,7 @@ pub trait Ledger {
     /// the answer.
     ///
     /// # Errors
-    /// The reason why the answer can't be read again, as text.
+    /// Returns the reason why the answer can't be read again, as text.
     fn keep_answer(&mut self, _outcome: &Outcome) -> Result<u64, String> {
         Err("no answer is kept".to_owned())
     }
@@ -96,22 +96,21 @@ pub trait Ledger {
     /// iteration before it sends the requests that it has marked.
     ///
     /// # Errors
-    /// The reason why the marks can't be written. If there is an error, the requests that were marked since the last
-    /// call must not be sent.
+    /// Returns the reason why the marks can't be written. If there is an error, the requests that were marked since the
+    /// last call must not be sent.
     fn flush(&mut self) -> Result<(), WriteFault>;
 
-    /// Makes lines be written to disk as soon as possible from now on, because the run waits for nothing else.
+    /// Writes lines to disk as soon as possible from now on, because the run waits for nothing else.
     fn hurry(&mut self) {}
 }
 
 /// What happens to a slot (the record of a request in flight) when the row's line is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AfterSync {
-    /// The slot becomes free. The slot in the file does not change: a later run finds the line and therefore ignores
-    /// the slot.
+    /// The slot becomes free. The file does not change: a later run finds the line and therefore ignores the slot.
     Release,
-    /// The slot in the file is cleared. Its row is not finished, so a later run would count the slot although there is
-    /// a line.
+    /// The slot is cleared in the file. The row of the slot is not finished, so a later run would count the slot
+    /// although there is a line.
     Clear,
 }
 
@@ -162,7 +161,8 @@ impl JournalLedger {
         self.journal.close(input, keeps_marks)
     }
 
-    /// Stores what the run has learned about limits. It is written to the run folder when the journal is closed.
+    /// Stores what the run has learned about limits. The limits are written to the run folder when the journal is
+    /// closed.
     pub(crate) fn note_learned(&mut self, at: jiff::Timestamp, pools: Vec<LearnedPool>) {
         self.journal.note_learned(at, pools);
     }
@@ -174,8 +174,8 @@ impl JournalLedger {
 
     /// Writes error lines for rows that were not answered before the run ended, so that no row from a pipe is lost.
     pub(crate) fn write_canceled(&mut self, rows: Vec<Job>) {
-        // Rows with an unfinished line are left out: that line contains their last answer, and a later run continues
-        // from it.
+        // Rows that already have a line with their last answer are left out, because a later run continues from that
+        // answer.
         let is_new = |job: &Job| !self.journal.has_unfinished(job.row);
         let rows: Vec<Job> = rows.into_iter().filter(is_new).collect();
         for job in rows {

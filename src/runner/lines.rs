@@ -7,15 +7,16 @@ use crate::domain::{HaltReason, Job};
 use crate::report::Reporter;
 use crate::transport::Transport;
 
-/// The number of bytes of lines waiting for the disk at which the run stops sending. At forty thousand rows per second,
-/// a run reaches this limit a fifth of a second after the disk stops writing. At the rate limits of a usual account,
-/// reaching it takes hours. These lines are lost if the power fails. Lines for standard output wait in memory.
+/// The size of the lines that wait for the disk, in bytes, from which the run sends no more requests. At forty thousand
+/// rows per second, a run reaches this limit a fifth of a second after the disk stops writing. At the usual rate limits
+/// of an account, it takes hours to reach this limit. The lines that wait are lost if the power fails. Lines for
+/// standard output wait in memory.
 pub(super) const BACKLOG_BYTES: usize = 8 << 20;
-/// The number of bytes of rows waiting for their lines at which the run stops sending. Rows are kept until their lines
-/// are on disk. This limit is needed because a row can be a thousand times as long as its answer.
+/// The size of the rows that wait for their lines, in bytes, from which the run sends no more requests. Rows are kept
+/// until their lines are on disk. This limit is needed because a row can be a thousand times as long as its answer.
 pub(super) const UNSYNCED_BYTES: usize = 8 << 20;
-/// The number of bytes of lines that can be in memory. If there are more bytes, a large answer keeps its share of the
-/// memory for answers until its line is written.
+/// The size of the lines that can be in memory, in bytes. If the lines are larger, a large answer keeps its share of
+/// the memory for answers until its line is written.
 const UNWRITTEN_BYTES: usize = 4 << 20;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {

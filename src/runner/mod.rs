@@ -3,22 +3,22 @@
 //!
 //! [`drive`] runs the loop of a run. The loop owns the scheduler, so no locks are needed. Each attempt is a task, and
 //! all attempts report over one channel. The loop knows nothing of formats, sockets and files. Rows come over a channel
-//! ([`Incoming`]), requests are sent with a [`Transport`](crate::transport::Transport), and lines are written to a
-//! [`Ledger`]. In tests, all three are in memory, so tests can simulate whole runs in virtual time.
+//! ([`Incoming`]), a [`Transport`](crate::transport::Transport) sends the requests, and a [`Ledger`] writes the lines.
+//! In tests, the channel, the transport and the ledger are in memory, so tests can simulate whole runs in virtual time.
 //!
 //! The files:
 //! - `turns`: the loop of a run. An iteration of the loop is called a turn. In each turn, the loop accepts rows
 //!   (`rows`) and sends the requests that the scheduler allows (`sending`). Then the loop waits for the next event: the
 //!   end of an attempt (`outcomes`), lines on disk (`lines`), or an interrupt (`halting`).
 //! - `equal` keeps rows back if an equal request is in flight, and `copying` copies answers for these rows.
-//! - `attempts` starts a task for each request. `attempt` is the code of such a task. `answer_memory` limits the memory
+//! - `attempts` starts a task for each request. `attempt` is the code of these tasks. `answer_memory` limits the memory
 //!   for all answers in flight.
 //! - `input` reads and plans rows on a thread of its own.
 //! - `orders` and `steering` pause, continue and end a run, and change its settings.
 //! - `early`, `signals` and `thread` handle signals, and the thread on which the loop runs.
 //!
 //! Invariants:
-//! - A row is reported as done only after its line is on disk.
+//! - A row is reported as done only after the line with its answer or failure is on disk.
 //! - Before a request is sent, the ledger marks its row as in flight. So after a crash, the marks show which rows were
 //!   possibly sent. The marks of one iteration of the loop are written together.
 //! - The lines of answers that have arrived are passed to the operating system before more requests are sent. So a

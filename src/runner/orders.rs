@@ -21,12 +21,12 @@ pub enum Order {
 /// An order, and the person or program that gives it.
 #[derive(Debug)]
 pub struct Steer {
-    /// The order: what the run should do.
+    /// What the run should do.
     pub order: Order,
     /// The name of the person or program that gives the order.
     pub by: SteeredBy,
     /// The changes of settings, as a sentence for people. This text is empty for orders without settings, because the
-    /// run makes their sentence itself.
+    /// run writes a sentence for these orders itself.
     pub message: String,
     /// The function that gets the result of the order.
     pub applied: Applied,

@@ -63,8 +63,9 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Clears the mark (in the ledger) of a request that has ended without a line. If the row was possibly billed, the
-    /// mark stays: until the row has a line, only the mark tells a later run about this.
+    /// Clears the mark in the ledger (the record of a request in flight) for a request that has ended without a line.
+    /// If the row was possibly billed, the mark stays. Until the row has a line, only the mark tells a later run that
+    /// the row was billed.
     fn release(&mut self, ticket: Ticket, keeps_mark: Option<JobId>) {
         match keeps_mark {
             Some(job) => self.ledger.keep(ticket, job),
@@ -120,7 +121,7 @@ pub(super) fn event_of(outcome: &Outcome) -> EventBody {
             let (without_cache, latency) =
                 (without_cache_of(outcome.unrecorded()), is_online.then(|| last.since(first)));
             let purpose = outcome.attempts.last().map(|attempt| attempt.purpose);
-            // A row that the next provider of a chain has answered is not a repaired row: it has only this one answer.
+            // A row that the next provider of a chain has answered was not repaired: it has only this one answer.
             let is_only_answer = || outcome.attempts.iter().filter(|attempt| attempt.failed.is_none()).count() < 2;
             let mended = purpose.filter(|purpose| match purpose {
                 Purpose::First => false,

@@ -17,9 +17,9 @@ use crate::domain::{HaltReason, Job, LearnedPool, Money, RowId};
 use crate::journal::UnfinishedRow;
 use crate::scheduler::Scheduler;
 
-/// The parts from which a run is made.
+/// The parts of which a run is made.
 pub struct Parts<T, L, R> {
-    /// The servers of the run: for each endpoint, what makes its requests and what sends them.
+    /// The servers of the run: what makes the requests for each endpoint, and what sends them.
     pub routes: Routes<T>,
     /// The scheduler, without rows.
     pub scheduler: Scheduler,
@@ -29,8 +29,8 @@ pub struct Parts<T, L, R> {
     pub commits: mpsc::UnboundedReceiver<Commit>,
     /// The rows. The channel closes at the end of the input.
     pub feed: mpsc::Receiver<Incoming>,
-    /// The batch lane, which sends rows in batches and collects the batches of earlier runs. `None` if there is nothing
-    /// to collect and every row is sent online.
+    /// The batch lane, which sends rows in batches and collects the batches of earlier runs. The value is `None` if
+    /// there is nothing to collect and every row is sent online.
     pub lane: Option<LaneParts>,
     /// The rows with a last answer that an earlier run did not accept, together with that answer.
     pub unfinished: HashMap<RowId, UnfinishedRow>,
@@ -44,8 +44,8 @@ pub struct Parts<T, L, R> {
     pub clock: RunClock,
     /// The id of the run.
     pub run: Arc<str>,
-    /// The time that requests in flight have after an interrupt that asks for an end. `None` means the default of each
-    /// signal: no time limit after Ctrl-C, and 30 seconds after other signals.
+    /// The longest time that requests in flight have after an interrupt that asks for an end. `None` means the default
+    /// of each signal: no time limit after Ctrl-C, and 30 seconds after other signals.
     pub grace: Option<Duration>,
     /// Whether rows that this run does not answer are kept for the caller, instead of only being counted.
     pub keep_pending: bool,
@@ -54,7 +54,7 @@ pub struct Parts<T, L, R> {
 /// The result of a run. The reporter counts the answered and the failed rows.
 #[derive(Debug, Default)]
 pub struct Finish {
-    /// The reason why the run stopped before the end of its input; `None` if it did not.
+    /// The reason why the run stopped before the end of its input; `None` if it reached the end.
     pub halted: Option<HaltReason>,
     /// The providers that stopped, with their reasons, in the order of the chain.
     pub stopped: Vec<(Arc<str>, HaltReason)>,
@@ -67,7 +67,7 @@ pub struct Finish {
     /// The number of pending rows that were billed or possibly billed. If there is such a row, the marks must stay when
     /// the ledger is closed. No line shows that the row was billed, so the next run finds such rows by their marks.
     pub maybe_billed: u64,
-    /// The money that the run spent on canaries (requests that belong to no row): see
+    /// The money that the run spent on canaries (test requests): see
     /// [`JournalLedger::carry`](super::JournalLedger::carry).
     pub canary_spend: Money,
     /// The number of attempts of this run that were possibly billed and whose answers were not kept. This number

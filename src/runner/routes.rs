@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::domain::PoolId;
 use crate::provider::Provider;
 
-/// The code that sends requests to one endpoint.
+/// The transport and the provider that are used for one endpoint.
 pub struct Route<T> {
     /// The transport, which sends requests to the server.
     pub transport: Arc<T>,

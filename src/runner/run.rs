@@ -21,7 +21,8 @@ pub(super) struct Run<T, L, R> {
     pub(super) attempts: Attempts<T>,
     pub(super) transport: Arc<T>,
     pub(super) provider: Arc<dyn Provider>,
-    /// The batch lane, which sends rows in batches; `None` if there is nothing to collect and every row is sent online.
+    /// The batch lane, which sends rows in batches; `None` if every row is sent online and there are no batches to
+    /// collect.
     pub(super) lane: Option<RunLane<T>>,
     pub(super) scheduler: Scheduler,
     pub(super) ledger: L,

@@ -30,11 +30,11 @@ pub(crate) const GRACE: Duration = Duration::from_secs(30);
 /// A request to the run from outside.
 #[derive(Debug)]
 pub enum Interrupt {
-    /// End the run. The value is the number of the signal: INT, TERM or HUP.
+    /// The run must end. The value is the number of the signal: INT, TERM or HUP.
     End(i32),
     /// Show the status (signal USR1).
     Status,
-    /// Change settings, pause, continue or end the run.
+    /// The order of a user: change settings, pause, continue or end the run.
     Steer(Steer),
     /// Show this warning, because settings could not be changed.
     Refused(String),
@@ -47,7 +47,7 @@ pub(crate) type OnReread = Box<dyn FnMut() + Send>;
 /// The meaning of a signal for the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
-    /// End the run. The value is the number of the signal: INT, TERM or HUP.
+    /// The program must end. The value is the number of the signal: INT, TERM or HUP.
     End(i32),
     /// Show the status (signal USR1).
     Status,
@@ -67,7 +67,7 @@ impl Signals {
     /// Starts to catch signals. Call this inside a runtime. Signals are received as long as that runtime runs.
     ///
     /// # Errors
-    /// The operating system's error if it refuses a signal handler.
+    /// Returns the operating system's error if it refuses a signal handler.
     #[cfg(unix)]
     pub(crate) fn install() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
@@ -89,7 +89,7 @@ impl Signals {
     /// Starts to catch Ctrl-C. Call this inside a runtime. Ctrl-C is received as long as that runtime runs.
     ///
     /// # Errors
-    /// The operating system's error if it refuses a signal handler.
+    /// Returns the operating system's error if it refuses a signal handler.
     #[cfg(windows)]
     pub(crate) fn install() -> io::Result<Self> {
         let ctrl_c = tokio::signal::windows::ctrl_c()?;
@@ -141,8 +141,8 @@ pub(crate) fn channel() -> (mpsc::Sender<Interrupt>, mpsc::Receiver<Interrupt>) 
     mpsc::channel(8)
 }
 
-/// Returns whether the signal `number` was ignored when the program started. Only Linux shows this. On other systems
-/// the result is `false`.
+/// Returns whether the signal `number` was ignored when the program started. Only Linux shows which signals are
+/// ignored. On other systems the result is `false`.
 #[cfg(unix)]
 fn is_ignored(number: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Steers a run in progress: changes its settings, pauses it, continues it, or ends it.
+//! Steers a run in progress: changes settings, pauses, continues or ends the run.
 
 use super::ledger::Ledger;
 use super::orders::{Order, Steer};
@@ -24,7 +24,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         applied.call(result);
     }
 
-    /// Applies an order. Returns the settings that now apply, or the reason why the order is refused.
+    /// Applies an order of a user to the run. Returns the settings that now apply, or the reason why the order is
+    /// refused.
     fn apply(&mut self, order: Order, message: String) -> Result<String, String> {
         let now = self.clock.now();
         let is_ending = self.scheduler.halted().is_some();

@@ -1,23 +1,23 @@
 //! The thread of the loop: a runtime, in which the loop is a task.
 //!
 //! The loop is a task of its own, and not the future on which the runtime blocks. If the runtime blocked on the loop,
-//! each report of an attempt would wake the loop through the operating system. This is slow and not necessary, because
-//! the report comes from the same thread.
+//! each report of an attempt would wake the loop through the operating system. This detour is slow, and not necessary,
+//! because the report comes from the same thread.
 //!
 //! Rejected:
-//! - A second thread for sockets. A run then needs a third more CPU time, and is not faster.
+//! - A second thread for sockets. With such a thread, a run needs a third more CPU time, and is not faster.
 //! - A pause of up to 2 ms before each wait, so that one iteration of the loop handles more answers. At 200 ms of
-//!   latency, a run with this pause needs a fifth more CPU time: after a pause, the data of the loop is no longer in
-//!   the CPU caches. The pause also gains little, because answers come in groups even without it: servers send them
-//!   when their own timers fire.
+//!   latency, a run with this pause needs a fifth more CPU time. After a pause, the data of the loop is no longer in
+//!   the CPU caches. The pause also gains little, because answers come in groups without it: servers send them when
+//!   their own timers fire.
 
 use std::io;
 
 use tokio::runtime::{Builder, EnterGuard, Runtime};
 
 /// The highest number of sockets that the runtime handles in one iteration. An answer passes through five tasks before
-/// the next request is sent. If hundreds of answers were handled together, the data of the first task would no longer
-/// be in the CPU caches when the last task needs it. The values 8, 16, 32, 64 and 1,024 (the default) were measured.
+/// the next request is sent. If hundreds of answers were handled together, the CPU caches would no longer contain the
+/// data of the first task when the last task needs it. The values 8, 16, 32, 64 and 1,024 (the default) were measured.
 /// The value 16 gave the highest rate, which was a tenth above the rate with the default.
 const SOCKETS_PER_ITERATION: usize = 16;
 
@@ -28,7 +28,7 @@ impl LoopThread {
     /// Builds the runtime.
     ///
     /// # Errors
-    /// The operating system's error if the program can't wait for sockets.
+    /// Returns the operating system's error if the program can't wait for sockets.
     pub fn new() -> io::Result<Self> {
         Ok(Self(Builder::new_current_thread().max_io_events_per_tick(SOCKETS_PER_ITERATION).enable_all().build()?))
     }

@@ -129,8 +129,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             }
         }
         drop(channels.feed);
-        // If this fails, the failure is reported as a failed commit. After this call, no request that needs a mark is
-        // sent.
+        // If writing fails, the failure is reported as a failed commit. After this call, no request that needs a mark
+        // is sent.
         let _ = self.ledger.flush();
         self.ledger.hurry();
         while !self.unsynced.is_empty() && !self.is_broken {

@@ -1,4 +1,4 @@
-//! Keeps the data of each line until the line is on disk.
+//! Keeps the data that belongs to a line until the line is on disk.
 
 use std::collections::VecDeque;
 
@@ -42,7 +42,8 @@ impl UnsyncedLines {
         }
     }
 
-    /// Removes the first line if it is on disk, that is, if its number is not above `seq`. Returns its event.
+    /// Removes the first line if it is on disk, that is, if its number is not above `seq`. Returns the event of this
+    /// line.
     pub(super) fn pop(&mut self, seq: u64) -> Option<EventBody> {
         self.synced_seq = self.synced_seq.max(seq);
         self.lines.front().filter(|line| line.seq <= seq)?;

@@ -1,9 +1,9 @@
 //! Adjusts the level and the burst of a dimension to what the server says.
 //!
-//! The figures in a response head (the status line and headers) do not include the requests that are on their way to
-//! the server. For this reason, a level is never set to the figure in a header. The level is *clamped* (lowered to that
+//! The figures in a response head (the status line and headers) do not include requests that are on their way to the
+//! server. For this reason, a level is never set to the figure in a header. The level is *clamped* (lowered to the
 //! figure if it is higher) or *raised* in steps of limited size. The level is raised towards a target: the remaining
-//! amount in the header, minus the cost of requests that the server can't have counted. The burst that the server
+//! amount in the header, minus the cost of requests that this amount does not include. The burst that the server
 //! accepts is not published. This program finds the burst by raising the level in steps.
 //!
 //! If clamps take more from the level than raises add to it, another client has used the difference. From that
@@ -11,17 +11,16 @@
 //! fewer requests are refused.
 //!
 //! A server's level can be below zero, and a header then reports 0. The level falls below zero when the server accepts
-//! a request that is larger than its bucket, and when answers are longer than predicted. So a reported 0 never raises
-//! the level. A 0 is a sign of other clients only if our own level is clearly above zero. For output, a 0 is treated
-//! this way only while more output is in flight than the server's bucket holds.
+//! a request that is larger than its bucket. It also does when answers are longer than predicted. So a reported 0 never
+//! raises the level. A 0 is a sign of other clients only if our own level is clearly above zero. For output, a 0 is a
+//! sign of other clients only if no more output is in flight than the server's bucket holds.
 //!
 //! If a proxy hides the headers, the program estimates the server's bucket with a shadow. The shadow is a second bucket
 //! with a burst of a whole minute's limit. The cost of each request is taken from both the bucket and the shadow. The
 //! level rises towards the level of the shadow until the first refusal shows that the shadow is wrong.
 //!
 //! A request reserves its whole output when it is sent, but the server counts the output when it is produced. Output
-//! that is not produced yet lowers the level only by the part that the refill will not replace in time (see
-//! `production`).
+//! that is not produced yet lowers the level only by the part that the refill will not replace in time (`production`).
 //!
 //! Rejected:
 //! - To set a level to the figure in a header. Tokens of other clients and of requests in flight were counted twice.
@@ -29,8 +28,8 @@
 //! - To clamp the level of tokens to the rounded figure in a header. The rounded figure is 500 tokens too low on
 //!   average, so runs with small limits took 1.5 times as long.
 //! - To set the level to 0 when a header reports 0. The level rose although the server's bucket was in debt, and the
-//!   difference counted as the share of another client. Runs with rows larger than the server's burst took up to five
-//!   times as long.
+//!   difference was taken for the share of another client. Runs with rows larger than the server's burst took up to
+//!   five times as long.
 //! - To start with a burst of a whole minute's limit. A server with a burst of one second refused requests 1,154 times
 //!   in a run of 800 rows.
 
@@ -41,34 +40,35 @@ use crate::domain::{Cost, Dimension, LimitSignal};
 
 use super::{DimensionState, first_burst};
 
-/// Token counts in response headers are rounded to thousands. The real count differs from the rounded count by at most
-/// `ROUNDING`. If a server once reports a number that is not rounded, the program treats all its numbers as exact.
+/// Token counts in response headers are usually rounded to thousands. The real count differs from the rounded count by
+/// at most `ROUNDING`. If a server once reports a number that is not rounded, the program treats all its numbers as
+/// exact.
 const ROUNDED_TO: i64 = 1_000;
 const ROUNDING: i64 = ROUNDED_TO / 2;
 /// The search for the burst begins this many tokens below the remaining amount that a refusal reports. Half of this
 /// distance compensates for the rounding of the amount.
 const UNSURE: u32 = 1_000;
-/// How much one response head may raise a level, in multiples of the cost of its request.
+/// How much one response head can raise a level, in multiples of the cost of its request.
 const RAISE_FACTOR: f64 = 4.0;
-/// How much each of the first response heads of a pool may raise a level, in multiples of the cost of its request. With
+/// How much each of the first response heads of a pool can raise a level, in multiples of the cost of its request. With
 /// this factor, a run of 50 prompts at tier 1 starts with one request and has sent all of them after three round trips.
 /// A version that used this factor for all response heads sent too much before it knew the length of answers.
 const FIRST_RAISE_FACTOR: f64 = 8.0;
-/// How much one response head may raise a level after trouble, in multiples of the cost of its request. With this
+/// How much one response head can raise a level after trouble, in multiples of the cost of its request. With this
 /// factor, the tokens that built up in the server's bucket during the trouble are used gradually. The rate is then at
 /// most 1.7 times the limit, and there is no burst.
 const SLOW_RAISE_FACTOR: f64 = 0.4;
-/// How much one response may raise the level towards the shadow (the estimated level of the server), in multiples of
+/// How much one response can raise the level towards the shadow (an estimate of the server's level), in multiples of
 /// the cost of its request. This factor is smaller than [`RAISE_FACTOR`], because the shadow can be wrong.
 const SHADOW_RAISE_FACTOR: f64 = 1.0;
 /// The time after a refusal in which the level of the dimension is not raised.
 const RAISE_PAUSE: Duration = Duration::from_secs(5);
 /// If other clients also use the limit, a margin of the level is left unused. The margin is at most a minute's limit
-/// divided by this number. That is the amount that the limit allows in a third of a second.
+/// divided by this number. This is the amount that the limit allows in a third of a second.
 const KEPT_BACK: i64 = 180;
 
-/// The time from the start of the run in which the amounts that the server's bucket gave are added up. After that time,
-/// the errors of the estimated input would add up too much.
+/// The time at the start of the run in which the amounts from the server's bucket are added up. After this time, the
+/// errors of the estimated input would become too large.
 const GIVEN_FOR: Duration = Duration::from_secs(10);
 
 /// What a response head says about one dimension, and what is known about its request.
@@ -86,12 +86,11 @@ pub(in crate::limiter) struct HeadSignal {
 
 impl DimensionState {
     /// Updates the highest known level of the server's bucket from a response head. This level is a lower bound of the
-    /// bucket's size. It equals the size if the bucket was full when the run began and no other client used the bucket.
+    /// bucket's size. The two are equal if the bucket was full when the run began and no other client used the bucket.
     ///
     /// Before this request, the server's level was at least the remaining amount plus the cost of the request. At the
-    /// start of the run, the server's level was the remaining amount plus everything that the bucket gave, minus the
-    /// refill since then. The level at the start of the run is computed only in the first seconds of the run
-    /// (`GIVEN_FOR`).
+    /// start of the run, the level was the remaining amount plus everything that the bucket gave, minus the refill
+    /// since then. The level at the start of the run is computed only in the first seconds of the run (`GIVEN_FOR`).
     pub(in crate::limiter) fn note_held(&mut self, head: HeadSignal, now: Instant) {
         let counted = match self.dimension {
             Dimension::Requests | Dimension::InputTokens if head.was_admitted => head.cost.of(self.dimension),
@@ -111,7 +110,7 @@ impl DimensionState {
         self.most_held = self.most_held.max(u32::try_from(held).unwrap_or(u32::MAX));
     }
 
-    /// Clamps or raises the level according to the remaining amount that a response head reports, and learns the share
+    /// Clamps (lowers) or raises the level according to the remaining amount in a response head, and learns the share
     /// of other clients.
     pub(in crate::limiter) fn adopt_level(&mut self, head: HeadSignal, now: Instant) {
         let (Some(remaining), Some(bucket)) = (head.signal.remaining.map(i64::from), &mut self.bucket) else { return };
@@ -151,10 +150,11 @@ impl DimensionState {
             (false, true) => FIRST_RAISE_FACTOR,
             (false, false) => RAISE_FACTOR,
         };
-        // The level is raised by a whole number of tokens. The fraction that is left over is added to the next raise.
+        // The level is raised by a whole number of tokens. The fraction that is left over is added to the next raise of
+        // the level.
         self.raise_credit = self.raise_credit.fract() + f64::from(cost) * factor;
-        // The server's bucket also contains the tokens that the user wants to leave unused. These tokens must not be
-        // used later.
+        // The server's bucket also contains the tokens that the headroom has left unused. The level must not include
+        // these tokens, so that they are not used later.
         let a_second = head.wanted_headroom * f64::from(bucket.limit()) / 60.0;
         let left_unused = (a_second * now.since(self.began).as_secs_f64()) as i64;
         let target = remaining - rounding - self.uncounted - left_unused;
@@ -164,9 +164,9 @@ impl DimensionState {
         let may_raise = head.was_admitted && !may_be_in_debt && self.no_raise_until <= now && !is_below_server;
         let raised = if may_raise { bucket.raise(target, self.raise_credit as i64, now) } else { 0 };
         self.is_slow &= raised > 0 || target > bucket.level(now);
-        // If a refused request has a large cost, the refusal is no sign of other clients: the server's burst can be
-        // small. If output caused the refusal, this is also no sign of other clients: the run's own answers can be
-        // longer than predicted.
+        // If a refused request has a large cost, the refusal is no sign of other clients, because the server's burst
+        // can be small. If output caused the refusal, this is no sign of other clients either, because the run's own
+        // answers can be longer than predicted.
         let is_sign = is_short && cost <= first_burst(bucket.limit()) && self.dimension != Dimension::OutputTokens;
         let refused = if is_sign { i64::from(cost) } else { 0 };
         self.drift.note(lowered.max(refused) - raised, bucket.limit());
@@ -191,7 +191,7 @@ impl DimensionState {
     }
 
     /// Returns whether this dimension perhaps had no room when a request with this cost was refused. This is the case
-    /// if the header shows enough room, but its figure may have been rounded up.
+    /// if the header shows enough room, but its figure was possibly rounded up.
     pub(in crate::limiter) fn may_have_been_short(&self, cost: Cost, signal: LimitSignal) -> bool {
         let needed = match self.dimension {
             Dimension::InputTokens if !self.is_exact => i64::from(self.amount(cost)) + ROUNDING,
@@ -217,7 +217,7 @@ impl DimensionState {
             // The refused request was sent when our bucket was full. If the server's bucket were as small as ours, the
             // server would have accepted the request and gone into debt. So the server's bucket is larger than ours.
             // The server's bucket contains at least the remaining amount. The search begins slightly below that amount,
-            // because a burst that is too small costs less time than a burst that is too large.
+            // because a burst that is too small costs less time than one that is too large.
             let held = signal.remaining.unwrap_or(0).saturating_sub(UNSURE).max(bucket.burst());
             self.search.on_too_small(held, cost, retry_after, per_second);
             bucket.set_burst(self.search.found(), now);
@@ -249,8 +249,7 @@ impl DimensionState {
         bucket.set_burst((first_burst(bucket.limit()) / 2).max(self.search.found()).max(1), now);
     }
 
-    /// Sets the level at the end of a hold (a time in which the pool sends nothing) to the amount that the refused
-    /// request needs.
+    /// Limits the level at the end of a hold (a time without sending) to the amount that the refused request needs.
     pub(in crate::limiter) fn hold(&mut self, refused: Cost, until: Instant) {
         let fits = i64::from(self.amount(refused));
         let Some(bucket) = &mut self.bucket else { return };

@@ -1,12 +1,12 @@
 //! Finds the size of the server's bucket from refusals.
 //!
 //! The server accepts a request that costs more than its whole bucket, but only while the bucket is full. For this
-//! reason, this program also sends such a request only when its own bucket is full. The two buckets should therefore
-//! have the same size:
+//! reason, this program sends such a request only when its own bucket is full. The two buckets should therefore have
+//! the same size, for two reasons:
 //!
 //! - If our bucket is smaller, it is full before the server's bucket, and the server refuses the large request.
-//! - If our bucket is larger, the server's bucket is full first, and its refill until our bucket is full is lost. After
-//!   that, our level is above the server's level, so the server refuses a small request.
+//! - If our bucket is larger, the server's bucket is full first. The refill that the server's bucket then can't hold is
+//!   lost. After that, our level is above the server's level, so the server refuses a small request.
 //!
 //! Each refusal shows whether our bucket is too small or too large. The search halves its step when the direction
 //! changes, so it finds the size within about ten refusals.
@@ -18,7 +18,7 @@
 use std::time::Duration;
 
 /// The first step of the search, in seconds of the limit's refill. The server rounds the wait in `retry-after` up to
-/// whole seconds. So on average, half a second of that wait is not needed.
+/// whole seconds. On average, half a second of that wait is therefore not needed.
 const FIRST_STEP_SECS: f64 = 0.5;
 
 /// A search for the size of the server's bucket, in units of the dimension.

@@ -16,8 +16,8 @@ impl Pool {
         }
     }
 
-    /// Call this after a fault (an error that is not a refusal by status 429). Returns whether the fault counts as a
-    /// hidden refusal. If so, the caller makes the pool wait as after other refusals.
+    /// Call this after a fault (an error that is not a refusal by status 429). Returns whether the pool treats the
+    /// fault as a hidden refusal. If it does, the caller makes the pool wait as after other refusals.
     pub(crate) fn on_fault(&mut self, now: Instant) -> bool {
         if self.has_seen_limits || self.held_until > now {
             return false;
@@ -30,7 +30,7 @@ impl Pool {
         is_refusal
     }
 
-    /// Call this when an outage of the endpoint has ended. The faults of the outage say nothing about limits.
+    /// Call this when an outage of the endpoint has ended. The faults of an outage say nothing about limits.
     pub(crate) fn on_outage_end(&mut self) {
         self.hidden.on_outage_end();
     }

@@ -7,7 +7,7 @@ use crate::catalog::Catalog;
 use crate::domain::{Dimension, PoolId, PromptCache, RateLimits};
 use crate::plan::{CachePlan, CacheRates, CacheSetting, Load};
 
-/// The highest number of output tokens per answer that is assumed in the estimate of how fast rows are sent.
+/// The highest number of output tokens per answer that the estimate of the run's speed assumes.
 const OUTPUT_TOKENS: u64 = 300;
 
 impl Survey {
@@ -24,7 +24,7 @@ impl Survey {
                 .and_then(|prices| prices.cache_rates())
                 .map_or_else(CacheRates::default, |[write_5m, write_1h, read]| CacheRates { write_5m, write_1h, read })
         };
-        // Tokens that are read from the cache do not count against the input limit, so the rate of rows depends on the
+        // Tokens that are read from the cache do not count against the input limit. So the rate of rows depends on the
         // plan for the cache. The first plan assumes that no cache entry expires. The first plan gives the rate for the
         // real plan.
         let setting = |rows_per_second| CacheSetting { cache, rows_per_second, can_be_ordered, rates: &rates };

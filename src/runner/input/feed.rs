@@ -19,14 +19,14 @@ use super::{Earlier, InputPlan, Places, is_seekable};
 
 /// The order in which the rows of an input are read.
 pub enum InputOrder<'a> {
-    /// From the first row to the last.
+    /// Rows are read from the first row of the input to the last.
     AsWritten,
-    /// From the first row to the last, with a short delay. In this time, the program finds prefixes that rows share
-    /// before the rows are sent. This order is used for pipes.
+    /// Rows are read from the first row of the input to the last, with a short delay. During this delay, the program
+    /// finds prefixes that several rows share. This order is used for pipes.
     AsItComes(PromptCache),
-    /// From several places of the input alternately.
+    /// Rows are read from several places of the input alternately.
     Places(&'a Places),
-    /// Group by group: the rows with the same cached prefix are read one after the other.
+    /// Rows are read group by group: the rows with the same cached prefix are read one after the other.
     ByGroup {
         /// The planner that finds the prefixes of each row that get cache marks.
         finder: &'a mut Planner,
@@ -69,11 +69,11 @@ struct Feeder<'a> {
     planner: &'a mut Planner,
     earlier: &'a Earlier,
     sender: RowSender<'a>,
-    /// The hashes of the labels of all rows so far. They are kept only for an input that can't be surveyed (read
+    /// The hashes of the labels of all rows so far. The hashes are kept only for an input that can't be surveyed (read
     /// twice), for example a pipe.
     labels: Option<Seen>,
-    /// The warnings that were already passed to the loop. They are kept because the readers of all places of the input
-    /// give the same warnings.
+    /// The warnings that were already passed to the loop. These texts are kept because the readers of all places of the
+    /// input give the same warnings.
     warned: HashSet<String>,
     has_begun: HasBegun,
 }
@@ -132,8 +132,8 @@ impl Feeder<'_> {
                 turn => turn,
             } {}
         }
-        // The file is opened again for each part. So a change of the file between two parts is found only by this
-        // comparison.
+        // The file is opened again for each part. A change of the file between two parts is therefore found only by
+        // this comparison.
         let inputs = plan.inputs.iter().zip(before.into_iter().zip(identities()));
         for (input, _) in inputs.filter(|(_, (before, after))| before != after) {
             let text = format!(
@@ -218,7 +218,7 @@ impl Feeder<'_> {
     /// Returns the item for a row; `None` if the row is skipped.
     fn item_of(&mut self, row: RowDecision) -> Option<Incoming> {
         match row {
-            // A repeated label is not a mistake for these rows: if several rows have the same name and the same
+            // A repeated label is not a mistake for rows that are done: if several rows have the same name and the same
             // request, all of them are done.
             RowDecision::Done(named) => {
                 self.is_repeated(named.row, &named.identity);
@@ -268,8 +268,8 @@ fn by_state(planned: Planned, state: RowState, earlier: &Earlier) -> Option<Inco
     }
 }
 
-/// Replaces the item for a row to be sent, if there is a stored answer for the row that the policy accepts: the new
-/// item is the row with this answer.
+/// If there is a stored answer for a row to be sent, and the policy accepts this answer, returns an item for the row
+/// with this answer.
 fn stored_or_sent(item: Incoming, earlier: &Earlier) -> Incoming {
     let Incoming::Planned(planned) = &item else { return item };
     let Some(answer) = earlier.answer_for(planned) else { return item };
@@ -278,7 +278,7 @@ fn stored_or_sent(item: Incoming, earlier: &Earlier) -> Incoming {
 }
 
 /// Rejects a row whose label was already used by an earlier row. The row gets a label that consists of its file and
-/// line. With its old label, the answer to the other row would seem to be the answer to this row.
+/// line. With its old label, the row would seem to have the answer of the other row.
 fn repeated(mut planned: Planned) -> Incoming {
     let Origin { source, line, .. } = &planned.job.origin;
     let place = format!("{source}:{line}");

@@ -20,7 +20,7 @@ use super::{Earlier, InputPlan};
 /// The number of prefixes of a row that decide its place in the order: the two shortest prefixes and the longest.
 const LEVELS: usize = 3;
 
-/// The path of a row: for each of these prefixes, the number of the first row with this prefix.
+/// The path of a row: for each of the prefixes that decide its place, the number of the first row with this prefix.
 type Path = [u32; LEVELS];
 
 /// The order in which the rows of an input are read.
@@ -45,8 +45,8 @@ struct OrderedRow {
 const NO_PATH: u32 = u32::MAX;
 
 impl GroupOrder {
-    /// Finds the order of the rows. `planner` finds the prefixes that are cached. `count` is the number of rows, if it
-    /// is known; otherwise 0.
+    /// Finds the order of the rows. `planner` finds the prefixes that get cache marks. `count` is the number of rows,
+    /// if it is known; otherwise 0.
     pub(super) fn find(
         plan: &InputPlan,
         planner: &mut Planner,

@@ -1,17 +1,17 @@
 //! The input of a run. If possible, the whole input is first surveyed (read once to count and check its rows). After
 //! that, its rows are passed to the loop of the run one by one.
 //!
-//! Each row passes through four files. `reading` reads the row and finds its place. `planned_rows` plans it. [`feed`]
-//! decides what happens to it. `row_sender` sends it over a bounded channel. These four steps run on a thread of their
-//! own. The channel has limits on rows and on bytes, and a full channel stops the reader. In this way, memory does not
-//! grow with the length of the input or the size of its rows.
+//! Each row passes through four files. `reading` reads the row and finds its place. `planned_rows` plans the row.
+//! [`feed`] decides what happens to the row. `row_sender` sends the row over a bounded channel. These four steps run on
+//! a thread of their own. The channel has limits on rows and on bytes, and a full channel stops the reader. In this
+//! way, memory does not grow with the length of the input or the size of its rows.
 //!
-//! An input that can be read twice is read twice. In the first reading ([`survey`]), all rows are read and planned, but
-//! only counts and an approximate map of the rows are kept. From this reading, the program knows the following before
+//! An input that can be read twice is read twice. In the first reading ([`survey`]), all rows are read and planned.
+//! Only counts and an approximate map of the rows are kept. From this reading, the program knows the following before
 //! the first request:
-//! - mistakes that affect every row
-//! - repeated labels, and changed rows
-//! - the number of rows
+//! - which mistakes affect every row
+//! - which labels are repeated, and which rows have changed
+//! - how many rows there are
 //! - whether reading from several places saves time ([`Places`])
 //!
 //! A pipe can be read only once.
@@ -77,8 +77,8 @@ pub struct Earlier {
     pub reruns_failed: bool,
     /// Whether rows are run again if their answer belongs to another request.
     pub reruns_changed: bool,
-    /// The function that returns the reason why a row must not be sent. An example: there is a budget, and the price of
-    /// the row is not known.
+    /// The function that returns the reason why a row must not be sent. For example, there is a budget, and the price
+    /// of the row is not known.
     pub refuse: Refusal,
     /// The answers in the results of other runs, which rows take instead of being sent; `None` if there are no such
     /// results.
@@ -86,11 +86,12 @@ pub struct Earlier {
     /// The rows with a last answer that was not accepted. These rows are continued from that answer, so they take no
     /// stored answer.
     pub unfinished: Arc<HashSet<RowId>>,
-    /// The policy that decides which stored answers a row can take. `None` if rows take all stored answers.
+    /// The policy that decides which stored answers a row can take. The value is `None` if rows take all stored
+    /// answers.
     pub policy: Option<Policy>,
     /// Whether rows are sent in batches, where they cost less.
     pub in_batches: bool,
-    /// Whether only one of several rows with equal requests is sent.
+    /// Whether only one of several rows with equal requests is sent (`--dedupe`).
     pub dedupes: bool,
 }
 

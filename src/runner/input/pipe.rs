@@ -1,9 +1,9 @@
 //! Reads the rows of a pipe slightly ahead, to find a prefix that rows share before the first of these rows is sent.
 //!
-//! Only rows that could share a prefix wait. A row waits until one of three things happens. [`ROWS`] rows or [`BYTES`]
-//! bytes are waiting. Nothing has come for [`IDLE`]. The program has waited for the pipe for [`LONGEST`] since the row
-//! came. So a pipe with long pauses between rows delays each row by a tenth of a second. No pipe delays a row by much
-//! more than a second.
+//! Only rows that could share a prefix wait. A row waits until one of three things happens. First, [`ROWS`] rows or
+//! [`BYTES`] bytes are waiting. Second, no row has come for [`IDLE`]. Third, the program has waited for the pipe for
+//! [`LONGEST`] since the row came. So a pipe with long pauses between rows delays each row by a tenth of a second. No
+//! pipe delays a row by much more than a second.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -33,8 +33,8 @@ pub(super) struct Window {
     items: VecDeque<Item>,
     bytes: usize,
     begun: Instant,
-    /// The time for which the program has waited for the pipe while rows were waiting here. This does not include time
-    /// in which the loop needed no rows.
+    /// The time for which the program has waited for the pipe while rows were waiting here. This time does not include
+    /// time in which the loop needed no rows.
     waited: Duration,
 }
 
@@ -69,7 +69,8 @@ impl Window {
         self.items.push_back(Item { incoming: item, before, came: self.waited });
     }
 
-    /// Removes and returns the first item if it need not wait any longer. With `all`, no item needs to wait.
+    /// Removes and returns the first item if it does not have to wait any longer. If `all` is `true`, no item has to
+    /// wait.
     pub(super) fn pop(&mut self, all: bool) -> Option<Incoming> {
         let Item { before, came, .. } = self.items.front()?;
         let is_full = self.items.len() > ROWS || self.bytes > BYTES;
@@ -96,8 +97,8 @@ fn decide(planned: &mut Planned, before: &Before, census: &mut StreamCensus) {
     }
 }
 
-/// Starts a thread that reads the rows of a pipe. The thread ends at the end of the input. It also ends at the next row
-/// after the receiver was dropped.
+/// Starts a thread that reads the rows of a pipe. The thread ends at the end of the input. The thread also ends at the
+/// next row after the receiver was dropped.
 pub(super) fn read_on_a_thread(mut reading: Reading) -> std::io::Result<Receiver<Result<Read, SourceError>>> {
     let (give, reads) = sync_channel(READ_AHEAD);
     std::thread::Builder::new().name("pipe".to_owned()).spawn(move || {

@@ -4,9 +4,9 @@
 //! keeps the place where the block begins and the sum of the sizes of its rows. [`Layout::advise`] uses
 //! [`Sizes::advise`] to decide whether reading alternately from several of these places saves time.
 //!
-//! One row to be sent is read at each place, one place after the other. At each place, reading continues up to and
-//! including the next row to be sent. The rows of one place end exactly where the next place begins. If they end
-//! elsewhere, the file has changed since the survey. Reading then stops, because one row could be mistaken for another.
+//! In each round, one row to be sent is read at each place. At each place, reading continues up to and including the
+//! next row to be sent. The rows of one place end exactly where the next place begins. If they end elsewhere, the file
+//! has changed since the survey. Reading then stops, because one row could be mistaken for another.
 //!
 //! Unnamed rows with the same request are distinguished only by their order in the file. For this reason, an input with
 //! such rows is read from the first row to the last.
@@ -66,8 +66,8 @@ impl Places {
         self.starts.len()
     }
 
-    /// Returns how much of the run's time is probably saved, compared with reading from the first row to the last. The
-    /// result is a share from 0 to 1.
+    /// Returns the share of the run's time that is probably saved, compared with reading from the first row to the
+    /// last. The result is a share from 0 to 1.
     pub(crate) fn share_saved(&self) -> f64 {
         1.0 - 1.0 / self.gain.max(1.0)
     }

@@ -2,8 +2,8 @@
 //!
 //! Reading and parsing are about half of the work of a survey (the first reading of the input). With a single thread,
 //! one core would limit a survey of ten million rows. Rows are passed to the other thread in bundles, because switching
-//! threads costs more time than a row. A bundle ends when it has a certain number of rows or bytes, so the bundles
-//! between the threads use little memory.
+//! threads costs more time than a row. A bundle ends at a certain number of rows or of bytes, so the bundles between
+//! the threads use little memory.
 
 use std::sync::mpsc::sync_channel;
 use std::thread::Scope;
@@ -23,11 +23,9 @@ const BUNDLES: usize = 2;
 
 type Given = Result<Read, SourceError>;
 
-/// Reads the whole input on a thread of the scope `scope`. If no thread can be started, reads the input on the caller's
-/// thread.
+/// Reads the whole input on a thread of `scope`. If no thread can be started, reads the input on the caller's thread.
 ///
-/// The thread ends in three cases: at the end of the input, when the returned iterator is dropped, and when the survey
-/// is asked to end.
+/// The thread ends at the end of the input, when the returned iterator is dropped, or when the survey is asked to end.
 pub(super) fn read_ahead<'scope>(
     plan: &InputPlan,
     progress: &'scope Progress,
@@ -38,8 +36,8 @@ pub(super) fn read_ahead<'scope>(
     let thread = std::thread::Builder::new().name("look".to_owned()).spawn_scoped(scope, move || {
         loop {
             let bundle = bundle_of(&mut reading, progress);
-            // The receiver does not exist any more if it met an error or was asked to end. In both cases no more rows
-            // are needed.
+            // The receiver no longer exists if it met an error or was asked to end. In both cases no more rows are
+            // needed.
             if bundle.is_empty() || give.send(bundle).is_err() {
                 return;
             }

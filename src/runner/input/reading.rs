@@ -57,7 +57,7 @@ impl Reading {
         }
     }
 
-    /// Returns this reading with an end after `rows` rows.
+    /// Returns this reading, limited to `rows` rows.
     pub(super) fn take_rows(self, rows: usize) -> Self {
         Self { rows_left: Some(rows), ..self }
     }
@@ -72,7 +72,7 @@ impl Reading {
         }
     }
 
-    /// Reads the next row of the inputs. If an input ends with warnings and without a further row, returns the warnings
+    /// Reads the next row of the inputs. If an input ends with warnings but without a further row, returns the warnings
     /// without a row.
     fn read(&mut self) -> Result<Option<Read>, SourceError> {
         loop {
@@ -84,7 +84,7 @@ impl Reading {
                 Some(reader) => reader,
                 None => {
                     let reader = open(input, &self.plan.options, self.begin.take())?;
-                    // The formats of all other inputs were recognized before the run began.
+                    // The formats of inputs that are not streams were recognized before the run began.
                     self.recognized =
                         (!source::is_seekable(input)).then(|| format!("{}: {}", reader.name(), reader.kind()));
                     self.reader.insert(reader)

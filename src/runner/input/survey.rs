@@ -29,8 +29,8 @@ pub struct Survey {
     pub(crate) to_send: u64,
     /// The number of rows that can't be read or can't be sent.
     pub(crate) unusable: u64,
-    /// The different faults of the unusable rows. For each fault, this contains a count, and the place and the message
-    /// of the first row with the fault.
+    /// The different faults of the unusable rows. For each fault, this contains a count, the place of the first row
+    /// with the fault, and its message.
     pub(crate) faults: Alike<String>,
     /// The first unusable rows: the place and the fault of each, as text.
     pub(crate) unusable_shown: Vec<String>,
@@ -59,10 +59,10 @@ pub struct Survey {
     pub(crate) copied: u64,
     /// Without `--dedupe`: the number of rows to be sent that have the same request as an earlier row.
     pub(crate) repeated: u64,
-    /// With `--dedupe`: the keys that more than one row has. This includes rows that have a label.
+    /// With `--dedupe`: the keys that more than one row has. These keys include the keys of rows that have a label.
     pub(crate) equal: Repeats,
-    /// The lowest of the highest possible costs of the rows to be sent. With less money, no row can be sent. `None` if
-    /// no row has a price.
+    /// The smallest amount of money with which a row can be sent: the lowest of the highest possible costs of the rows.
+    /// The value is `None` if no row has a price.
     pub(crate) cheapest: Option<Money>,
     /// For each model: the number of its rows to be sent, and sums over these rows.
     pub(crate) models: BTreeMap<Arc<str>, ModelSum>,
@@ -84,8 +84,8 @@ pub struct Survey {
     pub(crate) recognized: Vec<String>,
     /// The warnings about the input, each only once.
     pub(crate) warnings: Vec<String>,
-    /// A description of the damage at which the input ends early; `None` without damage. With damage, the counts
-    /// include only the rows before it.
+    /// A description of the damage at which the input ends early; `None` without damage. In this case, the counts
+    /// include only the rows before the damage.
     pub(crate) damage: Option<String>,
 }
 
@@ -111,7 +111,7 @@ pub(crate) struct ModelSum {
 /// If `progress` asks the survey to end, the survey ends early, and its counts are incomplete.
 ///
 /// # Errors
-/// The first [`SourceError`] of the input. Damage after the first row ends the survey without an error.
+/// Returns the first [`SourceError`] of the input. Damage after the first row ends the survey without an error.
 pub fn survey(
     plan: &InputPlan,
     planner: &mut Planner,
@@ -134,8 +134,8 @@ pub fn survey(
     Ok(survey)
 }
 
-/// Returns the survey, and the hashes of labels that two rows possibly share. This survey does not yet contain the
-/// repeated label.
+/// Returns the survey, and the hashes of labels that two rows possibly share. The returned survey does not yet contain
+/// the repeated label.
 fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     rows: &mut PlannedRows<R>,
     planner: &mut Planner,
@@ -260,8 +260,8 @@ fn find_duplicate(
 }
 
 impl Survey {
-    /// Returns the places from which the input is read alternately. `None` if this saves no time under these limits, or
-    /// if rows are read group by group.
+    /// Returns the places from which the input is read alternately. The result is `None` if this saves no time under
+    /// these limits, or if rows are read group by group.
     pub fn places(&self, limits_of: &dyn Fn(&PoolId) -> RateLimits) -> Option<Places> {
         let is_free = !self.caching.is_ordered;
         is_free.then(|| self.layout.advise(&self.repeats, limits_of)).flatten()

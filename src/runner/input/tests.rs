@@ -443,8 +443,8 @@ fn a_file_that_changes_while_it_is_read_group_by_group_is_reported() {
     assert!(matches!(all.last(), Some(Incoming::Warning(text)) if text.contains("changed while")), "{:?}", all.last());
 }
 
-/// Returns the ending and the text of a file of lines or a CSV file. Many of its rows share prefixes, some rows are
-/// broken, and some cells have several lines.
+/// Returns a plan for a new random file of lines or a new random CSV file. Many rows of the file share prefixes, some
+/// rows are broken, and some cells have several lines.
 fn random_file(files: &mut Vec<tempfile::TempPath>, random: &mut fastrand::Rng) -> InputPlan {
     let first = 1_000 * files.len() as u64;
     let is_csv = random.bool();

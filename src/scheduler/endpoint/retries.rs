@@ -1,4 +1,4 @@
-//! A quota for retries at an endpoint: the number of retries can exceed the number of successes only by [`MOST`].
+//! A quota for retries at an endpoint: the number of retries can exceed the number of successes only by a fixed number.
 
 /// The number by which retries at an endpoint can exceed its successes.
 const MOST: f64 = 100.0;
