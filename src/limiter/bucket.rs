@@ -1,9 +1,9 @@
 //! A token bucket for one dimension of a limit. Callers can also correct the level of this bucket.
 //!
 //! The crate `governor` decides whether tokens can be taken; its algorithm is GCRA (generic cell rate algorithm). This
-//! file owns the state that `governor` uses. Because the state is here, this file can return tokens, lower or raise the
-//! level, and rescale it. A level below zero is a debt: the bucket grants nothing until it has refilled above zero. No
-//! other file uses `governor`.
+//! file owns the state with which `governor` decides. Because the state is here, this file can return tokens, lower or
+//! raise the level, and rescale it. A level below zero is a debt: the bucket grants nothing until it has refilled above
+//! zero. No other file uses `governor`.
 //!
 //! The state is one number, the theoretical arrival time (TAT), in nanoseconds since the start of the run. With a
 //! replenish interval `t` and a burst `b`, the level is `b - max(0, tat - now) / t`. If the TAT is in the past, the

@@ -47,8 +47,8 @@ pub(super) struct DimensionState {
     shadow: Option<Bucket>,
     /// A limit that was learned from refusals and replaces the known limit.
     learned: Option<Learned>,
-    /// Whether the level must rise slowly. This is the case after trouble (a long pause or many faults), because the
-    /// server's bucket has filled up in that time.
+    /// Whether the level must rise slowly. It must after trouble (a long pause or many faults), because the server's
+    /// bucket has filled up in that time.
     is_slow: bool,
     /// The search that finds the size of the server's bucket from refusals. The burst never falls below the size that
     /// this search found.
@@ -168,7 +168,7 @@ impl DimensionState {
         }
     }
 
-    /// Call this when the response head of a request has come. At that time, the server has counted the request and its
+    /// Call this when the response head of a request has come, because the server has then counted the request and its
     /// input.
     pub(super) fn on_head(&mut self, cost: Cost) {
         if self.dimension != Dimension::OutputTokens {
@@ -176,7 +176,7 @@ impl DimensionState {
         }
     }
 
-    /// Call this when a request has ended. At that time, the server has counted its output. If no response head came
+    /// Call this when a request has ended, because the server has then counted its output. If no response head came
     /// before, the server has also counted the request and its input.
     pub(super) fn on_end(&mut self, cost: Cost, head_seen: bool) {
         if !head_seen || self.dimension == Dimension::OutputTokens {

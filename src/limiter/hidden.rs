@@ -7,9 +7,9 @@
 //!      that are ten seconds to a minute apart. The program computes a limit for requests and a limit for input tokens,
 //!      because a refusal does not say which of them was reached.
 //!
-//! After that, the pool starts slightly below the limit that was found, and then raises its rate. Near the limit the
-//! rate rises slowly. The longer nothing is refused, the faster the rate rises after that. If the limit that was found
-//! is too low, or if the gateway has raised its limit, the pool finds the higher limit within two minutes. The rate
+//! When a limit was found, the pool first sends slightly less than the limit, and then raises its rate. Near the limit
+//! the rate rises slowly. The longer nothing is refused, the faster the rate rises after that. If the limit that was
+//! found is too low, or the gateway has raised its limit, the pool finds the higher limit within two minutes. The rate
 //! follows the curve of TCP CUBIC (RFC 9438), which is flat around the rate of the last refusal.
 //!
 //! A hidden limit can cause faults, but faults can also have other causes. If the share of faults falls when the pool
@@ -193,8 +193,8 @@ impl Hidden {
         }
     }
 
-    /// Returns whether the present faults could be hidden refusals. This is true if faults are known to be refusals, if
-    /// a trial is running, or if there are many faults.
+    /// Returns whether the present faults could be hidden refusals. They could be if faults are known to be refusals,
+    /// if a trial is running, or if there are many faults.
     pub(super) fn may_be_refusing(&self, now: Instant) -> bool {
         let Faults { excess, trial, are_refusals, no_trial_until, .. } = &self.faults;
         let is_doubtful = *excess >= DOUBT && self.accepted.requests > 0 && now >= *no_trial_until;

@@ -8,9 +8,9 @@
 //!
 //! If a proxy hides the headers, limits are learned from refusals (`hidden`).
 //!
-//! Some servers have one limit on input and output together. In this case, the limit on the sum takes the place of the
-//! input limit. All known servers of this kind count the input and `max_tokens` of a request when they admit it. They
-//! give no tokens back when the request ends. So a request reserves the sum of its input and `max_tokens` as input, and
+//! Some servers have one limit on input and output together. On such a server, the limit on the sum takes the place of
+//! the input limit. All known servers of this kind count the input and `max_tokens` of a request when they admit it,
+//! and give no tokens back when it ends. So a request reserves the sum of its input and `max_tokens` as input, and
 //! keeps the reservation when it ends. If a server does give tokens back, its response headers report more than this
 //! program counts, and raise the level.
 //!
@@ -42,8 +42,8 @@ const LONG_HOLD: Duration = Duration::from_secs(10);
 /// for an acceleration limit (the rate rose too fast).
 const HEADROOM_AFTER_LIMIT: f64 = 0.03;
 const HEADROOM_AFTER_ACCELERATION: f64 = 0.5;
-/// The bucket rates are adapted to the headroom and to the share of other clients at most once in this time. To adapt
-/// the rates for each request is not necessary.
+/// The shortest time between two changes of the bucket rates for the headroom and the share of other clients. The rates
+/// need not change for each request.
 const PACE_EVERY: Duration = Duration::from_millis(250);
 
 /// The dimensions of one pool, with its headroom and its hold.
@@ -220,8 +220,8 @@ impl Pool {
         if signals.has_limits() {
             self.has_seen_limits = true;
         }
-        // Some response heads have no limits on tokens. These heads do not show whether input and output count
-        // together.
+        // Some response heads have no limits on tokens. Response heads without limits on tokens do not show whether
+        // input and output count together.
         if signals.has_token_limits() {
             self.counts_together = signals.counts_together();
         }
@@ -254,7 +254,7 @@ impl Pool {
     /// Updates the pool after a refusal: corrects the burst of the empty bucket, and raises the headroom.
     ///
     /// Returns the dimension that had no room, if the response head shows it. If `limit_changed` is true, the limit
-    /// changed after the request was sent. Such a refusal says nothing about bursts.
+    /// changed after the request was sent. A refusal after such a change says nothing about bursts.
     pub(crate) fn on_refusal(
         &mut self,
         cost: Cost,
@@ -305,7 +305,7 @@ impl Pool {
     ///
     /// The server says when it can accept this one request. The server does not say whether it can accept other
     /// requests at that time. So the levels are set to the amount that this request needs, and later response heads
-    /// raise the levels. Otherwise all waiting rows would be sent in one burst, and would use everything that was
+    /// raise the levels. Without this, all waiting rows would be sent in one burst, and would use everything that was
     /// refilled during the hold.
     pub fn hold_until(&mut self, until: Instant, refused: Cost, now: Instant) {
         self.held_until = self.held_until.max(until);
@@ -375,8 +375,8 @@ impl Pool {
     }
 }
 
-/// Returns two amounts of a limit on input and output together: the amount that a request used, and the amount that it
-/// keeps of its reservation. Both amounts are returned as input tokens. The used amount is the sum of the request's
+/// Returns two amounts in input tokens, for a limit on input and output together. The first is the amount that a
+/// request used. The second is the part of its reservation that it keeps. The used amount is the sum of the request's
 /// input and output tokens. A server with such a limit gives nothing back, so the request keeps its whole reservation.
 /// A refused request keeps nothing of its reservation.
 fn together(reserved: Cost, used: Cost) -> (Cost, Cost) {

@@ -3,7 +3,7 @@
 //! A request reserves its whole output when it is sent, but the server counts the output when it is produced. While the
 //! output is produced, the limit refills. So the program has to reserve only a part of the remaining output: the part
 //! that exceeds the refill. If the program reserved all of the output, a server with a small burst would seem to have
-//! no room for long answers. A version that reserved all of the output lost three quarters of its rate. That run had
+//! no room for long answers. A version that reserved all of the output lost three quarters of its rate in a run with
 //! answers of 2,400 tokens and a burst of five seconds.
 
 use std::time::Duration;
@@ -32,8 +32,8 @@ impl Production {
         }
     }
 
-    /// Returns how many of the `reserved` tokens the refill will not cover. These are tokens that the server has not
-    /// counted yet. While the server counts these tokens, the limit refills by `per_second`.
+    /// Returns how many of the `reserved` tokens the refill will not cover. `reserved` is the number of tokens that the
+    /// server has not counted yet. While the server counts these tokens, the limit refills by `per_second`.
     ///
     /// The computation assumes averages: half of the output in flight is not produced yet, and half of its time is
     /// left.

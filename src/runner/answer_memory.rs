@@ -5,7 +5,7 @@
 //! requests in flight the limit is higher: [`EACH_BYTES`] for each request.
 //!
 //! Below the limit, every answer is read when it comes, so slow streams of long answers don't wait for each other.
-//! Above the limit, only one answer continues to be read, even if it is very large. This answer is called exempt,
+//! Above the limit, only one answer continues to be read, even if it is very large. This one answer is called exempt,
 //! because the limit does not apply to it. The other answers are not read until memory is free. The servers of these
 //! answers stop sending, because the buffers of the network fill up. In this way, even answers of the largest size
 //! succeed, one after the other.
@@ -17,9 +17,8 @@
 //!   limit as well.
 //!
 //! Rejected:
-//! - A fixed share for each request in flight. With answers of the largest size, memory would then grow with the number
-//!   of requests in flight (`-c`).
-//! - To abort the largest answer when the sum is too high. That answer was already paid for.
+//! - With a fixed share for each request in flight, memory would grow with `-c` when answers have the largest size.
+//! - The largest answer is not aborted when the sum is too high, because it was already paid for.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -4,8 +4,9 @@
 //! Nearly every response without a stream comes complete, so one report contains its head and its end. A response head
 //! that comes before its body is reported immediately, because the limits in it apply to the next request.
 //!
-//! All decoded text from a server passes through this file before other code sees it. For this reason, secrets are
-//! removed only in this file: from the request id, from failures, and from everything in an answer except its content.
+//! All decoded text from a server passes through this file before other code sees it. For this reason, only this file
+//! removes secrets. It removes them from the request id, from failures, and from everything in an answer except its
+//! content.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -167,8 +168,8 @@ fn with_usage(mut verdict: Verdict, reply: &Reply) -> Verdict {
     verdict
 }
 
-/// Reports the end of an attempt exactly once, even if its task is aborted or panics. This also works if the task is
-/// aborted before it runs.
+/// Reports the end of an attempt exactly once, even if its task is aborted or panics. The end is reported even if the
+/// task is aborted before it runs.
 pub(super) struct EndOnce {
     ticket: Ticket,
     reports: Option<UnboundedSender<Report>>,

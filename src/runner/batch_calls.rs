@@ -17,7 +17,7 @@ use crate::journal::{Disk, DiskFailure, OpenMode};
 use crate::provider::{Batch, BatchApi, BatchCall, Provider};
 use crate::transport::{Exchange, Transport, WireError};
 
-/// The highest number of pages that one check of the list of batches reads. This is enough for a million batches.
+/// The highest number of pages that one check of the list of batches reads, which is enough for a million batches.
 const MOST_PAGES: u32 = 1_000;
 /// The highest number of batches that one check of the list keeps.
 const MOST_FOUND: usize = 200_000;
@@ -133,8 +133,8 @@ impl<T: Transport> Caller<T> {
         self.provider.batches().ok_or_else(|| fault_of("the provider has no batches"))
     }
 
-    /// Submits a batch. It is certain that no batch was created in two cases: the reply says so, or there was no
-    /// connection. A server that answers 501 does not have the call for creating batches.
+    /// Submits a batch. If the reply says so, or if there was no connection, it is certain that no batch was created. A
+    /// server that answers 501 does not have the call for creating batches.
     async fn create(&self, body: Arc<ChunkBody>) -> CreateEnd {
         let sent = match self.send(BatchCall::Create(body)).await {
             Ok(sent) => sent,

@@ -1,5 +1,5 @@
 //! The batch lane (the part of a run that sends rows in batches) in the loop. This file passes rows and replies to the
-//! lane, and makes the calls of the API that the lane wants.
+//! batch lane, and makes the calls of the API that the lane wants.
 
 use super::batch_calls::Reported;
 use super::equal::EqualRows;
@@ -20,7 +20,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             Some(lane) => {
                 let api = self.provider.batches();
                 match api.and_then(|api| api.refused_in_batches(&planned.ask.request)) {
-                    // Such a row is run again, or its parameters were replaced.
+                    // A row that is sent only online is run again, or its parameters were replaced.
                     None if planned.ask.terms.is_online_only => {
                         lane.lane.pass_by(&planned.ask);
                         Some(planned)

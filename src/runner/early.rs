@@ -1,5 +1,5 @@
-//! Handles signals that come before a run begins, that is, during its preparation: the input is read for the first
-//! time, files are opened, and the key is fetched.
+//! Handles signals during the preparation of a run: while its input is read for the first time, its files are opened,
+//! and its key is fetched.
 //!
 //! The preparation runs on the program's main thread. From time to time, the preparation checks whether it should end
 //! ([`Progress`]). At the same time another thread receives the signals, in the runtime that the loop will use later.
@@ -57,8 +57,8 @@ pub(crate) enum Heard {
     Status,
     /// Read the settings again when the run begins.
     Steer,
-    /// End the program immediately because of this signal. It came twice, or the grace period (the time allowed for
-    /// ending) is over.
+    /// End the program immediately because of this signal. Either the signal came twice, or the grace period (the time
+    /// allowed for ending) is over.
     EndNow(i32),
 }
 
@@ -70,8 +70,8 @@ pub(crate) struct EarlySignals {
 
 impl EarlySignals {
     /// Starts to catch signals. `grace` is the longest time that the preparation is allowed to need for ending after a
-    /// signal. It replaces the default of each signal. The first signal that asks for an end is recorded in `progress`.
-    /// `on_heard` is called for all other signals.
+    /// signal. `grace` replaces the default of each signal. The first signal that asks for an end is recorded in
+    /// `progress`. `on_heard` is called for all other signals.
     ///
     /// # Errors
     /// Returns the operating system's error if it refuses a signal handler or a thread.

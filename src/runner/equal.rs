@@ -1,11 +1,12 @@
 //! Rows with equal requests (`--dedupe`): one of them is sent, and the others copy its answer.
 //!
 //! The first of several equal rows is the *leader*: it is passed to the scheduler. Equal rows that come before the
-//! leader has ended are *parked*: they wait in this module. There are two cases for the parked rows when the leader
-//! ends:
+//! leader has ended are *parked*: they wait in this module. What happens to parked rows (rows that wait) depends on how
+//! the leader ends:
 //! - The leader has an answer. The line of the leader is written, and then the parked rows copy the answer. The place
 //!   of this line is kept. An equal row that comes later also reads the answer at this place and copies it.
-//! - The leader has failed, or is left for a later run. In this case, the next parked row becomes the leader.
+//! - The leader has failed, or is left for a later run. If the leader has no answer, the next parked row becomes the
+//!   leader.
 //!
 //! A run does not end normally while rows are parked. When a run is halted, parked rows stay pending like all other
 //! rows.
@@ -73,8 +74,8 @@ impl EqualRows {
         }
     }
 
-    /// Accepts a row that is run again because its answer was truncated or refused. Such a row copies only an answer of
-    /// this run. Returns the row if it must be sent.
+    /// Accepts a row that is run again because its answer was truncated or refused. A row that is run again copies only
+    /// an answer of this run. Returns the row if it must be sent.
     pub(super) fn admit_rerun(&mut self, planned: Planned) -> Option<Planned> {
         match self.places.get(half(planned.job.key)) {
             Some(place) => {

@@ -46,11 +46,11 @@ pub trait Ledger {
     /// Writes the line of a finished row. The mark of the row stays until the line is on disk.
     fn write_outcome(&mut self, seq: u64, ticket: Ticket, outcome: &Outcome);
 
-    /// Writes the line of a finished row that has no mark, because it was in a batch or its answer is in a line of an
+    /// Writes the line of a finished row that has no mark. Such a row was in a batch, or its answer is in a line of an
     /// earlier run.
     fn write_unsent(&mut self, seq: u64, outcome: &Outcome);
 
-    /// Writes the line of a row that is not finished: its last answer was not accepted, and a request with this
+    /// Writes the line of a row that is not finished. Its last answer was not accepted, and a request with this
     /// `purpose` is sent next. If the row has a mark, the mark stays until the line is on disk. The next request gets a
     /// mark of its own.
     fn write_step(&mut self, seq: u64, ticket: Option<Ticket>, step: &Outcome, purpose: Purpose);
@@ -167,7 +167,8 @@ impl JournalLedger {
         self.journal.note_learned(at, pools);
     }
 
-    /// Sets the private file that keeps answers for equal rows if there is no results file. This file must be empty.
+    /// Sets the private file that keeps answers for equal rows if there is no results file. The file for these answers
+    /// must be empty.
     pub(crate) fn keep_answers_in(&mut self, file: Box<dyn DiskFile>) {
         self.journal.keep_answers_in(file);
     }

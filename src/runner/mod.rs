@@ -11,7 +11,7 @@
 //!   (`rows`) and sends the requests that the scheduler allows (`sending`). Then the loop waits for the next event: the
 //!   end of an attempt (`outcomes`), lines on disk (`lines`), or an interrupt (`halting`).
 //! - `equal` keeps rows back if an equal request is in flight, and `copying` copies answers for these rows.
-//! - `attempts` starts a task for each request. `attempt` is the code of these tasks. `answer_memory` limits the memory
+//! - `attempts` starts a task for each request. `attempt` is the code of each task. `answer_memory` limits the memory
 //!   for all answers in flight.
 //! - `input` reads and plans rows on a thread of its own.
 //! - `orders` and `steering` pause, continue and end a run, and change its settings.
@@ -23,7 +23,7 @@
 //!   possibly sent. The marks of one iteration of the loop are written together.
 //! - The lines of answers that have arrived are passed to the operating system before more requests are sent. So a
 //!   crash never loses more answers than there are requests in flight.
-//! - While too many lines wait for a slow disk, or for a slow reader of standard output, the loop sends no requests and
+//! - While too many lines wait for a slow disk or for a slow reader of standard output, the loop sends no requests and
 //!   accepts no rows.
 
 mod answer_memory;

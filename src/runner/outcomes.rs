@@ -49,7 +49,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 self.events.show(EventBody::Retried { row, class, limit, maybe_paid });
             }
             Next::NoRow => {}
-            // This answer was paid for, but no line contains it yet. The row's mark in the ledger stays, so that the
+            // The answer was paid for, but no line contains it yet. The row's mark in the ledger stays, so that the
             // next run counts the answer if this run crashes.
             Next::More { job } => self.ledger.keep(ticket, job),
             Next::FollowUp { step, purpose } => self.record_step(Some(ticket), &step, purpose),
@@ -85,7 +85,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     /// Continues a row whose last answer was not accepted by an earlier run.
     pub(super) fn finish_row(&mut self, planned: Planned, UnfinishedRow { message, mut attempts }: UnfinishedRow) {
         let now = self.clock.now();
-        // This run does not know when the earlier run sent these requests.
+        // This run does not know when the earlier run sent the requests of the row.
         attempts.iter_mut().for_each(|attempt| (attempt.started_at, attempt.ended_at) = (now, now));
         self.offer_answered(AnsweredRow { planned, attempts, message, paused: None }, now);
     }
@@ -95,7 +95,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         match self.scheduler.offer_answered(answered, now) {
             Next::Finished(outcome) => self.write_unsent(*outcome),
             Next::FollowUp { step, purpose } => self.record_step(None, &step, purpose),
-            // This answer is in a line of an earlier run, or in the results of a batch.
+            // A last answer that is known is in a line of an earlier run, or in the results of a batch.
             Next::More { .. } | Next::Again { .. } | Next::Pending { .. } | Next::NoRow => {}
         }
     }

@@ -60,9 +60,9 @@ pub struct Finish {
     pub stopped: Vec<(Arc<str>, HaltReason)>,
     /// The number of rows that were read, but were not answered and did not fail.
     pub pending: u64,
-    /// The pending rows themselves, if pending rows are kept. This list includes rows whose lines could not be written.
+    /// The pending rows themselves, if pending rows are kept. The list includes rows whose lines could not be written.
     pub kept: Vec<Job>,
-    /// The number of requests that were aborted in flight. These requests were possibly billed.
+    /// The number of requests that were aborted in flight. Aborted requests were possibly billed.
     pub aborted: u64,
     /// The number of pending rows that were billed or possibly billed. If there is such a row, the marks must stay when
     /// the ledger is closed. No line shows that the row was billed, so the next run finds such rows by their marks.
@@ -70,8 +70,8 @@ pub struct Finish {
     /// The money that the run spent on canaries (test requests): see
     /// [`JournalLedger::carry`](super::JournalLedger::carry).
     pub canary_spend: Money,
-    /// The number of attempts of this run that were possibly billed and whose answers were not kept. This number
-    /// includes aborted attempts.
+    /// The number of attempts of this run that were possibly billed and whose answers were not kept. Aborted attempts
+    /// are included in this number.
     pub maybe_paid: u64,
     /// The number of batches that are open or not collected, and the number of their rows.
     pub batches: (u64, u64),

@@ -57,8 +57,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.ledger.mark(ticket, &row.job, at_most)
     }
 
-    /// Sends the requests that were marked. Returns `false` if the marks can't be written. In this case, the scheduler
-    /// must be polled again.
+    /// Sends the requests that were marked. Returns `false` if the marks can't be written. If the result is `false`,
+    /// the scheduler must be polled again.
     fn send_marked(&mut self, now: Instant) -> bool {
         let marks = self.ledger.flush();
         let mut marked = std::mem::take(&mut self.marked);

@@ -47,7 +47,8 @@ async fn lines_of_rejected_rows_are_bounded_by_their_bytes() {
 }
 
 /// Runs rows whose lines have a certain length. In the first minute of the run, no line is reported as on disk. After
-/// that, every line is on disk. Returns how many lines the run wrote in the first minute, and how the run ended.
+/// the first minute, every line is reported as on disk. Returns how many lines the run wrote in the first minute, and
+/// how the run ended.
 async fn whole(mut row: impl FnMut() -> Incoming, line_bytes: usize) -> (u64, Finish, Stats) {
     let (commits_in, commits) = mpsc::unbounded_channel();
     let (feed_in, feed) = mpsc::channel(ROWS as usize);

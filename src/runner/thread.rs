@@ -1,24 +1,24 @@
 //! The thread of the loop: a runtime, in which the loop is a task.
 //!
 //! The loop is a task of its own, and not the future on which the runtime blocks. If the runtime blocked on the loop,
-//! each report of an attempt would wake the loop through the operating system. This detour is slow, and not necessary,
-//! because the report comes from the same thread.
+//! each report of an attempt would wake the loop through the operating system. Such a wake-up is slow, and not
+//! necessary, because the report comes from the same thread.
 //!
 //! Rejected:
 //! - A second thread for sockets. With such a thread, a run needs a third more CPU time, and is not faster.
-//! - A pause of up to 2 ms before each wait, so that one iteration of the loop handles more answers. At 200 ms of
-//!   latency, a run with this pause needs a fifth more CPU time. After a pause, the data of the loop is no longer in
-//!   the CPU caches. The pause also gains little, because answers come in groups without it: servers send them when
-//!   their own timers fire.
+//! - With a pause of up to 2 ms before each wait, one iteration of the loop handles more answers. But at 200 ms of
+//!   latency, such a run needs a fifth more CPU time, because the data of the loop is no longer in the CPU caches after
+//!   a pause. The pause also gains little, because answers come in groups without it: servers send them when their own
+//!   timers fire.
 
 use std::io;
 
 use tokio::runtime::{Builder, EnterGuard, Runtime};
 
 /// The highest number of sockets that the runtime handles in one iteration. An answer passes through five tasks before
-/// the next request is sent. If hundreds of answers were handled together, the CPU caches would no longer contain the
-/// data of the first task when the last task needs it. The values 8, 16, 32, 64 and 1,024 (the default) were measured.
-/// The value 16 gave the highest rate, which was a tenth above the rate with the default.
+/// the next request is sent. If hundreds of answers were handled together, the data of the first task would have left
+/// the CPU caches when the last task needs it. The values 8, 16, 32, 64 and 1,024 (the default) were measured. The
+/// value 16 gave the highest rate, which was a tenth above the rate with the default.
 const SOCKETS_PER_ITERATION: usize = 16;
 
 /// A runtime (tokio) that runs on the thread that creates it.

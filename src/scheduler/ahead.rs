@@ -10,11 +10,11 @@
 //! fits, even if it is larger than the limit. When a policy replaces the request of a row, the new request counts as
 //! well, and can exceed the limit.
 //!
-//! All pools share the bytes for rows. If a pool must wait or has low limits, its rows can use up all the bytes. In
-//! that case no more rows are read. A pool with rows later in the input then has nothing to send. This state ends by
-//! itself. Each row ends with an answer, a failure or the halt of its endpoint, and then another row is read. If all
-//! rows of one pool come before all rows of another pool, the input is read from several places in turn (`order`). Rows
-//! of both pools then arrive alternately.
+//! All pools share the bytes for rows. If a pool must wait or has low limits, its rows can use up all the bytes. If all
+//! bytes are used up, no more rows are read. A pool with rows later in the input then has nothing to send. This state,
+//! in which no rows are read, ends by itself. Each row ends with an answer, a failure or the halt of its endpoint, and
+//! then another row is read. If all rows of one pool come before all rows of another pool, the input is read from
+//! several places in turn (`order`). Rows of both pools then arrive alternately.
 //!
 //! Rejected: a share of the bytes for each pool. The reader reads rows in the order of the input, so it can't skip the
 //! rows of one pool to reach another pool.
@@ -28,15 +28,16 @@ use super::state::Scheduler;
 const LOOKAHEAD: usize = 64;
 /// With several pools, the scheduler wants at least this many waiting rows.
 const LOOKAHEAD_OF_MANY_POOLS: usize = 4096;
-/// Rows behind gates (`gate`) wait until another row has written their prefix to the prompt cache. At most this many of
-/// these rows are left out when the waiting rows are counted.
+/// Rows behind gates (`gate`) wait until another row has written their prefix to the prompt cache. The highest number
+/// of rows behind gates that are left out when the waiting rows are counted.
 const MOST_BEHIND_GATES: usize = 8192;
-/// The number of rows that the scheduler keeps ready to probe (test) an endpoint that fails. These are rows that have
-/// not failed.
+/// The number of rows that the scheduler keeps ready to probe (test) an endpoint that fails. Only rows that have not
+/// failed are counted.
 const PROBES: usize = 4;
 /// When the rows that wait or are in flight have this many bytes, no more rows are read. In addition, the reader of the
 /// input holds up to a third of this number, so all rows together have up to 64 MiB. 48 MiB are 250 rows of 200 kB, or
-/// 12 million tokens. This is more than twice the uncached input that the highest tier accepts in a minute.
+/// 12 million tokens. This number of tokens is more than twice the uncached input that the highest tier accepts in a
+/// minute.
 const MOST_BYTES: usize = 48 << 20;
 
 impl Scheduler {

@@ -1,5 +1,5 @@
-//! Decides what happens to the endpoint and to the row after an answer, or after a refusal of the request itself
-//! (status 403 or 404).
+//! Decides what happens to the endpoint and to the row after an answer, or after a refusal of the request (status 403
+//! or 404).
 
 use std::sync::Arc;
 
@@ -51,8 +51,8 @@ impl Scheduler {
         }
     }
 
-    /// Records that the endpoint processed a request, for every kind of result. `had_failed` says whether the row had
-    /// met a fault before this answer.
+    /// Records that the endpoint processed a request. The kind of the result does not matter. `had_failed` says whether
+    /// the row had met a fault before this answer.
     pub(super) fn on_works(&mut self, had_failed: bool, end: &End) {
         let endpoint = &mut self.endpoints[end.endpoint];
         endpoint.tally.answer(had_failed, end.sent_at);
@@ -131,7 +131,7 @@ impl Scheduler {
     }
 
     /// Sends a row to the next endpoint, because its own endpoint does not have its model or does not allow it. From
-    /// then on, all rows of this model are sent to the next endpoint.
+    /// this moment on, all rows of the model are sent to the next endpoint.
     fn leave_with_model(&mut self, entry: Box<Entry>, ask: Ask, leaves: &Leaves, end: &End) -> Next {
         let model = entry.planned.ask.model.clone();
         let Endpoint { access, id, .. } = &mut self.endpoints[end.endpoint];
@@ -144,8 +144,8 @@ impl Scheduler {
         next
     }
 
-    /// Queues the ready rows of a missing model again, because their endpoint does not have the model. These rows are
-    /// then sent to another endpoint, or are set aside (left for a later run).
+    /// Queues the ready rows of a missing model again, because their endpoint does not have the model. The queued rows
+    /// are then sent to another endpoint, or are set aside (left for a later run).
     fn queue_rows_again(&mut self, model: &Arc<str>, end: &End) {
         let id = self.endpoints[end.endpoint].id.clone();
         let its = self.take_ready(|entry| entry.planned.ask.model == *model && id.is_of(entry));

@@ -31,8 +31,8 @@ impl Scheduler {
         self.config.budget.settle(reserved, cost);
     }
 
-    /// Settles rows of a batch if their answers can't be fetched. These rows were possibly billed, so `reserved` counts
-    /// as spent.
+    /// Settles rows of a batch if their answers can't be fetched. Rows without a fetched answer were possibly billed,
+    /// so `reserved` counts as spent.
     pub(crate) fn settle_lost_in_batch(&mut self, reserved: Money) {
         self.config.budget.settle_lost(reserved);
     }
@@ -51,8 +51,8 @@ impl Scheduler {
     }
 
     /// Handles the reason why the calls for batches must stop. All batches are at the first endpoint of the chain. If
-    /// the chain sends rows to the next endpoint for this reason, only the first endpoint stops. Otherwise the whole
-    /// run stops.
+    /// the chain sends rows to the next endpoint for this reason, only the first endpoint stops. If rows can't be sent
+    /// to the next endpoint, the whole run stops.
     pub(crate) fn halt_batches(&mut self, reason: HaltReason, now: Instant) {
         let leads_on = case_of_halt(&reason).is_some_and(|case| self.falls_back(case));
         match leads_on && self.next_endpoint(0).is_some() {

@@ -20,7 +20,8 @@ pub struct Budget {
     max_time: Option<Duration>,
     /// The money spent by this run and by earlier runs with the same results file, including `unsure`.
     pub(super) spent: Money,
-    /// The part of `spent` that is for attempts without a kept answer. These attempts were possibly billed.
+    /// The part of `spent` that is for attempts without a kept answer. Attempts without a kept answer were possibly
+    /// billed.
     unsure: Money,
     reserved: Money,
     requests: u64,
@@ -31,8 +32,8 @@ pub struct Budget {
 pub enum Room {
     /// The budget has room, and the highest cost of the request is now reserved.
     Yes,
-    /// The budget has no room at present. There can be room later, because a request in flight can cost less than was
-    /// reserved for it.
+    /// The budget has no room at present. The budget can have room later, because a request in flight can cost less
+    /// than was reserved for it.
     Later,
     /// The budget has no room. The text says which limit stops the request, and how much of the limit is left.
     Never(String),

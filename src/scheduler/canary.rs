@@ -21,8 +21,8 @@
 //! An answered canary costs about a thousandth of a cent. The limits and the budget apply to a canary in the same way
 //! as to a row. When the limits or the budget have no room, the canary is not sent. No line is written for a canary.
 //!
-//! Rejected: to probe with good rows from other parts of the input, which were kept for this purpose. At the end of a
-//! run, no such rows were left. So an outage at that time put good rows into the error log.
+//! Rejected: probing a failing endpoint with good rows that were kept back from other parts of the input. At the end of
+//! a run, no such rows were left. So an outage at that time put good rows into the error log.
 
 use std::time::Duration;
 
@@ -80,8 +80,8 @@ impl Scheduler {
         self.wants_canary(at).then(|| endpoint.health.probe_at().max(endpoint.canary.not_before))
     }
 
-    /// Returns whether the next probe of an endpoint is a canary. This is the case if the endpoint fails and rows wait
-    /// for it.
+    /// Returns whether the next probe of an endpoint is a canary. The next probe is a canary if the endpoint fails and
+    /// rows wait for it.
     fn wants_canary(&self, at: usize) -> bool {
         let endpoint = &self.endpoints[at];
         endpoint.health.is_failing()

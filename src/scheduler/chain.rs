@@ -1,8 +1,8 @@
 //! Sends rows to the next endpoint of a chain.
 //!
 //! A row begins at the first endpoint of the chain. In a run, a row moves only forward, and never back to an earlier
-//! endpoint. An endpoint is skipped if it has halted, if it does not have the row's model, or if the row can't be sent
-//! to it. At its new endpoint, the row can use all its tries again, and its earlier attempts stay in its history.
+//! endpoint. An endpoint is skipped if it has halted, does not have the row's model, or can't process the row. At its
+//! new endpoint, the row can use all its tries again, and its earlier attempts stay in its history.
 //!
 //! Most rows move before they are sent: the next endpoint takes them from the queue (`pull`).
 
@@ -232,7 +232,8 @@ impl Scheduler {
         self.events.push(EventBody::Diverted { from: endpoint.id.provider.clone(), to: to.clone(), why });
     }
 
-    /// Ends detours (the sending of rows to the next endpoint) that are over. These endpoints get their own rows again.
+    /// Ends detours (the sending of rows to the next endpoint) that are over. The endpoints of these detours get their
+    /// own rows again.
     pub(super) fn end_detours(&mut self, now: Instant) {
         for at in 0..self.chain_len() {
             let Endpoint { id, health, halted, detour, .. } = &self.endpoints[at];

@@ -39,9 +39,9 @@ pub struct Config {
     /// The share of each limit that is left unused.
     pub headroom: Headroom,
     /// The endpoints that are known from the start. An endpoint that is not in this list is added with its first row.
-    /// The list matters if an endpoint halts and no other endpoint has had rows so far. In this case the run continues
-    /// only if the list contains another endpoint. With `fallback`, this list is the chain: rows go to the first
-    /// endpoint, then to the next.
+    /// The list matters if an endpoint halts and no other endpoint has had rows so far. The run then continues only if
+    /// the list contains another endpoint. With `fallback`, this list is the chain: rows go to the first endpoint, then
+    /// to the next.
     pub endpoints: Vec<EndpointId>,
     /// The concurrency window (the number of requests that are allowed in flight) with which each endpoint begins.
     pub window: Window,

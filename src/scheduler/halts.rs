@@ -1,4 +1,4 @@
-//! Halts the run or an endpoint: no more requests are sent, and the waiting rows are left for a later run or sent to
+//! Halts the run or an endpoint. No more requests are sent, and the waiting rows are left for a later run or sent to
 //! another endpoint.
 
 use crate::answer::{Came, Then};
@@ -46,8 +46,8 @@ impl Scheduler {
         waiting.into_iter().for_each(|entry| self.reroute(entry, &reason, now));
     }
 
-    /// Stops a run that can answer no more rows: each remaining row belongs to a halted endpoint, or to a model that
-    /// was not found. These rows stay pending for a later run. If a chain has left no row pending, the run ends
+    /// Stops a run that can answer no more rows. Each remaining row belongs to a halted endpoint, or to a model that
+    /// was not found. The remaining rows stay pending for a later run. If a chain has left no row pending, the run ends
     /// normally.
     pub(super) fn halt_for_endpoints(&mut self) {
         if self.config.fallback.is_some() && self.left == 0 {

@@ -1,9 +1,9 @@
 //! The scheduler decides when each row is sent, and what happens to the row after each attempt.
 //!
 //! The scheduler is a state machine for the order of rows and the limits of a run. The scheduler owns the endpoints,
-//! with their windows (how many requests can be in flight), health and halts. It also owns the pools, queues, gates,
-//! retries and budgets. Callers pass `now` and events to the scheduler, and it returns steps (what to do next). The
-//! scheduler never reads a clock, and it never sends or writes anything.
+//! with their windows (how many requests can be in flight), health and halts. The scheduler also owns the pools,
+//! queues, gates, retries and budgets. Callers pass `now` and events to the scheduler, and it returns steps (what to do
+//! next). The scheduler never reads a clock, and it never sends or writes anything.
 //!
 //! ```text
 //! offer(planned) ─► ready queue of its pool ─► poll: window, budget, pool.reserve ─► Step::Dispatch(ticket)
@@ -29,9 +29,9 @@
 //! prefix is written.
 //!
 //! In all tries of a row, its request stays the same, byte for byte, except for its cache marks. The cache marks depend
-//! on what is in the cache when the request is sent. The first try decides whether the request asks for a stream. This
-//! decision changes in two cases. The program can't read the endpoint's streams (`endpoint::streaming`), or other rows
-//! wait for the beginning of the response.
+//! on what is in the cache when the request is sent. The first try decides whether the request asks for a stream. The
+//! decision whether to ask for a stream changes in two cases. The program can't read the endpoint's streams
+//! (`endpoint::streaming`), or other rows wait for the beginning of the response.
 //!
 //! Several endpoints can form a chain: a list in the order in which they are used. A row that can't be sent to its
 //! endpoint soon is sent to the next endpoint of the chain (`chain`). A row never moves back to an earlier endpoint.
@@ -46,15 +46,15 @@
 //! - `entry` (a row), `flights` (attempts), `gate` and `later` (rows that wait), `warmth` (what is in the prompt cache),
 //!   `pool`, `prediction`, `backoff`;
 //! - `state`: the struct [`Scheduler`];
-//! - the files whose methods change the state:
-//!   - a row is accepted: `queue` and `ahead`;
-//!   - a row is sent to the next endpoint of a chain (`fallback`): `chain` and `pull`;
-//!   - a request is sent: `poll`, `passing` and `canary`;
-//!   - the first row with a prefix is sent, and other rows with this prefix wait for it: `warm_up`;
-//!   - an attempt ends: `ends`, `answers`, `refusals`, `faults`, `outcome` and `halts`;
-//!   - a row is put into a batch, and its money and failures count as well: `batched`;
-//!   - a setting is changed: `steer`; the run is paused: `pauses`;
-//!   - a reporter asks for the state of the run: `watch`.
+//! - the files with the methods that change the state:
+//!   - `queue` and `ahead` accept rows;
+//!   - `chain` and `pull` send rows to the next endpoint of a chain (`fallback`);
+//!   - `poll`, `passing` and `canary` decide which request is sent next;
+//!   - `warm_up` sends the first row with a prefix, and makes the other rows with this prefix wait;
+//!   - `ends`, `answers`, `refusals`, `faults`, `outcome` and `halts` handle the ends of attempts;
+//!   - `batched` counts the money and the failures of rows in batches;
+//!   - `steer` changes settings, and `pauses` pauses the run;
+//!   - `watch` reports the state of the run.
 
 mod ahead;
 mod answers;

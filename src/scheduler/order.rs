@@ -17,8 +17,8 @@
 //! Also, people like to see their file answered from the first row to the last.
 //!
 //! Rejected:
-//! - A random order of the rows. Such an order needs a seek for each row.
-//! - An order by size. Such an order creates phases, in which only one limit is used fully.
+//! - A random order of the rows needs a seek for each row.
+//! - An order by size creates phases, in which only one limit is used fully.
 
 use crate::domain::{Cost, Dimension, PoolId, RateLimits};
 
@@ -106,7 +106,7 @@ impl Sizes {
         if best < WORTH_IT {
             return (ReadingOrder::AsWritten, 1.0);
         }
-        // This is the smallest number of places with at least 98 % of the best gain.
+        // The chosen number is the smallest number of places with at least 98 % of the best gain.
         let places = choices().find(|&places| gain(places) >= best * 0.98);
         places.map_or((ReadingOrder::AsWritten, 1.0), |places| (ReadingOrder::Interleaved { places }, gain(places)))
     }

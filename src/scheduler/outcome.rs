@@ -1,5 +1,4 @@
-//! What happens to a row after an attempt: it is finished, it is sent again with another request, or it stays pending
-//! for a later run.
+//! What happens to a row after an attempt: it is finished, it is sent again, or it stays pending for a later run.
 
 use crate::answer::{Came, Then, accepts};
 use crate::clock::Instant;

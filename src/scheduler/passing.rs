@@ -1,9 +1,9 @@
 //! Lets small rows pass a big row that waits until its bucket has enough tokens.
 //!
-//! A row that needs a large part of a minute's tokens waits until its bucket contains these tokens. Such a wait takes
-//! up to a minute. During the wait of the big row, the small rows behind it can use a quarter of the refill. So the big
-//! row waits for at most four thirds of the refill time of its tokens. Small rows are sent at a quarter of the limit or
-//! more. The limit is used fully with and without passing, so the run does not take longer.
+//! A row that needs a large part of a minute's tokens waits until its bucket contains these tokens. A big row waits for
+//! up to a minute in this way. During the wait of the big row, the small rows behind it can use a quarter of the
+//! refill. So the big row waits for at most four thirds of the refill time of its tokens. Small rows are sent at a
+//! quarter of the limit or more. The limit is used fully with and without passing, so the run does not take longer.
 //!
 //! The tokens of passing rows are counted from the instant at which the big row first had to wait. In this way, the
 //! wait of the big row is limited, however many rows pass it.
@@ -12,11 +12,10 @@
 //! tokens, rows that read from the cache pass it, because they need few input tokens.
 //!
 //! Rejected:
-//! - To give half of the refill to small rows. A big row would then wait until its bucket has refilled twice, plus a
-//!   short time for the headroom.
-//! - To let rows pass only with tokens that the big row does not need. While a big row waits, it needs all tokens.
-//! - To have a queue for each size of rows. The answers would then be in a very different order from the rows of the
-//!   input.
+//! - If small rows got half of the refill, a big row would wait until its bucket has refilled twice, plus a short time
+//!   for the headroom.
+//! - Rows can't pass with tokens that the big row does not need, because a big row that waits needs all tokens.
+//! - With a queue for each size of rows, the order of the answers would be very different from the order of the input.
 
 use std::time::Duration;
 
@@ -59,8 +58,8 @@ impl PoolState {
 impl Scheduler {
     /// Looks for a row that is allowed to pass the first row of a pool's queue. The first row needs `cost` and waits
     /// for `dimension` until `until`. Returns two values. The first value contains the place of a row that is allowed
-    /// to pass, its use of the prompt cache, and its reservation. It is `None` if there is no such row. The second
-    /// value is the instant at which to call this again.
+    /// to pass, its use of the prompt cache, and its reservation. The first value is `None` if no row is allowed to
+    /// pass. The second value is the instant at which to call this again.
     pub(super) fn who_passes(
         &mut self,
         pool: usize,

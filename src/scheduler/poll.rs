@@ -170,7 +170,8 @@ impl Scheduler {
         }
     }
 
-    /// Sends the row at the place `at` of a pool's queue. The pool has room for the row, but the budget can be used up.
+    /// Sends the row at the place `at` of a pool's queue. The pool has room for the row, but possibly the budget has no
+    /// room.
     fn send(
         &mut self,
         pool: usize,
@@ -199,8 +200,8 @@ impl Scheduler {
         }
         let mut entry = state.ready.remove(at).expect("the queue was just looked at");
         let wants = entry.wants_stream.unwrap_or_else(|| state.wants_stream(self.config.stream, &entry.planned.ask));
-        // A leader (the row that writes a prefix to the prompt cache) asks for a stream. Its response then begins
-        // early, and other rows wait for this beginning.
+        // A leader (the row that writes a prefix to the prompt cache) asks for a stream. The response of the leader
+        // then begins early, and other rows wait for this beginning.
         let is_awaited = !entry.leads.is_empty() && entry.planned.ask.max_tokens > 0;
         let wants = wants || (is_awaited && self.config.stream == StreamMode::Auto);
         entry.wants_stream = Some(wants);

@@ -4,16 +4,16 @@
 //! The predicted output is a quantile of the lengths of real answers. The reason is that limits count only tokens that
 //! are produced, and `max_tokens` says little about their number. The predicted input is the estimate from the text,
 //! multiplied by the learned ratio of real to estimated tokens. The ratio corrects for differences between tokenizers,
-//! and for the share of the input that is read from the cache. Both figures are learned for each template. The rows of
-//! a template share their writing system, their language and their cached prefix. For the first rows of a template, the
-//! figures of the whole pool are used.
+//! and for the share of the input that is read from the cache. The output and the input are predicted separately for
+//! each template. The rows of a template share their writing system, their language and their cached prefix. For the
+//! first rows of a template, the figures of the whole pool are used.
 //!
 //! Rejected:
-//! - To learn one ratio for each writing system. Such a ratio does not show the share of input that is read from the
-//!   cache, and a template rarely mixes writing systems.
-//! - To predict the mean length of the output. A few long answers would then delay all other answers.
-//! - To predict `max_tokens` as the output. If `max_tokens` were ten times the real length, the run would reach only a
-//!   tenth of the possible rate.
+//! - One ratio for each writing system would not show the share of input that is read from the cache. Also, a template
+//!   rarely mixes writing systems.
+//! - If the mean length of the output were reserved, a few long answers would delay all other answers.
+//! - If `max_tokens` were reserved as the output, and were ten times the real length, the run would reach only a tenth
+//!   of the possible rate.
 
 use std::collections::HashMap;
 

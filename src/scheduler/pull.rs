@@ -5,10 +5,10 @@
 //! and only if it can send them soon. So only as many rows move as can be sent. When the endpoint opens again, it still
 //! has rows of its own.
 //!
-//! A closed pool opens only when it sends a row again, even if the rest of its wait is short. Otherwise the other
-//! endpoint would have nothing to send during the rest of the wait.
+//! A closed pool opens only when it sends a row again, even if the rest of its wait is short. If the pool opened
+//! earlier, the other endpoint would have nothing to send during the rest of the wait.
 //!
-//! A hold (the wait of a pool after a refusal) can be longer than `--retry-for`. In this case, rows that no other
+//! A hold (the wait of a pool after a refusal) can be longer than `--retry-for`. During such a hold, rows that no other
 //! endpoint accepts are left for a later run.
 
 use crate::clock::Instant;

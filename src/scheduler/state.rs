@@ -44,7 +44,8 @@ pub struct Scheduler {
     pub(super) halt_watch: Halt,
     pub(super) halted: Option<HaltReason>,
     pub(super) pause: Pause,
-    /// Rows that this run will not answer. Such rows stay here until [`Scheduler::take_set_aside`] takes them.
+    /// Rows that this run will not answer. Rows that were set aside stay here until [`Scheduler::take_set_aside`] takes
+    /// them.
     pub(super) set_aside: Vec<Planned>,
     /// The number of rows that were set aside with a paid answer that is in no line of the results.
     pub(super) unkept: u64,

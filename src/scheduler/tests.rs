@@ -754,7 +754,7 @@ fn sent_at(scheduler: &mut Scheduler, seconds: u64) -> Vec<(String, u64)> {
 #[test]
 fn small_rows_pass_a_big_row_with_at_most_a_quarter_of_the_limit() {
     let mut scheduler = behind_a_big_row(200);
-    // The response head shows that the server's bucket is large enough for this request. This request empties the
+    // The response head shows that the server's bucket is large enough for this request. The request empties the
     // server's bucket.
     let all = Cost { requests: 1, input_tokens: 60_000, output_tokens: 10 };
     let full = LimitSignal { limit: Some(60_000), remaining: Some(60_000) };

@@ -21,11 +21,10 @@ use crate::domain::{Caching, Level, MarkPlace, Marks, PrefixId, Prefixes};
 /// A prefix at one endpoint: the index of the endpoint, and the id of the prefix.
 pub(super) type Key = (usize, PrefixId);
 
-/// A warm prefix is treated as cold this long before the end of its lifetime, because a request takes some time to
-/// reach the API.
+/// The time before the end of its lifetime from which a warm prefix is treated as cold. It is needed because a request
+/// takes some time to reach the API.
 const RESERVE: Duration = Duration::from_secs(10);
-/// If a prefix was too short to be cached, all prefixes of at most this share of its estimated length are too short as
-/// well.
+/// If a prefix was too short to be cached, all prefixes of at most this share of its estimated length are too short.
 const SURELY_SHORTER: f64 = 0.97;
 /// If there are more states than this, the states of cold prefixes are removed.
 const LEAST_PRUNED: usize = 1 << 16;
@@ -71,8 +70,8 @@ pub(super) struct Plan {
 pub(super) struct Warmth {
     states: HashMap<Key, State>,
     pruned_at: usize,
-    /// Prefixes that were too short to be cached. The key is the shortest length that the model caches. The value is
-    /// the largest estimated length that was too short.
+    /// Prefixes that were too short to be cached. The key of the map is the shortest length that the model caches. The
+    /// value is the largest estimated length that was too short.
     too_short: HashMap<u32, u32>,
 }
 
@@ -113,7 +112,7 @@ impl Warmth {
     }
 
     /// Returns the cold prefixes that a leader should write in addition: those that are shorter than the prefixes in
-    /// `leads`. There are at most as many of these prefixes as unused marks.
+    /// `leads`. The number of these prefixes is at most the number of unused marks.
     pub(super) fn cold_before(&self, endpoint: usize, prefixes: &Prefixes, leads: Marks, now: Instant) -> Marks {
         let is_cold = |level: &Level| match self.states.get(&(endpoint, level.id)) {
             Some(State::Warm(until)) => *until <= now,

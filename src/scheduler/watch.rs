@@ -20,7 +20,7 @@ impl Scheduler {
         }
     }
 
-    /// Warns the user if an answer ended for a reason that this version does not know. There is at most one such
+    /// Warns the user if an answer ended for a reason that this version does not know. The user gets at most one such
     /// warning in a run.
     pub(super) fn tell_unknown_end(&mut self, message: &Message) {
         if message.quality != Quality::Unknown || std::mem::replace(&mut self.is_unknown_end_told, true) {

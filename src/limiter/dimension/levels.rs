@@ -11,9 +11,9 @@
 //! fewer requests are refused.
 //!
 //! A server's level can be below zero, and a header then reports 0. The level falls below zero when the server accepts
-//! a request that is larger than its bucket. It also does when answers are longer than predicted. So a reported 0 never
-//! raises the level. A 0 is a sign of other clients only if our own level is clearly above zero. For output, a 0 is a
-//! sign of other clients only if no more output is in flight than the server's bucket holds.
+//! a request that is larger than its bucket, and when answers are longer than predicted. So a reported 0 never raises
+//! the level. A 0 is a sign of other clients only if our own level is clearly above zero. For output, a 0 is a sign of
+//! other clients only if no more output is in flight than the server's bucket holds.
 //!
 //! If a proxy hides the headers, the program estimates the server's bucket with a shadow. The shadow is a second bucket
 //! with a burst of a whole minute's limit. The cost of each request is taken from both the bucket and the shadow. The
@@ -23,15 +23,15 @@
 //! that is not produced yet lowers the level only by the part that the refill will not replace in time (`production`).
 //!
 //! Rejected:
-//! - To set a level to the figure in a header. Tokens of other clients and of requests in flight were counted twice.
-//!   The double count caused thousands of refusals.
-//! - To clamp the level of tokens to the rounded figure in a header. The rounded figure is 500 tokens too low on
-//!   average, so runs with small limits took 1.5 times as long.
-//! - To set the level to 0 when a header reports 0. The level rose although the server's bucket was in debt, and the
-//!   difference was taken for the share of another client. Runs with rows larger than the server's burst took up to
-//!   five times as long.
-//! - To start with a burst of a whole minute's limit. A server with a burst of one second refused requests 1,154 times
-//!   in a run of 800 rows.
+//! - Setting a level to the figure in a header counted the tokens of other clients and of requests in flight twice. The
+//!   double count caused thousands of refusals.
+//! - Clamping the level of tokens to the rounded figure in a header made runs with small limits take 1.5 times as long.
+//!   The reason is that the rounded figure is 500 tokens too low on average.
+//! - Setting the level to 0 when a header reports 0 was wrong when the server's bucket was in debt. The level then rose
+//!   too early, and the difference was taken for the share of another client. Runs with rows larger than the server's
+//!   burst took up to five times as long.
+//! - A burst of a whole minute's limit from the start caused 1,154 refusals in a run of 800 rows, with a server that
+//!   has a burst of one second.
 
 use std::time::Duration;
 
@@ -51,20 +51,20 @@ const UNSURE: u32 = 1_000;
 /// How much one response head can raise a level, in multiples of the cost of its request.
 const RAISE_FACTOR: f64 = 4.0;
 /// How much each of the first response heads of a pool can raise a level, in multiples of the cost of its request. With
-/// this factor, a run of 50 prompts at tier 1 starts with one request and has sent all of them after three round trips.
-/// A version that used this factor for all response heads sent too much before it knew the length of answers.
+/// this factor, a run of 50 prompts at tier 1 starts with one request. After three round trips, all requests have been
+/// sent. A version that used this factor for all response heads sent too much before it knew the length of answers.
 const FIRST_RAISE_FACTOR: f64 = 8.0;
 /// How much one response head can raise a level after trouble, in multiples of the cost of its request. With this
 /// factor, the tokens that built up in the server's bucket during the trouble are used gradually. The rate is then at
 /// most 1.7 times the limit, and there is no burst.
 const SLOW_RAISE_FACTOR: f64 = 0.4;
 /// How much one response can raise the level towards the shadow (an estimate of the server's level), in multiples of
-/// the cost of its request. This factor is smaller than [`RAISE_FACTOR`], because the shadow can be wrong.
+/// its request's cost. This factor is smaller than [`RAISE_FACTOR`], because the shadow can be wrong.
 const SHADOW_RAISE_FACTOR: f64 = 1.0;
 /// The time after a refusal in which the level of the dimension is not raised.
 const RAISE_PAUSE: Duration = Duration::from_secs(5);
 /// If other clients also use the limit, a margin of the level is left unused. The margin is at most a minute's limit
-/// divided by this number. This is the amount that the limit allows in a third of a second.
+/// divided by this number. The margin is what the limit allows in a third of a second.
 const KEPT_BACK: i64 = 180;
 
 /// The time at the start of the run in which the amounts from the server's bucket are added up. After this time, the
@@ -86,7 +86,8 @@ pub(in crate::limiter) struct HeadSignal {
 
 impl DimensionState {
     /// Updates the highest known level of the server's bucket from a response head. This level is a lower bound of the
-    /// bucket's size. The two are equal if the bucket was full when the run began and no other client used the bucket.
+    /// bucket's size. The highest known level is equal to the bucket's size if the bucket was full when the run began
+    /// and no other client used it.
     ///
     /// Before this request, the server's level was at least the remaining amount plus the cost of the request. At the
     /// start of the run, the level was the remaining amount plus everything that the bucket gave, minus the refill
@@ -153,8 +154,8 @@ impl DimensionState {
         // The level is raised by a whole number of tokens. The fraction that is left over is added to the next raise of
         // the level.
         self.raise_credit = self.raise_credit.fract() + f64::from(cost) * factor;
-        // The server's bucket also contains the tokens that the headroom has left unused. The level must not include
-        // these tokens, so that they are not used later.
+        // The server's bucket also contains the tokens that the user's headroom has left unused. The level must not
+        // include these tokens, so that they are not used later.
         let a_second = head.wanted_headroom * f64::from(bucket.limit()) / 60.0;
         let left_unused = (a_second * now.since(self.began).as_secs_f64()) as i64;
         let target = remaining - rounding - self.uncounted - left_unused;
@@ -190,8 +191,8 @@ impl DimensionState {
         signal.remaining.is_some_and(|remaining| i64::from(remaining) < needed)
     }
 
-    /// Returns whether this dimension perhaps had no room when a request with this cost was refused. This is the case
-    /// if the header shows enough room, but its figure was possibly rounded up.
+    /// Returns whether this dimension perhaps had no room when a request with this cost was refused. It perhaps had no
+    /// room if the header shows enough room but its figure was possibly rounded up.
     pub(in crate::limiter) fn may_have_been_short(&self, cost: Cost, signal: LimitSignal) -> bool {
         let needed = match self.dimension {
             Dimension::InputTokens if !self.is_exact => i64::from(self.amount(cost)) + ROUNDING,
@@ -249,7 +250,7 @@ impl DimensionState {
         bucket.set_burst((first_burst(bucket.limit()) / 2).max(self.search.found()).max(1), now);
     }
 
-    /// Limits the level at the end of a hold (a time without sending) to the amount that the refused request needs.
+    /// Adapts the level at the end of a hold (a time without sending) to the amount that the refused request needs.
     pub(in crate::limiter) fn hold(&mut self, refused: Cost, until: Instant) {
         let fits = i64::from(self.amount(refused));
         let Some(bucket) = &mut self.bucket else { return };

@@ -5,8 +5,8 @@
 //! the same size, for two reasons:
 //!
 //! - If our bucket is smaller, it is full before the server's bucket, and the server refuses the large request.
-//! - If our bucket is larger, the server's bucket is full first. The refill that the server's bucket then can't hold is
-//!   lost. After that, our level is above the server's level, so the server refuses a small request.
+//! - If our bucket is larger, the server's bucket is full first. The server's bucket then loses the refill that it
+//!   can't hold. If our level is above the server's level, the server refuses a small request.
 //!
 //! Each refusal shows whether our bucket is too small or too large. The search halves its step when the direction
 //! changes, so it finds the size within about ten refusals.

@@ -60,7 +60,7 @@ pub fn feed(
     match fed {
         Ok(Fed::All) => _ = feeder.sender.send_skipped(),
         Ok(Fed::LoopGone) => {}
-        // Sending fails only if the loop has ended. In this case, nobody needs the error.
+        // Sending fails only if the loop has ended. If the loop has ended, nobody needs the error.
         Err(error) => _ = feeder.sender.send(Incoming::Failed(error.to_string(), feeder.has_begun)),
     }
 }
@@ -72,7 +72,7 @@ struct Feeder<'a> {
     /// The hashes of the labels of all rows so far. The hashes are kept only for an input that can't be surveyed (read
     /// twice), for example a pipe.
     labels: Option<Seen>,
-    /// The warnings that were already passed to the loop. These texts are kept because the readers of all places of the
+    /// The warnings that were already passed to the loop. Warnings are kept because the readers of all places of the
     /// input give the same warnings.
     warned: HashSet<String>,
     has_begun: HasBegun,
@@ -218,8 +218,8 @@ impl Feeder<'_> {
     /// Returns the item for a row; `None` if the row is skipped.
     fn item_of(&mut self, row: RowDecision) -> Option<Incoming> {
         match row {
-            // A repeated label is not a mistake for rows that are done: if several rows have the same name and the same
-            // request, all of them are done.
+            // A repeated label is not a mistake for rows that are done. Rows with the same name and the same request
+            // are all done.
             RowDecision::Done(named) => {
                 self.is_repeated(named.row, &named.identity);
                 None
@@ -268,8 +268,8 @@ fn by_state(planned: Planned, state: RowState, earlier: &Earlier) -> Option<Inco
     }
 }
 
-/// If there is a stored answer for a row to be sent, and the policy accepts this answer, returns an item for the row
-/// with this answer.
+/// Returns the item for a row to be sent. If there is a stored answer for the row that the policy accepts, the item
+/// takes this answer.
 fn stored_or_sent(item: Incoming, earlier: &Earlier) -> Incoming {
     let Incoming::Planned(planned) = &item else { return item };
     let Some(answer) = earlier.answer_for(planned) else { return item };

@@ -33,8 +33,8 @@ pub(super) struct Window {
     items: VecDeque<Item>,
     bytes: usize,
     begun: Instant,
-    /// The time for which the program has waited for the pipe while rows were waiting here. This time does not include
-    /// time in which the loop needed no rows.
+    /// The time for which the program has waited for the pipe while rows were waiting here. Time in which the loop
+    /// needed no rows is not included.
     waited: Duration,
 }
 

@@ -52,8 +52,8 @@ impl Layout {
     }
 }
 
-/// The places from which the rows of an input are read alternately: one row from the first place, one from the next,
-/// and so on. There are at least two places. The places are in the order of the file.
+/// The places from which the rows of an input are read alternately: one row from each place in turn. There are at least
+/// two places. The places are in the order of the file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Places {
     starts: Vec<RowPlace>,

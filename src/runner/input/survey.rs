@@ -51,11 +51,11 @@ pub struct Survey {
     pub(crate) changed: u64,
     /// A description of the first row that has an answer to another request.
     pub(crate) first_changed: Option<String>,
-    /// The number of rows that take their answer from earlier results. These rows are not included in the rows to be
-    /// sent.
+    /// The number of rows that take their answer from earlier results. Rows that take an earlier answer are not
+    /// included in the rows to be sent.
     pub(crate) reused: u64,
-    /// With `--dedupe`: the number of rows that copy the answer of an equal row. These rows are not included in the
-    /// rows to be sent.
+    /// With `--dedupe`: the number of rows that copy the answer of an equal row. Rows that copy an answer are not
+    /// included in the rows to be sent.
     pub(crate) copied: u64,
     /// Without `--dedupe`: the number of rows to be sent that have the same request as an earlier row.
     pub(crate) repeated: u64,
@@ -84,8 +84,8 @@ pub struct Survey {
     pub(crate) recognized: Vec<String>,
     /// The warnings about the input, each only once.
     pub(crate) warnings: Vec<String>,
-    /// A description of the damage at which the input ends early; `None` without damage. In this case, the counts
-    /// include only the rows before the damage.
+    /// A description of the damage at which the input ends early; `None` if there is no damage. If there is damage, the
+    /// counts include only the rows before the damage.
     pub(crate) damage: Option<String>,
 }
 
@@ -98,8 +98,8 @@ pub(crate) struct ModelSum {
     pub(crate) input_tokens: u64,
     /// The largest `max_tokens` of these rows.
     pub(crate) max_tokens: u32,
-    /// The highest possible cost of these rows together, with one paid answer for each row. This cost does not include
-    /// rows without a price.
+    /// The highest possible cost of these rows together, with one paid answer for each row. Rows without a price are
+    /// not included.
     pub(crate) most: Money,
     /// The number of rows without a price.
     pub(crate) unpriced: u64,

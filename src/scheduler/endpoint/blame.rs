@@ -33,7 +33,7 @@ pub(crate) enum Blame {
 pub(crate) struct Tally {
     /// The instant at which the counts were last updated.
     at: Instant,
-    /// The latest instant at which an answered request was sent. This instant is needed because a request that was sent
+    /// The latest instant at which an answered request was sent. The instant is needed because a request that was sent
     /// before the trouble can be answered during the trouble.
     answered_sent_at: Instant,
     answers: u64,

@@ -58,8 +58,8 @@ impl Marking {
         !matches!(self.support, Support::Refused | Support::Useless)
     }
 
-    /// Returns whether cache marks are a possible reason for a refusal. This is the case until a request with marks was
-    /// answered.
+    /// Returns whether cache marks are a possible reason for a refusal. They are a possible reason until a request with
+    /// marks was answered.
     pub(in crate::scheduler) fn is_suspect(&self) -> bool {
         self.support != Support::Accepted
     }
@@ -73,7 +73,7 @@ impl Marking {
 
     /// Records that a request was refused with cache marks, and answered without them. The endpoint gets no more marks
     /// in two cases. Either it has never accepted marks, or it accepted marks on the prefixes of this request before
-    /// (`are_known`). In all other cases, only the prefixes of this request get no more marks.
+    /// (`are_known`). If the endpoint accepts other marks, only the prefixes of this request get no more marks.
     pub(in crate::scheduler) fn on_refused(&mut self, are_known: bool) -> RefusedMarks {
         let is_told = std::mem::replace(&mut self.is_refusal_told, true);
         match self.support {

@@ -23,7 +23,8 @@ pub(crate) struct CanaryState {
     pub(crate) is_rows_turn: bool,
     /// Whether a canary has failed in the same way as the rows since the last answer.
     pub(crate) fails_alike: bool,
-    /// Whether the server has rejected the canary. In this case no canary is sent until a row of another model fails.
+    /// Whether the server has rejected the canary. If a canary was rejected, no canary is sent until a row of another
+    /// model fails.
     pub(crate) is_useless: bool,
     /// The number of canaries that were answered since a row was last answered.
     pub(crate) answered: u32,
@@ -45,8 +46,8 @@ impl CanaryState {
         self.fails_alike = false;
     }
 
-    /// Returns whether a canary has failed in the same way as the rows. Such a failure proves that the whole endpoint
-    /// fails, and not only some rows.
+    /// Returns whether a canary has failed in the same way as the rows. If a canary has failed in this way, the whole
+    /// endpoint fails, and not only some rows.
     pub(crate) fn proves_outage(&self) -> bool {
         self.fails_alike
     }

@@ -1,8 +1,8 @@
 //! Whether requests to an endpoint are allowed to ask for a stream (`--stream auto`).
 //!
-//! Some servers send streams that this program can't read. Such streams have the form of another API, or lack their
-//! first or last event. Each such answer is possibly billed. Without a stream, the same request works. For this reason,
-//! requests to the endpoint ask for no streams after two such answers in a run.
+//! Some servers send streams that this program can't read. Streams that can't be read have the form of another API, or
+//! lack their first or last event. Each such answer is possibly billed. Without a stream, the same request works. For
+//! this reason, requests to the endpoint ask for no streams after two such answers in a run.
 //!
 //! A stream in the form of another API always counts, because the server will send more streams of this form. A stream
 //! that ends early counts only if no complete stream has arrived before. After a complete stream has arrived, a stream
@@ -154,9 +154,9 @@ mod tests {
 
     const WINDOW: usize = 10;
 
-    /// Simulates a run with a server that answers immediately. The function `server` chooses each answer. Its arguments
-    /// are the row, whether the request asks for a stream, and how many times the row was sent. Returns, for each row,
-    /// whether each of its tries asked for a stream; also returns the number of warnings.
+    /// Simulates a run with a server that answers immediately. The function `server` chooses each answer. The arguments
+    /// of `server` are the row, whether the request asks for a stream, and how many times the row was sent. Returns,
+    /// for each row, whether each of its tries asked for a stream; also returns the number of warnings.
     fn play(
         mode: StreamMode,
         rows: usize,

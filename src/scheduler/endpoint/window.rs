@@ -17,12 +17,11 @@
 //! at random, there is one cut in tens of thousands of answers.
 //!
 //! Rejected:
-//! - A window with the size of the measured rate times the measured latency. Such a window reacts too late when the
-//!   rate or the latency changes. Such a window also shrinks when the server would accept a burst of requests.
-//! - A cut of the window according to the share of overloads in the last 20 answers. If 10 % of all answers report an
-//!   overload at random, the share is above a fifth in one of 25 samples of 20 answers. In runs with harmless overload,
-//!   the window was therefore too small most of the time. These runs took 1.19 to 1.44 times as long as the shortest
-//!   possible time.
+//! - A window with the size of the measured rate times the measured latency reacts too late when the rate or the
+//!   latency changes. Such a computed window also shrinks when the server would accept a burst of requests.
+//! - The share of overloads in the last 20 answers is not exact enough to cut the window. If 10 % of all answers report
+//!   an overload at random, the share is above a fifth in one of 25 samples. In runs with such harmless overload, the
+//!   window was too small most of the time. These runs took 1.19 to 1.44 times as long as the shortest possible time.
 
 use std::time::Duration;
 
@@ -38,8 +37,8 @@ const EXCESS: usize = 8;
 const EXCESS_PART: usize = 8;
 /// The number that an overload adds to the running sum. Every other answer subtracts one from the sum.
 const OVERLOAD: usize = 4;
-/// The number by which an answer makes the window larger. The first number applies until the window has been too large
-/// once. After that, the second number applies. If the window only doubled in the first round trips, a file of 200 rows
+/// The number by which an answer makes the window larger. `FIRST_GROWTH` applies until the window has been too large
+/// once, and `GROWTH` applies from then on. If the window only doubled in the first round trips, a file of 200 rows
 /// would need a fifth more round trips.
 const FIRST_GROWTH: usize = 3;
 const GROWTH: usize = 1;
@@ -185,7 +184,7 @@ impl Window {
     /// Records that the server refused a request because too many requests were in flight. The refused request was sent
     /// at `sent_at`, and `in_flight` other requests were in flight when the refusal came.
     ///
-    /// After that, the window tests from time to time whether the server allows more.
+    /// After such a refusal, the window tests from time to time whether the server allows more.
     pub(crate) fn on_concurrency_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {
         self.cap.on_refusal(in_flight, sent_at, now);
         self.growth = GROWTH;
