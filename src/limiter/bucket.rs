@@ -1,9 +1,9 @@
 //! A token bucket for one dimension of a limit. Callers can also correct the level of this bucket.
 //!
 //! The crate `governor` decides whether tokens can be taken; its algorithm is GCRA (generic cell rate algorithm). This
-//! file owns the state with which `governor` decides. Because the state is here, this file can return tokens, lower or
-//! raise the level, and rescale it. A level below zero is a debt: the bucket grants nothing until it has refilled above
-//! zero. No other file uses `governor`.
+//! file owns the state with which `governor` decides. Because the state of the bucket is in this file, the file can
+//! return tokens, lower or raise the level, and rescale it. A level below zero is a debt: the bucket grants nothing
+//! until it has refilled above zero. No other file uses `governor`.
 //!
 //! The state is one number, the theoretical arrival time (TAT), in nanoseconds since the start of the run. With a
 //! replenish interval `t` and a burst `b`, the level is `b - max(0, tat - now) / t`. If the TAT is in the past, the
@@ -75,8 +75,8 @@ impl Bucket {
 
     /// Takes `n` tokens, or returns the instant at which to try again.
     ///
-    /// If `n` is above the burst, the tokens are taken when the bucket is full. The bucket is then in debt. In this way
-    /// a request above the burst is sent, and the next requests wait until the debt is repaid.
+    /// If `n` is above the burst, the tokens are taken when the bucket is full. After a request above the burst, the
+    /// bucket is in debt. So even such a large request is sent, and the next requests wait until the debt is repaid.
     ///
     /// # Errors
     /// Returns the instant at which `n` tokens can be taken, if nothing else is taken before.

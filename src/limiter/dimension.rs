@@ -1,8 +1,8 @@
 //! One dimension of a pool: its limit, its bucket, and what was learned about the server's own bucket.
 //!
 //! The preset limit applies until a response head (the status line and headers) reports another limit. Response headers
-//! can lower a limit that was given by hand, but never raise it. A rate that was learned from refusals replaces these
-//! limits as long as the rate is lower.
+//! can lower a limit that was given by hand, but never raise it. A rate that was learned from refusals replaces the
+//! other limits as long as the rate is lower.
 //!
 //! The file `levels` sets the level and the burst of the bucket according to what the server reports.
 
@@ -47,8 +47,8 @@ pub(super) struct DimensionState {
     shadow: Option<Bucket>,
     /// A limit that was learned from refusals and replaces the known limit.
     learned: Option<Learned>,
-    /// Whether the level must rise slowly. It must after trouble (a long pause or many faults), because the server's
-    /// bucket has filled up in that time.
+    /// Whether the level must rise slowly. The level must rise slowly after trouble (a long pause or many faults),
+    /// because the server's bucket has filled up in that time.
     is_slow: bool,
     /// The search that finds the size of the server's bucket from refusals. The burst never falls below the size that
     /// this search found.

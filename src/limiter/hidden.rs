@@ -1,7 +1,7 @@
 //! Hidden limits: no response header shows these limits, so the program learns them from refusals.
 //!
-//! A gateway (a proxy in front of the API) can have limits of its own without showing them. Such a gateway sends a 429
-//! without headers, or a 500 in place of a 429.
+//! A gateway (a proxy in front of the API) can have limits of its own without showing them. A gateway with hidden
+//! limits sends a 429 without headers, or a 500 in place of a 429.
 //! 429. The gateway's bucket is empty at each refusal. So between two refusals, the gateway accepts exactly the amount
 //!      that its limit allows. The size of the gateway's burst does not matter. The limit is computed from two refusals
 //!      that are ten seconds to a minute apart. The program computes a limit for requests and a limit for input tokens,
@@ -15,7 +15,8 @@
 //! A hidden limit can cause faults, but faults can also have other causes. If the share of faults falls when the pool
 //! sends less, the cause is a limit. For this reason, a trial begins when more than a fifth of the attempts meet a
 //! fault. During a trial, the pool sends only as much as the server accepted before. If the share of faults does not
-//! fall to half of its value, the pool returns to the earlier rate. The pool then starts no trial for five minutes.
+//! fall to half of its value, the pool returns to the earlier rate. After a trial without success, the pool starts no
+//! trial for five minutes.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -183,7 +184,7 @@ impl Hidden {
         }
     }
 
-    /// Call this when it is certain that the present faults are not refusals. This has no effect if the faults are
+    /// Call this when it is certain that the present faults are not refusals. A call has no effect if the faults are
     /// already known to be refusals.
     pub(super) fn on_proof_of_room(&mut self, now: Instant) {
         if self.faults.trial.is_some() {
@@ -193,8 +194,8 @@ impl Hidden {
         }
     }
 
-    /// Returns whether the present faults could be hidden refusals. They could be if faults are known to be refusals,
-    /// if a trial is running, or if there are many faults.
+    /// Returns whether the present faults could be hidden refusals. Faults could be hidden refusals if they are known
+    /// to be refusals, if a trial is running, or if there are many faults.
     pub(super) fn may_be_refusing(&self, now: Instant) -> bool {
         let Faults { excess, trial, are_refusals, no_trial_until, .. } = &self.faults;
         let is_doubtful = *excess >= DOUBT && self.accepted.requests > 0 && now >= *no_trial_until;

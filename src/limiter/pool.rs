@@ -8,11 +8,11 @@
 //!
 //! If a proxy hides the headers, limits are learned from refusals (`hidden`).
 //!
-//! Some servers have one limit on input and output together. On such a server, the limit on the sum takes the place of
-//! the input limit. All known servers of this kind count the input and `max_tokens` of a request when they admit it,
-//! and give no tokens back when it ends. So a request reserves the sum of its input and `max_tokens` as input, and
-//! keeps the reservation when it ends. If a server does give tokens back, its response headers report more than this
-//! program counts, and raise the level.
+//! Some servers have one limit on input and output together. On a server with one limit on the sum of both, this limit
+//! takes the place of the input limit. All known servers with such a limit count a request's input and `max_tokens`
+//! when they admit it. They give no tokens back when it ends. So a request reserves the sum of its input and
+//! `max_tokens` as input, and keeps the reservation when it ends. If a server does give tokens back, its response
+//! headers report more than this program counts, and raise the level.
 //!
 //! Rejected: a fourth dimension for a limit on input and output together. All code that names dimensions would need it:
 //! flags, presets, reports, and headers. No server reports such a limit in headers of its own.
@@ -32,7 +32,7 @@ use super::hidden::Hidden;
 
 /// The number of response heads that count as the first response heads of a pool.
 const FIRST_HEADS: u32 = 8;
-/// The number of answers without headers about limits after which a proxy is assumed to hide these headers.
+/// The number of answers without headers about limits after which a proxy is assumed to hide such headers.
 const HIDDEN_AFTER: u32 = 20;
 /// The longest hold (time without sending) when the server does not say how long to wait.
 pub(crate) const LONGEST_UNSAID_HOLD: Duration = Duration::from_secs(60);
@@ -254,7 +254,7 @@ impl Pool {
     /// Updates the pool after a refusal: corrects the burst of the empty bucket, and raises the headroom.
     ///
     /// Returns the dimension that had no room, if the response head shows it. If `limit_changed` is true, the limit
-    /// changed after the request was sent. A refusal after such a change says nothing about bursts.
+    /// changed after the request was sent. If the limit has changed, the refusal says nothing about bursts.
     pub(crate) fn on_refusal(
         &mut self,
         cost: Cost,
@@ -294,8 +294,8 @@ impl Pool {
         self.dimensions.iter_mut().for_each(|dimension| dimension.restart_slowly(now));
     }
 
-    /// Slows the pool after a refusal by an acceleration limit (the rate rose too fast). The rate falls to half, and
-    /// then rises by itself.
+    /// Slows the pool after a refusal by an acceleration limit (the rate rose too fast). After this call the rate falls
+    /// to half, and then rises by itself.
     pub(crate) fn on_acceleration(&mut self, now: Instant) {
         self.open_headroom(HEADROOM_AFTER_ACCELERATION, now);
     }
@@ -377,8 +377,8 @@ impl Pool {
 
 /// Returns two amounts in input tokens, for a limit on input and output together. The first is the amount that a
 /// request used. The second is the part of its reservation that it keeps. The used amount is the sum of the request's
-/// input and output tokens. A server with such a limit gives nothing back, so the request keeps its whole reservation.
-/// A refused request keeps nothing of its reservation.
+/// input and output tokens. A server with a limit on the sum gives nothing back, so the request keeps its whole
+/// reservation. A refused request keeps nothing of its reservation.
 fn together(reserved: Cost, used: Cost) -> (Cost, Cost) {
     let kept = if used.input_tokens > 0 { used.input_tokens.max(reserved.input_tokens) } else { 0 };
     let both = used.input_tokens.saturating_add(used.output_tokens);

@@ -33,7 +33,7 @@ impl Production {
     }
 
     /// Returns how many of the `reserved` tokens the refill will not cover. `reserved` is the number of tokens that the
-    /// server has not counted yet. While the server counts these tokens, the limit refills by `per_second`.
+    /// server has not counted yet. While the server counts the reserved tokens, the limit refills by `per_second`.
     ///
     /// The computation assumes averages: half of the output in flight is not produced yet, and half of its time is
     /// left.

@@ -6,9 +6,9 @@
 //!
 //! Below the limit, every answer is read when it comes, so slow streams of long answers don't wait for each other.
 //! Above the limit, only one answer continues to be read, even if it is very large. This one answer is called exempt,
-//! because the limit does not apply to it. The other answers are not read until memory is free. The servers of these
-//! answers stop sending, because the buffers of the network fill up. In this way, even answers of the largest size
-//! succeed, one after the other.
+//! because the limit does not apply to it. The other answers are not read until memory is free. The servers of the
+//! waiting answers stop sending, because the buffers of the network fill up. In this way, even answers of the largest
+//! size succeed, one after the other.
 //!
 //! - Ordinary answers are not counted, because the first [`FREE_BYTES`] of each answer are free.
 //! - An answer keeps its share of the memory until its line has been passed to the operating system. So lines that wait
@@ -27,7 +27,8 @@ use tokio::sync::Notify;
 
 /// The number of bytes of answers that can be in memory before answers wait for each other. With this value, a run with
 /// 16 requests in flight needs at most 64 MB, even if the server is hostile. With a value of 8, 16 or 32 MiB, the run
-/// needs more. The 64 MB contain one answer of 32 MiB, these 4 MiB, and the bytes that the client reads ahead.
+/// needs more. The 64 MB contain one answer of 32 MiB, the 4 MiB of this constant, and the bytes that the client reads
+/// ahead.
 const SHARED_BYTES: usize = 4 << 20;
 /// The number of bytes that each request in flight adds to the limit, beginning with the 17th request. The bytes of a
 /// stream count twice, and on average only half of each stream has arrived. With this value, streams of up to 80,000

@@ -94,7 +94,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Adds rows that wait in the batch lane to chunks (the parts of rows that become one batch each).
+    /// Adds rows that wait in the batch lane to chunks (each chunk becomes one batch).
     fn fill_chunks(&mut self, now: Instant) -> Result<(), DiskFailure> {
         let is_stalled = self.equal.as_ref().is_some_and(EqualRows::is_full);
         let Some(lane) = &mut self.lane else { return Ok(()) };
@@ -211,8 +211,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             self.events.show_at(event, now);
         }
         let Some(lane) = &mut self.lane else { return };
-        // Each status of the run also reports the state of the batches. This event reports only that there are no more
-        // batches.
+        // Each status of the run also reports the state of the batches. The event that is reported here only says that
+        // there are no more batches.
         if lane.is_shown && lane.lane.status(now).is_none() {
             lane.is_shown = false;
             self.events.show_at(EventBody::Batches(None), now);

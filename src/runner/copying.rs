@@ -11,8 +11,8 @@ use crate::report::Reporter;
 use crate::transport::Transport;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
-    /// Passes a row to the batch lane (to send it in a batch) or to the scheduler. If the row can copy the answer of an
-    /// equal row, keeps it until then.
+    /// Passes a row to the batch lane (to send it in a batch) or to the scheduler. If an equal row is in flight, keeps
+    /// the row until it can copy that row's answer.
     pub(super) fn offer(&mut self, planned: Planned) {
         let Some(planned) = self.finish_or_return(planned) else { return };
         let to_send = match &mut self.equal {
@@ -49,8 +49,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         None
     }
 
-    /// Copies the answers that can be copied now. Also sends rows that have become leaders: if the leader of equal rows
-    /// got no answer, the next of these rows must be sent.
+    /// Copies the answers that can be copied now. Also sends rows that have become leaders. If the leader of equal rows
+    /// got no answer, the next of them must be sent.
     pub(super) fn serve_equal_rows(&mut self) {
         if self.equal.as_ref().is_some_and(|equal| !equal.is_empty()) {
             self.copy_due();
@@ -59,7 +59,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 
     /// Returns whether the run must continue because rows still wait for the answer of an equal row. After a halt, the
-    /// run does not wait for these rows: they stay pending. The same is true if open batches are left to a later run.
+    /// run does not wait for rows that could copy an answer: these rows stay pending. The same is true if open batches
+    /// are left to a later run.
     pub(super) fn has_rows_to_copy(&self) -> bool {
         let are_left = self.lane.as_ref().is_some_and(|lane| lane.lane.left_open().0 > 0);
         self.scheduler.halted().is_none() && !are_left && self.equal.as_ref().is_some_and(|equal| !equal.is_empty())
@@ -131,8 +132,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Sends the rows that have become leaders of their equal rows. If such a row can't be sent, the next row with its
-    /// key becomes the leader immediately.
+    /// Sends the rows that have become leaders of their equal rows. If a new leader can't be sent, the next row with
+    /// its key becomes the leader immediately.
     fn send_freed(&mut self) {
         while let Some(planned) = self.equal.as_mut().and_then(EqualRows::next_freed) {
             self.send_row(planned);

@@ -33,7 +33,7 @@ pub trait Ledger {
     /// amount as spent.
     ///
     /// # Errors
-    /// Returns the reason why the mark can't be written. If there is an error, the request must not be sent.
+    /// Returns the reason why the mark can't be written. If the mark can't be written, the request must not be sent.
     fn mark(&mut self, ticket: Ticket, job: &Job, at_most: Money) -> Result<(), WriteFault>;
 
     /// Records that a request has ended without a line, and that no request for its row was billed.
@@ -46,8 +46,8 @@ pub trait Ledger {
     /// Writes the line of a finished row. The mark of the row stays until the line is on disk.
     fn write_outcome(&mut self, seq: u64, ticket: Ticket, outcome: &Outcome);
 
-    /// Writes the line of a finished row that has no mark. Such a row was in a batch, or its answer is in a line of an
-    /// earlier run.
+    /// Writes the line of a finished row that has no mark. A finished row without a mark was in a batch, or its answer
+    /// is in a line of an earlier run.
     fn write_unsent(&mut self, seq: u64, outcome: &Outcome);
 
     /// Writes the line of a row that is not finished. Its last answer was not accepted, and a request with this
@@ -96,8 +96,8 @@ pub trait Ledger {
     /// iteration before it sends the requests that it has marked.
     ///
     /// # Errors
-    /// Returns the reason why the marks can't be written. If there is an error, the requests that were marked since the
-    /// last call must not be sent.
+    /// Returns the reason why the marks can't be written. If the marks can't be written, the requests that were marked
+    /// since the last call must not be sent.
     fn flush(&mut self) -> Result<(), WriteFault>;
 
     /// Writes lines to disk as soon as possible from now on, because the run waits for nothing else.
@@ -116,7 +116,7 @@ enum AfterSync {
 
 /// A ledger that writes to the journal (the files of a run).
 ///
-/// If writing fails, the journal reports the failure once, as a failed commit. After such a failure, calls have no
+/// If writing fails, the journal reports the failure once, as a failed commit. After a failure to write, calls have no
 /// effect.
 pub struct JournalLedger {
     journal: Journal,
@@ -151,7 +151,7 @@ impl JournalLedger {
     /// # Errors
     /// Any [`JournalError::Disk`].
     pub fn close(mut self, input: InputRead, keeps_marks: bool) -> Result<journal::Closed, JournalError> {
-        // The journal writes the lines of these slots to disk before it writes the slots.
+        // The journal writes the lines that belong to the slots to disk before it writes the slots.
         for (_, slot, then) in self.unsynced.drain(..) {
             match then {
                 AfterSync::Release => {}
@@ -167,8 +167,7 @@ impl JournalLedger {
         self.journal.note_learned(at, pools);
     }
 
-    /// Sets the private file that keeps answers for equal rows if there is no results file. The file for these answers
-    /// must be empty.
+    /// Sets the private file that keeps answers for equal rows if there is no results file. The file must be empty.
     pub(crate) fn keep_answers_in(&mut self, file: Box<dyn DiskFile>) {
         self.journal.keep_answers_in(file);
     }

@@ -13,8 +13,8 @@ use crate::transport::Transport;
 /// standard output wait in memory.
 pub(super) const BACKLOG_BYTES: usize = 8 << 20;
 /// The size of the rows that wait for their lines, in bytes, from which the run sends no more requests. Rows are kept
-/// until their lines are on disk. A limit on these rows is needed because a row can be a thousand times as long as its
-/// answer.
+/// until their lines are on disk. A limit on rows in memory is needed because a row can be a thousand times as long as
+/// its answer.
 pub(super) const UNSYNCED_BYTES: usize = 8 << 20;
 /// The size of the lines that can be in memory, in bytes. If the lines are larger, a large answer keeps its share of
 /// the memory for answers until its line is written.
@@ -55,7 +55,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     /// Counts rows as pending if their lines could not be written.
     pub(super) fn keep_unsynced(&mut self) {
         self.finish.pending += self.unsynced.len();
-        // Some of these lines contain answers. Answers in lines that could not be written were paid for and are lost.
+        // Some of the lines that could not be written contain answers. Answers in lines that could not be written were
+        // paid for and are lost.
         self.finish.maybe_paid += self.unsynced.answers();
         self.finish.kept.extend(self.unsynced.take_jobs());
     }

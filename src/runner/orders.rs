@@ -25,7 +25,7 @@ pub struct Steer {
     pub order: Order,
     /// The name of the person or program that gives the order.
     pub by: SteeredBy,
-    /// The changes of settings, as a sentence for people. This text is empty for orders without settings, because the
+    /// The changes of settings, as a sentence for people. The text is empty for orders without settings, because the
     /// run writes a sentence for these orders itself.
     pub message: String,
     /// The function that gets the result of the order.

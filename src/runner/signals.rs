@@ -1,9 +1,10 @@
 //! Interrupts from the operating system (signals).
 //!
-//! [`Signals::install`] is called before the program reads its input. From that moment on, the signals are caught. Most
-//! signals end a program that does not catch them. If several signals of one kind come before the run receives the next
-//! signal, only one of them is kept. If the hang-up signal was already ignored when the program started, for example
-//! because of `nohup`, it stays ignored. This rule works only if the operating system shows which signals are ignored.
+//! [`Signals::install`] is called before the program reads its input. From the call of [`Signals::install`] on, the
+//! signals are caught. Most signals end a program that does not catch them. If several signals of one kind come before
+//! the run receives the next signal, only one of them is kept. If the hang-up signal was already ignored when the
+//! program started, for example because of `nohup`, it stays ignored. This rule works only if the operating system
+//! shows which signals are ignored.
 
 use std::future::poll_fn;
 use std::io;

@@ -1,15 +1,15 @@
 //! The thread of the loop: a runtime, in which the loop is a task.
 //!
 //! The loop is a task of its own, and not the future on which the runtime blocks. If the runtime blocked on the loop,
-//! each report of an attempt would wake the loop through the operating system. Such a wake-up is slow, and not
-//! necessary, because the report comes from the same thread.
+//! each report of an attempt would wake the loop through the operating system. A wake-up through the operating system
+//! is slow, and not necessary, because the report comes from the same thread.
 //!
 //! Rejected:
-//! - A second thread for sockets. With such a thread, a run needs a third more CPU time, and is not faster.
+//! - With a second thread for sockets, a run needs a third more CPU time, and is not faster.
 //! - With a pause of up to 2 ms before each wait, one iteration of the loop handles more answers. But at 200 ms of
-//!   latency, such a run needs a fifth more CPU time, because the data of the loop is no longer in the CPU caches after
-//!   a pause. The pause also gains little, because answers come in groups without it: servers send them when their own
-//!   timers fire.
+//!   latency, a run with such pauses needs a fifth more CPU time, because the data of the loop has left the CPU caches
+//!   after a pause. The pause also gains little, because answers come in groups without it: servers send them when
+//!   their own timers fire.
 
 use std::io;
 

@@ -83,7 +83,7 @@ impl UnsyncedLines {
         self.lines.iter().filter(is_answer).count() as u64
     }
 
-    /// Removes all lines that are not on disk. Returns the rows that were kept with these lines.
+    /// Removes all lines that are not on disk. Returns the rows that were kept with the removed lines.
     pub(super) fn take_jobs(&mut self) -> impl Iterator<Item = Job> {
         self.bytes = 0;
         self.lines.drain(..).filter_map(|unsynced| unsynced.job).map(|job| *job)

@@ -79,7 +79,7 @@ impl Scheduler {
     }
 
     /// Makes all pools of an endpoint restart slowly. Little was sent during the trouble, so the server's buckets are
-    /// full. Without this slow restart, all tokens in these buckets would be used in one burst.
+    /// full. Without the slow restart, all tokens in the server's buckets would be used in one burst.
     pub(super) fn restart_slowly(&mut self, end: &End) {
         self.pools_of(end.endpoint).for_each(|pool| pool.restart_slowly(end.now));
     }
@@ -107,8 +107,8 @@ impl Scheduler {
     }
 
     /// Handles a 404 for a model. The ready rows of that model are sent to the next endpoint of the chain. If no
-    /// endpoint can take these rows, they are set aside (left for a later run) and the run continues. When all other
-    /// rows of the run have ended, the run halts because of this 404.
+    /// endpoint can take the rows of the model, they are set aside (left for a later run) and the run continues. When
+    /// all other rows of the run have ended, the run halts because of this 404.
     pub(super) fn on_no_model(&mut self, entry: Box<Entry>, failure: Failure, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
         let model = entry.planned.ask.model.clone();
@@ -145,7 +145,7 @@ impl Scheduler {
     }
 
     /// Queues the ready rows of a missing model again, because their endpoint does not have the model. The queued rows
-    /// are then sent to another endpoint, or are set aside (left for a later run).
+    /// are sent to another endpoint, or are set aside (left for a later run).
     fn queue_rows_again(&mut self, model: &Arc<str>, end: &End) {
         let id = self.endpoints[end.endpoint].id.clone();
         let its = self.take_ready(|entry| entry.planned.ask.model == *model && id.is_of(entry));

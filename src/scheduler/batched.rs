@@ -1,5 +1,5 @@
-//! Rows that are sent in batches. The scheduler does not send these rows. But it counts their money and their failures
-//! together with the money and the failures of the rows that it sends.
+//! Rows that are sent in batches. The scheduler does not send the rows of batches. But it counts their money and their
+//! failures together with the money and the failures of the rows that it sends.
 
 use std::time::Duration;
 
@@ -51,8 +51,8 @@ impl Scheduler {
     }
 
     /// Handles the reason why the calls for batches must stop. All batches are at the first endpoint of the chain. If
-    /// the chain sends rows to the next endpoint for this reason, only the first endpoint stops. If rows can't be sent
-    /// to the next endpoint, the whole run stops.
+    /// the chain sends rows to the next endpoint because of a failed call for batches, only the first endpoint stops.
+    /// If rows can't be sent to the next endpoint, the whole run stops.
     pub(crate) fn halt_batches(&mut self, reason: HaltReason, now: Instant) {
         let leads_on = case_of_halt(&reason).is_some_and(|case| self.falls_back(case));
         match leads_on && self.next_endpoint(0).is_some() {

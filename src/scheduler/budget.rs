@@ -40,8 +40,9 @@ pub enum Room {
 }
 
 impl Budget {
-    /// Returns a budget with these limits. The limit on money is for all runs with the same results file together.
-    /// `spent` is the money that these runs have already spent. The limits on requests and time are for this run.
+    /// Returns a budget with the limits of the user. The limit on money is for all runs with the same results file
+    /// together. `spent` is the money that all these runs have already spent. The limits on requests and time are for
+    /// this run.
     ///
     /// `spent` does not include attempts with lost answers: see [`Budget::with_unsure`].
     pub fn new(max_cost: Option<Money>, max_requests: Option<u64>, max_time: Option<Duration>, spent: Money) -> Self {

@@ -13,16 +13,16 @@
 //! - The canary fails in another way, or is rejected: this shows nothing, because some gateways accept only certain
 //!   requests.
 //!
-//! A gateway that hides its limits can also refuse requests with 500. After a short pause such a gateway has room
-//! again, and can answer the canary. So an answer of such a gateway to a canary does not prove that the rows are the
-//! cause. For this reason, one row is sent alone after each of three canaries. The rows are the cause only if all three
-//! rows fail.
+//! A gateway that hides its limits can also refuse requests with 500. After a short pause, a gateway with hidden limits
+//! has room again, and can answer the canary. So with such a gateway, an answered canary does not prove that the rows
+//! are the cause. For this reason, one row is sent alone after each of three canaries. The rows are the cause only if
+//! all three rows fail.
 //!
 //! An answered canary costs about a thousandth of a cent. The limits and the budget apply to a canary in the same way
 //! as to a row. When the limits or the budget have no room, the canary is not sent. No line is written for a canary.
 //!
 //! Rejected: probing a failing endpoint with good rows that were kept back from other parts of the input. At the end of
-//! a run, no such rows were left. So an outage at that time put good rows into the error log.
+//! a run, no rows were left for this purpose. So an outage at the end of a run put good rows into the error log.
 
 use std::time::Duration;
 
@@ -39,8 +39,8 @@ use super::warmth::Plan;
 
 /// The longest time after which the canary's pool is checked again if it has no room.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
-/// After each answered canary, one row is sent alone. If this many of these rows have failed, the faults are not hidden
-/// refusals (limits that look like faults).
+/// After each answered canary, one row is sent alone. If this many rows that were sent alone have failed, the faults
+/// are not hidden refusals (refusals that look like faults).
 const PROOF: u32 = 3;
 
 impl Scheduler {

@@ -193,9 +193,9 @@ impl Scheduler {
         self.fail(entry, leaves.class, failure, is_retryable, end)
     }
 
-    /// Decides whether a row that the model refused to answer moves to the next endpoint. If so, returns the row's
-    /// request for that endpoint, and the failure that records the refusal. `provider` is the provider whose model
-    /// refused to answer. The result is `None` if the row stays at its endpoint.
+    /// Decides whether a row that the model refused to answer moves to the next endpoint. If the row moves, returns the
+    /// row's request for that endpoint, and the failure that records the refusal. `provider` is the provider whose
+    /// model refused to answer. The result is `None` if the row stays at its endpoint.
     pub(super) fn after_refusal(
         &self,
         entry: &Entry,

@@ -163,9 +163,9 @@ impl Scheduler {
     }
 }
 
-/// Returns the amounts of the limits that an attempt used. For an answer, these amounts are its usage. For a refusal,
-/// the amounts are one request and no tokens. If no answer came but the server possibly processed the request, the
-/// amounts are one request, its input and a part of its output.
+/// Returns the amounts of the limits that an attempt used. For an answer, the amounts are its usage. For a refusal, the
+/// amounts are one request and no tokens. If no answer came but the server possibly processed the request, the amounts
+/// are one request, its input and a part of its output.
 ///
 /// An answer can break off at every point, so the output that it used is not known. Half of the predicted output counts
 /// as used. If none of the output counted, the row would be sent again too early, and the output limit would refuse it.

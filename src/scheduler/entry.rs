@@ -25,7 +25,8 @@ pub(super) struct Entry {
     pub(super) maybe_refused: u32,
     /// The start of the row's first try that ended with a wait for another try.
     pub(super) waiting_since: Option<Instant>,
-    /// The number of times that the row was refused or met a fault. Probes use rows with a low number first.
+    /// The number of times that the row was refused or met a fault. When a failing endpoint is probed (tested), rows
+    /// with a low number are sent first.
     pub(super) turns: u32,
     /// The endpoint's counts of answers and faults at the row's last fault.
     pub(super) at_fault: Option<Tally>,
@@ -74,7 +75,7 @@ impl Entry {
     }
 
     /// Returns whether an attempt of the row was billed or possibly billed and is in no line of the results. Only the
-    /// row's mark in the ledger (the records of requests in flight) shows such an attempt.
+    /// row's mark in the ledger (the records of requests in flight) shows that the attempt was billed.
     pub(super) fn may_be_billed(&self) -> bool {
         self.unrecorded().any(|attempt| attempt.maybe_paid || attempt.failed.is_none())
     }

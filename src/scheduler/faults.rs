@@ -34,8 +34,8 @@ use super::step::Next;
 const QUOTA_WAIT: Duration = Duration::from_secs(30);
 /// If the faults of a row are possibly hidden refusals, only one of this many faults uses up a try.
 const MAYBE_REFUSED_A_TRY: u32 = 8;
-/// The shortest time that the run waits for the endpoint after all remaining rows have failed. If the time since the
-/// start of the run, divided by `END_PATIENCE_PART`, is longer, the run waits for that time.
+/// The shortest time that the run waits for the endpoint after all remaining rows have failed. If the run's time so
+/// far, divided by `END_PATIENCE_PART`, is longer, the run waits for that time.
 const END_PATIENCE: Duration = Duration::from_secs(90);
 const END_PATIENCE_PART: u32 = 10;
 
@@ -163,7 +163,7 @@ impl Scheduler {
 
     /// Returns the instant of a row's next try: after `delay`, but no later than the end of the row's allowed wait.
     /// Returns `None` if the allowed wait is over, or if the server asks for a longer wait than is allowed. The limit
-    /// does not apply while the endpoint fails, or if the endpoint was never reached.
+    /// on waits does not apply while the endpoint fails, or if the endpoint was never reached.
     pub(super) fn next_try(
         &mut self,
         entry: &mut Entry,

@@ -45,7 +45,7 @@ impl Halt {
     /// Counts a row that failed. Returns the reason to stop the run, if the rule stops it.
     ///
     /// A row that failed because of the server or the connection shows nothing about the other rows. The default rule
-    /// does not count such a row.
+    /// does not count rows that failed because of the server or the connection.
     pub(super) fn on_failure(&mut self, class: ErrorClass, failure: &Failure) -> Option<HaltReason> {
         if self.rule == HaltRule::AllAlike && is_outside(class) {
             return None;

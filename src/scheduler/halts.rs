@@ -102,7 +102,7 @@ impl Scheduler {
         self.halted.is_some() || self.endpoints[end.endpoint].halted.is_some()
     }
 
-    /// Decides what happens to a waiting row of a halted endpoint: the policy is asked first, and then the chain.
+    /// Decides what happens to a waiting row of a halted endpoint. The policy is asked first, and then the chain.
     fn reroute(&mut self, entry: Box<Entry>, reason: &HaltReason, now: Instant) {
         match self.then(&entry, Came::Halt(reason)) {
             Then::Ask(ask) => self.ask_again(entry, *ask, now),

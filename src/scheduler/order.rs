@@ -2,9 +2,10 @@
 //!
 //! A file can have phases, for example if its rows are sorted by length. In each phase, one limit slows the run down,
 //! and the other limits are not used fully. For example, a file with three phases took 2.05 times as long as the
-//! shortest possible time. With the same rows in mixed order, the run took 1.00 times that time. For this reason, the
-//! input is first read once, at little cost, to gather the sizes of its rows ([`Sizes`]). [`Sizes::advise`] computes
-//! how much time is saved if the file is read from several places, one row from each in turn.
+//! shortest possible time. With the same rows in mixed order, the run took 1.00 times the shortest possible time. For
+//! this reason, the program first reads the input once, at little cost, to gather the sizes of its rows ([`Sizes`]).
+//! [`Sizes::advise`] computes how much time is saved if the file is read from several places, one row from each in
+//! turn.
 //!
 //! Different models can also cause phases. While all rows of one model are sent, the limits of the other models are not
 //! used.
@@ -25,8 +26,8 @@ use crate::domain::{Cost, Dimension, PoolId, RateLimits};
 /// The maximum number of blocks (groups of consecutive rows). The sizes of the rows are added up for each block. A
 /// longer input has more rows in each block.
 const BLOCKS: usize = 1024;
-/// The maximum number of places from which a file is read in turn. Each of these places needs an open file position and
-/// a buffer.
+/// The maximum number of places from which a file is read in turn. Each place from which a file is read needs an open
+/// file position and a buffer.
 const PLACES: usize = 64;
 /// The smallest gain for which another order is used. The gain is the time in the order of the file, divided by the
 /// time in the other order.
@@ -41,7 +42,7 @@ const OUTPUT_SHARES: [f64; 3] = [1.0, 0.2, 0.05];
 /// The maximum number of pools for which sizes are added up. Rows of additional pools are left out.
 const POOLS: usize = 16;
 
-/// The sizes of an input's rows. A first pass over the input collects these sizes.
+/// The sizes of an input's rows. A first pass over the input collects the sizes of its rows.
 #[derive(Clone, Debug)]
 pub struct Sizes {
     pools: Vec<PoolId>,
@@ -106,7 +107,7 @@ impl Sizes {
         if best < WORTH_IT {
             return (ReadingOrder::AsWritten, 1.0);
         }
-        // The chosen number is the smallest number of places with at least 98 % of the best gain.
+        // The chosen number of places is the smallest number with at least 98 % of the best gain.
         let places = choices().find(|&places| gain(places) >= best * 0.98);
         places.map_or((ReadingOrder::AsWritten, 1.0), |places| (ReadingOrder::Interleaved { places }, gain(places)))
     }
@@ -163,7 +164,7 @@ pub enum ReadingOrder {
 
 impl ReadingOrder {
     /// Returns the number of the first row at each place, for an input of `rows` rows. Numbers begin at 0. The reader
-    /// opens the input at each of these rows.
+    /// opens the input at each of the returned rows.
     pub(crate) fn starts(self, rows: u64) -> Vec<u64> {
         let places = self.places();
         (0..places).map(|place| rows * place / places).collect()

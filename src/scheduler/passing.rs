@@ -1,15 +1,15 @@
 //! Lets small rows pass a big row that waits until its bucket has enough tokens.
 //!
-//! A row that needs a large part of a minute's tokens waits until its bucket contains these tokens. A big row waits for
-//! up to a minute in this way. During the wait of the big row, the small rows behind it can use a quarter of the
-//! refill. So the big row waits for at most four thirds of the refill time of its tokens. Small rows are sent at a
-//! quarter of the limit or more. The limit is used fully with and without passing, so the run does not take longer.
+//! A row that needs a large part of a minute's tokens waits until its bucket contains these tokens. A big row can wait
+//! for up to a minute. During the wait of the big row, the small rows behind it can use a quarter of the refill. So the
+//! big row waits for at most four thirds of the refill time of its tokens. Small rows are sent at a quarter of the
+//! limit or more. The limit is used fully with and without passing, so the run does not take longer.
 //!
 //! The tokens of passing rows are counted from the instant at which the big row first had to wait. In this way, the
 //! wait of the big row is limited, however many rows pass it.
 //!
-//! A row that writes a shared prefix to the prompt cache also needs many input tokens. When such a row waits for
-//! tokens, rows that read from the cache pass it, because they need few input tokens.
+//! A row that writes a shared prefix to the prompt cache also needs many input tokens. When a row that writes a prefix
+//! waits for tokens, rows that read from the cache pass it, because they need few input tokens.
 //!
 //! Rejected:
 //! - If small rows got half of the refill, a big row would wait until its bucket has refilled twice, plus a short time

@@ -109,8 +109,8 @@ impl Scheduler {
         Step::Wait { until, reason }
     }
 
-    /// Finds the endpoints that have ready rows and to which requests can be sent. If there is no such endpoint,
-    /// returns the instant until which to wait, and the reason.
+    /// Finds the endpoints that have ready rows and to which requests can be sent. If there is no endpoint to which a
+    /// request can be sent, returns the instant until which to wait, and the reason.
     fn check_endpoints(&mut self, now: Instant) -> Option<(Instant, Reason)> {
         let next_wake = self.later.first_at();
         let is_only = self.endpoints.len() == 1;

@@ -12,8 +12,8 @@ use super::prediction::Prediction;
 
 /// The number of rows among which the next probe (a row that tests a failing endpoint) is chosen.
 const PROBED: usize = 1024;
-/// The `max_tokens` above which requests are always streamed. Without a stream, the response to such a request would be
-/// silent for more than ten minutes.
+/// The `max_tokens` above which requests are always streamed. Without a stream, the response to a request with a large
+/// `max_tokens` would be silent for more than ten minutes.
 ///
 /// Source: official SDKs, `3600 * max_tokens / 128000 > 600` (2026-11-20).
 const STREAM_ABOVE: u32 = 21_333;

@@ -42,7 +42,7 @@ pub(super) struct Prediction {
     templates: HashMap<u64, (Lengths, Ratio)>,
 }
 
-/// The sums of the real and the estimated input tokens. Older answers have less weight in these sums.
+/// The sums of the real and the estimated input tokens. Older answers have less weight in the sums.
 #[derive(Clone, Copy, Debug, Default)]
 struct Ratio {
     real: f64,

@@ -8,8 +8,8 @@
 //! A closed pool opens only when it sends a row again, even if the rest of its wait is short. If the pool opened
 //! earlier, the other endpoint would have nothing to send during the rest of the wait.
 //!
-//! A hold (the wait of a pool after a refusal) can be longer than `--retry-for`. During such a hold, rows that no other
-//! endpoint accepts are left for a later run.
+//! A hold (the wait of a pool after a refusal) can be longer than `--retry-for`. During a hold that is longer, rows
+//! that no other endpoint accepts are left for a later run.
 
 use crate::clock::Instant;
 use crate::domain::{Ask, FallbackCase, HaltReason};

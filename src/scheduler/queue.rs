@@ -39,8 +39,8 @@ impl Scheduler {
     }
 
     /// Queues a row at the front of its pool. If the row was refused or met a fault at least twice, up to [`REACH`]
-    /// rows stay in front of it. These other rows failed less often and do not need more tokens. In this way rows take
-    /// turns.
+    /// rows stay in front of it. These other rows failed less often and do not need more tokens. So rows that fail
+    /// often take turns.
     pub(super) fn queue_in_turn(&mut self, entry: Box<Entry>, now: Instant) {
         self.queue(entry, now, |pool, entry| {
             let need = |entry: &Entry| entry.planned.ask.cost.input_tokens;
@@ -158,7 +158,7 @@ impl Scheduler {
         self.pools.len() - 1
     }
 
-    /// Returns the limits given by hand that apply to a pool. In a chain, these limits apply only to the first
+    /// Returns the limits given by hand that apply to a pool. In a chain, limits given by hand apply only to the first
     /// endpoint.
     pub(super) fn by_hand(&self, id: &PoolId) -> RateLimits {
         match self.config.endpoints.first() {

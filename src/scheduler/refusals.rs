@@ -60,7 +60,7 @@ impl Scheduler {
             limit: Some(kind),
         };
         // While a pool is held (must wait), another endpoint takes rows from its queue. So only the time that the row
-        // has waited counts here, not the coming wait.
+        // has waited so far counts here, not the coming wait.
         let since = self.waits_since(&mut entry, end);
         if next.is_some()
             && let Some(case) = self.early_case(&entry, since, end.now, end)
@@ -74,7 +74,7 @@ impl Scheduler {
             (None, _) => return self.leave_or_fail(entry, &leaves, failure, true, end),
             (Some(at), LimitKind::Concurrency) => self.later.insert(entry, at),
             (Some(at), _) if at > self.pools[end.pool].pool.held_until() => self.later.insert(entry, at),
-            // The pool is held (sends nothing) at least until that instant, so the row can be queued immediately.
+            // The pool is held (sends nothing) at least until the row's next try, so the row can be queued immediately.
             (Some(_), LimitKind::Rate | LimitKind::Acceleration) => self.queue_in_turn(entry, end.now),
         }
         Next::Again { row, class: ErrorClass::RateLimit, limit: Some(kind), maybe_paid, keeps_mark }

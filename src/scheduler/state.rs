@@ -161,7 +161,7 @@ impl Scheduler {
     }
 
     /// Returns how many rows are left for a later run although they were billed or possibly billed. Only the marks of
-    /// these rows in the ledger (the records of requests in flight) show that they were billed.
+    /// the rows in the ledger (the records of requests in flight) show that the rows were billed.
     pub(crate) fn maybe_billed(&self) -> u64 {
         self.maybe_billed
     }

@@ -49,8 +49,8 @@ pub enum Next {
         limit: Option<LimitKind>,
         /// Whether the attempt was possibly billed.
         maybe_paid: bool,
-        /// The id of the row, if this attempt or an earlier attempt was possibly billed. The row's mark in the ledger
-        /// must then stay, because no line of the results shows the attempt yet.
+        /// The id of the row, if this attempt or an earlier attempt was possibly billed. The mark of a billed row must
+        /// stay in the ledger, because no line of the results shows the attempt yet.
         keeps_mark: Option<JobId>,
     },
     /// Another request is sent for the row. The answers to the row's earlier requests were paid for, but are in no line
@@ -72,7 +72,8 @@ pub enum Next {
     Pending {
         /// The row.
         planned: Box<Planned>,
-        /// Whether an attempt of the row was billed or possibly billed. No line of the results shows such an attempt.
+        /// Whether an attempt of the row was billed or possibly billed. No line of the results shows that the attempt
+        /// was billed.
         maybe_paid: bool,
     },
     /// The attempt was a canary (a test request), so there is no row.

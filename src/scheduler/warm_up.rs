@@ -41,15 +41,15 @@ impl Scheduler {
         flight.row().is_some_and(|entry| !entry.leads.is_empty())
     }
 
-    /// Handles the beginning of a response, with the usage that it reports. Rows that waited for this beginning can
-    /// then be sent.
+    /// Handles the beginning of a response, with the usage that it reports. Rows that waited for the beginning of the
+    /// response can then be sent.
     pub fn on_begin(&mut self, ticket: Ticket, usage: &Usage, now: Instant) {
         let Some(flight) = self.flights.get_mut(ticket) else { return };
         let (plan, sent_at, pool) = (flight.plan, flight.sent_at, flight.pool);
         // The usage shows nothing about prefixes in two cases. First, the request has no cache marks, for example
         // because it repeats a request that was refused with marks. Second, the usage is empty, because some gateways
-        // report it only at the end of a stream. In these cases, the row stays the leader of its prefixes until its
-        // answer is complete.
+        // report it only at the end of a stream. If the usage shows nothing, the row stays the leader of its prefixes
+        // until its answer is complete.
         if plan.marks.is_empty() || usage.prompt_tokens() == 0 {
             return;
         }
@@ -226,7 +226,7 @@ impl Scheduler {
         let has_marks = !sent.plan.marks.is_empty()
             && entry.planned.ask.prefixes.as_ref().is_some_and(|prefixes| !prefixes.are_own());
         let is_refused = class == ErrorClass::InvalidRequest && failure.status == Some(400);
-        // If the server has accepted cache marks before, these marks are rarely the cause of a refusal. So a row is
+        // If the server has accepted cache marks before, the marks are rarely the cause of a refusal. So a row is
         // normally sent again only in two cases: it is a leader, or its endpoint has accepted no marks yet. Other rows
         // are sent again if the server's message blames the marks. One possible reason is a gateway that has begun to
         // send requests to another server.
@@ -249,8 +249,8 @@ impl Scheduler {
         }
     }
 
-    /// Ends the lead of a row that did not write these prefixes to the cache. The next row behind the gate of each
-    /// prefix becomes its leader. If no row waits behind a gate, the gate is removed.
+    /// Ends the lead of a row that did not write its prefixes to the cache. The next row behind the gate of each prefix
+    /// becomes its leader. If no row waits behind a gate, the gate is removed.
     pub(super) fn end_lead(&mut self, prefixes: &Prefixes, leads: Marks, endpoint: usize, now: Instant) {
         for level in prefixes.marked(leads) {
             self.warmth.note_cold((endpoint, level.id));

@@ -26,7 +26,7 @@ pub(super) type Key = (usize, PrefixId);
 const RESERVE: Duration = Duration::from_secs(10);
 /// If a prefix was too short to be cached, all prefixes of at most this share of its estimated length are too short.
 const SURELY_SHORTER: f64 = 0.97;
-/// If there are more states than this, the states of cold prefixes are removed.
+/// If there are more states than this number, the states of cold prefixes are removed.
 const LEAST_PRUNED: usize = 1 << 16;
 
 /// What is known about a prefix at an endpoint. A cold prefix has no state.
@@ -111,8 +111,8 @@ impl Warmth {
         self.plan(prefixes, prefixes.levels.iter().rposition(is_warm), leads)
     }
 
-    /// Returns the cold prefixes that a leader should write in addition: those that are shorter than the prefixes in
-    /// `leads`. The number of these prefixes is at most the number of unused marks.
+    /// Returns the cold prefixes that a leader should write in addition: cold prefixes that are shorter than the
+    /// prefixes in `leads`. The number of additional prefixes is at most the number of unused marks.
     pub(super) fn cold_before(&self, endpoint: usize, prefixes: &Prefixes, leads: Marks, now: Instant) -> Marks {
         let is_cold = |level: &Level| match self.states.get(&(endpoint, level.id)) {
             Some(State::Warm(until)) => *until <= now,
@@ -143,7 +143,7 @@ impl Warmth {
             && known.is_some_and(|known| f64::from(level.tokens) <= f64::from(*known) * SURELY_SHORTER)
     }
 
-    /// Records that a row leads (writes) these prefixes.
+    /// Records that a row leads these prefixes (its request writes them to the cache).
     pub(super) fn lead(&mut self, endpoint: usize, prefixes: &Prefixes, leads: Marks, now: Instant) {
         self.prune(now);
         for level in prefixes.marked(leads) {

@@ -6,9 +6,9 @@
 //! amount in the header, minus the cost of requests that this amount does not include. The burst that the server
 //! accepts is not published. This program finds the burst by raising the level in steps.
 //!
-//! If clamps take more from the level than raises add to it, another client has used the difference. From that
-//! difference, `Drift` learns the other client's share of the refill. This program leaves that share unused, so that
-//! fewer requests are refused.
+//! If clamps take more from the level than raises add to it, another client has used the difference. From the
+//! difference between clamps and raises, `Drift` learns the other client's share of the refill. This program leaves the
+//! share of the other client unused, so that fewer requests are refused.
 //!
 //! A server's level can be below zero, and a header then reports 0. The level falls below zero when the server accepts
 //! a request that is larger than its bucket, and when answers are longer than predicted. So a reported 0 never raises
@@ -28,8 +28,8 @@
 //! - Clamping the level of tokens to the rounded figure in a header made runs with small limits take 1.5 times as long.
 //!   The reason is that the rounded figure is 500 tokens too low on average.
 //! - Setting the level to 0 when a header reports 0 was wrong when the server's bucket was in debt. The level then rose
-//!   too early, and the difference was taken for the share of another client. Runs with rows larger than the server's
-//!   burst took up to five times as long.
+//!   too early, and the difference was wrongly counted as the share of another client. Runs with rows larger than the
+//!   server's burst took up to five times as long.
 //! - A burst of a whole minute's limit from the start caused 1,154 refusals in a run of 800 rows, with a server that
 //!   has a burst of one second.
 
@@ -55,8 +55,8 @@ const RAISE_FACTOR: f64 = 4.0;
 /// sent. A version that used this factor for all response heads sent too much before it knew the length of answers.
 const FIRST_RAISE_FACTOR: f64 = 8.0;
 /// How much one response head can raise a level after trouble, in multiples of the cost of its request. With this
-/// factor, the tokens that built up in the server's bucket during the trouble are used gradually. The rate is then at
-/// most 1.7 times the limit, and there is no burst.
+/// factor, the tokens that built up in the server's bucket during the trouble are used gradually. With this factor, the
+/// rate is at most 1.7 times the limit, and there is no burst.
 const SLOW_RAISE_FACTOR: f64 = 0.4;
 /// How much one response can raise the level towards the shadow (an estimate of the server's level), in multiples of
 /// its request's cost. This factor is smaller than [`RAISE_FACTOR`], because the shadow can be wrong.
@@ -100,8 +100,8 @@ impl DimensionState {
         self.given = self.given.saturating_add(u64::from(counted));
         let (Some(remaining), Some(limit)) = (head.signal.remaining, self.reported) else { return };
         if remaining == 0 && self.dimension != Dimension::Requests {
-            // A full bucket also grants a request that costs more tokens than the bucket holds. The bucket is then in
-            // debt, and the response head does not show the amount of the debt.
+            // A full bucket also grants a request that costs more tokens than the bucket holds. After such a request
+            // the bucket is in debt, and the response head does not show the amount of the debt.
             return;
         }
         let passed = now.since(self.began);
@@ -155,7 +155,7 @@ impl DimensionState {
         // the level.
         self.raise_credit = self.raise_credit.fract() + f64::from(cost) * factor;
         // The server's bucket also contains the tokens that the user's headroom has left unused. The level must not
-        // include these tokens, so that they are not used later.
+        // include the tokens of the headroom, so that they are not used later.
         let a_second = head.wanted_headroom * f64::from(bucket.limit()) / 60.0;
         let left_unused = (a_second * now.since(self.began).as_secs_f64()) as i64;
         let target = remaining - rounding - self.uncounted - left_unused;
@@ -196,7 +196,7 @@ impl DimensionState {
     pub(in crate::limiter) fn may_have_been_short(&self, cost: Cost, signal: LimitSignal) -> bool {
         let needed = match self.dimension {
             Dimension::InputTokens if !self.is_exact => i64::from(self.amount(cost)) + ROUNDING,
-            // The server reports exact numbers in these dimensions. For output, one remaining token is enough.
+            // For this dimension, the server reports exact numbers. For output, one remaining token is enough.
             Dimension::Requests | Dimension::InputTokens | Dimension::OutputTokens => return false,
         };
         signal.remaining.is_some_and(|remaining| i64::from(remaining) < needed)
@@ -217,8 +217,8 @@ impl DimensionState {
         if cost > bucket.burst() {
             // The refused request was sent when our bucket was full. If the server's bucket were as small as ours, the
             // server would have accepted the request and gone into debt. So the server's bucket is larger than ours.
-            // The server's bucket contains at least the remaining amount. The search begins slightly below that amount,
-            // because a burst that is too small costs less time than one that is too large.
+            // The server's bucket contains at least the remaining amount. The search begins slightly below the
+            // remaining amount, because a burst that is too small costs less time than one that is too large.
             let held = signal.remaining.unwrap_or(0).saturating_sub(UNSURE).max(bucket.burst());
             self.search.on_too_small(held, cost, retry_after, per_second);
             bucket.set_burst(self.search.found(), now);

@@ -1,12 +1,13 @@
 //! Finds the size of the server's bucket from refusals.
 //!
 //! The server accepts a request that costs more than its whole bucket, but only while the bucket is full. For this
-//! reason, this program sends such a request only when its own bucket is full. The two buckets should therefore have
-//! the same size, for two reasons:
+//! reason, this program sends a request above the burst only when its own bucket is full. The two buckets should
+//! therefore have the same size, for two reasons:
 //!
 //! - If our bucket is smaller, it is full before the server's bucket, and the server refuses the large request.
-//! - If our bucket is larger, the server's bucket is full first. The server's bucket then loses the refill that it
-//!   can't hold. If our level is above the server's level, the server refuses a small request.
+//! - If our bucket is larger, the server's bucket is full first. Our bucket fills later in this case, and the server's
+//!   bucket loses the refill that it can't hold. If our level is above the server's level, the server refuses a small
+//!   request.
 //!
 //! Each refusal shows whether our bucket is too small or too large. The search halves its step when the direction
 //! changes, so it finds the size within about ten refusals.

@@ -1,10 +1,10 @@
 //! Reads an input group by group: the rows that share a prefix are read one after the other.
 //!
 //! An entry of the prompt cache lives only for minutes. If rows of very many prefixes are mixed, nearly every row would
-//! have to write its prefix again. For this reason, such an input is read one more time to find the place and the
-//! prefixes of each row. After this second reading, the rows are read once more, one prefix after the other. The
-//! prefixes are in the order of their first rows, so that the new order differs as little as possible from the order of
-//! the input.
+//! have to write its prefix again. For this reason, an input with very many prefixes is read one more time to find the
+//! place and the prefixes of each row. After this second reading, the rows are read once more, one prefix after the
+//! other. The prefixes are in the order of their first rows, so that the new order differs as little as possible from
+//! the order of the input.
 //!
 //! The places of the rows take 24 bytes of memory for each row. Rows that are next to each other in the file are read
 //! together.

@@ -10,7 +10,7 @@ pub enum Incoming {
     /// A row that needs an answer.
     Planned(Planned),
     /// A row that is run again because its answer was truncated or refused. Answers of earlier runs are not copied for
-    /// such a row.
+    /// a row that is run again.
     Rerun(Planned),
     /// A row that takes its answer from earlier results instead of being sent.
     Reused(Box<Taken>),

@@ -2,9 +2,9 @@
 //! the survey, the rows are passed to the loop of the run one by one.
 //!
 //! Each row passes through four files. `reading` reads the row and finds its place. `planned_rows` plans the row.
-//! [`feed`] decides what happens to the row. `row_sender` sends the row over a bounded channel. All of this runs on a
-//! thread of its own. The channel has limits on rows and on bytes, and a full channel stops the reader. In this way,
-//! memory does not grow with the length of the input or the size of its rows.
+//! [`feed`] decides what happens to the row. `row_sender` sends the row over a bounded channel. The reading and
+//! planning of rows runs on a thread of its own. The channel has limits on rows and on bytes, and a full channel stops
+//! the reader. In this way, memory does not grow with the length of the input or the size of its rows.
 //!
 //! An input that can be read twice is read twice. In the first reading ([`survey`]), all rows are read and planned.
 //! Only counts and an approximate map of the rows are kept. From this reading, the program knows the following before
@@ -67,7 +67,7 @@ pub(crate) type Refusal = Box<dyn Fn(&Planned) -> Option<String> + Send + Sync>;
 /// A function that returns what earlier runs did with a row.
 type Knowledge = Box<dyn Fn(RowId, &Identity) -> RowState + Send + Sync>;
 
-/// What earlier runs did with rows, and how this run handles such rows.
+/// What earlier runs did with rows, and how this run handles rows of earlier runs.
 pub struct Earlier {
     /// The function that returns what earlier runs did with a row.
     pub known: Knowledge,
@@ -83,8 +83,8 @@ pub struct Earlier {
     /// The answers in the results of other runs, which rows take instead of being sent; `None` if there are no such
     /// results.
     pub stored: Option<Arc<StoredAnswers>>,
-    /// The rows with a last answer that was not accepted. A row with such an answer is continued from it, so the row
-    /// takes no stored answer.
+    /// The rows with a last answer that was not accepted. A row with an answer that was not accepted is continued from
+    /// it, so the row takes no stored answer.
     pub unfinished: Arc<HashSet<RowId>>,
     /// The policy that decides which stored answers a row can take. The value is `None` if rows take all stored
     /// answers.

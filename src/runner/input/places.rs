@@ -9,7 +9,7 @@
 //! has changed since the survey. Reading then stops, because one row could be mistaken for another.
 //!
 //! Unnamed rows with the same request are distinguished only by their order in the file. For this reason, an input with
-//! such rows is read from the first row to the last.
+//! equal unnamed rows is read from the first row to the last.
 
 use crate::domain::{Cost, PoolId, RateLimits};
 use crate::plan::Repeats;
@@ -72,7 +72,7 @@ impl Places {
         1.0 - 1.0 / self.gain.max(1.0)
     }
 
-    /// Returns a reading for each of these places. Each reading ends before the first row of the next place.
+    /// Returns a reading for each place. Each reading ends before the first row of the next place.
     pub(super) fn readings(&self, plan: &InputPlan) -> Vec<Reading> {
         let starts = self.starts.iter().enumerate().map(|(place, &start)| match place {
             // The reading of the first place also includes the rows before the first row to be sent.

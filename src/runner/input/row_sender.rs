@@ -5,7 +5,7 @@
 //!
 //! A row is sent immediately after it is read. But if the channel is full (in rows or in bytes), the reader waits until
 //! half of the channel is free. If the reader continued after each row that the loop receives, the reader and the loop
-//! would run alternately. Each row would then cost two thread switches.
+//! would run alternately. With this alternation, each row would cost two thread switches.
 //!
 //! The reader knows how many bytes are in the channel without asking the loop, for two reasons. First, rows leave the
 //! channel in the order in which they were sent. So the rows in the channel are the rows that were sent last. Second,

@@ -40,8 +40,8 @@ pub struct Survey {
     pub(crate) unnamed: u64,
     /// The number of rows that have an answer from an earlier run.
     pub(crate) done: u64,
-    /// The number of rows that are run again because of their answers, by the quality of the answer. These rows are
-    /// included in the rows to be sent.
+    /// The number of rows that are run again because of their answers, by the quality of the answer. Rows that are run
+    /// again are included in the rows to be sent.
     pub(crate) rerun: BTreeMap<Quality, u64>,
     /// The number of rows in batches that earlier runs left open.
     pub(crate) submitted: u64,
@@ -74,7 +74,7 @@ pub struct Survey {
     pub caching: Arc<CachePlan>,
     /// A label that two rows have; `None` if all labels are different.
     pub duplicate: Option<DuplicateLabel>,
-    /// The keys that more than one unnamed row has. The second reading of the input needs these keys.
+    /// The keys that more than one unnamed row has. The second reading of the input needs the keys of repeated rows.
     pub repeats: Repeats,
     /// Sizes and places of the rows to be sent.
     pub(crate) layout: Layout,
@@ -94,12 +94,12 @@ pub struct Survey {
 pub(crate) struct ModelSum {
     /// The number of rows of this model.
     pub(crate) rows: u64,
-    /// The estimated input tokens of these rows.
+    /// The estimated input tokens of the rows of this model.
     pub(crate) input_tokens: u64,
-    /// The largest `max_tokens` of these rows.
+    /// The largest `max_tokens` of the rows of this model.
     pub(crate) max_tokens: u32,
-    /// The highest possible cost of these rows together, with one paid answer for each row. Rows without a price are
-    /// not included.
+    /// The highest possible cost of the rows of this model together, with one paid answer for each row. Rows without a
+    /// price are not included.
     pub(crate) most: Money,
     /// The number of rows without a price.
     pub(crate) unpriced: u64,
@@ -260,8 +260,8 @@ fn find_duplicate(
 }
 
 impl Survey {
-    /// Returns the places from which the input is read alternately. The result is `None` if this saves no time under
-    /// these limits, or if rows are read group by group.
+    /// Returns the places from which the input is read alternately. The result is `None` if alternate reading saves no
+    /// time under these limits, or if rows are read group by group.
     pub fn places(&self, limits_of: &dyn Fn(&PoolId) -> RateLimits) -> Option<Places> {
         let is_free = !self.caching.is_ordered;
         is_free.then(|| self.layout.advise(&self.repeats, limits_of)).flatten()

@@ -248,7 +248,7 @@ fn rows_with_a_stored_answer_take_it_and_are_not_sent() {
 }
 
 /// The rows have two phases. The first 600 rows are short, so requests limit them. The other 300 rows are long, so
-/// input tokens limit them. Some of these rows can't be read.
+/// input tokens limit them. Some rows of this input can't be read.
 fn phases_as_json() -> String {
     let row = |number: usize| match number {
         17 | 500 | 899 => "{broken}\n".to_owned(),

@@ -24,8 +24,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(480);
 pub(crate) struct Cap {
     /// The number of requests that the server allows in flight; `None` while no cap is known.
     known: Option<usize>,
-    /// The instant at which the last group of refusals began. A refusal belongs to this group if its request was sent
-    /// before that instant.
+    /// The instant at which the last group of refusals began. A refusal belongs to the group if its request was sent
+    /// before the group began.
     wave_at: Option<Instant>,
     probe: Option<Probe>,
     /// The number of further refusals that were caused by the last trial, and therefore do not lower the known cap.

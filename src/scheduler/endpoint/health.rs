@@ -3,7 +3,7 @@
 //! After eight faults with no answer between them, the endpoint is assumed to be the cause of the faults, not the rows.
 //! From then on, only one probe (a single request) is sent at a time, at growing intervals. During an outage, a fault
 //! does not use up a try of its row. The first answer ends an outage. In this way, an outage costs only a few requests
-//! per minute for every size of the window, and rows keep their tries. If the endpoint fails again within a minute
+//! per minute, even if the window is large, and rows keep their tries. If the endpoint fails again within a minute
 //! after an outage, three faults, plus one for each answer since the outage, show this. With this rule, an endpoint
 //! that answers one request in ten is treated as failing. An endpoint that answers every second request is treated as
 //! working.

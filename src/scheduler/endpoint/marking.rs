@@ -12,8 +12,8 @@ pub(in crate::scheduler) struct Marking {
     support: Support,
     /// The number of answers that should have read from the cache.
     rows: u32,
-    /// The number of tokens that these answers should have read; in the next field, the part of it in answers that read
-    /// nothing.
+    /// The number of tokens that these answers should have read from the cache. The next field is the part that belongs
+    /// to answers that read nothing.
     expected: u64,
     missed: u64,
     is_told: bool,

@@ -1,8 +1,9 @@
 //! Whether requests to an endpoint are allowed to ask for a stream (`--stream auto`).
 //!
 //! Some servers send streams that this program can't read. Streams that can't be read have the form of another API, or
-//! lack their first or last event. Each such answer is possibly billed. Without a stream, the same request works. For
-//! this reason, requests to the endpoint ask for no streams after two such answers in a run.
+//! lack their first or last event. Each answer in a stream that can't be read is possibly billed. Without a stream, the
+//! same request works. For this reason, requests to the endpoint ask for no streams after two unreadable streams in a
+//! run.
 //!
 //! A stream in the form of another API always counts, because the server will send more streams of this form. A stream
 //! that ends early counts only if no complete stream has arrived before. After a complete stream has arrived, a stream
@@ -75,8 +76,8 @@ mod tests {
         Verdict::Transient { class: ErrorClass::InvalidOutput, retry_after: None, maybe_paid: true, failure }
     }
 
-    /// Records these verdicts one after another. Returns the positions of the verdicts that led to a message, and
-    /// whether requests have stopped asking for streams.
+    /// Records verdicts one after another. Returns the positions of the verdicts that led to a message, and whether
+    /// requests have stopped asking for streams.
     fn told(ends: &[Verdict]) -> (Vec<usize>, bool) {
         let mut streaming = Streaming::default();
         let told = ends.iter().enumerate().filter_map(|(at, end)| streaming.on_end(end).map(|_| at)).collect();

@@ -3,11 +3,11 @@
 //! The window grows with each answer that comes while the window is full. At first the window grows by three for each
 //! answer, so it is four times as large after a round trip. After the window has been too large, it grows by one for
 //! each answer, so its size doubles in a round trip. In this way, the window reaches the size that a rate limit needs
-//! (rate times latency), although this size is never computed. If no rate limit slows the run down, the window grows
-//! only as long as throughput grows with it. If more than a fifth of the answers report an overload, the window is cut,
-//! at most once in a round trip. Within a minute after a cut, the window returns to nine tenths of its last good size.
-//! The server can refuse a request because too many requests are in flight. After such a refusal, the window is at most
-//! the number of the other requests in flight, which the server did not refuse ([`Cap`]).
+//! (rate times latency), and this size is never computed. If no rate limit slows the run down, the window grows only as
+//! long as throughput grows with it. If more than a fifth of the answers report an overload, the window is cut, at most
+//! once in a round trip. Within a minute after a cut, the window returns to nine tenths of its last good size. The
+//! server can refuse a request because too many requests are in flight. After such a refusal, the window is at most the
+//! number of the other requests in flight: the server did not refuse them ([`Cap`]).
 //!
 //! A running sum shows whether more than a fifth of the answers report an overload. An overload adds four to the sum,
 //! and every other answer subtracts one. The sum never falls below zero. If fewer than a fifth of the answers report an
@@ -20,8 +20,9 @@
 //! - A window with the size of the measured rate times the measured latency reacts too late when the rate or the
 //!   latency changes. Such a computed window also shrinks when the server would accept a burst of requests.
 //! - The share of overloads in the last 20 answers is not exact enough to cut the window. If 10 % of all answers report
-//!   an overload at random, the share is above a fifth in one of 25 samples. In runs with such harmless overload, the
-//!   window was too small most of the time. These runs took 1.19 to 1.44 times as long as the shortest possible time.
+//!   an overload at random, the share is above a fifth in one of 25 samples. In runs with harmless overload at random,
+//!   the window was too small most of the time. These runs took 1.19 to 1.44 times as long as the shortest possible
+//!   time.
 
 use std::time::Duration;
 
@@ -184,7 +185,7 @@ impl Window {
     /// Records that the server refused a request because too many requests were in flight. The refused request was sent
     /// at `sent_at`, and `in_flight` other requests were in flight when the refusal came.
     ///
-    /// After such a refusal, the window tests from time to time whether the server allows more.
+    /// After a refusal, the window tests from time to time whether the server allows more.
     pub(crate) fn on_concurrency_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {
         self.cap.on_refusal(in_flight, sent_at, now);
         self.growth = GROWTH;
