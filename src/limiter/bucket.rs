@@ -102,8 +102,8 @@ impl Bucket {
         Ok(())
     }
 
-    /// Gives `n` tokens back to the bucket. A bucket never gets above its burst in this way, because a TAT in the past
-    /// counts as `now` when tokens are taken.
+    /// Gives `n` tokens back to the bucket. Giving tokens back never fills a bucket above its burst, because a TAT in
+    /// the past counts as `now` when tokens are taken.
     pub fn refund(&mut self, n: u32) {
         self.arrival.set(self.arrival.get().saturating_sub(self.worth(u64::from(n))));
     }
@@ -153,7 +153,7 @@ impl Bucket {
     }
 
     /// Changes the limit per minute. The number of missing tokens (burst minus level) stays the same. Only the time to
-    /// refill them changes.
+    /// refill the missing tokens changes.
     pub fn set_limit(&mut self, limit_per_minute: u32, now: Instant) {
         self.limit_per_minute = limit_per_minute.max(1);
         self.burst = self.burst.min(self.limit_per_minute);

@@ -42,7 +42,7 @@ pub(super) struct DimensionState {
     pub(super) bucket: Option<Bucket>,
     /// The share of the limit that other clients use.
     drift: Drift,
-    /// The shadow: an estimate of the server's bucket. This estimate assumes that the server allows a burst of a whole
+    /// The shadow: an estimate of the server's bucket. The shadow assumes that the server allows a burst of a whole
     /// minute's limit. The shadow is used until a response header or a refusal says more about the server's bucket.
     shadow: Option<Bucket>,
     /// A limit that was learned from refusals and replaces the known limit.
@@ -58,12 +58,12 @@ pub(super) struct DimensionState {
     raise_credit: f64,
     /// The amount that is reserved for requests that the server has not counted yet.
     uncounted: i64,
-    /// The time that the server needs to produce answers. This time is measured only for output tokens.
+    /// The time that the server needs to produce answers. The time of answers is measured only for output tokens.
     production: Production,
     /// The amount that has counted against the limit since the start of the run.
     pub(super) used: Used,
     no_raise_until: Instant,
-    /// The instant at which this state was created.
+    /// The instant at which the state of this dimension was created.
     began: Instant,
 }
 
@@ -271,7 +271,7 @@ impl DimensionState {
         }
     }
 
-    /// Sets the rate at which the bucket refills. This rate is the limit, or the learned share of the limit, minus the
+    /// Sets the rate at which the bucket refills. The rate is the limit, or the learned share of the limit, minus the
     /// headroom and minus the share of other clients.
     pub(super) fn set_pace(&mut self, headroom: f64, now: Instant) {
         if self.dimension != Dimension::Requests {

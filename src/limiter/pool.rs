@@ -8,11 +8,11 @@
 //!
 //! If a proxy hides the headers, limits are learned from refusals (`hidden`).
 //!
-//! Some servers have one limit on input and output together. On a server with one limit on the sum of both, this limit
-//! takes the place of the input limit. All known servers with such a limit count a request's input and `max_tokens`
-//! when they admit it. They give no tokens back when it ends. So a request reserves the sum of its input and
-//! `max_tokens` as input, and keeps the reservation when it ends. If a server does give tokens back, its response
-//! headers report more than this program counts, and raise the level.
+//! Some servers have one limit on input and output together. The limit on the sum of both takes the place of the input
+//! limit. All known servers with such a limit count a request's input and `max_tokens` when they admit it. These
+//! servers give no tokens back when a request ends. So a request reserves the sum of its input and `max_tokens` as
+//! input, and keeps the reservation when it ends. If a server does give tokens back, its response headers report more
+//! than this program counts, and raise the level.
 //!
 //! Rejected: a fourth dimension for a limit on input and output together. All code that names dimensions would need it:
 //! flags, presets, reports, and headers. No server reports such a limit in headers of its own.
@@ -157,8 +157,8 @@ impl Pool {
         }
     }
 
-    /// Returns the instant at which the last hold (time without sending) ends. If the pool is not held, this instant is
-    /// in the past.
+    /// Returns the instant at which the last hold (time without sending) ends. If the pool is not held, the returned
+    /// instant is in the past.
     pub fn held_until(&self) -> Instant {
         self.held_until
     }
@@ -303,10 +303,10 @@ impl Pool {
     /// Holds the pool: it sends nothing before `until`. `refused` is the cost of the request that was refused. A call
     /// never shortens a hold.
     ///
-    /// The server says when it can accept this one request. The server does not say whether it can accept other
-    /// requests at that time. So the levels are set to the amount that this request needs, and later response heads
-    /// raise the levels. Without this, all waiting rows would be sent in one burst, and would use everything that was
-    /// refilled during the hold.
+    /// The server says when it can accept the refused request. The server does not say whether it can accept other
+    /// requests at that time. So the levels are set to the amount that the refused request needs, and later response
+    /// heads raise the levels. If the levels stayed high, all waiting rows would be sent in one burst, and would use
+    /// everything that was refilled during the hold.
     pub fn hold_until(&mut self, until: Instant, refused: Cost, now: Instant) {
         self.held_until = self.held_until.max(until);
         self.dimensions.iter_mut().for_each(|dimension| dimension.hold(refused, until));

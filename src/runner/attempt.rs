@@ -5,8 +5,8 @@
 //! that comes before its body is reported immediately, because the limits in it apply to the next request.
 //!
 //! All decoded text from a server passes through this file before other code sees it. For this reason, only this file
-//! removes secrets. It removes them from the request id, from failures, and from everything in an answer except its
-//! content.
+//! removes secrets. This file removes secrets from the request id, from failures, and from everything in an answer
+//! except its content.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -124,7 +124,8 @@ async fn read_body<E: Exchange>(
     Ok(())
 }
 
-/// Returns the next part of the body. If this part has not arrived yet, reports the response head first.
+/// Returns the next part of the body. If the next part of the body has not arrived yet, reports the response head
+/// first.
 async fn chunk<E: Exchange>(
     exchange: &mut E,
     head: &mut Option<Head>,

@@ -56,7 +56,7 @@ impl<T: Transport> Attempts<T> {
 }
 
 impl<T> Attempts<T> {
-    /// Aborts all requests in flight. Each aborted attempt reports its end.
+    /// Aborts all requests in flight. Each aborted attempt still reports its end.
     pub(super) fn abort(&self) {
         self.tasks.iter().flatten().for_each(AbortHandle::abort);
     }

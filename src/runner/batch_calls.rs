@@ -88,7 +88,7 @@ impl<T: Transport> BatchCalls<T> {
 }
 
 impl<T> BatchCalls<T> {
-    /// Aborts all calls that have not ended. Each aborted call reports its end.
+    /// Aborts all calls that have not ended. Each aborted call still reports its end.
     pub(super) fn abort(&self) {
         self.tasks.iter().for_each(AbortHandle::abort);
     }

@@ -4,7 +4,7 @@
 //! leader has ended are *parked*: they wait in this module. What happens to parked rows (rows that wait) depends on how
 //! the leader ends:
 //! - The leader has an answer. The line of the leader is written, and then the parked rows copy the answer. The place
-//!   of this line is kept. An equal row that comes later also reads the answer at this place and copies it.
+//!   of the leader's line is kept. An equal row that comes later also reads the answer at this place and copies it.
 //! - The leader has failed, or is left for a later run. If the leader has no answer, the next parked row becomes the
 //!   leader.
 //!
@@ -21,8 +21,8 @@ use crate::domain::{JobKey, Planned, StoredAnswer};
 use crate::journal::StoredAnswers;
 use crate::plan::{NumberOf, Repeats, half};
 
-/// The largest number of parked rows (rows that wait for an equal row). With this number, the loop accepts no more
-/// rows. If all rows are equal, this many rows copy the first answer at the same time.
+/// The largest number of parked rows (rows that wait for an equal row). With this number of parked rows, the loop
+/// accepts no more rows. If all rows are equal, this number of rows copies the first answer at the same time.
 const MOST_ROWS: usize = 10_000;
 /// The largest size of the parked rows, in bytes.
 const MOST_BYTES: usize = 16 << 20;
@@ -118,7 +118,8 @@ impl EqualRows {
         self.due.extend(parked.into_iter().map(|planned| (planned, place)));
     }
 
-    /// Records that the leader of a key has ended without an answer. The next row with this key becomes the leader.
+    /// Records that the leader of a key has ended without an answer. The next parked row with the key becomes the
+    /// leader.
     pub(super) fn on_end(&mut self, key: JobKey) {
         let Some(mut parked) = self.leaders.remove(&key) else { return };
         if let Some(next) = parked.pop_front() {

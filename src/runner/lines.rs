@@ -16,8 +16,8 @@ pub(super) const BACKLOG_BYTES: usize = 8 << 20;
 /// until their lines are on disk. A limit on rows in memory is needed because a row can be a thousand times as long as
 /// its answer.
 pub(super) const UNSYNCED_BYTES: usize = 8 << 20;
-/// The size of the lines that can be in memory, in bytes. If the lines are larger, a large answer keeps its share of
-/// the memory for answers until its line is written.
+/// The size of the lines that can be in memory, in bytes. If the lines in memory are larger than this, a large answer
+/// keeps its share of the memory for answers until its line is written.
 const UNWRITTEN_BYTES: usize = 4 << 20;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {

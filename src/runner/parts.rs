@@ -76,7 +76,7 @@ pub struct Finish {
     pub maybe_paid: u64,
     /// The number of batches that are open or not collected, and the number of their rows.
     pub batches: (u64, u64),
-    /// An error of the input itself, as text. No rows were read after this error.
+    /// An error of the input itself, as text. No rows were read after an error of the input.
     pub input_error: Option<String>,
     /// What response heads showed about the limits of each pool.
     pub learned: Vec<LearnedPool>,

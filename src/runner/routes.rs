@@ -37,7 +37,7 @@ impl<T> Routes<T> {
         Self::new(Route { transport, provider }, Vec::new())
     }
 
-    /// Returns the first route. Batches are always sent over this route.
+    /// Returns the first route. Batches are always sent over the first route.
     pub fn first(&self) -> &Route<T> {
         &self.first
     }

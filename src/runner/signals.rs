@@ -3,8 +3,8 @@
 //! [`Signals::install`] is called before the program reads its input. From the call of [`Signals::install`] on, the
 //! signals are caught. Most signals end a program that does not catch them. If several signals of one kind come before
 //! the run receives the next signal, only one of them is kept. If the hang-up signal was already ignored when the
-//! program started, for example because of `nohup`, it stays ignored. This rule works only if the operating system
-//! shows which signals are ignored.
+//! program started, for example because of `nohup`, it stays ignored. A signal can be seen as ignored only if the
+//! operating system shows which signals are ignored.
 
 use std::future::poll_fn;
 use std::io;
@@ -37,7 +37,7 @@ pub enum Interrupt {
     Status,
     /// The order of a user: change settings, pause, continue or end the run.
     Steer(Steer),
-    /// Show this warning, because settings could not be changed.
+    /// Show this warning to the user, because settings could not be changed.
     Refused(String),
 }
 

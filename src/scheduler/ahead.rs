@@ -4,7 +4,7 @@
 //! least twice the window (the number of requests allowed in flight). With several pools, the wanted number is several
 //! thousand, so that every pool has rows of its own. Rows can be large, so their bytes are limited as well. All rows
 //! that wait or are in flight have at most [`MOST_BYTES`] bytes together, plus the size of one row. Small rows never
-//! reach this limit.
+//! reach the limit on bytes.
 //!
 //! The scheduler stops asking for rows when its rows have [`MOST_BYTES`] bytes or more. For this reason one row always
 //! fits, even if it is larger than the limit. When a policy replaces the request of a row, the new request counts as
@@ -12,9 +12,9 @@
 //!
 //! All pools share the bytes for rows. If a pool must wait or has low limits, its rows can use up all the bytes. If all
 //! bytes are used up, no more rows are read. A pool with rows later in the input then has nothing to send. This state,
-//! in which no rows are read, ends by itself. Each row ends with an answer, a failure or the halt of its endpoint.
-//! After that, another row is read. If all rows of one pool come before all rows of another pool, the input is read
-//! from several places in turn (`order`). Rows of both pools then come alternately.
+//! in which no rows are read, ends by itself. Each row ends with an answer, a failure or the halt of its endpoint. When
+//! a row has ended, another row is read. If all rows of one pool come before all rows of another pool, the input is
+//! read from several places in turn (`order`). Rows of both pools then come alternately.
 //!
 //! Rejected: a share of the bytes for each pool. The reader reads rows in the order of the input, so it can't skip the
 //! rows of one pool to reach another pool.

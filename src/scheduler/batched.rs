@@ -1,5 +1,5 @@
-//! Rows that are sent in batches. The scheduler does not send the rows of batches. But it counts their money and their
-//! failures together with the money and the failures of the rows that it sends.
+//! Rows that are sent in batches. The scheduler does not send the rows of batches. But it counts the money and the
+//! failures of batches together with the money and the failures of the rows that it sends.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ impl Scheduler {
         (self.config.real_cost)(&ask, usage)
     }
 
-    /// Records that a row failed in a batch. The `--halt` rule counts this failure.
+    /// Records that a row failed in a batch. The `--halt` rule counts the failure.
     pub(crate) fn on_failure_in_batch(&mut self, class: ErrorClass, failure: &Failure) {
         if let Some(reason) = self.halt_watch.on_failure(class, failure) {
             self.halt(reason);

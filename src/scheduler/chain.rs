@@ -152,8 +152,8 @@ impl Scheduler {
         (is_long(end.now.since(since)) || is_long(at.since(end.now))).then_some(FallbackCase::Limit)
     }
 
-    /// Returns whether it is allowed to send a row again. The user can forbid this for rows whose last attempt was
-    /// possibly billed.
+    /// Returns whether it is allowed to send a row again. The user can forbid this for rows with a last attempt that
+    /// was possibly billed.
     pub(super) fn may_send_again(&self, entry: &Entry) -> bool {
         self.config.retry_ambiguous || !entry.attempts.last().is_some_and(|attempt| attempt.maybe_paid)
     }
@@ -219,7 +219,7 @@ impl Scheduler {
     }
 
     /// Records that rows of an endpoint are sent to another endpoint, at least until `until`. An event tells reporters
-    /// when this begins. Another event tells them when the endpoint has halted.
+    /// when such a detour begins. Another event tells reporters when the endpoint has halted.
     pub(super) fn note_detour(&mut self, from: usize, to: &Arc<str>, why: FallbackCase, until: Instant) {
         let endpoint = &mut self.endpoints[from];
         if let Some(detour) = &mut endpoint.detour

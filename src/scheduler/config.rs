@@ -47,8 +47,8 @@ pub struct Config {
     pub window: Window,
     /// The number of times that a row is tried again after faults of the server or the connection.
     pub max_retries: u32,
-    /// The longest time that a row waits because of limits and overload. The run also waits at most this long for an
-    /// endpoint that fails.
+    /// The longest time that a row waits because of limits and overload. The run also waits at most for this time for
+    /// an endpoint that fails.
     pub retry_for: Duration,
     /// Whether the endpoint answered rows of this input in an earlier run.
     pub has_worked_before: bool,

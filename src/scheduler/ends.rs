@@ -111,7 +111,7 @@ impl Scheduler {
         match verdict {
             Verdict::Answered(message) => self.on_cached_answer(entry, sent, message, end.now),
             // The row is sent again after a short delay. If the row leads prefixes (writes them to the prompt cache),
-            // it stays their leader.
+            // the row stays their leader.
             Verdict::Limited { .. } if !self.is_halted(end) => {}
             Verdict::Rejected { class, failure } if self.retries_unmarked(entry, sent, *class, failure) => {
                 let (class, keeps_mark) = (*class, entry.keeps_mark());
@@ -238,7 +238,7 @@ fn remember(
     let is_full = entry.attempts.len() >= REMEMBERED;
     let replaced = if is_full { entry.attempts.pop_if(|last| !last.is_recorded) } else { None };
     let maybe_cost = if maybe_paid { most.less(cost.unwrap_or(Money::ZERO)) } else { Money::ZERO };
-    // Nearly every row has only one attempt. Without this call, the list would have room for four attempts.
+    // Nearly every row has only one attempt. Without `reserve_exact`, the list would have room for four attempts.
     entry.attempts.reserve_exact(1);
     let Ask { purpose, rung, max_tokens, model, pool, template, .. } = &entry.planned.ask;
     let mut record = AttemptRecord {

@@ -7,11 +7,11 @@
 //! and rows. If a row is the probe, it is one of the rows with the fewest failures. Probing ends with the first answer.
 //! Probing also ends when the endpoint is given up and its rows stay pending.
 //!
-//! If the canary does not show the cause of the faults, the cause can be unclear at the end of a run. In this state all
+//! If the canary does not show the cause of the faults, the cause can be unclear at the end of a run. At that time all
 //! remaining rows have failed, and either the rows or the endpoint is the cause. A sign of an outage is a 503, a 529 or
 //! a refused connection. If there was no sign of an outage, the run waits for a tenth of its time so far, but at least
-//! for 90 seconds. After that wait, each remaining row is tried once more. If this last try meets a fault, the row
-//! fails.
+//! for 90 seconds. After the wait at the end of a run, each remaining row is tried once more. If the last try meets a
+//! fault, the row fails.
 //!
 //! In total, a row waits for at most `--retry-for`; all kinds of waits are added up. The time counts from the start of
 //! the row's first wait. If the endpoint's last outage ended later, the time counts from that end.

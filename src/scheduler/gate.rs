@@ -63,8 +63,8 @@ impl Gates {
         self.closed.values().flatten().map(|entry| &**entry)
     }
 
-    /// Removes and returns the rows behind gates for which `is_wanted` returns true. The gates of the other rows stay
-    /// closed.
+    /// Removes and returns the rows behind gates for which `is_wanted` returns true. The gates of the rows that were
+    /// not taken stay closed.
     pub(super) fn take(&mut self, mut is_wanted: impl FnMut(&Entry) -> bool) -> Vec<Box<Entry>> {
         let mut taken = Vec::new();
         for behind in self.closed.values_mut() {

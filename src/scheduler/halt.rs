@@ -17,8 +17,8 @@ pub enum HaltRule {
     Never,
     /// The run stops when this many rows have failed.
     Failures(u64),
-    /// The run stops when more than this share (0 to 1) of the finished rows has failed. The share is not checked
-    /// before twenty rows are finished.
+    /// The run stops when more than this share (0 to 1) of the finished rows has failed. The share of failed rows is
+    /// not checked before twenty rows are finished.
     Share(f64),
 }
 

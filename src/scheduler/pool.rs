@@ -67,8 +67,8 @@ impl PoolState {
         }
     }
 
-    /// Returns the amounts that a request reserves. `read` is the number of its estimated input tokens that will
-    /// probably be read from the cache.
+    /// Returns the amounts that a request reserves. `read` is the number of the request's estimated input tokens that
+    /// will probably be read from the cache.
     pub(super) fn cost(&self, ask: &Ask, read: u32) -> Cost {
         let mut cost = self.prediction.cost(ask, read);
         if self.pool.counts_together() {

@@ -22,7 +22,7 @@ use crate::domain::{Ask, Cost, Usage};
 /// The number of templates for which the prediction learns separately. Rows of additional templates use the pool's
 /// prediction.
 const TEMPLATES: usize = 1024;
-/// The quantile of the real output lengths that is reserved for a request. This quantile is slightly above the middle,
+/// The quantile of the real output lengths that is reserved for a request. The quantile is slightly above the middle,
 /// so most answers use less than was reserved.
 const QUANTILE: f64 = 0.6;
 /// The number of output tokens that is predicted for a row before the first answer.

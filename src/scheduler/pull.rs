@@ -2,11 +2,11 @@
 //!
 //! A pool is closed if its first row would wait longer than the user allows in a chain. An endpoint is closed while it
 //! fails. The rows of a closed pool stay in its queue. The next endpoint takes the rows from this queue one at a time,
-//! and only if it can send them soon. So only as many rows move as can be sent. When the endpoint opens again, it still
+//! and only if it can send them soon. So only as many rows move as can be sent. When an endpoint opens again, it still
 //! has rows of its own.
 //!
 //! A closed pool opens only when it sends a row again, even if the rest of its wait is short. If the pool opened
-//! earlier, the other endpoint would have nothing to send during the rest of the wait.
+//! earlier, the next endpoint would have nothing to send during the rest of the wait.
 //!
 //! A hold (the wait of a pool after a refusal) can be longer than `--retry-for`. During a hold that is longer, rows
 //! that no other endpoint accepts are left for a later run.

@@ -167,7 +167,7 @@ impl Scheduler {
     }
 
     /// Returns the money that this run has spent on canaries (test requests without a row). No line of the results
-    /// includes this money.
+    /// includes the money for canaries.
     pub(crate) fn canary_spend(&self) -> Money {
         self.canary_spend
     }

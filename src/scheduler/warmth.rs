@@ -6,9 +6,9 @@
 //! - *warm*: the prefix is in the cache. The response to the leader has begun, and its usage shows that the prefix was
 //!   written or read. (If the prefix was read, an earlier run has written it.) A warm prefix becomes cold when it was
 //!   not used for its lifetime.
-//! - *uncached*: requests do not mark the prefix any more. One possible reason: the usage shows that the prefix was not
-//!   written and not read, so the API does not cache it. The other possible reason: the server refuses marks on the
-//!   prefix.
+//! - *uncached*: requests do not mark the prefix any more. A prefix becomes uncached if the usage shows that it was not
+//!   written and not read, so the API does not cache it. A prefix also becomes uncached if the server refuses marks on
+//!   it.
 //!
 //! The states are kept separately for each endpoint, because accounts do not share caches.
 
@@ -21,8 +21,8 @@ use crate::domain::{Caching, Level, MarkPlace, Marks, PrefixId, Prefixes};
 /// A prefix at one endpoint: the index of the endpoint, and the id of the prefix.
 pub(super) type Key = (usize, PrefixId);
 
-/// The time before the end of its lifetime from which a warm prefix is treated as cold. It is needed because a request
-/// takes some time to reach the API.
+/// The time before the end of its lifetime from which a warm prefix is treated as cold. This safety margin is needed
+/// because a request takes some time to reach the API.
 const RESERVE: Duration = Duration::from_secs(10);
 /// If a prefix was too short to be cached, all prefixes of at most this share of its estimated length are too short.
 const SURELY_SHORTER: f64 = 0.97;

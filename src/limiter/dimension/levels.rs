@@ -45,7 +45,7 @@ use super::{DimensionState, first_burst};
 /// exact.
 const ROUNDED_TO: i64 = 1_000;
 const ROUNDING: i64 = ROUNDED_TO / 2;
-/// The search for the burst begins this many tokens below the remaining amount that a refusal reports. Half of this
+/// The search for the burst begins this number of tokens below the remaining amount that a refusal reports. Half of the
 /// distance compensates for the rounding of the amount.
 const UNSURE: u32 = 1_000;
 /// How much one response head can raise a level, in multiples of the cost of its request.
@@ -67,8 +67,8 @@ const RAISE_PAUSE: Duration = Duration::from_secs(5);
 /// divided by this number. The margin is what the limit allows in a third of a second.
 const KEPT_BACK: i64 = 180;
 
-/// The time at the start of the run in which the amounts from the server's bucket are added up. After this time, the
-/// errors of the estimated input would become too large.
+/// The time at the start of the run in which the amounts from the server's bucket are added up. After the first
+/// seconds, the errors of the estimated input would become too large.
 const GIVEN_FOR: Duration = Duration::from_secs(10);
 
 /// What a response head says about one dimension, and what is known about its request.
@@ -85,9 +85,9 @@ pub(in crate::limiter) struct HeadSignal {
 }
 
 impl DimensionState {
-    /// Updates the highest known level of the server's bucket from a response head. This level is a lower bound of the
-    /// bucket's size. The highest known level is equal to the bucket's size if the bucket was full when the run began
-    /// and no other client used it.
+    /// Updates the highest known level of the server's bucket from a response head. The highest known level is a lower
+    /// bound of the bucket's size. The highest known level is equal to the bucket's size if the bucket was full when
+    /// the run began and no other client used it.
     ///
     /// Before this request, the server's level was at least the remaining amount plus the cost of the request. At the
     /// start of the run, the level was the remaining amount plus everything that the bucket gave, minus the refill
@@ -142,8 +142,8 @@ impl DimensionState {
             // server's bucket holds.
             Dimension::OutputTokens => may_be_in_debt && self.uncounted > i64::from(self.most_held),
         };
-        // The amount that other clients took. This amount does not include the uncovered output (output that the refill
-        // will not replace in time).
+        // The amount that other clients took. The amount of other clients does not include the uncovered output (output
+        // that the refill will not replace in time).
         let missing = (bucket.level(now) - remaining - if may_hide_debt { rounding } else { margin }).max(0);
         let lowered = bucket.clamp(remaining - uncovered + margin, now).min(missing);
         let factor = match (self.is_slow, head.is_early) {
@@ -166,8 +166,8 @@ impl DimensionState {
         let raised = if may_raise { bucket.raise(target, self.raise_credit as i64, now) } else { 0 };
         self.is_slow &= raised > 0 || target > bucket.level(now);
         // If a refused request has a large cost, the refusal is no sign of other clients, because the server's burst
-        // can be small. If output caused the refusal, this is no sign of other clients either, because the run's own
-        // answers can be longer than predicted.
+        // can be small. If output caused the refusal, the refusal is no sign of other clients either, because the run's
+        // own answers can be longer than predicted.
         let is_sign = is_short && cost <= first_burst(bucket.limit()) && self.dimension != Dimension::OutputTokens;
         let refused = if is_sign { i64::from(cost) } else { 0 };
         self.drift.note(lowered.max(refused) - raised, bucket.limit());
@@ -191,12 +191,13 @@ impl DimensionState {
         signal.remaining.is_some_and(|remaining| i64::from(remaining) < needed)
     }
 
-    /// Returns whether this dimension perhaps had no room when a request with this cost was refused. It perhaps had no
-    /// room if the header shows enough room but its figure was possibly rounded up.
+    /// Returns whether this dimension perhaps had no room when a request with this cost was refused. The dimension
+    /// perhaps had no room if the header shows enough room but its figure was possibly rounded up.
     pub(in crate::limiter) fn may_have_been_short(&self, cost: Cost, signal: LimitSignal) -> bool {
         let needed = match self.dimension {
             Dimension::InputTokens if !self.is_exact => i64::from(self.amount(cost)) + ROUNDING,
-            // For this dimension, the server reports exact numbers. For output, one remaining token is enough.
+            // For this dimension, the server reports exact numbers. For output tokens, one remaining token is enough to
+            // admit a request.
             Dimension::Requests | Dimension::InputTokens | Dimension::OutputTokens => return false,
         };
         signal.remaining.is_some_and(|remaining| i64::from(remaining) < needed)

@@ -22,7 +22,7 @@ pub enum InputOrder<'a> {
     /// Rows are read from the first row of the input to the last.
     AsWritten,
     /// Rows are read from the first row of the input to the last, with a short delay. During this delay, the program
-    /// finds prefixes that several rows share. This order is used for pipes.
+    /// finds prefixes that several rows share. This order of reading is used for pipes.
     AsItComes(PromptCache),
     /// Rows are read from several places of the input alternately.
     Places(&'a Places),

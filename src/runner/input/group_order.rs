@@ -2,7 +2,7 @@
 //!
 //! An entry of the prompt cache lives only for minutes. If rows of very many prefixes are mixed, nearly every row would
 //! have to write its prefix again. For this reason, an input with very many prefixes is read one more time to find the
-//! place and the prefixes of each row. After this second reading, the rows are read once more, one prefix after the
+//! place and the prefixes of each row. After the second reading, the rows are read once more, one prefix after the
 //! other. The prefixes are in the order of their first rows, so that the new order differs as little as possible from
 //! the order of the input.
 //!

@@ -7,8 +7,8 @@
 //! the reader. In this way, memory does not grow with the length of the input or the size of its rows.
 //!
 //! An input that can be read twice is read twice. In the first reading ([`survey`]), all rows are read and planned.
-//! Only counts and an approximate map of the rows are kept. From this reading, the program knows the following before
-//! the first request:
+//! Only counts and an approximate map of the rows are kept. From the survey, the program knows the following before the
+//! first request:
 //! - which mistakes affect every row
 //! - which labels are repeated, and which rows have changed
 //! - how many rows there are
@@ -55,7 +55,7 @@ pub struct InputPlan {
     pub options: Options,
     /// The number of rows that are left out at the start.
     pub skip: u64,
-    /// The highest number of rows to read. This number does not include rows that are left out at the start.
+    /// The highest number of rows to read. Rows that are left out at the start are not included.
     pub limit: Option<u64>,
     /// The number of requests that the survey keeps, so that their tokens can be counted.
     pub requests: usize,

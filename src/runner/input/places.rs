@@ -2,11 +2,11 @@
 //!
 //! The survey (the first reading) divides the rows to be sent into about a thousand blocks. For each block, the survey
 //! keeps the place where the block begins and the sum of the sizes of its rows. [`Layout::advise`] uses
-//! [`Sizes::advise`] to decide whether reading alternately from several of these places saves time.
+//! [`Sizes::advise`] to decide whether reading alternately from several places saves time.
 //!
 //! In each round, one row to be sent is read at each place. At each place, reading continues up to and including the
-//! next row to be sent. The rows of one place end exactly where the next place begins. If they end elsewhere, the file
-//! has changed since the survey. Reading then stops, because one row could be mistaken for another.
+//! next row to be sent. The rows of one place end exactly where the next place begins. If the rows of a place end
+//! elsewhere, the file has changed since the survey. Reading then stops, because one row could be mistaken for another.
 //!
 //! Unnamed rows with the same request are distinguished only by their order in the file. For this reason, an input with
 //! equal unnamed rows is read from the first row to the last.

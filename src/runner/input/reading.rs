@@ -9,7 +9,7 @@ use super::InputPlan;
 pub(super) struct RowPlace {
     /// The number of the row's input, from 0.
     pub(super) input: usize,
-    /// The index of the row among the rows of all inputs, from 0. Rows that are left out are included in this count.
+    /// The index of the row among the rows of all inputs, from 0. Rows that are left out are included in the index.
     pub(super) index: u64,
     /// The position at which the row begins in its input. Blank lines before a row are part of the row.
     pub(super) position: Position,

@@ -30,7 +30,7 @@ pub struct Survey {
     /// The number of rows that can't be read or can't be sent.
     pub(crate) unusable: u64,
     /// The different faults of the unusable rows. For each fault, this contains a count, the place of the first row
-    /// with the fault, and its message.
+    /// with the fault, and the message of this row.
     pub(crate) faults: Alike<String>,
     /// The first unusable rows: the place and the fault of each, as text.
     pub(crate) unusable_shown: Vec<String>,
@@ -329,7 +329,7 @@ impl Survey {
         }
     }
 
-    /// Adds a row to be sent to the counts, the sums and the places.
+    /// Counts a row that will be sent, and adds its amounts and its place.
     fn add_to_send(&mut self, place: RowPlace, planned: &Planned, in_batches: bool) {
         self.to_send += 1;
         let group = self.load.add(planned);

@@ -3,7 +3,7 @@
 //! The program learns about a cap only from refusals. When the first refusal comes, the server will also refuse some of
 //! the other requests in flight. The cap is the number of requests in flight that are not refused. The server can raise
 //! or remove its cap during a run without saying so. For this reason, the program sometimes tries one request more than
-//! the known cap allows. A refusal ends this trial and doubles the time until the next trial. If every request of a
+//! the known cap allows. A refusal ends such a trial and doubles the time until the next trial. If every request of a
 //! full window is answered without a refusal, the real cap is higher than the known cap. The next trial then begins
 //! immediately, with twice as many additional requests.
 //!

@@ -77,7 +77,7 @@ impl Health {
     }
 
     /// Returns the start of the present period in which every fault was [`Sign::Unclear`]. It is possible that the rows
-    /// caused all faults in this period.
+    /// caused all faults in the period.
     pub(crate) fn unclear_since(&self) -> Instant {
         self.unclear_since
     }

@@ -42,7 +42,7 @@ pub(in crate::scheduler) enum CacheNews {
     Useless,
 }
 
-/// The cache marks that a server refuses. `is_new` says that the user has not been told about this yet.
+/// The cache marks that a server refuses. `is_new` says that the user has not been told about the refused marks yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::scheduler) enum RefusedMarks {
     /// All marks.
@@ -58,8 +58,8 @@ impl Marking {
         !matches!(self.support, Support::Refused | Support::Useless)
     }
 
-    /// Returns whether cache marks are a possible reason for a refusal. They are a possible reason until a request with
-    /// marks was answered.
+    /// Returns whether cache marks are a possible reason for a refusal. Cache marks are a possible reason until a
+    /// request with marks was answered.
     pub(in crate::scheduler) fn is_suspect(&self) -> bool {
         self.support != Support::Accepted
     }
@@ -72,8 +72,9 @@ impl Marking {
     }
 
     /// Records that a request was refused with cache marks, and answered without them. The endpoint gets no more marks
-    /// in two cases. Either it has never accepted marks, or it accepted marks on the prefixes of this request before
-    /// (`are_known`). If the endpoint accepts other marks, only the prefixes of this request get no more marks.
+    /// in two cases. In the first case, the endpoint has never accepted marks. In the second case, it accepted marks on
+    /// the prefixes of this request before (`are_known`). If the endpoint accepts other marks, only the prefixes of
+    /// this request get no more marks.
     pub(in crate::scheduler) fn on_refused(&mut self, are_known: bool) -> RefusedMarks {
         let is_told = std::mem::replace(&mut self.is_refusal_told, true);
         match self.support {
@@ -101,7 +102,7 @@ impl Marking {
             return None;
         }
         // With the prices of the API, marks cost more than they save if 78 % of the tokens are not found in the cache.
-        // The limit in this code is slightly lower.
+        // The limit in the code is slightly lower than 78 %.
         if self.missed * 4 > self.expected * 3 && self.support != Support::Useless {
             self.support = Support::Useless;
             return Some(CacheNews::Useless);

@@ -46,8 +46,8 @@ impl CanaryState {
         self.fails_alike = false;
     }
 
-    /// Returns whether a canary has failed in the same way as the rows. If a canary has failed in this way, the whole
-    /// endpoint fails, and not only some rows.
+    /// Returns whether a canary has failed in the same way as the rows. If a canary has failed in the same way as the
+    /// rows, the whole endpoint fails, and not only some rows.
     pub(crate) fn proves_outage(&self) -> bool {
         self.fails_alike
     }

@@ -168,8 +168,8 @@ impl Window {
         }
     }
 
-    /// Records an answer that reports an overload. The request of this answer was sent at `sent_at`. Returns whether
-    /// the window was cut.
+    /// Records an answer that reports an overload. The request of the overloaded answer was sent at `sent_at`. Returns
+    /// whether the window was cut.
     pub(crate) fn on_overload(&mut self, sent_at: Instant, now: Instant) -> bool {
         if now < self.no_cut_until {
             return false;
