@@ -38,8 +38,8 @@ const HIDDEN_AFTER: u32 = 20;
 pub(crate) const LONGEST_UNSAID_HOLD: Duration = Duration::from_secs(60);
 /// A hold of this length or more counts as trouble, because the server's buckets fill up during such a hold.
 const LONG_HOLD: Duration = Duration::from_secs(10);
-/// The share of the limits that is left unused after a 429. The first value is for a rate limit. The second value is
-/// for an acceleration limit (the rate rose too fast).
+/// The share of the limits that is left unused after a 429. `HEADROOM_AFTER_LIMIT` is for a rate limit, and
+/// `HEADROOM_AFTER_ACCELERATION` is for an acceleration limit (the rate rose too fast).
 const HEADROOM_AFTER_LIMIT: f64 = 0.03;
 const HEADROOM_AFTER_ACCELERATION: f64 = 0.5;
 /// The shortest time between two changes of the bucket rates for the headroom and the share of other clients. The rates

@@ -50,9 +50,9 @@ pub trait Ledger {
     /// is in a line of an earlier run.
     fn write_unsent(&mut self, seq: u64, outcome: &Outcome);
 
-    /// Writes the line of a row that is not finished. Such a row's last answer was not accepted, and a request with
-    /// this `purpose` is sent next. If the row has a mark, the mark stays until the line is on disk. The next request
-    /// gets a mark of its own.
+    /// Writes the line of a row that is not finished. The last answer of such a row was not accepted, and a request
+    /// with this `purpose` is sent next. If the row has a mark, the mark stays until the line is on disk. The next
+    /// request gets a mark of its own.
     fn write_step(&mut self, seq: u64, ticket: Option<Ticket>, step: &Outcome, purpose: Purpose);
 
     /// Writes the line of a row that is rejected before it is sent.

@@ -33,8 +33,8 @@ pub type RealCost = Box<dyn Fn(&Ask, &Usage) -> Option<Money> + Send>;
 pub struct Config {
     /// The preset limits of each pool.
     pub limits_of: LimitsOf,
-    /// The limits that the user gave by hand. These limits replace the presets, and limits in responses never raise
-    /// them. In a chain, the limits given by hand apply only to the first endpoint.
+    /// The limits that the user gave by hand. Limits given by hand replace the presets, and limits in responses never
+    /// raise them. In a chain, the limits given by hand apply only to the first endpoint.
     pub by_hand: RateLimits,
     /// The share of each limit that is left unused.
     pub headroom: Headroom,

@@ -25,8 +25,8 @@
 //!
 //! A pool sends its rows in the order in which they came, with two exceptions. Rows that are tried again are sent
 //! first. Small rows pass a big row that waits until its bucket has enough tokens (`passing`). If two rows share a
-//! prefix, one row writes it to the prompt cache (`warmth`). The other row can wait behind a gate (`gate`) until the
-//! prefix is written.
+//! prefix, one row writes it to the prompt cache (`warmth`). The row that does not write the prefix can wait behind a
+//! gate (`gate`) until the prefix is written.
 //!
 //! In all tries of a row, its request stays the same, byte for byte, except for its cache marks. The cache marks depend
 //! on what is in the cache when the request is sent. The first try decides whether the request asks for a stream. The

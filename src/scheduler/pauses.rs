@@ -18,8 +18,8 @@ impl Scheduler {
         self.pause.is_on()
     }
 
-    /// Pauses the run, or continues a paused run. The time of a pause does not count for the waits of rows or for the
-    /// failures of an endpoint. `--max-time` includes the time of pauses.
+    /// Pauses the run, or continues a paused run. The time of a pause is not included in the waits of rows or in the
+    /// time for which an endpoint fails. `--max-time` includes the time of pauses.
     pub(crate) fn set_paused(&mut self, is_paused: bool, now: Instant) {
         let since = self.pause.since.take();
         if is_paused {

@@ -1,4 +1,4 @@
-//! Changes settings during a run: limits, concurrency and budget. A change loses no row.
+//! Changes settings during a run: limits, concurrency and budget. No row is lost when a setting changes.
 
 use std::time::Duration;
 

@@ -70,8 +70,8 @@ impl Scheduler {
             return Ok(Plan::default());
         }
         if !entry.leads.is_empty() {
-            // A leader possibly waited long for its limits. So it also writes the shorter prefixes that have become
-            // cold (are no longer in the cache) in this time.
+            // A leader possibly waited long for its limits. So a leader also writes the shorter prefixes that have
+            // become cold (are no longer in the cache) in this time.
             let cold = self.warmth.cold_before(endpoint, prefixes, entry.leads, now);
             self.warmth.lead(endpoint, prefixes, cold, now);
             entry.leads = entry.leads.and(cold);

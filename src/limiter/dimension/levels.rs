@@ -217,8 +217,8 @@ impl DimensionState {
         let per_second = f64::from(bucket.limit()) / 60.0;
         if cost > bucket.burst() {
             // The refused request was sent when our bucket was full. If the server's bucket were as small as ours, the
-            // server would have accepted the request and gone into debt. So the server's bucket is larger than ours.
-            // The server's bucket contains at least the remaining amount. The search begins slightly below the
+            // server would have accepted the request and gone into debt. The server's bucket is therefore larger than
+            // ours. The server's bucket contains at least the remaining amount. The search begins slightly below the
             // remaining amount, because a burst that is too small costs less time than one that is too large.
             let held = signal.remaining.unwrap_or(0).saturating_sub(UNSURE).max(bucket.burst());
             self.search.on_too_small(held, cost, retry_after, per_second);

@@ -22,7 +22,7 @@ pub enum InputOrder<'a> {
     /// Rows are read from the first row of the input to the last.
     AsWritten,
     /// Rows are read from the first row of the input to the last, with a short delay. During this delay, the program
-    /// finds prefixes that several rows share. This order of reading is used for pipes.
+    /// finds prefixes that several rows share. Rows of pipes are read in this order.
     AsItComes(PromptCache),
     /// Rows are read from several places of the input alternately.
     Places(&'a Places),
@@ -90,7 +90,7 @@ enum Fed {
 enum Turn {
     /// A row to be sent was passed to the loop.
     Sent,
-    /// This place of the input has no more rows.
+    /// The place of the input has no more rows.
     Ended,
     /// The loop of the run has ended.
     LoopGone,

@@ -27,7 +27,7 @@ type Path = [u32; LEVELS];
 /// The order in which the rows of an input are read.
 pub(super) struct GroupOrder {
     rows: Vec<OrderedRow>,
-    /// The number of rows that an earlier run has finished. These rows are not read again.
+    /// The number of rows that an earlier run has finished. Rows that an earlier run has finished are not read again.
     pub(super) done: u64,
     /// The damage at which the input ends; `None` if the input is not damaged.
     pub(super) damage: Option<SourceError>,

@@ -169,7 +169,7 @@ mod tests {
                     std::thread::yield_now();
                 }
                 let next = || {
-                    // This pause gives the reader's thread time to continue.
+                    // Yielding here gives the reader's thread time to continue.
                     (0..20).for_each(|_| std::thread::yield_now());
                     let held = arrived.len();
                     arrived.blocking_recv().map(|_| held)

@@ -17,7 +17,7 @@ use crate::clock::Instant;
 /// outage could make the last row of a run fail.
 const FAULTS: u32 = 8;
 /// The number of faults for an endpoint whose last outage ended less than [`RELAPSE`] ago. One more fault is needed for
-/// each answer since that outage.
+/// each answer since the last outage.
 const FAULTS_OF_RELAPSE: u32 = 3;
 const RELAPSE: Duration = Duration::from_secs(60);
 const FIRST_PROBE: Duration = Duration::from_secs(1);

@@ -21,8 +21,8 @@
 //!   latency changes. Such a computed window also shrinks when the server would accept a burst of requests.
 //! - The share of overloads in the last 20 answers is not exact enough to cut the window. If 10 % of all answers report
 //!   an overload at random, the share is above a fifth in one of 25 samples. In runs with harmless overload at random,
-//!   the window was too small most of the time. These runs took 1.19 to 1.44 times as long as the shortest possible
-//!   time.
+//!   the window was too small most of the time. Runs with such a window took 1.19 to 1.44 times as long as the shortest
+//!   possible time.
 
 use std::time::Duration;
 
