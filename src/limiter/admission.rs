@@ -3,21 +3,22 @@
 use crate::clock::Instant;
 use crate::domain::{Cost, Dimension};
 
-/// Whether a request may be sent now.
+/// A pool's answer to the question whether a request can be sent now.
 #[derive(Debug)]
 pub enum Admission {
-    /// Yes. When the request ends, the reservation must be replaced by the real usage.
+    /// The request can be sent now. When the request ends, `Pool::settle` must replace the reservation by the real
+    /// usage.
     Granted(Reservation),
-    /// No: the request must wait.
+    /// The request must wait.
     Wait {
-        /// When to ask again.
+        /// The instant at which to ask the pool again.
         until: Instant,
-        /// The dimension that has no room; `None` while the pool is held.
+        /// The dimension that has no room; `None` while the pool is held (must send nothing).
         on: Option<Dimension>,
     },
 }
 
-/// The amounts that were taken from the buckets for one request.
+/// The amounts that were taken from the buckets of a pool for one request.
 #[must_use = "a reservation must be settled; otherwise the pool never gets its share back"]
 #[derive(Debug)]
 pub struct Reservation {
@@ -26,7 +27,7 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// Returns the amounts that were taken.
+    /// Returns the amounts that were taken for the request.
     pub fn cost(&self) -> Cost {
         self.cost
     }

@@ -1,14 +1,15 @@
-//! A token bucket for one dimension of a limit. The level of the bucket can be corrected.
+//! A token bucket for one dimension of a limit. Callers can also correct the level of this bucket.
 //!
-//! The crate `governor` decides with the algorithm GCRA whether tokens can be taken. This file owns the state that
-//! `governor` uses. So this file can return tokens, lower or raise the level, and rescale it. A level below zero is a
-//! debt: the bucket must refill before it lets anything through. No other file uses `governor`.
+//! The crate `governor` decides whether tokens can be taken; its algorithm is GCRA (generic cell rate algorithm). This
+//! file owns the state with which `governor` decides. Because the state of the bucket is in this file, the file can
+//! return tokens, lower or raise the level, and rescale it. A level below zero is a debt: the bucket grants nothing
+//! until it has refilled above zero. No other file uses `governor`.
 //!
 //! The state is one number, the theoretical arrival time (TAT), in nanoseconds since the start of the run. With a
-//! replenish interval `t` and a burst `b`, the level is `b - max(0, tat - now) / t`. So if the TAT is in the past, the
+//! replenish interval `t` and a burst `b`, the level is `b - max(0, tat - now) / t`. If the TAT is in the past, the
 //! bucket is full. If the TAT is far in the future, the bucket is in debt.
 //!
-//! Invariants: A level is never above the burst. When `n` tokens are taken, the TAT becomes `max(tat, now) + n × t`.
+//! Invariants: the level is never above the burst. When `n` tokens are taken, the TAT becomes `max(tat, now) + n × t`.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -40,8 +41,8 @@ pub struct Bucket {
 type Kernel = RateLimiter<NotKeyed, Arrival, GivenClock, NoOpMiddleware<Duration>>;
 
 impl Bucket {
-    /// Returns a full bucket with the limit `limit_per_minute`, which is at least 1. A full bucket lets `burst` tokens
-    /// through at once.
+    /// Returns a full bucket with the limit `limit_per_minute`, which is at least 1. A full bucket grants `burst`
+    /// tokens without a wait.
     pub fn new(limit_per_minute: u32, burst: u32) -> Self {
         let limit_per_minute = limit_per_minute.max(1);
         let interval_nanos = interval(limit_per_minute, 0);
@@ -61,24 +62,24 @@ impl Bucket {
         1e9 / self.interval_nanos as f64
     }
 
-    /// Returns how many tokens a full bucket lets through at once.
+    /// Returns how many tokens a full bucket grants without a wait.
     pub fn burst(&self) -> u32 {
         self.burst
     }
 
-    /// Returns how many tokens can be taken at `now`; negative while the bucket is in debt.
+    /// Returns how many tokens can be taken at `now`. The number is negative while the bucket is in debt.
     pub fn level(&self, now: Instant) -> i64 {
         let ahead = self.arrival.get().saturating_sub(now.as_nanos());
         i64::from(self.burst) - i64::try_from(ahead.div_ceil(self.interval_nanos)).unwrap_or(i64::MAX)
     }
 
-    /// Takes `n` tokens, or returns when to try again.
+    /// Takes `n` tokens, or returns the instant at which to try again.
     ///
-    /// If `n` is above the burst, the tokens are taken when the bucket is full, and the bucket is then in debt. So even
-    /// a request above the burst is sent, and the next requests wait until the debt is repaid.
+    /// If `n` is above the burst, the tokens are taken when the bucket is full. After a request above the burst, the
+    /// bucket is in debt. So even such a large request is sent, and the next requests wait until the debt is repaid.
     ///
     /// # Errors
-    /// The instant at which `n` tokens can be taken, if nothing else is taken before.
+    /// Returns the instant at which `n` tokens can be taken, if nothing else is taken before.
     pub fn take(&mut self, n: u32, now: Instant) -> Result<(), Instant> {
         let Some(cells) = NonZeroU32::new(n) else { return Ok(()) };
         if n > self.burst {
@@ -101,19 +102,20 @@ impl Bucket {
         Ok(())
     }
 
-    /// Gives `n` tokens back. This never fills the bucket above its burst, because a TAT in the past counts as `now`
-    /// when tokens are taken.
+    /// Gives `n` tokens back to the bucket. Giving tokens back never fills a bucket above its burst, because a TAT in
+    /// the past counts as `now` when tokens are taken.
     pub fn refund(&mut self, n: u32) {
         self.arrival.set(self.arrival.get().saturating_sub(self.worth(u64::from(n))));
     }
 
-    /// Takes `n` tokens that have already been used. This may put the bucket into debt.
+    /// Takes `n` tokens that a request has already used. The bucket can go into debt by this.
     pub fn debit(&mut self, n: u32, now: Instant) {
         let from = self.arrival.get().max(now.as_nanos());
         self.arrival.set(from.saturating_add(self.worth(u64::from(n))));
     }
 
-    /// Lowers the level to at most `most`; never raises it. Returns by how much it was lowered.
+    /// Lowers the level of the bucket to at most `most`; never raises the level. Returns the number of tokens by which
+    /// the level was lowered.
     pub fn clamp(&mut self, most: i64, now: Instant) -> i64 {
         let level = self.level(now);
         if level <= most {
@@ -124,9 +126,9 @@ impl Bucket {
     }
 
     /// Raises the level towards `target`, by at most `step`, and raises the burst with it. Never lowers the level or
-    /// the burst. Returns by how much the level was raised.
+    /// the burst. Returns the number of tokens by which the level was raised.
     ///
-    /// The burst is never above the limit of a minute.
+    /// The burst never exceeds the limit of one minute.
     pub fn raise(&mut self, target: i64, step: i64, now: Instant) -> i64 {
         let level = self.level(now);
         let raised = target.min(level.saturating_add(step)).min(i64::from(self.limit_per_minute));
@@ -141,8 +143,8 @@ impl Bucket {
         raised - level
     }
 
-    /// Changes the burst. If the level is above the new burst, it is lowered to the burst. Otherwise the level stays
-    /// the same.
+    /// Changes the burst of the bucket. If the level is above the new burst, it is lowered to the burst. A level below
+    /// the new burst stays the same.
     pub(super) fn set_burst(&mut self, burst: u32, now: Instant) {
         let level = self.level(now);
         self.burst = burst.clamp(1, self.limit_per_minute);
@@ -150,15 +152,15 @@ impl Bucket {
         self.set_level(level.min(i64::from(self.burst)), now);
     }
 
-    /// Changes the limit. The number of missing tokens (burst minus level) stays the same, so the time to refill them
-    /// changes.
+    /// Changes the limit per minute. The number of missing tokens (burst minus level) stays the same. Only the time to
+    /// refill the missing tokens changes.
     pub fn set_limit(&mut self, limit_per_minute: u32, now: Instant) {
         self.limit_per_minute = limit_per_minute.max(1);
         self.burst = self.burst.min(self.limit_per_minute);
         self.requota(now);
     }
 
-    /// Changes the share of the limit that is left unused; 0 to 1.
+    /// Changes the share of the limit that is left unused, from 0 to 1.
     pub(super) fn set_headroom(&mut self, share: f64, now: Instant) {
         let ppm = (share.clamp(0.0, 0.99) * 1e6) as u32;
         if ppm != self.headroom_ppm {
@@ -190,17 +192,17 @@ impl Bucket {
     }
 }
 
-/// Returns the nanoseconds per token, rounded up. So the rate is never above the limit. For limits up to fifty million
-/// per minute, the rate is less than 0.1 % below the limit.
+/// Returns the nanoseconds per token, rounded up. Rounding up keeps the rate at or below the limit. For limits up to
+/// fifty million per minute, the rate is less than 0.1 % below the limit.
 fn interval(limit_per_minute: u32, headroom_ppm: u32) -> u64 {
     let share = u64::from(1_000_000 - headroom_ppm.min(990_000));
     let per_minute_ppm = u64::from(limit_per_minute) * share;
     (u128::from(MINUTE_NANOS) * 1_000_000).div_ceil(u128::from(per_minute_ppm)).try_into().unwrap_or(u64::MAX)
 }
 
-/// Returns governor's limiter with `arrival` as its state. Governor counts stored arrival times from the moment when a
-/// limiter is built. Here they must count from the start of the run, so the limiter is built while its clock shows
-/// zero.
+/// Returns governor's limiter with `arrival` as its state. Governor counts stored arrival times from the instant when a
+/// limiter is built. In this file, arrival times count from the start of the run, so the limiter is built while its
+/// clock shows zero.
 fn kernel(interval_nanos: u64, burst: u32, arrival: &Arrival) -> Kernel {
     let quota = Quota::with_period(Duration::from_nanos(interval_nanos)).expect("an interval is never zero");
     let burst = NonZeroU32::new(burst).expect("a burst is at least one");
@@ -211,7 +213,7 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The state: the theoretical arrival time. The bucket and governor's limiter share it.
+/// The state of the bucket: the theoretical arrival time (TAT). The bucket and governor's limiter share this value.
 #[derive(Clone, Debug, Default)]
 struct Arrival(Arc<AtomicU64>);
 
@@ -238,7 +240,7 @@ impl StateStore for Arrival {
     }
 }
 
-/// A clock that shows the time to which it was last set.
+/// A clock for governor that shows the time to which it was last set.
 #[derive(Debug, Default)]
 struct GivenClock(AtomicU64);
 

@@ -1,9 +1,10 @@
 //! One dimension of a pool: its limit, its bucket, and what was learned about the server's own bucket.
 //!
-//! The preset limit applies until a response head reports another limit. Heads can lower a limit that was given by
-//! hand, but never raise it. A rate that was learned from refusals replaces these limits while it is lower.
+//! The preset limit applies until a response head (the status line and headers) reports another limit. Response headers
+//! can lower a limit that was given by hand, but never raise it. A rate that was learned from refusals replaces the
+//! other limits as long as the rate is lower.
 //!
-//! The file `levels` sets the level and the burst according to what the server reports.
+//! The file `levels` sets the level and the burst of the bucket according to what the server reports.
 
 mod levels;
 mod search;
@@ -26,55 +27,59 @@ pub(super) use levels::HeadSignal;
 #[derive(Debug)]
 pub(super) struct DimensionState {
     dimension: Dimension,
-    /// The limit given by hand.
+    /// The limit that the user gave by hand, per minute.
     by_hand: Option<u32>,
-    /// The limit that the latest head reported.
+    /// The limit that the latest response head reported, per minute.
     reported: Option<u32>,
-    /// Whether heads report the exact remaining amount, and not a number that is rounded to thousands.
+    /// Whether response headers report the exact remaining amount, instead of a number that is rounded to thousands.
     is_exact: bool,
-    /// The highest known level of the server's bucket, computed from response heads; 0 if no head has shown one.
+    /// The highest known level of the server's bucket, computed from response headers; 0 if no header has shown a
+    /// level.
     most_held: u32,
-    /// The amount that requests took from the server's bucket. Only requests whose heads have come are included.
+    /// The amount that requests have taken from the server's bucket. Only requests with a response head are included.
     given: u64,
     /// The bucket; `None` where no limit is known.
     pub(super) bucket: Option<Bucket>,
     /// The share of the limit that other clients use.
     drift: Drift,
-    /// An estimate of the server's bucket. It assumes that the server allows a burst of a whole minute. It is used
-    /// until a head or a refusal says more about the server's bucket.
+    /// The shadow: an estimate of the server's bucket. The shadow assumes that the server allows a burst of a whole
+    /// minute's limit. The shadow is used until a response header or a refusal says more about the server's bucket.
     shadow: Option<Bucket>,
-    /// A limit that was learned from refusals. It replaces the known limit.
+    /// A limit that was learned from refusals and replaces the known limit.
     learned: Option<Learned>,
-    /// Whether the level must rise slowly: the server's bucket filled up during trouble, when little was sent.
+    /// Whether the level must rise slowly. The level must rise slowly after trouble (a long pause or many faults),
+    /// because the server's bucket has filled up in that time.
     is_slow: bool,
-    /// The search for the size of the server's bucket by refusals. The burst never falls below the size that was found.
+    /// The search that finds the size of the server's bucket from refusals. The burst never falls below the size that
+    /// this search found.
     search: BurstSearch,
-    /// The fraction of a token that is left over from the last raise of the level. It is added to the next raise.
+    /// The fraction of a token that is left over from the last raise of the level. The next raise of the level adds
+    /// this fraction.
     raise_credit: f64,
     /// The amount that is reserved for requests that the server has not counted yet.
     uncounted: i64,
-    /// How long answers take. This is measured only for output tokens.
+    /// The time that the server needs to produce answers. The time of answers is measured only for output tokens.
     production: Production,
-    /// The amount that counted against the limit since the start of the run.
+    /// The amount that has counted against the limit since the start of the run.
     pub(super) used: Used,
     no_raise_until: Instant,
-    /// When this state was created.
+    /// The instant at which the state of this dimension was created.
     began: Instant,
 }
 
-/// A limit that was learned.
+/// A limit that was learned from refusals.
 #[derive(Clone, Copy, Debug)]
 struct Learned {
-    /// The limit that the learned limit replaces, if there was one.
+    /// The known limit that the learned limit replaces, if there was one.
     replaced: Option<u32>,
-    /// The learned rate, divided by the limit of the bucket. The limit is rounded to a whole number, and this share
-    /// corrects the rounding.
+    /// The learned rate, divided by the limit of the bucket. The limit of the bucket is rounded to a whole number, and
+    /// this share corrects the rounding.
     share: f64,
 }
 
 impl DimensionState {
-    /// Returns a dimension with the limit given by hand, or with the preset limit if none is given. The share
-    /// `headroom` of the limit is left unused.
+    /// Returns a dimension with the limit given by hand, or with the preset limit if none is given. The bucket leaves
+    /// the share `headroom` of the limit unused.
     pub(super) fn new(
         dimension: Dimension,
         preset: RateLimits,
@@ -107,9 +112,9 @@ impl DimensionState {
         }
     }
 
-    /// Replaces the limit given by hand. The new limit applies immediately. If the server last reported a lower limit,
-    /// that lower limit applies. Without a limit given by hand, the reported limit applies, or `preset` if none was
-    /// reported. A learned limit is forgotten.
+    /// Replaces the limit that was given by hand. The new limit applies immediately. If the server last reported a
+    /// lower limit, the lower limit applies. Without a limit given by hand, the reported limit applies, or `preset` if
+    /// none was reported. A limit that was learned from refusals is forgotten.
     pub(super) fn set_by_hand(&mut self, by_hand: RateLimits, preset: RateLimits, now: Instant) {
         self.by_hand = by_hand.of(self.dimension);
         let limit = match (self.by_hand, self.reported) {
@@ -125,18 +130,18 @@ impl DimensionState {
         (self.shadow, self.learned) = (None, None);
     }
 
-    /// Returns the limit that the latest head reported.
+    /// Returns the limit that the latest response head reported.
     pub(super) fn reported(&self) -> Option<u32> {
         self.reported
     }
 
-    /// Returns the highest known level of the server's bucket; `None` if no head has shown one.
+    /// Returns the highest known level of the server's bucket; `None` if no response header has shown a level.
     pub(super) fn burst_seen(&self) -> Option<u32> {
         let most = self.most_held.max(self.search.found()).min(self.reported?);
         Some(most).filter(|most| *most > 0)
     }
 
-    /// Returns what is reserved for requests that the server has not counted yet.
+    /// Returns the amount that is reserved for requests that the server has not counted yet.
     pub(super) fn uncounted(&self) -> i64 {
         self.uncounted
     }
@@ -155,7 +160,7 @@ impl DimensionState {
         }
     }
 
-    /// Puts tokens back into the bucket, because their request is not sent.
+    /// Puts the tokens of a request back into the bucket, because the request is not sent.
     pub(super) fn give_back(&mut self, cost: Cost) {
         let amount = self.amount(cost);
         if let Some(bucket) = &mut self.bucket {
@@ -163,27 +168,29 @@ impl DimensionState {
         }
     }
 
-    /// Call this when a head has come: the server has counted the request and its input.
+    /// Call this when the response head of a request has come, because the server has then counted the request and its
+    /// input.
     pub(super) fn on_head(&mut self, cost: Cost) {
         if self.dimension != Dimension::OutputTokens {
             self.uncounted -= i64::from(self.amount(cost));
         }
     }
 
-    /// Call this when a request has ended: the server has counted its output. If no head was seen before, the server
-    /// has counted the request and its input as well.
+    /// Call this when a request has ended, because the server has then counted its output. If no response head came
+    /// before, the server has also counted the request and its input.
     pub(super) fn on_end(&mut self, cost: Cost, head_seen: bool) {
         if !head_seen || self.dimension == Dimension::OutputTokens {
             self.uncounted -= i64::from(self.amount(cost));
         }
     }
 
-    /// Adds what a request used to the use of the limit.
+    /// Adds the amount that a request used to the total use of the limit.
     pub(super) fn count(&mut self, used: Cost) {
         self.used.count(self.amount(used));
     }
 
-    /// Replaces the reserved amount by the amount that was used. `took` is the time that the answer took.
+    /// Replaces the amount that a request reserved by the amount that it used. `took` is the time from sending the
+    /// request to the end of the answer.
     pub(super) fn settle(&mut self, reserved: Cost, used: Cost, took: Duration, now: Instant) {
         let (reserved, used) = (self.amount(reserved), self.amount(used));
         if self.dimension == Dimension::OutputTokens && used > 0 {
@@ -197,12 +204,12 @@ impl DimensionState {
         self.shadow.iter_mut().for_each(correct);
     }
 
-    /// Adopts the limit that a response head reports. Returns whether the new limit differs from the limit that applied
+    /// Adopts the limit that response headers report. Returns whether the new limit differs from the limit that applied
     /// before. A limit given by hand is never raised.
     pub(super) fn adopt_limit(&mut self, signal: LimitSignal, headroom: f64, now: Instant) -> bool {
         let Some(reported) = signal.limit.filter(|&limit| limit > 0) else { return false };
         if self.reported.replace(reported) != Some(reported) {
-            // The server's bucket has changed with its limit.
+            // If the limit has changed, the server's bucket has changed as well.
             (self.most_held, self.given) = (0, 0);
         }
         let limit = self.by_hand.map_or(reported, |most| most.min(reported));
@@ -210,8 +217,8 @@ impl DimensionState {
             Some(bucket) if bucket.limit() == limit => return false,
             Some(bucket) => bucket.set_limit(limit, now),
             bucket @ None => {
-                // While no limit was known, every request was sent without waiting. So the level is set to the
-                // remaining amount that the server reports.
+                // While no limit was known, all requests were sent without waiting. So at the first report of a limit,
+                // the level is set to the remaining amount that the server reports.
                 let bucket = bucket.insert(Bucket::new(limit, limit));
                 bucket.set_headroom(headroom, now);
             }
@@ -219,17 +226,17 @@ impl DimensionState {
         true
     }
 
-    /// Forgets the shadow, because heads report the level that the shadow estimated.
+    /// Forgets the shadow, because response headers report the level that the shadow estimated.
     pub(super) fn forget_shadow(&mut self) {
         self.shadow = None;
     }
 
-    /// Returns whether a learned limit applies.
+    /// Returns whether a learned limit applies in this dimension.
     pub(super) fn has_learned(&self) -> bool {
         self.learned.is_some()
     }
 
-    /// Returns whether a rate is below the known limit.
+    /// Returns whether a rate is below the known limit of this dimension.
     pub(super) fn is_below_known(&self, per_minute: f64) -> bool {
         self.known().is_none_or(|known| per_minute < f64::from(known))
     }
@@ -242,7 +249,7 @@ impl DimensionState {
         }
     }
 
-    /// Uses a learned rate in place of the known limit.
+    /// Applies a rate that was learned from refusals in place of the known limit.
     pub(super) fn learn(&mut self, per_minute: f64, now: Instant) {
         let (is_new, replaced) = (self.learned.is_none(), self.known());
         let limit = per_minute.ceil().clamp(1.0, f64::from(replaced.unwrap_or(u32::MAX)));
@@ -264,8 +271,8 @@ impl DimensionState {
         }
     }
 
-    /// Sets the rate of the bucket. It is the limit, or the learned share of the limit, minus the headroom and the
-    /// share of other clients.
+    /// Sets the rate at which the bucket refills. The rate is the limit, or the learned share of the limit, minus the
+    /// headroom and minus the share of other clients.
     pub(super) fn set_pace(&mut self, headroom: f64, now: Instant) {
         if self.dimension != Dimension::Requests {
             self.drift.fade(now);
@@ -277,10 +284,10 @@ impl DimensionState {
     }
 }
 
-/// Returns the first burst of a bucket: what the limit gives in a second, but at least 1.
+/// Returns the first burst of a bucket: the amount that the limit allows per second, but at least 1.
 ///
-/// Limits may be enforced over spans as short as a second, so a larger burst may be refused. Source: API documentation,
-/// "Rate limits" (2026-08-22).
+/// The server can enforce limits over spans as short as a second, so a larger burst could be refused. Source: API
+/// documentation, "Rate limits" (2026-08-22).
 fn first_burst(limit_per_minute: u32) -> u32 {
     (limit_per_minute / 60).max(1)
 }

@@ -1,27 +1,29 @@
 //! Learns how much of a limit other clients use.
 //!
-//! Our own count says how many tokens should remain, and a head says how many really remain. In the long run, the
-//! difference is the amount that other clients took. The differences are summed, and older differences count less and
-//! less (with a time constant). After noise or a single correction, a difference with the opposite sign follows, so the
-//! two cancel out. A steady share is found within two time constants.
+//! Our own count says how many tokens should remain, and a response header says how many really remain. In the long
+//! run, the difference is the amount that other clients took. The differences are summed, and the weight of each
+//! difference becomes smaller with time. After noise or a single correction, a difference with the opposite sign
+//! follows and cancels it. A steady share of other clients is found within two time constants.
 //!
-//! The share of a limit for tokens also falls by itself. Heads round token counts, and they show no level below zero.
-//! So the differences contain errors. If too much is left to other clients, the server's bucket becomes full, and its
-//! refill is lost. With a small burst, no head shows that there was room. If the share did not fall, an error at the
-//! start of a run would slow down the whole run. The share of the request limit does not fall by itself, because heads
-//! show that level exactly.
+//! The learned share of a token limit also falls by itself. Response headers round token counts, and they show no level
+//! below zero. So the differences between the two counts contain errors. If the program leaves too much to other
+//! clients, the server's bucket becomes full, and its refill is lost. If the burst is small, response headers do not
+//! show that the bucket had room. If the share did not fall, an error at the start of a run would slow down the whole
+//! run. The learned share of the request limit does not fall by itself, because response headers report numbers of
+//! requests exactly.
 
 use std::time::Duration;
 
 use crate::clock::Instant;
 
-/// The share of the other clients is the sum of the differences, divided by what the limit gives in this many seconds.
+/// The time constant in seconds. The share of other clients is the sum of the differences, divided by the amount that
+/// the limit allows in this time.
 const TIME_CONSTANT_SECS: f64 = 10.0;
-/// The largest share that is left to other clients. The run always gets the rest.
+/// The largest share of a limit that is left to other clients. The run always uses the rest of the limit.
 const MOST: f64 = 0.9;
-/// Without new differences, the share falls to 1/e of its value in this time.
+/// The time in which the share falls to 1/e of its value if there are no new differences.
 const FADE: Duration = Duration::from_secs(60);
-/// A share below this is noise and counts as zero.
+/// A share below this value is noise and counts as zero.
 const NOISE: f64 = 0.01;
 
 /// The share of one limit that other clients use.
@@ -32,19 +34,19 @@ pub(super) struct Drift {
 }
 
 impl Drift {
-    /// Returns the share that is left to other clients, 0 to 0.9.
+    /// Returns the share of the limit that is left to other clients, 0 to 0.9.
     pub(super) fn share(&self) -> f64 {
         if self.share < NOISE { 0.0 } else { self.share }
     }
 
-    /// Lowers the share according to the time since the last call.
+    /// Lowers the share of other clients according to the time since the last call.
     pub(super) fn fade(&mut self, now: Instant) {
         self.share *= (-now.since(self.faded_at).as_secs_f64() / FADE.as_secs_f64()).exp();
         self.faded_at = now;
     }
 
-    /// Call this when the server had `gone` tokens less than our own count. `gone` is negative when the server had
-    /// more. `limit` is per minute.
+    /// Call this when the server had `gone` fewer tokens left than our own count says. `gone` is negative when the
+    /// server had more tokens left. `limit` is the limit per minute.
     pub(super) fn note(&mut self, gone: i64, limit: u32) {
         if gone != 0 {
             let worth = gone as f64 * 60.0 / f64::from(limit) / TIME_CONSTANT_SECS;
@@ -61,7 +63,7 @@ mod tests {
     fn a_steady_share_is_found_within_half_a_minute() {
         let (mut drift, limit) = (Drift::default(), 6_000);
         for _ in 0..300 {
-            // A head comes every tenth of a second. Other clients use 30 % of a limit of 100 a second.
+            // A response head comes every tenth of a second. Other clients use 30 % of a limit of 100 a second.
             let gone = (0.3 - drift.share()) * 100.0 / 10.0;
             drift.note(gone.round() as i64, limit);
         }

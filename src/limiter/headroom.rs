@@ -1,16 +1,16 @@
-//! Headroom: the share of the limits that is left unused. Because of the headroom, small errors of our own count cause
-//! no refusals.
+//! Headroom: the share of the limits that is left unused. Without headroom, small errors of our own count would cause
+//! refusals.
 //!
-//! Rejected: a constant share. It makes the run longer by about that share: with a tenth, runs took 1.06 to 1.11 times
-//! the lower bound.
+//! Rejected: a constant headroom. A constant headroom makes the run longer by about its share. With a headroom of a
+//! tenth, runs took 1.06 to 1.11 times the lower bound.
 
 use std::time::Duration;
 
-/// The share that is left unused at the start.
+/// The share of the limits that is left unused at the start.
 const AT_START: f64 = 0.10;
-/// In this time, the headroom falls to 1/e of its value, as long as nothing is refused.
+/// The time in which the headroom falls to 1/e of its value, as long as nothing is refused.
 const DECAY: Duration = Duration::from_secs(8);
-/// Below this share, the headroom becomes zero.
+/// The share below which the headroom becomes zero.
 const CLOSED: f64 = 0.000_5;
 
 /// How the unused share of the limits is chosen.
@@ -18,11 +18,11 @@ const CLOSED: f64 = 0.000_5;
 pub enum Headroom {
     /// The share starts at a tenth of the limits and shrinks to nothing while no request is refused.
     Auto,
-    /// A fixed share, 0 to 1.
+    /// A fixed share of the limits, from 0 to 1.
     Fixed(f64),
 }
 
-/// The share that is left unused at this moment.
+/// The share of the limits that is left unused at present.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct UnusedShare {
     share: f64,
@@ -30,7 +30,7 @@ pub(super) struct UnusedShare {
 }
 
 impl UnusedShare {
-    /// Returns the share at the start of a run.
+    /// Returns the headroom at the start of a run.
     pub(super) fn new(headroom: Headroom) -> Self {
         match headroom {
             Headroom::Auto => Self { share: AT_START, is_fixed: false },
@@ -38,7 +38,7 @@ impl UnusedShare {
         }
     }
 
-    /// Returns the share, 0 to 1.
+    /// Returns the share of the limits that is left unused, from 0 to 1.
     pub(super) fn get(&self) -> f64 {
         self.share
     }
@@ -48,7 +48,7 @@ impl UnusedShare {
         if self.is_fixed { self.share } else { 0.0 }
     }
 
-    /// Raises the share to at least `share`. Returns `false` if the share is fixed and can't change.
+    /// Raises the headroom to at least `share`. Returns `false` if the headroom is fixed and can't change.
     pub(super) fn open(&mut self, share: f64) -> bool {
         if !self.is_fixed {
             self.share = self.share.max(share);
@@ -56,7 +56,7 @@ impl UnusedShare {
         !self.is_fixed
     }
 
-    /// Lowers the share according to `passed`, the time since the last call.
+    /// Lowers the headroom according to `passed`, the time since the last call.
     pub(super) fn decay(&mut self, passed: Duration) {
         if !self.is_fixed && self.share > 0.0 {
             let share = self.share * (-passed.as_secs_f64() / DECAY.as_secs_f64()).exp();

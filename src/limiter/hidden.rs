@@ -1,20 +1,22 @@
-//! Hidden limits: no header shows them, so they are learned from refusals.
+//! Hidden limits: no response header shows these limits, so the program learns them from refusals.
 //!
-//! A gateway can have limits of its own without showing them: its 429 has no headers, or it sends a 500 in place of a
-//! 429. The gateway's bucket is empty at each refusal. So between two refusals it accepts exactly as much as its limit
-//! allows. The size of its burst does not matter. The limit is computed from two refusals that are ten seconds to a
-//! minute apart. It is computed for requests and for input tokens, because a refusal does not say which of these two
-//! limits was reached.
+//! A gateway (a proxy in front of the API) can have limits of its own without showing them. A gateway with hidden
+//! limits sends a 429 without headers, or a 500 in place of a 429.
+//! 429. The gateway's bucket is empty at each refusal. So between two refusals, the gateway accepts exactly the amount
+//!      that its limit allows. The size of the gateway's burst does not matter. The limit is computed from two refusals
+//!      that are ten seconds to a minute apart. The program computes a limit for requests and a limit for input tokens,
+//!      because a refusal does not say which of them was reached.
 //!
-//! After that, the pool sends a little less than the limit that was found, and its rate rises. Near the limit it rises
-//! slowly. The longer nothing is refused, the faster it rises. So if the limit that was found is too low, or the
-//! gateway has raised its limit, the pool finds out within a minute or two. The rate follows the curve of TCP CUBIC
-//! (RFC 9438), which is flat around the rate of the last refusal.
+//! When a limit was found, the pool first sends slightly less than the limit, and then raises its rate. Near the limit
+//! the rate rises slowly. The longer nothing is refused, the faster the rate rises after that. If the limit that was
+//! found is too low, or the gateway has raised its limit, the pool finds the higher limit within two minutes. The rate
+//! follows the curve of TCP CUBIC (RFC 9438), which is flat around the rate of the last refusal.
 //!
-//! A fault can come from a hidden limit or have another cause. If the pool sends less and the share of faults falls,
-//! the cause is a limit. So when more than a fifth of the attempts meet a fault, a trial begins. For a while, the pool
-//! sends only as much as the server accepted before. If the share of faults does not fall to half of its value, the
-//! pool returns to the earlier rate and starts no trial for five minutes.
+//! A hidden limit can cause faults, but faults can also have other causes. If the share of faults falls when the pool
+//! sends less, the cause is a limit. For this reason, a trial begins when more than a fifth of the attempts meet a
+//! fault. During a trial, the pool sends only as much as the server accepted before. If the share of faults does not
+//! fall to half of its value, the pool returns to the earlier rate. After a trial without success, the pool starts no
+//! trial for five minutes.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -23,40 +25,40 @@ use crate::clock::Instant;
 use crate::domain::Cost;
 
 /// A limit is computed from the requests that were accepted within a period. The length of the period is from `LEAST`
-/// to `LONGEST`. In the period, at least `LEAST_ACCEPTED` requests must be accepted.
+/// to `LONGEST`. At least `LEAST_ACCEPTED` requests must be accepted in the period.
 const LEAST: Duration = Duration::from_secs(10);
 const LEAST_ACCEPTED: u64 = 3;
 const LONGEST: Duration = Duration::from_secs(60);
-/// The curve of the rate, as shares of the limit that was found: it starts at `FIRST`, and after `FLAT_AFTER` it is
-/// flat at `FLAT`.
+/// The curve of the rate, as a share of the limit that was found. The rate begins at `FIRST`, and after `FLAT_AFTER` it
+/// is at `FLAT` and hardly changes.
 const FIRST: f64 = 0.98;
 const FLAT: f64 = 1.03;
 const FLAT_AFTER: Duration = Duration::from_secs(20);
 /// If nothing was refused for [`FLAT_AFTER`], the next limit that is found is at least this share of the present rate.
 const HELD: f64 = 0.94;
-/// How much each fault adds to a running sum. Each accepted request subtracts 1. So the sum grows when more than a
-/// fifth of the attempts meet a fault. A trial begins when the sum reaches `EXCESS`.
+/// The number that each fault adds to a running sum. Each accepted request subtracts 1 from the sum, so the sum grows
+/// when more than a fifth of the attempts meet a fault. A trial begins when the sum reaches `EXCESS`.
 const FAULT: u32 = 4;
 const EXCESS: u32 = 8 * FAULT;
-/// When the running sum is at least this high, a fault may be a refusal.
+/// When the running sum is at least this high, faults are treated as possible refusals.
 const DOUBT: u32 = 2 * FAULT;
-/// A trial is decided after this many attempts.
+/// The number of attempts after which a trial ends with a decision.
 const TRIED: u32 = 20;
-/// After a trial in which the share of faults did not fall enough, no trial begins for this long.
+/// The time without trials after a trial in which the share of faults did not fall enough.
 const PAUSE: Duration = Duration::from_secs(300);
 
 /// What is known about a hidden limit.
 #[derive(Debug, Default)]
 pub(super) struct Hidden {
     accepted: Accepted,
-    /// The time of each refusal, and the amount that the server accepted before that refusal. The oldest refusal comes
-    /// first.
+    /// The instant of each refusal, and the amount that the server had accepted until that refusal. The first item is
+    /// the oldest refusal.
     refusals: VecDeque<(Instant, Accepted)>,
     found: Option<Found>,
     faults: Faults,
 }
 
-/// The requests and input tokens that the server accepted.
+/// The number of requests and the number of input tokens that the server accepted.
 #[derive(Clone, Copy, Debug, Default)]
 struct Accepted {
     requests: u64,
@@ -74,21 +76,21 @@ impl Accepted {
     }
 }
 
-/// A limit that was found, in requests per minute and input tokens per minute.
+/// A hidden limit that was found, in requests per minute and input tokens per minute.
 #[derive(Clone, Copy, Debug)]
 struct Found {
     per_minute: [f64; 2],
     at: Instant,
 }
 
-/// Whether faults are hidden refusals, that is, refusals that look like faults.
+/// The faults of recent attempts, and whether they are hidden refusals (refusals that look like faults).
 #[derive(Debug, Default)]
 struct Faults {
-    /// The running sum: a fault adds [`FAULT`], and an accepted request subtracts 1. It grows when more than a fifth of
-    /// the attempts meet a fault.
+    /// The running sum: a fault adds [`FAULT`], and an accepted request subtracts 1. The sum grows when more than a
+    /// fifth of the attempts meet a fault.
     excess: u32,
-    /// The current trouble: when it began, when the last fault came, and the requests that were sent and accepted since
-    /// it began.
+    /// The start of the current trouble, which is the time of its first fault. The next fields are the time of its last
+    /// fault, the requests that were accepted since its start, and the number of its faults.
     since: Option<Instant>,
     last_at: Instant,
     accepted: Accepted,
@@ -122,7 +124,7 @@ impl Hidden {
         self.judge_trial(now);
     }
 
-    /// Call this after a refusal that came while the pool was not held.
+    /// Call this after a refusal that came when the pool was allowed to send.
     pub(super) fn on_refusal(&mut self, now: Instant) {
         self.refusals.push_back((now, self.accepted));
         while self.refusals.front().is_some_and(|(at, _)| now.since(*at) > LONGEST) {
@@ -133,8 +135,8 @@ impl Hidden {
         }
     }
 
-    /// Notes a fault. Returns whether the fault is treated as a refusal. During a trial, every fault counts as a
-    /// refusal.
+    /// Records a fault that a request met. Returns whether the pool treats the fault as a refusal. During a trial, the
+    /// pool treats every fault as a refusal.
     pub(super) fn on_fault(&mut self, now: Instant) -> bool {
         if now.since(self.faults.last_at) > LONGEST {
             self.forget_faults();
@@ -142,7 +144,7 @@ impl Hidden {
         self.faults.last_at = now;
         self.faults.excess += FAULT;
         if self.faults.are_refusals {
-            // Less is sent, but the number of faults is the same as before.
+            // The pool sends less than before, but the number of faults has not fallen.
             if self.faults.excess >= 2 * EXCESS {
                 self.give_up(now);
                 return false;
@@ -165,7 +167,7 @@ impl Hidden {
         self.faults.trial.is_some() || self.faults.are_refusals
     }
 
-    /// Forgets old faults: no rate can be computed from faults that came too long ago.
+    /// Forgets faults that came too long ago to compute a rate from them.
     fn forget_faults(&mut self) {
         if self.faults.trial.is_none() && !self.faults.are_refusals {
             self.faults = Faults { no_trial_until: self.faults.no_trial_until, ..Faults::default() };
@@ -182,8 +184,8 @@ impl Hidden {
         }
     }
 
-    /// Call this when the present faults are certainly not refusals. Does nothing if they are already known to be
-    /// refusals.
+    /// Call this when it is certain that the present faults are not refusals. A call has no effect if the faults are
+    /// already known to be refusals.
     pub(super) fn on_proof_of_room(&mut self, now: Instant) {
         if self.faults.trial.is_some() {
             self.give_up(now);
@@ -192,31 +194,32 @@ impl Hidden {
         }
     }
 
-    /// Returns whether faults may be hidden refusals. This is the case if faults are known to be refusals, if a trial
-    /// is running, or if there are many faults.
+    /// Returns whether the present faults could be hidden refusals. Faults could be hidden refusals if they are known
+    /// to be refusals, if a trial is running, or if there are many faults.
     pub(super) fn may_be_refusing(&self, now: Instant) -> bool {
         let Faults { excess, trial, are_refusals, no_trial_until, .. } = &self.faults;
         let is_doubtful = *excess >= DOUBT && self.accepted.requests > 0 && now >= *no_trial_until;
         *are_refusals || trial.is_some() || is_doubtful
     }
 
-    /// Returns how many requests and input tokens may be sent per minute; `None` when no limit was found.
+    /// Returns how many requests and how many input tokens the pool is allowed to send per minute; `None` when no limit
+    /// was found.
     pub(super) fn per_minute(&self, now: Instant) -> Option<[f64; 2]> {
         let Found { per_minute, at } = self.found?;
         let part = now.since(at).as_secs_f64() / FLAT_AFTER.as_secs_f64() - 1.0;
         Some(per_minute.map(|found| found * (FLAT + (FLAT - FIRST) * part.powi(3))))
     }
 
-    /// Forgets the limit, because a known limit is lower.
+    /// Forgets the hidden limit, because a known limit is lower.
     pub(super) fn forget_limit(&mut self) {
         self.found = None;
     }
 
-    /// Computes the limit. The gateway's bucket was empty at `since`, and `accepted` is what the gateway has accepted
-    /// since then. Returns whether `accepted` was enough to compute a limit.
+    /// Computes the hidden limit. The gateway's bucket was empty at `since`, and the gateway has accepted `accepted`
+    /// since then. Returns whether `accepted` was large enough to compute a limit.
     ///
-    /// If the pool used a rate for a while without a refusal, this rate can't be much too high. So the limit is not set
-    /// much below it.
+    /// If the pool used a rate for some time without a refusal, this rate can't be much too high. The computed limit is
+    /// therefore not much lower than this rate.
     fn find(&mut self, since: Instant, accepted: Accepted, now: Instant) -> bool {
         let passed = now.since(since);
         if passed < LEAST || accepted.requests < LEAST_ACCEPTED {
@@ -251,8 +254,8 @@ mod tests {
 
     const ONE: Cost = Cost { requests: 1, input_tokens: 100, output_tokens: 10 };
 
-    /// Simulates a client that sends as often as `hidden` allows, and a server that accepts `limit` requests per minute
-    /// with a burst of one. Returns how many requests the server accepted and how many it refused.
+    /// Simulates a client that sends as often as `hidden` allows. The simulated server accepts `limit` requests per
+    /// minute with a burst of one. Returns how many requests the server accepted and how many it refused.
     fn play(hidden: &mut Hidden, mut limit: impl FnMut(u64) -> f64, as_faults: bool, seconds: u64) -> (u64, u64) {
         let (mut level, mut accepted, mut refused) = (1.0_f64, 0, 0);
         let (mut next, mut held_until) = (0.0, 0.0);
@@ -309,7 +312,7 @@ mod tests {
             tried += u32::from(hidden.on_fault(now));
         }
 
-        // Half of the attempts meet a fault, whatever the rate is.
+        // Half of the attempts meet a fault, at every rate.
         assert!(tried <= TRIED, "{tried} faults were treated as refusals");
         assert_eq!(hidden.per_minute(Instant::from_secs(200)), None);
     }

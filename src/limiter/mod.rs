@@ -1,12 +1,13 @@
-//! Rate limits: buckets and pools of buckets. A reservation is replaced by the real usage when a request ends.
+//! Rate limits: buckets and pools of buckets. When a request ends, its real usage replaces its reservation.
 //!
-//! Pure: callers pass `now`. This module owns the arithmetic of limits: it reserves amounts, replaces them by the real
-//! usage, corrects levels, changes limits and makes pools wait. It knows nothing of queues, windows, retries or the
-//! wire.
+//! This module is pure: callers pass `now`. This module owns the arithmetic of limits: it reserves amounts, replaces
+//! them by the real usage, corrects levels, changes limits, and makes pools wait. This module knows nothing of queues,
+//! concurrency windows, retries or the wire format.
 //!
-//! A [`Bucket`] is a token bucket. The crate `governor` decides with the algorithm GCRA what the bucket lets through. A
-//! `DimensionState` (`dimension`) is a bucket, together with what was learned about the server's own bucket. A [`Pool`]
-//! contains all dimensions of one [`PoolId`](crate::domain::PoolId). A request is admitted by all of them or by none.
+//! A [`Bucket`] is a token bucket. The crate `governor` decides which requests the bucket grants; its algorithm is
+//! GCRA. A `DimensionState` (`dimension`) is a bucket, together with what was learned about the server's own bucket. A
+//! [`Pool`] contains all dimensions of one [`PoolId`](crate::domain::PoolId). A request is admitted by all dimensions
+//! of its pool or by none.
 
 mod admission;
 mod bucket;

@@ -1,20 +1,21 @@
-//! All dimensions of one pool. A request is admitted by all dimensions or by none. When a request ends, its reservation
-//! is replaced by what it really used.
+//! All dimensions of one pool. A request is admitted by all dimensions or by none. When a request ends, its real usage
+//! replaces its reservation.
 //!
-//! A pool owns its dimensions, its headroom and its hold (the time during which it sends nothing). Limits come from
-//! presets, from numbers given by hand, and from response heads. A head may raise or reduce a preset, but may only
-//! reduce a number given by hand. The file
-//! `dimension` decides what a head changes in a dimension.
+//! A pool owns its dimensions, its headroom and its hold (a time in which it sends nothing). Limits come from presets,
+//! from numbers given by hand, and from response heads (the status line and headers). A response head can raise or
+//! lower a preset limit, but can only lower a limit given by hand. The file `dimension` decides what a response head
+//! changes in a dimension.
 //!
-//! Where a proxy hides the headers, limits are learned from refusals (`hidden`).
+//! If a proxy hides the headers, limits are learned from refusals (`hidden`).
 //!
-//! Some servers have one limit on input and output together. This limit takes the place of the input limit. The servers
-//! that are known to report it count the input and `max_tokens` of a request when they admit it, and give nothing back.
-//! So a request reserves that sum as its input, and keeps it. If a server does give tokens back, heads report more than
-//! this program counts, and raise the level.
+//! Some servers have one limit on input and output together. The limit on the sum of both takes the place of the input
+//! limit. All known servers with such a limit count a request's input and `max_tokens` when they admit it. These
+//! servers give no tokens back when a request ends. So a request reserves the sum of its input and `max_tokens` as
+//! input, and keeps the reservation when it ends. If a server does give tokens back, its response headers report more
+//! than this program counts, and raise the level.
 //!
-//! Rejected: a fourth dimension for such a limit. Each place that names dimensions would need it: flags, presets,
-//! reports, and the headers that it never comes with.
+//! Rejected: a fourth dimension for a limit on input and output together. All code that names dimensions would need it:
+//! flags, presets, reports, and headers. No server reports such a limit in headers of its own.
 
 mod learned;
 
@@ -29,33 +30,34 @@ use super::dimension::{DimensionState, HeadSignal};
 use super::headroom::{Headroom, UnusedShare};
 use super::hidden::Hidden;
 
-/// This many heads count as the first heads of a pool.
+/// The number of response heads that count as the first response heads of a pool.
 const FIRST_HEADS: u32 = 8;
-/// After this many answers without any header about limits, a proxy is assumed to hide these headers.
+/// The number of answers without headers about limits after which a proxy is assumed to hide such headers.
 const HIDDEN_AFTER: u32 = 20;
-/// The longest hold when the server does not say how long to wait.
+/// The longest hold (time without sending) when the server does not say how long to wait.
 pub(crate) const LONGEST_UNSAID_HOLD: Duration = Duration::from_secs(60);
-/// A hold of this length or more counts as trouble: the server's buckets fill up during the hold.
+/// A hold of this length or more counts as trouble, because the server's buckets fill up during such a hold.
 const LONG_HOLD: Duration = Duration::from_secs(10);
-/// The share of the limits that is left unused after a 429. The first value is for a rate limit, and the second is for
-/// acceleration (the rate rose too fast).
+/// The share of the limits that is left unused after a 429. `HEADROOM_AFTER_LIMIT` is for a rate limit, and
+/// `HEADROOM_AFTER_ACCELERATION` is for an acceleration limit (the rate rose too fast).
 const HEADROOM_AFTER_LIMIT: f64 = 0.03;
 const HEADROOM_AFTER_ACCELERATION: f64 = 0.5;
-/// The rates of the buckets are adapted to headroom and drift at most once in this time, not for each request.
+/// The shortest time between two changes of the bucket rates for the headroom and the share of other clients. The rates
+/// need not change for each request.
 const PACE_EVERY: Duration = Duration::from_millis(250);
 
-/// The dimensions of one pool.
+/// The dimensions of one pool, with its headroom and its hold.
 #[derive(Debug)]
 pub struct Pool {
     id: PoolId,
     dimensions: [DimensionState; 3],
     held_until: Instant,
-    /// The number of consecutive holds for which the server gave no length.
+    /// The number of consecutive holds without a length from the server.
     refusals_in_a_row: u32,
-    /// A limit that the server does not report, learned from refusals.
+    /// The limit that the server does not report; it is learned from refusals.
     hidden: Hidden,
     unused: UnusedShare,
-    /// When the rates of the buckets were last set.
+    /// The instant at which the rates of the buckets were last set.
     paced_at: Instant,
     heads_seen: u32,
     has_seen_limits: bool,
@@ -64,8 +66,8 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Returns a pool with the limits given by hand. In dimensions without such a limit, the pool has the `preset`
-    /// limits.
+    /// Returns a pool with the limits given by hand. In dimensions without a limit given by hand, the pool has the
+    /// `preset` limits.
     pub fn new(id: PoolId, preset: RateLimits, by_hand: RateLimits, headroom: Headroom, now: Instant) -> Self {
         let unused = UnusedShare::new(headroom);
         let mut pool = Self {
@@ -87,15 +89,15 @@ impl Pool {
 
     /// Replaces the limits given by hand during a run.
     ///
-    /// A given limit applies immediately. If the server last reported a lower limit, that lower limit applies. When a
-    /// given limit is removed, the reported limit applies, or `preset` if none was reported.
+    /// A new limit applies immediately. If the server last reported a lower limit, the lower limit applies. When the
+    /// user removes a limit, the reported limit applies, or `preset` if none was reported.
     pub(crate) fn set_by_hand(&mut self, by_hand: RateLimits, preset: RateLimits, now: Instant) {
         self.dimensions.iter_mut().for_each(|dimension| dimension.set_by_hand(by_hand, preset, now));
         self.hidden = Hidden::default();
         self.set_pace(now);
     }
 
-    /// Replaces the share of the limits that is left unused. It applies immediately.
+    /// Changes which share of the limits is left unused. The change applies immediately.
     pub(crate) fn set_headroom(&mut self, headroom: Headroom, now: Instant) {
         self.unused = UnusedShare::new(headroom);
         self.set_pace(now);
@@ -106,14 +108,14 @@ impl Pool {
         &self.id
     }
 
-    /// Returns the current limits.
+    /// Returns the current limits of the pool, per minute.
     pub fn limits(&self) -> RateLimits {
         let [rpm, itpm, otpm] = Dimension::ALL.map(|dimension| self.bucket(dimension).map(Bucket::limit));
         RateLimits { rpm, itpm, otpm }
     }
 
-    /// Returns what response heads showed about the limits; `None` if no head reported a limit. A limit on input and
-    /// output together is left out, because it says nothing about the limit on input alone.
+    /// Returns what response heads showed about the limits; `None` if no response head reported a limit. The result
+    /// leaves out a limit on input and output together, because it says nothing about the limit on input alone.
     pub(crate) fn reported(&self) -> Option<LearnedPool> {
         let is_known = |dimension| dimension != Dimension::InputTokens || !self.counts_together;
         let known = |dimension: Dimension| Some(&self.dimensions[dimension.index()]).filter(|_| is_known(dimension));
@@ -138,13 +140,14 @@ impl Pool {
         self.bucket(dimension).map(|bucket| bucket.level(now))
     }
 
-    /// Returns the amounts that are reserved and that the server has not counted. The server counts a request and its
-    /// input before it sends the head. It counts the output while it sends the answer.
+    /// Returns the amounts that are reserved for requests and that the server has not counted yet. The server counts a
+    /// request and its input before it sends the response head. The server counts the output while it sends the answer.
     pub(crate) fn uncounted(&self) -> [i64; 3] {
         Dimension::ALL.map(|dimension| self.dimensions[dimension.index()].uncounted())
     }
 
-    /// Returns how much of the limits was used since the start of the run. The pool may have been made later than that.
+    /// Returns how much of the limits was used since the start of the run. The use is counted from the start of the run
+    /// even if the pool was made later.
     pub(crate) fn limit_use(&self, now: Instant) -> LimitUse {
         let used = |dimension: Dimension| &self.dimensions[dimension.index()].used;
         LimitUse {
@@ -154,27 +157,28 @@ impl Pool {
         }
     }
 
-    /// Returns the end of the last hold. This instant is in the past when the pool is not held.
+    /// Returns the instant at which the last hold (time without sending) ends. If the pool is not held, the returned
+    /// instant is in the past.
     pub fn held_until(&self) -> Instant {
         self.held_until
     }
 
-    /// Returns how many heads have been observed.
+    /// Returns how many response heads the pool has observed.
     pub(crate) fn heads_seen(&self) -> u32 {
         self.heads_seen
     }
 
-    /// Returns whether any head so far contained a limit.
+    /// Returns whether at least one response head has contained a limit.
     pub(crate) fn has_seen_limits(&self) -> bool {
         self.has_seen_limits
     }
 
-    /// Returns whether a request must reserve its input and its `max_tokens` together, as input.
+    /// Returns whether a request must reserve the sum of its input and its `max_tokens` as input.
     pub(crate) fn counts_together(&self) -> bool {
         self.counts_together
     }
 
-    /// Takes `cost` from every bucket, or from none.
+    /// Takes `cost` from every bucket, or takes nothing.
     pub fn reserve(&mut self, cost: Cost, now: Instant) -> Admission {
         if self.held_until > now {
             return Admission::Wait { until: self.held_until, on: None };
@@ -191,9 +195,9 @@ impl Pool {
         Admission::Granted(Reservation { cost, taken_at: now })
     }
 
-    /// Ends a request: the reserved amount is replaced by the amount that was used.
+    /// Ends a request: replaces the amount that it reserved by the amount that it used.
     ///
-    /// `head_seen` says whether [`Pool::observe`] was called for the request.
+    /// `head_seen` says whether [`Pool::observe`] was called for the request before.
     pub fn settle(&mut self, reservation: Reservation, used: Cost, head_seen: bool, now: Instant) {
         let Reservation { cost, taken_at } = reservation;
         let took = now.since(taken_at);
@@ -207,16 +211,17 @@ impl Pool {
 
     /// Updates the pool from a response head. Returns whether a limit changed.
     ///
-    /// Call it once for each request, before the body of the response is read. Levels are clamped to the remaining
-    /// amount. They are raised towards a target: the remaining amount, minus the cost of requests that the head can't
-    /// have counted.
+    /// Call this once for each request, before the body of the response is read. The level of each bucket is clamped
+    /// (lowered) to the remaining amount. A level is raised towards a target: the remaining amount, minus the cost of
+    /// requests that are not included in the response head.
     pub fn observe(&mut self, cost: Cost, signals: &RateSignals, was_admitted: bool, now: Instant) -> bool {
         self.dimensions.iter_mut().for_each(|dimension| dimension.on_head(cost));
         self.heads_seen = self.heads_seen.saturating_add(1);
         if signals.has_limits() {
             self.has_seen_limits = true;
         }
-        // Some heads leave out the limits on tokens. Such a head says nothing about how tokens count.
+        // Some response heads have no limits on tokens. Response heads without limits on tokens do not show whether
+        // input and output count together.
         if signals.has_token_limits() {
             self.counts_together = signals.counts_together();
         }
@@ -246,10 +251,10 @@ impl Pool {
         is_changed
     }
 
-    /// Updates the pool after a refusal: the burst of the emptied bucket is corrected, and the headroom grows.
+    /// Updates the pool after a refusal: corrects the burst of the empty bucket, and raises the headroom.
     ///
-    /// Returns the dimension that had no room, if the head shows it. If `limit_changed` is true, the limit changed
-    /// after the request was sent. In this case the refusal says nothing about bursts.
+    /// Returns the dimension that had no room, if the response head shows it. If `limit_changed` is true, the limit
+    /// changed after the request was sent. If the limit has changed, the refusal says nothing about bursts.
     pub(crate) fn on_refusal(
         &mut self,
         cost: Cost,
@@ -283,22 +288,25 @@ impl Pool {
         short
     }
 
-    /// Starts again slowly after trouble. The tokens that built up during the trouble are not used in one burst.
+    /// Restarts the pool slowly after trouble (a long hold or many faults). The tokens that built up during the trouble
+    /// are not used in one burst.
     pub(crate) fn restart_slowly(&mut self, now: Instant) {
         self.dimensions.iter_mut().for_each(|dimension| dimension.restart_slowly(now));
     }
 
-    /// Slows the pool after a refusal for acceleration. The rate falls to half, and then rises by itself.
+    /// Slows the pool after a refusal by an acceleration limit (the rate rose too fast). After this call the rate falls
+    /// to half, and then rises by itself.
     pub(crate) fn on_acceleration(&mut self, now: Instant) {
         self.open_headroom(HEADROOM_AFTER_ACCELERATION, now);
     }
 
-    /// Holds the pool: it sends nothing before `until`. The cost of the request that was refused is `refused`. A hold
-    /// is never shortened.
+    /// Holds the pool: it sends nothing before `until`. `refused` is the cost of the request that was refused. A call
+    /// never shortens a hold.
     ///
-    /// The server says when this one request can be accepted, but not whether others can be accepted as well. So the
-    /// levels are set to the amount that this request needs, and later heads raise the levels. Otherwise the waiting
-    /// rows would be sent in one burst, and would use everything that refilled during the hold.
+    /// The server says when it can accept the refused request. The server does not say whether it can accept other
+    /// requests at that time. So the levels are set to the amount that the refused request needs, and later response
+    /// heads raise the levels. If the levels stayed high, all waiting rows would be sent in one burst, and would use
+    /// everything that was refilled during the hold.
     pub fn hold_until(&mut self, until: Instant, refused: Cost, now: Instant) {
         self.held_until = self.held_until.max(until);
         self.dimensions.iter_mut().for_each(|dimension| dimension.hold(refused, until));
@@ -307,9 +315,9 @@ impl Pool {
         }
     }
 
-    /// Returns how long to hold when the server does not say how long. The time is at least 1 s. If a limit was
-    /// learned, the hold is at least the time in which this limit allows one and a half requests. The hold doubles
-    /// while the server keeps refusing, up to 60 s.
+    /// Returns the length of a hold (time without sending) for which the server gives no length. The hold is at least 1
+    /// s. If a limit was learned, the hold is at least the time in which this limit allows one and a half requests. The
+    /// length doubles with each consecutive refusal, up to 60 s.
     pub(crate) fn next_unsaid_hold(&mut self) -> Duration {
         let exponent = self.refusals_in_a_row.min(6);
         self.refusals_in_a_row += 1;
@@ -318,7 +326,7 @@ impl Pool {
         Duration::from_secs_f64(fits.max(1.0)).saturating_mul(1 << exponent).min(LONGEST_UNSAID_HOLD)
     }
 
-    /// Returns whether the server has refused several requests in a row, so that the holds grow.
+    /// Returns whether the server has refused several requests in a row, so that holds become longer.
     pub(crate) fn is_refused_in_a_row(&self) -> bool {
         self.refusals_in_a_row > 1
     }
@@ -333,7 +341,7 @@ impl Pool {
         }
     }
 
-    /// Adapts the rates to headroom and drift, at most once every [`PACE_EVERY`].
+    /// Adapts the bucket rates to the headroom and to the share of other clients, at most once every [`PACE_EVERY`].
     fn pace(&mut self, now: Instant) {
         let passed = now.since(self.paced_at);
         if passed < PACE_EVERY {
@@ -367,9 +375,10 @@ impl Pool {
     }
 }
 
-/// Returns what a request used of a limit on input and output together, and what it keeps of its reservation. Both
-/// amounts are returned as input tokens. The used amount is the sum of its input and output tokens. A server with such a
-/// limit gives nothing back, so the request keeps all that it reserved. A refused request keeps nothing.
+/// Returns two amounts in input tokens, for a limit on input and output together. The first is the amount that a
+/// request used. The second is the part of its reservation that it keeps. The used amount is the sum of the request's
+/// input and output tokens. A server with a limit on the sum gives nothing back, so the request keeps its whole
+/// reservation. A refused request keeps nothing of its reservation.
 fn together(reserved: Cost, used: Cost) -> (Cost, Cost) {
     let kept = if used.input_tokens > 0 { used.input_tokens.max(reserved.input_tokens) } else { 0 };
     let both = used.input_tokens.saturating_add(used.output_tokens);
@@ -417,7 +426,7 @@ mod tests {
 
         let shown = pool.limit_use(Instant::from_secs(60));
         assert_eq!(shown.counted, [1, 7, 3]);
-        // 1,000 requests per minute for the first half minute, then 2,000.
+        // The limit is 1,000 requests per minute for the first half minute, and 2,000 after that.
         assert_eq!(shown.allowed, [Some(500 + 1_000), Some(450_000), Some(90_000)]);
     }
 
@@ -439,7 +448,7 @@ mod tests {
             }
         }
 
-        // Five minutes at half of the limit, and the server's first burst.
+        // The expected number is half of the limit for five minutes, plus the server's first burst.
         assert!((1_500..=2_110).contains(&sent), "{sent}");
     }
 
@@ -500,7 +509,8 @@ mod tests {
     fn requests_that_come_together_show_the_burst_together() {
         let mut pool = pool(RateLimits::NONE);
 
-        // The server's bucket holds 4 requests. It gives all of them before the first head is sent.
+        // The server's bucket holds 4 requests. The server admits all 4 requests before it sends the first response
+        // head.
         (0..4).for_each(|_| _ = pool.observe(ONE, &requests(50, 0), true, Instant::from_millis(100)));
         pool.observe(ONE, &requests(50, 0), false, Instant::from_millis(100));
         let at_once = pool.reported().map(|learned| learned.bursts[0]);
@@ -580,8 +590,8 @@ mod tests {
     fn the_share_that_other_clients_use_is_left_to_them() {
         let mut pool = pool(RateLimits::NONE);
         let mut sent = 0;
-        // Other clients use half of 1,000 requests per minute. The server's bucket holds what the limit gives in a
-        // second.
+        // Other clients use half of 1,000 requests per minute. The server's bucket holds the amount that the limit
+        // allows per second.
         let mut server = 16.0_f64;
         for tenth in 0..600 {
             let now = Instant::from_millis(tenth * 100);
@@ -619,8 +629,8 @@ mod tests {
 
     #[test]
     fn a_limit_on_input_and_output_together_is_used_and_not_exceeded() {
-        // The server counts 85 tokens for each request, and gives nothing back. This program estimates 70. The server's
-        // bucket is full at the start, and a reply takes 50 ms.
+        // The server counts 85 tokens for each request, and gives no tokens back. This program estimates 70 tokens for
+        // each request. The server's bucket is full at the start, and a reply takes 50 ms.
         let (limit, counted) = (10_000, 85.0);
         let mut pool =
             Pool::new(pool(RateLimits::NONE).id, RateLimits::NONE, RateLimits::NONE, Headroom::Auto, Instant::ZERO);

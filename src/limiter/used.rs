@@ -2,28 +2,28 @@
 
 use crate::clock::Instant;
 
-/// The amount that counted against one limit, and the amount that the limit allowed, since the start of the run.
-///
-/// While no limit is known, the allowed amount is not known either. When a limit becomes known, it also counts for the
-/// time before, in which no limit was known. So a limit that the first response reports counts from the start of the
+/// The amount that has counted against one limit, and the amount that the limit has allowed, since the start of the
 /// run.
+///
+/// While no limit is known, the allowed amount is unknown. When a limit becomes known, it counts from the start of the
+/// run. For example, the limit that the first response reports also counts for the time before that response.
 #[derive(Debug, Default)]
 pub(super) struct Used {
     counted: u64,
-    /// The limit per minute that applies since `since`.
+    /// The limit per minute that has applied since `since`.
     limit: Option<u32>,
     since: Instant,
-    /// The amount that the earlier limits allowed until `since`.
+    /// The amount that earlier limits allowed until `since`.
     allowed: f64,
 }
 
 impl Used {
-    /// Adds an amount that counted against the limit.
+    /// Adds an amount that counts against the limit.
     pub(super) fn count(&mut self, amount: u32) {
         self.counted += u64::from(amount);
     }
 
-    /// Stores which limit applies from `now` on.
+    /// Stores the limit that applies from `now` on.
     pub(super) fn follow(&mut self, limit: Option<u32>, now: Instant) {
         if limit == self.limit {
             return;
@@ -35,12 +35,13 @@ impl Used {
         self.limit = limit;
     }
 
-    /// Returns the amount that has counted so far.
+    /// Returns the amount that has counted against the limit so far.
     pub(super) fn counted(&self) -> u64 {
         self.counted
     }
 
-    /// Returns the amount that the limits have allowed until `now`, without bursts; `None` if no limit applies.
+    /// Returns the amount that the limits have allowed from the start of the run until `now`, without bursts; `None` if
+    /// no limit applies.
     pub(super) fn allowed(&self, now: Instant) -> Option<u64> {
         self.limit.map(|limit| (self.allowed + allowed(limit, self.since, now)).round() as u64)
     }

@@ -1,59 +1,62 @@
-//! Memory for answers: limits how many bytes of answers are in memory at the same time.
+//! Memory for answers: this file limits how many bytes of answers are in memory at the same time.
 //!
-//! An answer can be tens of megabytes long, and a broken or hostile server can make every answer that long. So the
-//! bytes of all answers are added up. The limit for the sum is [`SHARED_BYTES`], or [`EACH_BYTES`] for each request in
-//! flight if that is more.
+//! An answer can be tens of megabytes long, and a broken or hostile server can make every answer that long. For this
+//! reason, the bytes of all answers in memory are added up. The limit for the sum is [`SHARED_BYTES`]. With many
+//! requests in flight the limit is higher: [`EACH_BYTES`] for each request.
 //!
-//! Below the limit, every answer is read as it comes, so slow streams of long answers don't wait for each other. Above
-//! the limit, only one answer continues to be read, whatever its size. This answer is exempt from the limit. The other
-//! answers wait and are not read. Their servers notice this because the buffers of the network fill up. So even answers
-//! of the largest size succeed, one after the other.
+//! Below the limit, every answer is read when it comes, so slow streams of long answers don't wait for each other.
+//! Above the limit, only one answer continues to be read, even if it is very large. The answer that continues is called
+//! exempt, because the limit does not apply to it. All answers except the exempt one are not read until memory is free.
+//! The servers of the waiting answers stop sending, because the buffers of the network fill up. In this way, even
+//! answers of the largest size succeed, one after the other.
 //!
-//! - Ordinary answers are not counted: the first [`FREE_BYTES`] of each are free.
-//! - An answer keeps its share of the memory until its line has been written to the operating system. So lines for a
-//!   slow reader are counted too.
-//! - No answer waits forever: the exempt answer ends, fails, or reaches its time limit, and waiting answers have a
-//!   time limit too.
+//! - Ordinary answers are not counted, because the first [`FREE_BYTES`] of each answer are free.
+//! - An answer keeps its share of the memory until its line has been passed to the operating system. So lines that wait
+//!   for a slow reader are counted as well.
+//! - No answer waits forever: the exempt answer ends, fails, or reaches its time limit, and waiting answers have a time
+//!   limit as well.
 //!
 //! Rejected:
-//! - a fixed share for each request in flight: for answers of the largest size, memory would grow with `-c`
-//! - aborting the largest answer when the sum is too high: that answer was paid for
+//! - With a fixed share for each request in flight, memory would grow with `-c` when answers have the largest size.
+//! - The largest answer is not aborted when the sum is too high, because it was already paid for.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// How many bytes of answers can be in memory before answers wait for each other. With this value, a run with 16
-/// requests in flight stays within 64 MB even if the server is hostile. With 8, 16 or 32 MiB, it needs more. The 64 MB
-/// contain one answer of 32 MiB, these 4 MiB, and the bytes that the client reads ahead.
+/// The number of bytes of answers that can be in memory before answers wait for each other. With this value, a run with
+/// 16 requests in flight needs at most 64 MB, even if the server is hostile. With a value of 8, 16 or 32 MiB, the run
+/// needs more. The 64 MB contain one answer of 32 MiB, the 4 MiB of this constant, and the bytes that the client reads
+/// ahead.
 const SHARED_BYTES: usize = 4 << 20;
-/// Each request in flight adds this many bytes to the limit, beginning with the 17th request. The bytes of a stream
-/// count twice, and on average only half of a stream has arrived. So streams of 80,000 tokens each don't wait.
+/// The number of bytes that each request in flight adds to the limit, beginning with the 17th request. The bytes of a
+/// stream count twice, and on average only half of each stream has arrived. With this value, streams of up to 80,000
+/// tokens therefore don't wait.
 const EACH_BYTES: usize = 256 << 10;
-/// Bytes of each answer that are not counted. Nearly all answers are shorter.
+/// The number of bytes of each answer that are not counted. Nearly all answers are shorter than this.
 const FREE_BYTES: usize = 64 << 10;
-/// Bytes are counted in pieces of this size.
+/// The bytes of an answer are counted in units of this size.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// The memory for all answers of a run.
+/// The memory for all answers of a run, with the number of bytes in use.
 #[derive(Default)]
 pub(super) struct AnswerMemory {
     taken: AtomicUsize,
-    /// Requests in flight.
+    /// The number of requests in flight.
     in_flight: AtomicUsize,
-    /// Whether an answer is exempt: it is read even while the limit is reached.
+    /// Whether an answer is exempt, that is, it is read even when the limit is reached.
     is_exemption_given: AtomicBool,
     waiting: AtomicUsize,
     freed: Notify,
 }
 
-/// The memory that one answer uses. Dropping it gives the memory back.
+/// The part of the memory that one answer uses. Dropping this value gives the memory back.
 pub(super) struct AnswerShare {
     memory: Arc<AnswerMemory>,
-    /// Bytes that are counted for this answer.
+    /// The number of bytes that are counted for this answer.
     taken: usize,
-    /// Whether this answer is read even while the limit is reached.
+    /// Whether this answer is exempt, that is, it is read even when the limit is reached.
     is_exempt: bool,
     is_in_flight: bool,
 }
@@ -65,34 +68,35 @@ impl std::fmt::Debug for AnswerShare {
 }
 
 impl AnswerShare {
-    /// Returns the share of an answer that has not begun to arrive.
+    /// Returns the share for an answer that has not begun to arrive.
     pub(super) fn new(memory: Arc<AnswerMemory>) -> Self {
         memory.in_flight.fetch_add(1, Ordering::Relaxed);
         Self { memory, taken: 0, is_exempt: false, is_in_flight: true }
     }
 
-    /// Moves the share to the code that keeps the answer from now on. The request no longer counts as in flight.
+    /// Returns the share for the code that keeps the answer from now on, and leaves an empty share here. After this
+    /// call, the request no longer counts as in flight.
     pub(super) fn hand_over(&mut self) -> Self {
         self.end_flight();
         let nothing = Self { memory: Arc::clone(&self.memory), taken: 0, is_exempt: false, is_in_flight: false };
         std::mem::replace(self, nothing)
     }
 
-    /// Sets the size of the answer to `bytes`. Returns whether more of the answer can be read immediately. If not, call
-    /// [`AnswerShare::wait`] first.
+    /// Changes the size of the answer to `bytes` and takes the memory for it. Returns `true` if more of the answer can
+    /// be read immediately. If the result is `false`, call [`AnswerShare::wait`] before reading more.
     #[inline]
     pub(super) fn grow_to(&mut self, bytes: usize) -> bool {
         bytes <= FREE_BYTES + self.taken || self.take(bytes)
     }
 
-    /// Waits until more of the answer can be read.
+    /// Waits until more of the answer is allowed to be read.
     pub(super) async fn wait(&mut self) {
         let memory = Arc::clone(&self.memory);
         let _waiting = Waiting::new(&memory);
         loop {
             let freed = memory.freed.notified();
-            // The future above is created before this check. So if memory is freed after the check, the future still
-            // wakes.
+            // The future `freed` is created before this check. So if memory becomes free after the check, the future
+            // still wakes.
             if self.may_read() {
                 return;
             }
@@ -145,8 +149,8 @@ impl Drop for AnswerShare {
     }
 }
 
-/// An answer that waits. The answer counts as waiting until this value is dropped. The value is also dropped when the
-/// task of the answer is aborted.
+/// An answer that waits for memory. The answer counts as waiting until this value is dropped. The value is also dropped
+/// when the task of the answer is aborted.
 struct Waiting<'m>(&'m AnswerMemory);
 
 impl<'m> Waiting<'m> {
@@ -224,7 +228,7 @@ mod tests {
             let (mut second, mut third) = (pin!(two.wait()), pin!(three.wait()));
             let before = [is_ready(second.as_mut()), is_ready(third.as_mut())];
             drop(one);
-            // From here on, one of the two answers is exempt, and the other answer keeps waiting.
+            // From here on, one of the two answers is exempt from the limit, and the other answer still waits.
             (before, [is_ready(second.as_mut()), is_ready(third.as_mut())])
         };
 

@@ -1,10 +1,12 @@
-//! One attempt: sends a request and reports the head and the end of its response.
+//! One attempt: sends a request and reports the response head (the status line and headers) and the end of the
+//! response.
 //!
-//! If the body comes together with the head, as in nearly every response that is not a stream, both are in one report.
-//! A head that comes alone is reported immediately, because its limits apply to the next request.
+//! Nearly every response without a stream comes complete, so one report contains its head and its end. A response head
+//! that comes before its body is reported immediately, because the limits in it apply to the next request.
 //!
-//! All decoded text from a server passes through this file before other code gets it. So secrets are removed only here:
-//! from the request id, from failures, and from everything in an answer except its content.
+//! All decoded text from a server passes through this file before other code sees it. For this reason, only this file
+//! removes secrets. This file removes secrets from the request id, from failures, and from everything in an answer
+//! except its content.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -22,27 +24,28 @@ use crate::transport::{Exchange, Transport, WireError};
 
 use super::answer_memory::{AnswerMemory, AnswerShare};
 
-/// A report of an attempt: the head of its response, its end, or both.
+/// A report of an attempt: its response head, its end, or both.
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) ticket: Ticket,
-    /// The head, which is reported once for each response.
+    /// The response head (the status line and headers), which is reported once for each response.
     pub(super) head: Option<Head>,
-    /// The response has begun and reports this usage. The event is sent only if other rows wait for it.
+    /// The usage that the beginning of the response reports. The usage is reported only if other rows wait for the
+    /// beginning of this response.
     pub(super) begun: Option<Usage>,
     /// The end of the attempt, which is reported exactly once, even if the task is aborted or panics.
     pub(super) end: Option<End>,
 }
 
-/// How an attempt ended.
+/// The end of an attempt.
 #[derive(Debug)]
 pub(super) struct End {
     pub(super) verdict: Verdict,
-    /// The answer's share of the memory for answers.
+    /// The share of the memory for answers that the answer uses.
     pub(super) share: AnswerShare,
 }
 
-/// The parts of a head that the scheduler needs.
+/// The parts of a response head that the scheduler needs.
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) status: u16,
@@ -50,15 +53,15 @@ pub(super) struct Head {
     pub(super) request_id: Option<String>,
 }
 
-/// A request to be sent, with everything that is needed to send it.
+/// A request that will be sent, with everything that is needed to send it.
 pub(super) struct Attempt<T> {
     pub(super) transport: Arc<T>,
     pub(super) provider: Arc<dyn Provider>,
     pub(super) clock: RunClock,
     pub(super) request: Request,
-    /// The places of the cache marks in the request.
+    /// The places of the cache marks in the request; `None` for a request without marks.
     pub(super) marked: Option<Marked>,
-    /// Whether other rows wait until the response has begun.
+    /// Whether other rows wait until the response to this request has begun.
     pub(super) is_awaited: bool,
     pub(super) route: Arc<PoolId>,
     pub(super) stream: bool,
@@ -66,7 +69,7 @@ pub(super) struct Attempt<T> {
 }
 
 impl<T: Transport> Attempt<T> {
-    /// Sends the request, and reports the head and the end of the response.
+    /// Sends the request, and reports the response head and the end of the response.
     pub(super) async fn run(self) {
         let Self { transport, provider, clock, request, marked, is_awaited, route, stream, mut end } = self;
         let mut exchange = match transport.send(provider.encode(&request, marked.as_ref(), &route, stream)).await {
@@ -85,7 +88,7 @@ impl<T: Transport> Attempt<T> {
         let fault = read_body(&mut exchange, &mut *decoder, &mut head, &mut begins, &mut end).await.err();
         let reply = decoder.finish(exchange.head(), &request);
         let mut verdict = match fault {
-            // If the status means an error, the verdict is about that error, even if the body broke off.
+            // If the status means an error, the verdict is about this error, even if the body broke off.
             Some(error) if (200..300).contains(&exchange.head().status) => with_usage(on_wire(error), &reply),
             Some(_) | None => provider.judge(exchange.head(), reply, &signals),
         };
@@ -97,7 +100,7 @@ impl<T: Transport> Attempt<T> {
     }
 }
 
-/// Passes the body to the decoder until the reply is complete.
+/// Passes the body of the response to the decoder until the reply is complete.
 async fn read_body<E: Exchange>(
     exchange: &mut E,
     decoder: &mut dyn Decoder,
@@ -121,7 +124,8 @@ async fn read_body<E: Exchange>(
     Ok(())
 }
 
-/// Returns the next piece of the body. If the piece has not arrived yet, reports the head first.
+/// Returns the next part of the body. If the next part of the body has not arrived yet, reports the response head
+/// first.
 async fn chunk<E: Exchange>(
     exchange: &mut E,
     head: &mut Option<Head>,
@@ -140,8 +144,8 @@ async fn chunk<E: Exchange>(
     .await
 }
 
-/// Waits, without reading, until there is memory for more of the body. If the head was not reported yet, reports the
-/// head first.
+/// Waits, without reading, until there is memory for more of the body. If the response head was not reported yet,
+/// reports the head first.
 async fn wait_for_memory<E: Exchange>(
     exchange: &mut E,
     head: &mut Option<Head>,
@@ -153,7 +157,7 @@ async fn wait_for_memory<E: Exchange>(
     exchange.pause(end.share.wait()).await
 }
 
-/// Adds the known part of the usage to the verdict on a broken answer.
+/// Adds the usage of a broken answer, as far as it is known, to the verdict.
 fn with_usage(mut verdict: Verdict, reply: &Reply) -> Verdict {
     let known = match reply {
         Reply::Message(message) => message.usage,
@@ -165,7 +169,8 @@ fn with_usage(mut verdict: Verdict, reply: &Reply) -> Verdict {
     verdict
 }
 
-/// Reports exactly one end, whatever happens to the task. The task may even be aborted before it runs.
+/// Reports the end of an attempt exactly once, even if its task is aborted or panics. The end is reported even if the
+/// task is aborted before it runs.
 pub(super) struct EndOnce {
     ticket: Ticket,
     reports: Option<UnboundedSender<Report>>,
@@ -179,7 +184,7 @@ impl EndOnce {
 
     fn report_head(&self, head: Head) {
         if let Some(reports) = &self.reports {
-            // After the run, the channel is closed, and nobody needs the report.
+            // After the end of the run, the channel is closed, and nobody needs the report.
             let _ = reports.send(Report { ticket: self.ticket, head: Some(head), begun: None, end: None });
         }
     }
@@ -316,7 +321,7 @@ mod tests {
     #[derive(Clone, Copy)]
     enum Piece {
         Now(&'static [u8]),
-        /// Nothing has arrived yet. More comes at the next poll.
+        /// No part of the body has arrived yet. More of the body comes at the next poll.
         Later,
     }
 

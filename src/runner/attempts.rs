@@ -13,24 +13,26 @@ use crate::domain::{Ask, Marked};
 use crate::scheduler::Ticket;
 use crate::transport::Transport;
 
-/// Starts attempts and can abort them.
+/// Starts attempts (requests) and can abort them.
 pub(super) struct Attempts<T> {
     routes: Routes<T>,
     clock: RunClock,
     reports: UnboundedSender<Report>,
     memory: Arc<AnswerMemory>,
-    /// The latest task of each ticket, by the ticket's number. Aborting a task that has ended does nothing.
+    /// The latest task of each ticket, at the index of the ticket's number. Aborting a task that has ended has no
+    /// effect.
     tasks: Vec<Option<AbortHandle>>,
 }
 
 impl<T: Transport> Attempts<T> {
-    /// Returns a value that has not started any attempt yet. Each attempt sends its reports to `reports`.
+    /// Returns a value without attempts. Each attempt will send its reports to `reports`.
     pub(super) fn new(routes: Routes<T>, clock: RunClock, reports: UnboundedSender<Report>) -> Self {
         Self { routes, clock, reports, memory: Arc::default(), tasks: Vec::new() }
     }
 
-    /// Sends the request of `ask`. Its end is reported, whatever happens to the task. `marked` has the places of its
-    /// cache marks. `is_awaited` says whether other rows wait until the response has begun.
+    /// Starts an attempt, which sends the request of `ask`. The end of the attempt is reported, even if its task is
+    /// aborted or panics. `marked` contains the places of the cache marks in the request. `is_awaited` says whether
+    /// other rows wait until the response has begun.
     pub(super) fn start(&mut self, ticket: Ticket, ask: &Ask, marked: Option<Marked>, is_awaited: bool, stream: bool) {
         let Route { transport, provider } = self.routes.of(&ask.pool).clone();
         let attempt = Attempt {
@@ -54,7 +56,7 @@ impl<T: Transport> Attempts<T> {
 }
 
 impl<T> Attempts<T> {
-    /// Aborts all requests in flight. Each attempt still reports its end.
+    /// Aborts all requests in flight. Each aborted attempt still reports its end.
     pub(super) fn abort(&self) {
         self.tasks.iter().flatten().for_each(AbortHandle::abort);
     }

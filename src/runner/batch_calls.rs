@@ -1,4 +1,5 @@
-//! The calls of the API for batches: a task for each. The end of each task is reported, whatever happens to it.
+//! The calls of the API for batches, each in a task of its own. The end of each task is reported, even if the task is
+//! aborted or panics.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -16,39 +17,39 @@ use crate::journal::{Disk, DiskFailure, OpenMode};
 use crate::provider::{Batch, BatchApi, BatchCall, Provider};
 use crate::transport::{Exchange, Transport, WireError};
 
-/// One check reads at most this many pages: a million batches.
+/// The highest number of pages that one check of the list of batches reads, which is enough for a million batches.
 const MOST_PAGES: u32 = 1_000;
-/// One check keeps at most this many batches.
+/// The highest number of batches that one check of the list keeps.
 const MOST_FOUND: usize = 200_000;
-/// The largest size of the reply to a call. A page of a thousand batches has half a megabyte.
+/// The largest size of the reply to a call, in bytes. A page with a thousand batches has half a megabyte.
 const MOST_REPLY_BYTES: usize = 16 << 20;
-/// Results are written in pieces of at least this size.
+/// The smallest part of the results, in bytes, that is written to the file at once.
 const PIECE_BYTES: usize = 128 << 10;
 
-/// The end of a call, and the workspace of the key, if a reply named it.
+/// The end of a call, and the workspace of the API key, if a reply named it.
 pub(super) type Reported = (Came, Option<String>);
 
-/// Makes the calls.
+/// Makes the calls of the API for batches.
 pub(super) struct BatchCalls<T> {
     caller: Arc<Caller<T>>,
     came: UnboundedSender<Reported>,
     tasks: Vec<AbortHandle>,
 }
 
-/// Everything that a call needs.
+/// Everything that a call of the API for batches needs.
 struct Caller<T> {
     transport: Arc<T>,
     provider: Arc<dyn Provider>,
     disk: Arc<dyn Disk>,
     clock: RunClock,
-    /// Identifies the endpoint.
+    /// The id of a pool; it identifies the endpoint of the calls.
     route: Arc<PoolId>,
-    /// The workspace that the last reply named.
+    /// The workspace that the latest reply named.
     workspace: Mutex<Option<String>>,
 }
 
 impl<T: Transport> BatchCalls<T> {
-    /// Returns a value that has made no calls yet. The end of each call is sent to `came`.
+    /// Returns a value without calls. The end of each call will be sent to `came`.
     pub(super) fn new(
         transport: Arc<T>,
         provider: Arc<dyn Provider>,
@@ -65,7 +66,7 @@ impl<T: Transport> BatchCalls<T> {
         }
     }
 
-    /// Makes a call.
+    /// Starts a call in a task of its own.
     pub(super) fn start(&mut self, call: Call) {
         self.tasks.retain(|task| !task.is_finished());
         let (caller, came) = (self.caller.clone(), self.came.clone());
@@ -79,7 +80,7 @@ impl<T: Transport> BatchCalls<T> {
                     if error.is_cancelled() { "the call was aborted" } else { "the call failed inside this program" };
                 ended_early(&wanted, why)
             });
-            // After the run, the receiver is gone.
+            // After the end of the run, the receiver does not exist any more.
             let workspace = caller.workspace.lock().unwrap_or_else(PoisonError::into_inner).take();
             let _ = came.send((ended, workspace));
         });
@@ -87,7 +88,7 @@ impl<T: Transport> BatchCalls<T> {
 }
 
 impl<T> BatchCalls<T> {
-    /// Aborts all calls. Each still reports its end.
+    /// Aborts all calls that have not ended. Each aborted call still reports its end.
     pub(super) fn abort(&self) {
         self.tasks.iter().for_each(AbortHandle::abort);
     }
@@ -99,7 +100,7 @@ impl<T> Drop for BatchCalls<T> {
     }
 }
 
-/// Returns the end of a call whose task ended before it.
+/// Returns the end of a call whose task was aborted or has panicked.
 fn ended_early(call: &Call, why: &str) -> Came {
     let fault =
         CallFault { failure: Failure { message: why.to_owned(), ..Failure::default() }.into(), ..CallFault::default() };
@@ -132,8 +133,8 @@ impl<T: Transport> Caller<T> {
         self.provider.batches().ok_or_else(|| fault_of("the provider has no batches"))
     }
 
-    /// Submits a batch. It is certain that no batch exists only if the reply says so, or if there never was a
-    /// connection. A server that answers 501 does not have the call.
+    /// Submits a batch. If the reply says so, or if there was no connection, it is certain that no batch was created. A
+    /// server that answers 501 does not have the call for creating batches.
     async fn create(&self, body: Arc<ChunkBody>) -> CreateEnd {
         let sent = match self.send(BatchCall::Create(body)).await {
             Ok(sent) => sent,
@@ -181,7 +182,7 @@ impl<T: Transport> Caller<T> {
         Ok(found)
     }
 
-    /// Downloads results into a file, which is replaced.
+    /// Downloads the results of a batch into a file, and replaces the earlier content of the file.
     async fn download(&self, id: &str, url: Option<&str>, path: &Path) -> Result<(), CallFault> {
         let call = BatchCall::Results { id, url, base_url: self.transport.base_url() };
         let mut sent = self.send(call).await.map_err(|(fault, _)| fault)?;
@@ -209,7 +210,7 @@ impl<T: Transport> Caller<T> {
         }
     }
 
-    /// Sends a call. A failure also says whether the call may have reached the server.
+    /// Sends a call of the API for batches. The error also says whether the call possibly reached the server.
     async fn send(&self, call: BatchCall<'_>) -> Result<T::Exchange, (CallFault, bool)> {
         let api = self.api().map_err(|fault| (fault, false))?;
         let request = api.encode(call, &self.route).map_err(|why| (fault_of(&why), false))?;
@@ -250,7 +251,7 @@ impl<T: Transport> Caller<T> {
         }
     }
 
-    /// Returns the fault of a reply that can't be read. `why` may quote the server.
+    /// Returns the fault for a reply that can't be read. `why` can quote the server's text.
     fn unreadable(&self, mut why: String) -> CallFault {
         self.transport.secrets().clean(&mut why);
         fault_of(&why)
@@ -271,7 +272,7 @@ fn fault_of(why: &str) -> CallFault {
     CallFault { failure: Failure { message: why.to_owned(), ..Failure::default() }.into(), ..CallFault::default() }
 }
 
-/// Returns the fault of a call with this verdict.
+/// Returns the fault for a call with this verdict.
 fn fault_of_verdict(verdict: Verdict) -> CallFault {
     let (failure, retry_after, halt) = match verdict {
         Verdict::Limited { failure, retry_after, .. }

@@ -1,4 +1,5 @@
-//! The batch lane in the loop: passes rows and replies to the lane, and makes the calls that it wants.
+//! The batch lane (the part of a run that sends rows in batches) in the loop. This file passes rows and replies to the
+//! batch lane, and makes the calls of the API that the lane wants.
 
 use super::batch_calls::Reported;
 use super::equal::EqualRows;
@@ -13,13 +14,13 @@ use crate::report::Reporter;
 use crate::transport::Transport;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
-    /// Passes a row to the batch lane or to the scheduler.
+    /// Passes a row to the batch lane (to send it in a batch) or to the scheduler (to send it online).
     pub(super) fn send_row(&mut self, planned: Planned) {
         let online = match &mut self.lane {
             Some(lane) => {
                 let api = self.provider.batches();
                 match api.and_then(|api| api.refused_in_batches(&planned.ask.request)) {
-                    // The row is run again, or its parameters were replaced.
+                    // A row that is sent only online is run again, or its parameters were replaced.
                     None if planned.ask.terms.is_online_only => {
                         lane.lane.pass_by(&planned.ask);
                         Some(planned)
@@ -34,7 +35,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Notes that a row that was sent online has ended.
+    /// Records in the batch lane that a row that was sent online has ended.
     pub(super) fn note_online_end(&mut self, job: JobId, answered: Option<&AttemptRecord>) {
         if let Some(lane) = &mut self.lane {
             answered.iter().for_each(|attempt| lane.lane.learn(attempt.estimated_input, &attempt.usage));
@@ -43,7 +44,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Handles the end of a call.
+    /// Handles the end of a call of the API for batches.
     pub(super) fn on_came(&mut self, (came, workspace): Reported) {
         let now = self.clock.now();
         if let Some(lane) = &mut self.lane {
@@ -53,7 +54,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Does everything that the batch lane can do now. Returns when it has something to do next; `None` if it is done.
+    /// Does everything that the batch lane can do at this time. Returns the instant at which the lane must be called
+    /// again; `None` if the lane has nothing more to do.
     pub(super) fn serve_lane(&mut self) -> Option<Instant> {
         self.lane.as_ref()?;
         let now = self.clock.now();
@@ -85,14 +87,14 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// If the run has nothing left to send online, but rows are in batches, notes that it waits for the batches.
+    /// If the run has nothing left to send online but rows are in batches, records that the run waits for batches.
     pub(super) fn bind_to_batches(&mut self, now: Instant) {
         if self.lane.as_ref().is_some_and(|lane| lane.lane.has_work()) && !self.is_input_open {
             self.scheduler.bind(Reason::Batches, now);
         }
     }
 
-    /// Adds waiting rows to chunks.
+    /// Adds rows that wait in the batch lane to chunks (each chunk becomes one batch).
     fn fill_chunks(&mut self, now: Instant) -> Result<(), DiskFailure> {
         let is_stalled = self.equal.as_ref().is_some_and(EqualRows::is_full);
         let Some(lane) = &mut self.lane else { return Ok(()) };
@@ -114,7 +116,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         Ok(())
     }
 
-    /// Sends rows again if their batch ended without an answer for them.
+    /// Sends rows again if their batch has ended without an answer for them.
     fn send_again(&mut self, now: Instant) -> Result<(), DiskFailure> {
         loop {
             let has_room = self.scheduler.has_room();
@@ -142,7 +144,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Stops the lane after the run has halted. Its rows that are not submitted are pending.
+    /// Stops the batch lane after the run has halted. Rows of the lane that were not submitted stay pending.
     pub(super) fn stop_lane(&mut self) {
         let Some(lane) = self.lane.as_mut().filter(|lane| !lane.is_stopped) else { return };
         lane.is_stopped = true;
@@ -151,7 +153,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         kept.into_iter().for_each(|planned| self.keep(planned));
     }
 
-    /// Leaves the batches to a later run. Rows that are in no batch are sent online, along the chain.
+    /// Leaves open batches to a later run. Rows that are not in a batch are sent online, to the next endpoint of the
+    /// chain.
     fn leave_batches(&mut self, now: Instant) -> Result<(), DiskFailure> {
         let Some(lane) = self.lane.as_mut().filter(|lane| !lane.is_stopped) else { return Ok(()) };
         lane.is_stopped = true;
@@ -172,7 +175,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         Ok(())
     }
 
-    /// If the lane could not use its files, halts the run.
+    /// Halts the run if the batch lane could not use its files.
     pub(super) fn check_lane(&mut self, done: Result<(), DiskFailure>) {
         let Err(failure) = done else { return };
         self.scheduler.halt(HaltReason::Disk((&failure).into()));
@@ -181,7 +184,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Reserves the money for the batches of earlier runs.
+    /// Restores the batches of earlier runs and reserves the money for them.
     pub(super) fn restore_batches(&mut self) {
         let Some(RunLane { lane, replan, .. }) = &mut self.lane else { return };
         self.scheduler.restore_batches(lane.restored_money());
@@ -193,7 +196,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Notes at the end of the run which batches are open.
+    /// Records at the end of the run which batches are still open.
     pub(super) fn note_batches(&mut self) {
         self.collect_synced();
         let Some(lane) = &self.lane else { return };
@@ -208,15 +211,15 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             self.events.show_at(event, now);
         }
         let Some(lane) = &mut self.lane else { return };
-        // Each tick of the run shows the state of the batches. This event shows only that there are no batches any
-        // more.
+        // Each status of the run also reports the state of the batches. The event that is reported here only says that
+        // there are no more batches.
         if lane.is_shown && lane.lane.status(now).is_none() {
             lane.is_shown = false;
             self.events.show_at(EventBody::Batches(None), now);
         }
     }
 
-    /// Reports the state of the batches, if there are any.
+    /// Reports the state of the batches if there are open batches.
     pub(super) fn show_batches(&mut self, now: Instant) {
         let Some(lane) = &mut self.lane else { return };
         let Some(status) = lane.lane.status(now) else { return };
@@ -225,7 +228,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 }
 
-/// Returns the class with which a row fails if no batch has answered it.
+/// Returns the class of the failure of a row that no batch has answered.
 fn class_of(why: Why) -> ErrorClass {
     match why {
         Why::Expired => ErrorClass::Expired,

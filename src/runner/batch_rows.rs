@@ -1,4 +1,4 @@
-//! The ends of rows in batches become lines.
+//! Writes the lines of rows in batches, after the ends of these rows were read from the results of the batch.
 
 use super::ledger::Ledger;
 use super::run::Run;
@@ -13,11 +13,11 @@ use crate::report::Reporter;
 use crate::scheduler::AnsweredRow;
 use crate::transport::Transport;
 
-/// At most this many rows are handled in one iteration of the loop.
+/// The highest number of rows of batches that one iteration of the loop handles.
 const ROWS_AT_ONCE: usize = 256;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
-    /// Writes lines for rows of batches that have ended. Returns whether more rows are ready.
+    /// Writes lines for rows of batches that have ended. Returns whether more rows can be written now.
     pub(super) fn merge_rows(&mut self, now: Instant) -> bool {
         for _ in 0..ROWS_AT_ONCE {
             if self.is_backed_up() || self.is_broken {
@@ -40,7 +40,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.lane.as_ref().is_some_and(|lane| lane.lane.has_results())
     }
 
-    /// Notes that lines are on disk. Batches whose rows all have lines are collected.
+    /// Records that lines are on disk. A batch is collected when all its rows have lines on disk.
     pub(super) fn collect_synced(&mut self) {
         let synced = self.unsynced.synced_seq();
         if let Some(lane) = &mut self.lane {
@@ -70,15 +70,15 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 self.fail_row(merged, ErrorClass::InvalidRequest, failure, false, was_answered);
             }
             Verdict::Forbidden(failure) => self.fail_row(merged, ErrorClass::Auth, failure, false, was_answered),
-            // The answer is billed, and asking again would be billed too.
+            // The answer is billed, and another request for the row would be billed as well.
             Verdict::Transient { class, failure, .. } if was_answered => {
                 self.fail_row(merged, class, failure, true, true);
             }
             Verdict::Limited { .. } | Verdict::Overloaded { .. } | Verdict::Transient { .. } | Verdict::Aborted => {
                 self.note_again(&merged, Why::Fault);
             }
-            // The verdict is about the account at the time when the batch was processed. The next request of the row
-            // will show its current state.
+            // The verdict is about the account at the time when the server processed the batch. The next request of the
+            // row will show the present state of the account.
             Verdict::Halt(_) => self.note_again(&merged, Why::Fault),
         }
     }
@@ -104,13 +104,14 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.end_failed(merged, Ended::Failed { class, failure, is_retryable }, usage, unknown);
     }
 
-    /// Handles the answer to a row. It is kept, or the row fails, or another request is sent for it, online.
+    /// Handles the answer to a row in a batch. The row is answered, or it fails, or another request is sent for it
+    /// online.
     fn end_answered(&mut self, merged: MergedRow, message: Message, paused: Option<Failure>) {
         let Some(lane) = &mut self.lane else { return };
         let usage = message.usage;
         let ask = merged.row.ask(&lane.route);
         if let Some(unfinished) = self.unfinished.remove(&merged.row.job.row) {
-            // An earlier run has recorded this answer and its cost, and perhaps later answers.
+            // An earlier run has recorded this answer and its cost, and possibly answers to later requests of the row.
             lane.lane.settle(merged.chunk, merged.row.at_most, Money::ZERO, &mut self.scheduler);
             return self.finish_row(Planned { job: Box::new(merged.row.job), ask }, unfinished);
         }
@@ -122,7 +123,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.offer_answered(AnsweredRow { planned, attempts: vec![attempt], message, paused }, merged.ended);
     }
 
-    /// Writes the line of a failed row. If the cost is not known, `unknown` is the highest possible cost.
+    /// Writes the line of a row that failed in a batch. If the cost of the attempt is not known, `unknown` is its
+    /// highest possible cost.
     fn end_failed(&mut self, merged: MergedRow, ended: Ended, usage: Usage, unknown: Option<Money>) {
         let Some(lane) = &self.lane else { return };
         let ask = merged.row.ask(&lane.route);
@@ -131,7 +133,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.write_unsent(Outcome { job: Box::new(merged.row.job), attempts: vec![attempt], ended });
     }
 
-    /// Settles the money of a row whose request in a batch has ended. Returns the record of that request.
+    /// Settles the money of a row after its request in a batch has ended. Returns the record of this request for the
+    /// history of the row.
     fn settle_row(
         &mut self,
         merged: &MergedRow,
@@ -162,7 +165,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Ends a row that may not be put into a batch again, because it was in too many batches already.
+    /// Ends a row that must not be put into another batch, because it was in too many batches already.
     pub(super) fn give_up_in_batches(&mut self, planned: Planned, class: ErrorClass, now: Instant) {
         let failure = Failure {
             message: "the row was in several batches and none answered it; run it again, or use --lane auto or online"
@@ -184,7 +187,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 }
 
-/// What the end of a request in a batch says.
+/// What the end of a request in a batch shows about the answer.
 struct Answered {
     failed: Option<ErrorClass>,
     quality: Option<Quality>,

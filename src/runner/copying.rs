@@ -1,7 +1,7 @@
 //! Copies answers for rows with equal requests, and writes the lines of rows that take their answer from another line.
 //!
-//! [`EqualRows`] decides which rows wait. An answer is read back from its line, so it is copied only after the line was
-//! passed to the operating system. While too many lines wait for the disk, nothing is copied.
+//! [`EqualRows`] decides which rows wait for an equal row. An answer is read back from its line, so it is copied only
+//! after the line has been passed to the operating system. If too many lines wait for the disk, no answer is copied.
 
 use super::equal::EqualRows;
 use super::ledger::Ledger;
@@ -11,7 +11,8 @@ use crate::report::Reporter;
 use crate::transport::Transport;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
-    /// Passes a row to the batch lane or to the scheduler, or keeps it until the answer of an equal row can be copied.
+    /// Passes a row to the batch lane (to send it in a batch) or to the scheduler. If an equal row is in flight, keeps
+    /// the row until it can copy that row's answer.
     pub(super) fn offer(&mut self, planned: Planned) {
         let Some(planned) = self.finish_or_return(planned) else { return };
         let to_send = match &mut self.equal {
@@ -23,8 +24,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Passes on a row that has an answer and is run again. If equal rows are run again, one of them is sent, and the
-    /// others copy its answer.
+    /// Accepts a row that already has an answer and is run again. If several equal rows are run again, one of them is
+    /// sent, and the others copy its answer.
     pub(super) fn offer_rerun(&mut self, planned: Planned) {
         let Some(planned) = self.finish_or_return(planned) else { return };
         let to_send = match &mut self.equal {
@@ -36,7 +37,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// If an earlier run left the row unfinished, continues it. Equal rows wait for it. Otherwise returns the row.
+    /// Continues a row that an earlier run left unfinished, and returns `None`. Rows that are equal to this row wait
+    /// for its answer. A row that no earlier run left unfinished is returned.
     fn finish_or_return(&mut self, planned: Planned) -> Option<Planned> {
         if self.unfinished.is_empty() {
             return Some(planned);
@@ -47,8 +49,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         None
     }
 
-    /// Copies the answers that can be copied. Also sends rows that have become leaders: if a leader got no answer, the
-    /// next row with the same request must be sent.
+    /// Copies the answers that can be copied now. Also sends rows that have become leaders. If the leader of equal rows
+    /// got no answer, the next of them must be sent.
     pub(super) fn serve_equal_rows(&mut self) {
         if self.equal.as_ref().is_some_and(|equal| !equal.is_empty()) {
             self.copy_due();
@@ -56,14 +58,16 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Returns whether the run must continue because rows still wait for the answer of an equal row. After a halt, and if
-    /// batches are left open, the run does not wait for them: they are pending.
+    /// Returns whether the run must continue because rows still wait for the answer of an equal row. After a halt, the
+    /// run does not wait for rows that could copy an answer: these rows stay pending. The same is true if open batches
+    /// are left to a later run.
     pub(super) fn has_rows_to_copy(&self) -> bool {
         let are_left = self.lane.as_ref().is_some_and(|lane| lane.lane.left_open().0 > 0);
         self.scheduler.halted().is_none() && !are_left && self.equal.as_ref().is_some_and(|equal| !equal.is_empty())
     }
 
-    /// If other rows wait for this row, handles its end. Its line was just written.
+    /// Handles the end of a row for the rows that wait to copy its answer. Call this after the line of the row was
+    /// written.
     pub(super) fn note_end_of_leader(&mut self, outcome: &Outcome) {
         let key = outcome.job.key;
         let Some(equal) = self.equal.as_mut().filter(|equal| equal.leads(key)) else { return };
@@ -80,7 +84,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Leaves the rows that wait for an equal row to a later run.
+    /// Leaves rows that wait for an equal row to a later run.
     pub(super) fn keep_equal_rows(&mut self) {
         for planned in self.equal.take().into_iter().flat_map(EqualRows::into_rows) {
             self.keep(planned);
@@ -117,8 +121,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                     equal.last = Some((place, answer.clone()));
                     self.write_taken(Taken { job: planned.job, answer, from: TakenFrom::EqualRow });
                 }
-                // The line belongs to another key with the same half, or it can't be read any more, or this row may not
-                // have its answer.
+                // This row can't copy the answer. Either the line belongs to another key with the same half, or it
+                // can't be read any more, or this row is not allowed to use its answer.
                 None => {
                     if let Some(planned) = equal.lead_or_park(planned) {
                         self.send_row(planned);
@@ -128,8 +132,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Sends the rows that have become leaders. If a row can't be sent, the next row with its key becomes the leader at
-    /// once.
+    /// Sends the rows that have become leaders of their equal rows. If a new leader can't be sent, the next row with
+    /// its key becomes the leader immediately.
     fn send_freed(&mut self) {
         while let Some(planned) = self.equal.as_mut().and_then(EqualRows::next_freed) {
             self.send_row(planned);

@@ -1,10 +1,11 @@
-//! Signals that come while a run is prepared: while its input is read for the first time, its files are opened, or its
-//! key is fetched.
+//! Handles signals during the preparation of a run: while its input is read for the first time, its files are opened,
+//! and its key is fetched.
 //!
-//! The preparation runs on the program's main thread. From time to time, it checks whether it should end
-//! ([`Progress`]). Meanwhile another thread receives the signals, in the runtime that the loop will use later. Signals
-//! mean the same as during the run. The first signal that asks the program to stop ends the preparation at the next
-//! row, because nothing is in flight. A second such signal, or the end of the grace period, ends the program immediately.
+//! The preparation runs on the program's main thread. From time to time, the preparation checks whether it should end
+//! ([`Progress`]). At the same time another thread receives the signals, in the runtime that the loop will use later.
+//! The signals have the same meaning as during the run. The first signal that asks the program to stop ends the
+//! preparation at the next row, because no request is in flight. A second signal that asks for an end, or the end of
+//! the grace period (the time allowed for ending), ends the program immediately.
 
 use std::io;
 use std::sync::Arc;
@@ -18,27 +19,27 @@ use tokio::time::{Instant, sleep_until};
 use super::LoopThread;
 use super::signals::{GRACE, INT, Meaning, Signals};
 
-/// The progress of a survey, and whether the survey should end.
+/// The progress of a survey (the first reading of the input), and whether the survey should end.
 #[derive(Debug, Default)]
 pub struct Progress {
     rows: AtomicU64,
-    /// The signal that asked the survey to end; 0 if there is none.
+    /// The number of the signal that asked the survey to end; 0 if there is no such signal.
     ended_by: AtomicI32,
 }
 
 impl Progress {
-    /// Counts a row; returns whether the survey continues.
+    /// Counts a row; returns whether the survey should continue.
     pub(crate) fn on_row(&self) -> bool {
         self.rows.fetch_add(1, Ordering::Relaxed);
         self.ended_by().is_none()
     }
 
-    /// Returns how many rows were read.
+    /// Returns the number of rows that the survey has read.
     pub(crate) fn rows(&self) -> u64 {
         self.rows.load(Ordering::Relaxed)
     }
 
-    /// Returns the signal that asked the survey to end.
+    /// Returns the number of the signal that asked the survey to end; `None` if there is no such signal.
     pub(crate) fn ended_by(&self) -> Option<i32> {
         Some(self.ended_by.load(Ordering::Acquire)).filter(|signal| *signal != 0)
     }
@@ -49,30 +50,31 @@ impl Progress {
     }
 }
 
-/// What a signal asks for before a run has begun.
+/// The meaning of a signal that comes before a run has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
     /// Show the status.
     Status,
-    /// Read the settings again, as soon as the run begins.
+    /// Read the settings again when the run begins.
     Steer,
-    /// End the program immediately, because of this signal: it came twice, or the grace period is over.
+    /// End the program immediately because of this signal. Either the signal came twice, or the grace period (the time
+    /// allowed for ending) is over.
     EndNow(i32),
 }
 
-/// The thread that receives signals while a run is prepared. The thread ends when this value is dropped.
+/// The thread that receives signals before a run begins. The thread ends when this value is dropped.
 pub(crate) struct EarlySignals {
     release: oneshot::Sender<()>,
     thread: JoinHandle<(LoopThread, Signals)>,
 }
 
 impl EarlySignals {
-    /// Catches signals from now on. `grace` is the longest time that the preparation may need to end; it replaces the
-    /// default of each signal. The first signal that asks for an end is noted in `progress`. `on_heard` is called for
-    /// everything else.
+    /// Starts to catch signals. `grace` is the longest time that the preparation is allowed to need for ending after a
+    /// signal. `grace` replaces the default of each signal. The first signal that asks for an end is recorded in
+    /// `progress`. `on_heard` is called for all other signals.
     ///
     /// # Errors
-    /// The operating system's error if it refuses a handler or a thread.
+    /// Returns the operating system's error if it refuses a signal handler or a thread.
     pub(crate) fn start(
         grace: Option<Duration>,
         progress: Arc<Progress>,
@@ -93,9 +95,10 @@ impl EarlySignals {
         Ok(Self { release, thread })
     }
 
-    /// Ends the thread. Returns the runtime and the signals. A signal that asked for an end is noted in the progress.
+    /// Ends the thread that receives signals. Returns the runtime of the thread, and the signals. If a signal has asked
+    /// for an end, the signal is recorded in the progress.
     pub(crate) fn release(self) -> (LoopThread, Signals) {
-        // Sending fails only if the thread has panicked.
+        // Sending fails only if the other thread has panicked.
         let _ = self.release.send(());
         self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
@@ -117,7 +120,7 @@ async fn hear(
             }
         };
         let meaning = tokio::select! {
-            // Both a message and a dropped sender mean that the preparation is over.
+            // A message and a dropped sender both mean that the preparation is over.
             _ = &mut released => return signals,
             meaning = signals.next() => meaning,
             () = overdue => {
@@ -150,7 +153,7 @@ mod tests {
 
     use super::*;
 
-    /// There is only one test, because signals go to the whole process.
+    /// This module has only one test, because a signal is sent to the whole process.
     #[test]
     fn signals_have_the_same_meaning_before_a_run_and_during_it() {
         let (heard_in, heard) = mpsc::channel();

@@ -1,15 +1,19 @@
 //! Rows with equal requests (`--dedupe`): one of them is sent, and the others copy its answer.
 //!
-//! The first of several equal rows is the *leader*: it goes to the scheduler. Equal rows that come before it ends are
-//! *parked*: they wait in this module. What happens to them depends on how the leader ends:
-//! - The leader has an answer. Its line is written, and then the parked rows copy the answer. The place of the line is
-//!   kept, so an equal row that comes later also reads the answer back and copies it.
-//! - The leader has failed, or it is left for a later run. The next parked row becomes the leader.
+//! The first of several equal rows is the *leader*: it is passed to the scheduler. Equal rows that come before the
+//! leader has ended are *parked*: they wait in this module. What happens to parked rows (rows that wait) depends on how
+//! the leader ends:
+//! - The leader has an answer. The line of the leader is written, and then the parked rows copy the answer. The place
+//!   of the leader's line is kept. An equal row that comes later also reads the answer at this place and copies it.
+//! - The leader has failed, or is left for a later run. If the leader has no answer, the next parked row becomes the
+//!   leader.
 //!
-//! A run does not end while rows are parked. When a run is halted, parked rows are pending like all others.
+//! A run does not end normally while rows are parked. When a run is halted, parked rows stay pending like all other
+//! rows.
 //!
-//! Rows are compared by their keys. Half of a key is kept for each answer. Before an answer is copied, the whole key is
-//! compared with the key in the line. If it differs, the row is sent.
+//! Rows are compared by their keys (hashes of their requests). To save memory, only half of the key is kept for each
+//! answer. Before an answer is copied, the whole key is compared with the key in the line. If the keys differ, the row
+//! is sent.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -17,44 +21,44 @@ use crate::domain::{JobKey, Planned, StoredAnswer};
 use crate::journal::StoredAnswers;
 use crate::plan::{NumberOf, Repeats, half};
 
-/// The largest number of parked rows. With this number, the loop accepts no more rows. If all rows are equal, this many
-/// rows copy the first answer at once.
+/// The largest number of parked rows (rows that wait for an equal row). With this number of parked rows, the loop
+/// accepts no more rows. If all rows are equal, this number of rows copies the first answer at the same time.
 const MOST_ROWS: usize = 10_000;
-/// The same limit in bytes of rows.
+/// The largest size of the parked rows, in bytes.
 const MOST_BYTES: usize = 16 << 20;
 
-/// Rows with equal requests.
+/// Rows with equal requests, and the answers that they can copy.
 #[derive(Default)]
 pub struct EqualRows {
-    /// The keys that several rows have; `None` if they are not known, because the input is a pipe.
+    /// The keys that more than one row has; `None` if these keys are not known, because the input is a pipe.
     repeats: Option<Repeats>,
-    /// The answers that earlier runs wrote to the same results.
+    /// The answers that earlier runs wrote to the same results file.
     earlier: Option<StoredAnswers>,
-    /// Where the answers of this run are, by half of their key.
+    /// The places of this run's answers, by half of their key.
     places: NumberOf,
-    /// The keys of the leaders, and the rows that wait for each of them.
+    /// The keys of the leaders (rows that were sent), and the parked rows that wait for each leader.
     leaders: HashMap<JobKey, VecDeque<Planned>>,
-    /// Rows that can copy an answer, each with the place of the answer.
+    /// Rows that can copy an answer now, each with the place of the answer.
     due: VecDeque<(Planned, u64)>,
-    /// Rows that have become leaders and go to the scheduler next.
+    /// Rows that have become leaders and are passed to the scheduler next.
     freed: VecDeque<Planned>,
-    /// The number of rows in this struct, and their bytes.
+    /// The number of rows in this struct, and the size of these rows in bytes.
     rows: usize,
     bytes: usize,
-    /// The answer that was copied last, and its place.
+    /// The answer that was copied last, with its place.
     pub(super) last: Option<(u64, StoredAnswer)>,
-    /// Whether the user was told that answers can't be kept.
+    /// Whether the user was told that answers can't be kept for equal rows.
     pub(super) has_warned: bool,
 }
 
 impl EqualRows {
-    /// Returns a value without rows. `repeats` are the keys that several rows have; `None` if they are not known.
-    /// `earlier` are the answers that earlier runs wrote to the same results file.
+    /// Returns a value without rows. `repeats` contains the keys that more than one row has; `None` if these keys are
+    /// not known. `earlier` contains the answers that earlier runs wrote to the same results file.
     pub fn new(repeats: Option<Repeats>, earlier: Option<StoredAnswers>) -> Self {
         Self { repeats, earlier, ..Self::default() }
     }
 
-    /// Accepts a row. Returns the row if it must be sent.
+    /// Accepts a row. Returns the row if it must be sent, because there is no answer to copy or to wait for.
     pub(super) fn admit(&mut self, planned: Planned) -> Option<Planned> {
         let key = planned.job.key;
         if self.repeats.as_ref().is_some_and(|repeats| !repeats.contains(key)) {
@@ -70,8 +74,8 @@ impl EqualRows {
         }
     }
 
-    /// Accepts a row that is run again because its answer was truncated or refused. It copies only an answer of this
-    /// run. Returns the row if it must be sent.
+    /// Accepts a row that is run again because its answer was truncated or refused. A row that is run again copies only
+    /// an answer of this run. Returns the row if it must be sent.
     pub(super) fn admit_rerun(&mut self, planned: Planned) -> Option<Planned> {
         match self.places.get(half(planned.job.key)) {
             Some(place) => {
@@ -83,14 +87,15 @@ impl EqualRows {
         }
     }
 
-    /// Notes that a row with this key was sent by an earlier run, in a batch that is still open. It leads.
+    /// Records that an earlier run sent a row with this key, in a batch that is still open. It leads.
     pub(super) fn note_leader(&mut self, key: JobKey) {
         if self.repeats.as_ref().is_none_or(|repeats| repeats.contains(key)) && self.place_of(key).is_none() {
             self.leaders.entry(key).or_default();
         }
     }
 
-    /// Makes a row the leader of its key and returns it, or parks it if there is a leader.
+    /// Makes a row the leader of its key (the row that is sent) and returns it. If the key already has a leader, parks
+    /// the row (makes it wait) and returns `None`.
     pub(super) fn lead_or_park(&mut self, planned: Planned) -> Option<Planned> {
         let key = planned.job.key;
         if self.leaders.contains_key(&key) {
@@ -106,14 +111,15 @@ impl EqualRows {
         self.places.get(half(key)).or_else(|| self.earlier.as_ref()?.offset(key))
     }
 
-    /// Notes that the leader of a key has an answer, which can be read at `place`.
+    /// Records that the leader of a key has an answer, which can be read at `place`.
     pub(super) fn on_answer(&mut self, key: JobKey, place: u64) {
         let Some(parked) = self.leaders.remove(&key) else { return };
         self.places.set(half(key), place);
         self.due.extend(parked.into_iter().map(|planned| (planned, place)));
     }
 
-    /// Notes that the leader of a key has ended without an answer. The next row becomes the leader.
+    /// Records that the leader of a key has ended without an answer. The next parked row with the key becomes the
+    /// leader.
     pub(super) fn on_end(&mut self, key: JobKey) {
         let Some(mut parked) = self.leaders.remove(&key) else { return };
         if let Some(next) = parked.pop_front() {
@@ -127,19 +133,19 @@ impl EqualRows {
         self.leaders.contains_key(&key)
     }
 
-    /// Returns whether a row can copy an answer.
+    /// Returns whether there is a row that can copy an answer now.
     pub(super) fn has_due(&self) -> bool {
         !self.due.is_empty()
     }
 
-    /// Returns the next row that can copy an answer, and the place of the answer.
+    /// Returns the next row that can copy an answer, with the place of the answer.
     pub(super) fn next_due(&mut self) -> Option<(Planned, u64)> {
         let (planned, place) = self.due.pop_front()?;
         self.count_out(&planned);
         Some((planned, place))
     }
 
-    /// Returns the next row that has become a leader.
+    /// Returns the next row that has become a leader and must be sent.
     pub(super) fn next_freed(&mut self) -> Option<Planned> {
         let planned = self.freed.pop_front()?;
         self.count_out(&planned);
@@ -156,17 +162,17 @@ impl EqualRows {
         self.bytes -= planned.bytes();
     }
 
-    /// Returns whether no more rows should be accepted.
+    /// Returns whether the number or the size of the parked rows has reached its limit.
     pub(super) fn is_full(&self) -> bool {
         self.rows >= MOST_ROWS || self.bytes >= MOST_BYTES
     }
 
-    /// Returns whether no row is left here.
+    /// Returns whether there are no more rows in this struct.
     pub(super) fn is_empty(&self) -> bool {
         self.rows == 0
     }
 
-    /// Returns all rows that are left here.
+    /// Returns all rows that are still in this struct.
     pub(super) fn into_rows(self) -> impl Iterator<Item = Planned> {
         let parked = self.leaders.into_values().flatten();
         self.due.into_iter().map(|(planned, _)| planned).chain(self.freed).chain(parked)

@@ -1,4 +1,4 @@
-//! Passes events to the reporter, with the time at which they happened.
+//! Passes events to the reporter, with the time at which each happened.
 
 use std::sync::Arc;
 
@@ -6,12 +6,13 @@ use crate::clock::{Instant, RunClock};
 use crate::domain::{EventBody, RunEvent};
 use crate::report::Reporter;
 
-/// Passes events to the reporter.
+/// Passes events to the reporter of a run.
 pub(super) struct Events<R> {
     reporter: R,
     clock: RunClock,
     run: Arc<str>,
-    /// The instant of the last event and its wall time. They are kept because dozens of events have the same instant.
+    /// The instant and the wall time of the last event. The last instant and its wall time are kept because dozens of
+    /// events often have the same instant.
     last: (Instant, jiff::Timestamp),
 }
 
@@ -20,7 +21,7 @@ impl<R: Reporter> Events<R> {
         Self { reporter, clock, run, last: (Instant::ZERO, clock.wall(Instant::ZERO)) }
     }
 
-    /// Reports an event that happens now.
+    /// Reports an event that happens at the present time.
     pub(super) fn show(&mut self, body: EventBody) {
         self.show_at(body, self.clock.now());
     }
@@ -39,7 +40,7 @@ impl<R: Reporter> Events<R> {
         self.reporter.on_asked();
     }
 
-    /// Returns the reporter.
+    /// Returns the reporter that received the events.
     pub(super) fn into_reporter(self) -> R {
         self.reporter
     }

@@ -1,4 +1,4 @@
-//! Handles interrupts, and the end of a run that is halted before the end of its input.
+//! Handles interrupts, and the end of a run that halts before the end of its input.
 
 use super::ledger::Ledger;
 use super::run::Run;
@@ -8,7 +8,7 @@ use crate::report::Reporter;
 use crate::transport::Transport;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
-    /// Handles an interrupt from outside the program.
+    /// Handles an interrupt from outside of the run, such as a signal.
     pub(super) fn on_interrupt(&mut self, interrupt: Interrupt) {
         match interrupt {
             Interrupt::Status => {
@@ -29,14 +29,14 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Aborts all requests in flight. Each attempt still reports its end.
+    /// Aborts all requests in flight. Each aborted attempt reports its end.
     pub(super) fn abort(&mut self) {
         self.abort_at = None;
         self.attempts.abort();
         self.lane.iter().for_each(|lane| lane.calls.abort());
     }
 
-    /// If the run has been halted, reports the halt once and accepts no more rows.
+    /// If the run has halted, reports the halt once and accepts no more rows.
     pub(super) fn note_halt(&mut self) {
         if self.is_draining {
             return;
@@ -48,14 +48,14 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.events.show(EventBody::Draining { in_flight, reason: Some(Box::new(reason)) });
     }
 
-    /// Keeps the rows that the scheduler will no longer send.
+    /// Keeps the rows that the scheduler has set aside (will not send in this run).
     pub(super) fn set_aside(&mut self) {
         for planned in self.scheduler.take_set_aside() {
             self.keep(planned);
         }
     }
 
-    /// Reports the state of the run.
+    /// Reports the state of the run to the reporter.
     pub(super) fn show_status(&mut self) {
         let now = self.clock.now();
         let outage = self.scheduler.outage(now).map(Box::new);

@@ -1,4 +1,4 @@
-//! The parts of the batch lane of a run.
+//! The parts of the batch lane (the part of a run that sends rows in batches).
 
 use std::sync::Arc;
 
@@ -6,17 +6,17 @@ use crate::batches::Lane;
 use crate::domain::{Job, Planned, PoolId};
 use crate::plan::Rejected;
 
-/// Plans a row again after it was read back from the files of a batch.
+/// A function that plans a row again after the row was read back from the files of a batch.
 pub(super) type Replan = Box<dyn FnMut(Job) -> Result<Planned, Box<Rejected>> + Send>;
 
-/// The parts of the batch lane of a run.
+/// The parts of the batch lane (the part of a run that sends rows in batches).
 pub struct LaneParts {
-    /// The lane, with the batches that earlier runs left open.
+    /// The batch lane, with the batches that earlier runs left open.
     pub lane: Lane,
-    /// Plans a row again.
+    /// The function that plans a row again.
     pub replan: Replan,
-    /// The route of the calls; it identifies the endpoint.
+    /// The pool id that the calls use; it identifies the endpoint.
     pub route: Arc<PoolId>,
-    /// Whether rows that must be sent again are left for a later run.
+    /// Whether rows that must be sent again are left for a later run instead.
     pub leaves_rows: bool,
 }

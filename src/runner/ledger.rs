@@ -1,5 +1,5 @@
-//! The ledger: the functions of a journal that the loop needs, and their implementation. A mark in the ledger says that
-//! a request for a row may be in flight.
+//! The ledger: the functions of a journal (the files of a run) that the loop needs, and their implementation. A mark in
+//! the ledger says that a request for a row is possibly in flight.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -17,122 +17,127 @@ use crate::source::BrokenRow;
 
 pub use crate::journal::Commit;
 
-/// Returns the callback for a journal's commits, and the channel on which the loop receives them.
+/// Returns the callback for the commits of a journal (lines that are on disk), and the channel on which the loop
+/// receives them.
 pub fn commits() -> (OnCommit, mpsc::UnboundedReceiver<Commit>) {
     let (commits_in, commits) = mpsc::unbounded_channel();
-    // After the run, nobody receives commits.
+    // After the end of the run, nobody receives commits.
     (Box::new(move |commit| _ = commits_in.send(commit)), commits)
 }
 
-/// Receives lines and marks. The lines have consecutive numbers (`seq`), and [`Commit::UpTo`] reports lines in the
-/// order of their numbers.
+/// Receives the lines of rows, and the marks of rows in flight. The lines have consecutive numbers (`seq`), and
+/// [`Commit::UpTo`] reports lines in the order of their numbers.
 pub trait Ledger {
-    /// Records that a request for a row is about to be sent. `at_most` is the highest amount that this request and all
-    /// earlier requests for the row may cost together. If the run dies, a later run counts this amount as spent.
+    /// Records that a request for a row is about to be sent (writes its mark). `at_most` is the highest possible cost
+    /// of this request and all earlier requests for the row together. If the process dies, a later run counts this
+    /// amount as spent.
     ///
     /// # Errors
-    /// The reason why the mark can't be written. In that case, the request must not be sent.
+    /// Returns the reason why the mark can't be written. If the mark can't be written, the request must not be sent.
     fn mark(&mut self, ticket: Ticket, job: &Job, at_most: Money) -> Result<(), WriteFault>;
 
     /// Records that a request has ended without a line, and that no request for its row was billed.
     fn clear(&mut self, ticket: Ticket);
 
-    /// Records that a request has ended without a line, and that the row was billed or may have been billed. The row
-    /// keeps its mark. If another request is sent for the row, the same mark is used for that request.
+    /// Records that a request has ended without a line, and that the row was billed or possibly billed. The mark of the
+    /// row stays. If another request is sent for the row, this request uses the same mark.
     fn keep(&mut self, ticket: Ticket, job: JobId);
 
-    /// Writes the line of a finished row. The row's mark stays until the line is on disk.
+    /// Writes the line of a finished row. The mark of the row stays until the line is on disk.
     fn write_outcome(&mut self, seq: u64, ticket: Ticket, outcome: &Outcome);
 
-    /// Writes the line of a finished row that has no mark: it was in a batch, or its answer is in a line of an earlier
-    /// run.
+    /// Writes the line of a finished row that has no mark. A finished row without a mark was in a batch, or its answer
+    /// is in a line of an earlier run.
     fn write_unsent(&mut self, seq: u64, outcome: &Outcome);
 
-    /// Writes the line of a row that is not finished: its last answer was not accepted, and a request with `purpose` is
-    /// sent next. The row's mark, if it has one, stays until the line is on disk. The next request gets a mark of its
-    /// own.
+    /// Writes the line of a row that is not finished. The last answer of such a row was not accepted, and a request
+    /// with this `purpose` is sent next. If the row has a mark, the mark stays until the line is on disk. The next
+    /// request gets a mark of its own.
     fn write_step(&mut self, seq: u64, ticket: Option<Ticket>, step: &Outcome, purpose: Purpose);
 
-    /// Writes the line of a row that is not sent.
+    /// Writes the line of a row that is rejected before it is sent.
     fn write_rejected(&mut self, seq: u64, rejected: &Rejected);
 
-    /// Writes the line of a row that can't be used.
+    /// Writes the line of a row that can't be read.
     fn write_broken(&mut self, seq: u64, broken: &BrokenRow);
 
     /// Writes the line of a row that takes its answer from another line.
     fn write_taken(&mut self, seq: u64, taken: &Taken);
 
-    /// Makes it possible to read the last written answer, so that equal rows can copy it. Returns its place.
+    /// Makes it possible to read the answer that was written last, so that equal rows can copy it. Returns the place of
+    /// the answer.
     ///
     /// # Errors
-    /// The reason why the answer can't be read again, as text.
+    /// Returns the reason why the answer can't be read again, as text.
     fn keep_answer(&mut self, _outcome: &Outcome) -> Result<u64, String> {
         Err("no answer is kept".to_owned())
     }
 
-    /// Passes the waiting lines to the operating system, so that the answers in them can be read.
+    /// Passes the waiting lines to the operating system, so that their answers can be read back.
     fn flush_lines(&mut self) {}
 
-    /// Reads the answer at a place; `None` if it can't be read.
+    /// Reads the answer at this place; `None` if the answer can't be read.
     fn read_answer(&mut self, _place: u64) -> Option<StoredAnswer> {
         None
     }
 
-    /// Called when every line up to `seq` is on disk.
+    /// The loop calls this when every line up to `seq` is on disk.
     fn on_committed(&mut self, seq: u64);
 
-    /// Returns the bytes of lines that are not on disk yet.
+    /// Returns the size of the lines that are not on disk yet, in bytes.
     fn backlog_bytes(&self) -> usize;
 
-    /// Returns how many bytes of lines may still be in memory.
+    /// Returns the size of the lines that are possibly still in memory, in bytes.
     fn unwritten_bytes(&self) -> usize {
         0
     }
 
-    /// Passes first the waiting lines and then the waiting marks to the operating system. The loop calls this function
-    /// in each iteration, before it sends the requests that it marked.
+    /// Passes the waiting lines to the operating system, and then the waiting marks. The loop calls this in each
+    /// iteration before it sends the requests that it has marked.
     ///
     /// # Errors
-    /// The reason why marks can't be written. In that case, requests that were marked since the last call must not be
-    /// sent.
+    /// Returns the reason why the marks can't be written. If the marks can't be written, the requests that were marked
+    /// since the last call must not be sent.
     fn flush(&mut self) -> Result<(), WriteFault>;
 
-    /// From now on, writes lines to disk as soon as possible, because the run waits for nothing else.
+    /// Writes lines to disk as soon as possible from now on, because the run waits for nothing else.
     fn hurry(&mut self) {}
 }
 
-/// What happens to a slot when its line is on disk.
+/// What happens to a slot (the record of a request in flight) when the row's line is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AfterSync {
-    /// The slot is free. It need not change in the file: a later run finds the line, and so does not count the slot.
+    /// The slot becomes free. The file does not change: a later run finds the line and therefore ignores the slot.
     Release,
-    /// The slot is emptied in the file. Its row is not finished, so a later run would count the slot although there is
-    /// a line.
+    /// The slot is cleared in the file. The row of the slot is not finished, so a later run would count the slot
+    /// although there is a line.
     Clear,
 }
 
-/// A ledger over the journal.
+/// A ledger that writes to the journal (the files of a run).
 ///
-/// If writing fails, the journal reports the failure once, as a failed commit. After that, calls have no effect.
+/// If writing fails, the journal reports the failure once, as a failed commit. After a failure to write, calls have no
+/// effect.
 pub struct JournalLedger {
     journal: Journal,
     clock: RunClock,
-    /// Slot of each ticket in flight, by the ticket's number.
+    /// The slot (the record of a request in flight) of each ticket, at the index of the ticket's number.
     slots: Vec<Option<Slot>>,
-    /// Slots of rows that have no request in flight, but were billed or may have been billed.
+    /// The slots of rows that have no request in flight but were billed or possibly billed.
     kept: HashMap<JobId, Slot>,
-    /// Slots of lines that are not on disk yet, by their `seq`.
+    /// The slots of rows with a line that is not on disk yet, with the number (`seq`) of the line.
     unsynced: VecDeque<(u64, Slot, AfterSync)>,
     last_seq: u64,
 }
 
 impl JournalLedger {
-    /// Returns a ledger over an open journal.
+    /// Returns a ledger that writes to an open journal.
     pub fn new(journal: Journal, clock: RunClock) -> Self {
         Self { journal, clock, slots: Vec::new(), kept: HashMap::new(), unsynced: VecDeque::new(), last_seq: 0 }
     }
 
-    /// Adds the cost of canaries to the sums that later runs read. No line contains this cost.
+    /// Adds the cost of canaries (test requests) to the sums that later runs read. No line of the results includes the
+    /// cost of canaries.
     ///
     /// # Errors
     /// Any [`JournalError::Disk`].
@@ -140,13 +145,13 @@ impl JournalLedger {
         self.journal.carry(spend)
     }
 
-    /// Closes the journal; see [`Journal::close`]. With `keeps_marks`, the marks of aborted requests stay, and the
-    /// next run counts these requests.
+    /// Closes the journal; see [`Journal::close`]. With `keeps_marks`, the marks of aborted requests stay in the file,
+    /// and the next run counts these requests as spent.
     ///
     /// # Errors
     /// Any [`JournalError::Disk`].
     pub fn close(mut self, input: InputRead, keeps_marks: bool) -> Result<journal::Closed, JournalError> {
-        // The journal makes their lines durable before it writes the slots.
+        // The journal writes the lines that belong to the slots to disk before it writes the slots.
         for (_, slot, then) in self.unsynced.drain(..) {
             match then {
                 AfterSync::Release => {}
@@ -156,19 +161,21 @@ impl JournalLedger {
         self.journal.close(input, keeps_marks)
     }
 
-    /// Notes what the run learned about limits. It is kept in the run folder when the journal is closed.
+    /// Stores what the run has learned about limits. The limits are written to the run folder when the journal is
+    /// closed.
     pub(crate) fn note_learned(&mut self, at: jiff::Timestamp, pools: Vec<LearnedPool>) {
         self.journal.note_learned(at, pools);
     }
 
-    /// Sets the private file in which answers for equal rows are kept if there is no results file. It must be empty.
+    /// Sets the private file that keeps answers for equal rows if there is no results file. The file must be empty.
     pub(crate) fn keep_answers_in(&mut self, file: Box<dyn DiskFile>) {
         self.journal.keep_answers_in(file);
     }
 
-    /// Writes rows that were not answered before the run ended, so that nothing read from a pipe is lost.
+    /// Writes error lines for rows that were not answered before the run ended, so that no row from a pipe is lost.
     pub(crate) fn write_canceled(&mut self, rows: Vec<Job>) {
-        // A row that is not finished has a line with its last answer, and a later run continues from it.
+        // Rows that already have a line with their last answer are left out, because a later run continues from that
+        // answer.
         let is_new = |job: &Job| !self.journal.has_unfinished(job.row);
         let rows: Vec<Job> = rows.into_iter().filter(is_new).collect();
         for job in rows {
@@ -228,7 +235,8 @@ impl Ledger for JournalLedger {
 
     fn write_step(&mut self, seq: u64, ticket: Option<Ticket>, step: &Outcome, purpose: Purpose) {
         let own = ticket.and_then(|ticket| self.take_slot(ticket));
-        // A row that was billed for a failed attempt before has kept its slot. The line contains that attempt too.
+        // If an earlier attempt of the row failed and was billed, the row has kept its slot. The line also contains
+        // that attempt.
         let kept = if self.kept.is_empty() { None } else { self.kept.remove(&step.job.id) };
         let slots = own.into_iter().chain(kept);
         self.unsynced.extend(slots.map(|slot| (seq, slot, AfterSync::Clear)));
@@ -290,5 +298,5 @@ impl Ledger for JournalLedger {
     }
 }
 
-/// Ignores a failure, because the journal itself reports it: as a failed commit, or when the journal is closed.
+/// Ignores a failure, because the journal reports it as a failed commit or when the journal is closed.
 fn reported_elsewhere<T>(_: Result<T, JournalError>) {}

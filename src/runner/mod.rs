@@ -1,31 +1,31 @@
 //! The run: sends the requests that the scheduler chooses, writes results as lines, and reports an event for each line
 //! that is on disk.
 //!
-//! [`drive`] runs the one loop. The loop owns the scheduler, so no locks are needed. Each attempt is a task, and all
-//! attempts report over one channel. The loop knows no format, no socket and no file: rows come over a channel
-//! ([`Incoming`]), requests go through a [`Transport`](crate::transport::Transport), lines go to a [`Ledger`]. In
-//! tests, all three are in memory, so tests can play whole runs in virtual time.
+//! [`drive`] runs the loop of a run. The loop owns the scheduler, so no locks are needed. Each attempt is a task, and
+//! all attempts report over one channel. The loop knows nothing of formats, sockets and files. Rows come over a channel
+//! ([`Incoming`]), a [`Transport`](crate::transport::Transport) sends the requests, and a [`Ledger`] writes the lines.
+//! In tests, the channel, the transport and the ledger are in memory, so tests can simulate whole runs in virtual time.
 //!
 //! The files:
-//! - `turns`: the loop. An iteration of the loop is called a turn. Each turn takes rows (`rows`) and sends what the
-//!   scheduler allows (`sending`). Then it waits for whatever happens first: the end of an attempt (`outcomes`), lines
-//!   on disk (`lines`), or an interrupt (`halting`).
-//! - `equal` holds back rows whose request is equal to the request of a row in flight, and `copying` copies answers for
-//!   them.
-//! - `attempts` starts a task for each request; `attempt` is the work of such a task; `answer_memory` limits the
-//!   memory for all answers in flight.
+//! - `turns`: the loop of a run. An iteration of the loop is called a turn. In each turn, the loop accepts rows
+//!   (`rows`) and sends the requests that the scheduler allows (`sending`). Then the loop waits for the next event: the
+//!   end of an attempt (`outcomes`), lines on disk (`lines`), or an interrupt (`halting`).
+//! - `equal` keeps rows back if an equal request is in flight, and `copying` copies answers for the rows that were kept
+//!   back.
+//! - `attempts` starts a task for each request. `attempt` is the code of each task. `answer_memory` limits the memory
+//!   for all answers in flight.
 //! - `input` reads and plans rows on a thread of its own.
-//! - `orders` and `steering`: pauses, resumes, ends and changes settings while the run is in progress.
-//! - `early`, `signals` and `thread`: signals, and the thread that the loop runs on.
+//! - `orders` and `steering` pause, continue and end a run, and change its settings.
+//! - `early`, `signals` and `thread` handle signals, and the thread on which the loop runs.
 //!
 //! Invariants:
-//! - A row is shown as done only after its line is on disk.
-//! - Before a request is sent, the ledger marks its row as in flight. So after a crash, the marks show which rows may
-//!   have been sent. The marks of one turn are written together.
-//! - The lines of answers that have arrived are passed to the operating system before anything else is sent. So the
-//!   number of answers that a crash loses is never higher than the number of requests in flight.
-//! - While too many lines wait for a slow disk, or for a slow reader of standard output, no request is sent, and the
-//!   loop accepts no row.
+//! - A row is reported as done only after the line with its answer or failure is on disk.
+//! - Before a request is sent, the ledger marks its row as in flight. So after a crash, the marks show which rows were
+//!   possibly sent. The marks of one iteration of the loop are written together.
+//! - The lines of answers that have arrived are passed to the operating system before more requests are sent. So a
+//!   crash never loses more answers than there are requests in flight.
+//! - While too many lines wait for a slow disk or for a slow reader of standard output, the loop sends no requests and
+//!   accepts no rows.
 
 mod answer_memory;
 mod attempt;

@@ -1,39 +1,39 @@
-//! The orders that a run can get while it is in progress.
+//! The orders that a user can give to a run in progress.
 
 use crate::domain::SteeredBy;
 use crate::scheduler::Steering;
 
-/// An order to a run.
+/// An order to a run in progress.
 #[derive(Debug)]
 pub enum Order {
     /// Use these settings from now on.
     Set(Box<Steering>),
-    /// Send nothing until the run is told to continue. The requests in flight continue.
+    /// Pause: send no requests until the run is told to continue. The requests in flight continue.
     Pause,
     /// Continue after a pause.
     Resume,
-    /// End the run. Wait for the requests in flight.
+    /// End the run after the requests in flight have ended.
     Drain,
-    /// End the run. Abort the requests in flight.
+    /// End the run immediately: abort the requests in flight.
     Stop,
 }
 
-/// An order, and who gives it.
+/// An order, and the person or program that gives it.
 #[derive(Debug)]
 pub struct Steer {
     /// What the run should do.
     pub order: Order,
-    /// Who tells it.
+    /// The name of the person or program that gives the order.
     pub by: SteeredBy,
-    /// What is changed, as a sentence for people. It is empty for orders without settings: the run makes their
-    /// sentence.
+    /// The changes of settings, as a sentence for people. The text is empty for orders without settings, because the
+    /// run writes a sentence for these orders itself.
     pub message: String,
-    /// Gets the result.
+    /// The function that gets the result of the order.
     pub applied: Applied,
 }
 
-/// A function that is called once, when an order was applied or refused. It gets the message for the person who gave
-/// the order.
+/// A function that is called once, when an order was applied or refused. The argument of the function is the message
+/// for the person who gave the order.
 pub struct Applied(Option<OnApplied>);
 
 type OnApplied = Box<dyn FnOnce(Result<String, String>) + Send>;
@@ -44,7 +44,7 @@ impl Applied {
         Self(None)
     }
 
-    /// Calls `tell` with the result. It must return at once.
+    /// Calls the function with the result of the order. The function must return without delay.
     pub fn tell(tell: impl FnOnce(Result<String, String>) + Send + 'static) -> Self {
         Self(Some(Box::new(tell)))
     }

@@ -1,5 +1,5 @@
-//! Handles the reports of attempts: heads of responses are passed to the scheduler, and the ends of attempts become
-//! lines.
+//! Handles the reports of attempts: passes response heads (status lines and headers) to the scheduler, and writes lines
+//! when attempts end.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Ends an attempt. Its row gets a line, waits for another try, or stays pending.
+    /// Handles the end of an attempt. The row of the attempt gets a line, waits for another try, or stays pending.
     pub(super) fn on_end(&mut self, ticket: Ticket, verdict: Verdict, share: Option<AnswerShare>, now: Instant) {
         let (is_abort, is_maybe_paid) = (matches!(verdict, Verdict::Aborted), verdict.is_maybe_paid());
         match self.scheduler.on_end(ticket, verdict, now) {
@@ -49,8 +49,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 self.events.show(EventBody::Retried { row, class, limit, maybe_paid });
             }
             Next::NoRow => {}
-            // This answer was paid for, but no line contains it yet. The mark stays, so that the next run counts the
-            // answer if this run crashes.
+            // The answer was paid for, but no line contains it yet. The row's mark in the ledger stays, so that the
+            // next run counts the answer if this run crashes.
             Next::More { job } => self.ledger.keep(ticket, job),
             Next::FollowUp { step, purpose } => self.record_step(Some(ticket), &step, purpose),
             Next::Pending { planned, maybe_paid } => {
@@ -63,8 +63,9 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Clears the mark of a request that has ended without a line. If the row may have been billed, the mark stays: as
-    /// long as the row has no line, only the mark shows this to a later run.
+    /// Clears the mark in the ledger (the record of a request in flight) for a request that has ended without a line.
+    /// If the row was possibly billed, the mark stays. Until the row has a line, only the mark tells a later run that
+    /// the row was billed.
     fn release(&mut self, ticket: Ticket, keeps_mark: Option<JobId>) {
         match keeps_mark {
             Some(job) => self.ledger.keep(ticket, job),
@@ -81,20 +82,20 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.ledger.write_step(seq, ticket, step, purpose);
     }
 
-    /// Continues a row whose last answer an earlier run did not accept.
+    /// Continues a row whose last answer was not accepted by an earlier run.
     pub(super) fn finish_row(&mut self, planned: Planned, UnfinishedRow { message, mut attempts }: UnfinishedRow) {
         let now = self.clock.now();
-        // This run does not know when they were sent.
+        // This run does not know when the earlier run sent the requests of the row.
         attempts.iter_mut().for_each(|attempt| (attempt.started_at, attempt.ended_at) = (now, now));
         self.offer_answered(AnsweredRow { planned, attempts, message, paused: None }, now);
     }
 
-    /// Accepts a row whose last answer is already known.
+    /// Accepts a row with a last answer that is already known.
     pub(super) fn offer_answered(&mut self, answered: AnsweredRow, now: Instant) {
         match self.scheduler.offer_answered(answered, now) {
             Next::Finished(outcome) => self.write_unsent(*outcome),
             Next::FollowUp { step, purpose } => self.record_step(None, &step, purpose),
-            // The answer is in a line of an earlier run, or in the results of a batch.
+            // A last answer that is known is in a line of an earlier run, or in the results of a batch.
             Next::More { .. } | Next::Again { .. } | Next::Pending { .. } | Next::NoRow => {}
         }
     }
@@ -120,7 +121,7 @@ pub(super) fn event_of(outcome: &Outcome) -> EventBody {
             let (without_cache, latency) =
                 (without_cache_of(outcome.unrecorded()), is_online.then(|| last.since(first)));
             let purpose = outcome.attempts.last().map(|attempt| attempt.purpose);
-            // A row that is answered by the next provider of a chain is not mended: it has only this answer.
+            // A row that the next provider of a chain has answered was not repaired: it has only this one answer.
             let is_only_answer = || outcome.attempts.iter().filter(|attempt| attempt.failed.is_none()).count() < 2;
             let mended = purpose.filter(|purpose| match purpose {
                 Purpose::First => false,
@@ -143,7 +144,7 @@ pub(super) fn event_of(outcome: &Outcome) -> EventBody {
     }
 }
 
-/// Returns the pool of the last request of a row; `None` if this run sent no request for the row.
+/// Returns the pool of a row's last request; `None` if this run sent no request for the row.
 fn pool_of(outcome: &Outcome) -> Option<Arc<PoolId>> {
     outcome.attempts.last().and_then(|attempt| attempt.pool.clone())
 }

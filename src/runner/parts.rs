@@ -17,65 +17,66 @@ use crate::domain::{HaltReason, Job, LearnedPool, Money, RowId};
 use crate::journal::UnfinishedRow;
 use crate::scheduler::Scheduler;
 
-/// The parts of a run.
+/// The parts of which a run is made.
 pub struct Parts<T, L, R> {
-    /// How each endpoint is reached.
+    /// The servers of the run: what makes the requests for each endpoint, and what sends them.
     pub routes: Routes<T>,
-    /// The scheduler, with no rows yet.
+    /// The scheduler, without rows.
     pub scheduler: Scheduler,
-    /// The ledger, which receives the lines.
+    /// The ledger, which receives the lines and the marks.
     pub ledger: L,
-    /// The ledger's reports about lines on disk.
+    /// The channel on which the ledger reports lines that are on disk.
     pub commits: mpsc::UnboundedReceiver<Commit>,
-    /// The rows. When the channel closes, the input has ended.
+    /// The rows. The channel closes at the end of the input.
     pub feed: mpsc::Receiver<Incoming>,
-    /// Puts rows into batches, and collects the batches of earlier runs; `None` if there is nothing to collect, and
-    /// every row is sent online.
+    /// The batch lane, which sends rows in batches and collects the batches of earlier runs. The value is `None` if
+    /// there is nothing to collect and every row is sent online.
     pub lane: Option<LaneParts>,
-    /// Rows whose last answer an earlier run did not accept, with that answer.
+    /// The rows with a last answer that an earlier run did not accept, together with that answer.
     pub unfinished: HashMap<RowId, UnfinishedRow>,
-    /// Copies answers for rows with equal requests; `None` if each of these rows is sent.
+    /// The rows with equal requests that copy answers; `None` if every equal row is sent.
     pub equal: Option<EqualRows>,
     /// Interrupts.
     pub interrupts: mpsc::Receiver<Interrupt>,
     /// The reporter, which receives the events.
     pub reporter: R,
-    /// The run's clock.
+    /// The clock of the run.
     pub clock: RunClock,
     /// The id of the run.
     pub run: Arc<str>,
-    /// How long requests in flight can continue after an interrupt that asks for an end. `None` means the default of
-    /// each signal: no time limit after Ctrl-C, 30 seconds after other signals.
+    /// The longest time that requests in flight have after an interrupt that asks for an end. `None` means the default
+    /// of each signal: no time limit after Ctrl-C, and 30 seconds after other signals.
     pub grace: Option<Duration>,
-    /// Whether rows that this run does not answer are kept for the caller. Otherwise they are only counted.
+    /// Whether rows that this run does not answer are kept for the caller, instead of only being counted.
     pub keep_pending: bool,
 }
 
-/// The result of a run. The reporter has the counts of its rows.
+/// The result of a run. The reporter counts the answered and the failed rows.
 #[derive(Debug, Default)]
 pub struct Finish {
-    /// The reason why the run stopped, if it stopped before the end of its input.
+    /// The reason why the run stopped before the end of its input; `None` if it reached the end.
     pub halted: Option<HaltReason>,
-    /// The providers that stopped, with the reason, in the order of the chain.
+    /// The providers that stopped, with their reasons, in the order of the chain.
     pub stopped: Vec<(Arc<str>, HaltReason)>,
-    /// Number of rows that were read, but neither answered nor failed.
+    /// The number of rows that were read, but were not answered and did not fail.
     pub pending: u64,
-    /// The pending rows themselves, if they are kept. They include rows whose lines could not be written.
+    /// The pending rows themselves, if pending rows are kept. The list includes rows whose lines could not be written.
     pub kept: Vec<Job>,
-    /// Number of requests that were aborted in flight. They may have been billed.
+    /// The number of requests that were aborted in flight. Aborted requests were possibly billed.
     pub aborted: u64,
-    /// Number of pending rows that were billed or may have been billed. If there is such a row, the marks must stay
-    /// when the ledger is closed. No line shows that the row was billed, so the next run counts such rows by their
-    /// marks.
+    /// The number of pending rows that were billed or possibly billed. If there are pending rows that were billed, the
+    /// marks must stay when the ledger is closed. No line shows that these rows were billed, so the next run finds them
+    /// by their marks.
     pub maybe_billed: u64,
-    /// What the run spent on requests that belong to no row: see [`JournalLedger::carry`](super::JournalLedger::carry).
+    /// The money that the run spent on canaries (test requests): see
+    /// [`JournalLedger::carry`](super::JournalLedger::carry).
     pub canary_spend: Money,
-    /// Number of attempts of this run that may have been billed and whose answer was not kept. Aborted attempts are
-    /// included.
+    /// The number of attempts of this run that were possibly billed and whose answers were not kept. Aborted attempts
+    /// are included in this number.
     pub maybe_paid: u64,
-    /// How many batches are open or not collected, and how many rows they have.
+    /// The number of batches that are open or not collected, and the number of their rows.
     pub batches: (u64, u64),
-    /// An error of the input itself. No rows were read after the error.
+    /// An error of the input itself, as text. No rows were read after an error of the input.
     pub input_error: Option<String>,
     /// What response heads showed about the limits of each pool.
     pub learned: Vec<LearnedPool>,

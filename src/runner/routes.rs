@@ -1,15 +1,15 @@
-//! The servers of a run: for each endpoint, what makes its requests and what sends them.
+//! The servers of a run: what makes the requests for each endpoint, and what sends them.
 
 use std::sync::Arc;
 
 use crate::domain::PoolId;
 use crate::provider::Provider;
 
-/// How one endpoint is reached.
+/// The transport and the provider that are used for one endpoint.
 pub struct Route<T> {
-    /// Sends requests to the server.
+    /// The transport, which sends requests to the server.
     pub transport: Arc<T>,
-    /// Makes requests from rows, and replies from responses.
+    /// The provider, which makes requests from rows, and replies from responses.
     pub provider: Arc<dyn Provider>,
 }
 
@@ -19,25 +19,25 @@ impl<T> Clone for Route<T> {
     }
 }
 
-/// How all endpoints of a run are reached.
+/// The routes to all endpoints of a run.
 pub struct Routes<T> {
     first: Route<T>,
-    /// The other routes, by the name of their provider.
+    /// The other routes, each with the name of its provider.
     others: Vec<(Arc<str>, Route<T>)>,
 }
 
 impl<T> Routes<T> {
-    /// Returns the routes of a run. Requests of all providers that are not in `others` are sent over `first`.
+    /// Returns the routes of a run. Requests for providers that are not in `others` are sent over `first`.
     pub fn new(first: Route<T>, others: Vec<(Arc<str>, Route<T>)>) -> Self {
         Self { first, others }
     }
 
-    /// Returns the route of a run with one endpoint.
+    /// Returns the routes of a run with only one endpoint.
     pub fn single(transport: Arc<T>, provider: Arc<dyn Provider>) -> Self {
         Self::new(Route { transport, provider }, Vec::new())
     }
 
-    /// Returns the first route. Batches are sent over it.
+    /// Returns the first route. Batches are always sent over the first route.
     pub fn first(&self) -> &Route<T> {
         &self.first
     }

@@ -1,4 +1,4 @@
-//! Rows as they come from the input.
+//! Handles rows that come from the input.
 
 use tokio::sync::mpsc;
 
@@ -11,15 +11,15 @@ use crate::report::Reporter;
 use crate::transport::Transport;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
-    /// Returns whether the loop wants rows at this moment.
+    /// Returns whether the loop wants more rows at present.
     pub(super) fn wants_rows(&self) -> bool {
         let has_room = self.equal.as_ref().is_none_or(|equal| !equal.is_full());
         let lane_has_room = self.lane.as_ref().is_none_or(|lane| lane.lane.wants_rows());
         self.is_input_open && has_room && lane_has_room && self.scheduler.wants() > 0 && !self.is_backed_up()
     }
 
-    /// Moves rows from the channel to the scheduler while the loop wants rows. Then copies the answers that can be
-    /// copied.
+    /// Moves rows from the channel to the scheduler as long as the loop wants rows. When the rows were moved, copies
+    /// the answers for equal rows that can be copied.
     pub(super) fn take_rows(&mut self, feed: &mut mpsc::Receiver<Incoming>) {
         while self.wants_rows() {
             match feed.try_recv() {
@@ -45,12 +45,14 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 self.ledger.write_broken(seq, &broken);
             }
             Some(Incoming::Skipped(rows)) => (0..rows).for_each(|_| self.events.show(EventBody::Skipped)),
-            // The batch lane has the row. Its end is reported like the end of any other row.
+            // The batch lane (which collects batches) already has this row. The end of the row is reported like the end
+            // of every other row.
             Some(Incoming::Submitted(key)) => self.equal.iter_mut().for_each(|equal| equal.note_leader(key)),
             Some(Incoming::Recognized(text)) => self.events.show(EventBody::Noted(text)),
             Some(Incoming::Warning(text)) => self.events.show(EventBody::Warned(text)),
             Some(Incoming::Failed(message, has_begun)) => {
-                // The reason is shown once, at the end. Users who have turned warnings off also see it there.
+                // The reason of the failure is shown only once, at the end of the run. In the summary at the end, users
+                // who have turned warnings off see it as well.
                 if has_begun == HasBegun::Yes {
                     let text = "the input broke off: the run finishes the rows that were read before".to_owned();
                     self.events.show(EventBody::Warned(text));

@@ -16,43 +16,44 @@ use crate::journal::UnfinishedRow;
 use crate::provider::Provider;
 use crate::scheduler::{Scheduler, Ticket};
 
-/// A run in progress. It contains everything that the loop owns, except its channels.
+/// A run in progress, with everything that the loop owns except its channels.
 pub(super) struct Run<T, L, R> {
     pub(super) attempts: Attempts<T>,
     pub(super) transport: Arc<T>,
     pub(super) provider: Arc<dyn Provider>,
-    /// The batch lane; `None` if there is nothing to collect, and every row is sent online.
+    /// The batch lane, which sends rows in batches; `None` if every row is sent online and there are no batches to
+    /// collect.
     pub(super) lane: Option<RunLane<T>>,
     pub(super) scheduler: Scheduler,
     pub(super) ledger: L,
-    /// Rows whose last answer an earlier run did not accept, with that answer.
+    /// The rows with a last answer that an earlier run did not accept, together with that answer.
     pub(super) unfinished: HashMap<RowId, UnfinishedRow>,
-    /// Rows with equal requests; `None` if each of these rows is sent.
+    /// The rows with equal requests that copy answers; `None` if every equal row is sent.
     pub(super) equal: Option<EqualRows>,
     pub(super) events: Events<R>,
     pub(super) clock: RunClock,
     pub(super) keep_pending: bool,
     pub(super) grace: Option<Duration>,
-    /// Attempts that were marked as in flight in this iteration of the loop and are not sent yet. The flag says whether
-    /// the attempt asks for a stream.
+    /// The attempts that were marked as in flight in this iteration of the loop and have not been sent yet. The flag of
+    /// each attempt says whether it asks for a stream.
     pub(super) marked: Vec<(Ticket, bool)>,
-    /// Lines that are not on disk yet.
+    /// The lines that are not on disk yet.
     pub(super) unsynced: UnsyncedLines,
-    /// Whether lines can no longer be written.
+    /// Whether writing lines has failed.
     pub(super) is_broken: bool,
     pub(super) is_input_open: bool,
-    /// Whether the reporter knows that the run has been halted.
+    /// Whether the reporter was told that the run has halted.
     pub(super) is_draining: bool,
-    /// Whether the reporter knows of an outage whose end has not been reported.
+    /// Whether the reporter was told of an outage whose end has not been reported.
     pub(super) has_outage: bool,
     pub(super) interrupts_seen: u32,
-    /// The time at which requests in flight are aborted; `None` if no such time is set.
+    /// The time at which requests in flight are aborted; `None` if no time is set.
     pub(super) abort_at: Option<tokio::time::Instant>,
     pub(super) finish: Finish,
 }
 
 impl<T, L, R> Run<T, L, R> {
-    /// Counts a row that this run does not answer, and keeps it if pending rows are kept.
+    /// Counts a row that this run does not answer, and keeps the row if pending rows are kept.
     pub(super) fn keep(&mut self, planned: Planned) {
         if let Some(equal) = &mut self.equal {
             equal.on_end(planned.job.key);

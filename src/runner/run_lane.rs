@@ -1,4 +1,4 @@
-//! The state of the batch lane in a run in progress.
+//! The state of the batch lane (the part that sends rows in batches) in a run in progress.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::domain::PoolId;
 use crate::provider::Provider;
 use crate::transport::Transport;
 
-/// The batch lane of a run in progress.
+/// The batch lane (the part that sends rows in batches) of a run in progress.
 pub(super) struct RunLane<T> {
     pub(super) lane: Lane,
     pub(super) calls: BatchCalls<T>,
@@ -20,7 +20,7 @@ pub(super) struct RunLane<T> {
     pub(super) route: Arc<PoolId>,
     pub(super) leaves_rows: bool,
     pub(super) is_stopped: bool,
-    /// Whether the reporter knows of open batches.
+    /// Whether the reporter was told of open batches.
     pub(super) is_shown: bool,
 }
 

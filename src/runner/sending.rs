@@ -1,4 +1,4 @@
-//! Sends requests. Each request that the scheduler allows is first marked in the ledger and then sent.
+//! Sends requests. Each request that the scheduler allows is first marked in the ledger as in flight, and then sent.
 
 use super::ledger::Ledger;
 use super::run::Run;
@@ -9,8 +9,8 @@ use crate::scheduler::{Step, Ticket};
 use crate::transport::Transport;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
-    /// Sends all requests that may be sent now. Returns the time at which this function must be called again, even if
-    /// nothing happens until then; `None` when everything has ended.
+    /// Sends all requests that the scheduler allows now. Returns the instant at which this must be called again, even
+    /// if nothing happens until then; `None` when all rows have ended.
     pub(super) fn dispatch(&mut self) -> Option<Instant> {
         let now = self.clock.now();
         let until = loop {
@@ -36,7 +36,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                     Ok(()) => self.marked.push((ticket, stream)),
                     Err(fault) => self.refuse(ticket, fault, now),
                 },
-                // A canary is not a row, so it has no mark.
+                // A canary (a test request) belongs to no row, so it has no mark.
                 Step::Canary { ticket } => self.attempts.start(ticket, self.scheduler.ask(ticket), None, false, false),
                 Step::Wait { until, reason } => {
                     if reason == Reason::Draining {
@@ -57,8 +57,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.ledger.mark(ticket, &row.job, at_most)
     }
 
-    /// Sends the marked requests. Returns `false` if the marks can't be written. In that case, the scheduler must be
-    /// polled again.
+    /// Sends the requests that were marked. Returns `false` if the marks can't be written. If the result is `false`,
+    /// the scheduler must be polled again.
     fn send_marked(&mut self, now: Instant) -> bool {
         let marks = self.ledger.flush();
         let mut marked = std::mem::take(&mut self.marked);
@@ -82,8 +82,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.events.show_at(EventBody::Sent { row, pool }, now);
     }
 
-    /// Ends an attempt that can't be marked. The request is not sent: without a mark, a run after a crash would not
-    /// know that the request may have been billed.
+    /// Ends an attempt that can't be marked in the ledger. The request of the attempt is not sent. Without a mark, a
+    /// run after a crash would not know that the request was possibly billed.
     fn refuse(&mut self, ticket: Ticket, fault: WriteFault, now: Instant) {
         self.on_end(ticket, Verdict::Halt(HaltReason::Disk(fault)), None, now);
     }

@@ -1,9 +1,10 @@
-//! Interrupts from the operating system.
+//! Interrupts from the operating system (signals).
 //!
-//! [`Signals::install`] is called before anything is read. From then on, the signals are caught. Most signals end a
-//! program that does not catch them. If several signals of one kind come before the run asks for the next signal, only
-//! one of them is kept. If the hang-up signal was already ignored when the program started, for example because of
-//! `nohup`, it stays ignored. This only works if the operating system shows which signals are ignored.
+//! [`Signals::install`] is called before the program reads its input. From the call of [`Signals::install`] on, the
+//! signals are caught. Most signals end a program that does not catch them. If several signals of one kind come before
+//! the run receives the next signal, only one of them is kept. If the hang-up signal was already ignored when the
+//! program started, for example because of `nohup`, it stays ignored. A signal can be seen as ignored only if the
+//! operating system shows which signals are ignored.
 
 use std::future::poll_fn;
 use std::io;
@@ -19,59 +20,60 @@ use tokio::signal::unix::Signal;
 #[cfg(windows)]
 use tokio::signal::windows::CtrlC as Signal;
 
-/// Number of the signal that Ctrl-C sends.
+/// The number of the signal that Ctrl-C sends.
 pub(crate) const INT: i32 = 2;
-/// Number of the signal that is sent when the terminal is closed.
+/// The number of the signal that is sent when the terminal is closed.
 #[cfg(unix)]
 const HUP: i32 = 1;
-/// How long requests in flight can continue after TERM or HUP.
+/// The time that requests in flight have after TERM or HUP.
 pub(crate) const GRACE: Duration = Duration::from_secs(30);
 
-/// A request from outside the run.
+/// A request to the run from outside.
 #[derive(Debug)]
 pub enum Interrupt {
-    /// End the run. The number of the signal: INT, TERM or HUP.
+    /// The run must end. The value is the number of the signal: INT, TERM or HUP.
     End(i32),
-    /// Show the status (USR1).
+    /// Show the status (signal USR1).
     Status,
-    /// Change settings, pause, continue or end the run.
+    /// The order of a user: change settings, pause, continue or end the run.
     Steer(Steer),
-    /// Show a warning: settings could not be changed.
+    /// Show this warning to the user, because settings could not be changed.
     Refused(String),
 }
 
-/// A function that is called when the settings are to be read again (USR2). It must return at once.
+/// A function that is called when the settings should be read again (signal USR2). The function must return without
+/// delay.
 pub(crate) type OnReread = Box<dyn FnMut() + Send>;
 
-/// The meaning of a signal.
+/// The meaning of a signal for the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
-    /// End the run. The number of the signal: INT, TERM or HUP.
+    /// The program must end. The value is the number of the signal: INT, TERM or HUP.
     End(i32),
-    /// Show the status (USR1).
+    /// Show the status (signal USR1).
     Status,
-    /// Read the settings again (USR2).
+    /// Read the settings again (signal USR2).
     Steer,
 }
 
-/// The signals that are caught.
+/// The signals that the program catches.
 #[derive(Debug)]
 pub(crate) struct Signals {
     caught: Vec<(Meaning, Signal)>,
-    /// Whether the settings must be read again as soon as the run begins.
+    /// Whether the settings must be read again when the run begins.
     is_steering_due: bool,
 }
 
 impl Signals {
-    /// Catches signals from now on. Call this function inside a runtime. Signals are received while that runtime runs.
+    /// Starts to catch signals. Call this inside a runtime. Signals are received as long as that runtime runs.
     ///
     /// # Errors
-    /// The operating system's error if it refuses a handler.
+    /// Returns the operating system's error if it refuses a signal handler.
     #[cfg(unix)]
     pub(crate) fn install() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        // Without a handler, this signal would end the program when a write exceeds the limit on file sizes. With a
-        // handler, the write fails instead.
+        // Without a handler, the signal XFSZ would end the program when a write exceeds the limit on file sizes. With a
+        // handler, the write returns an error instead.
         drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
         let wanted = [
             (Meaning::End(INT), SignalKind::interrupt()),
@@ -85,10 +87,10 @@ impl Signals {
         Ok(Self { caught: caught.collect::<io::Result<_>>()?, is_steering_due: false })
     }
 
-    /// Catches Ctrl-C from now on. Call this function inside a runtime. Ctrl-C is received while that runtime runs.
+    /// Starts to catch Ctrl-C. Call this inside a runtime. Ctrl-C is received as long as that runtime runs.
     ///
     /// # Errors
-    /// The operating system's error if it refuses a handler.
+    /// Returns the operating system's error if it refuses a signal handler.
     #[cfg(windows)]
     pub(crate) fn install() -> io::Result<Self> {
         let ctrl_c = tokio::signal::windows::ctrl_c()?;
@@ -106,12 +108,12 @@ impl Signals {
         heard.next().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Asks for the settings to be read again as soon as the run begins.
+    /// Asks the run to read the settings again when it begins.
     pub(crate) fn steer_later(&mut self) {
         self.is_steering_due = true;
     }
 
-    /// Sends interrupts to `sender` from now on. Call this function inside a runtime.
+    /// Starts to send an interrupt to `sender` for each signal. Call this inside a runtime.
     pub(crate) fn send_to(mut self, sender: mpsc::Sender<Interrupt>, mut on_reread: OnReread) {
         tokio::spawn(async move {
             loop {
@@ -140,8 +142,8 @@ pub(crate) fn channel() -> (mpsc::Sender<Interrupt>, mpsc::Receiver<Interrupt>) 
     mpsc::channel(8)
 }
 
-/// Returns whether a signal was ignored when the program started. Only Linux shows this; on other systems the result is
-/// false.
+/// Returns whether the signal `number` was ignored when the program started. Only Linux shows which signals are
+/// ignored. On other systems the result is `false`.
 #[cfg(unix)]
 fn is_ignored(number: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

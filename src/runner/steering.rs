@@ -1,4 +1,4 @@
-//! Steers a run in progress: changes its settings, pauses it, continues it, or ends it.
+//! Steers a run in progress: changes settings, pauses, continues or ends the run.
 
 use super::ledger::Ledger;
 use super::orders::{Order, Steer};
@@ -9,7 +9,7 @@ use crate::report::text::plural;
 use crate::transport::Transport;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
-    /// Applies an order, reports it, and tells the result to whoever gave the order.
+    /// Applies an order, reports it, and returns the result to the person who gave the order.
     pub(super) fn on_steer(&mut self, steer: Steer) {
         let Steer { order, by, message, applied } = steer;
         let is_paused = self.scheduler.is_paused();
@@ -24,7 +24,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         applied.call(result);
     }
 
-    /// Applies an order. Returns what is now in force, or why the order is refused.
+    /// Applies an order of a user to the run. Returns the settings that now apply, or the reason why the order is
+    /// refused.
     fn apply(&mut self, order: Order, message: String) -> Result<String, String> {
         let now = self.clock.now();
         let is_ending = self.scheduler.halted().is_some();
@@ -68,7 +69,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 }
 
-/// Returns the end of a sentence: which requests the run waits for.
+/// Returns the end of a sentence that says which requests the run waits for.
 fn waited_for(in_flight: usize) -> String {
     match in_flight {
         0 => String::new(),

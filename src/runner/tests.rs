@@ -1,5 +1,4 @@
-//! Tests of a loop whose lines do not get to disk or to a reader, because the disk is stuck or nobody reads standard
-//! output.
+//! Tests of a loop whose lines are not written, because the disk hangs or nobody reads standard output.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,8 +46,9 @@ async fn lines_of_rejected_rows_are_bounded_by_their_bytes() {
     assert_eq!(stats.failed_total(), ROWS);
 }
 
-/// Runs rows whose lines have a given length. In the first minute, no line is reported as on disk. After that, every
-/// line is on disk. Returns how many lines the run wrote in the first minute, and how the run ended.
+/// Runs rows whose lines have a certain length. In the first minute of the run, no line is reported as on disk. After
+/// the first minute, every line is reported as on disk. Returns how many lines the run wrote in the first minute, and
+/// how the run ended.
 async fn whole(mut row: impl FnMut() -> Incoming, line_bytes: usize) -> (u64, Finish, Stats) {
     let (commits_in, commits) = mpsc::unbounded_channel();
     let (feed_in, feed) = mpsc::channel(ROWS as usize);
@@ -81,7 +81,7 @@ async fn whole(mut row: impl FnMut() -> Incoming, line_bytes: usize) -> (u64, Fi
     tokio::time::sleep(Duration::from_secs(60)).await;
     let while_stalled = written.load(Ordering::Relaxed);
     while !run.is_finished() {
-        // The run may already have ended.
+        // It is possible that the run of the test has already ended.
         let _ = commits_in.send(Commit::UpTo(written.load(Ordering::Relaxed)));
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
@@ -103,7 +103,7 @@ fn rejected(request: Request) -> Rejected {
     }
 }
 
-/// A ledger whose lines are on disk only when the test says so.
+/// A ledger whose lines are on disk only after the test says so.
 struct Stalled {
     written: Arc<AtomicU64>,
     taken: u64,

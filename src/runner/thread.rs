@@ -1,43 +1,44 @@
-//! The thread of the loop: one runtime, in which the loop is a task.
+//! The thread of the loop: a runtime, in which the loop is a task.
 //!
-//! The loop is a task, and not the future on which the runtime blocks. If the runtime blocked on the loop, each report
-//! of an attempt would wake the loop through the operating system, although the report comes from the same thread.
+//! The loop is a task of its own, and not the future on which the runtime blocks. If the runtime blocked on the loop,
+//! each report of an attempt would wake the loop through the operating system. A wake-up through the operating system
+//! is slow, and not necessary, because the report comes from the same thread.
 //!
 //! Rejected:
-//! - A second thread for sockets: it needs a third more CPU time, and is not faster.
-//! - A pause of up to 2 ms before each wait, so that one iteration of the loop handles the answers of several wake-ups.
-//!   At 200 ms of latency, a run with this pause needs a fifth more CPU time, because the data of the loop is no longer
-//!   in the caches after a pause. The pause also gains little: answers come together anyway, because servers send them
-//!   when their own timers fire.
+//! - With a second thread for sockets, a run needs a third more CPU time, and is not faster.
+//! - With a pause of up to 2 ms before each wait, one iteration of the loop handles more answers. But at 200 ms of
+//!   latency, a run with such pauses needs a fifth more CPU time, because the data of the loop has left the CPU caches
+//!   after a pause. The pause also gains little, because answers come in groups without it: servers send them when
+//!   their own timers fire.
 
 use std::io;
 
 use tokio::runtime::{Builder, EnterGuard, Runtime};
 
-/// The highest number of sockets that the runtime handles in one iteration. An answer passes through five tasks on its
-/// way to the next request. If hundreds of answers were handled together, the data of the first task would no longer be
-/// in the caches when the last task needs it. The values 8, 16, 32, 64 and 1,024 (the default) were measured. This
-/// value gave the highest rate, which was a tenth above the rate with the default.
+/// The highest number of sockets that the runtime handles in one iteration. An answer passes through five tasks before
+/// the next request is sent. If hundreds of answers were handled together, the data of the first task would have left
+/// the CPU caches when the last task needs it. The values 8, 16, 32, 64 and 1,024 (the default) were measured. The
+/// value 16 gave the highest rate, which was a tenth above the rate with the default.
 const SOCKETS_PER_ITERATION: usize = 16;
 
-/// A runtime on the thread that creates it.
+/// A runtime (tokio) that runs on the thread that creates it.
 pub struct LoopThread(Runtime);
 
 impl LoopThread {
     /// Builds the runtime.
     ///
     /// # Errors
-    /// The operating system's error if the program can't wait for sockets.
+    /// Returns the operating system's error if the program can't wait for sockets.
     pub fn new() -> io::Result<Self> {
         Ok(Self(Builder::new_current_thread().max_io_events_per_tick(SOCKETS_PER_ITERATION).enable_all().build()?))
     }
 
-    /// Enters the runtime, to set up things that need a runtime.
+    /// Enters the runtime, to create things that need a runtime.
     pub(crate) fn enter(&self) -> EnterGuard<'_> {
         self.0.enter()
     }
 
-    /// Runs `work` to its end. If `work` panics, the panic continues in the caller.
+    /// Runs `work` until it ends. If `work` panics, the panic continues in the caller.
     pub fn run<F>(&self, work: F) -> F::Output
     where
         F: Future + Send + 'static,
@@ -49,7 +50,7 @@ impl LoopThread {
         }
     }
 
-    /// Ends the runtime without waiting for running tasks.
+    /// Ends the runtime without waiting for tasks that still run.
     pub(crate) fn shut_down(self) {
         self.0.shutdown_background();
     }

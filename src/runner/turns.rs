@@ -23,9 +23,9 @@ use crate::domain::EventBody;
 use crate::report::Reporter;
 use crate::transport::Transport;
 
-/// How often the reporter receives the state of the run.
+/// The time between two reports of the run's state to the reporter.
 const STATUS_EVERY: Duration = Duration::from_millis(100);
-/// After this many reports of attempts, the scheduler is polled again even if more reports wait.
+/// The number of reports of attempts after which the scheduler is polled again, even if more reports wait.
 const REPORTS: usize = 256;
 
 /// The channels on which the loop receives messages.
@@ -78,7 +78,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     async fn take_turns(&mut self, channels: &mut Channels) {
         let mut ticks = interval(STATUS_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        // What --schedule says at the start applies before the first row is sent.
+        // The settings of `--schedule` for the start apply before the first row is sent.
         while let Ok(interrupt) = channels.interrupts.try_recv() {
             self.on_interrupt(interrupt);
         }
@@ -88,7 +88,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             let until = match (self.dispatch(), lane_until) {
                 (Some(online), Some(lane)) => online.min(lane),
                 (Some(until), None) | (None, Some(until)) => until,
-                // The disk is slow: answers are copied as soon as enough lines are on disk.
+                // The disk is slow: answers for equal rows are copied when enough lines are on disk.
                 (None, None) if self.has_rows_to_copy() => Instant::NEVER,
                 (None, None) => return,
             };
@@ -116,7 +116,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Waits for the last lines and keeps the rows that were read ahead.
+    /// Waits until the last lines are on disk, and keeps the rows that were read ahead.
     async fn close(&mut self, mut channels: Channels) {
         self.note_halt();
         self.set_aside();
@@ -129,7 +129,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             }
         }
         drop(channels.feed);
-        // A failure is reported as a failed commit. From here on, no request that needs a mark is sent.
+        // If writing fails, the failure is reported as a failed commit. After this call, no request that needs a mark
+        // is sent.
         let _ = self.ledger.flush();
         self.ledger.hurry();
         while !self.unsynced.is_empty() && !self.is_broken {

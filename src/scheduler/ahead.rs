@@ -1,21 +1,23 @@
-//! How many rows are read ahead.
+//! How many rows the scheduler reads ahead.
 //!
-//! The scheduler asks for rows until a certain number of rows wait. With one pool, this number is at least twice the
-//! window. With several pools, it is several thousand, so that every pool has rows of its own. Rows may be large, so
-//! their bytes are limited as well. All rows that wait or are in flight have at most [`MOST_BYTES`] bytes together,
-//! plus the size of one row. Small rows never reach this limit.
+//! The scheduler asks for more rows until enough rows wait. With one pool, the wanted number of waiting rows is at
+//! least twice the window (the number of requests allowed in flight). With several pools, the wanted number is several
+//! thousand, so that every pool has rows of its own. Rows can be large, so their bytes are limited as well. All rows
+//! that wait or are in flight have at most [`MOST_BYTES`] bytes together, plus the size of one row. Small rows never
+//! reach the limit on bytes.
 //!
-//! The scheduler stops asking for rows when the rows that it has reach [`MOST_BYTES`]. So one row always fits, whatever
-//! its size. When a policy replaces the request of a row, the new request counts as well, and may exceed the limit.
+//! The scheduler stops asking for rows when its rows have [`MOST_BYTES`] bytes or more. For this reason one row always
+//! fits, even if it is larger than the limit. When a policy replaces the request of a row, the new request counts as
+//! well, and can exceed the limit.
 //!
-//! All pools share these bytes. If a pool must pause or has low limits, its rows can use up all the bytes. In that case
-//! no more rows are read, and a pool whose rows come later in the input has nothing to send. This state ends by itself:
-//! each row ends with an answer, a failure or the halt of its endpoint, and then another row is read. If the rows of
-//! one pool come after all rows of another pool, the input is read from several places in turn (`order`), so that rows
-//! of both pools come in turn.
+//! All pools share the bytes for rows. If a pool must wait or has low limits, its rows can use up all the bytes. If all
+//! bytes are used up, no more rows are read. A pool with rows later in the input then has nothing to send. Such a
+//! state, in which no rows are read, ends by itself. Each row ends with an answer, a failure or the halt of its
+//! endpoint. When a row has ended, another row is read. If all rows of one pool come before all rows of another pool,
+//! the input is read from several places in turn (`order`). Rows of both pools then come alternately.
 //!
-//! Rejected: a share of the bytes for each pool. Rows come in the order of the input, so the reader can't skip the rows
-//! of one pool to read the rows of another pool.
+//! Rejected: a share of the bytes for each pool. The reader reads rows in the order of the input, so it can't skip the
+//! rows of one pool to reach another pool.
 
 use crate::domain::Planned;
 
@@ -26,19 +28,21 @@ use super::state::Scheduler;
 const LOOKAHEAD: usize = 64;
 /// With several pools, the scheduler wants at least this many waiting rows.
 const LOOKAHEAD_OF_MANY_POOLS: usize = 4096;
-/// Rows behind gates (`gate`) wait for another row. At most this many of them are left out of the number of waiting
-/// rows.
+/// Rows behind gates (`gate`) wait until another row has written their prefix to the prompt cache. The highest number
+/// of rows behind gates that are left out when the waiting rows are counted.
 const MOST_BEHIND_GATES: usize = 8192;
-/// While an endpoint fails, the scheduler keeps this many rows ready to probe the endpoint. None of these rows has
-/// failed.
+/// The number of rows that the scheduler keeps ready to probe (test) an endpoint that fails. Only rows that have not
+/// failed are counted.
 const PROBES: usize = 4;
 /// When the rows that wait or are in flight have this many bytes, no more rows are read. In addition, the reader of the
-/// input has up to a third of this number, so all rows together have up to 64 MiB. 48 MiB are 250 rows of 200 kB, or 12
-/// million tokens. That is more than twice the uncached input that the highest tier accepts in a minute.
+/// input holds up to a third of this number, so all rows together have up to 64 MiB. 48 MiB are 250 rows of 200 kB, or
+/// 12 million tokens. This number of tokens is more than twice the uncached input that the highest tier accepts in a
+/// minute.
 const MOST_BYTES: usize = 48 << 20;
 
 impl Scheduler {
-    /// Returns how many more rows are wanted. Callers can offer more rows than that, but this costs memory.
+    /// Returns how many more rows the scheduler wants. Callers can offer more rows than this number, but the additional
+    /// rows cost memory.
     pub(crate) fn wants(&self) -> usize {
         if self.is_input_closed || self.halted.is_some() || self.is_full() {
             return 0;
@@ -48,26 +52,26 @@ impl Scheduler {
             0 | 1 => (2 * window).max(LOOKAHEAD),
             _ => LOOKAHEAD_OF_MANY_POOLS.max(2 * window),
         };
-        // Rows behind gates can't be sent yet. So more rows are read in their place.
+        // Rows behind gates (that wait for a prefix) can't be sent yet, so more rows are read in their place.
         let behind_gates = self.gates.waiting();
         let wanted = lookahead.saturating_sub(self.waiting() - behind_gates.min(MOST_BEHIND_GATES));
         let is_failing = self.endpoints.iter().any(|endpoint| endpoint.health.is_failing());
         if is_failing { wanted.max(self.probes_wanted()) } else { wanted }
     }
 
-    /// Returns how many more rows are needed to probe a failing endpoint. Only rows that have not failed can be used as
-    /// probes.
+    /// Returns how many more rows are needed to probe (test) an endpoint that fails. Only rows that have not failed can
+    /// be used as probes.
     fn probes_wanted(&self) -> usize {
         let ready = self.pools.iter().flat_map(|state| &state.ready);
         PROBES.saturating_sub(ready.filter(|entry| entry.turns == 0).count())
     }
 
-    /// Returns whether rows that do not come from the input can be offered.
+    /// Returns whether callers can offer rows that do not come from the input.
     pub(crate) fn has_room(&self) -> bool {
         self.halted.is_none() && !self.is_full() && self.waiting() < LOOKAHEAD_OF_MANY_POOLS
     }
 
-    /// Returns whether any row is in the scheduler.
+    /// Returns whether the scheduler has rows that wait or are in flight.
     pub(crate) fn holds_rows(&self) -> bool {
         self.waiting() + self.in_flight() > 0
     }
@@ -77,7 +81,7 @@ impl Scheduler {
         self.row_bytes >= MOST_BYTES
     }
 
-    /// Counts the bytes of a new row. Returns the entry for the row.
+    /// Adds the bytes of a new row to the memory for rows, and returns the entry for the row.
     pub(super) fn count_in(&mut self, planned: Planned) -> Box<Entry> {
         let entry = Entry::new(planned);
         self.row_bytes += entry.bytes;
@@ -206,7 +210,7 @@ mod tests {
                     scheduler.close_input();
                 }
                 assert_eq!(scheduler.row_bytes, counted(&scheduler), "seed {seed}");
-                // A request that replaces the row's own request counts in addition to the size of the row.
+                // A new request of a row counts in addition to the size of the row.
                 assert!(scheduler.row_bytes <= MOST_BYTES + largest || asks_more, "seed {seed}");
                 in_flight.extend(dispatched(&mut scheduler, now));
                 random.shuffle(&mut in_flight);
@@ -230,7 +234,8 @@ mod tests {
         }
     }
 
-    /// Returns random settings. With `asks_more`, a policy sends further requests of another size for a row.
+    /// Returns settings that were chosen at random. With `asks_more`, the settings contain a policy that sends further
+    /// requests of another size for a row.
     fn random_config(asks_more: bool, random: &mut fastrand::Rng) -> Config {
         let mut config = config(RateLimits::new(600, 400_000, 80_000), random.usize(1..50));
         config.retry_for = Duration::from_secs(random.u64(5..100));
@@ -259,7 +264,7 @@ mod tests {
         }
     }
 
-    /// Returns the row, with a prefix that other rows share.
+    /// Returns the row after adding a prefix that other rows share.
     fn with_prefix(mut planned: Planned, prefix: u64) -> Planned {
         let level = Level {
             id: PrefixId(prefix),

@@ -1,5 +1,5 @@
-//! Decides what happens to the endpoint and to the row after an answer, or after a refusal of the request itself (403,
-//! 404).
+//! Decides what happens to the endpoint and to the row after an answer, or after a refusal of the request (status 403
+//! or 404).
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::state::Scheduler;
 use super::step::Next;
 
 impl Scheduler {
-    /// Handles an answer. The row is finished, unless a policy sends another request for it.
+    /// Handles an answer to a row. The row is finished, unless a policy sends another request for it.
     pub(super) fn on_answer(&mut self, entry: Box<Entry>, message: Message, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
         let endpoint = &mut self.endpoints[end.endpoint];
@@ -38,7 +38,8 @@ impl Scheduler {
         }
     }
 
-    /// Handles an answer that the API paused. The row fails, unless a policy sends a request that continues the answer.
+    /// Handles an answer that the API paused before it was complete. The row fails, unless a policy sends a request
+    /// that continues the answer.
     pub(super) fn on_pause(&mut self, entry: Box<Entry>, message: &Message, failure: Failure, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
         match self.then(&entry, Came::Pause(message)) {
@@ -50,8 +51,8 @@ impl Scheduler {
         }
     }
 
-    /// Notes that the endpoint processed a request, whatever the result. `had_failed` says whether the row had met a
-    /// fault before.
+    /// Records that the endpoint processed a request. The kind of the result does not matter. `had_failed` says whether
+    /// the row had met a fault before this answer.
     pub(super) fn on_works(&mut self, had_failed: bool, end: &End) {
         let endpoint = &mut self.endpoints[end.endpoint];
         endpoint.tally.answer(had_failed, end.sent_at);
@@ -60,7 +61,7 @@ impl Scheduler {
         self.on_reply(end);
     }
 
-    /// Notes that the endpoint replied, even if it only refused the request because of a limit.
+    /// Records that the endpoint replied, even if it refused the request because of a limit.
     pub(super) fn on_reply(&mut self, end: &End) {
         let endpoint = &mut self.endpoints[end.endpoint];
         let was_failing = endpoint.health.on_answer(end.now);
@@ -77,8 +78,8 @@ impl Scheduler {
         }
     }
 
-    /// Makes all pools of an endpoint start again slowly. Little was sent during the trouble, so the server's buckets
-    /// are full again. Without a slow start, everything in them would be used in one burst.
+    /// Makes all pools of an endpoint restart slowly. Little was sent during the trouble, so the server's buckets are
+    /// full. Without the slow restart, all tokens in the server's buckets would be used in one burst.
     pub(super) fn restart_slowly(&mut self, end: &End) {
         self.pools_of(end.endpoint).for_each(|pool| pool.restart_slowly(end.now));
     }
@@ -87,7 +88,7 @@ impl Scheduler {
         self.pools.iter_mut().filter(move |state| state.endpoint == endpoint).map(|state| &mut state.pool)
     }
 
-    /// Handles a 403: either the key is not allowed to send any request, or only this row is forbidden.
+    /// Handles a 403: either the server accepts no request with this key, or it forbids only this row.
     pub(super) fn on_forbidden(&mut self, entry: Box<Entry>, failure: Failure, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
         let access = &mut self.endpoints[end.endpoint].access;
@@ -105,15 +106,15 @@ impl Scheduler {
         }
     }
 
-    /// Handles a 404 for a model. The ready rows of that model are sent to the next endpoint of the chain. If they
-    /// can't be, they are set aside and the run continues. When all other rows of the run have ended, the run halts
-    /// because of the 404.
+    /// Handles a 404 for a model. The ready rows of that model are sent to the next endpoint of the chain. If no
+    /// endpoint can take the rows of the model, they are set aside (left for a later run) and the run continues. When
+    /// all other rows of the run have ended, the run halts because of this 404.
     pub(super) fn on_no_model(&mut self, entry: Box<Entry>, failure: Failure, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
         let model = entry.planned.ask.model.clone();
         let access = &mut self.endpoints[end.endpoint].access;
         if access.has_answered(&model) {
-            // The model answered before, so this 404 is not about the model.
+            // The model has answered before, so this 404 has another cause.
             return self.fail(entry, ErrorClass::InvalidRequest, failure, false, end);
         }
         if let Some(ask) = self.ask_elsewhere(&entry, end.endpoint, FallbackCase::Model) {
@@ -129,8 +130,8 @@ impl Scheduler {
         self.pending(entry)
     }
 
-    /// Sends a row to the next endpoint because its endpoint does not have its model, or does not allow it. All rows of
-    /// the model are sent there from then on.
+    /// Sends a row to the next endpoint, because its own endpoint does not have its model or does not allow it. From
+    /// this moment on, all rows of the model are sent to the next endpoint.
     fn leave_with_model(&mut self, entry: Box<Entry>, ask: Ask, leaves: &Leaves, end: &End) -> Next {
         let model = entry.planned.ask.model.clone();
         let Endpoint { access, id, .. } = &mut self.endpoints[end.endpoint];
@@ -143,7 +144,8 @@ impl Scheduler {
         next
     }
 
-    /// Queues the ready rows of a model that the endpoint does not have: they go elsewhere, or are set aside.
+    /// Queues the ready rows of a missing model again, because their endpoint does not have the model. The queued rows
+    /// are sent to another endpoint, or are set aside (left for a later run).
     fn queue_rows_again(&mut self, model: &Arc<str>, end: &End) {
         let id = self.endpoints[end.endpoint].id.clone();
         let its = self.take_ready(|entry| entry.planned.ask.model == *model && id.is_of(entry));

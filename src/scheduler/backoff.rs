@@ -1,44 +1,45 @@
-//! How long to wait before the next try.
+//! The delays before the next try of a row.
 
 use std::time::Duration;
 
 use crate::limiter::LONGEST_UNSAID_HOLD;
 
-/// Exponential backoff with jitter. The first delay has full jitter: it is between zero and its ceiling. The ceiling
-/// doubles with each try, and each later delay is longer than the ceiling of the delay before. So the delays of a row grow,
-/// and a server that fails is asked less often with each try.
+/// Exponential backoff with jitter (a random part of each delay). The first delay has full jitter: it is between zero
+/// and its ceiling. The ceiling doubles with each try, and each later delay is longer than the previous ceiling. So the
+/// delays of a row grow, and a server that fails gets fewer and fewer requests.
 ///
-/// Source: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015). Its tests found that full jitter needs the
-/// fewest calls. With full jitter alone, more than a quarter of the second delays are not longer than the first.
+/// Source: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015). The tests in that article found that full
+/// jitter needs the fewest calls. With full jitter alone, more than a quarter of the second delays would not be longer
+/// than the first.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backoff {
     base: Duration,
     most: Duration,
 }
 
-/// The shortest delay after the first, as a share of its ceiling. It is a tenth longer than the ceiling before, which is
-/// half as high.
+/// The shortest delay after the first delay, as a share of its ceiling. The previous ceiling is half of the present
+/// ceiling, so this delay is a tenth longer than the previous ceiling.
 const LEAST_SHARE: f64 = 0.55;
 
 impl Backoff {
-    /// For server faults and broken connections.
+    /// The delays after server faults and broken connections.
     pub(super) const TRANSIENT: Self = Self { base: Duration::from_millis(500), most: Duration::from_secs(30) };
-    /// For overload of an endpoint that works: it answers other requests at the same time.
+    /// The delays after an overload of an endpoint that still answers other requests.
     pub(super) const BUSY: Self = Self { base: Duration::from_millis(500), most: Duration::from_secs(2) };
-    /// For all other overload, and for refusals because too many requests are open at the same time.
+    /// The delays after all other overload, and after refusals because too many requests are in flight.
     pub(super) const OVERLOADED: Self = Self { base: Duration::from_secs(1), most: Duration::from_secs(60) };
 
-    /// For a row that was refused before, if the server does not say how long to wait. This delay begins when the hold
-    /// of the pool ends.
+    /// The delays of a row that was refused before, if the server does not say how long to wait. The delay of a row
+    /// that was refused before begins when the hold of the pool (its wait after a refusal) ends.
     pub(super) const REFUSED_AGAIN: Self = Self { base: Duration::from_secs(1), most: Duration::from_secs(30) };
 
-    /// Returns this delay, or the longest delay of this backoff if that is shorter.
+    /// Returns `delay`, or the longest delay of this backoff if `delay` is longer.
     pub(super) fn at_most(&self, delay: Duration) -> Duration {
         delay.min(self.most)
     }
 
-    /// Returns the delay before the next try, when `tries` tries have failed. The delay is never shorter than the wait
-    /// that the server asks for.
+    /// Returns the delay before the next try, after `tries` tries have failed. The delay is never shorter than the wait
+    /// for which the server asks.
     pub(super) fn delay(&self, tries: u32, asked: Option<Duration>, rng: &mut fastrand::Rng) -> Duration {
         let ceiling = self.base.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(self.most);
         let floor = if tries > 1 { LEAST_SHARE } else { 0.0 };
@@ -50,13 +51,13 @@ impl Backoff {
     }
 }
 
-/// Adds jitter to a hold. A hold is the time during which a pool sends nothing after a refusal. Jitter makes the hold
-/// longer by at most a tenth, and by at most 5 s. It never makes the hold shorter.
+/// Adds jitter (a random time) to a hold. A hold is the time after a refusal in which a pool sends nothing. Jitter
+/// makes the hold longer by at most a tenth, and by at most 5 s. Jitter never makes the hold shorter.
 pub(super) fn jittered_hold(wait: Duration, rng: &mut fastrand::Rng) -> Duration {
     wait + wait.mul_f64(0.1 * rng.f64()).min(Duration::from_secs(5))
 }
 
-/// Adds jitter to a hold after a refusal that gives no waiting time. The result is never longer than
+/// Adds jitter (a random time) to a hold after a refusal without a waiting time. The result is never longer than
 /// [`LONGEST_UNSAID_HOLD`].
 pub(super) fn jittered_unsaid_hold(wait: Duration, rng: &mut fastrand::Rng) -> Duration {
     jittered_hold(wait, rng).min(LONGEST_UNSAID_HOLD)

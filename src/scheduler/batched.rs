@@ -1,5 +1,5 @@
-//! Rows in batches. The scheduler does not send them, but their money and their failures count together with the money
-//! and the failures of the rows that it sends.
+//! Rows that are sent in batches. The scheduler does not send the rows of batches. But it counts the money and the
+//! failures of batches together with the money and the failures of the rows that it sends.
 
 use std::time::Duration;
 
@@ -21,36 +21,38 @@ impl Scheduler {
         self.config.budget.restore(most);
     }
 
-    /// Takes back the reservations of rows whose batch was not submitted.
+    /// Gives back the reservations of rows whose batch was not submitted.
     pub(crate) fn release_in_batch(&mut self, reserved: Money, rows: u64) {
         self.config.budget.release(reserved, rows);
     }
 
-    /// Settles a row of a batch: `reserved` becomes free, and `cost` is spent.
+    /// Settles a row of a batch: the amount `reserved` becomes free, and `cost` counts as spent.
     pub(crate) fn settle_in_batch(&mut self, reserved: Money, cost: Money) {
         self.config.budget.settle(reserved, cost);
     }
 
-    /// Settles rows of a batch whose answers can't be had. They may have been billed, so `reserved` counts as spent.
+    /// Settles rows of a batch if their answers can't be fetched. Rows without a fetched answer were possibly billed,
+    /// so `reserved` counts as spent.
     pub(crate) fn settle_lost_in_batch(&mut self, reserved: Money) {
         self.config.budget.settle_lost(reserved);
     }
 
-    /// Returns what an answer in a batch cost; `None` for a model without a price.
+    /// Returns the cost of an answer in a batch; `None` for a model without a price.
     pub(crate) fn cost_in_batch(&self, ask: &Ask, usage: &Usage) -> Option<Money> {
         let ask = Ask { terms: Terms { lane: Lane::Batch, ..ask.terms }, ..ask.clone() };
         (self.config.real_cost)(&ask, usage)
     }
 
-    /// Notes a row that failed in a batch. The `--halt` rule counts it.
+    /// Records that a row failed in a batch. The `--halt` rule counts the failure.
     pub(crate) fn on_failure_in_batch(&mut self, class: ErrorClass, failure: &Failure) {
         if let Some(reason) = self.halt_watch.on_failure(class, failure) {
             self.halt(reason);
         }
     }
 
-    /// Handles a reason for which the calls for batches can't go on. All batches are at the first endpoint. If a chain
-    /// sends its rows on for this reason, only that endpoint stops. Otherwise the run stops.
+    /// Handles the reason why the calls for batches must stop. All batches are at the first endpoint of the chain. If
+    /// the chain sends rows to the next endpoint because of a failed call for batches, only the first endpoint stops.
+    /// If rows can't be sent to the next endpoint, the whole run stops.
     pub(crate) fn halt_batches(&mut self, reason: HaltReason, now: Instant) {
         let leads_on = case_of_halt(&reason).is_some_and(|case| self.falls_back(case));
         match leads_on && self.next_endpoint(0).is_some() {
@@ -59,12 +61,12 @@ impl Scheduler {
         }
     }
 
-    /// Returns whether the run goes on without the endpoint that has its batches.
+    /// Returns whether the run continues without the endpoint of the batches.
     pub(crate) fn has_left_batches(&self) -> bool {
         self.halted.is_none() && self.chain_len() > 0 && self.endpoints[0].halted.is_some()
     }
 
-    /// Returns the known limits of a pool.
+    /// Returns the limits of a pool as far as they are known.
     pub(crate) fn expected_limits(&self, pool: &PoolId) -> RateLimits {
         match self.index.get(pool) {
             Some(at) => self.pools[*at].pool.limits(),
@@ -72,7 +74,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns the requests of the rows that wait or are in flight.
+    /// Returns the requests of all rows that wait or are in flight.
     pub(crate) fn asks(&self) -> impl Iterator<Item = &Ask> {
         self.waiting_rows().chain(self.flights.rows()).map(|entry| &entry.planned.ask)
     }

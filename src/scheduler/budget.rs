@@ -1,26 +1,27 @@
-//! Limits that the user sets for a whole run: money, requests, time.
+//! The limits that the user sets for a whole run: money, requests and time.
 //!
 //! Before a request is sent, the highest possible cost of its answer is reserved ([`crate::domain::Ask::expense`]).
-//! When the answer has come, its real cost replaces the reserved cost. So requests in flight can't exceed the budget.
-//! If no answer is kept but the attempt may have been billed, the whole reserved cost counts as spent.
+//! When the answer has come, its real cost replaces the reserved cost. In this way, requests in flight can't exceed the
+//! budget. If an attempt was possibly billed but no answer is kept, the whole reserved cost counts as spent.
 
 use std::time::Duration;
 
 use crate::clock::Instant;
 use crate::domain::Money;
 
-/// The user's limits, and how much of each limit is used up.
+/// The user's limits, and the amount of each limit that is used up.
 #[derive(Debug, Default)]
 pub struct Budget {
     /// `--max-cost`: the limit for all runs with the same results file together.
     pub(super) max_cost: Option<Money>,
-    /// `--max-requests`: the limit for this run.
+    /// `--max-requests`: the limit on the requests of this run.
     max_requests: Option<u64>,
-    /// `--max-time`: the limit for this run.
+    /// `--max-time`: the limit on the time of this run.
     max_time: Option<Duration>,
-    /// Money spent by this run and by earlier runs with the same results file, including `unsure`.
+    /// The money spent by this run and by earlier runs with the same results file, including `unsure`.
     pub(super) spent: Money,
-    /// The part of `spent` that is for attempts without a kept answer. They may have been billed.
+    /// The part of `spent` that is for attempts without a kept answer. Attempts without a kept answer were possibly
+    /// billed.
     unsure: Money,
     reserved: Money,
     requests: u64,
@@ -29,24 +30,26 @@ pub struct Budget {
 /// Whether the budget has room for one more request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Room {
-    /// Yes. The highest cost of the request is now reserved.
+    /// The budget has room, and the highest cost of the request is now reserved.
     Yes,
-    /// Not yet. A request in flight may cost less than was reserved for it, and the difference may be enough.
+    /// The budget has no room at present. The budget can have room later, because a request in flight can cost less
+    /// than was reserved for it.
     Later,
-    /// No. The text says which limit stops the request, and how much of it is left.
+    /// The budget has no room. The text says which limit stops the request, and how much of the limit is left.
     Never(String),
 }
 
 impl Budget {
-    /// Returns a budget. The limit on money is for all runs with the same results file together, and `spent` is what
-    /// these runs have already spent. The limits on requests and time are for this run.
+    /// Returns a budget with the limits of the user. The limit on money is for all runs with the same results file
+    /// together. `spent` is the money that all these runs have already spent. The limits on requests and time are for
+    /// this run.
     ///
-    /// `spent` does not include attempts whose answers are lost: see [`Budget::with_unsure`].
+    /// `spent` does not include attempts with lost answers: see [`Budget::with_unsure`].
     pub fn new(max_cost: Option<Money>, max_requests: Option<u64>, max_time: Option<Duration>, spent: Money) -> Self {
         Self { max_cost, max_requests, max_time, spent, ..Self::default() }
     }
 
-    /// Adds what earlier runs may have spent on attempts whose answers are lost.
+    /// Adds the money that earlier runs possibly spent on attempts with lost answers.
     #[must_use]
     pub fn with_unsure(mut self, unsure: Money) -> Self {
         self.spent += unsure;
@@ -54,7 +57,7 @@ impl Budget {
         self
     }
 
-    /// Replaces the limits, keeping what is spent and reserved.
+    /// Replaces the limits of the budget; the spent and the reserved money stay the same.
     pub(super) fn set_limits(
         &mut self,
         max_cost: Option<Money>,
@@ -96,7 +99,7 @@ impl Budget {
         self.reserved += most;
     }
 
-    /// Takes back reservations of requests that were not sent.
+    /// Gives back reservations of requests that were not sent.
     pub(super) fn release(&mut self, reserved: Money, requests: u64) {
         self.reserved = self.reserved.less(reserved);
         self.requests = self.requests.saturating_sub(requests);
@@ -107,13 +110,13 @@ impl Budget {
         self.reserved
     }
 
-    /// Settles a request: `reserved` becomes free, and `cost` is spent.
+    /// Settles a request: the amount `reserved` becomes free, and `cost` counts as spent.
     pub fn settle(&mut self, reserved: Money, cost: Money) {
         self.reserved = self.reserved.less(reserved);
         self.spent += cost;
     }
 
-    /// Settles a request whose answer is lost. It may have been billed, so all of `reserved` counts as spent.
+    /// Settles a request whose answer is lost. The request was possibly billed, so all of `reserved` counts as spent.
     pub(super) fn settle_lost(&mut self, reserved: Money) {
         self.settle(reserved, reserved);
         self.unsure += reserved;

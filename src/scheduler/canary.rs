@@ -1,26 +1,28 @@
-//! The canary: a tiny request that this program makes on its own. It shows whether the endpoint fails or only some rows
-//! fail.
+//! The canary: a tiny test request that this program makes on its own. The canary shows whether the whole endpoint
+//! fails or only some rows fail.
 //!
-//! If a row makes the server fail, every attempt of that row is answered with 500. If the endpoint is in trouble, every
-//! row is answered with 500. After several faults with no answer between them, the rows alone can't show which of the
-//! two is the cause. So an endpoint that seems to fail is probed with a canary and a row in turn. The canary has a
-//! prompt of one word and `max_tokens` 1, and goes to the model of a row that failed. Its result means:
+//! If a row makes the server fail, the server answers every attempt of that row with 500. If the endpoint is in
+//! trouble, the server answers every row with 500. After several faults with no answer between them, the program
+//! therefore can't know whether the rows or the endpoint is the cause. For this reason, an endpoint that seems to fail
+//! is probed (tested) with a canary and a row alternately. The canary has a prompt of one word and `max_tokens` 1, and
+//! goes to the model of a row that failed. The result of the canary has one of three meanings:
 //!
-//! - The canary is answered: the endpoint works. If a row fails next, that row is the cause.
-//! - The canary fails in the same way as the rows: the endpoint fails. As long as this lasts, a fault does not use up a
-//!   try of its row.
-//! - The canary fails in another way, or is rejected: this shows nothing. Some gateways accept only certain requests.
+//! - The canary is answered: the endpoint works. If a row fails after that, the row is the cause.
+//! - The canary fails in the same way as the rows: the endpoint fails. As long as the endpoint fails, a fault does not
+//!   use up a try of its row.
+//! - The canary fails in another way, or is rejected: this shows nothing, because some gateways accept only certain
+//!   requests.
 //!
-//! A gateway that hides its limits may also refuse requests with 500. After a short pause it has room again, and may
-//! answer the canary. So with such a gateway, an answered canary does not prove that the rows are the cause. Therefore
-//! a row is sent alone after each of three canaries. The rows are the cause only if all three rows fail.
+//! A gateway that hides its limits can also refuse requests with 500. After a short pause, a gateway with hidden limits
+//! has room again, and can answer the canary. So with such a gateway, an answered canary does not prove that the rows
+//! are the cause. For this reason, one row is sent alone after each of three canaries. The rows are the cause only if
+//! all three rows fail.
 //!
-//! A canary that is answered costs about a thousandth of a cent. The limits and the budget apply to a canary in the
-//! same way as to a row. When the limits or the budget have no room, the canary is not sent. No line is written for a
-//! canary.
+//! An answered canary costs about a thousandth of a cent. The limits and the budget apply to a canary in the same way
+//! as to a row. When the limits or the budget have no room, the canary is not sent. No line is written for a canary.
 //!
-//! Rejected: probing with rows that were kept back from other parts of the input. At the end of a run, no row was kept
-//! back any more. So an outage at that time put good rows into the error log.
+//! Rejected: probing a failing endpoint with good rows that were kept back from other parts of the input. At the end of
+//! a run, no rows were left for this purpose. So an outage at the end of a run put good rows into the error log.
 
 use std::time::Duration;
 
@@ -35,21 +37,21 @@ use super::state::Scheduler;
 use super::step::Step;
 use super::warmth::Plan;
 
-/// If a pool has no room for a canary, the scheduler checks the pool again after at most this time.
+/// The longest time after which the canary's pool is checked again if it has no room.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
-/// After each answered canary, a row is sent alone. If this many of these rows have failed, the faults are not hidden
-/// refusals.
+/// After each answered canary, one row is sent alone. If this many rows that were sent alone have failed, the faults
+/// are not hidden refusals (refusals that look like faults).
 const PROOF: u32 = 3;
 
 impl Scheduler {
-    /// If it is time to probe a failing endpoint with a canary, sends the canary.
+    /// Sends a canary (a test request) if an endpoint fails and the time for its next probe has come.
     pub(super) fn send_canary(&mut self, now: Instant) -> Option<Step> {
         let at = (0..self.endpoints.len()).find(|at| self.canary_due(*at).is_some_and(|due| due <= now))?;
         let (pool, ask) = self.endpoints[at].canary.ask.clone()?;
         let reservation = match self.pools[pool].pool.reserve(ask.cost, now) {
             Admission::Granted(reservation) => reservation,
             Admission::Wait { until, .. } => {
-                // The pool may get room earlier, because of another event.
+                // Another event can give the pool room earlier than `until`.
                 self.endpoints[at].canary.not_before = until.min(now + ASK_AGAIN);
                 return None;
             }
@@ -68,7 +70,7 @@ impl Scheduler {
         Some(Step::Canary { ticket: self.board(flight) })
     }
 
-    /// Returns when the next canary is due.
+    /// Returns the instant at which the next canary (a test request) is due.
     pub(super) fn next_canary(&self) -> Instant {
         (0..self.endpoints.len()).filter_map(|at| self.canary_due(at)).min().unwrap_or(Instant::NEVER)
     }
@@ -78,7 +80,8 @@ impl Scheduler {
         self.wants_canary(at).then(|| endpoint.health.probe_at().max(endpoint.canary.not_before))
     }
 
-    /// Returns whether the next probe of an endpoint is a canary: the endpoint fails, and rows wait for it.
+    /// Returns whether the next probe of an endpoint is a canary. The next probe is a canary if the endpoint fails and
+    /// rows wait for it.
     fn wants_canary(&self, at: usize) -> bool {
         let endpoint = &self.endpoints[at];
         endpoint.health.is_failing()
@@ -90,7 +93,7 @@ impl Scheduler {
             && (endpoint.ready > 0 || self.later.rows().any(|entry| self.endpoint_of_entry(entry) == Some(at)))
     }
 
-    /// Handles the end of a canary.
+    /// Handles the end of a canary (a test request).
     pub(super) fn on_canary_end(&mut self, verdict: Verdict, end: &End) {
         let canary = &mut self.endpoints[end.endpoint].canary;
         canary.is_rows_turn = true;
@@ -113,9 +116,9 @@ impl Scheduler {
         }
     }
 
-    /// Handles an answered canary. If the faults of rows can't be hidden refusals, the endpoint works. If they can, a
-    /// row is sent alone next, because the canary was also sent alone. A gateway that has room for the canary has room
-    /// for that row.
+    /// Handles an answered canary (a test request). If the faults of rows can't be hidden refusals, an answered canary
+    /// proves that the endpoint works. If the faults can be hidden refusals, a row is sent alone next, because the
+    /// canary was also sent alone. A gateway that has room for the canary also has room for this row.
     fn on_canary_answer(&mut self, end: &End) {
         let pool = &mut self.pools[end.pool].pool;
         let endpoint = &mut self.endpoints[end.endpoint];
@@ -144,7 +147,7 @@ impl Scheduler {
     }
 }
 
-/// Returns whether two failures look the same: the same kind of failure with the same message.
+/// Returns whether two failures look the same: they have the same kind and the same message.
 fn is_alike(one: &Failure, other: &Failure) -> bool {
     (one.status, one.wire, &one.message) == (other.status, other.wire, &other.message)
 }
@@ -162,7 +165,7 @@ mod tests {
 
     const RETRY_FOR: u64 = 1_800;
 
-    /// The result of a whole run.
+    /// The result of a whole simulated run.
     #[derive(Debug, Default, PartialEq)]
     struct Came {
         answered: usize,
@@ -177,8 +180,8 @@ mod tests {
         Verdict::Transient { class: ErrorClass::Server, retry_after: None, maybe_paid: false, failure }
     }
 
-    /// Plays a run in which each request ends after a tenth of a second. The verdict on a row depends on its number and
-    /// on the time in whole seconds. The verdict on a canary depends on the time only.
+    /// Simulates a run in which each request ends after a tenth of a second. The verdict on a row depends on its number
+    /// and on the time in whole seconds. The verdict on a canary depends only on the time.
     fn play(
         rows: usize,
         config: Config,
@@ -188,7 +191,7 @@ mod tests {
         play_rows(rows, |_, planned| planned, config, row, canary)
     }
 
-    /// Plays a run as [`play`] does. `made` changes a row before it is offered.
+    /// Simulates a run in the same way as [`play`]. `made` is called to change each row before it is offered.
     fn play_rows(
         rows: usize,
         made: impl Fn(usize, Planned) -> Planned,

@@ -1,10 +1,10 @@
 //! Sends rows to the next endpoint of a chain.
 //!
-//! A row begins at the first endpoint. It moves only forward, and never back in this run. An endpoint is skipped if it
-//! has halted, does not have the row's model, or can't be sent the row. At its new endpoint, the row has all its tries
-//! again, and keeps the attempts so far.
+//! A row begins at the first endpoint of the chain. In a run, a row moves only forward, and never back to an earlier
+//! endpoint. An endpoint is skipped if it has halted, does not have the row's model, or can't process the row. At its
+//! new endpoint, the row can use all its tries again, and its earlier attempts stay in its history.
 //!
-//! Most rows do not move on their own: the next endpoint takes them from the queue (`pull`).
+//! Most rows move before they are sent: the next endpoint takes them from the queue (`pull`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,44 +21,44 @@ use super::flights::End;
 use super::state::Scheduler;
 use super::step::Next;
 
-/// After a single row has moved, reporters show for at least this long that rows go to the next endpoint.
+/// The shortest time for which reporters show that rows are sent to the next endpoint, after a single row has moved.
 const SHOWN: Duration = Duration::from_secs(60);
-/// A row moves after this many answers that say that the server is overloaded.
+/// A row moves to the next endpoint after this many answers that report an overload of the server.
 const OVERLOADS: u32 = 2;
 
-/// Why a row that was sent leaves its endpoint.
+/// Why a row leaves its endpoint after an attempt.
 pub(super) struct Leaves {
     pub(super) case: FallbackCase,
     pub(super) class: ErrorClass,
-    /// The HTTP status of the last attempt.
+    /// The HTTP status of the row's last attempt.
     pub(super) status: Option<u16>,
-    /// The kind of limit, if a limit was the reason.
+    /// The kind of limit that the attempt met, if a limit was the reason.
     pub(super) limit: Option<LimitKind>,
 }
 
 impl Scheduler {
-    /// Returns how many endpoints the chain has; 0 without a chain. The endpoints of the chain come before all other
-    /// endpoints.
+    /// Returns the number of endpoints in the chain; 0 if there is no chain. The endpoints of the chain come first in
+    /// `endpoints`.
     pub(super) fn chain_len(&self) -> usize {
         if self.config.fallback.is_some() { self.config.endpoints.len() } else { 0 }
     }
 
-    /// Returns whether rows are sent to the next endpoint in this case.
+    /// Returns whether the user wants rows to be sent to the next endpoint in this case.
     pub(super) fn falls_back(&self, case: FallbackCase) -> bool {
         self.config.fallback.as_ref().is_some_and(|fallback| fallback.on.has(case))
     }
 
-    /// Returns how long a row may wait because of limits before it moves to another endpoint.
+    /// Returns the longest time that a row is allowed to wait because of limits before it moves to another endpoint.
     pub(super) fn longest_wait(&self) -> Option<Duration> {
         self.config.fallback.as_ref()?.on.limit
     }
 
-    /// Returns the next endpoint that has not halted.
+    /// Returns the next endpoint after `from` in the chain that has not halted.
     pub(super) fn next_endpoint(&self, from: usize) -> Option<usize> {
         (from + 1..self.chain_len()).find(|at| self.endpoints[*at].halted.is_none())
     }
 
-    /// Returns whether rows of the input can be sent to an endpoint that has not halted.
+    /// Returns whether there is an endpoint that has not halted and to which rows of the input can be sent.
     pub(super) fn is_endpoint_left(&self) -> bool {
         if self.config.fallback.is_none() {
             return self.endpoints.iter().any(|endpoint| endpoint.halted.is_none());
@@ -69,10 +69,11 @@ impl Scheduler {
         first.is_some_and(|endpoint| endpoint.halted.is_none())
     }
 
-    /// Returns the request of a row for the next endpoint that takes it.
+    /// Returns the request of a row for the next endpoint in the chain that accepts the row.
     ///
     /// # Errors
-    /// Why no endpoint takes the row; `None` if rows do not move in this case, or if no endpoint is left.
+    /// Returns the reason why no endpoint accepts the row; `None` if rows do not move in this case, or if no endpoint
+    /// is left.
     pub(super) fn next_ask(&self, entry: &Entry, from: usize, case: FallbackCase) -> Result<Box<Ask>, Option<String>> {
         if self.halted.is_some() || !self.falls_back(case) {
             return Err(None);
@@ -90,13 +91,13 @@ impl Scheduler {
         Err(why)
     }
 
-    /// Returns the request of a row for an endpoint of the chain.
+    /// Returns the request of a row for the endpoint `to` of the chain.
     ///
     /// # Errors
-    /// Why the endpoint does not take the row.
+    /// Returns the reason why the endpoint does not accept the row.
     ///
     /// # Panics
-    /// If there is no chain, or if the request is for another endpoint.
+    /// Panics if there is no chain, or if the chain makes a request for another endpoint.
     pub(super) fn ask_at(&self, job: &Job, to: usize) -> Result<Box<Ask>, String> {
         let fallback = self.config.fallback.as_ref().expect("rows move only along a chain");
         let Endpoint { id, access, .. } = &self.endpoints[to];
@@ -117,7 +118,8 @@ impl Scheduler {
         }
     }
 
-    /// Returns the request of a row for the next endpoint. If no endpoint takes the row, says why, once in a run.
+    /// Returns the request of a row for the next endpoint in the chain that accepts the row. If no endpoint accepts the
+    /// row, tells the user the reason, at most once in a run.
     pub(super) fn ask_elsewhere(&mut self, entry: &Entry, from: usize, case: FallbackCase) -> Option<Box<Ask>> {
         match self.next_ask(entry, from, case) {
             Ok(ask) => Some(ask),
@@ -128,18 +130,18 @@ impl Scheduler {
         }
     }
 
-    /// Says why a row can't be sent to another endpoint, once in a run.
+    /// Tells the user why a row can't be sent to another endpoint, at most once in a run.
     pub(super) fn tell_stay(&mut self, why: &str) {
         if !std::mem::replace(&mut self.is_stay_told, true) {
             self.events.push(EventBody::Warned(format!("some rows can't be sent to another provider: {why}")));
         }
     }
 
-    /// If a row moves although it has tries left, returns the reason. The row has been waiting since `since`, and would
-    /// have to wait until `at`.
+    /// Returns the reason to move a row that still has tries; `None` if the row stays at its endpoint. The row has
+    /// waited since `since`, and its next try at this endpoint would be at `at`.
     pub(super) fn early_case(&self, entry: &Entry, since: Instant, at: Instant, end: &End) -> Option<FallbackCase> {
         let next = self.next_endpoint(end.endpoint)?;
-        // The row can't come back, so it is not sent to an endpoint that fails.
+        // A row can't come back to its endpoint, so it does not move to an endpoint that fails.
         if entry.must_stay || self.endpoints[next].health.is_failing() {
             return None;
         }
@@ -150,18 +152,19 @@ impl Scheduler {
         (is_long(end.now.since(since)) || is_long(at.since(end.now))).then_some(FallbackCase::Limit)
     }
 
-    /// Returns whether a row may be sent again. The user can forbid this for rows that may have been billed.
+    /// Returns whether it is allowed to send a row again. The user can forbid this for rows with a last attempt that
+    /// was possibly billed.
     pub(super) fn may_send_again(&self, entry: &Entry) -> bool {
         self.config.retry_ambiguous || !entry.attempts.last().is_some_and(|attempt| attempt.maybe_paid)
     }
 
-    /// Sends a row whose attempt has ended without an answer to another endpoint.
+    /// Sends a row to another endpoint after its attempt has ended without an answer.
     pub(super) fn leave(&mut self, entry: Box<Entry>, ask: Ask, leaves: &Leaves, end: &End) -> Next {
         self.note_detour(end.endpoint, &ask.pool.provider, leaves.case, end.now + SHOWN);
         self.leave_untold(entry, ask, leaves, end)
     }
 
-    /// Does the same as [`Scheduler::leave`], but does not tell reporters.
+    /// Does the same as [`Scheduler::leave`], but creates no event for reporters.
     pub(super) fn leave_untold(&mut self, entry: Box<Entry>, ask: Ask, leaves: &Leaves, end: &End) -> Next {
         let maybe_paid = entry.attempts.last().is_some_and(|attempt| attempt.maybe_paid);
         let keeps_mark = entry.keeps_mark();
@@ -170,7 +173,7 @@ impl Scheduler {
         Next::Again { row, class: leaves.class, limit: leaves.limit, maybe_paid, keeps_mark }
     }
 
-    /// Handles a row that can't be tried again at its endpoint: it moves, or it fails.
+    /// Handles a row that can't be tried again at its endpoint: the row moves to the next endpoint, or it fails.
     pub(super) fn leave_or_fail(
         &mut self,
         entry: Box<Entry>,
@@ -190,8 +193,9 @@ impl Scheduler {
         self.fail(entry, leaves.class, failure, is_retryable, end)
     }
 
-    /// If the model refused to answer and the row is sent to another endpoint, returns the request, and the failure
-    /// with which the refusal is recorded. `provider` got the refusal.
+    /// Decides whether a row that the model refused to answer moves to the next endpoint. If the row moves, returns the
+    /// row's request for that endpoint, and the failure that records the refusal. `provider` is the provider whose
+    /// model refused to answer. The result is `None` if the row stays at its endpoint.
     pub(super) fn after_refusal(
         &self,
         entry: &Entry,
@@ -214,8 +218,8 @@ impl Scheduler {
         Some((ask, Box::new(failure)))
     }
 
-    /// Notes that rows of an endpoint are sent to another one, at least until `until`. Reporters get an event when this
-    /// begins, and another one when the endpoint has halted.
+    /// Records that rows of an endpoint are sent to another endpoint, at least until `until`. An event tells reporters
+    /// when such a detour begins. Another event tells reporters when the endpoint has halted.
     pub(super) fn note_detour(&mut self, from: usize, to: &Arc<str>, why: FallbackCase, until: Instant) {
         let endpoint = &mut self.endpoints[from];
         if let Some(detour) = &mut endpoint.detour
@@ -228,7 +232,8 @@ impl Scheduler {
         self.events.push(EventBody::Diverted { from: endpoint.id.provider.clone(), to: to.clone(), why });
     }
 
-    /// Notes the endpoints that get their own rows again.
+    /// Ends detours (the sending of rows to the next endpoint) that are over. The endpoints of these detours get their
+    /// own rows again.
     pub(super) fn end_detours(&mut self, now: Instant) {
         for at in 0..self.chain_len() {
             let Endpoint { id, health, halted, detour, .. } = &self.endpoints[at];
@@ -250,8 +255,8 @@ pub(super) mod tests {
 
     const NOW: Instant = Instant::from_secs(1);
 
-    /// Returns the settings of a run whose chain has these providers. Rows whose id contains "bound" can be sent only
-    /// to the first.
+    /// Returns the settings of a run with a chain of these providers. Rows with an id that contains "bound" can be sent
+    /// only to the first provider.
     pub(crate) fn chain(providers: &[&str], on: FallbackOn, window: usize) -> Config {
         let id = |name: &&str| EndpointId { provider: (*name).into(), account: "".into() };
         let ask_for = |job: &Job, id: &EndpointId| match job.custom_id.contains("bound") {
@@ -265,20 +270,20 @@ pub(super) mod tests {
         }
     }
 
-    /// Returns a row of a provider.
+    /// Returns a planned row for a provider.
     pub(crate) fn of(label: &str, provider: &str) -> Planned {
         let mut planned = planned(label, 100, 100);
         planned.ask.pool = Arc::new(PoolId { provider: provider.into(), ..PoolId::clone(&planned.ask.pool) });
         planned
     }
 
-    /// Returns the label and the provider of each request.
+    /// Returns the label and the provider of each request in flight.
     pub(crate) fn sent(scheduler: &Scheduler, tickets: &[Ticket]) -> Vec<(String, String)> {
         let row = |ticket: &Ticket| scheduler.sent(*ticket);
         tickets.iter().map(row).map(|row| (row.job.custom_id.clone(), row.ask.pool.provider.to_string())).collect()
     }
 
-    /// Returns the events about rows that go to another provider.
+    /// Returns the events about rows that are sent to another provider, as text.
     pub(crate) fn told(scheduler: &mut Scheduler) -> Vec<String> {
         let words = |event: EventBody| match event {
             EventBody::Diverted { from, to, why } => Some(format!("{from} > {to}: {}", why.name())),
@@ -306,7 +311,7 @@ pub(super) mod tests {
         Verdict::Overloaded { retry_after: None, maybe_paid: false, failure: failure(529) }
     }
 
-    /// Answers all requests until the run is over. Returns what was sent.
+    /// Answers all requests until the run is over. Returns the label and the provider of each request that was sent.
     fn finish(scheduler: &mut Scheduler, now: Instant) -> Vec<(String, String)> {
         let mut all = Vec::new();
         loop {
@@ -505,7 +510,7 @@ pub(super) mod tests {
     fn rows_of_a_model_that_an_endpoint_lacks_go_to_the_next_at_once() {
         for verdict in [Verdict::NoModel(failure(404)), Verdict::Forbidden(failure(403))] {
             let mut scheduler = offered(chain(&["one", "two"], FallbackOn::default(), 1), &["a", "b"]);
-            // Another model has answered, so the key is right.
+            // Another model has answered, so the key is valid.
             scheduler.endpoints[0].access.on_answer(&"another".into());
             let ticket = dispatched(&mut scheduler, NOW)[0];
 

@@ -1,4 +1,4 @@
-//! Handles what callers report about an attempt: the head of its response, and its end.
+//! Handles the two reports of callers about an attempt: its response head (the status line and headers), and its end.
 
 use std::time::Duration;
 
@@ -14,12 +14,13 @@ use super::state::Scheduler;
 use super::step::{Next, Ticket};
 use super::warm_up::SentPlan;
 
-/// How many attempts the history of a row can hold. Each further attempt replaces the last attempt in the list. The
-/// usage and the money of the replaced attempt are added to the new one.
+/// The highest number of attempts in the history of a row. If the history is full, each further attempt replaces the
+/// last attempt in it. The new attempt then includes the usage and the money of the attempt that it replaces.
 const REMEMBERED: usize = 64;
 
 impl Scheduler {
-    /// Handles the head of a response, before its body is read. Call it at most once for each attempt.
+    /// Handles a response head (the status line and headers), before the body of the response is read. Call this at
+    /// most once for each attempt.
     pub fn on_head(
         &mut self,
         ticket: Ticket,
@@ -48,7 +49,7 @@ impl Scheduler {
     /// Handles the end of an attempt, and returns what happens to its row.
     ///
     /// # Panics
-    /// If the ticket is not in flight. An attempt ends only once, so call this once for each attempt.
+    /// Panics if the ticket is not in flight. An attempt ends only once, so call this once for each attempt.
     pub fn on_end(&mut self, ticket: Ticket, verdict: Verdict, now: Instant) -> Next {
         let flight = self.flights.remove(ticket).expect("an attempt ends once, while it is in flight");
         let usage = verdict.usage();
@@ -100,14 +101,15 @@ impl Scheduler {
         next
     }
 
-    /// Handles the end of an attempt of a row with prefixes. Returns what happens to the row if it must be sent again
-    /// without marks; `None` in all other cases.
+    /// Handles the end of an attempt of a row that shares prefixes with other rows. If the row must be sent again
+    /// without cache marks, returns what happens to it; otherwise `None`.
     fn on_cached_end(&mut self, entry: &mut Entry, verdict: &Verdict, end: &End) -> Option<Next> {
         entry.planned.ask.prefixes.as_ref()?;
         let sent = SentPlan { endpoint: end.endpoint, plan: end.plan, sent_at: end.sent_at };
         match verdict {
             Verdict::Answered(message) => self.on_cached_answer(entry, sent, message, end.now),
-            // The row is sent again soon. If the row leads prefixes, it keeps leading them.
+            // The row is sent again after a short delay. If the row leads prefixes (writes them to the prompt cache),
+            // the row stays their leader.
             Verdict::Limited { .. } if !self.is_halted(end) => {}
             Verdict::Rejected { class, failure } if self.retries_unmarked(entry, sent, *class, failure) => {
                 let (class, keeps_mark) = (*class, entry.keeps_mark());
@@ -159,12 +161,12 @@ impl Scheduler {
     }
 }
 
-/// Returns how much an attempt used of the limits. For an answer, this is its usage. For a refusal, it is only one
-/// request. If no answer came but the server may have processed the request, it is one request, the input and a part of
-/// the output.
+/// Returns the amounts of the limits that an attempt used. For an answer, the amounts are its usage. For a refusal, the
+/// amounts are one request and no tokens. If no answer came but the server possibly processed the request, the amounts
+/// are one request, its input and a part of its output.
 ///
-/// An answer may break off anywhere, so the output that it used is not known. Half of the predicted output counts as
-/// used. If no output counted, the row would be sent again too early, and the output limit would refuse it.
+/// An answer can break off at every point, so the output that it used is not known. Half of the predicted output counts
+/// as used. If none of the output counted, the row would be sent again too early, and the output limit would refuse it.
 fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     let small = |tokens: u64| u32::try_from(tokens).unwrap_or(u32::MAX);
     match verdict {
@@ -181,7 +183,7 @@ fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     }
 }
 
-/// Returns how much an attempt uses of the budget. For an answered attempt, this is its cost.
+/// Returns the amount of the budget that an attempt used. For an answered attempt, the amount is its cost.
 fn charged(verdict: &Verdict, cost: Option<Money>) -> Money {
     match verdict {
         Verdict::Answered(_) | Verdict::Paused { .. } => cost.unwrap_or(Money::ZERO),
@@ -189,8 +191,8 @@ fn charged(verdict: &Verdict, cost: Option<Money>) -> Money {
     }
 }
 
-/// The money of an attempt: what the reported usage costs, what it would have cost without a prompt cache, and the
-/// highest possible cost.
+/// The money of an attempt: the cost of the reported usage, the cost without a prompt cache, and the highest possible
+/// cost.
 struct Charge {
     cost: Option<Money>,
     without_cache: Option<Money>,
@@ -230,11 +232,11 @@ fn remember(
     let maybe_paid = verdict.is_maybe_paid();
     let head_at = head.as_ref().map(|head| head.at);
     let request_id = request_id.or_else(|| head?.request_id.take());
-    // A recorded attempt is never replaced: its line has its own usage.
+    // An attempt that has a line of its own is never replaced, because that line contains its usage.
     let is_full = entry.attempts.len() >= REMEMBERED;
     let replaced = if is_full { entry.attempts.pop_if(|last| !last.is_recorded) } else { None };
     let maybe_cost = if maybe_paid { most.less(cost.unwrap_or(Money::ZERO)) } else { Money::ZERO };
-    // Nearly every row has only one attempt. Without this call, the list would begin with room for four attempts.
+    // Nearly every row has only one attempt. Without `reserve_exact`, the list would have room for four attempts.
     entry.attempts.reserve_exact(1);
     let mut record = AttemptRecord {
         started_at,
@@ -256,7 +258,7 @@ fn remember(
     entry.attempts.push(record);
 }
 
-/// Returns what the history says about a failed attempt: its class, request id and usage.
+/// Returns the class, the request id and the usage of a failed attempt, for the history of its row.
 fn of(class: ErrorClass, failure: &Failure) -> (Option<ErrorClass>, Option<String>, Usage) {
     (Some(class), failure.request_id.clone(), failure.usage)
 }

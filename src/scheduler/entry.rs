@@ -1,4 +1,4 @@
-//! A row in the scheduler: its current request, and what was tried before.
+//! A row in the scheduler: its current request, and its earlier attempts.
 
 use std::time::Duration;
 
@@ -7,46 +7,47 @@ use crate::domain::{AttemptRecord, ErrorClass, JobId, Marks, Money, Planned, Ret
 
 use super::endpoint::Tally;
 
-/// If a row has waited longer than this, its next wait does not depend on that wait, because it was caused by an
-/// outage.
+/// The longest wait of a row that counts when its next wait is computed. A longer wait was caused by an outage, so it
+/// does not count.
 const LONGEST_MEASURE: Duration = Duration::from_secs(10);
 
-/// A row with its history in this run.
+/// A row with its attempts in this run.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) planned: Planned,
-    /// How many bytes `planned` adds to the memory for rows.
+    /// The number of bytes that `planned` adds to the memory for rows.
     pub(super) bytes: usize,
     pub(super) attempts: Vec<AttemptRecord>,
-    /// How many tries the current request has used up.
+    /// The number of tries that the current request has used up.
     pub(super) tries: u32,
     pub(super) overloads: u32,
-    /// The number of faults that may have been hidden refusals.
+    /// The number of faults of the row that were possibly hidden refusals (refusals that look like faults).
     pub(super) maybe_refused: u32,
-    /// The start of the first try that ended with a wait, whatever the reason.
+    /// The start of the row's first try that ended with a wait for another try.
     pub(super) waiting_since: Option<Instant>,
-    /// How many times the row was refused or met a fault. Rows with a lower number are tried first.
+    /// The number of times that the row was refused or met a fault. When a failing endpoint is probed (tested), rows
+    /// with a low number are sent first.
     pub(super) turns: u32,
-    /// The endpoint's counts at the moment of the row's last fault.
+    /// The endpoint's counts of answers and faults at the row's last fault.
     pub(super) at_fault: Option<Tally>,
-    /// Whether the row's request asks for a stream; `None` until that is decided.
+    /// Whether the row's request asks for a stream; `None` until this is decided.
     pub(super) wants_stream: Option<bool>,
-    /// Whether the row has met a fault that it caused itself.
+    /// Whether the row has met a fault that the row itself caused.
     pub(super) is_suspect: bool,
-    /// Whether no other endpoint of the chain takes the row.
+    /// Whether the row must stay at its endpoint, because no other endpoint of the chain accepts it.
     pub(super) must_stay: bool,
-    /// The prefixes that this row leads: its request writes them to the prompt cache, and other rows wait for that.
+    /// The prefixes that this row leads: its request writes them to the prompt cache, and other rows wait for this.
     pub(super) leads: Marks,
-    /// Whether the row is sent without cache marks.
+    /// Whether the row's request is sent without cache marks.
     pub(super) is_unmarked: bool,
-    /// Whether the row is sent without marks as a test: it was refused with marks, and they may be the reason.
+    /// Whether the row is sent without cache marks as a test, because the server refused it with marks.
     pub(super) tests_marks: bool,
-    /// The message of that refusal.
+    /// The message with which the server refused the row's request with cache marks.
     pub(super) refused_marks: Option<String>,
 }
 
 impl Entry {
-    /// Returns a row that has not been tried. It is in a box, because a row moves through many hands and is large.
+    /// Returns a row that has not been tried. The row is in a `Box`, because it is large and is moved often.
     pub(super) fn new(planned: Planned) -> Box<Self> {
         Box::new(Self {
             bytes: planned.bytes(),
@@ -68,30 +69,30 @@ impl Entry {
         })
     }
 
-    /// Returns whether the row has an answer that was paid for but is in no line.
+    /// Returns whether the row has a paid answer that is in no line of the results.
     pub(super) fn holds_answer(&self) -> bool {
         self.unrecorded().any(|attempt| attempt.failed.is_none())
     }
 
-    /// Returns whether an attempt that is in no line was billed, or may have been billed. Only the row's mark in the
-    /// ledger shows this.
+    /// Returns whether an attempt of the row was billed or possibly billed and is in no line of the results. Only the
+    /// row's mark in the ledger (the records of requests in flight) shows that the attempt was billed.
     pub(super) fn may_be_billed(&self) -> bool {
         self.unrecorded().any(|attempt| attempt.maybe_paid || attempt.failed.is_none())
     }
 
-    /// Returns the attempts that are in no line.
+    /// Returns the attempts of the row that are in no line of the results and no line of the error log.
     fn unrecorded(&self) -> impl Iterator<Item = &AttemptRecord> {
         self.attempts.iter().filter(|attempt| !attempt.is_recorded)
     }
 
-    /// Returns the row's id if its mark must stay although an attempt has ended.
+    /// Returns the row's id if its mark in the ledger must stay after an attempt has ended.
     pub(super) fn keeps_mark(&self) -> Option<JobId> {
         self.may_be_billed().then_some(self.planned.job.id)
     }
 
-    /// Returns the shortest wait before the next try after a fault: a quarter longer than the last wait of the row. The
-    /// last wait may have been longer than its delay, for example because the endpoint was probed. Without this bound
-    /// the next wait would be shorter, although the row has failed once more.
+    /// Returns the shortest wait before the next try after a fault, which is a quarter longer than the last wait of the
+    /// row. The last wait can be longer than its computed delay, for example because a probe tested the endpoint first.
+    /// Without this lower bound, the next wait could be shorter although the row has failed again.
     pub(super) fn least_delay(&self) -> Duration {
         let [.., before, last] = &self.attempts[..] else { return Duration::ZERO };
         let waited = last.started_at.since(before.ended_at);
@@ -99,8 +100,8 @@ impl Entry {
         if was_fault && waited <= LONGEST_MEASURE { waited.mul_f64(1.25) } else { Duration::ZERO }
     }
 
-    /// Returns what reporters show of the row when its last attempt ended without an answer. It can be sent again after
-    /// `wait`.
+    /// Returns what reporters show of the row after its last attempt ended without an answer. `wait` is the time until
+    /// the row can be sent again.
     pub(super) fn retried(&self, status: Option<u16>, wait: Duration) -> Box<RetriedRow> {
         Box::new(RetriedRow {
             label: shortened(&self.planned.job.custom_id).into_owned(),
@@ -111,8 +112,8 @@ impl Entry {
         })
     }
 
-    /// Returns the highest amount that the attempts so far may have cost together. Attempts that are in a line do not
-    /// count.
+    /// Returns the highest possible cost of the row's attempts so far. Attempts that are in a line of the results or
+    /// the error log are left out.
     pub(super) fn at_most(&self) -> Money {
         self.unrecorded().fold(Money::ZERO, |sum, attempt| sum + attempt.at_most())
     }

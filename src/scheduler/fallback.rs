@@ -1,24 +1,25 @@
-//! Sends rows to the next provider of a chain.
+//! The settings for sending rows to the next provider of a chain.
 
 use crate::domain::{Ask, ErrorClass, Failure, FallbackCase, FallbackOn, HaltReason, Job};
 
 use super::endpoint::EndpointId;
 
-/// Makes the request of a row for another endpoint, from the row's own request.
+/// A function that makes the request of a row for another endpoint from the row's own request.
 ///
 /// # Errors
-/// Why the row can't be sent there.
+/// The reason why the row can't be sent to that endpoint.
 pub type AskFor = Box<dyn Fn(&Job, &EndpointId) -> Result<Ask, Box<Failure>> + Send>;
 
-/// The chain of endpoints: they are tried in the order of [`super::Config::endpoints`].
+/// The settings of a chain: its endpoints are used in the order of [`super::Config::endpoints`].
 pub struct Fallback {
-    /// When a row is sent to the next endpoint.
+    /// The cases in which a row is sent to the next endpoint.
     pub on: FallbackOn,
-    /// Makes the request for it.
+    /// The function that makes the row's request for the next endpoint.
     pub ask_for: AskFor,
 }
 
-/// Returns the case to which the halt of an endpoint belongs; `None` if the reason concerns the whole run.
+/// Returns the case of `--fallback-on` to which the halt of an endpoint belongs; `None` if the reason of the halt
+/// concerns the whole run.
 pub(super) fn case_of_halt(reason: &HaltReason) -> Option<FallbackCase> {
     match reason {
         HaltReason::Key(_) | HaltReason::Forbidden(_) | HaltReason::Account(_) => Some(FallbackCase::Account),
@@ -37,7 +38,7 @@ pub(super) fn case_of_halt(reason: &HaltReason) -> Option<FallbackCase> {
     }
 }
 
-/// Returns the case to which a row belongs that has used up its tries; `None` if the row itself is the cause.
+/// Returns the case of `--fallback-on` for a row that has used up its tries; `None` if the row itself is the cause.
 pub(super) fn case_of_failure(class: ErrorClass) -> Option<FallbackCase> {
     match class {
         ErrorClass::RateLimit => Some(FallbackCase::Limit),

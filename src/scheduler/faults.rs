@@ -1,20 +1,20 @@
-//! Handles faults of the server and the connection: what they show about the endpoint, and what happens to the row.
+//! Handles faults of the server and the connection: what a fault shows about the endpoint, and what happens to the row.
 //!
-//! A fault that the row causes itself ([`Blame`]) uses up one of the row's tries. After the last try, the row goes into
-//! the error log. A fault whose cause is unknown uses up a try of the row only while the endpoint seems to work. While
-//! the endpoint seems to fail, a fault whose cause is unknown uses up no try. The endpoint is then probed
-//! (`endpoint::health`). Canaries (`canary`) and rows take turns as probes. If a row is the probe, it is one of the
-//! rows that have failed least often. Probing ends with the first answer. It also ends when the endpoint is given up
-//! and its rows are left pending.
+//! A fault that the row causes itself ([`Blame`]) uses up one of the row's tries. After the last try, the row is
+//! written to the error log. A fault with an unknown cause uses up a try of the row only while the endpoint seems to
+//! work. While the endpoint seems to fail, a fault with an unknown cause uses up no try. An endpoint that seems to fail
+//! is probed with single requests (`endpoint::health`). The probes are alternately canaries (test requests, `canary`)
+//! and rows. If a row is the probe, it is one of the rows with the fewest failures. Probing ends with the first answer.
+//! Probing also ends when the endpoint is given up and its rows stay pending.
 //!
-//! If the canary does not show the cause of the faults, the cause may still be unclear at the end of a run. All rows
-//! that are left have then failed, and either the rows or the endpoint is the cause. A sign of an outage is a 503, a
-//! 529 or a refused connection. If there was no sign of an outage, the run waits for a tenth of its time so far, but at
-//! least for 90 seconds. After that, each row that is left is tried once more. If this last try meets a fault, the row
-//! fails.
+//! If the canary does not show the cause of the faults, the cause can be unclear at the end of a run. At that time all
+//! remaining rows have failed, and either the rows or the endpoint is the cause. A sign of an outage is a 503, a 529 or
+//! a refused connection. If there was no sign of an outage, the run waits for a tenth of its time so far, but at least
+//! for 90 seconds. After the wait at the end of a run, each remaining row is tried once more. If the last try meets a
+//! fault, the row fails.
 //!
-//! In total, a row may wait for at most `--retry-for`, whatever the reasons are. The time counts from the start of its
-//! first wait, or from the end of the endpoint's last outage if that is later.
+//! In total, a row waits for at most `--retry-for`; all kinds of waits are added up. The time counts from the start of
+//! the row's first wait. If the endpoint's last outage ended later, the time counts from that end.
 
 use std::time::Duration;
 
@@ -30,16 +30,16 @@ use super::flights::End;
 use super::state::Scheduler;
 use super::step::Next;
 
-/// How long a retry waits when the endpoint has no retries left.
+/// The delay of a retry when the endpoint has no retries left.
 const QUOTA_WAIT: Duration = Duration::from_secs(30);
-/// If the faults of a row may be hidden refusals, only every eighth fault uses up a try.
+/// If the faults of a row are possibly hidden refusals, only one of this many faults uses up a try.
 const MAYBE_REFUSED_A_TRY: u32 = 8;
-/// When all rows that are left have failed, the run waits for the endpoint. It waits for the longer of two times: this
-/// time, or the run's time so far divided by `END_PATIENCE_PART`.
+/// The shortest time that the run waits for the endpoint after all remaining rows have failed. If the run's time so
+/// far, divided by `END_PATIENCE_PART`, is longer, the run waits for that time.
 const END_PATIENCE: Duration = Duration::from_secs(90);
 const END_PATIENCE_PART: u32 = 10;
 
-/// A fault: the failure and its class, how long the server asks to wait, and whether the attempt may have been billed.
+/// A fault: the failure and its class, the wait for which the server asks, and whether the attempt was possibly billed.
 pub(super) struct Fault {
     pub(super) class: ErrorClass,
     pub(super) retry_after: Option<Duration>,
@@ -60,7 +60,7 @@ impl Fault {
 }
 
 impl Scheduler {
-    /// Handles a fault: the row waits for its next try, or fails when it has no try left.
+    /// Handles a fault: the row waits for its next try, or fails if it has no try left.
     pub(super) fn on_fault(&mut self, mut entry: Box<Entry>, fault: Fault, end: &End) -> Next {
         let was_failing = self.endpoints[end.endpoint].health.is_failing();
         let blame = self.note_fault(&mut entry, &fault, end);
@@ -110,7 +110,8 @@ impl Scheduler {
                 None => self.fail(entry, class, failure, true, end),
             };
         };
-        // How long a row waits because of faults shows nothing about limits.
+        // Only the coming wait counts here, because an earlier wait that was caused by faults shows nothing about
+        // limits.
         if let Some(case) = self.early_case(&entry, end.now, at, end)
             && let Some(ask) = self.ask_elsewhere(&entry, end.endpoint, case)
         {
@@ -122,12 +123,13 @@ impl Scheduler {
         Next::Again { row, class, limit: None, maybe_paid, keeps_mark }
     }
 
-    /// Returns whether a fault may be a hidden refusal.
+    /// Returns whether a fault is possibly a hidden refusal (a refusal that looks like a fault).
     fn may_be_refused(&self, fault: &Fault, end: &End) -> bool {
         fault.class == ErrorClass::Server && self.pools[end.pool].pool.may_be_refusing(end.now)
     }
 
-    /// Notes a fault for the pool of a row. If it is a hidden refusal, the pool is held.
+    /// Records a fault for the pool of a row. If the fault is a hidden refusal, the pool is held (sends nothing for a
+    /// while).
     pub(super) fn hold_if_refused(&mut self, end: &End) {
         let pool = &mut self.pools[end.pool].pool;
         if pool.on_fault(end.now) {
@@ -136,11 +138,11 @@ impl Scheduler {
         }
     }
 
-    /// Notes a fault and returns who caused it.
+    /// Records a fault and returns who caused it.
     ///
-    /// Once a row is known to be the cause, its further faults show nothing about the endpoint. So at the end of a run,
-    /// rows that always fail do not look like an outage. During a known outage, all faults count as signs of the
-    /// outage.
+    /// When a row is known to be the cause, its further faults show nothing about the endpoint. In this way, rows that
+    /// always fail do not look like an outage at the end of a run. During a known outage, all faults count as signs of
+    /// the outage.
     fn note_fault(&mut self, entry: &mut Entry, fault: &Fault, end: &End) -> Blame {
         let may_be_refused = self.may_be_refused(fault, end);
         let endpoint = &mut self.endpoints[end.endpoint];
@@ -159,9 +161,9 @@ impl Scheduler {
         blame
     }
 
-    /// Returns when a row is tried again: after `delay`, but no later than the moment until which the row may wait.
-    /// Returns `None` if that moment has passed, or if the server asks for a wait that ends after that moment. While
-    /// the endpoint fails, or was never reached, no row is given up.
+    /// Returns the instant of a row's next try: after `delay`, but no later than the end of the row's allowed wait.
+    /// Returns `None` if the allowed wait is over, or if the server asks for a longer wait than is allowed. The limit
+    /// on waits does not apply while the endpoint fails, or if the endpoint was never reached.
     pub(super) fn next_try(
         &mut self,
         entry: &mut Entry,
@@ -179,18 +181,18 @@ impl Scheduler {
         (!is_over).then_some(at.min(bound))
     }
 
-    /// Returns the moment until which a row may wait.
+    /// Returns the instant at which the allowed wait of a row ends.
     pub(super) fn bound(&self, entry: &mut Entry, end: &End) -> Instant {
         self.waits_since(entry, end) + self.config.retry_for
     }
 
-    /// Returns the moment from which the wait of a row counts.
+    /// Returns the instant from which the wait of a row is counted.
     pub(super) fn waits_since(&self, entry: &mut Entry, end: &End) -> Instant {
         let since = *entry.waiting_since.get_or_insert(end.sent_at);
         since.max(self.endpoints[end.endpoint].health.recovered_at()).max(self.pause.ended_at)
     }
 
-    /// Returns how long a retry waits: for `delay`, or for longer if the endpoint has no retries left.
+    /// Returns the delay of a retry: `delay`, or a longer delay if the endpoint has no retries left.
     fn within_quota(&mut self, delay: Duration, end: &End) -> Duration {
         if self.endpoints[end.endpoint].retries.take() {
             return delay;
@@ -198,8 +200,7 @@ impl Scheduler {
         delay.max(QUOTA_WAIT.mul_f64(0.5 + 0.5 * self.rng.f64()))
     }
 
-    /// Acts on endpoints that have failed for too long: either the endpoint is given up, or its remaining rows get
-    /// their last tries.
+    /// Handles endpoints that have failed for too long: each is given up, or its remaining rows get one last try.
     pub(super) fn judge_endpoints(&mut self, now: Instant) {
         for at in 0..self.endpoints.len() {
             let endpoint = &mut self.endpoints[at];
@@ -216,8 +217,8 @@ impl Scheduler {
         }
     }
 
-    /// Returns whether the faults of an endpoint may use up tries of its rows. Call it only when all rows that are left
-    /// have failed.
+    /// Returns whether faults at the endpoint `at` are allowed to use up tries of its rows. Call this only if all
+    /// remaining rows have failed.
     fn may_blame_rows(&self, at: usize, now: Instant) -> bool {
         let endpoint = &self.endpoints[at];
         let since = endpoint.health.unclear_since();
@@ -228,13 +229,13 @@ impl Scheduler {
             && !endpoint.canary.proves_outage()
     }
 
-    /// Returns whether all rows that are left for an endpoint have met a fault, now or earlier.
+    /// Returns whether each remaining row of an endpoint has met a fault in this run.
     fn has_failed_rows_only(&self, at: usize) -> bool {
         let is_other = |entry: &Entry| entry.at_fault.is_none() && self.endpoint_of_entry(entry) == Some(at);
         self.is_input_closed && !self.waiting_rows().chain(self.flights.rows()).any(is_other)
     }
 
-    /// Lets each row of an endpoint be tried once more, without a delay.
+    /// Lets each remaining row of an endpoint be tried once more, without a delay.
     fn give_last_tries(&mut self, at: usize, now: Instant) {
         let endpoint = &mut self.endpoints[at];
         endpoint.health.stop_probing();

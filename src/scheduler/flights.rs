@@ -1,4 +1,4 @@
-//! Attempts in flight.
+//! The attempts (requests) in flight.
 
 use crate::clock::Instant;
 use crate::domain::{Ask, Cost, Money, RateSignals};
@@ -8,7 +8,7 @@ use super::entry::Entry;
 use super::step::Ticket;
 use super::warmth::Plan;
 
-/// What an attempt sends: the request of a row, or a canary.
+/// What an attempt sends: the request of a row, or a canary (a test request).
 #[derive(Debug)]
 pub(super) enum Sent {
     Row(Box<Entry>),
@@ -23,15 +23,15 @@ pub(super) struct Flight {
     pub(super) reservation: Reservation,
     pub(super) money: Money,
     pub(super) sent_at: Instant,
-    /// Whether the attempt asks for a stream.
+    /// Whether the request of the attempt asks for a stream.
     pub(super) stream: bool,
     pub(super) head: Option<Head>,
-    /// How the request uses the prompt cache.
+    /// How the request of the attempt uses the prompt cache.
     pub(super) plan: Plan,
 }
 
 impl Flight {
-    /// Returns its row; `None` for a canary.
+    /// Returns the row of the attempt; `None` for a canary.
     pub(super) fn row(&self) -> Option<&Entry> {
         match &self.sent {
             Sent::Row(entry) => Some(entry),
@@ -39,7 +39,7 @@ impl Flight {
         }
     }
 
-    /// Returns its row, so that it can be changed; `None` for a canary.
+    /// Returns the row of the attempt, so that it can be changed; `None` for a canary.
     pub(super) fn row_mut(&mut self) -> Option<&mut Entry> {
         match &mut self.sent {
             Sent::Row(entry) => Some(entry),
@@ -47,7 +47,7 @@ impl Flight {
         }
     }
 
-    /// Returns the request that was sent.
+    /// Returns the request that the attempt sent.
     pub(super) fn ask(&self) -> &Ask {
         match &self.sent {
             Sent::Row(entry) => &entry.planned.ask,
@@ -56,10 +56,10 @@ impl Flight {
     }
 }
 
-/// The content of the head of a response. It is kept until the attempt ends.
+/// The content of a response head (the status line and headers). The content is kept until the attempt ends.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Head {
-    /// When it came.
+    /// The instant at which the response head came.
     pub(super) at: Instant,
     pub(super) signals: RateSignals,
     pub(super) limit_changed: bool,
@@ -74,12 +74,13 @@ pub(super) struct End {
     pub(super) reserved: Cost,
     pub(super) sent_at: Instant,
     pub(super) head: Option<Head>,
-    /// How the request used the prompt cache.
+    /// How the request of the attempt used the prompt cache.
     pub(super) plan: Plan,
     pub(super) now: Instant,
 }
 
-/// The attempts in flight, by ticket. When an attempt has ended, a later attempt may get a ticket with the same number.
+/// The attempts in flight, each at the index of its ticket. After an attempt has ended, a later attempt can get a
+/// ticket with the same number.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
     slots: Vec<Option<Flight>>,
@@ -87,7 +88,7 @@ pub(super) struct Flights {
 }
 
 impl Flights {
-    /// Adds an attempt.
+    /// Adds an attempt and returns its ticket.
     #[inline]
     pub(super) fn insert(&mut self, flight: Flight) -> Ticket {
         match self.free.pop() {
@@ -102,17 +103,17 @@ impl Flights {
         }
     }
 
-    /// Returns an attempt; `None` when it has ended.
+    /// Returns an attempt in flight; `None` after the attempt has ended.
     pub(super) fn get(&self, ticket: Ticket) -> Option<&Flight> {
         self.slots[ticket.0 as usize].as_ref()
     }
 
-    /// Returns an attempt so that it can be changed; `None` when it has ended.
+    /// Returns an attempt in flight, so that it can be changed; `None` after the attempt has ended.
     pub(super) fn get_mut(&mut self, ticket: Ticket) -> Option<&mut Flight> {
         self.slots[ticket.0 as usize].as_mut()
     }
 
-    /// Removes an attempt that ends and returns it; `None` when it had ended before.
+    /// Removes an attempt that ends and returns it; `None` if it has already ended.
     #[inline]
     pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Flight> {
         let flight = self.slots[ticket.0 as usize].take()?;
@@ -120,7 +121,7 @@ impl Flights {
         Some(flight)
     }
 
-    /// Returns the rows in flight.
+    /// Returns the rows that are in flight.
     pub(super) fn rows(&self) -> impl Iterator<Item = &Entry> {
         self.slots.iter().flatten().filter_map(Flight::row)
     }

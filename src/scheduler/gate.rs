@@ -1,14 +1,16 @@
-//! Gates: each gate holds back rows until the prefix that they share is in the prompt cache.
+//! Gates: a gate holds back rows until the prefix that they share is in the prompt cache.
 //!
-//! The first row with a prefix *leads*: its request is sent first and writes the prefix to the cache. The other rows
-//! with this prefix wait behind the *gate* of the prefix. They are not in the ready queues, so they delay no other row.
+//! The first row with a prefix *leads* the prefix: its request is sent first and writes the prefix to the cache. The
+//! other rows with this prefix wait behind the *gate* of the prefix. Rows behind a gate are not in the ready queues, so
+//! they delay no other row.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::entry::Entry;
 use super::warmth::Key;
 
-/// The closed gates. Behind each gate, the rows are in the order in which they came.
+/// The closed gates, with the rows that wait behind them. Behind each gate, the rows are in the order in which they
+/// came.
 #[derive(Debug, Default)]
 pub(super) struct Gates {
     closed: BTreeMap<Key, VecDeque<Box<Entry>>>,
@@ -16,30 +18,30 @@ pub(super) struct Gates {
 }
 
 impl Gates {
-    /// Returns how many rows wait behind gates.
+    /// Returns the number of rows that wait behind gates (for a prefix in the prompt cache).
     pub(super) fn waiting(&self) -> usize {
         self.waiting
     }
 
-    /// Returns how many rows wait behind the gates of an endpoint.
+    /// Returns the number of rows that wait behind the gates of one endpoint.
     pub(super) fn waiting_at(&self, endpoint: usize) -> usize {
         self.closed.iter().filter(|((at, _), _)| *at == endpoint).map(|(_, behind)| behind.len()).sum()
     }
 
-    /// Puts a row behind a gate.
+    /// Puts a row behind the gate of a prefix.
     pub(super) fn put_behind(&mut self, entry: Box<Entry>, gate: Key) {
         self.closed.entry(gate).or_default().push_back(entry);
         self.waiting += 1;
     }
 
-    /// Opens a gate; returns the rows that waited behind it.
+    /// Opens the gate of a prefix; returns the rows that waited behind it.
     pub(super) fn open(&mut self, gate: Key) -> VecDeque<Box<Entry>> {
         let behind = self.closed.remove(&gate).unwrap_or_default();
         self.waiting -= behind.len();
         behind
     }
 
-    /// Removes and returns the first row behind a gate.
+    /// Removes and returns the first row behind the gate of a prefix.
     pub(super) fn pop_first(&mut self, gate: Key) -> Option<Box<Entry>> {
         let behind = self.closed.get_mut(&gate)?;
         let first = behind.pop_front();
@@ -50,19 +52,19 @@ impl Gates {
         first
     }
 
-    /// Returns the gates behind which rows wait.
+    /// Returns the prefixes of all gates behind which rows wait.
     #[cfg(test)]
     pub(super) fn closed(&self) -> impl Iterator<Item = Key> {
         self.closed.keys().copied()
     }
 
-    /// Returns the rows behind all gates.
+    /// Returns the rows that wait behind all gates.
     pub(super) fn rows(&self) -> impl Iterator<Item = &Entry> {
         self.closed.values().flatten().map(|entry| &**entry)
     }
 
-    /// From the rows behind all gates, removes and returns the rows for which `is_wanted` returns true. The gates stay
-    /// closed.
+    /// Removes and returns the rows behind gates for which `is_wanted` returns true. The gates of the rows that were
+    /// not taken stay closed.
     pub(super) fn take(&mut self, mut is_wanted: impl FnMut(&Entry) -> bool) -> Vec<Box<Entry>> {
         let mut taken = Vec::new();
         for behind in self.closed.values_mut() {

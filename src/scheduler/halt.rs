@@ -2,27 +2,27 @@
 
 use crate::domain::{ErrorClass, Failure, HaltReason};
 
-/// The default rule counts this many of the first finished rows.
+/// The number of finished rows that the default rule checks.
 const FIRST: u64 = 10;
-/// The number of rows that must be finished before a share is checked.
+/// The number of rows that must be finished before the share of failed rows is checked.
 const ENOUGH_FOR_SHARE: u64 = 20;
 
 /// The rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum HaltRule {
-    /// Stop when the first ten finished rows all fail in the same way.
+    /// The run stops when its first ten finished rows all fail in the same way.
     #[default]
     AllAlike,
-    /// Never stop because rows fail.
+    /// The run never stops because rows fail.
     Never,
-    /// Stop when this many rows have failed.
+    /// The run stops when this many rows have failed.
     Failures(u64),
-    /// Stop when more than this share (0 to 1) of the finished rows has failed. The share is checked once twenty rows
-    /// are finished.
+    /// The run stops when more than this share (0 to 1) of the finished rows has failed. The share of failed rows is
+    /// not checked before twenty rows are finished.
     Share(f64),
 }
 
-/// Counts the finished and the failed rows for the rule.
+/// The numbers of finished and failed rows, for the `--halt` rule.
 #[derive(Debug, Default)]
 pub(super) struct Halt {
     rule: HaltRule,
@@ -32,20 +32,20 @@ pub(super) struct Halt {
 }
 
 impl Halt {
-    /// Returns a new count for `rule`, which starts at zero rows.
+    /// Returns new counts for `rule`, which start at zero rows.
     pub(super) fn new(rule: HaltRule) -> Self {
         Self { rule, ..Self::default() }
     }
 
-    /// Counts an answered row.
+    /// Counts a row that was answered.
     pub(super) fn on_answer(&mut self) {
         self.finished += 1;
     }
 
-    /// Counts a failed row. If the run stops, returns why.
+    /// Counts a row that failed. Returns the reason to stop the run, if the rule stops it.
     ///
-    /// A row that failed because of the server or the connection says nothing about the other rows. The default rule
-    /// does not count it.
+    /// A row that failed because of the server or the connection shows nothing about the other rows. The default rule
+    /// does not count rows that failed because of the server or the connection.
     pub(super) fn on_failure(&mut self, class: ErrorClass, failure: &Failure) -> Option<HaltReason> {
         if self.rule == HaltRule::AllAlike && is_outside(class) {
             return None;
@@ -62,7 +62,7 @@ impl Halt {
             }
         };
         if !is_alike && self.rule == HaltRule::AllAlike {
-            // Two rows failed in different ways, so the rule can't stop the run any more.
+            // Two rows failed in different ways, so this rule can no longer stop the run.
             self.rule = HaltRule::Never;
         }
         stops.then(|| HaltReason::AllFail {
@@ -74,7 +74,7 @@ impl Halt {
     }
 }
 
-/// Returns whether the cause of a failure is outside of the row.
+/// Returns whether the cause of a failure is outside of the row, in the server or the connection.
 fn is_outside(class: ErrorClass) -> bool {
     use ErrorClass::{Network, Overloaded, RateLimit, Server, Timeout};
     matches!(class, Network | Overloaded | RateLimit | Server | Timeout)

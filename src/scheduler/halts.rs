@@ -1,4 +1,5 @@
-//! Halts the run or an endpoint: nothing more is sent, and the waiting rows are set aside or sent to another endpoint.
+//! Halts the run or an endpoint. No more requests are sent, and the waiting rows are left for a later run or sent to
+//! another endpoint.
 
 use crate::answer::{Came, Then};
 use crate::clock::Instant;
@@ -12,8 +13,8 @@ use super::state::Scheduler;
 use super::step::Next;
 
 impl Scheduler {
-    /// Stops the run: nothing more is sent, and the waiting rows are set aside. If this is called more than once, the
-    /// first reason is kept.
+    /// Stops the run: no more requests are sent, and the waiting rows are set aside (left for a later run). If this is
+    /// called several times, the first reason is kept.
     pub fn halt(&mut self, reason: HaltReason) {
         if self.halted.is_some() {
             return;
@@ -22,8 +23,8 @@ impl Scheduler {
         self.take_waiting(|_| true).into_iter().for_each(|entry| self.put_aside(entry));
     }
 
-    /// Stops an endpoint. A policy or a chain may send the endpoint's rows to another endpoint. The other rows are set
-    /// aside. When the last endpoint stops, the run stops.
+    /// Stops an endpoint of the run. A policy or a chain can send the endpoint's rows to another endpoint. The other
+    /// rows of the endpoint are set aside (left for a later run). When the last endpoint stops, the run stops.
     pub(super) fn halt_endpoint(&mut self, at: usize, reason: HaltReason, now: Instant) {
         if self.halted.is_some() || self.endpoints[at].halted.is_some() {
             return;
@@ -45,8 +46,9 @@ impl Scheduler {
         waiting.into_iter().for_each(|entry| self.reroute(entry, &reason, now));
     }
 
-    /// Stops the run once it can answer no more rows: each row that is left belongs to a halted endpoint, or to a model
-    /// that was not found. These rows stay pending. If a chain has answered all of them, the run just ends.
+    /// Stops a run that can answer no more rows. Each remaining row belongs to a halted endpoint, or to a model that
+    /// was not found. The remaining rows stay pending for a later run. If a chain has left no row pending, the run ends
+    /// normally.
     pub(super) fn halt_for_endpoints(&mut self) {
         if self.config.fallback.is_some() && self.left == 0 {
             return;
@@ -64,7 +66,7 @@ impl Scheduler {
         }
     }
 
-    /// Halts the run when its time is over. Halts an endpoint if nothing has worked there for too long.
+    /// Halts the run if its time is over. Halts each endpoint at which nothing has worked for too long.
     pub(super) fn halt_if_overdue(&mut self, now: Instant) {
         if self.halted.is_some() {
             return;
@@ -75,13 +77,13 @@ impl Scheduler {
         self.judge_endpoints(now);
     }
 
-    /// Stops the endpoint of a row. The row is left pending unless a policy sends it elsewhere.
+    /// Stops the endpoint of a row. The row stays pending unless a policy or a chain sends it to another endpoint.
     pub(super) fn halt_with(&mut self, entry: Box<Entry>, reason: HaltReason, end: &End) -> Next {
         self.halt_endpoint(end.endpoint, reason, end.now);
         self.leave_halted(entry, end)
     }
 
-    /// Returns what happens to a row when its endpoint or the whole run has halted.
+    /// Returns what happens to a row after its endpoint or the whole run has halted.
     pub(super) fn leave_halted(&mut self, entry: Box<Entry>, end: &End) -> Next {
         let Some(reason) = self.endpoints[end.endpoint].halted.clone() else { return self.pending(entry) };
         if let Then::Ask(ask) = self.then(&entry, Came::Halt(&reason)) {
@@ -100,7 +102,7 @@ impl Scheduler {
         self.halted.is_some() || self.endpoints[end.endpoint].halted.is_some()
     }
 
-    /// Asks the policy and the chain what to do with a waiting row of a halted endpoint.
+    /// Decides what happens to a waiting row of a halted endpoint. The policy is asked first, and then the chain.
     fn reroute(&mut self, entry: Box<Entry>, reason: &HaltReason, now: Instant) {
         match self.then(&entry, Came::Halt(reason)) {
             Then::Ask(ask) => self.ask_again(entry, *ask, now),
@@ -109,7 +111,7 @@ impl Scheduler {
     }
 }
 
-/// Returns the class of the failed attempt that a row had at an endpoint that halted.
+/// Returns the class of a row's attempt that failed because its endpoint halted.
 pub(super) fn class_of(reason: &HaltReason) -> ErrorClass {
     match reason {
         HaltReason::Key(_) | HaltReason::Forbidden(_) => ErrorClass::Auth,

@@ -1,4 +1,4 @@
-//! Rows that wait until the moment of their next try.
+//! Rows that wait until the instant of their next try.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,8 @@ use crate::clock::Instant;
 
 use super::entry::Entry;
 
-/// The rows, sorted by the moment of their next try. Rows with the same moment are in the order in which they came.
+/// The rows, sorted by the instant of their next try. Rows with the same instant are in the order in which they were
+/// added.
 #[derive(Debug, Default)]
 pub(super) struct Later {
     rows: BTreeMap<(Instant, u64), Box<Entry>>,
@@ -20,7 +21,7 @@ impl Later {
         self.rows.insert((at, self.added), entry);
     }
 
-    /// Removes and returns the first row if its moment has come.
+    /// Removes and returns the first row if the instant of its next try has come.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<Box<Entry>> {
         let first = self.rows.first_entry()?;
         (first.key().0 <= now).then(|| first.remove())
@@ -34,22 +35,22 @@ impl Later {
         taken.into_iter().map(|(_, entry)| entry).collect()
     }
 
-    /// Returns the moment of the first row; `Instant::NEVER` when no row waits.
+    /// Returns the instant of the next try of the first row; `Instant::NEVER` when no row waits.
     pub(super) fn first_at(&self) -> Instant {
         self.rows.first_key_value().map_or(Instant::NEVER, |((at, _), _)| *at)
     }
 
-    /// Returns the moment of the last row, if any row waits.
+    /// Returns the instant of the next try of the last row; `None` when no row waits.
     pub(super) fn last_at(&self) -> Option<Instant> {
         self.rows.last_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Returns the rows.
+    /// Returns the rows that wait for their next try.
     pub(super) fn rows(&self) -> impl Iterator<Item = &Entry> {
         self.rows.values().map(|entry| &**entry)
     }
 
-    /// Returns how many rows wait.
+    /// Returns the number of rows that wait for their next try.
     pub(super) fn len(&self) -> usize {
         self.rows.len()
     }

@@ -1,8 +1,9 @@
-//! The scheduler decides when each row is sent, and what happens to the row.
+//! The scheduler decides when each row is sent, and what happens to the row after each attempt.
 //!
-//! It is a state machine that owns everything about the order of rows and the limits of a run: endpoints with their
-//! windows, health and halts, pools, queues, gates, retries and budgets. Callers pass it `now` and events, and it
-//! returns steps. It never reads a clock, and it never sends or writes anything.
+//! The scheduler is a state machine for the order of rows and the limits of a run. The scheduler owns the endpoints,
+//! with their windows (how many requests can be in flight), health and halts. The scheduler also owns the pools,
+//! queues, gates, retries and budgets. Callers pass `now` and events to the scheduler, and it returns steps (what to do
+//! next). The scheduler never reads a clock, and it never sends or writes anything.
 //!
 //! ```text
 //! offer(planned) ─► ready queue of its pool ─► poll: window, budget, pool.reserve ─► Step::Dispatch(ticket)
@@ -12,45 +13,48 @@
 //! ```
 //!
 //! Invariants:
-//! - Each offered row ends exactly once: it is finished, or set aside as pending.
-//! - When a row is sent to an endpoint, the requests in flight there do not exceed its window. They include the new
-//!   request.
-//! - Nothing is sent from a held pool or to a halted endpoint. Nothing at all is sent after the run has halted.
+//! - Each offered row ends exactly once: it is finished, or it is set aside (left for a later run).
+//! - When a row is sent to an endpoint, the requests in flight there, including the new one, do not exceed the
+//!   endpoint's window.
+//! - Nothing is sent from a pool that is held (must wait) or to an endpoint that has halted. Nothing at all is sent
+//!   after the run has halted.
 //! - Every reservation of tokens or money is settled exactly once.
 //!
-//! A row that waits because of a limit (429) or an overload (529) does not use up its tries. `--retry-for` bounds how
-//! long a row waits.
+//! A wait because of a limit (429) or an overload (529) does not use up tries of the row. `--retry-for` limits how long
+//! a row waits.
 //!
-//! A pool sends its rows in the order in which they came, with two exceptions. Rows that are tried again go first.
-//! Small rows pass a big row that waits for its bucket (`passing`). A row may also wait behind a gate (`gate`) while
-//! another row writes a prefix that both share to the prompt cache (`warmth`).
+//! A pool sends its rows in the order in which they came, with two exceptions. Rows that are tried again are sent
+//! first. Small rows pass a big row that waits until its bucket has enough tokens (`passing`). If two rows share a
+//! prefix, one row writes it to the prompt cache (`warmth`). The row that does not write the prefix can wait behind a
+//! gate (`gate`) until the prefix is written.
 //!
-//! A row's request stays the same in all its tries, byte for byte, except for its cache marks. These depend on what is in
-//! the cache when the request is sent. Whether it asks for a stream is decided at the first try. This decision changes
-//! in two cases: streams of the endpoint can't be read (`endpoint::streaming`), or other rows wait for the row.
+//! In all tries of a row, its request stays the same, byte for byte, except for its cache marks. The cache marks depend
+//! on what is in the cache when the request is sent. The first try decides whether the request asks for a stream. The
+//! decision whether to ask for a stream changes in two cases. The program can't read the endpoint's streams
+//! (`endpoint::streaming`), or other rows wait for the beginning of the response.
 //!
-//! Several endpoints can form a chain. A row that can't be sent to its endpoint soon is sent to the next one (`chain`).
-//! It never moves back.
+//! Several endpoints can form a chain: a list in the order in which they are used. A row that can't be sent to its
+//! endpoint soon is sent to the next endpoint of the chain (`chain`). A row never moves back to an earlier endpoint.
 //!
 //! A policy can replace a row's request. A policy ([`crate::answer`]) sees each answer, each failure and each halt of
-//! an endpoint, and may send another request for the row, to the same endpoint or to another.
+//! an endpoint. The policy can then send another request for the row, to the same endpoint or to another.
 //!
 //! # Files
-//! Each group of files uses only the groups above it:
-//! - `step` (the steps that the scheduler returns), `order` (in which order an input is read), `budget`, `halt` (the
-//!   `--halt` rule), `endpoint` (what is known of an endpoint), `config`;
+//! Each group of files in this list uses only the groups above it:
+//! - `step` (the steps that the scheduler returns), `order` (the order in which an input is read), `budget`, `halt`
+//!   (the `--halt` rule), `endpoint` (what is known of an endpoint), `config`;
 //! - `entry` (a row), `flights` (attempts), `gate` and `later` (rows that wait), `warmth` (what is in the prompt cache),
 //!   `pool`, `prediction`, `backoff`;
 //! - `state`: the struct [`Scheduler`];
-//! - what the scheduler does:
-//!   - rows come in: `queue` and `ahead`;
-//!   - rows are sent to the next endpoint of a chain (`fallback`): `chain` and `pull`;
-//!   - requests are sent: `poll`, `passing` and `canary`;
-//!   - the first row with a prefix is sent, and the others wait for it: `warm_up`;
-//!   - attempts end: `ends`, `answers`, `refusals`, `faults`, `outcome` and `halts`;
-//!   - rows go into batches, whose money and failures count too: `batched`;
-//!   - settings change: `steer`; the run is paused: `pauses`;
-//!   - reporters ask for the state of the run: `watch`.
+//! - the files with the methods that change the state:
+//!   - `queue` and `ahead` accept rows;
+//!   - `chain` and `pull` send rows to the next endpoint of a chain (`fallback`);
+//!   - `poll`, `passing` and `canary` decide which request is sent next;
+//!   - `warm_up` sends the first row with a prefix, and makes the other rows with this prefix wait;
+//!   - `ends`, `answers`, `refusals`, `faults`, `outcome` and `halts` handle the ends of attempts;
+//!   - `batched` counts the money and the failures of rows in batches;
+//!   - `steer` changes settings, and `pauses` pauses the run;
+//!   - `watch` reports the state of the run.
 
 mod ahead;
 mod answers;

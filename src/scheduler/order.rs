@@ -1,45 +1,48 @@
-//! The order in which a seekable input is read.
+//! The order in which the rows of a file are read.
 //!
-//! A file may have phases, for example because it is sorted by length. In each phase, one limit holds the run back, and
-//! the other limits are not used fully. For example, a file with three phases took 2.05 times as long as the shortest
-//! possible time. The same rows in mixed order took 1.00 times that time. So the input is first read once, at little
-//! cost, only to gather the sizes of its rows ([`Sizes`]). [`Sizes::advise`] computes how much time is saved if the
-//! file is read from several places in turn.
+//! A file can have phases, for example if its rows are sorted by length. In each phase, one limit slows the run down,
+//! and the other limits are not used fully. For example, a file with three phases took 2.05 times as long as the
+//! shortest possible time. With the same rows in mixed order, the run took 1.00 times the shortest possible time. For
+//! this reason, the program first reads the input once, at little cost, to gather the sizes of its rows ([`Sizes`]).
+//! [`Sizes::advise`] computes how much time is saved if the file is read from several places, one row from each in
+//! turn.
 //!
-//! Models can also make phases: while all rows of one model are sent, the limits of the other models are not used.
+//! Different models can also cause phases. While all rows of one model are sent, the limits of the other models are not
+//! used.
 //!
-//! This module is pure. It knows nothing about files: rows are numbers, and sizes are costs. The memory that it needs
-//! is bounded, however long the input is.
+//! This module is pure (it reads no file and no clock). The module knows nothing about files: it sees rows as numbers,
+//! and sizes as costs. The memory that this module needs is limited, however long the input is.
 //!
-//! The written order is kept unless it takes at least 1.05 times as long as another order. The written order has
-//! advantages. Rows that share a prompt prefix are often neighbours and profit from the cache. People like to see their
-//! file answered from the top.
+//! The order of the file is kept unless it takes at least 1.05 times as long as another order. The order of the file
+//! has two advantages. Rows that share a prompt prefix are often next to each other, so the prompt cache can be used.
+//! Also, people like to see their file answered from the first row to the last.
 //!
 //! Rejected:
-//! - A random order. It needs a seek for each row.
-//! - Sorting by size. It makes phases.
+//! - A random order of the rows needs a seek for each row.
+//! - An order by size creates phases, in which only one limit is used fully.
 
 use crate::domain::{Cost, Dimension, PoolId, RateLimits};
 
-/// The maximum number of blocks of rows. A sum is kept for each block. The longer the input, the more rows are in a
-/// block.
+/// The maximum number of blocks (groups of consecutive rows). The sizes of the rows are added up for each block. A
+/// longer input has more rows in each block.
 const BLOCKS: usize = 1024;
-/// The maximum number of places that are read in turn. Each place needs an open file position and a buffer.
+/// The maximum number of places from which a file is read in turn. Each place from which a file is read needs an open
+/// file position and a buffer.
 const PLACES: usize = 64;
-/// Another order is used if its gain is at least this much. The gain is the time in the written order divided by the
+/// The smallest gain for which another order is used. The gain is the time in the order of the file, divided by the
 /// time in the other order.
 const WORTH_IT: f64 = 1.05;
-/// Phases that take less than this many seconds do not matter, because the buckets of the limits even them out. So the
-/// time of a run is computed in spans of at least this length.
+/// Phases that take less than this many seconds do not matter, because the token buckets compensate for them. For this
+/// reason, the time of a run is computed in spans of at least this length.
 const SPAN_SECS: f64 = 120.0;
-/// The shares of `max_tokens` that answers may really use. Before the first answer nobody knows which share is right,
-/// so the gain is computed for each share.
+/// The assumed shares of `max_tokens` that answers really use. Before the first answer nobody knows which share is
+/// right, so the gain is computed for each share.
 const OUTPUT_SHARES: [f64; 3] = [1.0, 0.2, 0.05];
 
-/// Sums are kept for at most this many pools. Rows of further pools are not counted.
+/// The maximum number of pools for which sizes are added up. Rows of additional pools are left out.
 const POOLS: usize = 16;
 
-/// The sizes of an input's rows. A first pass over the input gathers these sizes.
+/// The sizes of an input's rows. A first pass over the input collects the sizes of its rows.
 #[derive(Clone, Debug)]
 pub struct Sizes {
     pools: Vec<PoolId>,
@@ -48,7 +51,7 @@ pub struct Sizes {
     rows_per_block: u64,
 }
 
-/// The total that the rows of a block need, for each pool and dimension.
+/// For each pool and dimension, the amount that the rows of a block need.
 type Block = Vec<[u64; 3]>;
 
 impl Default for Sizes {
@@ -58,8 +61,8 @@ impl Default for Sizes {
 }
 
 impl Sizes {
-    /// Adds the next row with its pool and estimated cost. The output in the cost is `max_tokens`. Returns whether a
-    /// block begins with this row.
+    /// Adds the next row with its pool and estimated cost. The output tokens in the cost are `max_tokens`. Returns
+    /// whether this row is the first row of a block.
     pub fn add(&mut self, pool: &PoolId, cost: Cost) -> bool {
         if self.rows == self.rows_per_block * BLOCKS as u64 {
             self.blocks = self.blocks.chunks(2).map(|pair| sum(pair.iter())).collect();
@@ -85,13 +88,13 @@ impl Sizes {
         })
     }
 
-    /// Returns how many blocks there are. Reading may begin at each block.
+    /// Returns the number of blocks. A reader can begin at the first row of each block.
     pub fn blocks(&self) -> usize {
         self.blocks.len()
     }
 
-    /// Returns the best order under these limits, and its gain: the time in the written order divided by the time in
-    /// this order.
+    /// Returns the best order under these limits, and its gain. The gain is the time in the order of the file, divided
+    /// by the time in the best order.
     pub fn advise(&self, limits_of: &dyn Fn(&PoolId) -> RateLimits) -> (ReadingOrder, f64) {
         let limits: Vec<_> = self.pools.iter().map(limits_of).collect();
         let gain = |places: usize| {
@@ -104,13 +107,13 @@ impl Sizes {
         if best < WORTH_IT {
             return (ReadingOrder::AsWritten, 1.0);
         }
-        // The smallest number of places that reaches at least 98% of the best gain.
+        // The chosen number of places is the smallest number with at least 98 % of the best gain.
         let places = choices().find(|&places| gain(places) >= best * 0.98);
         places.map_or((ReadingOrder::AsWritten, 1.0), |places| (ReadingOrder::Interleaved { places }, gain(places)))
     }
 
-    /// Returns how long a run takes under these limits if blocks are read from this many places in turn. In each span,
-    /// the limit that needs the most time decides.
+    /// Returns how long a run takes under these limits, in seconds, if blocks are read alternately from `places`
+    /// places. In each span of the run, the slowest limit decides the time.
     fn seconds(&self, limits: &[RateLimits], places: usize, output_share: f64) -> f64 {
         let share = |dimension| if dimension == Dimension::OutputTokens { output_share } else { 1.0 };
         let time = |block: &Block| {
@@ -150,24 +153,25 @@ fn sum<'a>(blocks: impl Iterator<Item = &'a Block>) -> Block {
 /// The order in which rows are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadingOrder {
-    /// From the first row to the last.
+    /// Rows are read from the first row of the file to the last.
     AsWritten,
-    /// From several places in turn. The places are evenly spaced over the rows.
+    /// Rows are read from several places of the file in turn. The places divide the rows into parts of equal length.
     Interleaved {
-        /// The number of places.
+        /// The number of places that are read in turn.
         places: usize,
     },
 }
 
 impl ReadingOrder {
-    /// Returns the number of the first row of each place, for an input of `rows` rows. A reader opens the input at
-    /// these rows.
+    /// Returns the number of the first row at each place, for an input of `rows` rows. Numbers begin at 0. The reader
+    /// opens the input at each of the returned rows.
     pub(crate) fn starts(self, rows: u64) -> Vec<u64> {
         let places = self.places();
         (0..places).map(|place| rows * place / places).collect()
     }
 
-    /// Returns the numbers of all rows in reading order. The numbers start at 0, and each number occurs once.
+    /// Returns the numbers of all rows in the order in which they are read. The numbers start at 0, and each number
+    /// occurs once.
     pub fn rows(self, rows: u64) -> impl Iterator<Item = u64> {
         let places = self.places();
         let start = move |place| rows * place / places;

@@ -1,4 +1,4 @@
-//! What happens to a row after an attempt: it is finished, sent again with another request, or left for a later run.
+//! What happens to a row after an attempt: it is finished, it is sent again, or it stays pending for a later run.
 
 use crate::answer::{Came, Then, accepts};
 use crate::clock::Instant;
@@ -9,16 +9,16 @@ use super::flights::End;
 use super::state::Scheduler;
 use super::step::Next;
 
-/// A row whose last answer is already known.
+/// A row with a last answer that is already known, from an earlier run or a batch.
 #[derive(Debug)]
 pub(crate) struct AnsweredRow {
     /// The row.
     pub(crate) planned: Planned,
-    /// The attempts so far, oldest first. The last one got the answer.
+    /// The attempts of the row so far, oldest first. The last attempt got the answer.
     pub(crate) attempts: Vec<AttemptRecord>,
     /// The answer.
     pub(crate) message: Message,
-    /// If the API paused the answer: the failure that the row gets if the answer is not continued.
+    /// The failure that the row gets if no request continues its answer; `None` if the API did not pause the answer.
     pub(crate) paused: Option<Failure>,
 }
 
@@ -41,7 +41,7 @@ impl Scheduler {
         }
     }
 
-    /// Ends a row as failed.
+    /// Ends a row as failed, and counts it for the `--halt` rule.
     pub(super) fn give_up(
         &mut self,
         entry: Box<Entry>,
@@ -63,7 +63,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns whether a row may take an existing answer: the policy keeps it.
+    /// Returns whether a row is allowed to use an answer that already exists: the policy must accept the answer.
     pub(crate) fn accepts(&self, planned: &Planned, stored: &StoredAnswer) -> bool {
         let keeps = |policy| accepts(policy, &planned.job, &planned.ask, stored);
         self.config.policy.as_ref().is_none_or(keeps)
@@ -79,8 +79,8 @@ impl Scheduler {
         Next::More { job }
     }
 
-    /// Records an answer that was not accepted, and sends another request for the row. If the run has halted, the row
-    /// is set aside; a later run finds the recorded answer.
+    /// Records an answer that was not accepted, and sends another request for the row. In a run that has halted, the
+    /// row is set aside instead (left for a later run). A later run finds the recorded answer.
     pub(super) fn follow_up(
         &mut self,
         mut entry: Box<Entry>,
@@ -100,7 +100,7 @@ impl Scheduler {
         Next::FollowUp { step: Box::new(step), purpose }
     }
 
-    /// Accepts a row whose last answer is already known: an earlier run or a batch has got it. Returns what happens to
+    /// Accepts a row with a last answer that is already known, from an earlier run or a batch. Returns what happens to
     /// the row.
     pub(crate) fn offer_answered(&mut self, answered: AnsweredRow, now: Instant) -> Next {
         let AnsweredRow { planned, attempts, message, paused } = answered;
@@ -141,13 +141,13 @@ impl Scheduler {
         finished(entry, Ended::Succeeded(message))
     }
 
-    /// Leaves a row for a later run.
+    /// Leaves a row pending for a later run.
     pub(super) fn pending(&mut self, entry: Box<Entry>) -> Next {
         let maybe_paid = self.note_pending(&entry);
         Next::Pending { planned: Box::new(entry.planned), maybe_paid }
     }
 
-    /// Counts a row that is left for a later run. Returns whether the row was billed or may have been billed.
+    /// Counts a row that stays pending for a later run. Returns whether the row was billed or possibly billed.
     pub(super) fn note_pending(&mut self, entry: &Entry) -> bool {
         let maybe_paid = entry.may_be_billed();
         self.left += 1;

@@ -1,21 +1,21 @@
-//! Lets small rows pass a big row that waits for its bucket.
+//! Lets small rows pass a big row that waits until its bucket has enough tokens.
 //!
-//! A row that needs a large part of a minute's tokens waits until its bucket contains these tokens. This takes up to a
-//! minute. While the big row waits, the small rows behind it may take a quarter of the refill. So the big row waits for
-//! at most four thirds of the time that its tokens take to refill, and small rows are sent at a quarter of the limit or
-//! more. The limit is used fully with and without passing, so the run does not take longer.
+//! A row that needs a large part of a minute's tokens waits until its bucket contains these tokens. A big row can wait
+//! for up to a minute. During the wait of the big row, the small rows behind it can use a quarter of the refill. So the
+//! big row waits for at most four thirds of the refill time of its tokens. Small rows are sent at a quarter of the
+//! limit or more. The limit is used fully with and without passing, so the run does not take longer.
 //!
-//! The tokens of rows that pass are counted from the moment when the big row first had to wait. So the wait of the big
-//! row is bounded, however many rows pass.
+//! The tokens of passing rows are counted from the instant at which the big row first had to wait. In this way, the
+//! wait of the big row is limited, however many rows pass it.
 //!
-//! A row that writes a shared prefix to the prompt cache needs many input tokens. While it waits for them, rows that
-//! read from the cache pass it in the same way: they need few input tokens.
+//! A row that writes a shared prefix to the prompt cache also needs many input tokens. When a row that writes a prefix
+//! waits for tokens, rows that read from the cache pass it, because they need few input tokens.
 //!
 //! Rejected:
-//! - Half of the refill for small rows. A big row then waits until its bucket has refilled twice, and a little longer
-//!   because of the headroom.
-//! - Letting rows pass only with tokens that the big row does not need. While the big row waits, it needs all tokens.
-//! - A queue for each size. The answers would no longer come roughly in the order of the input.
+//! - If small rows got half of the refill, a big row would wait until its bucket has refilled twice, plus a short time
+//!   for the headroom.
+//! - Rows can't pass with tokens that the big row does not need, because a big row that waits needs all tokens.
+//! - With a queue for each size of rows, the order of the answers would be very different from the order of the input.
 
 use std::time::Duration;
 
@@ -27,18 +27,17 @@ use super::pool::{Passing, PoolState};
 use super::state::Scheduler;
 use super::warmth::Plan;
 
-/// The share of the refill that the rows behind a big row may take.
+/// The share of the refill that rows behind a big row can use.
 const SHARE: f64 = 0.25;
-/// A row is big when its tokens take longer than this many seconds to refill.
+/// A row is big if its tokens take longer than this many seconds to refill.
 const BIG_SECONDS: f64 = 5.0;
-/// A row may pass if it needs at most a quarter of the tokens that the big row needs.
+/// A row is allowed to pass if it needs at most a quarter of the tokens that the big row needs.
 const SMALL_PART: u32 = 4;
-/// How many rows are checked to find one that may pass.
+/// The number of rows that are checked to find a row that is allowed to pass.
 const REACH: usize = 64;
 
 impl Passing {
-    /// Returns the moment at which the rows behind the big row may take `more` tokens, in addition to those already
-    /// taken.
+    /// Returns the instant at which the rows behind the big row can take `more` additional tokens.
     fn free_at(&self, more: u32, per_second: f64) -> Instant {
         let due = (self.taken + u64::from(more)) as f64 / (per_second * SHARE);
         self.since + Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX)
@@ -46,7 +45,7 @@ impl Passing {
 }
 
 impl PoolState {
-    /// Returns whether a row that needs `cost` is big.
+    /// Returns whether a row with this `cost` is big in this dimension.
     pub(super) fn is_big(&self, cost: Cost, dimension: Dimension) -> bool {
         f64::from(cost.of(dimension)) > BIG_SECONDS * self.per_second(dimension)
     }
@@ -57,9 +56,10 @@ impl PoolState {
 }
 
 impl Scheduler {
-    /// Looks for a row that may pass the first row of a pool's queue. Returns two things. The first is the place of a row
-    /// that may pass, how it uses the prompt cache, and its reservation; `None` if no row may pass. The second is when
-    /// to call this function again. The first row needs `cost` and waits for `dimension` until `until`.
+    /// Looks for a row that is allowed to pass the first row of a pool's queue. The first row needs `cost` and waits
+    /// for `dimension` until `until`. Returns two values. The first value contains the place of a row that is allowed
+    /// to pass, its use of the prompt cache, and its reservation. The first value is `None` if no row is allowed to
+    /// pass. The second value is the instant at which to call this again.
     pub(super) fn who_passes(
         &mut self,
         pool: usize,

@@ -1,13 +1,13 @@
-//! Whether a run is paused.
+//! The state of a run: paused or not.
 
 use crate::clock::Instant;
 
-/// Whether a run is paused.
+/// Whether a run is paused, and since when.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pause {
-    /// When the current pause began; `None` if the run is not paused.
+    /// The instant at which the current pause began; `None` if the run is not paused.
     pub(super) since: Option<Instant>,
-    /// When the last pause ended.
+    /// The instant at which the last pause ended.
     pub(super) ended_at: Instant,
 }
 

@@ -1,4 +1,4 @@
-//! Pauses of a run. While a run is paused, it sends nothing, and the requests in flight continue.
+//! Pauses of a run, as the user asks for them. A paused run sends no requests, and the requests in flight continue.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use crate::domain::{HaltReason, Reason};
 use super::state::Scheduler;
 use super::step::Step;
 
-/// After a pause of this length or more, the run starts slowly, as after a long hold: the server's buckets have filled
-/// up, and the tokens are not used in one burst.
+/// The shortest pause after which the run starts slowly. During a long pause the server's buckets fill up, and their
+/// tokens are not used in one burst.
 const LONG_PAUSE: Duration = Duration::from_secs(10);
 
 impl Scheduler {
@@ -18,8 +18,8 @@ impl Scheduler {
         self.pause.is_on()
     }
 
-    /// Pauses the run, or continues it. The time of a pause does not count as time in which rows wait or in which an
-    /// endpoint fails. `--max-time` includes it.
+    /// Pauses the run, or continues a paused run. The time of a pause is not included in the waits of rows or in the
+    /// time for which an endpoint fails. `--max-time` includes the time of pauses.
     pub(crate) fn set_paused(&mut self, is_paused: bool, now: Instant) {
         let since = self.pause.since.take();
         if is_paused {
@@ -34,13 +34,13 @@ impl Scheduler {
         }
     }
 
-    /// Returns the step of a paused run; `None` if no row waits, so that the run can end.
+    /// Returns the step of a paused run; `None` if no row waits, because the run can then end.
     pub(super) fn wait_paused(&self) -> Option<Step> {
         let has_rows = !self.is_input_closed || self.waiting() > 0;
         has_rows.then_some(Step::Wait { until: Instant::NEVER, reason: Reason::Paused })
     }
 
-    /// Halts a paused run when its time is over.
+    /// Halts a paused run if its time (`--max-time`) is over.
     pub(super) fn halt_if_time_is_up(&mut self, now: Instant) {
         if let Some(why) = self.config.budget.time_is_up(now) {
             self.halt(HaltReason::Budget(why));

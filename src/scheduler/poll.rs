@@ -1,4 +1,4 @@
-//! Decides what to do next: which row is sent, or why nothing is sent and until when.
+//! Decides what the run does next: it sends a row, or it waits until a certain instant and gives the reason.
 
 use crate::clock::Instant;
 use crate::domain::{Cost, HaltReason, Money, Reason};
@@ -12,7 +12,7 @@ use super::step::Step;
 use super::warmth::Plan;
 
 impl Scheduler {
-    /// Returns what to do next. Call it again and again until it returns `Step::Wait` or `Step::Drained`.
+    /// Returns what the caller must do next. Call this repeatedly until it returns `Step::Wait` or `Step::Drained`.
     pub fn poll(&mut self, now: Instant) -> Step {
         let mut step = self.next_step(now);
         while std::mem::take(&mut self.has_closed) && matches!(step, Step::Wait { .. }) {
@@ -81,7 +81,7 @@ impl Scheduler {
         Step::Wait { until: soonest.0, reason: soonest.1 }
     }
 
-    /// Returns the step of a run that has halted: it waits for the requests in flight.
+    /// Returns the step of a run that has halted: the run waits for its requests in flight.
     fn drain(&self) -> Step {
         match self.in_flight() {
             0 => Step::Drained,
@@ -89,7 +89,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns the step when no row is ready: until when to wait, and why.
+    /// Returns the step of a run in which no row is ready: how long to wait, and why.
     fn wait_without_rows(&mut self) -> Step {
         let (until, canary_at) = (self.later.first_at(), self.next_canary());
         if canary_at < until {
@@ -109,8 +109,8 @@ impl Scheduler {
         Step::Wait { until, reason }
     }
 
-    /// Finds the endpoints that have ready rows and to which requests may be sent. If there is no such endpoint,
-    /// returns until when to wait, and why.
+    /// Finds the endpoints that have ready rows and to which requests can be sent. If there is no endpoint to which a
+    /// request can be sent, returns the instant until which to wait, and the reason.
     fn check_endpoints(&mut self, now: Instant) -> Option<(Instant, Reason)> {
         let next_wake = self.later.first_at();
         let is_only = self.endpoints.len() == 1;
@@ -120,7 +120,7 @@ impl Scheduler {
             match endpoint.check(next_wake, now) {
                 None => is_any_open = true,
                 Some((until, reason)) => {
-                    // Perhaps the next waiting row is for another endpoint.
+                    // The row that becomes ready next could be for another endpoint.
                     let until = if is_only { until } else { until.min(next_wake) };
                     if soonest.is_none_or(|(at, _)| until < at) {
                         soonest = Some((until, reason));
@@ -131,8 +131,8 @@ impl Scheduler {
         soonest.filter(|_| !is_any_open)
     }
 
-    /// Sends the first row of a pool, or a row that may pass it. When neither can be sent, returns until when to wait,
-    /// and why.
+    /// Sends the first row of a pool, or a smaller row that is allowed to pass it. If neither row can be sent now,
+    /// returns the instant until which to wait, and the reason.
     fn start(&mut self, pool: usize, now: Instant) -> Result<Step, (Instant, Reason)> {
         let is_probe = self.endpoints[self.pools[pool].endpoint].health.is_failing();
         let (first, plan) = loop {
@@ -170,7 +170,8 @@ impl Scheduler {
         }
     }
 
-    /// Sends the row at a place of a queue. The pool has room for the row, but the budget may have no room.
+    /// Sends the row at the place `at` of a pool's queue. The pool has room for the row, but possibly the budget has no
+    /// room.
     fn send(
         &mut self,
         pool: usize,
@@ -180,14 +181,14 @@ impl Scheduler {
         now: Instant,
     ) -> Result<Step, (Instant, Reason)> {
         let state = &mut self.pools[pool];
-        // In a run with a budget, every row has a price. Without a budget the money is reserved too, because the run
-        // can get a budget while requests are in flight.
+        // In a run with a budget, every row has a price. Money is reserved even in a run without a budget, because the
+        // user can set a budget when requests are in flight.
         let money = state.ready[at].planned.ask.expense.map_or(Money::ZERO, |expense| expense.most);
         match self.config.budget.reserve(money) {
             Room::Yes => {}
             refused => {
                 state.pool.settle(reservation, Cost::default(), false, now);
-                // If a request in flight costs less than was reserved for it, the rest of the money can be used again.
+                // If a request in flight costs less than was reserved for it, the rest of its money becomes free.
                 let may_get_some = self.in_flight() > 0 && self.config.budget.max_cost.is_some();
                 if let Room::Never(why) = refused
                     && !may_get_some
@@ -199,7 +200,8 @@ impl Scheduler {
         }
         let mut entry = state.ready.remove(at).expect("the queue was just looked at");
         let wants = entry.wants_stream.unwrap_or_else(|| state.wants_stream(self.config.stream, &entry.planned.ask));
-        // A leader asks for a stream, so that its response begins early: other rows wait for this.
+        // A leader (the row that writes a prefix to the prompt cache) asks for a stream. The response of the leader
+        // then begins early, and other rows wait for this beginning.
         let is_awaited = !entry.leads.is_empty() && entry.planned.ask.max_tokens > 0;
         let wants = wants || (is_awaited && self.config.stream == StreamMode::Auto);
         entry.wants_stream = Some(wants);
@@ -214,8 +216,8 @@ impl Scheduler {
         Ok(Step::Dispatch { ticket: self.board(flight), stream })
     }
 
-    /// Returns how the row at a place of a queue uses the prompt cache. If the row has to wait behind a gate, moves it
-    /// there and returns `None`.
+    /// Returns how the row at the place `at` of a pool's queue uses the prompt cache. If the row has to wait behind a
+    /// gate (for a prefix that another row writes), moves the row there and returns `None`.
     pub(super) fn plan_at(&mut self, pool: usize, at: usize, now: Instant) -> Option<Plan> {
         let state = &mut self.pools[pool];
         let endpoint = state.endpoint;

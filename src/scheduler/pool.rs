@@ -10,49 +10,49 @@ use super::config::StreamMode;
 use super::entry::Entry;
 use super::prediction::Prediction;
 
-/// The next probe is chosen among this many rows.
+/// The number of rows among which the next probe (a row that tests a failing endpoint) is chosen.
 const PROBED: usize = 1024;
-/// Requests with a `max_tokens` above this number are always streamed. Without a stream, the call would be silent for
-/// more than ten minutes.
+/// The `max_tokens` above which requests are always streamed. Without a stream, the response to a request with a large
+/// `max_tokens` would be silent for more than ten minutes.
 ///
 /// Source: official SDKs, `3600 * max_tokens / 128000 > 600` (2026-11-20).
 const STREAM_ABOVE: u32 = 21_333;
-/// The first rows of a pool are streamed until this many heads have come. The head of a stream comes early, and so
-/// limits are learned early.
+/// The first rows of a pool are streamed until this many response heads (status lines and headers) have come. The
+/// response head of a stream comes early, so the run learns the limits early.
 const STREAM_FIRST: u32 = 48;
 
 /// What the scheduler knows about one pool.
 #[derive(Debug)]
 pub(super) struct PoolState {
     pub(super) pool: Pool,
-    /// The endpoint to which the pool belongs.
+    /// The index of the endpoint to which the pool belongs.
     pub(super) endpoint: usize,
     pub(super) ready: VecDeque<Box<Entry>>,
     pub(super) prediction: Prediction,
-    /// How many requests were streamed to learn limits early.
+    /// The number of requests that were streamed to learn limits early.
     streamed: u32,
     /// The wait of a big row at the front of the queue; `None` while no big row waits there.
     pub(super) passing: Option<Passing>,
-    /// The start of the first hold since the last answer.
+    /// The start of the first hold (wait after a refusal) since the last answer.
     pub(super) held_since: Option<Instant>,
-    /// When the wait of the first row ends, if this wait is so long that the row goes to another endpoint; otherwise
-    /// `None`.
+    /// The end of the first row's wait if this wait is long enough to send rows to another endpoint; otherwise `None`.
     pub(super) closed_until: Option<Instant>,
-    /// The pools at other endpoints to which rows of this pool were sent last: at most one for each endpoint.
+    /// The pools at other endpoints that last received rows of this pool. The list has at most one pool for each
+    /// endpoint.
     pub(super) goes_to: Vec<usize>,
 }
 
-/// The wait of a big row, while smaller rows pass it (`passing`).
+/// The wait of a big row, during which smaller rows can pass it (`passing`).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Passing {
     pub(super) since: Instant,
     pub(super) dimension: Dimension,
-    /// How many tokens the passing rows have taken.
+    /// The number of tokens that the passing rows have taken.
     pub(super) taken: u64,
 }
 
 impl PoolState {
-    /// Returns a pool without rows.
+    /// Returns the state of a pool that has no rows yet.
     pub(super) fn new(pool: Pool, endpoint: usize) -> Self {
         Self {
             pool,
@@ -67,7 +67,8 @@ impl PoolState {
         }
     }
 
-    /// Returns what a request reserves. `read` of its estimated input tokens are probably read from the cache.
+    /// Returns the amounts that a request reserves. `read` is the number of the request's estimated input tokens that
+    /// will probably be read from the cache.
     pub(super) fn cost(&self, ask: &Ask, read: u32) -> Cost {
         let mut cost = self.prediction.cost(ask, read);
         if self.pool.counts_together() {
@@ -76,15 +77,15 @@ impl PoolState {
         cost
     }
 
-    /// Returns the position of the row that is sent as the next probe of a failing endpoint. It is the first of the
-    /// rows with the fewest turns.
+    /// Returns the place of the row that is sent as the next probe of a failing endpoint. The probe is the first of the
+    /// rows that were refused or met a fault the fewest times.
     pub(super) fn next_probe(&self) -> usize {
         let places = self.ready.iter().take(PROBED).enumerate();
         places.min_by_key(|(_, entry)| entry.turns).map_or(0, |(place, _)| place)
     }
 
-    /// Decides whether a request asks for a stream. The decision is the same for all tries of a request, so call this
-    /// only once for each request.
+    /// Decides whether a request asks for a stream. All tries of a request use the same decision, so call this only
+    /// once for each request.
     pub(super) fn wants_stream(&mut self, mode: StreamMode, ask: &Ask) -> bool {
         match mode {
             StreamMode::On => true,

@@ -1,38 +1,40 @@
-//! Predicts how many tokens a request will really use. It learns from answers, separately for each pool and template.
+//! Predicts how many tokens a request will really use. The prediction learns from answers, separately for each pool and
+//! each template.
 //!
-//! The predicted output is a quantile of real lengths. Limits count only tokens that are produced, and `max_tokens`
-//! says little about their number. The predicted input is the estimate from the text, multiplied by the learned ratio
-//! of real to estimated tokens. The ratio corrects for differences between tokenizers, and for the share of the input
-//! that is read from the cache. Both figures are learned for each template, because the rows of a template share their
-//! writing system, language and cached prefix. For the first rows of a template, the figures of the whole pool are
-//! used.
+//! The predicted output is a quantile of the lengths of real answers. The reason is that limits count only tokens that
+//! are produced, and `max_tokens` says little about their number. The predicted input is the estimate from the text,
+//! multiplied by the learned ratio of real to estimated tokens. The ratio corrects for differences between tokenizers,
+//! and for the share of the input that is read from the cache. The output and the input are predicted separately for
+//! each template. The rows of a template share their writing system, their language and their cached prefix. For the
+//! first rows of a template, the figures of the whole pool are used.
 //!
 //! Rejected:
-//! - One ratio for each writing system. It does not show the share that is read from cache, and a template rarely mixes
-//!   writing systems.
-//! - The mean length as the predicted output. A few long answers would delay all other answers.
-//! - `max_tokens` as the predicted output. If `max_tokens` is ten times the real length, the run only reaches a tenth
+//! - One ratio for each writing system would not show the share of input that is read from the cache. Also, a template
+//!   rarely mixes writing systems.
+//! - If the mean length of the output were reserved, a few long answers would delay all other answers.
+//! - If `max_tokens` were reserved as the output, and were ten times the real length, the run would reach only a tenth
 //!   of the possible rate.
 
 use std::collections::HashMap;
 
 use crate::domain::{Ask, Cost, Usage};
 
-/// How many templates are learned separately. Rows of further templates use the pool's prediction.
+/// The number of templates for which the prediction learns separately. Rows of additional templates use the pool's
+/// prediction.
 const TEMPLATES: usize = 1024;
-/// This quantile of the real output is reserved. It is a little above the middle, so most answers use less than was
-/// reserved.
+/// The quantile of the real output lengths that is reserved for a request. The quantile is slightly above the middle,
+/// so most answers use less than was reserved.
 const QUANTILE: f64 = 0.6;
-/// How many output tokens are predicted for a row before the first answer.
+/// The number of output tokens that is predicted for a row before the first answer.
 const FIRST_OUTPUT: u32 = 256;
-/// The lengths of a template are used once the template has this many answers.
+/// The number of answers after which the output lengths of a template are used.
 const ENOUGH: u32 = 10;
 /// After every `FADE` answers, the weight of all answers so far is halved.
 const FADE: u32 = 500;
-/// The initial ratio weighs as much as answers with this many input tokens in total.
+/// The initial ratio weighs as much as real answers with this many input tokens.
 const PRIOR_TOKENS: f64 = 500.0;
 
-/// What a pool has learned.
+/// What has been learned from the answers of one pool.
 #[derive(Debug, Default)]
 pub(super) struct Prediction {
     pool: Lengths,
@@ -40,7 +42,7 @@ pub(super) struct Prediction {
     templates: HashMap<u64, (Lengths, Ratio)>,
 }
 
-/// Sums of real and estimated input. Older answers weigh less.
+/// The sums of the real and the estimated input tokens. Older answers have less weight in the sums.
 #[derive(Clone, Copy, Debug, Default)]
 struct Ratio {
     real: f64,
@@ -57,14 +59,16 @@ impl Ratio {
         }
     }
 
-    /// Returns real tokens divided by estimated tokens. `prior` is the ratio that is assumed before any answer.
+    /// Returns the ratio of real tokens to estimated tokens. `prior` is the ratio that is assumed before the first
+    /// answer.
     fn value(&self, prior: f64) -> f64 {
         (self.real + PRIOR_TOKENS * prior) / (self.estimated + PRIOR_TOKENS)
     }
 }
 
 impl Prediction {
-    /// Returns the cost to reserve for a request. `read` of its estimated input tokens are probably read from the cache.
+    /// Returns the cost to reserve for a request. `read` is the number of the request's estimated input tokens that
+    /// will probably be read from the cache.
     pub(super) fn cost(&self, ask: &Ask, read: u32) -> Cost {
         let known = self.templates.get(&ask.template);
         let output = match known {
@@ -83,8 +87,8 @@ impl Prediction {
 
     /// Learns from the usage of an answer to `ask`.
     ///
-    /// For a request with known prefixes, all tokens of the prompt count, also those that were read from the cache. So
-    /// the ratio does not depend on what is in the cache.
+    /// For a request with known prefixes, all tokens of the prompt count, including the tokens that were read from the
+    /// cache. The learned ratio then does not depend on the content of the cache.
     pub(super) fn learn(&mut self, ask: &Ask, usage: &Usage) {
         let output = u32::try_from(usage.output_tokens).unwrap_or(u32::MAX);
         let is_planned = ask.prefixes.is_some();
@@ -100,7 +104,8 @@ impl Prediction {
     }
 }
 
-/// A histogram of lengths, and its current quantile. It has eight steps between a length and twice that length.
+/// A histogram of output lengths, and its current quantile. The histogram has eight steps between a length and twice
+/// that length.
 #[derive(Debug)]
 struct Lengths {
     steps: [u32; 8 * 24],
@@ -123,7 +128,7 @@ impl Lengths {
             self.steps.iter_mut().for_each(|count| *count /= 2);
             self.count = self.steps.iter().sum();
         }
-        // With many answers the quantile changes little, so it is computed only at every eighth answer.
+        // With many answers the quantile changes slowly, so it is computed only at every eighth answer.
         if self.count < 64 || self.count.is_multiple_of(8) {
             self.quantile = self.find_quantile();
         }

@@ -1,14 +1,15 @@
-//! Lets the next endpoint of a chain take rows from an endpoint that is closed.
+//! Lets the next endpoint of a chain take rows from a pool or endpoint that is closed.
 //!
-//! A pool is closed while its first row would wait longer than the user allows, and an endpoint is closed while it
-//! fails. The rows stay in the queue of their pool. The next endpoint takes them from there one at a time, and only if
-//! it can send them soon. So no more rows move than can be sent, and when the endpoint is open again, it still has rows
-//! of its own.
+//! A pool is closed if its first row would wait longer than the user allows in a chain. An endpoint is closed while it
+//! fails. The rows of a closed pool stay in its queue. The next endpoint takes the rows from this queue one at a time,
+//! and only if it can send them soon. So only as many rows move as can be sent. When an endpoint opens again, it still
+//! has rows of its own.
 //!
-//! A pool stays closed until it sends a row again, even if the rest of the wait is short. Otherwise the other endpoint
-//! would have nothing to do during that time.
+//! A closed pool opens only when it sends a row again, even if the rest of its wait is short. If the pool opened
+//! earlier, the next endpoint would have nothing to send during the rest of the wait.
 //!
-//! A hold may be longer than `--retry-for`. Then the rows that no other endpoint takes are left for a later run.
+//! A hold (the wait of a pool after a refusal) can be longer than `--retry-for`. During a hold that is longer, rows
+//! that no other endpoint accepts are left for a later run.
 
 use crate::clock::Instant;
 use crate::domain::{Ask, FallbackCase, HaltReason};
@@ -16,31 +17,33 @@ use crate::domain::{Ask, FallbackCase, HaltReason};
 use super::entry::Entry;
 use super::state::Scheduler;
 
-/// How many rows of a queue are checked to find one that another endpoint takes.
+/// The number of rows of a queue that are checked to find a row that another endpoint accepts.
 const REACH: usize = 1024;
 
-/// Whether an endpoint can take a row.
+/// Whether an endpoint can take a row from another endpoint.
 enum Takes {
-    /// Yes.
+    /// The endpoint can take the row now.
     Now,
-    /// Soon. It must be asked again at the latest at this moment.
+    /// The endpoint can take the row soon. The caller must ask this endpoint again at this instant or earlier.
     Soon(Instant),
-    /// No: it is closed too. It may open at this moment.
+    /// The endpoint can't take the row, because it is closed as well. The endpoint can perhaps take the row from this
+    /// instant on.
     Closed(Instant),
 }
 
-/// Who takes a row.
+/// The result of a search for an endpoint that takes a row.
 enum Taker {
     /// The endpoint of this request takes the row now.
     Of(Box<Ask>),
-    /// An endpoint may take the row later.
+    /// An endpoint can perhaps take the row later.
     Later,
-    /// No endpoint takes the row. The text is the reason, if there is one.
+    /// No endpoint accepts the row. The text is the reason, if a reason is known.
     Never(Option<String>),
 }
 
 impl Scheduler {
-    /// Notes that the first row of a pool has to wait. `is_held` says whether it waits for the end of a hold.
+    /// Records that the first row of a pool has to wait. `is_held` says whether the row waits for the end of a hold
+    /// (the pool's wait after a refusal).
     pub(super) fn note_wait(&mut self, pool: usize, until: Instant, is_held: bool, now: Instant) {
         let Some(longest) = self.longest_wait() else { return };
         let state = &mut self.pools[pool];
@@ -53,7 +56,7 @@ impl Scheduler {
         }
     }
 
-    /// Lets the endpoints of the chain take rows from closed endpoints: at most one row of each pool.
+    /// Lets the endpoints of the chain take rows from closed pools and endpoints: at most one row of each pool.
     pub(super) fn pull(&mut self, now: Instant) {
         self.end_detours(now);
         for turn in 0..self.pools.len() {
@@ -64,7 +67,8 @@ impl Scheduler {
         }
     }
 
-    /// Returns why the rows of a pool may be sent to another endpoint; `None` if the pool is open.
+    /// Returns the case in which the rows of a closed pool are sent to another endpoint; `None` if the pool is not
+    /// closed.
     fn closed(&self, pool: usize, now: Instant) -> Option<FallbackCase> {
         let state = &self.pools[pool];
         if state.closed_until.is_some_and(|until| until > now) {
@@ -106,10 +110,11 @@ impl Scheduler {
         }
     }
 
-    /// Returns the request of a waiting row for the endpoint that takes it now.
+    /// Looks for an endpoint that takes a waiting row now, and returns the row's request for that endpoint.
     fn taker(&mut self, pool: usize, place: usize, now: Instant) -> Taker {
         let from = self.pools[pool].endpoint;
-        // While more rows come, a failing endpoint keeps one row for its next probe, unless the other endpoint is idle.
+        // If more rows come from the input, a failing endpoint keeps one row for its next probe, unless the other
+        // endpoint is idle.
         let is_last = self.pools[pool].ready.len() == 1;
         let is_kept = is_last && self.endpoints[from].health.is_failing() && !self.is_input_closed;
         let (mut why, mut is_any_closed) = (None, false);
@@ -138,7 +143,7 @@ impl Scheduler {
         if is_any_closed { Taker::Later } else { Taker::Never(why) }
     }
 
-    /// Returns the place of the first row that may move.
+    /// Returns the place of the first row in a queue that is allowed to move to another endpoint.
     fn movable(&self, pool: usize) -> Option<usize> {
         self.pools[pool].ready.iter().take(REACH).position(|entry| !entry.must_stay)
     }
@@ -147,7 +152,7 @@ impl Scheduler {
     fn takes(&mut self, to: usize, pool: usize, now: Instant) -> Takes {
         let endpoint = &self.endpoints[to];
         if endpoint.health.is_failing() {
-            // Without a row, the endpoint would never be probed.
+            // A failing endpoint without a row would never be probed (tested).
             let has_later = || self.later.rows().any(|entry| endpoint.id.is_of(entry));
             if endpoint.in_flight > 0 || endpoint.ready > 0 || has_later() {
                 return Takes::Closed(Instant::NEVER);
@@ -171,7 +176,7 @@ impl Scheduler {
         if its < endpoint.window.size() {
             return Takes::Now;
         }
-        // It would take more rows if its window were larger, so the window may grow.
+        // With a larger window, the endpoint would take more rows, so its window is allowed to grow.
         self.endpoints[to].window.on_full();
         Takes::Soon(Instant::NEVER)
     }
@@ -182,7 +187,7 @@ impl Scheduler {
         }
     }
 
-    /// Removes and returns the row at a place of a queue.
+    /// Removes and returns the row at a place of a pool's queue.
     fn take_at(&mut self, pool: usize, place: usize) -> Box<Entry> {
         let state = &mut self.pools[pool];
         if place == 0 {
@@ -192,7 +197,7 @@ impl Scheduler {
         state.ready.remove(place).expect("the queue was just looked at")
     }
 
-    /// Moves a waiting row to the endpoint of `ask`.
+    /// Moves a waiting row to the endpoint of the request `ask`.
     fn pull_row(&mut self, pool: usize, place: usize, ask: Ask, case: FallbackCase, now: Instant) {
         let entry = self.take_at(pool, place);
         let from = self.pools[pool].endpoint;

@@ -1,4 +1,4 @@
-//! Puts rows into the queue of their pool or behind a gate, or sets them aside.
+//! Puts rows into the queue of their pool or behind a gate (to wait for a shared prefix), or sets them aside.
 
 use std::sync::Arc;
 
@@ -12,18 +12,18 @@ use super::fallback::case_of_halt;
 use super::pool::PoolState;
 use super::state::Scheduler;
 
-/// A row that is refused again and again lets at most this many other rows go first. In this way, rows with many
-/// refusals take turns.
+/// The highest number of rows that are sent before a row that was refused several times. With this limit, rows with
+/// many refusals take turns.
 const REACH: usize = 8;
 
 impl Scheduler {
-    /// Accepts a row from the input. A row that this run can't answer any more is set aside immediately.
+    /// Accepts a row from the input. If this run can't answer the row, the row is set aside immediately.
     pub fn offer(&mut self, planned: Planned, now: Instant) {
         let entry = self.count_in(planned);
         self.queue_last(entry, now);
     }
 
-    /// Notes that the input has no more rows.
+    /// Records that the input has no more rows.
     pub fn close_input(&mut self) {
         self.is_input_closed = true;
     }
@@ -38,8 +38,9 @@ impl Scheduler {
         self.queue(entry, now, |_, _| 0);
     }
 
-    /// Queues a row at the front of its pool. From its second turn on, the row goes behind up to [`REACH`] rows that
-    /// have fewer turns and do not need more tokens. So rows take turns.
+    /// Queues a row at the front of its pool. If the row was refused or met a fault at least twice, up to [`REACH`]
+    /// rows stay in front of it. The rows that stay in front failed less often and do not need more tokens. So rows
+    /// that fail often take turns.
     pub(super) fn queue_in_turn(&mut self, entry: Box<Entry>, now: Instant) {
         self.queue(entry, now, |pool, entry| {
             let need = |entry: &Entry| entry.planned.ask.cost.input_tokens;
@@ -49,8 +50,8 @@ impl Scheduler {
     }
 
     /// Queues a row in its pool, at the place that `place` returns. A row that must wait for its prefix is put behind a
-    /// gate instead. A row that this run can't answer any more is set aside. Returns whether the row is in the queue of
-    /// its pool.
+    /// gate instead of into the queue. A row that this run can't answer is set aside. Returns whether the row was put
+    /// into the queue of its pool.
     pub(super) fn queue(
         &mut self,
         entry: Box<Entry>,
@@ -70,21 +71,22 @@ impl Scheduler {
         true
     }
 
-    /// Moves rows back to their queues when their next try is due.
+    /// Moves rows back to their queues at the instant of their next try.
     pub(super) fn wake(&mut self, now: Instant) {
         while let Some(entry) = self.later.pop_due(now) {
             self.queue_first(entry, now);
         }
     }
 
-    /// Replaces the request of a row, and queues the row in the pool of the new request. Its tries are counted from 0
-    /// again.
+    /// Replaces the request of a row, and queues the row in the pool of the new request. The tries of the row are
+    /// counted from 0 again.
     pub(super) fn ask_again(&mut self, entry: Box<Entry>, ask: Ask, now: Instant) {
         let anew = self.renewed(entry, ask, now);
         self.queue_first(anew, now);
     }
 
-    /// Replaces the request of a row that is in no queue. Its tries are counted from 0 again.
+    /// Replaces the request of a row that is in no queue, and returns the row. The tries of the row are counted from 0
+    /// again.
     pub(super) fn renewed(&mut self, mut entry: Box<Entry>, ask: Ask, now: Instant) -> Box<Entry> {
         if let Some(endpoint) = self.endpoint_of_entry(&entry) {
             self.give_up_lead(&mut entry, endpoint, now);
@@ -97,14 +99,15 @@ impl Scheduler {
         anew
     }
 
-    /// Notes a row that this run will not answer.
+    /// Sets aside a row that this run will not answer.
     pub(super) fn put_aside(&mut self, entry: Box<Entry>) {
         self.note_pending(&entry);
         self.row_bytes -= entry.bytes;
         self.set_aside.push(entry.planned);
     }
 
-    /// Sets aside a row that this run will not answer. If other rows waited for it, the next of them leads.
+    /// Sets aside a row that this run will not answer, and gives up its lead (its task of writing a prefix to the
+    /// cache). If other rows waited for a prefix that the row led, the first of them becomes the leader.
     pub(super) fn put_aside_and_give_up_lead(&mut self, mut entry: Box<Entry>, now: Instant) {
         if let Some(endpoint) = self.endpoint_of_entry(&entry) {
             self.give_up_lead(&mut entry, endpoint, now);
@@ -112,8 +115,9 @@ impl Scheduler {
         self.put_aside(entry);
     }
 
-    /// Returns a row with its pool. If its endpoint does not take it, the row gets a request for the next endpoint of the
-    /// chain. If this run can't answer the row any more, the row is set aside.
+    /// Returns a row together with its pool. If the row's endpoint does not accept the row, it gets a request for the
+    /// next endpoint of the chain. If no endpoint can answer the row in this run, sets the row aside and returns
+    /// `None`.
     fn placed(&mut self, mut entry: Box<Entry>, now: Instant) -> Option<(usize, Box<Entry>)> {
         while self.halted.is_none() {
             let Ask { pool, model, .. } = &entry.planned.ask;
@@ -133,8 +137,8 @@ impl Scheduler {
     }
 
     fn pool_of(&mut self, id: &Arc<PoolId>, now: Instant) -> usize {
-        // Most rows have the same pool as the row before. Rows of one model share the `Arc` of their pool's id, so
-        // comparing pointers is enough.
+        // Most rows have the same pool as the row that was queued before them. Rows of one model share the `Arc` of
+        // their pool's id, so comparing pointers is enough.
         if let Some((last, at)) = &self.last_pool
             && Arc::ptr_eq(last, id)
         {
@@ -154,7 +158,8 @@ impl Scheduler {
         self.pools.len() - 1
     }
 
-    /// Returns the limits given by hand that apply to a pool. In a chain, they are those of the first endpoint.
+    /// Returns the limits given by hand that apply to a pool. In a chain, limits given by hand apply only to the first
+    /// endpoint.
     pub(super) fn by_hand(&self, id: &PoolId) -> RateLimits {
         match self.config.endpoints.first() {
             Some(first) if self.config.fallback.is_some() && EndpointId::of(id) != *first => RateLimits::NONE,

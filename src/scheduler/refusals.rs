@@ -1,4 +1,5 @@
-//! Handles a refusal (429). It decides which limit was met, how long nothing is sent, and what happens to the row.
+//! Handles a refusal by a limit (status 429). This file decides which limit was met, how long nothing is sent, and what
+//! happens to the row.
 
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use super::state::Scheduler;
 use super::step::Next;
 
 impl Scheduler {
-    /// Handles a refusal: the pool is held or the window is bounded, and the row waits for its turn.
+    /// Handles a refusal: the pool is held (sends nothing for a while) or the window becomes smaller, and the row
+    /// waits.
     pub(super) fn on_limit(
         &mut self,
         mut entry: Box<Entry>,
@@ -26,7 +28,7 @@ impl Scheduler {
         }
         self.on_reply(end);
         entry.turns += 1;
-        // A refusal inside a stream comes after a 200 head.
+        // The attempt was possibly billed if the refusal came inside a stream, after a response head with status 200.
         let maybe_paid = entry.attempts.last().is_some_and(|attempt| attempt.maybe_paid);
         let keeps_mark = entry.keeps_mark();
         if self.is_halted(end) {
@@ -44,7 +46,7 @@ impl Scheduler {
                 self.hold(kind, retry_after, end);
                 let until = self.pools[end.pool].pool.held_until();
                 let held = until.since(end.now);
-                // Another endpoint takes the row from the queue, if it can.
+                // If another endpoint can send the row, that endpoint takes the row from the queue.
                 let stays = retry_after.is_some_and(|wait| wait > self.config.retry_for);
                 let next = if stays { Some(until) } else { self.next_try(&mut entry, held, Some(held), end) };
                 let longer = self.longer_wait(&entry, retry_after, end);
@@ -57,7 +59,8 @@ impl Scheduler {
             status: failure.status,
             limit: Some(kind),
         };
-        // While a pool is held, another endpoint takes its rows from the queue. So only the time so far counts.
+        // While a pool is held (must wait), another endpoint takes rows from its queue. So only the time that the row
+        // has waited so far counts here, not the coming wait.
         let since = self.waits_since(&mut entry, end);
         if next.is_some()
             && let Some(case) = self.early_case(&entry, since, end.now, end)
@@ -71,15 +74,16 @@ impl Scheduler {
             (None, _) => return self.leave_or_fail(entry, &leaves, failure, true, end),
             (Some(at), LimitKind::Concurrency) => self.later.insert(entry, at),
             (Some(at), _) if at > self.pools[end.pool].pool.held_until() => self.later.insert(entry, at),
-            // The pool is held for that time, so the row can be queued immediately.
+            // The pool is held (sends nothing) at least until the row's next try, so the row can be queued immediately.
             (Some(_), LimitKind::Rate | LimitKind::Acceleration) => self.queue_in_turn(entry, end.now),
         }
         Next::Again { row, class: ErrorClass::RateLimit, limit: Some(kind), maybe_paid, keeps_mark }
     }
 
-    /// Returns how much longer than its pool a row waits. If the server does not say how long to wait, it may have refused
-    /// this row for a reason of its own. So each further refusal of the row doubles its wait, while other rows are sent. If
-    /// the server refuses all rows, the hold of the pool grows instead.
+    /// Returns how much longer than its pool a row waits after a refusal. If the server does not say how long to wait,
+    /// it possibly refused this row for a reason that concerns only this row. For this reason, each further refusal of
+    /// the row doubles the row's wait, and other rows are sent in that time. If the server refuses all rows, the hold
+    /// of the pool becomes longer instead.
     fn longer_wait(&mut self, entry: &Entry, retry_after: Option<Duration>, end: &End) -> Duration {
         let grows = self.pools[end.pool].pool.is_refused_in_a_row();
         if retry_after.is_some() || entry.turns < 2 || grows {
@@ -88,9 +92,9 @@ impl Scheduler {
         Backoff::REFUSED_AGAIN.delay(entry.turns, None, &mut self.rng)
     }
 
-    /// Returns the kind of limit that really caused a refusal. A refusal without headers looks like a concurrency
-    /// refusal. In two cases it is really a rate refusal. In the first, no other request was in flight. In the second,
-    /// the pool has never seen rate headers, because a proxy removes them.
+    /// Returns the kind of limit that really caused a refusal. A rate refusal without headers looks like a concurrency
+    /// refusal. A concurrency refusal is treated as a rate refusal in two cases. Either no other request was in flight,
+    /// or the pool has never seen rate headers because a proxy removes them.
     fn refine(&self, kind: LimitKind, end: &End) -> LimitKind {
         let is_alone = self.endpoints[end.endpoint].in_flight == 0;
         match kind {
@@ -99,8 +103,8 @@ impl Scheduler {
         }
     }
 
-    /// If the server asks for a longer wait than the user allows, returns the reason to stop the endpoint. If rows can be
-    /// sent to the next endpoint instead, the endpoint is not stopped: it is used again after the wait.
+    /// If the server asks for a longer wait than the user allows, returns the reason to stop the endpoint. If rows can
+    /// be sent to the next endpoint, returns `None`: the endpoint does not stop, and is used again after the wait.
     pub(super) fn asks_too_long(&self, retry_after: Option<Duration>, end: &End) -> Option<HaltReason> {
         let allowed = self.config.retry_for;
         let wait = retry_after.filter(|wait| *wait > allowed)?;
@@ -110,8 +114,8 @@ impl Scheduler {
         Some(HaltReason::RetryAfter { wait, allowed })
     }
 
-    /// Holds the pool of a refused attempt for as long as the server asks. If the server does not say how long, the
-    /// pool chooses the time.
+    /// Holds the pool of a refused attempt (makes it send nothing) for as long as the server asks. If the server does
+    /// not say how long to wait, the pool chooses the time.
     pub(super) fn hold(&mut self, kind: LimitKind, retry_after: Option<Duration>, end: &End) {
         self.pools[end.pool].held_since.get_or_insert(end.now);
         let pool = &mut self.pools[end.pool].pool;

@@ -1,7 +1,8 @@
 //! The state of a scheduler, and the methods that read it.
 //!
-//! The behaviour is in the files that use this file. Rows come in (`ahead`), are queued (`queue`) and sent (`poll`).
-//! Attempts end (`ends`), are refused (`refusals`) or meet faults (`faults`). Endpoints and runs halt (`halts`).
+//! The behaviour of the scheduler is in the files that use this file. Rows are accepted (`ahead`), queued (`queue`) and
+//! sent (`poll`). Attempts end (`ends`), are refused (`refusals`) or meet faults (`faults`). Endpoints and runs halt
+//! (`halts`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -28,53 +29,56 @@ pub struct Scheduler {
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) pools: Vec<PoolState>,
     pub(super) index: HashMap<PoolId, usize>,
-    /// The pool of the row that was queued last.
+    /// The pool of the row that was queued last, with its index in `pools`.
     pub(super) last_pool: Option<(Arc<PoolId>, usize)>,
-    /// The pool that is checked first when the next row is sent.
+    /// The index in `pools` of the pool that is checked first when the next row is sent.
     pub(super) next_pool: usize,
     pub(super) flights: Flights,
     pub(super) max_in_flight: usize,
     pub(super) later: Later,
     pub(super) gates: Gates,
     pub(super) warmth: Warmth,
-    /// Bytes of the rows that wait or are in flight.
+    /// The size in bytes of all rows that wait or are in flight.
     pub(super) row_bytes: usize,
     pub(super) is_input_closed: bool,
     pub(super) halt_watch: Halt,
     pub(super) halted: Option<HaltReason>,
     pub(super) pause: Pause,
-    /// Rows that this run will not answer. They stay here until [`Scheduler::take_set_aside`] takes them.
+    /// Rows that this run will not answer. Rows that were set aside stay here until [`Scheduler::take_set_aside`] takes
+    /// them.
     pub(super) set_aside: Vec<Planned>,
-    /// How many of the rows that were set aside have an answer that was paid for but is in no line of the results.
+    /// The number of rows that were set aside with a paid answer that is in no line of the results.
     pub(super) unkept: u64,
-    /// How many rows are left for a later run although they were billed or may have been billed.
+    /// The number of rows that are left for a later run although they were billed or possibly billed.
     pub(super) maybe_billed: u64,
-    /// How many rows are left for a later run.
+    /// The number of rows that are left for a later run.
     pub(super) left: u64,
-    /// Why rows are left for a later run although their endpoint has not halted.
+    /// The reason why rows are left for a later run although their endpoint has not halted.
     pub(super) left_because: Option<HaltReason>,
-    /// When the next endpoint of a chain can perhaps take a row from an endpoint that is closed.
+    /// The earliest instant at which the next endpoint can perhaps take a row from a closed endpoint (one that fails or
+    /// must wait).
     pub(super) pull_at: Instant,
-    /// Whether a pool has closed since the last check: rows of it may now be sent to another endpoint.
+    /// Whether a pool has closed since the last check, because its rows must wait too long. Rows of a closed pool can
+    /// be sent to another endpoint.
     pub(super) has_closed: bool,
-    /// Whether the run has said why a row can't be sent to another endpoint.
+    /// Whether the run has already said why a row can't be sent to another endpoint.
     pub(super) is_stay_told: bool,
-    /// The part of the spent money that is for canaries.
+    /// The part of the spent money that was spent on canaries (test requests to a failing endpoint).
     pub(super) canary_spend: Money,
     pub(super) events: Vec<EventBody>,
-    /// Whether the run has warned that an answer ended for an unknown reason.
+    /// Whether the run has already warned that an answer ended for an unknown reason.
     pub(super) is_unknown_end_told: bool,
-    /// Whether the run has said that the API does not cache a prefix.
+    /// Whether the run has already said that the API does not cache a prefix.
     pub(super) is_uncached_told: bool,
-    /// Why nothing is sent, and since when.
+    /// The reason why nothing is sent at present, and the instant since which this is the case.
     pub(super) bound_by: Option<(Reason, Instant)>,
-    /// How long each reason has delayed the run.
+    /// The time for which each reason has delayed the run.
     pub(super) bound_for: BTreeMap<Reason, Duration>,
     pub(super) rng: fastrand::Rng,
 }
 
 impl Scheduler {
-    /// Returns a scheduler with nothing to do.
+    /// Returns a scheduler without rows.
     pub fn new(config: Config) -> Self {
         let halt_watch = Halt::new(config.halt);
         let rng = fastrand::Rng::with_seed(config.seed);
@@ -114,69 +118,71 @@ impl Scheduler {
         }
     }
 
-    /// Returns why the run stops; `None` while it does not stop.
+    /// Returns the reason why the run stops; `None` if the run does not stop.
     pub fn halted(&self) -> Option<&HaltReason> {
         self.halted.as_ref()
     }
 
-    /// Returns the providers that stopped, with the reason.
+    /// Returns each provider that stopped, with the reason.
     pub(crate) fn stopped_providers(&self) -> Vec<(Arc<str>, HaltReason)> {
         let stopped = |endpoint: &Endpoint| Some((endpoint.id.provider.clone(), endpoint.halted.clone()?));
         self.endpoints.iter().filter_map(stopped).collect()
     }
 
-    /// Returns the request that an attempt sends. It is the request of a row, or a canary.
+    /// Returns the request that an attempt sends. The request belongs to a row, or it is a canary (a test request
+    /// without a row).
     ///
     /// # Panics
-    /// If the ticket is not in flight.
+    /// Panics if the ticket is not in flight.
     pub(crate) fn ask(&self, ticket: Ticket) -> &Ask {
         let flight = self.flights.get(ticket);
         flight.expect("the attempt with this ticket is in flight").ask()
     }
 
-    /// Returns the row of an attempt, with the request that was sent for it.
+    /// Returns the row of an attempt in flight, with the request that was sent for it.
     ///
     /// # Panics
-    /// If the ticket is not in flight, or belongs to a canary.
+    /// Panics if the ticket is not in flight, or if it belongs to a canary.
     pub fn sent(&self, ticket: Ticket) -> &Planned {
         let flight = self.flights.get(ticket);
         let row = flight.expect("the attempt with this ticket is in flight").row();
         &row.expect("a canary has no row").planned
     }
 
-    /// Removes and returns the rows that were set aside so far.
+    /// Removes and returns the rows that were set aside (that this run will not answer).
     pub fn take_set_aside(&mut self) -> Vec<Planned> {
         std::mem::take(&mut self.set_aside)
     }
 
-    /// Returns how many paid answers are lost. No line of the results contains such an answer, and this run will not
-    /// answer its row any more.
+    /// Returns the number of paid answers that are lost. A lost answer is in no line of the results, and this run does
+    /// not answer its row again.
     pub fn unkept(&self) -> u64 {
         self.unkept
     }
 
-    /// Returns how many rows are left for a later run although they were billed or may have been billed. Only their
-    /// marks in the ledger show this.
+    /// Returns how many rows are left for a later run although they were billed or possibly billed. Only the marks of
+    /// the rows in the ledger (the records of requests in flight) show that the rows were billed.
     pub(crate) fn maybe_billed(&self) -> u64 {
         self.maybe_billed
     }
 
-    /// Returns what this run has spent on canaries. No line of the results contains this money.
+    /// Returns the money that this run has spent on canaries (test requests without a row). No line of the results
+    /// includes the money for canaries.
     pub(crate) fn canary_spend(&self) -> Money {
         self.canary_spend
     }
 
-    /// Returns the highest amount that all attempts of a row may cost together: the attempts that have ended, and the
-    /// attempt in flight.
+    /// Returns the highest possible cost of all attempts of a row: the attempts that have ended, and the attempt in
+    /// flight.
     ///
     /// # Panics
-    /// If the ticket is not in flight.
+    /// Panics if the ticket is not in flight.
     pub(crate) fn at_most(&self, ticket: Ticket) -> Money {
         let flight = self.flights.get(ticket).expect("the attempt with this ticket is in flight");
         flight.row().map_or(Money::ZERO, Entry::at_most) + flight.money
     }
 
-    /// Removes and returns the events that were collected so far.
+    /// Removes and returns the events that the scheduler has collected.
     pub(crate) fn take_events(&mut self) -> Vec<EventBody> {
         std::mem::take(&mut self.events)
     }
@@ -186,7 +192,7 @@ impl Scheduler {
         self.endpoints.iter().map(|endpoint| endpoint.in_flight).sum()
     }
 
-    /// Returns the highest number of requests that were ever in flight.
+    /// Returns the highest number of requests that were in flight at the same time during the run.
     pub fn max_in_flight(&self) -> usize {
         self.max_in_flight
     }
@@ -196,13 +202,14 @@ impl Scheduler {
         self.config.budget.spent
     }
 
-    /// Returns what is reserved and not yet settled. The first value contains, for each pool, the amounts that the
-    /// server has not counted yet. The second value is the money. All amounts are zero when nothing is in flight.
+    /// Returns the amounts that are reserved and not yet settled. The first value contains, for each pool, the amounts
+    /// that the server has not counted yet, in each dimension. The second value is the reserved money. All amounts are
+    /// zero when no request is in flight.
     pub fn unsettled(&self) -> (Vec<[i64; 3]>, Money) {
         (self.pools.iter().map(|state| state.pool.uncounted()).collect(), self.config.budget.reserved())
     }
 
-    /// Returns how many requests may be in flight at all endpoints together.
+    /// Returns how many requests all endpoints together are allowed to have in flight.
     pub(super) fn window_size(&self) -> usize {
         match &self.endpoints[..] {
             [] => self.config.window.size(),
@@ -215,7 +222,8 @@ impl Scheduler {
         self.endpoints.iter().map(|endpoint| endpoint.ready).sum()
     }
 
-    /// Returns how many rows wait in all: in a ready queue, for their next try, or behind a gate.
+    /// Returns how many rows wait: in a ready queue, for their next try, or behind a gate (for a prefix in the prompt
+    /// cache).
     pub(super) fn waiting(&self) -> usize {
         self.ready() + self.later.len() + self.gates.waiting()
     }
@@ -226,8 +234,8 @@ impl Scheduler {
         ready.chain(self.later.rows()).chain(self.gates.rows())
     }
 
-    /// Removes and returns the waiting rows for which `is_wanted` returns true. They may wait in a ready queue, for
-    /// their next try, or behind a gate.
+    /// Removes and returns the waiting rows for which `is_wanted` returns true. The rows are taken from the ready
+    /// queues, from the rows that wait for their next try, and from the gates.
     pub(super) fn take_waiting(&mut self, is_wanted: impl Fn(&Entry) -> bool) -> Vec<Box<Entry>> {
         let mut taken = self.take_ready(&is_wanted);
         taken.extend(self.later.take(&is_wanted));
@@ -248,12 +256,12 @@ impl Scheduler {
         taken
     }
 
-    /// Returns the endpoint of a row that is or was queued.
+    /// Returns the endpoint of a row that is or was in a queue.
     pub(super) fn endpoint_of_entry(&self, entry: &Entry) -> Option<usize> {
         self.index.get(&*entry.planned.ask.pool).map(|pool| self.pools[*pool].endpoint)
     }
 
-    /// Counts an attempt that begins, and returns its ticket.
+    /// Adds an attempt (a request) to the attempts in flight, and returns its ticket.
     pub(super) fn board(&mut self, flight: Flight) -> Ticket {
         self.endpoints[self.pools[flight.pool].endpoint].in_flight += 1;
         self.max_in_flight = self.max_in_flight.max(self.in_flight());
@@ -262,7 +270,7 @@ impl Scheduler {
 }
 
 impl EndpointId {
-    /// Returns whether a row is for this endpoint.
+    /// Returns whether the request of a row is for this endpoint.
     pub(super) fn is_of(&self, entry: &Entry) -> bool {
         let pool = &entry.planned.ask.pool;
         (&self.provider, &self.account) == (&pool.provider, &pool.account)

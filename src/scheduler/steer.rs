@@ -1,4 +1,4 @@
-//! Changes settings during a run: limits, concurrency and budget. A change loses no row.
+//! Changes settings during a run: limits, concurrency and budget. No row is lost when a setting changes.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use super::config::LimitsOf;
 use super::endpoint::Window;
 use super::state::Scheduler;
 
-/// Settings that can be changed during a run.
+/// The settings that can be changed during a run.
 pub struct Steering {
-    /// Limits by preset.
+    /// The preset limits of each pool.
     pub limits_of: LimitsOf,
-    /// Limits given by hand.
+    /// The limits that the user gave by hand.
     pub by_hand: RateLimits,
     /// The share of each limit that is left unused.
     pub headroom: Headroom,
@@ -35,12 +35,13 @@ impl std::fmt::Debug for Steering {
 }
 
 impl Scheduler {
-    /// Applies settings that were read again.
+    /// Applies settings that were read again during a run.
     pub(crate) fn steer(&mut self, steering: Steering, now: Instant) {
         let Steering { limits_of, by_hand, headroom, window, max_cost, max_requests, max_time } = steering;
         let before = std::mem::replace(&mut self.config.limits_of, limits_of);
         let has_same_preset = |id| before(id) == (self.config.limits_of)(id);
-        // A setting that is not changed is not set again: that would forget what was learned about the limit.
+        // A setting that has not changed is not applied, because applying it would forget what was learned about its
+        // limit.
         if self.config.by_hand != by_hand || !self.pools.iter().all(|state| has_same_preset(state.pool.id())) {
             self.set_by_hand(by_hand, now);
         }
@@ -58,8 +59,8 @@ impl Scheduler {
 
     /// Replaces the limits that the user has set, in all pools, including pools that are opened later.
     ///
-    /// The new limits apply from the next row on. Requests in flight are not changed. No limit is raised above the
-    /// limit that the server last reported, and a hold is not shortened.
+    /// The new limits apply from the next row that is sent. Requests in flight do not change. No limit is raised above
+    /// the limit that the server last reported, and no hold (wait after a refusal) is shortened.
     fn set_by_hand(&mut self, by_hand: RateLimits, now: Instant) {
         self.config.by_hand = by_hand;
         for at in 0..self.pools.len() {
@@ -69,7 +70,7 @@ impl Scheduler {
         }
     }
 
-    /// Replaces the share of the limits that is left unused.
+    /// Replaces the share of each limit that is left unused.
     fn set_headroom(&mut self, headroom: Headroom, now: Instant) {
         if self.config.headroom == headroom {
             return;
@@ -78,16 +79,17 @@ impl Scheduler {
         self.pools.iter_mut().for_each(|state| state.pool.set_headroom(headroom, now));
     }
 
-    /// Replaces the bounds of the concurrency window. A fixed size replaces the learned size. Otherwise the learned
-    /// size is kept, but not above the new largest size.
+    /// Replaces the bounds of the concurrency windows of all endpoints. A fixed size replaces the learned size. If the
+    /// new size is not fixed, the learned size is kept, but not above the new largest size.
     ///
-    /// With a smaller window, nothing more is sent until enough requests have ended. No request is canceled.
+    /// If the window becomes smaller, nothing more is sent until enough requests have ended. No request in flight is
+    /// canceled.
     fn set_window(&mut self, window: &Window) {
         self.config.window.adopt(window);
         self.endpoints.iter_mut().for_each(|endpoint| endpoint.window.adopt(window));
     }
 
-    /// Replaces the limits of money, requests and time. Spent and reserved amounts stay as they are.
+    /// Replaces the user's limits on money, requests and time. The spent and the reserved amounts do not change.
     fn set_budget(&mut self, max_cost: Option<Money>, max_requests: Option<u64>, max_time: Option<Duration>) {
         self.config.budget.set_limits(max_cost, max_requests, max_time);
     }

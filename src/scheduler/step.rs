@@ -3,77 +3,79 @@
 use crate::clock::Instant;
 use crate::domain::{ErrorClass, JobId, LimitKind, Outcome, Planned, Purpose, Reason, RetriedRow};
 
-/// Identifies a request in flight. The numbers are small and reused, so a ticket can be an index into a table.
+/// The number of a request in flight. Ticket numbers are small and reused, so a ticket can be an index into a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u32);
 
-/// What to do next.
+/// What the caller of the scheduler must do next.
 #[derive(Debug)]
 pub enum Step {
-    /// Send this row. Report the head of the response, and the end of the attempt.
+    /// Send this row. Report the response head (the status line and headers) when it comes, and the end of the attempt.
     Dispatch {
         /// The ticket of the attempt.
         ticket: Ticket,
-        /// Whether to ask for a stream.
+        /// Whether the request asks for a stream.
         stream: bool,
     },
-    /// Send this request, which belongs to no row. Report the head of the response, and the end of the attempt.
+    /// Send this canary: a test request that belongs to no row. Report the response head (the status line and headers)
+    /// when it comes, and the end of the attempt.
     Canary {
         /// The ticket of the attempt.
         ticket: Ticket,
     },
     /// Poll again at `until`, or after the next event.
     Wait {
-        /// When to poll again.
+        /// The instant at which to poll again.
         until: Instant,
-        /// Why nothing more is sent at this moment.
+        /// The reason why nothing more is sent at present.
         reason: Reason,
     },
-    /// All offered rows have ended, and no more will come.
+    /// All offered rows have ended, and there will be no more rows.
     Drained,
 }
 
 /// What happened to a row when its attempt ended.
 #[derive(Debug)]
 pub enum Next {
-    /// The row is finished.
+    /// The row is finished: it was answered, or it has failed.
     Finished(Box<Outcome>),
     /// The row will be tried again.
     Again {
-        /// The row and its next try.
+        /// The row, with the number of its next try and the wait before it.
         row: Box<RetriedRow>,
         /// The class of the failure.
         class: ErrorClass,
-        /// The kind of limit, if a limit was the reason.
+        /// The kind of limit that refused the attempt, if a limit was the reason.
         limit: Option<LimitKind>,
-        /// Whether the attempt may have been billed.
+        /// Whether the attempt was possibly billed.
         maybe_paid: bool,
-        /// The row, if this attempt or an earlier one may have been billed. Its mark must stay, because no line of the
-        /// results shows this yet.
+        /// The id of the row, if this attempt or an earlier attempt was possibly billed. The mark of a billed row must
+        /// stay in the ledger, because no line of the results shows the attempt yet.
         keeps_mark: Option<JobId>,
     },
-    /// Another request is sent for the row. The answers that the row got so far were paid for, but are in no line of
-    /// the results yet.
+    /// Another request is sent for the row. The answers to the row's earlier requests were paid for, but are in no line
+    /// of the results yet.
     More {
         /// The row.
         job: JobId,
     },
-    /// The answer was not accepted, and another request is sent for the row. If the run has halted, the row is set aside
-    /// instead.
+    /// The answer was not accepted, and another request is sent for the row. In a run that has halted, the row is left
+    /// for a later run instead.
     FollowUp {
-        /// The row and its attempts so far, as a failed row. A line of the error log must contain it before the request
-        /// is sent.
+        /// The row and its attempts so far, in the form of a failed row. A line for this failed row must be in the
+        /// error log before the request is sent.
         step: Box<Outcome>,
-        /// The purpose of the request.
+        /// The purpose of the new request.
         purpose: Purpose,
     },
-    /// This run will not answer the row. A later run can.
+    /// This run will not answer the row, but a later run can.
     Pending {
         /// The row.
         planned: Box<Planned>,
-        /// Whether an attempt of the row was billed or may have been billed. No line of the results shows this.
+        /// Whether an attempt of the row was billed or possibly billed. No line of the results shows that the attempt
+        /// was billed.
         maybe_paid: bool,
     },
-    /// The attempt was a canary, so there is no row.
+    /// The attempt was a canary (a test request), so there is no row.
     NoRow,
 }

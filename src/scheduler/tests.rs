@@ -1,4 +1,4 @@
-//! Tests of the whole scheduler. The tests themselves choose all instants. Random histories are in
+//! Tests of the whole scheduler. The tests choose all instants themselves. Tests with random histories are in
 //! `tests/scheduler_model.rs`.
 
 use std::sync::Arc;
@@ -62,7 +62,8 @@ pub(crate) fn planned(label: &str, input_tokens: u32, max_tokens: u32) -> Planne
     }
 }
 
-/// Returns a planned row of a pool. The prompt of the row has this many bytes, and clones of the row share it.
+/// Returns a planned row of the pool `pool`. The prompt of the row has the given size in bytes, and clones of the row
+/// share the prompt.
 pub(crate) fn long(class: &str, bytes: usize) -> Planned {
     let mut planned = planned("row", 100, 100);
     let prompt = RawValue::from_string(format!("\"{}\"", "x".repeat(bytes))).expect("valid JSON");
@@ -116,7 +117,7 @@ fn answered(usage: Usage) -> Verdict {
     Verdict::Answered(Message { json: Bytes::from_static(b"{}"), usage, quality: Quality::Ok, content: 0..0 })
 }
 
-/// An answer that broke off after it had reported its usage.
+/// Returns a verdict for an answer that broke off after it had reported its usage.
 fn broken_off(usage: Usage) -> Verdict {
     let failure = Failure { status: Some(200), usage, ..Failure::default() };
     Verdict::Transient { class: ErrorClass::Network, retry_after: None, maybe_paid: true, failure }
@@ -258,8 +259,8 @@ fn rows_that_fail_for_good_at_the_end_do_not_look_like_an_outage() {
     assert_eq!(scheduler.halted(), None);
 }
 
-/// Plays a run in which every request ends in the same way. Returns when the run halted, and how many rows it left
-/// pending.
+/// Simulates a run in which every request ends in the same way. Returns the instant at which the run halted, and how
+/// many rows it left pending.
 fn all_meet(verdict: impl Fn() -> Verdict, retry_for: Duration) -> (Instant, usize) {
     let mut scheduler = scheduler_with(50, Config { retry_for, ..config(RateLimits::NONE, 20) });
     let mut now = Instant::ZERO;
@@ -304,7 +305,7 @@ fn a_row_does_not_fail_when_a_failed_connection_takes_longer_than_the_row_may_wa
     let (mut now, mut pending) = (Instant::ZERO, 0);
     while scheduler.halted().is_none() {
         let tickets = dispatched(&mut scheduler, now);
-        // Resolving a name can take this long.
+        // To resolve the name of a server can take this long.
         now = now + Duration::from_millis(1_500);
         for ticket in tickets {
             let next = scheduler.on_end(ticket, refused(), now);
@@ -638,7 +639,7 @@ fn two_attempts_below_a_price_step_are_not_priced_as_one_prompt_above_it() {
         120_000,
         "together, the two prompts are above the price step of 100,000 tokens"
     );
-    // Two prompts of 60,000 tokens each, at $0.10 per million.
+    // The prompts are two prompts of 60,000 tokens each, at $0.10 per million.
     assert_eq!(outcome.cost(), Some(Money::from_dollars(0.012)));
 }
 
@@ -673,7 +674,7 @@ fn a_row_without_a_price_has_no_cost_and_takes_nothing_from_the_budget() {
     assert_eq!(scheduler.spent(), Money::ZERO);
 }
 
-/// Returns settings with the prices of a model. The prices are higher for prompts above 100,000 tokens.
+/// Returns settings with the prices of a model. The prices are higher for prompts of more than 100,000 tokens.
 fn config_with_step() -> Config {
     let mut config = config(RateLimits::NONE, 1);
     config.real_cost = Box::new(|_, usage| Catalog::builtin().cost("claude-haiku-5-5", usage));
@@ -717,8 +718,8 @@ fn after_a_halt_nothing_starts() {
     assert_eq!(scheduler.take_set_aside().len(), 9);
 }
 
-/// Makes a pool with 60,000 input tokens per minute. One row needs 50,000 tokens. Smaller rows come before and after
-/// that row, and a bigger row comes last.
+/// Makes rows for a pool with 60,000 input tokens per minute. One big row needs 50,000 tokens. Smaller rows come before
+/// and after the big row, and a bigger row comes last.
 fn behind_a_big_row(small: usize) -> Scheduler {
     let mut scheduler = Scheduler::new(config(RateLimits::new(60_000, 60_000, 6_000_000), 1_000));
     scheduler.offer(planned("first", 1_000, 10), Instant::ZERO);
@@ -729,7 +730,7 @@ fn behind_a_big_row(small: usize) -> Scheduler {
     scheduler
 }
 
-/// Plays a run against a server that answers immediately. Returns for each row the second in which it is sent.
+/// Simulates a run with a server that answers immediately. Returns, for each row, the second at which it is sent.
 fn sent_at(scheduler: &mut Scheduler, seconds: u64) -> Vec<(String, u64)> {
     let mut sent = Vec::new();
     for tenth in 0..seconds * 10 {
@@ -753,7 +754,8 @@ fn sent_at(scheduler: &mut Scheduler, seconds: u64) -> Vec<(String, u64)> {
 #[test]
 fn small_rows_pass_a_big_row_with_at_most_a_quarter_of_the_limit() {
     let mut scheduler = behind_a_big_row(200);
-    // A head shows that the bucket is large enough for this request. The request empties the bucket.
+    // The response head shows that the server's bucket is large enough for this request. The request empties the
+    // server's bucket.
     let all = Cost { requests: 1, input_tokens: 60_000, output_tokens: 10 };
     let full = LimitSignal { limit: Some(60_000), remaining: Some(60_000) };
     let pool = &mut scheduler.pools[0].pool;

@@ -1,9 +1,8 @@
-//! Rows that share prefixes: which row writes a prefix to the prompt cache, which rows wait for it, and when they are
-//! sent.
+//! Rows that share prefixes: which row writes a prefix to the prompt cache, and which rows wait until it is written.
 //!
-//! A row *leads* a prefix if its request writes the prefix. The other rows with this prefix wait behind a *gate*
-//! (`gate`). The gate opens when the response to the leader begins. `warmth` knows which prefixes are *cold* (not in
-//! the cache) and which are *warm* (in the cache).
+//! A row *leads* a prefix if its request writes the prefix. Until the prefix is written, the other rows with this
+//! prefix wait behind a *gate* (`gate`). The gate opens when the response to the leader (the row that writes the
+//! prefix) begins. `warmth` knows which prefixes are *cold* (not in the cache) and which are *warm* (in the cache).
 
 use crate::clock::Instant;
 use crate::domain::{ErrorClass, EventBody, Failure, Marked, Marks, Message, Prefixes, Usage, quoted};
@@ -14,7 +13,7 @@ use super::state::Scheduler;
 use super::step::Ticket;
 use super::warmth::{Key, Plan, Turn};
 
-/// How the request of an entry was sent: to which endpoint, with which use of the cache, and when.
+/// How the request of a row was sent: to which endpoint, with which use of the prompt cache, and when.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SentPlan {
     pub(super) endpoint: usize,
@@ -23,10 +22,10 @@ pub(super) struct SentPlan {
 }
 
 impl Scheduler {
-    /// Returns the marks of a request in flight.
+    /// Returns the cache marks of a request in flight.
     ///
     /// # Panics
-    /// If the ticket is not in flight.
+    /// Panics if the ticket is not in flight.
     pub(crate) fn marked(&self, ticket: Ticket) -> Option<Marked> {
         let flight = self.flights.get(ticket).expect("the attempt with this ticket is in flight");
         let prefixes = flight.ask().prefixes.clone().filter(|_| !flight.plan.marks.is_empty())?;
@@ -36,19 +35,21 @@ impl Scheduler {
     /// Returns whether an attempt must report that its response has begun, because other rows wait for it.
     ///
     /// # Panics
-    /// If the ticket is not in flight.
+    /// Panics if the ticket is not in flight.
     pub(crate) fn is_awaited(&self, ticket: Ticket) -> bool {
         let flight = self.flights.get(ticket).expect("the attempt with this ticket is in flight");
         flight.row().is_some_and(|entry| !entry.leads.is_empty())
     }
 
-    /// Handles the beginning of a response, with the usage that it reports: the rows that waited for it can be sent.
+    /// Handles the beginning of a response, with the usage that it reports. Rows that waited for the beginning of the
+    /// response can then be sent.
     pub fn on_begin(&mut self, ticket: Ticket, usage: &Usage, now: Instant) {
         let Some(flight) = self.flights.get_mut(ticket) else { return };
         let (plan, sent_at, pool) = (flight.plan, flight.sent_at, flight.pool);
-        // The usage says nothing about prefixes in two cases. Either the request has no marks (it may repeat a request
-        // whose marks were refused), or the usage is empty (some gateways report it only at the end of a stream). In
-        // these cases, the row still leads until its answer is complete.
+        // The usage shows nothing about prefixes in two cases. First, the request has no cache marks, for example
+        // because it repeats a request that was refused with marks. Second, the usage is empty, because some gateways
+        // report it only at the end of a stream. If the usage shows nothing, the row stays the leader of its prefixes
+        // until its answer is complete.
         if plan.marks.is_empty() || usage.prompt_tokens() == 0 {
             return;
         }
@@ -60,8 +61,8 @@ impl Scheduler {
         self.settle_lead(&prefixes, leads, &model, SentPlan { endpoint, plan, sent_at }, usage, now);
     }
 
-    /// Decides whether a row can be sent, leads or waits. If it leads, it is recorded as the leader. If it waits, this
-    /// returns the gate as an error.
+    /// Decides whether a row is sent now, leads a prefix (writes it to the prompt cache) or waits. A row that leads is
+    /// recorded as the leader. For a row that waits, the error contains the gate behind which it waits.
     pub(super) fn take_turn(&mut self, entry: &mut Entry, endpoint: usize, now: Instant) -> Result<Plan, Key> {
         let Some(prefixes) = &entry.planned.ask.prefixes else { return Ok(Plan::default()) };
         let is_own = prefixes.are_own();
@@ -69,8 +70,8 @@ impl Scheduler {
             return Ok(Plan::default());
         }
         if !entry.leads.is_empty() {
-            // The row may have waited long for its limits. It also writes the shorter prefixes that have become cold in
-            // the meantime.
+            // A leader possibly waited long for its limits. So a leader also writes the shorter prefixes that have
+            // become cold (are no longer in the cache) in this time.
             let cold = self.warmth.cold_before(endpoint, prefixes, entry.leads, now);
             self.warmth.lead(endpoint, prefixes, cold, now);
             entry.leads = entry.leads.and(cold);
@@ -87,7 +88,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns how a row uses the cache if it is sent now; `None` if it would lead or would have to wait.
+    /// Returns how a row uses the cache if it is sent now; `None` if the row would lead a prefix or would have to wait.
     pub(super) fn plan_without_lead(&self, entry: &Entry, endpoint: usize, now: Instant) -> Option<Plan> {
         let Some(prefixes) = &entry.planned.ask.prefixes else { return Some(Plan::default()) };
         if entry.is_unmarked || (!prefixes.are_own() && !self.endpoints[endpoint].marking.is_allowed()) {
@@ -99,7 +100,8 @@ impl Scheduler {
         }
     }
 
-    /// Handles the answer to a leader, or the beginning of the answer: its usage shows whether the prefixes are cached.
+    /// Handles the answer to a leader (a row that writes prefixes to the cache), or the beginning of its answer. The
+    /// usage shows whether the API has cached the prefixes.
     fn settle_lead(
         &mut self,
         prefixes: &Prefixes,
@@ -116,7 +118,7 @@ impl Scheduler {
             self.warmth.note_warm(endpoint, prefixes, leads, sent_at);
         } else {
             self.warmth.note_uncached(endpoint, prefixes, leads);
-            // Marks that are part of a row are sent in any case.
+            // Marks that are part of a row's own request are sent in all cases.
             if !prefixes.are_own() {
                 self.tell_uncached(prefixes, leads, model);
             }
@@ -129,14 +131,14 @@ impl Scheduler {
         }
     }
 
-    /// Handles a request that should have read a prefix, but did not. Either the prefix has left the cache, or it is
-    /// too short for the model and was never cached.
+    /// Handles a request that should have read a prefix from the cache, but did not. Either the prefix has left the
+    /// cache, or the prefix is too short for the model and was never cached.
     fn note_missed(&mut self, prefixes: &Prefixes, endpoint: usize, plan: Plan, leads: Marks) {
         let warm = (0..prefixes.levels.len()).rev().find(|at| plan.marks.has(*at) && !leads.has(*at));
         let Some(at) = warm else { return };
         let level = &prefixes.levels[at];
-        // The prefix may have become cold since the request was sent, and another row may lead it now. Then the answer
-        // to that row shows whether the prefix is cached.
+        // It is possible that the prefix became cold after the request was sent, and that another row writes it now. If
+        // another row writes the prefix now, the answer to that row will show whether the prefix is cached.
         if self.warmth.is_warming((endpoint, level.id)) {
             return;
         }
@@ -147,7 +149,7 @@ impl Scheduler {
         }
     }
 
-    /// Handles the answer to a row with prefixes.
+    /// Handles the answer to a row that shares prefixes with other rows.
     pub(super) fn on_cached_answer(&mut self, entry: &mut Entry, sent: SentPlan, message: &Message, now: Instant) {
         let usage = &message.usage;
         let Some(prefixes) = entry.planned.ask.prefixes.clone() else { return };
@@ -171,7 +173,7 @@ impl Scheduler {
         if has_read {
             self.warmth.note_read(endpoint, &prefixes, plan.marks, sent_at);
         } else if usage.cache_write_tokens() > 0 {
-            // The request did not find the prefix, so it has written it.
+            // The request did not find the prefix in the cache, so it has written the prefix.
             self.warmth.note_rewritten(endpoint, &prefixes, plan.marks, sent_at);
         }
         let marking = &mut self.endpoints[endpoint].marking;
@@ -192,7 +194,7 @@ impl Scheduler {
         }
     }
 
-    /// Handles a row that was refused with marks and answered without them.
+    /// Handles a row that was refused with cache marks and answered without them.
     fn note_refused_marks(&mut self, entry: &mut Entry, prefixes: &Prefixes, endpoint: usize, now: Instant) {
         let refused = self.endpoints[endpoint].marking.on_refused(entry.leads.is_empty());
         let (is_new, what, from_now_on) = match refused {
@@ -212,8 +214,8 @@ impl Scheduler {
         }
     }
 
-    /// If a request with marks was refused, and the marks may be the cause, prepares the row to be sent again without
-    /// marks. Returns whether the row is sent again.
+    /// Prepares a refused row to be sent again without cache marks, if the marks are a possible cause of the refusal.
+    /// Returns whether the row must be sent again.
     pub(super) fn retries_unmarked(
         &mut self,
         entry: &mut Entry,
@@ -224,9 +226,10 @@ impl Scheduler {
         let has_marks = !sent.plan.marks.is_empty()
             && entry.planned.ask.prefixes.as_ref().is_some_and(|prefixes| !prefixes.are_own());
         let is_refused = class == ErrorClass::InvalidRequest && failure.status == Some(400);
-        // If the server has accepted marks on a prefix before, these marks are rarely the cause of a refusal. So only a
-        // leader, or a row at an endpoint that has accepted no marks yet, is sent again. Other rows are sent again if
-        // the server blames the marks: it may be a gateway that now sends requests to another server.
+        // If the server has accepted cache marks before, the marks are rarely the cause of a refusal. So a row is
+        // normally sent again only in two cases: it is a leader, or its endpoint has accepted no marks yet. Other rows
+        // are sent again if the server's message blames the marks. One possible reason is a gateway that has begun to
+        // send requests to another server.
         let is_blamed = failure.message.contains("cache_control");
         let may_be_marks = self.endpoints[sent.endpoint].marking.is_suspect() || !entry.leads.is_empty() || is_blamed;
         if !has_marks || !is_refused || !may_be_marks {
@@ -238,7 +241,7 @@ impl Scheduler {
         true
     }
 
-    /// If a row leads prefixes, ends its lead: see [`Scheduler::end_lead`].
+    /// If a row leads prefixes (writes them to the cache), ends its lead with [`Scheduler::end_lead`].
     pub(super) fn give_up_lead(&mut self, entry: &mut Entry, endpoint: usize, now: Instant) {
         let leads = std::mem::take(&mut entry.leads);
         if let Some(prefixes) = entry.planned.ask.prefixes.clone().filter(|_| !leads.is_empty()) {
@@ -246,8 +249,8 @@ impl Scheduler {
         }
     }
 
-    /// Ends the lead of a row that did not write these prefixes. Behind each of their gates, the next row leads
-    /// instead. If no row waits there, the gate is removed.
+    /// Ends the lead of a row that did not write its prefixes to the cache. The next row behind the gate of each prefix
+    /// becomes its leader. If no row waits behind a gate, the gate is removed.
     pub(super) fn end_lead(&mut self, prefixes: &Prefixes, leads: Marks, endpoint: usize, now: Instant) {
         for level in prefixes.marked(leads) {
             self.warmth.note_cold((endpoint, level.id));
@@ -262,7 +265,8 @@ impl Scheduler {
         }
     }
 
-    /// Opens a gate. The rows behind it keep their order and are queued in front of the other rows of their pools.
+    /// Opens the gate of a prefix. The rows behind the gate keep their order and are queued in front of the other rows
+    /// of their pools.
     fn open_gate(&mut self, gate: Key, now: Instant) {
         let mut queued = 0;
         for entry in self.gates.open(gate) {
@@ -270,7 +274,7 @@ impl Scheduler {
         }
     }
 
-    /// Tells the user that the API does not cache a prefix, once in a run.
+    /// Tells the user that the API does not cache a prefix, at most once in a run.
     fn tell_uncached(&mut self, prefixes: &Prefixes, leads: Marks, model: &str) {
         let Some(level) = prefixes.marked(leads).next_back() else { return };
         if std::mem::replace(&mut self.is_uncached_told, true) {
@@ -384,7 +388,7 @@ mod tests {
         rows.iter().for_each(|planned| assert!(ended.insert(planned.job.id.0)));
     }
 
-    /// Each prefix that is being written has one leader, and rows wait only for such prefixes.
+    /// Each prefix that is being written to the cache has one leader, and rows wait only for such prefixes.
     fn check(scheduler: &Scheduler) {
         if scheduler.halted.is_some() {
             return;

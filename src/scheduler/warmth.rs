@@ -1,15 +1,16 @@
-//! Keeps track of which prefixes are probably in the prompt cache.
+//! Records which prefixes are probably in the prompt cache.
 //!
 //! A prefix is in one of four states:
-//! - *cold*: it is not in the cache.
-//! - *warming*: a row *leads* it: the request of this row is sent first and writes the prefix to the cache.
-//! - *warm*: it is in the cache. The response to the leader has begun, and its usage shows a write or a read. (A read
-//!   means that an earlier run has written the prefix.) A warm prefix becomes cold when it has not been used for its
-//!   lifetime.
-//! - *uncached*: the prefix gets no marks any more. Either the usage shows neither a write nor a read, so the API does
-//!   not cache the prefix, or the server refuses marks on it.
+//! - *cold*: the prefix is not in the cache.
+//! - *warming*: a row *leads* the prefix, that is, the row's request is sent first and writes the prefix to the cache.
+//! - *warm*: the prefix is in the cache. The response to the leader has begun, and its usage shows that the prefix was
+//!   written or read. (If the prefix was read, an earlier run has written it.) A warm prefix becomes cold when it was
+//!   not used for its lifetime.
+//! - *uncached*: requests do not mark the prefix any more. A prefix becomes uncached if the usage shows that it was not
+//!   written and not read, so the API does not cache it. A prefix also becomes uncached if the server refuses marks on
+//!   it.
 //!
-//! The state is kept for each endpoint, because caches are not shared between accounts.
+//! The states are kept separately for each endpoint, because accounts do not share caches.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,64 +18,65 @@ use std::time::Duration;
 use crate::clock::Instant;
 use crate::domain::{Caching, Level, MarkPlace, Marks, PrefixId, Prefixes};
 
-/// A prefix at an endpoint.
+/// A prefix at one endpoint: the index of the endpoint, and the id of the prefix.
 pub(super) type Key = (usize, PrefixId);
 
-/// A warm prefix counts as cold this long before its lifetime ends, because a request takes some time to reach the API.
+/// The time before the end of its lifetime from which a warm prefix is treated as cold. This safety margin is needed
+/// because a request takes some time to reach the API.
 const RESERVE: Duration = Duration::from_secs(10);
-/// If a prefix was too short, all prefixes of at most this share of its estimated length are too short as well.
+/// If a prefix was too short to be cached, all prefixes of at most this share of its estimated length are too short.
 const SURELY_SHORTER: f64 = 0.97;
-/// With more states than this, the states of cold prefixes are removed.
+/// If there are more states than this number, the states of cold prefixes are removed.
 const LEAST_PRUNED: usize = 1 << 16;
 
-/// What is known about a prefix. A cold prefix has no state.
+/// What is known about a prefix at an endpoint. A cold prefix has no state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// A row leads the prefix.
+    /// A row leads the prefix (its request writes the prefix to the cache).
     Warming,
-    /// The prefix can be read until this moment.
+    /// The prefix is in the cache and can be read until this instant.
     Warm(Instant),
-    /// The prefix is not marked any more: the API does not cache it, or the server refuses marks on it.
+    /// Requests do not mark the prefix any more: the API does not cache it, or the server refuses marks on it.
     Uncached,
 }
 
-/// What happens to a row because of its prefixes.
+/// What a row does because of its prefixes: it is sent, it leads (writes) a prefix, or it waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// The row can be sent. Its request reads what is in the cache.
+    /// The row can be sent now. The request of the row reads the prefixes that are in the cache.
     Go(Plan),
-    /// The row leads: its request also writes the prefixes `leads`.
+    /// The row leads (writes) the prefixes `leads`.
     Lead {
         /// The cold prefixes that the request writes.
         leads: Marks,
         /// How the request uses the cache.
         plan: Plan,
     },
-    /// The row waits for the row that leads this prefix.
+    /// The row waits for another row that leads (writes) this prefix.
     Wait(Key),
 }
 
-/// How a request uses the cache.
+/// How a request uses the prompt cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
-    /// The prefixes that are marked.
+    /// The prefixes that the request marks.
     pub(super) marks: Marks,
-    /// How many of the estimated input tokens are probably read from the cache.
+    /// The number of estimated input tokens that are probably read from the cache.
     pub(super) read_tokens: u32,
 }
 
-/// What is known about all prefixes.
+/// What is known about all prefixes at all endpoints.
 #[derive(Debug, Default)]
 pub(super) struct Warmth {
     states: HashMap<Key, State>,
     pruned_at: usize,
-    /// Prefixes that turned out to be too short: the largest estimate of their lengths, by the shortest length that the
-    /// model caches.
+    /// Prefixes that were too short to be cached. The key of the map is the shortest length that the model caches. The
+    /// value is the largest estimated length that was too short.
     too_short: HashMap<u32, u32>,
 }
 
 impl Warmth {
-    /// Returns whether a row can be sent, leads or waits.
+    /// Returns whether a row can be sent, leads (writes prefixes) or waits.
     pub(super) fn turn(&self, endpoint: usize, prefixes: &Prefixes, now: Instant) -> Turn {
         let state = |level: &Level| match self.states.get(&(endpoint, level.id)) {
             Some(State::Warm(until)) if *until <= now => None,
@@ -95,22 +97,22 @@ impl Warmth {
             return Turn::Go(plan);
         }
         let slots = Prefixes::MOST_MARKS - plan.marks.count();
-        // If there are more cold prefixes than marks, the row writes the longest one and the shortest ones: most rows
-        // share the shortest.
+        // If there are more cold prefixes than marks, the row writes the longest prefix and the shortest prefixes. Most
+        // rows share the shortest prefixes.
         let leads = cold.iter().rev().take(1).chain(cold.iter().take(slots - 1));
         let leads = leads.fold(Marks::NONE, |marks, &at| marks.with(at));
         Turn::Lead { leads, plan: self.plan(prefixes, warm, leads) }
     }
 
-    /// Returns how the request of a row that leads `leads` uses the cache.
+    /// Returns how the request of a row that leads (writes) the prefixes `leads` uses the cache.
     pub(super) fn plan_of_leader(&self, endpoint: usize, prefixes: &Prefixes, leads: Marks, now: Instant) -> Plan {
         let is_warm =
             |level: &Level| matches!(self.states.get(&(endpoint, level.id)), Some(State::Warm(until)) if *until > now);
         self.plan(prefixes, prefixes.levels.iter().rposition(is_warm), leads)
     }
 
-    /// Returns the cold prefixes that a leader should write in addition: they are shorter than those in `leads`. Their
-    /// number is limited by the marks that are left.
+    /// Returns the cold prefixes that a leader should write in addition: cold prefixes that are shorter than the
+    /// prefixes in `leads`. The number of additional prefixes is at most the number of unused marks.
     pub(super) fn cold_before(&self, endpoint: usize, prefixes: &Prefixes, leads: Marks, now: Instant) -> Marks {
         let is_cold = |level: &Level| match self.states.get(&(endpoint, level.id)) {
             Some(State::Warm(until)) => *until <= now,
@@ -133,7 +135,7 @@ impl Warmth {
         Plan { marks, read_tokens: warm.map_or(0, |warm| prefixes.levels[warm].tokens) }
     }
 
-    /// Returns whether a prefix is certainly too short for its model: a longer one was too short.
+    /// Returns whether a prefix is certainly too short for its model, because a longer prefix was too short.
     fn is_too_short(&self, level: &Level, prefixes: &Prefixes) -> bool {
         let known = self.too_short.get(&prefixes.least_tokens);
         level.place != MarkPlace::Own
@@ -141,7 +143,7 @@ impl Warmth {
             && known.is_some_and(|known| f64::from(level.tokens) <= f64::from(*known) * SURELY_SHORTER)
     }
 
-    /// Notes that a row leads these prefixes.
+    /// Records that a row leads these prefixes (its request writes them to the cache).
     pub(super) fn lead(&mut self, endpoint: usize, prefixes: &Prefixes, leads: Marks, now: Instant) {
         self.prune(now);
         for level in prefixes.marked(leads) {
@@ -149,8 +151,8 @@ impl Warmth {
         }
     }
 
-    /// Notes that a request, sent at `sent_at`, has read its longest marked prefix. This renews its marked prefixes
-    /// that are warm.
+    /// Records that a request, sent at `sent_at`, has read its longest marked prefix from the cache. The lifetime of
+    /// each warm prefix that the request marks begins again.
     pub(super) fn note_read(&mut self, endpoint: usize, prefixes: &Prefixes, marks: Marks, sent_at: Instant) {
         for level in prefixes.marked(marks) {
             if let Some(State::Warm(until)) = self.states.get_mut(&(endpoint, level.id)) {
@@ -159,15 +161,15 @@ impl Warmth {
         }
     }
 
-    /// Notes that a request, sent at `sent_at`, has written or read these prefixes, so they are warm.
+    /// Records that a request, sent at `sent_at`, has written or read these prefixes, so they are warm (in the cache).
     pub(super) fn note_warm(&mut self, endpoint: usize, prefixes: &Prefixes, marks: Marks, sent_at: Instant) {
         for level in prefixes.marked(marks) {
             self.states.insert((endpoint, level.id), State::Warm(ends(level, sent_at)));
         }
     }
 
-    /// Notes that a request has written the prefixes that it did not find. Prefixes that a row leads are not changed:
-    /// the answer to that row will show their state.
+    /// Records that a request has written the prefixes that it did not find in the cache. The states of prefixes that
+    /// another row leads do not change, because the answer to that row will show their states.
     pub(super) fn note_rewritten(&mut self, endpoint: usize, prefixes: &Prefixes, marks: Marks, sent_at: Instant) {
         let others = (0..prefixes.levels.len())
             .filter(|at| marks.has(*at) && !self.is_warming((endpoint, prefixes.levels[*at].id)))
@@ -175,7 +177,7 @@ impl Warmth {
         self.note_warm(endpoint, prefixes, others, sent_at);
     }
 
-    /// Notes that the API did not cache the prefixes.
+    /// Records that the API did not cache the prefixes.
     pub(super) fn note_uncached(&mut self, endpoint: usize, prefixes: &Prefixes, marks: Marks) {
         for level in prefixes.marked(marks) {
             self.states.insert((endpoint, level.id), State::Uncached);
@@ -186,24 +188,24 @@ impl Warmth {
         }
     }
 
-    /// Notes that the API refuses marks on these prefixes, so they are not marked any more.
+    /// Records that the server refuses marks on these prefixes, so requests do not mark them any more.
     pub(super) fn note_refused(&mut self, endpoint: usize, prefixes: &Prefixes, marks: Marks) {
         for level in prefixes.marked(marks) {
             self.states.insert((endpoint, level.id), State::Uncached);
         }
     }
 
-    /// Notes that a prefix is cold, whatever its state was.
+    /// Records that a prefix is cold (not in the cache).
     pub(super) fn note_cold(&mut self, key: Key) {
         self.states.remove(&key);
     }
 
-    /// Returns whether a row leads a prefix.
+    /// Returns whether a row leads (writes) a prefix.
     pub(super) fn is_warming(&self, key: Key) -> bool {
         self.states.get(&key) == Some(&State::Warming)
     }
 
-    /// Returns the prefixes that rows lead.
+    /// Returns the prefixes that rows lead (write).
     #[cfg(test)]
     pub(super) fn warming(&self) -> impl Iterator<Item = Key> {
         self.states.iter().filter(|(_, state)| **state == State::Warming).map(|(key, _)| *key)
@@ -217,7 +219,7 @@ impl Warmth {
     }
 }
 
-/// Returns how long a prefix can be read if it was last used by a request that was sent at `sent_at`.
+/// Returns the instant until which a prefix can be read if its last request was sent at `sent_at`.
 fn ends(level: &Level, sent_at: Instant) -> Instant {
     let lifetime = match level.lifetime {
         Caching::Hour => Duration::from_secs(3_600),
@@ -231,7 +233,7 @@ mod tests {
     use super::*;
     use crate::domain::Money;
 
-    /// Returns this many nested prefixes. Each is 4,000 tokens longer than the one before it.
+    /// Returns `count` nested prefixes. Each prefix is 4,000 tokens longer than the prefix before it.
     fn nested(count: u64) -> Prefixes {
         let level = |id| Level {
             id: PrefixId(id),

@@ -1,4 +1,4 @@
-//! The state of a run and what held it back, for reporters.
+//! The state of a run and the reasons for its delays, for reporters.
 
 use std::time::Duration;
 
@@ -8,20 +8,20 @@ use crate::domain::{Backoffs, EventBody, LearnedPool, LimitUse, Message, Outage,
 use super::pool::PoolState;
 use super::state::Scheduler;
 
-/// When nothing has worked for this long, even a few faults without an answer between them count as an outage.
+/// The time without an answer after which even a few faults are shown as an outage.
 const OUTAGE: Duration = Duration::from_secs(2);
 
 impl Scheduler {
-    /// Notes why nothing is sent. Code outside the scheduler calls this method for causes that the scheduler does not
-    /// know, for example a slow disk.
+    /// Records why nothing is sent at present. Code outside the scheduler calls this method for causes that the
+    /// scheduler does not know, for example a slow disk.
     pub fn bind(&mut self, reason: Reason, now: Instant) {
         if let Some((last, since)) = self.bound_by.replace((reason, now)) {
             *self.bound_for.entry(last).or_default() += now.since(since);
         }
     }
 
-    /// Warns if an answer ended for a reason that this version does not know. There is at most one such warning in a
-    /// run.
+    /// Warns the user if an answer ended for a reason that this version does not know. The user gets at most one such
+    /// warning in a run.
     pub(super) fn tell_unknown_end(&mut self, message: &Message) {
         if message.quality != Quality::Unknown || std::mem::replace(&mut self.is_unknown_end_told, true) {
             return;
@@ -59,22 +59,23 @@ impl Scheduler {
         }
     }
 
-    /// Returns what response heads showed about the limits of each pool. Pools are left out if no head reported their
-    /// limits.
+    /// Returns what response heads showed about the limits of each pool. Pools are left out if no response head
+    /// reported their limits.
     pub(crate) fn learned(&self) -> Vec<LearnedPool> {
-        // What is learned is kept for the first endpoint of a chain: the names of pools do not show the endpoint.
+        // The learned limits are kept only for the first endpoint of a chain, because a pool's name does not show the
+        // endpoint.
         let is_first = |state: &&PoolState| self.config.fallback.is_none() || state.endpoint == 0;
         self.pools.iter().filter(is_first).filter_map(|state| state.pool.reported()).collect()
     }
 
-    /// Returns how much of its limits each pool has used since the start of the run. Pools that were not used are left
+    /// Returns how much of its limits each pool has used since the start of the run. Pools without requests are left
     /// out.
     pub(crate) fn limit_uses(&self, now: Instant) -> Vec<LimitUse> {
         let uses = self.pools.iter().map(|state| state.pool.limit_use(now));
         uses.filter(|used| used.counted != [0; 3]).collect()
     }
 
-    /// Returns the outage that has lasted longest; `None` while every endpoint works, and after the run has halted.
+    /// Returns the outage that has lasted longest; `None` if every endpoint works, and after the run has halted.
     pub fn outage(&self, now: Instant) -> Option<Outage> {
         if self.halted.is_some() {
             return None;
@@ -104,8 +105,8 @@ impl Scheduler {
         }
     }
 
-    /// For each reason, returns the share of the time in which this reason delayed the run. The largest share comes
-    /// first.
+    /// Returns, for each reason, the share of the run's time in which this reason delayed the run. The reason with the
+    /// largest share comes first.
     pub fn reasons(&self) -> Vec<(Reason, f64)> {
         let total: f64 = self.bound_for.values().map(Duration::as_secs_f64).sum();
         let share = |(&reason, time): (&Reason, &Duration)| (reason, time.as_secs_f64() / total.max(1e-9));

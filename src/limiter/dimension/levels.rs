@@ -1,37 +1,37 @@
 //! Adjusts the level and the burst of a dimension to what the server says.
 //!
-//! The figures in a response head do not include the requests that are on their way to the server. So a level is never
-//! set to the figure in a head. It is *clamped* (lowered to that figure if it is higher) or *raised* in steps of
-//! limited size. It is raised towards a target: the remaining amount that the head reports, minus the cost of requests
-//! that the head can't have counted. The burst that the server accepts is not published. By raising the level in steps,
-//! this program finds the burst.
+//! The figures in a response head (the status line and headers) do not include requests that are on their way to the
+//! server. For this reason, a level is never set to the figure in a header. The level is *clamped* (lowered to the
+//! figure if it is higher) or *raised* in steps of limited size. The level is raised towards a target: the remaining
+//! amount in the header, minus the cost of requests that this amount does not include. The burst that the server
+//! accepts is not published. This program finds the burst by raising the level in steps.
 //!
-//! If clamps take more from the level than raises add to it, another client uses the difference. From that difference,
-//! `Drift` learns the other client's share of the refill. This program leaves that share unused, so that fewer requests
-//! are refused.
+//! If clamps take more from the level than raises add to it, another client has used the difference. From the
+//! difference between clamps and raises, `Drift` learns the other client's share of the refill. This program leaves the
+//! share of the other client unused, so that fewer requests are refused.
 //!
-//! A server's level can be below zero, and a head then reports 0. The level falls below zero when the server accepts a
-//! request that is larger than its bucket, and when answers are longer than predicted. So a reported 0 never raises the
-//! level, and it counts as a sign of other clients only if our own level is clearly above zero. For output, this last
-//! rule applies only while more is in flight than the server's bucket holds.
+//! A server's level can be below zero, and a header then reports 0. The level falls below zero when the server accepts
+//! a request that is larger than its bucket, and when answers are longer than predicted. So a reported 0 never raises
+//! the level. A 0 is a sign of other clients only if our own level is clearly above zero. For output, a 0 is a sign of
+//! other clients only if no more output is in flight than the server's bucket holds.
 //!
-//! If a proxy hides the headers, the server's bucket is estimated by a shadow. The shadow is a second bucket that holds
-//! a whole minute's burst. The cost of each request is taken from the shadow as well. The level rises towards the
-//! shadow until the first refusal shows that the shadow is wrong.
+//! If a proxy hides the headers, the program estimates the server's bucket with a shadow. The shadow is a second bucket
+//! with a burst of a whole minute's limit. The cost of each request is taken from both the bucket and the shadow. The
+//! level rises towards the level of the shadow until the first refusal shows that the shadow is wrong.
 //!
-//! The whole output of an answer is reserved when the request is sent, but the server counts the output while it is
-//! produced. Output that is not produced yet lowers the level only by the part that the refill will not cover in time
-//! (`production`).
+//! A request reserves its whole output when it is sent, but the server counts the output when it is produced. Output
+//! that is not produced yet lowers the level only by the part that the refill will not replace in time (`production`).
 //!
 //! Rejected:
-//! - Setting a level to the figure in a head. Tokens of other clients and of requests in flight were then counted
-//!   twice. This caused thousands of refusals.
-//! - Clamping the level of tokens to the rounded figure of a head. This figure is 500 tokens too low on average, so
-//!   runs with small limits took 1.5 times as long.
-//! - Setting the level to 0 when a head reports 0. The level rose although the server was in debt, and the difference
-//!   counted as the share of another client. Runs with rows above the server's burst took up to five times as long.
-//! - A burst of a whole minute from the start. A server with a burst of a second refused requests 1,154 times in a run
-//!   of 800 rows.
+//! - Setting a level to the figure in a header counted the tokens of other clients and of requests in flight twice. The
+//!   double count caused thousands of refusals.
+//! - Clamping the level of tokens to the rounded figure in a header made runs with small limits take 1.5 times as long.
+//!   The reason is that the rounded figure is 500 tokens too low on average.
+//! - Setting the level to 0 when a header reports 0 was wrong when the server's bucket was in debt. The level then rose
+//!   too early, and the difference was wrongly counted as the share of another client. Runs with rows larger than the
+//!   server's burst took up to five times as long.
+//! - A burst of a whole minute's limit from the start caused 1,154 refusals in a run of 800 rows, with a server that
+//!   has a burst of one second.
 
 use std::time::Duration;
 
@@ -40,55 +40,58 @@ use crate::domain::{Cost, Dimension, LimitSignal};
 
 use super::{DimensionState, first_burst};
 
-/// Token counts in heads are rounded to thousands. The real count differs by at most this much. A server that once
-/// reports another number does not round.
+/// Token counts in response headers are usually rounded to thousands. The real count differs from the rounded count by
+/// at most `ROUNDING`. If a server once reports a number that is not rounded, the program treats all its numbers as
+/// exact.
 const ROUNDED_TO: i64 = 1_000;
 const ROUNDING: i64 = ROUNDED_TO / 2;
-/// The search for the burst begins this far below the remaining amount that a refusal reports. Half of this distance
-/// allows for rounding.
+/// The search for the burst begins this number of tokens below the remaining amount that a refusal reports. Half of the
+/// distance compensates for the rounding of the amount.
 const UNSURE: u32 = 1_000;
-/// How much a head may raise a level, in multiples of the cost of its request.
+/// How much one response head can raise a level, in multiples of the cost of its request.
 const RAISE_FACTOR: f64 = 4.0;
-/// How much each of the first heads of a pool may raise a level, in the same unit. With this factor, a run of 50
-/// prompts at tier 1 starts with one request and has sent all of them after three round trips. A version that used this
-/// factor for all heads sent too much before it knew the length of answers.
+/// How much each of the first response heads of a pool can raise a level, in multiples of the cost of its request. With
+/// this factor, a run of 50 prompts at tier 1 starts with one request. After three round trips, all requests have been
+/// sent. A version that used this factor for all response heads sent too much before it knew the length of answers.
 const FIRST_RAISE_FACTOR: f64 = 8.0;
-/// How much a head may raise a level after trouble, in the same unit. The tokens that built up in the server's bucket
-/// during the trouble are then used gradually, at up to 1.7 times the limit, instead of in one burst.
+/// How much one response head can raise a level after trouble, in multiples of the cost of its request. With this
+/// factor, the tokens that built up in the server's bucket during the trouble are used gradually. With this factor, the
+/// rate is at most 1.7 times the limit, and there is no burst.
 const SLOW_RAISE_FACTOR: f64 = 0.4;
-/// How much a head may raise the level towards the shadow, in the same unit. This step is smaller than
-/// [`RAISE_FACTOR`], because the shadow may be wrong.
+/// How much one response can raise the level towards the shadow (an estimate of the server's level), in multiples of
+/// its request's cost. This factor is smaller than [`RAISE_FACTOR`], because the shadow can be wrong.
 const SHADOW_RAISE_FACTOR: f64 = 1.0;
-/// After a refusal, the level of the dimension is not raised for this long.
+/// The time after a refusal in which the level of the dimension is not raised.
 const RAISE_PAUSE: Duration = Duration::from_secs(5);
-/// While other clients use the limit as well, a margin is left unused. The margin is at most 1/180 of a minute's limit,
-/// that is, what the limit gives in a third of a second.
+/// If other clients also use the limit, a margin of the level is left unused. The margin is at most a minute's limit
+/// divided by this number. The margin is what the limit allows in a third of a second.
 const KEPT_BACK: i64 = 180;
 
-/// The amounts that the server's bucket gave are added up for this long. After that, the errors of the estimated input
-/// would add up too.
+/// The time at the start of the run in which the amounts from the server's bucket are added up. After the first
+/// seconds, the errors of the estimated input would become too large.
 const GIVEN_FOR: Duration = Duration::from_secs(10);
 
-/// What a head says about one dimension, and what is known about its request.
+/// What a response head says about one dimension, and what is known about its request.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::limiter) struct HeadSignal {
     pub(in crate::limiter) signal: LimitSignal,
     /// The amount that the request reserved.
     pub(in crate::limiter) cost: Cost,
     pub(in crate::limiter) was_admitted: bool,
-    /// Whether this head is one of the first heads of the pool.
+    /// Whether this response head is one of the first of the pool.
     pub(in crate::limiter) is_early: bool,
-    /// The share of the limit that the user wants to leave unused, 0 to 1.
+    /// The share of the limit that the user wants to leave unused, from 0 to 1.
     pub(in crate::limiter) wanted_headroom: f64,
 }
 
 impl DimensionState {
-    /// Updates the highest known level of the server's bucket. This level is a lower bound of the bucket's size. It
-    /// equals the size if the bucket was full when the run began and no other client used the bucket.
+    /// Updates the highest known level of the server's bucket from a response head. The highest known level is a lower
+    /// bound of the bucket's size. The highest known level is equal to the bucket's size if the bucket was full when
+    /// the run began and no other client used it.
     ///
-    /// Before this request, the level was at least the remaining amount plus the cost of the request. At the start of
-    /// the run, the level was the remaining amount plus everything that the bucket gave, minus the refill since then.
-    /// This sum is used only in the first seconds.
+    /// Before this request, the server's level was at least the remaining amount plus the cost of the request. At the
+    /// start of the run, the level was the remaining amount plus everything that the bucket gave, minus the refill
+    /// since then. The level at the start of the run is computed only in the first seconds of the run (`GIVEN_FOR`).
     pub(in crate::limiter) fn note_held(&mut self, head: HeadSignal, now: Instant) {
         let counted = match self.dimension {
             Dimension::Requests | Dimension::InputTokens if head.was_admitted => head.cost.of(self.dimension),
@@ -97,8 +100,8 @@ impl DimensionState {
         self.given = self.given.saturating_add(u64::from(counted));
         let (Some(remaining), Some(limit)) = (head.signal.remaining, self.reported) else { return };
         if remaining == 0 && self.dimension != Dimension::Requests {
-            // A full bucket also accepts a request that costs more tokens than it holds. The bucket is then in debt,
-            // and the head does not show how large the debt is.
+            // A full bucket also grants a request that costs more tokens than the bucket holds. After such a request
+            // the bucket is in debt, and the response head does not show the amount of the debt.
             return;
         }
         let passed = now.since(self.began);
@@ -108,8 +111,8 @@ impl DimensionState {
         self.most_held = self.most_held.max(u32::try_from(held).unwrap_or(u32::MAX));
     }
 
-    /// Clamps or raises the level according to the remaining amount that a head reports, and learns what other clients
-    /// take.
+    /// Clamps (lowers) or raises the level according to the remaining amount in a response head, and learns the share
+    /// of other clients.
     pub(in crate::limiter) fn adopt_level(&mut self, head: HeadSignal, now: Instant) {
         let (Some(remaining), Some(bucket)) = (head.signal.remaining.map(i64::from), &mut self.bucket) else { return };
         let cost = head.cost.of(self.dimension);
@@ -120,13 +123,13 @@ impl DimensionState {
             Dimension::OutputTokens => self.production.uncovered(self.uncounted, bucket.per_second()),
         };
         // If a request was refused, the real remaining amount is at the lower end of the rounding range. A rounded
-        // amount that is equal to the cost may be less in reality.
+        // amount that is equal to the cost can be less in reality.
         let is_short = !head.was_admitted && remaining < i64::from(cost) + rounding.min(1);
-        // A level below zero is reported as 0. So after a 0, the level is at most 0, but it may be much lower.
+        // The server reports a level below zero as 0. So after a reported 0, the level is at most 0, but it can be much
+        // lower.
         let may_be_in_debt = remaining == 0 && self.dimension != Dimension::Requests;
-        // While other clients use the limit, a level at the upper end of the rounding range would cause a refusal about
-        // every second time. The margin is subtracted from the level once, not for each request, so it costs no
-        // throughput.
+        // While other clients use the limit, about every second request at the upper end of the rounding range would be
+        // refused. The margin is subtracted from the level once, not for each request, so it costs no throughput.
         let margin = match (is_short, self.drift.share() > 0.0) {
             (true, _) => -rounding,
             (false, true) => -(self.uncounted / 4).min(i64::from(bucket.limit()) / KEPT_BACK),
@@ -135,11 +138,12 @@ impl DimensionState {
         let may_hide_debt = match self.dimension {
             Dimension::Requests => false,
             Dimension::InputTokens => may_be_in_debt,
-            // Even without other clients, the level falls below zero if more output is in flight than the server's
-            // bucket holds.
+            // Even without other clients, the server's level falls below zero if more output is in flight than the
+            // server's bucket holds.
             Dimension::OutputTokens => may_be_in_debt && self.uncounted > i64::from(self.most_held),
         };
-        // Other clients took this amount. It does not include the uncovered output.
+        // The amount that other clients took. The amount of other clients does not include the uncovered output (output
+        // that the refill will not replace in time).
         let missing = (bucket.level(now) - remaining - if may_hide_debt { rounding } else { margin }).max(0);
         let lowered = bucket.clamp(remaining - uncovered + margin, now).min(missing);
         let factor = match (self.is_slow, head.is_early) {
@@ -147,10 +151,11 @@ impl DimensionState {
             (false, true) => FIRST_RAISE_FACTOR,
             (false, false) => RAISE_FACTOR,
         };
-        // A step is a whole number of tokens. The fraction that is left over is added to the next step.
+        // The level is raised by a whole number of tokens. The fraction that is left over is added to the next raise of
+        // the level.
         self.raise_credit = self.raise_credit.fract() + f64::from(cost) * factor;
-        // The server's bucket also contains the tokens that the user wants to leave unused. They must not be used
-        // later.
+        // The server's bucket also contains the tokens that the user's headroom has left unused. The level must not
+        // include the tokens of the headroom, so that they are not used later.
         let a_second = head.wanted_headroom * f64::from(bucket.limit()) / 60.0;
         let left_unused = (a_second * now.since(self.began).as_secs_f64()) as i64;
         let target = remaining - rounding - self.uncounted - left_unused;
@@ -160,15 +165,15 @@ impl DimensionState {
         let may_raise = head.was_admitted && !may_be_in_debt && self.no_raise_until <= now && !is_below_server;
         let raised = if may_raise { bucket.raise(target, self.raise_credit as i64, now) } else { 0 };
         self.is_slow &= raised > 0 || target > bucket.level(now);
-        // A refusal of a request with a large cost is no sign of other clients, because the server's burst may be
-        // small. A refusal because of output is no sign either, because the run's own answers may be longer than
-        // predicted.
+        // If a refused request has a large cost, the refusal is no sign of other clients, because the server's burst
+        // can be small. If output caused the refusal, the refusal is no sign of other clients either, because the run's
+        // own answers can be longer than predicted.
         let is_sign = is_short && cost <= first_burst(bucket.limit()) && self.dimension != Dimension::OutputTokens;
         let refused = if is_sign { i64::from(cost) } else { 0 };
         self.drift.note(lowered.max(refused) - raised, bucket.limit());
     }
 
-    /// Raises the level towards the level of the shadow.
+    /// Raises the level towards the level of the shadow (the estimate of the server's bucket).
     pub(in crate::limiter) fn follow_shadow(&mut self, cost: Cost, now: Instant) {
         let step = (f64::from(self.amount(cost)) * SHADOW_RAISE_FACTOR).ceil() as i64;
         if let (Some(shadow), Some(bucket)) = (&self.shadow, &mut self.bucket) {
@@ -176,7 +181,8 @@ impl DimensionState {
         }
     }
 
-    /// Returns whether this dimension had no room when a request with this cost was refused.
+    /// Returns whether the response head shows that this dimension had no room when a request with this cost was
+    /// refused.
     pub(in crate::limiter) fn was_short(&self, cost: Cost, signal: LimitSignal) -> bool {
         let needed = match self.dimension {
             Dimension::Requests | Dimension::InputTokens => i64::from(self.amount(cost)),
@@ -185,12 +191,13 @@ impl DimensionState {
         signal.remaining.is_some_and(|remaining| i64::from(remaining) < needed)
     }
 
-    /// Returns whether this dimension may have had no room when a request with this cost was refused. The head shows
-    /// enough room, but its figure may be rounded up.
+    /// Returns whether this dimension perhaps had no room when a request with this cost was refused. The dimension
+    /// perhaps had no room if the header shows enough room but its figure was possibly rounded up.
     pub(in crate::limiter) fn may_have_been_short(&self, cost: Cost, signal: LimitSignal) -> bool {
         let needed = match self.dimension {
             Dimension::InputTokens if !self.is_exact => i64::from(self.amount(cost)) + ROUNDING,
-            // The number that is left is not rounded. For output, one remaining token is enough.
+            // For this dimension, the server reports exact numbers. For output tokens, one remaining token is enough to
+            // admit a request.
             Dimension::Requests | Dimension::InputTokens | Dimension::OutputTokens => return false,
         };
         signal.remaining.is_some_and(|remaining| i64::from(remaining) < needed)
@@ -209,10 +216,10 @@ impl DimensionState {
         let Some(bucket) = &mut self.bucket else { return };
         let per_second = f64::from(bucket.limit()) / 60.0;
         if cost > bucket.burst() {
-            // The request was sent when our bucket was full. If the server's bucket were as small as ours, the server
-            // would have accepted the request and gone into debt. So the server's bucket is larger. The server's bucket
-            // contains at least the remaining amount. The search begins a little lower, because a burst that is too
-            // small costs less time than one that is too large.
+            // The refused request was sent when our bucket was full. If the server's bucket were as small as ours, the
+            // server would have accepted the request and gone into debt. The server's bucket is therefore larger than
+            // ours. The server's bucket contains at least the remaining amount. The search begins slightly below the
+            // remaining amount, because a burst that is too small costs less time than one that is too large.
             let held = signal.remaining.unwrap_or(0).saturating_sub(UNSURE).max(bucket.burst());
             self.search.on_too_small(held, cost, retry_after, per_second);
             bucket.set_burst(self.search.found(), now);
@@ -226,7 +233,8 @@ impl DimensionState {
         bucket.set_burst((bucket.burst() / 2).max(least), now);
     }
 
-    /// Empties the bucket after a refusal that names no dimension, because this may be the dimension that had no room.
+    /// Empties the bucket after a refusal that names no dimension, because this dimension could be the cause of the
+    /// refusal.
     pub(in crate::limiter) fn empty(&mut self, now: Instant) {
         self.shadow = None;
         if let Some(bucket) = &mut self.bucket {
@@ -235,15 +243,15 @@ impl DimensionState {
         }
     }
 
-    /// Starts again slowly after trouble. The tokens that built up in the server's bucket during the trouble are not
-    /// used in one burst.
+    /// Restarts this dimension slowly after trouble (a long pause or many faults). The tokens that built up in the
+    /// server's bucket during the trouble are not used in one burst.
     pub(in crate::limiter) fn restart_slowly(&mut self, now: Instant) {
         let Some(bucket) = &mut self.bucket else { return };
         self.is_slow = true;
         bucket.set_burst((first_burst(bucket.limit()) / 2).max(self.search.found()).max(1), now);
     }
 
-    /// Sets the level that the bucket will have at the end of a hold to the amount that the refused request needs.
+    /// Adapts the level at the end of a hold (a time without sending) to the amount that the refused request needs.
     pub(in crate::limiter) fn hold(&mut self, refused: Cost, until: Instant) {
         let fits = i64::from(self.amount(refused));
         let Some(bucket) = &mut self.bucket else { return };

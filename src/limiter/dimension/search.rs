@@ -1,35 +1,36 @@
 //! Finds the size of the server's bucket from refusals.
 //!
-//! The server accepts a request that costs more than its whole bucket, but only while the bucket is full. Such a
-//! request is sent when our own bucket is full. So the two buckets should have the same size:
+//! The server accepts a request that costs more than its whole bucket, but only while the bucket is full. For this
+//! reason, this program sends a request above the burst only when its own bucket is full. The two buckets should
+//! therefore have the same size, for two reasons:
 //!
-//! - If our bucket is smaller, it is full too early, and the server refuses the large request.
-//! - If our bucket is larger, the server's bucket is full before ours, and the refill of the time between is lost.
-//!   Afterwards our level is above the server's, so the server refuses a small request.
+//! - If our bucket is smaller, it is full before the server's bucket, and the server refuses the large request.
+//! - If our bucket is larger, the server's bucket is full first. If our bucket fills later, the server's bucket loses
+//!   the refill that it can't hold. If our level is above the server's level, the server refuses a small request.
 //!
-//! Each refusal shows which of these two cases applies. The search halves its step whenever the answer changes, so it
-//! finds the size within about ten refusals.
+//! Each refusal shows whether our bucket is too small or too large. The search halves its step when the direction
+//! changes, so it finds the size within about ten refusals.
 //!
-//! Rejected: to compute the size from the amount in the server's bucket after `retry-after`. A head shows no level
-//! below zero, so this amount was too large by the hidden debt. Runs with rows above the server's burst took four times
-//! as long.
+//! Rejected: to compute the size from the amount in the server's bucket after `retry-after`. A response header never
+//! shows a level below zero, so the computed size was too large by the hidden debt. Runs with rows larger than the
+//! server's burst took four times as long.
 
 use std::time::Duration;
 
-/// The first step: what the limit gives in this many seconds. The wait that the server asks for is rounded up to whole
-/// seconds. So on average, half a second of that wait is not needed.
+/// The first step of the search, in seconds of the limit's refill. The server rounds the wait in `retry-after` up to
+/// whole seconds. On average, half a second of that wait is therefore not needed.
 const FIRST_STEP_SECS: f64 = 0.5;
 
-/// A search for the size of the server's bucket.
+/// A search for the size of the server's bucket, in units of the dimension.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BurstSearch {
-    /// The size that was found; 0 before the first refusal of a request above the burst.
+    /// The size that the search has found; 0 before the first refusal of a request above the burst.
     found: u32,
     step_secs: f64,
     last: Answer,
 }
 
-/// What a refusal says about the burst that was tried.
+/// What a refusal says about the burst that was tried: too small or too large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     TooSmall,
@@ -37,18 +38,19 @@ enum Answer {
 }
 
 impl BurstSearch {
-    /// Returns a search that has found nothing.
+    /// Returns a new search that has found nothing yet.
     pub(super) fn new() -> Self {
         Self { found: 0, step_secs: FIRST_STEP_SECS, last: Answer::TooSmall }
     }
 
-    /// Returns the size that was found; 0 if nothing is known.
+    /// Returns the size that the search has found; 0 if nothing is known.
     pub(super) fn found(&self) -> u32 {
         self.found
     }
 
     /// Call this when a request was refused although our bucket was full. `cost` is the cost of the request, and `held`
-    /// is the burst of the bucket. `held` is below `cost`, and `per_second` is what the limit gives in a second.
+    /// is the burst of the bucket. `held` is below `cost`, and `per_second` is the amount that the limit allows per
+    /// second.
     pub(super) fn on_too_small(&mut self, held: u32, cost: u32, retry_after: Option<Duration>, per_second: f64) {
         self.note(Answer::TooSmall);
         let missing_secs = retry_after.map_or(0.0, |wait| (wait.as_secs_f64() - 1.0).max(0.0));

@@ -1,5 +1,5 @@
-//! Connects a pool with its hidden limits, which no header shows. It tells `hidden` what happens, and applies the
-//! limits that `hidden` learns.
+//! Connects a pool with its hidden limits (limits that no response header shows). The pool tells `hidden` what happens,
+//! and applies the limits that `hidden` learns.
 
 use crate::clock::Instant;
 use crate::domain::{Cost, Dimension};
@@ -8,15 +8,17 @@ use super::super::dimension::DimensionState;
 use super::Pool;
 
 impl Pool {
-    /// Call this when the server has accepted a request that was sent at `sent_at`. The request can still fail later.
+    /// Call this when the server has accepted a request that was sent at `sent_at`. The request can fail after it was
+    /// accepted.
     pub(crate) fn on_accepted(&mut self, cost: Cost, sent_at: Instant, now: Instant) {
         if !self.has_seen_limits {
             self.hidden.on_accepted(cost, sent_at, now);
         }
     }
 
-    /// Call this after a fault. Returns whether the fault counts as a hidden refusal. If it does, the caller makes the
-    /// pool wait, as it does after any other refusal.
+    /// Call this after a fault (an error that is not a refusal by status 429). Returns whether the pool treats the
+    /// fault as a hidden refusal. If the pool treats the fault as a refusal, the caller makes the pool wait as after
+    /// other refusals.
     pub(crate) fn on_fault(&mut self, now: Instant) -> bool {
         if self.has_seen_limits || self.held_until > now {
             return false;
@@ -29,18 +31,18 @@ impl Pool {
         is_refusal
     }
 
-    /// Call this when an outage of the endpoint is over. The faults of the outage say nothing about limits.
+    /// Call this when an outage of the endpoint has ended. The faults of an outage say nothing about limits.
     pub(crate) fn on_outage_end(&mut self) {
         self.hidden.on_outage_end();
     }
 
-    /// Call this when the server accepts some requests while other requests meet faults. These faults are then not
-    /// refusals.
+    /// Call this when the server accepts some requests and other requests meet faults at the same time. Faults are not
+    /// refusals if the server accepts other requests at the same time.
     pub(crate) fn on_proof_of_room(&mut self, now: Instant) {
         self.hidden.on_proof_of_room(now);
     }
 
-    /// Returns whether faults may be hidden refusals. Such faults are not caused by the rows.
+    /// Returns whether the present faults could be hidden refusals. Hidden refusals are not caused by the rows.
     pub(crate) fn may_be_refusing(&self, now: Instant) -> bool {
         !self.has_seen_limits && self.hidden.may_be_refusing(now)
     }
@@ -48,7 +50,7 @@ impl Pool {
     /// Applies the learned rates if any of them is below the known limit.
     pub(super) fn follow_hidden(&mut self, now: Instant) {
         let Some(per_minute) = self.hidden.per_minute(now) else { return self.unlearn(now) };
-        // Limits are learned for requests and input tokens.
+        // Hidden limits are learned for requests and for input tokens.
         let is_lower = |(dimension, per_minute): (&DimensionState, f64)| dimension.is_below_known(per_minute);
         if !self.dimensions.iter().zip(per_minute).any(is_lower) {
             self.hidden.forget_limit();
@@ -59,7 +61,7 @@ impl Pool {
         self.set_pace(now);
     }
 
-    /// Returns to the known limits.
+    /// Returns the pool to its known limits.
     pub(super) fn unlearn(&mut self, now: Instant) {
         if self.has_learned() {
             self.dimensions.iter_mut().for_each(|dimension| dimension.unlearn(now));
@@ -67,7 +69,8 @@ impl Pool {
         }
     }
 
-    /// Returns whether learned limits apply. They apply to requests and input tokens together.
+    /// Returns whether learned limits apply in this pool. Learned limits for requests and for input tokens always apply
+    /// together.
     pub(super) fn has_learned(&self) -> bool {
         self.dimensions[Dimension::Requests.index()].has_learned()
     }

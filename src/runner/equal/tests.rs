@@ -85,7 +85,7 @@ fn all_random_rows_end_and_are_counted_correctly() {
     }
 }
 
-/// Ends a random row in flight, with or without an answer.
+/// Ends a row in flight that is chosen at random, with or without an answer.
 fn end(equal: &mut EqualRows, in_flight: &mut Vec<u8>, ended: &mut usize, random: &mut fastrand::Rng) {
     let number = in_flight.swap_remove(random.usize(0..in_flight.len()));
     match random.bool() {
@@ -102,7 +102,7 @@ fn key(number: u8) -> JobKey {
     JobKey([number; 16])
 }
 
-/// Accepts a row with this key. Returns whether it must be sent.
+/// Passes a row with this key to `EqualRows`. Returns whether the row must be sent.
 fn admit(equal: &mut EqualRows, number: u8) -> bool {
     let mut planned = long("one", 10);
     planned.job.key = key(number);

@@ -1,4 +1,4 @@
-//! Decides what is cached in a run, from the survey of its rows.
+//! Decides which prefixes are cached in a run, from the survey (the first reading) of its rows.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use crate::catalog::Catalog;
 use crate::domain::{Dimension, PoolId, PromptCache, RateLimits};
 use crate::plan::{CachePlan, CacheRates, CacheSetting, Load};
 
-/// To estimate how fast rows are sent, an answer is assumed to have at most this many output tokens.
+/// The highest number of output tokens per answer that the estimate of the run's speed assumes.
 const OUTPUT_TOKENS: u64 = 300;
 
 impl Survey {
-    /// Decides what is cached, and adds the expected effect to the load. `limits_of` returns the limits with which the
-    /// run begins.
+    /// Decides which prefixes are cached, and adds the expected effect to the load (the sums over the rows to be sent).
+    /// `limits_of` returns the limits with which the run begins.
     pub fn decide_caching(&mut self, cache: PromptCache, catalog: &Catalog, limits_of: &dyn Fn(&PoolId) -> RateLimits) {
-        // Rows with the same request and no id differ only in their order, so this order must stay.
+        // Rows with the same request and no id are distinguished only by their order, so this order must not change.
         let can_be_ordered = self.is_random_access && self.repeats.is_empty();
         let load = &self.load;
         let rates = |group: usize| {
@@ -24,8 +24,9 @@ impl Survey {
                 .and_then(|prices| prices.cache_rates())
                 .map_or_else(CacheRates::default, |[write_5m, write_1h, read]| CacheRates { write_5m, write_1h, read })
         };
-        // Tokens that are read from the cache do not count against the input limit, so the rate depends on the plan.
-        // The first plan assumes that no entry expires. It gives the rate for the real plan.
+        // Tokens that are read from the cache do not count against the input limit. So the rate of rows depends on the
+        // plan for the cache. The first plan assumes that no cache entry expires. The first plan gives the rate for the
+        // real plan.
         let setting = |rows_per_second| CacheSetting { cache, rows_per_second, can_be_ordered, rates: &rates };
         let rate = rows_per_second(load, &self.prefixes.decide(&setting(f64::INFINITY)), limits_of);
         let plan = self.prefixes.decide(&setting(rate));
@@ -36,7 +37,7 @@ impl Survey {
     }
 }
 
-/// Returns how many rows are probably sent in a second.
+/// Returns how many rows are sent per second according to the estimate.
 fn rows_per_second(load: &Load, plan: &CachePlan, limits_of: &dyn Fn(&PoolId) -> RateLimits) -> f64 {
     let mut pools: Vec<(&PoolId, [f64; 3])> = Vec::new();
     for (at, group) in load.groups().iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Passes planned rows on to the loop.
+//! Passes planned rows from the input to the loop of the run.
 
 use std::collections::HashSet;
 
@@ -19,23 +19,23 @@ use super::{Earlier, InputPlan, Places, is_seekable};
 
 /// The order in which the rows of an input are read.
 pub enum InputOrder<'a> {
-    /// From the first row to the last.
+    /// Rows are read from the first row of the input to the last.
     AsWritten,
-    /// From the first row to the last, with a short delay, so that prefixes that rows share are found before the rows
-    /// are sent. Used for pipes.
+    /// Rows are read from the first row of the input to the last, with a short delay. During this delay, the program
+    /// finds prefixes that several rows share. Rows of pipes are read in this order.
     AsItComes(PromptCache),
-    /// From several places alternately.
+    /// Rows are read from several places of the input alternately.
     Places(&'a Places),
-    /// Group by group: rows with the same cached prefix come one after the other.
+    /// Rows are read group by group: the rows with the same cached prefix are read one after the other.
     ByGroup {
-        /// Finds the marked prefixes of each row.
+        /// The planner that finds the prefixes of each row that get cache marks.
         finder: &'a mut Planner,
-        /// How many rows there are, if that is known.
+        /// The number of rows, if it is known; otherwise 0.
         rows: u64,
     },
 }
 
-/// Reads rows and passes them to the loop, until the input or the loop ends. Run this function on a thread of its own.
+/// Reads rows and passes them to the loop, until the input ends or the loop ends. Call this on a thread of its own.
 pub fn feed(
     plan: &InputPlan,
     order: InputOrder<'_>,
@@ -60,7 +60,7 @@ pub fn feed(
     match fed {
         Ok(Fed::All) => _ = feeder.sender.send_skipped(),
         Ok(Fed::LoopGone) => {}
-        // Sending fails only if the loop has ended, and then nobody needs the error.
+        // Sending fails only if the loop has ended. If the loop has ended, nobody needs the error.
         Err(error) => _ = feeder.sender.send(Incoming::Failed(error.to_string(), feeder.has_begun)),
     }
 }
@@ -69,33 +69,35 @@ struct Feeder<'a> {
     planner: &'a mut Planner,
     earlier: &'a Earlier,
     sender: RowSender<'a>,
-    /// Hashes of the labels so far. They are only kept for an input that can't be surveyed, for example a pipe.
+    /// The hashes of the labels of all rows so far. The hashes are kept only for an input that can't be surveyed (read
+    /// twice), for example a pipe.
     labels: Option<Seen>,
-    /// Warnings that were passed on. They are kept because the readers of all places give the same warnings.
+    /// The warnings that were already passed to the loop. Warnings are kept because the readers of all places of the
+    /// input give the same warnings.
     warned: HashSet<String>,
     has_begun: HasBegun,
 }
 
-/// How feeding ended.
+/// How the feeding of rows to the loop has ended.
 enum Fed {
-    /// All rows were passed on.
+    /// All rows were passed to the loop.
     All,
-    /// The loop has ended.
+    /// The loop of the run has ended.
     LoopGone,
 }
 
-/// How the turn of one place of the input ended.
+/// How reading at one place of the input has ended, after at most one row to be sent.
 enum Turn {
-    /// A row to be sent was passed on.
+    /// A row to be sent was passed to the loop.
     Sent,
-    /// The place has no more rows.
+    /// The place of the input has no more rows.
     Ended,
-    /// The loop has ended.
+    /// The loop of the run has ended.
     LoopGone,
 }
 
 impl Feeder<'_> {
-    /// Passes on the rows of several readings, in turn.
+    /// Passes the rows of several readings to the loop, one row from each in turn.
     fn feed_alternately(&mut self, plan: &InputPlan, readings: Vec<Reading>) -> Result<Fed, SourceError> {
         let mut all: Vec<_> = readings.into_iter().map(|reading| PlannedRows::new(reading, plan.skip)).collect();
         loop {
@@ -113,7 +115,7 @@ impl Feeder<'_> {
         }
     }
 
-    /// Passes on all rows group by group.
+    /// Passes all rows to the loop, group by group.
     fn feed_by_group(&mut self, plan: &InputPlan, finder: &mut Planner, rows: u64) -> Result<Fed, SourceError> {
         let identities = || plan.inputs.iter().map(identity_of);
         let before: Vec<_> = identities().collect();
@@ -130,7 +132,8 @@ impl Feeder<'_> {
                 turn => turn,
             } {}
         }
-        // The file is opened again for each part. So a change between two parts is found only here.
+        // The file is opened again for each part. A change of the file between two parts is therefore found only by
+        // this comparison.
         let inputs = plan.inputs.iter().zip(before.into_iter().zip(identities()));
         for (input, _) in inputs.filter(|(_, (before, after))| before != after) {
             let text = format!(
@@ -142,7 +145,7 @@ impl Feeder<'_> {
         order.damage.map_or(Ok(Fed::All), Err)
     }
 
-    /// Passes on the rows of a pipe.
+    /// Passes the rows of a pipe to the loop.
     fn feed_as_it_comes(&mut self, plan: &InputPlan, cache: PromptCache) -> Result<Fed, SourceError> {
         let Ok(reads) = pipe::read_on_a_thread(Reading::whole(plan)) else {
             return self.feed_alternately(plan, vec![Reading::whole(plan)]);
@@ -173,7 +176,7 @@ impl Feeder<'_> {
         }
     }
 
-    /// Passes on rows up to the next row to be sent, and that row.
+    /// Passes rows to the loop, up to and including the next row to be sent.
     fn turn(&mut self, planned_rows: &mut PlannedRows<Reading>) -> Result<Turn, SourceError> {
         while let Some(step) = planned_rows.next(self.planner, self.earlier)? {
             for item in self.items_of(step) {
@@ -188,7 +191,7 @@ impl Feeder<'_> {
         Ok(Turn::Ended)
     }
 
-    /// Passes an item to the loop. Returns whether the loop still receives items.
+    /// Passes an item to the loop of the run. Returns `false` if the loop no longer receives items.
     fn pass(&mut self, item: Incoming) -> bool {
         match item {
             Incoming::Skipped(_) => self.sender.skip(),
@@ -196,7 +199,7 @@ impl Feeder<'_> {
         }
     }
 
-    /// Returns the items of a row: messages about the row, and then the row itself.
+    /// Returns the items for a row: first the messages about the row, and then the row itself.
     fn items_of(&mut self, step: Step) -> impl Iterator<Item = Incoming> + use<> {
         let Step { recognized, warnings, row, .. } = step;
         let mut told: Vec<Incoming> = recognized.map(Incoming::Recognized).into_iter().collect();
@@ -215,8 +218,8 @@ impl Feeder<'_> {
     /// Returns the item for a row; `None` if the row is skipped.
     fn item_of(&mut self, row: RowDecision) -> Option<Incoming> {
         match row {
-            // Here a repeated label is not a mistake: if several rows have the same name and the same request, all of them
-            // are done.
+            // A repeated label is not a mistake for rows that are done. Rows with the same name and the same request
+            // are all done.
             RowDecision::Done(named) => {
                 self.is_repeated(named.row, &named.identity);
                 None
@@ -239,7 +242,7 @@ impl Feeder<'_> {
     }
 }
 
-/// Returns the identity of an input; `None` if it is not a file or can't be read.
+/// Returns the identity of an input file; `None` if the input is not a file or can't be read.
 fn identity_of(input: &Input) -> Option<InputIdentity> {
     match input {
         Input::File(path) => source::identity(path).ok(),
@@ -265,8 +268,8 @@ fn by_state(planned: Planned, state: RowState, earlier: &Earlier) -> Option<Inco
     }
 }
 
-/// If there is a stored answer for a row that would be sent, and the policy keeps it, returns the item for a row with this
-/// answer.
+/// Returns the item for a row to be sent. If there is a stored answer for the row that the policy accepts, the item
+/// takes this answer.
 fn stored_or_sent(item: Incoming, earlier: &Earlier) -> Incoming {
     let Incoming::Planned(planned) = &item else { return item };
     let Some(answer) = earlier.answer_for(planned) else { return item };
@@ -274,8 +277,8 @@ fn stored_or_sent(item: Incoming, earlier: &Earlier) -> Incoming {
     Incoming::Reused(Box::new(Taken { job, answer, from: TakenFrom::EarlierResults }))
 }
 
-/// Rejects a row whose label was used before. The row's new label is its file and line. With the old label, the answer
-/// of the other row would seem to be the answer of this row.
+/// Rejects a row whose label was already used by an earlier row. The row gets a label that consists of its file and
+/// line. With its old label, the row would seem to have the answer of the other row.
 fn repeated(mut planned: Planned) -> Incoming {
     let Origin { source, line, .. } = &planned.job.origin;
     let place = format!("{source}:{line}");

@@ -1,11 +1,13 @@
-//! Reads an input group by group: all rows that share a prefix come one after the other.
+//! Reads an input group by group: the rows that share a prefix are read one after the other.
 //!
-//! An entry of the prompt cache lives for minutes. If rows of very many prefixes are mixed, each prefix would have to
-//! be written again for nearly every row. Therefore such an input is read once more to find where each row is and which
-//! prefixes it has. After that, the rows are read prefix by prefix. The prefixes are in the order of their first rows,
-//! so the order differs as little as possible from the order of the input.
+//! An entry of the prompt cache lives only for minutes. If rows of very many prefixes are mixed, nearly every row would
+//! have to write its prefix again. For this reason, an input with very many prefixes is read one more time to find the
+//! place and the prefixes of each row. After the second reading, the rows are read once more, one prefix after the
+//! other. The prefixes are in the order of their first rows, so that the new order differs as little as possible from
+//! the order of the input.
 //!
-//! The places take 24 bytes for each row. Rows that follow each other in the file are read together.
+//! The places of the rows take 24 bytes of memory for each row. Rows that are next to each other in the file are read
+//! together.
 
 use std::collections::HashMap;
 
@@ -16,27 +18,27 @@ use super::planned_rows::{PlannedRows, RowDecision, Step};
 use super::reading::{Reading, RowPlace};
 use super::{Earlier, InputPlan};
 
-/// How many prefixes of a row decide its place in the order: the two shortest and the longest.
+/// The number of prefixes of a row that decide its place in the order: the two shortest prefixes and the longest.
 const LEVELS: usize = 3;
 
-/// For each of these prefixes of a row, the number of the first row that has the prefix.
+/// The path of a row: for each of the prefixes that decide its place, the number of the first row with this prefix.
 type Path = [u32; LEVELS];
 
 /// The order in which the rows of an input are read.
 pub(super) struct GroupOrder {
     rows: Vec<OrderedRow>,
-    /// Rows that an earlier run has finished. They are not read again.
+    /// The number of rows that an earlier run has finished. Rows that an earlier run has finished are not read again.
     pub(super) done: u64,
-    /// If the input is damaged: the damage at which it ends.
+    /// The damage at which the input ends; `None` if the input is not damaged.
     pub(super) damage: Option<SourceError>,
 }
 
-/// The place of one row.
+/// The place of one row in the input.
 struct OrderedRow {
     byte_offset: u64,
     line: u32,
     index: u32,
-    /// The position of the row's path in the list of all paths; `NO_PATH` if the row shares no prefix.
+    /// The index of the row's path in the list of all paths; `NO_PATH` if the row shares no prefix.
     path: u32,
     input: u32,
 }
@@ -44,14 +46,15 @@ struct OrderedRow {
 const NO_PATH: u32 = u32::MAX;
 
 impl GroupOrder {
-    /// Finds the order. `planner` finds the prefixes that are cached. `count` is the number of rows, if that is known.
+    /// Finds the order of the rows. `planner` finds the prefixes that get cache marks. `count` is the number of rows,
+    /// if it is known; otherwise 0.
     pub(super) fn find(
         plan: &InputPlan,
         planner: &mut Planner,
         earlier: &Earlier,
         count: u64,
     ) -> Result<Self, SourceError> {
-        // The list has its full length from the start: while a list grows, it needs up to three times its memory.
+        // The list has its full length from the start, because a list that grows needs up to three times its memory.
         let rows = Vec::with_capacity(usize::try_from(count).unwrap_or_default());
         let mut order = Self { rows, done: 0, damage: None };
         let mut paths: Vec<Path> = Vec::new();
@@ -110,7 +113,7 @@ impl GroupOrder {
         Ok(order)
     }
 
-    /// Returns the readings of this order, each with the number of its rows.
+    /// Returns the readings that give this order, each with the number of its rows.
     pub(super) fn readings<'a>(&'a self, plan: &'a InputPlan) -> impl Iterator<Item = (Reading, usize)> {
         let neighbours = |one: &OrderedRow, next: &OrderedRow| one.input == next.input && one.index + 1 == next.index;
         self.rows.chunk_by(neighbours).map(|rows| {

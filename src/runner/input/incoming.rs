@@ -1,35 +1,37 @@
-//! The items that the input passes to the loop.
+//! The items that the input passes to the loop of the run.
 
 use crate::domain::{JobKey, Planned, Taken};
 use crate::plan::Rejected;
 use crate::source::BrokenRow;
 
-/// An item that the input passes to the loop.
+/// An item that the input passes to the loop of the run.
 #[derive(Debug)]
 pub enum Incoming {
-    /// A row to be answered.
+    /// A row that needs an answer.
     Planned(Planned),
-    /// A row that is run again because its answer was truncated or refused. No earlier answer is copied for it.
+    /// A row that is run again because its answer was truncated or refused. Answers of earlier runs are not copied for
+    /// a row that is run again.
     Rerun(Planned),
-    /// A row that takes its answer from earlier results.
+    /// A row that takes its answer from earlier results instead of being sent.
     Reused(Box<Taken>),
-    /// A row that is not sent, because it can't succeed or must not be sent.
+    /// A row that is not sent, because it can't succeed or is not allowed to be sent.
     Rejected(Box<Rejected>),
-    /// A row that can't be used.
+    /// A row that can't be read.
     Broken(Box<BrokenRow>),
     /// The number of rows that were skipped because an earlier run has finished them.
     Skipped(u64),
-    /// A row that is in a batch of an earlier run, with its key. The batch lane ends it.
+    /// The key of a row that is in a batch of an earlier run. The batch lane (which collects batches) handles the end
+    /// of this row.
     Submitted(JobKey),
-    /// The name of a stream, and the format that the program recognized in it.
+    /// The name of a stream, together with the format that the program recognized in it.
     Recognized(String),
     /// A warning for the user.
     Warning(String),
-    /// The reason why the input can't be read to its end, and whether any of it was read.
+    /// The reason why the input can't be read to its end, and whether a row was read before.
     Failed(String, HasBegun),
 }
 
-/// Whether any row was read.
+/// Whether at least one row was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HasBegun {
     /// At least one row was read.
@@ -39,7 +41,7 @@ pub enum HasBegun {
 }
 
 impl Incoming {
-    /// Returns how many bytes of text the item contains.
+    /// Returns the size of the texts in the item, in bytes.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Planned(planned) | Self::Rerun(planned) => planned.bytes(),

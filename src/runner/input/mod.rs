@@ -1,18 +1,20 @@
-//! The input of a run. If possible, the whole input is surveyed first. Then its rows are passed to the loop one by one.
+//! The input of a run. If possible, the whole input is first surveyed (read once to count and check its rows). After
+//! the survey, the rows are passed to the loop of the run one by one.
 //!
-//! A row passes through these files: `reading` reads it and finds its place, `planned_rows` plans it, [`feed`] decides
-//! what is done with it, and `row_sender` sends it over a bounded channel. All of this runs on a thread of its own. The
-//! channel is bounded in rows and in bytes, and a full channel stops the reader. So memory does not grow with the
-//! length of the input or of its rows.
+//! Each row passes through four files. `reading` reads the row and finds its place. `planned_rows` plans the row.
+//! [`feed`] decides what happens to the row. `row_sender` sends the row over a bounded channel. The reading and
+//! planning of rows runs on a thread of its own. The channel has limits on rows and on bytes, and a full channel stops
+//! the reader. In this way, memory does not grow with the length of the input or the size of its rows.
 //!
-//! If an input can be read twice, it is read twice. In the first reading ([`survey`]), all rows are read and planned,
-//! but only counts and a coarse map are kept. So the program knows the following before the first request:
-//! - mistakes that affect every row
-//! - repeated labels, and changed rows
-//! - the number of rows
+//! An input that can be read twice is read twice. In the first reading ([`survey`]), all rows are read and planned.
+//! Only counts and an approximate map of the rows are kept. From the survey, the program knows the following before the
+//! first request:
+//! - which mistakes affect every row
+//! - which labels are repeated, and which rows have changed
+//! - how many rows there are
 //! - whether reading from several places saves time ([`Places`])
 //!
-//! A pipe is read once.
+//! A pipe can be read only once.
 
 mod caching;
 mod feed;
@@ -44,55 +46,57 @@ use crate::domain::{Identity, Planned, RowId, StoredAnswer};
 use crate::journal::{RowState, StoredAnswers};
 use crate::source::{self, Input, Options};
 
-/// The inputs and the rows that are read from them.
+/// The inputs, and the part of their rows that a run reads.
 #[derive(Clone, Debug)]
 pub struct InputPlan {
-    /// The inputs, in order.
+    /// The inputs, in the order in which they are read.
     pub inputs: Vec<Input>,
-    /// How they are read.
+    /// The options for reading the inputs.
     pub options: Options,
-    /// How many rows are left out at the start.
+    /// The number of rows that are left out at the start.
     pub skip: u64,
-    /// The highest number of rows to read. Rows that are left out are not counted here.
+    /// The highest number of rows to read. Rows that are left out at the start are not included.
     pub limit: Option<u64>,
-    /// How many requests the survey keeps, so that their tokens can be counted.
+    /// The number of requests that the survey keeps, so that their tokens can be counted.
     pub requests: usize,
 }
 
-/// A function that returns why a row must not be sent, or `None` if it can be sent.
+/// A function that returns the reason why a row must not be sent; `None` if the row can be sent.
 pub(crate) type Refusal = Box<dyn Fn(&Planned) -> Option<String> + Send + Sync>;
 
 /// A function that returns what earlier runs did with a row.
 type Knowledge = Box<dyn Fn(RowId, &Identity) -> RowState + Send + Sync>;
 
-/// What earlier runs did with rows, and how this run handles such rows.
+/// What earlier runs did with rows, and how this run handles rows of earlier runs.
 pub struct Earlier {
-    /// Returns what earlier runs did with a row.
+    /// The function that returns what earlier runs did with a row.
     pub known: Knowledge,
-    /// Whether `known` knows any row.
+    /// Whether `known` knows at least one row.
     pub knows_rows: bool,
     /// Whether failed rows are run again.
     pub reruns_failed: bool,
-    /// Whether rows that have an answer to another request are run again.
+    /// Whether rows are run again if their answer belongs to another request.
     pub reruns_changed: bool,
-    /// Returns why a row must not be sent; for example, because there is a budget and the price of the row is not
-    /// known.
+    /// The function that returns the reason why a row must not be sent. For example, there is a budget, and the price
+    /// of the row is not known.
     pub refuse: Refusal,
-    /// Answers in the results of other runs, which rows take instead of being sent; `None` if there are none.
+    /// The answers in the results of other runs, which rows take instead of being sent; `None` if there are no such
+    /// results.
     pub stored: Option<Arc<StoredAnswers>>,
-    /// Rows whose last answer was not accepted. They are continued from that answer, so they take no stored answer.
+    /// The rows with a last answer that was not accepted. A row with an answer that was not accepted is continued from
+    /// it, so the row takes no stored answer.
     pub unfinished: Arc<HashSet<RowId>>,
-    /// Decides which of these answers a row can take: the answers that its policy keeps. `None` if rows take all of
-    /// these answers.
+    /// The policy that decides which stored answers a row can take. The value is `None` if rows take all stored
+    /// answers.
     pub policy: Option<Policy>,
-    /// Whether rows go into batches, where they cost less.
+    /// Whether rows are sent in batches, where they cost less.
     pub in_batches: bool,
-    /// Whether only one of several rows with equal requests is sent.
+    /// Whether only one of several rows with equal requests is sent (`--dedupe`).
     pub dedupes: bool,
 }
 
 impl Earlier {
-    /// Returns the value for a first run: no earlier run did anything with any row.
+    /// Returns the value for a first run, in which no row has a history.
     pub fn none() -> Self {
         Self {
             known: Box::new(|_, _| RowState::New),
@@ -118,7 +122,7 @@ impl Earlier {
         self.policy.as_ref().is_none_or(is_accepted).then_some(answer)
     }
 
-    /// Returns whether there is a stored answer that a row takes. The answer is read only if a policy has to see it.
+    /// Returns whether there is a stored answer that a row takes. The answer is read only if a policy must check it.
     fn has_answer_for(&self, planned: &Planned) -> bool {
         match (&self.stored, &self.policy) {
             (None, _) => false,
@@ -128,7 +132,7 @@ impl Earlier {
     }
 }
 
-/// Returns whether every input can be read twice.
+/// Returns whether all inputs can be read twice.
 pub fn is_seekable(plan: &InputPlan) -> bool {
     plan.inputs.iter().all(source::is_seekable)
 }

@@ -1,10 +1,9 @@
-//! Reads the rows of a pipe a little ahead, so that a prefix that rows share is known before the first of these rows is
-//! sent.
+//! Reads the rows of a pipe slightly ahead, to find a prefix that rows share before the first of these rows is sent.
 //!
-//! Only rows that may share a prefix wait. A row waits until one of these is true: [`ROWS`] rows or [`BYTES`] bytes are
-//! waiting, nothing has come for [`IDLE`], or the program has waited for the pipe for [`LONGEST`] since the row came.
-//! So a pipe with long pauses between rows delays each row by a tenth of a second, and no pipe delays a row by much
-//! more than a second.
+//! Only rows that could share a prefix wait. A row waits until one of three things happens. First, [`ROWS`] rows or
+//! [`BYTES`] bytes are waiting. Second, no row has come for [`IDLE`]. Third, the program has waited for the pipe for
+//! [`LONGEST`] since the row came. So a pipe with long pauses between rows delays each row by a tenth of a second. No
+//! pipe delays a row by much more than a second.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -17,32 +16,32 @@ use crate::source::SourceError;
 use super::incoming::Incoming;
 use super::reading::{Read, Reading};
 
-/// At most this many rows are read after a row that waits.
+/// The highest number of rows that are read after a row that waits.
 const ROWS: usize = 512;
-/// At most this many bytes of rows are read after a row that waits.
+/// The highest number of bytes of rows that are read after a row that waits.
 const BYTES: usize = 8 << 20;
-/// How long rows wait if no further row comes.
+/// The time that rows wait if no further row comes.
 const IDLE: Duration = Duration::from_millis(100);
-/// How long a row waits at most for a pipe whose rows come slowly.
+/// The longest time that a row waits if the rows of the pipe come slowly.
 const LONGEST: Duration = Duration::from_secs(1);
-/// How many rows the channel between the reading thread and the feeding thread holds.
+/// The number of rows that fit into the channel between the reading thread and the feeding thread.
 const READ_AHEAD: usize = 64;
 
-/// The rows that were read and have not been passed on.
+/// The rows that were read and have not been passed to the loop.
 pub(super) struct Window {
     census: StreamCensus,
     items: VecDeque<Item>,
     bytes: usize,
     begun: Instant,
-    /// How long the program has waited for the pipe while rows were waiting here. Time in which the loop needs no rows
-    /// is not included.
+    /// The time for which the program has waited for the pipe while rows were waiting here. Time in which the loop
+    /// needed no rows is not included.
     waited: Duration,
 }
 
-/// An item that waits.
+/// An item that waits to be passed to the loop.
 struct Item {
     incoming: Incoming,
-    /// What was known about the prefixes of the row; `None` if it has none.
+    /// What was known about the prefixes of the row when it came; `None` if the row has no prefixes.
     before: Option<Before>,
     /// The value of [`Window::waited`] when the item came.
     came: Duration,
@@ -54,7 +53,7 @@ impl Window {
         Self { census: StreamCensus::new(cache), items, bytes: 0, begun, waited: Duration::ZERO }
     }
 
-    /// Returns whether any row waits for further rows.
+    /// Returns whether there are rows that wait for further rows.
     pub(super) fn is_waiting(&self) -> bool {
         !self.items.is_empty()
     }
@@ -70,7 +69,8 @@ impl Window {
         self.items.push_back(Item { incoming: item, before, came: self.waited });
     }
 
-    /// Removes and returns the first item if it does not need to wait any longer. With `all`, no item waits.
+    /// Removes and returns the first item if it does not have to wait any longer. If `all` is `true`, no item has to
+    /// wait.
     pub(super) fn pop(&mut self, all: bool) -> Option<Incoming> {
         let Item { before, came, .. } = self.items.front()?;
         let is_full = self.items.len() > ROWS || self.bytes > BYTES;
@@ -87,7 +87,7 @@ impl Window {
     }
 }
 
-/// Decides which prefixes of a row are marked, and removes its other prefixes.
+/// Decides which prefixes of a row get cache marks, and removes the other prefixes from the row.
 fn decide(planned: &mut Planned, before: &Before, census: &mut StreamCensus) {
     let Some(prefixes) = planned.ask.prefixes.take() else { return };
     let mut prefixes = Prefixes::clone(&prefixes);
@@ -97,7 +97,8 @@ fn decide(planned: &mut Planned, before: &Before, census: &mut StreamCensus) {
     }
 }
 
-/// Reads on a thread of its own. The thread ends with the input, or at the next row after the receiver is dropped.
+/// Starts a thread that reads the rows of a pipe. The thread ends at the end of the input. The thread also ends at the
+/// next row after the receiver was dropped.
 pub(super) fn read_on_a_thread(mut reading: Reading) -> std::io::Result<Receiver<Result<Read, SourceError>>> {
     let (give, reads) = sync_channel(READ_AHEAD);
     std::thread::Builder::new().name("pipe".to_owned()).spawn(move || {
@@ -108,7 +109,8 @@ pub(super) fn read_on_a_thread(mut reading: Reading) -> std::io::Result<Receiver
     Ok(reads)
 }
 
-/// Waits for the next row; `Ok(None)` at the end of the input, and `Err` if nothing has come for a while.
+/// Waits for the next row of the pipe. Returns `Ok(None)` at the end of the input, and `Err` if nothing has come for a
+/// while.
 pub(super) fn next(
     reads: &Receiver<Result<Read, SourceError>>,
     window: &mut Window,

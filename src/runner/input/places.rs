@@ -1,15 +1,15 @@
-//! The places in the input that are read alternately.
+//! The places in the input from which rows are read alternately.
 //!
-//! The survey divides the rows to be sent into about a thousand blocks. For each block, it keeps the place where the
-//! block begins and the sum of the sizes of its rows. [`Layout::advise`] uses [`Sizes::advise`] to decide whether
-//! reading alternately from several of these places saves time.
+//! The survey (the first reading) divides the rows to be sent into about a thousand blocks. For each block, the survey
+//! keeps the place where the block begins and the sum of the sizes of its rows. [`Layout::advise`] uses
+//! [`Sizes::advise`] to decide whether reading alternately from several places saves time.
 //!
-//! The places take turns. In its turn, the rows of a place are read up to and including the next row to be sent. The
-//! rows of a place end exactly where the next place begins. If they do not, the file has changed since the survey. In
-//! that case reading stops, because one row could be mistaken for another.
+//! In each round, one row to be sent is read at each place. At each place, reading continues up to and including the
+//! next row to be sent. The rows of one place end exactly where the next place begins. If the rows of a place end
+//! elsewhere, the file has changed since the survey. Reading then stops, because one row could be mistaken for another.
 //!
-//! Unnamed rows with the same request are distinguished only by their order in the file. So an input with such rows is
-//! read from the first row to the last.
+//! Unnamed rows with the same request are distinguished only by their order in the file. For this reason, an input with
+//! equal unnamed rows is read from the first row to the last.
 
 use crate::domain::{Cost, PoolId, RateLimits};
 use crate::plan::Repeats;
@@ -18,24 +18,24 @@ use crate::scheduler::order::{ReadingOrder, Sizes};
 use super::InputPlan;
 use super::reading::{Reading, RowPlace};
 
-/// Sizes and places of the rows of an input.
+/// The sizes and places of the rows to be sent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Layout {
     sizes: Sizes,
-    /// The first row of each block.
+    /// The place of the first row of each block.
     begins: Vec<RowPlace>,
 }
 
 impl Layout {
-    /// Adds the next row to be sent.
+    /// Adds the place and the cost of the next row to be sent.
     pub(super) fn add(&mut self, place: RowPlace, pool: &PoolId, cost: Cost) {
         let begins_block = self.sizes.add(pool, cost);
         if begins_block {
             self.begins.push(place);
         }
         if self.begins.len() > self.sizes.blocks() {
-            // `Sizes` has merged its blocks in pairs and then begun a new block. This code does the same with the
-            // places.
+            // `Sizes` has merged its blocks in pairs and then begun a new block. The places of the blocks are merged in
+            // the same way.
             let begun = self.begins.pop();
             self.begins = self.begins.iter().copied().step_by(2).chain(begun).collect();
         }
@@ -52,8 +52,8 @@ impl Layout {
     }
 }
 
-/// The places at which an input is read alternately: a part at one place, then a part at the next place. There are at
-/// least two places. They are in the order of the file.
+/// The places from which the rows of an input are read alternately: one row from each place in turn. There are at least
+/// two places. The places are in the order of the file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Places {
     starts: Vec<RowPlace>,
@@ -66,16 +66,16 @@ impl Places {
         self.starts.len()
     }
 
-    /// Returns the share of the time that the run is expected to save compared with reading from the first row to the
-    /// last. The share is from 0 to 1.
+    /// Returns the share of the run's time that is probably saved, compared with reading from the first row to the
+    /// last. The result is a share from 0 to 1.
     pub(crate) fn share_saved(&self) -> f64 {
         1.0 - 1.0 / self.gain.max(1.0)
     }
 
-    /// Returns a reading for each place. A reading ends at the first row of the next place.
+    /// Returns a reading for each place. Each reading ends before the first row of the next place.
     pub(super) fn readings(&self, plan: &InputPlan) -> Vec<Reading> {
         let starts = self.starts.iter().enumerate().map(|(place, &start)| match place {
-            // Rows before the first row to be sent also belong to the first place.
+            // The reading of the first place also includes the rows before the first row to be sent.
             0 => None,
             _ => Some(start),
         });

@@ -1,4 +1,4 @@
-//! Plans rows as they are read.
+//! Plans the rows of an input when they are read.
 
 use crate::domain::{JobId, Planned};
 use crate::journal::RowState;
@@ -11,27 +11,28 @@ use super::reading::{Read, RowPlace};
 /// A row or the end of an input, with the warnings that come before it.
 #[derive(Debug)]
 pub(super) struct Step {
-    /// If a stream has just been opened: its name, and the format that the program recognized in it.
+    /// The name of a stream that has just been opened, and the format that the program recognized in it; otherwise
+    /// `None`.
     pub(super) recognized: Option<String>,
-    /// Warnings about the part of the input before the row.
+    /// The warnings about the part of the input before the row.
     pub(super) warnings: Vec<String>,
-    /// The place of the row; `None` if this is the end of an input.
+    /// The place of the row in the input; `None` at the end of an input.
     pub(super) place: Option<RowPlace>,
-    /// The row; `None` at the end of an input.
+    /// The decision about the row; `None` at the end of an input.
     pub(super) row: Option<RowDecision>,
-    /// If `--map-model` replaced the row's model: the number of the pair that replaced it.
+    /// The number of the pair of `--map-model` that replaced the row's model; `None` if no pair replaced it.
     pub(super) mapped: Option<usize>,
 }
 
-/// What happens to a row that was read.
+/// The decision about a row that was read.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "nearly every row is planned, and a box would be allocated for each")]
 pub(super) enum RowDecision {
-    /// The row is skipped, because an earlier run has finished it. Its cost was not estimated.
+    /// The row is skipped, because an earlier run has finished it. The cost of a row that is skipped was not estimated.
     Done(Box<Identified>),
     /// The row is skipped, because an earlier run put it into a batch that is still open.
     Submitted(Box<Identified>),
-    /// The row can be sent. The [`RowState`] says what earlier runs did with the row.
+    /// The row can be sent. The [`RowState`] says what earlier runs did with this row.
     Planned(RowPlace, Planned, RowState),
     /// The row is not sent, because it can't succeed.
     Rejected(Box<Rejected>),
@@ -39,10 +40,10 @@ pub(super) enum RowDecision {
     Broken(Box<BrokenRow>),
 }
 
-/// The rows of a reading, after planning.
+/// The rows of a reading, with the decision about each row.
 pub(super) struct PlannedRows<R> {
     reading: R,
-    /// Rows left out at the start.
+    /// The number of rows that are left out at the start.
     skip: u64,
 }
 
@@ -51,7 +52,7 @@ impl<R: Iterator<Item = Result<Read, SourceError>>> PlannedRows<R> {
         Self { reading, skip }
     }
 
-    /// Plans the next row; returns `None` at the end.
+    /// Plans the next row; returns `None` at the end of the reading.
     pub(super) fn next(&mut self, planner: &mut Planner, earlier: &Earlier) -> Result<Option<Step>, SourceError> {
         while let Some(read) = self.reading.next().transpose()? {
             if let Some(step) = step_of(read, self.skip, planner, earlier) {
@@ -69,7 +70,7 @@ pub(super) fn step_of(read: Read, skip: u64, planner: &mut Planner, earlier: &Ea
         return Some(Step { recognized, warnings, place: None, row: None, mapped: None });
     };
     let (row, mapped) = match item {
-        // Rows that are left out are planned too, because the planner counts all rows with the same request.
+        // Rows that are left out are planned as well, because the planner counts all rows with the same request.
         Item::Row(row) => (planned(planner, *row, place, earlier), planner.mapped()),
         Item::Broken(broken) => (RowDecision::Broken(Box::new(BrokenRow { index: place.index, ..*broken })), None),
     };

@@ -1,8 +1,9 @@
-//! Reads on a thread of its own, ahead of planning.
+//! Reads the input on a thread of its own, ahead of the planning of rows.
 //!
-//! Reading and parsing are about half of the work of a survey. With a single thread, one core would limit a survey of
-//! ten million rows. Rows are passed on in bundles, because switching threads costs more than a row. A bundle ends at
-//! a number of rows or of bytes, whichever comes first, so the bundles between the threads use little memory.
+//! Reading and parsing are about half of the work of a survey (the first reading of the input). With a single thread,
+//! one core would limit a survey of ten million rows. Rows are passed to the other thread in bundles, because switching
+//! threads costs more time than a row. A bundle ends at a certain number of rows or of bytes, so the bundles between
+//! the threads use little memory.
 
 use std::sync::mpsc::sync_channel;
 use std::thread::Scope;
@@ -15,14 +16,14 @@ use crate::runner::Progress;
 
 /// The highest number of items in a bundle.
 const ITEMS: usize = 128;
-/// The size of a bundle, in bytes of rows. A bundle ends with the item that reaches this size.
+/// The size at which a bundle ends, in bytes of rows. A bundle includes the item that reaches this size.
 const BYTES: usize = 64 << 10;
-/// Number of bundles between the threads.
+/// The number of bundles between the threads.
 const BUNDLES: usize = 2;
 
 type Given = Result<Read, SourceError>;
 
-/// Reads the whole input on a thread of the scope. If no thread can be started, reads on the caller's thread.
+/// Reads the whole input on a thread of `scope`. If no thread can be started, reads the input on the caller's thread.
 ///
 /// The thread ends at the end of the input, when the returned iterator is dropped, or when the survey is asked to end.
 pub(super) fn read_ahead<'scope>(
@@ -35,7 +36,8 @@ pub(super) fn read_ahead<'scope>(
     let thread = std::thread::Builder::new().name("look".to_owned()).spawn_scoped(scope, move || {
         loop {
             let bundle = bundle_of(&mut reading, progress);
-            // The receiver is gone if it met an error or was asked to end. In both cases it needs no more rows.
+            // The receiver no longer exists if it met an error or was asked to end. A receiver that does not exist
+            // needs no more rows.
             if bundle.is_empty() || give.send(bundle).is_err() {
                 return;
             }
@@ -47,7 +49,7 @@ pub(super) fn read_ahead<'scope>(
     }
 }
 
-/// Returns the next items. The list is empty at the end, or when the survey is asked to end.
+/// Returns the next bundle of items. The bundle is empty at the end of the input, and when the survey is asked to end.
 fn bundle_of(reading: &mut Reading, progress: &Progress) -> Vec<Given> {
     let (mut bundle, mut bytes) = (Vec::with_capacity(ITEMS), 0);
     for given in reading.by_ref() {

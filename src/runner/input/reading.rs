@@ -1,4 +1,4 @@
-//! Reads the rows of all inputs, one after another, each with its index.
+//! Reads the rows of all inputs, one input after another, each row with its index.
 
 use crate::source::{self, Input, Item, Position, Reader, SourceError};
 
@@ -9,40 +9,41 @@ use super::InputPlan;
 pub(super) struct RowPlace {
     /// The number of the row's input, from 0.
     pub(super) input: usize,
-    /// The number of the row among the rows of all inputs, from 0. Rows that are left out are counted too.
+    /// The index of the row among the rows of all inputs, from 0. Rows that are left out are included in the index.
     pub(super) index: u64,
-    /// Where the row begins in its input. Blank lines before a row are part of the row.
+    /// The position at which the row begins in its input. Blank lines before a row are part of the row.
     pub(super) position: Position,
 }
 
-/// A row or the end of an input, with the warnings that come before it.
+/// A row or the end of an input, with the warnings about the part of the input before it.
 #[derive(Debug)]
 pub(super) struct Read {
-    /// If a stream has just been opened: its name, and the format that the program recognized in it.
+    /// The name of a stream that has just been opened, and the format that the program recognized in it; otherwise
+    /// `None`.
     pub(super) recognized: Option<String>,
-    /// Warnings about the part of the input before the row, or at the end of an input.
+    /// The warnings about the part of the input before the row, or at the end of an input.
     pub(super) warnings: Vec<String>,
     /// The row and its place; `None` at the end of an input.
     pub(super) row: Option<(RowPlace, Item)>,
 }
 
-/// Reads a part of the inputs of a plan. Reading ends after an error.
+/// Reads a part of the inputs of a plan. After an error, nothing more is read.
 pub(super) struct Reading {
     plan: InputPlan,
-    /// The number of the input that is being read or will be read next.
+    /// The number of the input that is being read, or that will be read next.
     input: usize,
-    /// The index of the next row.
+    /// The index of the next row among the rows of all inputs.
     index: u64,
     begin: Option<Position>,
     end: Option<RowPlace>,
-    /// How many more rows are read; `None` for all.
+    /// The number of rows that will still be read; `None` for all rows.
     rows_left: Option<usize>,
     reader: Option<Reader>,
     recognized: Option<String>,
 }
 
 impl Reading {
-    /// Reads all rows of all inputs.
+    /// Returns a reading of all rows of all inputs.
     pub(super) fn whole(plan: &InputPlan) -> Self {
         Self {
             plan: plan.clone(),
@@ -56,12 +57,13 @@ impl Reading {
         }
     }
 
-    /// Ends after this many rows.
+    /// Returns this reading, limited to `rows` rows.
     pub(super) fn take_rows(self, rows: usize) -> Self {
         Self { rows_left: Some(rows), ..self }
     }
 
-    /// Reads from `from` to the row before `to`. `None` means the first row for `from`, and the end for `to`.
+    /// Returns a reading of the rows from `from` to the row before `to`. If `from` is `None`, reading begins at the
+    /// first row. If `to` is `None`, reading continues to the end of the inputs.
     pub(super) fn between(plan: &InputPlan, from: Option<RowPlace>, to: Option<RowPlace>) -> Self {
         let whole = Self { end: to, ..Self::whole(plan) };
         match from {
@@ -70,8 +72,8 @@ impl Reading {
         }
     }
 
-    /// Reads the next row. If the input ends before a row comes, and there are warnings, returns the warnings without a
-    /// row.
+    /// Reads the next row of the inputs. If an input ends with warnings but without a further row, returns the warnings
+    /// without a row.
     fn read(&mut self) -> Result<Option<Read>, SourceError> {
         loop {
             if self.rows_left == Some(0) {
@@ -82,7 +84,7 @@ impl Reading {
                 Some(reader) => reader,
                 None => {
                     let reader = open(input, &self.plan.options, self.begin.take())?;
-                    // The formats of all other inputs were recognized before the run.
+                    // The formats of inputs that are not streams were recognized before the run began.
                     self.recognized =
                         (!source::is_seekable(input)).then(|| format!("{}: {}", reader.name(), reader.kind()));
                     self.reader.insert(reader)
@@ -130,8 +132,8 @@ impl Reading {
         self.reader = None;
     }
 
-    /// Ends this reading, because another reading begins here. If the other reading does not begin exactly at this row,
-    /// the file has changed.
+    /// Ends this reading at the place where another reading begins. If no row begins exactly at the place of the other
+    /// reading, the file has changed.
     fn end_at(&mut self, place: RowPlace) -> Result<Option<Read>, SourceError> {
         if let Some(end) = self.end.filter(|end| *end != place) {
             let name = self.plan.inputs[place.input].name();

@@ -1,15 +1,15 @@
-//! The reader's end of the channel to the loop.
+//! The sending end of the channel from the input to the loop of the run.
 //!
 //! Skipped rows are only counted, and their number is sent from time to time. At millions of rows per second, a message
-//! for each row would wake the loop much too often.
+//! for each skipped row would wake the loop much too often.
 //!
-//! A row is sent as soon as it is read. But when the channel is full, in rows or in bytes, the reader waits until half
-//! of the channel is free. If the reader were woken for each free slot, reader and loop would alternate, with two
-//! thread switches for each row.
+//! A row is sent immediately after it is read. But if the channel is full (in rows or in bytes), the reader waits until
+//! half of the channel is free. If the reader continued after each row that the loop receives, the reader and the loop
+//! would run alternately. With this alternation, each row would cost two thread switches.
 //!
-//! The reader knows how many bytes are in the channel without asking the loop. Rows leave the channel in the order in
-//! which they were sent, so the rows in the channel are the last rows that were sent. The channel knows how many rows
-//! it contains.
+//! The reader knows how many bytes are in the channel without asking the loop, for two reasons. First, rows leave the
+//! channel in the order in which they were sent. So the rows in the channel are the rows that were sent last. Second,
+//! the channel knows how many rows it contains.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,15 +19,15 @@ use tokio::sync::mpsc;
 
 use super::incoming::Incoming;
 
-/// How many bytes of rows the channel can contain. A single row may be larger than this. In addition, up to three times
-/// as many bytes of rows are in the loop.
+/// The number of bytes of rows that the channel can contain. A single row is allowed to be larger than this. In
+/// addition, the loop has up to three times as many bytes of rows.
 const FEED_BYTES: usize = 16 << 20;
 
-/// The reader's end of the channel.
+/// The sending end of the channel from the input to the loop.
 pub(super) struct RowSender<'a> {
     rows: &'a mpsc::Sender<Incoming>,
     permits: Option<mpsc::PermitIterator<'a, Incoming>>,
-    /// The rows that were sent last: all rows that are in the channel, and perhaps some more.
+    /// The rows that were sent last: all rows in the channel, and perhaps some earlier rows.
     last: Last,
     skipped: u64,
 }
@@ -45,15 +45,15 @@ impl Last {
         self.bytes += bytes;
     }
 
-    /// Forgets all rows except the last `rows` rows.
+    /// Forgets the sizes of all rows except the last `rows` rows.
     fn keep(&mut self, rows: usize) {
         while self.sizes.len() > rows {
             self.bytes -= self.sizes.pop_front().unwrap_or_default();
         }
     }
 
-    /// Forgets the oldest rows until the remaining rows have at most `bytes` bytes. Returns the number of rows that are
-    /// left.
+    /// Forgets the sizes of the oldest rows until the remaining rows have at most `bytes` bytes. Returns the number of
+    /// rows that remain.
     fn keep_bytes(&mut self, bytes: usize) -> usize {
         while self.bytes > bytes {
             self.keep(self.sizes.len() - 1);
@@ -67,7 +67,7 @@ impl<'a> RowSender<'a> {
         Self { rows, permits: None, last: Last::default(), skipped: 0 }
     }
 
-    /// Counts a skipped row. Returns whether the loop still receives items.
+    /// Counts a skipped row. Returns `false` if the loop no longer receives items.
     pub(super) fn skip(&mut self) -> bool {
         const TOLD_AT_ONCE: u64 = 256;
         self.skipped += 1;
@@ -81,7 +81,7 @@ impl<'a> RowSender<'a> {
         }
     }
 
-    /// Sends an item. Returns whether the loop still receives items.
+    /// Sends an item to the loop of the run. Returns `false` if the loop no longer receives items.
     pub(super) fn send(&mut self, item: Incoming) -> bool {
         self.send_skipped() && self.pass(item)
     }
@@ -100,7 +100,8 @@ impl<'a> RowSender<'a> {
         self.put(item)
     }
 
-    /// Finds out which rows are still in the channel. Returns whether the channel has room for this many more bytes.
+    /// Updates the list of rows that are still in the channel. Returns whether the channel has room for `bytes` more
+    /// bytes.
     fn has_bytes_for(&mut self, bytes: usize) -> bool {
         let reserved = self.permits.as_ref().map_or(0, ExactSizeIterator::len);
         self.last.keep(self.rows.max_capacity() - self.rows.capacity() - reserved);
@@ -122,15 +123,15 @@ impl<'a> RowSender<'a> {
         }
     }
 
-    /// Waits until this many slots of the channel are free, and reserves them. Returns whether the loop still receives
-    /// items.
+    /// Waits until the channel has room for this many more items, and reserves this room. Returns `false` if the loop
+    /// no longer receives items.
     fn wait_for_free(&mut self, slots: usize) -> bool {
         self.permits = wait_for(self.rows.reserve_many(slots)).ok();
         self.permits.is_some()
     }
 }
 
-/// Waits on this thread, which belongs to no runtime.
+/// Waits for a future on this thread, which belongs to no runtime.
 fn wait_for<F: Future>(future: F) -> F::Output {
     struct Unpark(std::thread::Thread);
     impl Wake for Unpark {
@@ -168,7 +169,7 @@ mod tests {
                     std::thread::yield_now();
                 }
                 let next = || {
-                    // This gives the reader time to continue.
+                    // Yielding here gives the reader's thread time to continue.
                     (0..20).for_each(|_| std::thread::yield_now());
                     let held = arrived.len();
                     arrived.blocking_recv().map(|_| held)

@@ -18,95 +18,100 @@ use super::reading::{Read, Reading, RowPlace};
 use super::{Earlier, InputPlan};
 use crate::runner::Progress;
 
-/// The result of the survey.
+/// The result of a survey (the first reading of the whole input).
 #[derive(Debug, Default)]
 pub struct Survey {
-    /// The number of rows of any kind.
+    /// The number of all rows.
     pub rows: u64,
-    /// The number of rows of each input, in the order of the inputs. Inputs at the end may be missing.
+    /// The number of rows of each input, in the order of the inputs. Inputs at the end can be missing in this list.
     pub(crate) rows_of_inputs: Vec<u64>,
-    /// Rows to be sent.
+    /// The number of rows to be sent.
     pub(crate) to_send: u64,
-    /// Rows that can't be used or sent.
+    /// The number of rows that can't be read or can't be sent.
     pub(crate) unusable: u64,
-    /// The faults of the unusable rows. For each fault: a count, and the place and the message of the first row with
-    /// this fault.
+    /// The different faults of the unusable rows. For each fault, this contains a count, the place of the first row
+    /// with the fault, and the message of this row.
     pub(crate) faults: Alike<String>,
-    /// The first of the unusable rows: where each of them is and what is wrong with it.
+    /// The first unusable rows: the place and the fault of each, as text.
     pub(crate) unusable_shown: Vec<String>,
     /// For each pair of `--map-model`: the number of rows for which the pair was used.
     pub(crate) mapped: BTreeMap<usize, u64>,
-    /// Rows without a name of their own.
+    /// The number of rows without a name of their own.
     pub(crate) unnamed: u64,
-    /// Rows with an answer.
+    /// The number of rows that have an answer from an earlier run.
     pub(crate) done: u64,
-    /// Rows that are run again because of their answers, by the quality of the answer. They are among the rows to be sent.
+    /// The number of rows that are run again because of their answers, by the quality of the answer. Rows that are run
+    /// again are included in the rows to be sent.
     pub(crate) rerun: BTreeMap<Quality, u64>,
-    /// Rows in batches that earlier runs left open.
+    /// The number of rows in batches that earlier runs left open.
     pub(crate) submitted: u64,
-    /// Rows that failed before and are not run again.
+    /// The number of rows that failed before and are not run again.
     pub(crate) failed_before: u64,
-    /// Rows that have an answer to another request.
+    /// The number of rows that have an answer to another request.
     pub(crate) changed: u64,
-    /// The first of the changed rows.
+    /// A description of the first row that has an answer to another request.
     pub(crate) first_changed: Option<String>,
-    /// Rows that take their answer from earlier results. They are not among the rows to be sent.
+    /// The number of rows that take their answer from earlier results. Rows that take an earlier answer are not
+    /// included in the rows to be sent.
     pub(crate) reused: u64,
-    /// With `--dedupe`: rows that copy the answer of an equal row. They are not among the rows to be sent.
+    /// With `--dedupe`: the number of rows that copy the answer of an equal row. Rows that copy an answer are not
+    /// included in the rows to be sent.
     pub(crate) copied: u64,
-    /// Without `--dedupe`: how many of the rows to be sent have the request of an earlier row.
+    /// Without `--dedupe`: the number of rows to be sent that have the same request as an earlier row.
     pub(crate) repeated: u64,
-    /// With `--dedupe`: the keys that several rows have. Rows with a label count too.
+    /// With `--dedupe`: the keys that more than one row has. These keys include the keys of rows that have a label.
     pub(crate) equal: Repeats,
-    /// Each row to be sent has a highest possible cost. This is the lowest of these costs: with less money, no row can
-    /// be sent. `None` if no row has a price.
+    /// The smallest amount of money with which a row can be sent: the lowest of the highest possible costs of the rows.
+    /// The value is `None` if no row has a price.
     pub(crate) cheapest: Option<Money>,
-    /// For each model: the number of its rows to be sent, and their sums.
+    /// For each model: the number of its rows to be sent, and sums over these rows.
     pub(crate) models: BTreeMap<Arc<str>, ModelSum>,
-    /// The rows to be sent: sums and a sample.
+    /// Sums over all rows to be sent, and a sample of these rows.
     pub(crate) load: Load,
     /// The prefixes that the rows to be sent share.
     pub prefixes: PrefixCensus,
-    /// The plan for the prompt cache. It is made after the survey.
+    /// The plan for the prompt cache. The plan is made after the survey.
     pub caching: Arc<CachePlan>,
-    /// A label that two rows share.
+    /// A label that two rows have; `None` if all labels are different.
     pub duplicate: Option<DuplicateLabel>,
-    /// Keys that occur more than once. The second reading needs them.
+    /// The keys that more than one unnamed row has. The second reading of the input needs the keys of repeated rows.
     pub repeats: Repeats,
     /// Sizes and places of the rows to be sent.
     pub(crate) layout: Layout,
-    /// Whether reading can begin at any row.
+    /// Whether reading the inputs can begin at every row.
     pub(crate) is_random_access: bool,
-    /// The streams, and the formats that the program recognized in them.
+    /// The names of the streams, each with the format that the program recognized in it.
     pub(crate) recognized: Vec<String>,
-    /// Warnings, without repetitions.
+    /// The warnings about the input, each only once.
     pub(crate) warnings: Vec<String>,
-    /// A description of the damage, if damage ends the input early. The counts include only the rows before the damage.
+    /// A description of the damage at which the input ends early; `None` if there is no damage. If there is damage, the
+    /// counts include only the rows before the damage.
     pub(crate) damage: Option<String>,
 }
 
-/// Sums over the rows of one model.
+/// Sums over the rows of one model that are to be sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ModelSum {
-    /// The number of rows.
+    /// The number of rows of this model.
     pub(crate) rows: u64,
-    /// Estimated input tokens.
+    /// The estimated input tokens of the rows of this model.
     pub(crate) input_tokens: u64,
-    /// The largest `max_tokens` of a row.
+    /// The largest `max_tokens` of the rows of this model.
     pub(crate) max_tokens: u32,
-    /// The highest cost of all rows together, with one paid answer for each row. Rows without a price are not included.
+    /// The highest possible cost of the rows of this model together, with one paid answer for each row. Rows without a
+    /// price are not included.
     pub(crate) most: Money,
-    /// Rows without a price.
+    /// The number of rows without a price.
     pub(crate) unpriced: u64,
 }
 
-/// Reads the whole input once. Keeps counts, the faults of rows that can't be used, and the first `shown` of those
-/// rows.
+/// Reads the whole input once, before the run begins. The survey keeps counts, the faults of unusable rows, and the
+/// first `shown` unusable rows.
 ///
 /// If `progress` asks the survey to end, the survey ends early, and its counts are incomplete.
 ///
 /// # Errors
-/// The first [`SourceError`]. Damage after the first row ends the survey without an error.
+/// Returns the first [`SourceError`] of the input. Damage after the first row ends the survey without an error.
 pub fn survey(
     plan: &InputPlan,
     planner: &mut Planner,
@@ -129,8 +134,8 @@ pub fn survey(
     Ok(survey)
 }
 
-/// Returns the survey and the hashes of labels that two rows may share. At this point, the survey does not yet say
-/// which label is repeated.
+/// Returns the survey, and the hashes of labels that two rows possibly share. The returned survey does not yet contain
+/// the repeated label.
 fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     rows: &mut PlannedRows<R>,
     planner: &mut Planner,
@@ -167,7 +172,7 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
                 survey.note((&named.identity, &named.custom_id, named.key), &mut labels, &mut keys);
                 survey.rows += 1;
                 survey.done += 1;
-                // Rows that come later can copy this answer.
+                // Rows that come later can copy the answer of this row.
                 if earlier.dedupes {
                     requests.add(named.key);
                 }
@@ -204,9 +209,9 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     Ok((survey, labels.finish()))
 }
 
-/// Returns whether reading an input can start in the middle, without reading the part before.
+/// Returns whether the program can start to read an input in the middle, without reading the part before.
 fn is_random_access(input: &Input, plan: &InputPlan) -> bool {
-    // A stream must not be opened twice: a named pipe would wait for another writer.
+    // A stream must not be opened twice, because opening a named pipe again would wait for another writer.
     source::is_seekable(input) && source::open(input, &plan.options).is_ok_and(|reader| reader.is_random_access())
 }
 
@@ -233,7 +238,7 @@ fn find_duplicate(
     loop {
         let row = match rows.next(planner, &Earlier::none()) {
             Ok(Some(Step { row, .. })) => row,
-            // The rows before the damage have been surveyed.
+            // The survey has read the rows before the damage.
             Ok(None) | Err(SourceError::Damaged { .. }) => break,
             Err(error) => return Err(error),
         };
@@ -255,14 +260,14 @@ fn find_duplicate(
 }
 
 impl Survey {
-    /// Returns the places from which the input is read in turn; `None` if that saves no time under these limits, or if
-    /// rows are read group by group.
+    /// Returns the places from which the input is read alternately. The result is `None` if alternate reading saves no
+    /// time under these limits, or if rows are read group by group.
     pub fn places(&self, limits_of: &dyn Fn(&PoolId) -> RateLimits) -> Option<Places> {
         let is_free = !self.caching.is_ordered;
         is_free.then(|| self.layout.advise(&self.repeats, limits_of)).flatten()
     }
 
-    /// Notes a row's identity.
+    /// Adds a row's label and key to the lists that find repetitions.
     fn note(&mut self, row: (&Identity, &str, JobKey), labels: &mut LabelCensus, keys: &mut KeyCensus) {
         let (identity, label, key) = row;
         match identity {
@@ -313,7 +318,7 @@ impl Survey {
         let key = planned.job.key;
         match () {
             () if !is_sent => {}
-            // The answers that exist are not what the user wants.
+            // The row is sent, because its existing answers are not accepted.
             () if matches!(state, RowState::Rerun(_)) => {
                 requests.add(key);
                 self.add_to_send(place, planned, earlier.in_batches);
@@ -324,7 +329,7 @@ impl Survey {
         }
     }
 
-    /// Adds a row to be sent.
+    /// Counts a row that will be sent, and adds its amounts and its place.
     fn add_to_send(&mut self, place: RowPlace, planned: &Planned, in_batches: bool) {
         self.to_send += 1;
         let group = self.load.add(planned);

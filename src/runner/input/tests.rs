@@ -163,7 +163,7 @@ fn a_file_that_changed_since_the_survey_is_not_read_further() {
 
 #[test]
 fn a_survey_counts_the_rows_that_are_sent_copied_and_repeated() {
-    // Rows 0 to 9 have five different requests. The rows 0, 3, 6 and 9 are new, the others are done.
+    // Rows 0 to 9 have five different requests. The rows 0, 3, 6 and 9 are new, and the other rows are done.
     let text: String = (0..10).map(|row| format!("{{\"id\":{row},\"prompt\":\"{}\"}}\n", row % 5)).collect();
     let (plan, _file) = file(".jsonl", &text);
     let counts = |earlier: &Earlier| {
@@ -174,7 +174,7 @@ fn a_survey_counts_the_rows_that_are_sent_copied_and_repeated() {
     assert_eq!(counts(&Earlier::none()), (10, 0, 5, 0, 0, 10));
     assert_eq!(counts(&Earlier { dedupes: true, ..Earlier::none() }), (5, 5, 0, 0, 5, 5));
     assert_eq!(counts(&every_third_row_is_new()), (4, 0, 0, 6, 0, 4));
-    // Rows 6 and 9 have the same requests as rows 1 and 4, which are done.
+    // Rows 6 and 9 have the same requests as rows 1 and 4, and rows 1 and 4 are done.
     assert_eq!(counts(&Earlier { dedupes: true, ..every_third_row_is_new() }), (2, 2, 0, 6, 5, 2));
 }
 
@@ -247,8 +247,8 @@ fn rows_with_a_stored_answer_take_it_and_are_not_sent() {
     assert_eq!(numbers(&arrived), [1, 2, 3, 4, 5, 6, 7, 8]);
 }
 
-/// Rows in two phases: first 600 short rows, which are limited by requests, then 300 long rows, which are limited by
-/// input tokens. Some rows can't be used.
+/// The rows have two phases. The first 600 rows are short, so requests limit them. The other 300 rows are long, so
+/// input tokens limit them. Some rows of this input can't be read.
 fn phases_as_json() -> String {
     let row = |number: usize| match number {
         17 | 500 | 899 => "{broken}\n".to_owned(),
@@ -443,7 +443,8 @@ fn a_file_that_changes_while_it_is_read_group_by_group_is_reported() {
     assert!(matches!(all.last(), Some(Incoming::Warning(text)) if text.contains("changed while")), "{:?}", all.last());
 }
 
-/// Returns a file of lines or a CSV file. Many rows share prefixes, some are broken, and some cells have several lines.
+/// Returns a plan for a new random file of lines or a new random CSV file. Many rows of the file share prefixes, some
+/// rows are broken, and some cells have several lines.
 fn random_file(files: &mut Vec<tempfile::TempPath>, random: &mut fastrand::Rng) -> InputPlan {
     let first = 1_000 * files.len() as u64;
     let is_csv = random.bool();

@@ -1,9 +1,9 @@
-//! Which models an endpoint has, and whether our key may use them.
+//! The models that an endpoint has, and the rights of our key.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// After this many forbidden requests with no answer between them, the endpoint is assumed to forbid everything.
+/// The number of consecutive forbidden requests after which the endpoint is assumed to forbid everything.
 const FORBIDDEN: u32 = 3;
 
 /// What is known about the models of an endpoint and about the rights of our key.
@@ -14,19 +14,19 @@ pub(crate) struct Access {
     forbidden_in_a_row: u32,
 }
 
-/// How much is forbidden.
+/// Which requests the endpoint forbids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Forbidden {
-    /// Everything is forbidden from the start, so the key is wrong.
+    /// The endpoint has forbidden everything from the start, so the key is wrong.
     Key,
-    /// Everything is forbidden, but something was allowed before.
+    /// The endpoint forbids everything, but allowed requests before.
     All,
-    /// Only this request is forbidden.
+    /// The endpoint forbids only this request.
     Row,
 }
 
 impl Access {
-    /// Notes that a model has answered.
+    /// Records that a model has answered.
     pub(crate) fn on_answer(&mut self, model: &Arc<str>) {
         self.forbidden_in_a_row = 0;
         if !self.answered.contains(model) {
@@ -34,7 +34,7 @@ impl Access {
         }
     }
 
-    /// Notes that a request was forbidden. Returns what is forbidden.
+    /// Records that a request was forbidden (403). Returns which requests the endpoint forbids.
     pub(crate) fn on_forbidden(&mut self) -> Forbidden {
         self.forbidden_in_a_row += 1;
         match self.forbidden_in_a_row {
@@ -44,22 +44,22 @@ impl Access {
         }
     }
 
-    /// Returns whether a model has answered.
+    /// Returns whether the model has answered a request in this run.
     pub(crate) fn has_answered(&self, model: &str) -> bool {
         self.answered.contains(model)
     }
 
-    /// Notes that the endpoint does not have a model. Returns `false` if this was known before.
+    /// Records that the endpoint does not have a model. Returns `false` if this was already known.
     pub(crate) fn on_missing(&mut self, model: &Arc<str>) -> bool {
         self.missing.insert(model.clone())
     }
 
-    /// Returns whether the endpoint is known not to have a model.
+    /// Returns whether it is known that the endpoint does not have a model.
     pub(crate) fn lacks(&self, model: &str) -> bool {
         self.missing.contains(model)
     }
 
-    /// Returns the models that the endpoint does not have, in the order of their names.
+    /// Returns the models that the endpoint does not have, sorted by name.
     pub(crate) fn missing(&self) -> impl Iterator<Item = &str> {
         self.missing.iter().map(|model| &**model)
     }

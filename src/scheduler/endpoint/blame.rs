@@ -1,28 +1,29 @@
-//! Decides who causes a fault: the row or the endpoint.
+//! Decides whether the row or the endpoint caused a fault.
 //!
-//! If a row makes the server fail, every attempt of that row is answered with 500. If the endpoint is in trouble, every
-//! row is answered with 500. A single fault looks the same in both cases. The results of *other* rows between two
-//! faults of one row show the difference. If the other rows are answered, the row is the cause. If some of them are
-//! answered, but less than a quarter, the endpoint is in trouble. If none of them is answered, the cause stays unknown.
+//! If a row makes the server fail, the server answers every attempt of that row with 500. If the endpoint is in
+//! trouble, the server answers every row with 500. So a single fault does not show the cause. The results of *other*
+//! rows between two faults of one row show the difference. If the other rows were answered, the row is the cause. If
+//! less than a quarter of the other rows were answered, the endpoint is the cause. If none of the other rows was
+//! answered, the cause stays unknown.
 //!
-//! As long as no retry is answered, only the first fault of each row is counted. If all faults were counted, a block of
-//! bad rows would look like an endpoint in trouble. Once a retry is answered, retries evidently help, so all faults are
-//! counted.
+//! Until a retry is answered, only the first fault of each row is counted. If all faults were counted, a group of bad
+//! rows would look like an endpoint in trouble. After a retry was answered, all faults are counted, because retries
+//! evidently help.
 
 use crate::clock::Instant;
 
-/// The faults and the answers since the row's last fault are counted. The row is the cause only if there are fewer than
-/// this many faults for each answer.
+/// If there are this many faults for each answer, or more, the endpoint is the cause of a fault. If there are fewer
+/// faults for each answer, the row is the cause. The faults and answers since the row's last fault are counted.
 const FAULTS_PER_ANSWER: u64 = 3;
 
-/// Who causes a fault.
+/// Who caused a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Blame {
-    /// The row causes the fault.
+    /// The row caused the fault.
     Row,
-    /// The endpoint causes the fault: the endpoint answers too few requests.
+    /// The endpoint caused the fault: it answers too few requests.
     Endpoint,
-    /// The cause is unknown: no other request was answered since the row's last fault, or this is the row's first
+    /// The cause is unknown: this is the row's first fault, or no other request was answered since the row's last
     /// fault.
     Unknown,
 }
@@ -30,10 +31,10 @@ pub(crate) enum Blame {
 /// Counts of how attempts at an endpoint have ended so far, and when they were last updated.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
-    /// When the counts were last updated.
+    /// The instant at which the counts were last updated.
     at: Instant,
-    /// The time at which the latest of the answered requests was sent. This is needed because a request that was sent
-    /// before the trouble may be answered during the trouble.
+    /// The latest instant at which an answered request was sent. The instant is needed because a request that was sent
+    /// before the trouble can be answered during the trouble.
     answered_sent_at: Instant,
     answers: u64,
     /// The number of answers to rows that had met a fault.
@@ -44,7 +45,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Notes an answer to a request that was sent at `sent_at`. `had_failed` says whether the request's row had met a
+    /// Records an answer to a request that was sent at `sent_at`. `had_failed` says whether the request's row had met a
     /// fault before.
     pub(crate) fn answer(&mut self, had_failed: bool, sent_at: Instant) {
         self.answers += 1;
@@ -52,7 +53,7 @@ impl Tally {
         self.answers_to_failed += u64::from(had_failed);
     }
 
-    /// Notes a fault and returns who caused it. `before` is the tally as it was after the row's last fault.
+    /// Records a fault and returns who caused it. `before` is the tally after the row's last fault.
     pub(crate) fn fault(&mut self, before: Option<Self>, now: Instant) -> Blame {
         self.at = now;
         self.faults += 1;

@@ -1,56 +1,57 @@
-//! The server's cap: how many requests may be open at the same time, if the server limits this.
+//! The server's cap: the highest number of requests that the server allows in flight at the same time.
 //!
-//! Only refusals show a cap. When the first refusal comes, some of the other open requests will be refused as well. The
-//! cap is the number of open requests that are not refused. The server may raise or lift the cap during a run, and does
-//! not say so. So from time to time, one request more than the known cap is tried. A refusal ends the try and doubles
-//! the time until the next try. If every request of a full window is answered without a refusal, the real cap is higher
-//! than the known cap. The next try then begins immediately, with twice as many additional requests.
+//! The program learns about a cap only from refusals. When the first refusal comes, the server will also refuse some of
+//! the other requests in flight. The cap is the number of requests in flight that are not refused. The server can raise
+//! or remove its cap during a run without saying so. For this reason, the program sometimes tries one request more than
+//! the known cap allows. A refusal ends such a trial and doubles the time until the next trial. If every request of a
+//! full window is answered without a refusal, the real cap is higher than the known cap. The next trial then begins
+//! immediately, with twice as many additional requests.
 //!
-//! So if the cap stays the same, one request is refused after 1, 3, 7 and 15 minutes, and then one every eight minutes.
-//! Refused requests are not billed. If the server has lifted the cap, the run is free of the old cap about twelve round
-//! trips after the next try begins.
+//! If the cap stays the same, one request is refused after 1, 3, 7 and 15 minutes, and then one every eight minutes.
+//! Refused requests are not billed. If the server has removed the cap, the run reaches its full speed about twelve
+//! round trips after the next trial begins.
 
 use std::time::Duration;
 
 use crate::clock::Instant;
 
-/// The time from the last refusal to the first try, and the longest time between tries.
+/// The time from the last refusal to the first trial of a higher cap, and the longest time between two trials.
 const FIRST_WAIT: Duration = Duration::from_secs(60);
 const LONGEST_WAIT: Duration = Duration::from_secs(480);
 
 /// What is known about the server's cap.
 #[derive(Debug, Default)]
 pub(crate) struct Cap {
-    /// How many open requests the server allows; `None` while no cap is known.
+    /// The number of requests that the server allows in flight; `None` while no cap is known.
     known: Option<usize>,
-    /// When the last group of refusals began. A refusal belongs to this group if its request was sent before that
-    /// moment.
+    /// The instant at which the last group of refusals began. A refusal belongs to the group if its request was sent
+    /// before the group began.
     wave_at: Option<Instant>,
     probe: Option<Probe>,
-    /// How many of the next refusals do not lower the known cap, because the last try caused them.
+    /// The number of further refusals that were caused by the last trial, and therefore do not lower the known cap.
     excused: usize,
     wait: Duration,
     next_probe: Instant,
 }
 
-/// A try with more open requests than the known cap.
+/// A trial with more requests in flight than the known cap.
 #[derive(Debug)]
 struct Probe {
     more: usize,
-    /// How many more answers without a refusal are needed to confirm the try; `None` until all of its requests are in
-    /// flight.
+    /// The number of further answers that must come without a refusal to confirm the trial; `None` until all of its
+    /// requests are in flight.
     answers_left: Option<usize>,
 }
 
 impl Cap {
-    /// Returns how many requests may be open, including the additional ones while a higher cap is tried.
+    /// Returns how many requests are allowed in flight, including the additional requests of a trial.
     pub(crate) fn most(&self) -> usize {
         let more = self.probe.as_ref().map_or(0, |probe| probe.more);
         self.known.map_or(usize::MAX, |known| known + more)
     }
 
-    /// Notes that the cap holds the run back: the number of open requests has reached the cap, and more requests are
-    /// ready to be sent.
+    /// Records that the cap slows the run down: as many requests are in flight as the cap allows, and more could be
+    /// sent.
     pub(crate) fn on_full(&mut self) {
         let most = self.most();
         if let Some(probe) = &mut self.probe {
@@ -58,8 +59,8 @@ impl Cap {
         }
     }
 
-    /// Notes an answer. `is_full` says whether the cap held the run back. `bound` is the largest window that the run
-    /// may use.
+    /// Records an answer. `is_full` says whether the cap slows the run down. `bound` is the largest window that the run
+    /// is allowed to use.
     pub(crate) fn on_answer(&mut self, is_full: bool, bound: usize, now: Instant) {
         let Some(known) = self.known else { return };
         match &mut self.probe {
@@ -78,7 +79,8 @@ impl Cap {
         }
     }
 
-    /// Notes a refusal of a request sent at `sent_at`. When the refusal came, `in_flight` other requests were open.
+    /// Records a refusal of a request that was sent at `sent_at`. When the refusal came, `in_flight` other requests
+    /// were in flight.
     pub(crate) fn on_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {
         let is_same_wave = self.wave_at.is_some_and(|at| sent_at <= at);
         match (self.probe.take(), self.known) {
@@ -118,7 +120,7 @@ mod tests {
         cap
     }
 
-    /// Plays one round trip: the window is full, and every request in it is answered.
+    /// Simulates one round trip: the window is full, and every request in it is answered.
     fn round_trip(cap: &mut Cap, now: Instant) {
         cap.on_full();
         (0..cap.most().min(BOUND)).for_each(|_| cap.on_answer(true, BOUND, now));

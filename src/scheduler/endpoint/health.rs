@@ -1,27 +1,28 @@
-//! Decides whether the endpoint works at all.
+//! Decides whether an endpoint works at all.
 //!
-//! After eight faults with no answer between them, the endpoint is assumed to be the cause, and not the rows. From then
-//! on, one probe at a time is sent, at growing intervals, and a fault does not use up a try of its row. The first
-//! answer ends the outage. So an outage costs a few requests per minute, however large the window is, and rows keep
-//! their tries. If the endpoint fails again within a minute after the outage, fewer faults are enough to assume that it
-//! is the cause: three, plus one for each answer since the outage. So an endpoint that answers one request in ten
-//! counts as failing. An endpoint that answers every second request does not count as failing.
+//! After eight faults with no answer between them, the endpoint is assumed to be the cause of the faults, not the rows.
+//! From then on, only one probe (a single request) is sent at a time, at growing intervals. During an outage, a fault
+//! does not use up a try of its row. The first answer ends an outage. In this way, an outage costs only a few requests
+//! per minute, even if the window is large, and rows keep their tries. If the endpoint fails again within a minute
+//! after an outage, three faults, plus one for each answer since the outage, show this. With this rule, an endpoint
+//! that answers one request in ten is treated as failing. An endpoint that answers every second request is treated as
+//! working.
 
 use std::time::Duration;
 
 use crate::clock::Instant;
 
-/// After this many faults without an answer between them, an endpoint is assumed to fail. With the default
-/// `--max-retries`, a row has at least this many faults before it fails. If a row could fail after fewer faults, the
-/// last row of a run could be blamed for an outage.
+/// The number of faults without an answer between them after which an endpoint is assumed to fail. With the default
+/// `--max-retries`, a row meets at least this many faults before it fails. If a row failed after fewer faults, an
+/// outage could make the last row of a run fail.
 const FAULTS: u32 = 8;
-/// If the last outage ended less than [`RELAPSE`] ago, an endpoint is assumed to fail after this many faults, plus one
-/// for each answer since that outage.
+/// The number of faults for an endpoint whose last outage ended less than [`RELAPSE`] ago. One more fault is needed for
+/// each answer since the last outage.
 const FAULTS_OF_RELAPSE: u32 = 3;
 const RELAPSE: Duration = Duration::from_secs(60);
 const FIRST_PROBE: Duration = Duration::from_secs(1);
 const SLOWEST_PROBE: Duration = Duration::from_secs(10);
-/// An endpoint that was never reached is given up after this time: its name or address is probably wrong.
+/// The time after which an endpoint that was never reached is given up, because its name or address is probably wrong.
 const NEVER_REACHED: Duration = Duration::from_secs(10);
 
 /// What a fault shows about the endpoint.
@@ -31,71 +32,73 @@ pub(crate) enum Sign {
     Unreachable,
     /// The endpoint itself says that it is overloaded or out of service, or the connection breaks.
     Down,
-    /// The endpoint failed on this request. Other requests may succeed.
+    /// The endpoint failed to process this request. The endpoint could still answer other requests.
     Unclear,
 }
 
-/// State of the endpoint.
+/// What is known about whether an endpoint works.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     has_worked: bool,
-    /// Whether the endpoint was ever reached. After an error or a broken connection, it counts as reached too.
+    /// Whether the endpoint was ever reached. An error response or a broken connection also shows that the endpoint was
+    /// reached.
     was_reached: bool,
     faults_in_a_row: u32,
-    /// The start of the period in which every fault was [`Sign::Unclear`].
+    /// The start of the present period in which every fault was [`Sign::Unclear`].
     unclear_since: Instant,
     is_failing: bool,
     failing_since: Option<Instant>,
     recovered_at: Option<Instant>,
-    /// Answers since the last outage ended.
+    /// The number of answers since the last outage ended.
     answers: u32,
-    /// When the next probe may be sent. A fault that comes earlier only confirms the known outage.
+    /// The instant from which the next probe can be sent. A fault before this instant only confirms the known outage.
     probe_at: Instant,
     probe_after: Duration,
-    /// Whether a probe has failed in the current outage. Until a probe fails, it is possible that only some rows fail
-    /// and that there is no outage.
+    /// Whether a probe (a single test request) has failed in the current outage. Until a probe fails, it is possible
+    /// that there is no outage and only some rows fail.
     has_failed_probe: bool,
 }
 
 impl Health {
-    /// Returns whether only probes are sent.
+    /// Returns whether the endpoint is assumed to fail, so that only probes are sent.
     pub(crate) fn is_failing(&self) -> bool {
         self.is_failing
     }
 
-    /// Returns whether the endpoint ever answered.
+    /// Returns whether the endpoint has ever answered.
     pub(crate) fn has_worked(&self) -> bool {
         self.has_worked
     }
 
-    /// Returns whether the endpoint was ever reached. After an error or a broken connection, it counts as reached too.
+    /// Returns whether the endpoint was ever reached. An error response or a broken connection also shows that the
+    /// endpoint was reached.
     pub(crate) fn was_reached(&self) -> bool {
         self.was_reached
     }
 
-    /// Returns the start of the period in which every fault was [`Sign::Unclear`]. The rows may have caused all faults
-    /// in this period.
+    /// Returns the start of the present period in which every fault was [`Sign::Unclear`]. It is possible that the rows
+    /// caused all faults in the period.
     pub(crate) fn unclear_since(&self) -> Instant {
         self.unclear_since
     }
 
-    /// Returns the start of the time in which nothing has worked; `None` if there was at most one fault since the last
-    /// answer.
+    /// Returns the start of the present period in which nothing has worked; `None` if there was at most one fault since
+    /// the last answer.
     pub(crate) fn failing_since(&self) -> Option<Instant> {
         self.failing_since.filter(|_| self.is_failing || self.faults_in_a_row > 1)
     }
 
-    /// Returns when the next probe may be sent. It may be sent only when nothing is in flight.
+    /// Returns the instant from which the next probe can be sent. A probe is sent only when no request is in flight.
     pub(crate) fn probe_at(&self) -> Instant {
         self.probe_at
     }
 
-    /// Returns when the last outage ended. If there was no outage, returns the start of the run.
+    /// Returns the instant at which the last outage ended. If there was no outage, returns the start of the run.
     pub(crate) fn recovered_at(&self) -> Instant {
         self.recovered_at.unwrap_or(Instant::ZERO)
     }
 
-    /// Notes an answer; returns whether it ended an outage.
+    /// Records an answer; returns whether the endpoint was assumed to fail until then.
     pub(crate) fn on_answer(&mut self, now: Instant) -> bool {
         let was_failing = self.is_failing;
         let was_outage = was_failing && self.has_failed_probe;
@@ -106,7 +109,7 @@ impl Health {
         was_failing
     }
 
-    /// Notes a fault of the server or the connection.
+    /// Records a fault of the server or the connection.
     pub(crate) fn on_fault(&mut self, sign: Sign, now: Instant) {
         self.faults_in_a_row = self.faults_in_a_row.saturating_add(1);
         self.was_reached |= sign != Sign::Unreachable;
@@ -122,14 +125,15 @@ impl Health {
         }
     }
 
-    /// Notes the end of a pause. The time before it does not count as time in which nothing has worked.
+    /// Records the end of a pause. The time before the end of the pause no longer counts as time in which nothing has
+    /// worked.
     pub(crate) fn on_resume(&mut self, now: Instant) {
         if self.failing_since.is_some() {
             (self.failing_since, self.unclear_since) = (Some(now), now);
         }
     }
 
-    /// Starts to probe again, at short intervals: the last answer does not prove that the endpoint works.
+    /// Restarts the probes at short intervals, because the last answer does not prove that the endpoint works.
     pub(crate) fn probe_again(&mut self, now: Instant) {
         self.failing_since = Some(now);
         self.unclear_since = now;
@@ -137,18 +141,18 @@ impl Health {
         (self.probe_after, self.probe_at) = (FIRST_PROBE / 2, now + FIRST_PROBE);
     }
 
-    /// Stops probing, even though no request has been answered. From now on, rows are sent as usual.
+    /// Stops probing although no request has been answered. After this call, rows are sent without probes.
     pub(crate) fn stop_probing(&mut self) {
         let Self { has_worked, was_reached, recovered_at, .. } = *self;
         *self = Self { has_worked, was_reached, recovered_at, ..Self::default() };
     }
 
-    /// Returns how long nothing has worked; `None` if there are too few faults to tell.
+    /// Returns how long nothing has worked at the endpoint; `None` if there are too few faults to tell.
     pub(crate) fn failing_for(&self, now: Instant) -> Option<Duration> {
         self.failing_since().map(|since| now.since(since))
     }
 
-    /// Returns how long the endpoint may fail before it is given up. This time is at most `most`.
+    /// Returns how long the endpoint is allowed to fail before the run gives it up. The result is at most `most`.
     pub(crate) fn patience(&self, most: Duration) -> Duration {
         if self.was_reached { most } else { NEVER_REACHED.min(most) }
     }

@@ -1,22 +1,23 @@
-//! Whether an endpoint accepts the marks of the prompt cache, and whether they help.
+//! Whether an endpoint accepts cache marks (marks in a request that use the prompt cache), and whether they help.
 
-/// After this many answers that should have read from the cache, it is clear whether the cache works.
+/// The number of answers after which the program judges whether the cache works. Only answers that should have read
+/// from the cache are counted.
 const ENOUGH: u32 = 20;
-/// If none of them has read anything, this many are enough.
+/// The number of answers that are enough if none of them has read from the cache.
 const ENOUGH_WITHOUT_A_HIT: u32 = 8;
 
 /// What is known about an endpoint's prompt cache.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::scheduler) struct Marking {
     support: Support,
-    /// Answers that should have read from the cache.
+    /// The number of answers that should have read from the cache.
     rows: u32,
-    /// The tokens that these answers should have read, and how many of these tokens belong to answers that read
-    /// nothing.
+    /// The number of tokens that these answers should have read from the cache. The next field is the part that belongs
+    /// to answers that read nothing.
     expected: u64,
     missed: u64,
     is_told: bool,
-    /// Whether the user was told that marks on some prefix are refused.
+    /// Whether the user was told that the server refuses marks on some prefix.
     is_refusal_told: bool,
 }
 
@@ -24,53 +25,56 @@ pub(in crate::scheduler) struct Marking {
 enum Support {
     #[default]
     Unknown,
-    /// A request with marks was answered.
+    /// The endpoint answered a request with cache marks.
     Accepted,
-    /// The same request was refused with marks and answered without them.
+    /// The endpoint refused a request with cache marks and answered the same request without them.
     Refused,
-    /// Nearly nothing that is written is ever read.
+    /// Nearly nothing that is written to the cache is ever read.
     Useless,
 }
 
-/// What the answers so far show about the cache.
+/// What the answers so far show about the prompt cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::scheduler) enum CacheNews {
-    /// Less than half of the tokens that should have been read were read.
+    /// Less than half of the tokens that should have been read from the cache were read.
     FarFromPlan,
-    /// So little is read that marks cost more than they save.
+    /// So few tokens are read from the cache that marks cost more than they save.
     Useless,
 }
 
-/// Which marks a server refuses. `is_new` is whether the user has not been told yet.
+/// The cache marks that a server refuses. `is_new` says that the user has not been told about the refused marks yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::scheduler) enum RefusedMarks {
     /// All marks.
     Any { is_new: bool },
-    /// Only marks on some prefixes, for example because of their content or model. Other marks were accepted.
+    /// Marks on some prefixes only, for example because of the content of the prefix or the model. The server has
+    /// accepted other marks.
     OfPrefix { is_new: bool },
 }
 
 impl Marking {
-    /// Returns whether requests may be marked.
+    /// Returns whether requests to the endpoint are allowed to have cache marks.
     pub(in crate::scheduler) fn is_allowed(&self) -> bool {
         !matches!(self.support, Support::Refused | Support::Useless)
     }
 
-    /// Returns whether marks may be the reason when a request is refused: no request with marks was answered yet.
+    /// Returns whether cache marks are a possible reason for a refusal. Cache marks are a possible reason until a
+    /// request with marks was answered.
     pub(in crate::scheduler) fn is_suspect(&self) -> bool {
         self.support != Support::Accepted
     }
 
-    /// Notes that a marked request was answered.
+    /// Records that a request with cache marks was answered.
     pub(in crate::scheduler) fn on_accepted(&mut self) {
         if self.support == Support::Unknown {
             self.support = Support::Accepted;
         }
     }
 
-    /// Notes that a request was refused with marks, and answered without them. No request is marked any more if no marks
-    /// were ever accepted, or if the prefixes of this request were accepted before (`are_known`). Otherwise, only the
-    /// prefixes of this request are not marked any more.
+    /// Records that a request was refused with cache marks, and answered without them. The endpoint gets no more marks
+    /// in two cases. In the first case, the endpoint has never accepted marks. In the second case, it accepted marks on
+    /// the prefixes of this request before (`are_known`). If the endpoint accepts other marks, only the prefixes of
+    /// this request get no more marks.
     pub(in crate::scheduler) fn on_refused(&mut self, are_known: bool) -> RefusedMarks {
         let is_told = std::mem::replace(&mut self.is_refusal_told, true);
         match self.support {
@@ -87,8 +91,8 @@ impl Marking {
         }
     }
 
-    /// Counts an answer that should have read `expected` tokens from the cache. Returns what this shows, the first time
-    /// only.
+    /// Adds an answer that should have read `expected` tokens from the cache. The first time that the answers show
+    /// something about the cache, returns what they show; otherwise `None`.
     pub(in crate::scheduler) fn on_answer(&mut self, expected: u32, has_read: bool) -> Option<CacheNews> {
         self.rows += 1;
         self.expected += u64::from(expected);
@@ -97,8 +101,8 @@ impl Marking {
         if self.rows < ENOUGH && !is_dead {
             return None;
         }
-        // With the prices of the API, marks cost more than they save if 78 % of the tokens are missed. The limit is a
-        // little lower.
+        // With the prices of the API, marks cost more than they save if 78 % of the tokens are not found in the cache.
+        // The limit in the code is slightly lower than 78 %.
         if self.missed * 4 > self.expected * 3 && self.support != Support::Useless {
             self.support = Support::Useless;
             return Some(CacheNews::Useless);
@@ -110,7 +114,7 @@ impl Marking {
         None
     }
 
-    /// Returns the share of the tokens that were not read although they should have been, from 0 to 1.
+    /// Returns the share of tokens that should have been read from the cache but were not, from 0 to 1.
     pub(in crate::scheduler) fn missed_share(&self) -> f64 {
         self.missed as f64 / self.expected.max(1) as f64
     }

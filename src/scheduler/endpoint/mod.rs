@@ -1,8 +1,8 @@
-//! Endpoints: what the scheduler knows about each of them.
+//! What the scheduler knows about each endpoint.
 //!
 //! An endpoint is one account at one provider. Each endpoint has its own health, window, models and halt, and its own
-//! pools of limits. A run has one or more endpoints. When one endpoint halts, the rows of the other endpoints are sent
-//! as before.
+//! pools of limits. A run has one or more endpoints. When one endpoint halts, the rows of the other endpoints are still
+//! sent.
 
 mod access;
 mod blame;
@@ -32,23 +32,23 @@ pub(super) use health::Sign;
 pub(super) use marking::{CacheNews, RefusedMarks};
 pub use window::Window;
 
-/// The name of an endpoint: the part of a pool's id that identifies the endpoint.
+/// The identity of an endpoint: the provider and the account in a pool's id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointId {
-    /// The provider that answers.
+    /// The provider that answers the requests.
     pub provider: Arc<str>,
-    /// The account at that provider.
+    /// The account at this provider.
     pub account: Arc<str>,
 }
 
 impl EndpointId {
-    /// Returns the endpoint that a pool belongs to.
+    /// Returns the endpoint to which a pool belongs.
     pub fn of(pool: &PoolId) -> Self {
         Self { provider: pool.provider.clone(), account: pool.account.clone() }
     }
 }
 
-/// What is known about an endpoint.
+/// What is known about one endpoint.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) id: EndpointId,
@@ -56,32 +56,35 @@ pub(super) struct Endpoint {
     pub(super) health: Health,
     pub(super) streaming: Streaming,
     pub(super) in_flight: usize,
-    /// The number of rows in the ready queues of its pools.
+    /// The number of rows in the ready queues of the endpoint's pools.
     pub(super) ready: usize,
-    /// Why nothing more is sent to the endpoint; `None` while it has not halted.
+    /// The reason why nothing more is sent to the endpoint; `None` while it has not halted.
     pub(super) halted: Option<HaltReason>,
     pub(super) access: Access,
-    /// Whether its prompt cache works.
+    /// Whether the endpoint accepts cache marks, and whether its prompt cache works.
     pub(super) marking: Marking,
-    /// Counts of how the attempts have ended so far.
+    /// Counts of how attempts at the endpoint have ended so far.
     pub(super) tally: Tally,
-    /// The canary that probes the endpoint.
+    /// The canary (a test request) of the endpoint.
     pub(super) canary: CanaryState,
-    /// Whether the endpoint is assumed to work. If so, each row fails at its next fault.
+    /// Whether the endpoint is assumed to work although all remaining rows have failed there. If the endpoint is
+    /// assumed to work, each row fails at its next fault.
     pub(super) has_last_tries: bool,
     pub(super) retries: RetryQuota,
     pub(super) last_fault: Failure,
-    /// Whether its window and its health allow another request at this moment.
+    /// Whether the endpoint's window and health allow one more request at present.
     pub(super) is_open: bool,
-    /// Why its rows are sent to the next endpoint of the chain; `None` while they stay.
+    /// The reason why the endpoint's rows are sent to the next endpoint of the chain; `None` if its rows are not sent
+    /// there.
     pub(super) detour: Option<Detour>,
 }
 
-/// Why rows of an endpoint are sent to the next one. Reporters are told when this begins and ends.
+/// The reason why rows of an endpoint are sent to the next endpoint of the chain. An event tells reporters when the
+/// detour of rows begins and when it ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Detour {
     pub(super) why: FallbackCase,
-    /// The detour lasts at least until then.
+    /// The earliest instant at which the detour ends.
     pub(super) until: Instant,
 }
 
@@ -108,8 +111,8 @@ impl Endpoint {
         }
     }
 
-    /// Notes whether requests may be sent to the endpoint at this moment. If not, returns the moment of the next check,
-    /// and the reason why no request may be sent. `next_wake` is the moment when the next waiting row is tried again.
+    /// Decides whether requests can be sent to the endpoint at present. If requests can't be sent, returns the instant
+    /// of the next check, and the reason. `next_wake` is the instant at which the next waiting row is tried again.
     pub(super) fn check(&mut self, next_wake: Instant, now: Instant) -> Option<(Instant, Reason)> {
         let closed = self.closed(next_wake, now);
         self.is_open = closed.is_none();

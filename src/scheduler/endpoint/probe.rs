@@ -1,4 +1,4 @@
-//! The canary of an endpoint: its request, and what earlier canaries have shown.
+//! The canary (test request) of an endpoint, and the results of earlier canaries.
 //!
 //! The file `canary.rs` of the scheduler decides when a canary is sent and what its result means.
 
@@ -8,28 +8,30 @@ use crate::clock::Instant;
 use crate::domain::{Ask, Cost, Interval, Params, Purpose, Request, Terms};
 
 const MESSAGES: &str = r#"[{"role":"user","content":"ping"}]"#;
-/// The input tokens to reserve for a canary. A canary really uses fewer, so it never exceeds the limits or the budget.
+/// The number of input tokens to reserve for a canary. A canary really uses fewer tokens, so it never exceeds the
+/// limits or the budget.
 const INPUT_TOKENS: u32 = 20;
 
 /// What is known about the canary of an endpoint.
 #[derive(Debug, Default)]
 pub(crate) struct CanaryState {
-    /// The request, and the pool of the row for which it is sent; `None` until a row has failed.
+    /// The request of the canary, with the pool of the row for which it is sent; `None` until a row has failed.
     pub(crate) ask: Option<(usize, Ask)>,
-    /// The canary is not sent before this moment, because its pool has no room.
+    /// The instant before which no canary is sent, because its pool has no room.
     pub(crate) not_before: Instant,
-    /// Whether the next probe is a row, and not a canary.
+    /// Whether the next probe is a row instead of a canary.
     pub(crate) is_rows_turn: bool,
-    /// Whether, since the last answer, a canary has failed in the same way as the rows.
+    /// Whether a canary has failed in the same way as the rows since the last answer.
     pub(crate) fails_alike: bool,
-    /// Whether a canary was rejected. If so, no canary is sent to that model again.
+    /// Whether the server has rejected the canary. If a canary was rejected, no canary is sent until a row of another
+    /// model fails.
     pub(crate) is_useless: bool,
-    /// How many canaries were answered since a row was last answered.
+    /// The number of canaries that were answered since a row was last answered.
     pub(crate) answered: u32,
 }
 
 impl CanaryState {
-    /// Notes that the row with the request `ask` met a fault. The next probe is a canary for this request.
+    /// Records that the row with the request `ask` met a fault. The next probe is a canary for this request.
     pub(crate) fn on_row_fault(&mut self, pool: usize, ask: &Ask) {
         self.is_rows_turn = false;
         if self.ask.as_ref().is_none_or(|(_, own)| own.pool != ask.pool || own.model != ask.model) {
@@ -38,20 +40,20 @@ impl CanaryState {
         }
     }
 
-    /// Notes that a row was answered.
+    /// Records that a row was answered.
     pub(crate) fn on_row_answer(&mut self) {
         self.answered = 0;
         self.fails_alike = false;
     }
 
-    /// Returns whether a canary has failed like the rows. This proves that the endpoint itself fails, and not only some
-    /// rows.
+    /// Returns whether a canary has failed in the same way as the rows. If a canary has failed in the same way as the
+    /// rows, the whole endpoint fails, and not only some rows.
     pub(crate) fn proves_outage(&self) -> bool {
         self.fails_alike
     }
 }
 
-/// Returns the canary for the request of a row.
+/// Returns the canary (test request) for the model of a row's request.
 fn canary_of(ask: &Ask) -> Ask {
     let raw = |json: String| RawValue::from_string(json).expect("a quoted name and fixed JSON texts are valid JSON");
     let model = serde_json::Value::from(&*ask.model).to_string();

@@ -1,13 +1,12 @@
-//! A limit on the retries at an endpoint: the number of retries may exceed the number of successes only by a fixed
-//! number.
+//! A quota for retries at an endpoint: the number of retries can exceed the number of successes only by a fixed number.
 
-/// The number of retries at an endpoint may exceed the number of successes by this much.
+/// The number by which retries at an endpoint can exceed its successes.
 const MOST: f64 = 100.0;
-/// How many retries a success adds. With one retry for each success, an endpoint that answers half of the requests
-/// never runs out of retries.
+/// The number of retries that one success adds. With one retry for each success, an endpoint that answers half of the
+/// requests never runs out of retries.
 const PER_SUCCESS: f64 = 1.0;
 
-/// The retries that an endpoint has left.
+/// The number of retries that an endpoint has left.
 #[derive(Debug)]
 pub(crate) struct RetryQuota(f64);
 
@@ -18,12 +17,12 @@ impl Default for RetryQuota {
 }
 
 impl RetryQuota {
-    /// Adds the retries for one success.
+    /// Adds the retries that one success allows.
     pub(crate) fn on_success(&mut self) {
         self.0 = (self.0 + PER_SUCCESS).min(MOST);
     }
 
-    /// Uses up one retry if one is left. Returns whether one was left.
+    /// Uses up one retry if one is left. Returns whether a retry was left.
     pub(crate) fn take(&mut self) -> bool {
         let has_one = self.0 >= 1.0;
         if has_one {

@@ -1,16 +1,17 @@
-//! Whether requests to an endpoint may ask for a stream (`--stream auto`).
+//! Whether requests to an endpoint are allowed to ask for a stream (`--stream auto`).
 //!
-//! Some servers answer with streams that can't be read. These streams have the form of another API, or lack their first
-//! or last event. Each such answer may be billed. Without a stream, the same request works. So after two such streams,
-//! requests to the endpoint do not ask for a stream in this run.
+//! Some servers send streams that this program can't read. Streams that can't be read have the form of another API, or
+//! lack their first or last event. Each answer in a stream that can't be read is possibly billed. Without a stream, the
+//! same request works. For this reason, requests to the endpoint ask for no streams after two unreadable streams in a
+//! run.
 //!
-//! A stream in the form of another API always counts: a server that sends one will send more. A stream that ends early
-//! counts only as long as no complete stream has arrived. Once a complete stream has arrived, a stream that ends early
-//! is a fault like any other.
+//! A stream in the form of another API always counts, because the server will send more streams of this form. A stream
+//! that ends early counts only if no complete stream has arrived before. After a complete stream has arrived, a stream
+//! that ends early is treated like other faults.
 
 use crate::domain::{StreamFault, Verdict};
 
-/// After this many streams that can't be read, requests do not ask for streams any more.
+/// The number of unreadable streams after which requests ask for no streams.
 const MOST_UNREADABLE: u32 = 2;
 
 /// What is known about the streams of one endpoint.
@@ -26,8 +27,8 @@ impl Streaming {
         self.unreadable >= MOST_UNREADABLE
     }
 
-    /// Notes the verdict on a request that asked for a stream. If requests stop asking for streams because of this
-    /// verdict, returns a message for people.
+    /// Records the verdict on a request that asked for a stream. If this verdict makes requests stop asking for
+    /// streams, returns a message for the user.
     pub(crate) fn on_end(&mut self, verdict: &Verdict) -> Option<String> {
         let failure = match verdict {
             Verdict::Answered(_) | Verdict::Paused { .. } => {
@@ -75,8 +76,8 @@ mod tests {
         Verdict::Transient { class: ErrorClass::InvalidOutput, retry_after: None, maybe_paid: true, failure }
     }
 
-    /// Notes these verdicts one after another. Returns two things: the positions of the verdicts that led to a message,
-    /// and whether requests have then stopped asking for streams.
+    /// Records verdicts one after another. Returns the positions of the verdicts that led to a message, and whether
+    /// requests have stopped asking for streams.
     fn told(ends: &[Verdict]) -> (Vec<usize>, bool) {
         let mut streaming = Streaming::default();
         let told = ends.iter().enumerate().filter_map(|(at, end)| streaming.on_end(end).map(|_| at)).collect();
@@ -154,9 +155,9 @@ mod tests {
 
     const WINDOW: usize = 10;
 
-    /// Plays a run against a server that answers immediately. `server` chooses the answer. It is given the row, whether
-    /// the request asks for a stream, and how many times the row was sent. Returns two things: for each row, whether
-    /// each of its tries asked for a stream; and the number of warnings.
+    /// Simulates a run with a server that answers immediately. The function `server` chooses each answer. The arguments
+    /// of `server` are the row, whether the request asks for a stream, and how many times the row was sent. Returns,
+    /// for each row, whether each of its tries asked for a stream; also returns the number of warnings.
     fn play(
         mode: StreamMode,
         rows: usize,

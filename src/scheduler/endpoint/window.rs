@@ -1,29 +1,30 @@
-//! How many requests may be in flight at the same time.
+//! The concurrency window: how many requests are allowed in flight at the same time.
 //!
-//! The window grows with each answer that comes while the window holds the run back. At first it grows by three for
-//! each answer, so it is four times as large after a round trip. Once it has been too large, it grows by one for each
-//! answer, so it doubles in a round trip. So the window reaches the size that a rate limit needs (rate times latency),
-//! and nothing has to compute this size. If no rate limit holds the run back, the window grows only as long as
-//! throughput grows with it. When more than a fifth of the answers report an overload, the window is cut, at most once
-//! in a round trip. Within a minute, the window is back at nine tenths of the last good size. A run can meet an overload before any
-//! size was found to be large enough or too large. Then the window does not need this minute. It grows as before the
-//! cut when a few requests in a row were answered. The server may refuse a
-//! request because too many are open at the same time. Then the window may be at most as large as the number of the
-//! other requests in flight, which were not refused ([`Cap`]).
+//! The window grows with each answer that comes while the window is full. At first the window grows by three for each
+//! answer, so it is four times as large after a round trip. After the window has been too large, it grows by one for
+//! each answer, so its size doubles in a round trip. In this way, the window reaches the size that a rate limit needs
+//! (rate times latency), and this size is never computed. If no rate limit slows the run down, the window grows only as
+//! long as throughput grows with it. If more than a fifth of the answers report an overload, the window is cut, at most
+//! once in a round trip. Within a minute after a cut, the window returns to nine tenths of its last good size. A run
+//! can meet an overload before any size was found to be large enough or too large. In this case, the window grows as
+//! before the cut after eight requests in a row were answered. The server can refuse a request because too many
+//! requests are in flight. After such a refusal, the window is at most the number of the other requests in flight: the
+//! server did not refuse them ([`Cap`]).
 //!
-//! A running sum shows whether more than a fifth of the answers report an overload. An overload adds four, any other
-//! answer subtracts one, and the sum never falls below zero. While fewer than a fifth of the answers report an
-//! overload, the sum stays near zero. While more than a fifth of the answers report an overload, the sum grows. The
-//! window is cut when the sum reaches 32, or half of the window's size if that is more. Eight overloads, one directly
-//! after another, cause a cut. 32 answers also cause a cut if 40 % of them report an overload. If 10 % report an
-//! overload at random, there is one cut in tens of thousands of answers.
+//! A running sum shows whether more than a fifth of the answers report an overload. An overload adds four to the sum,
+//! and every other answer subtracts one. The sum never falls below zero. If fewer than a fifth of the answers report an
+//! overload, the sum stays near zero. If more than a fifth of the answers report an overload, the sum grows. The window
+//! is cut when the sum reaches 32, or half of the window's size if that is more. Eight consecutive overloads cause a
+//! cut. A cut also comes after 32 answers of which 40 % report an overload. If 10 % of the answers report an overload
+//! at random, there is one cut in tens of thousands of answers.
 //!
 //! Rejected:
-//! - A window computed as measured rate times measured latency. It reacts too late when the rate or the latency
-//!   changes. It also shrinks just when a burst could be used.
-//! - The share of overloads in the last 20 answers. When 10 % of all answers report an overload at random, the share is
-//!   above a fifth in every 25th sample of 20 answers. So in runs with harmless overload, the window was too small most
-//!   of the time. These runs took 1.19 to 1.44 times as long as the shortest possible time.
+//! - A window with the size of the measured rate times the measured latency reacts too late when the rate or the
+//!   latency changes. Such a computed window also shrinks when the server would accept a burst of requests.
+//! - The share of overloads in the last 20 answers is not exact enough to cut the window. If 10 % of all answers report
+//!   an overload at random, the share is above a fifth in one of 25 samples. In runs with harmless overload at random,
+//!   the window was too small most of the time. Runs with such a window took 1.19 to 1.44 times as long as the shortest
+//!   possible time.
 
 use std::time::Duration;
 
@@ -31,43 +32,45 @@ use crate::clock::Instant;
 
 use super::cap::Cap;
 
-/// The size that an automatic window begins with.
+/// The size with which an automatic window begins.
 const FIRST: usize = 16;
-/// This many overloads, one directly after another, cause a cut. A large window needs more overloads: its size divided
-/// by `EXCESS_PART`.
+/// The number of consecutive overloads that cause a cut. For a large window, the number is its size divided by
+/// `EXCESS_PART`.
 const EXCESS: usize = 8;
 const EXCESS_PART: usize = 8;
-/// How much an overload adds to the running sum. Any other answer subtracts one.
+/// The number that an overload adds to the running sum. Every other answer subtracts one from the sum.
 const OVERLOAD: usize = 4;
-/// How much an answer adds to the window. The first number applies until the window has been too large for the first
-/// time. After that, the second number applies. If the window only doubled in each round trip from the start, a file of
-/// 200 rows would need a fifth more round trips.
+/// The number by which an answer makes the window larger. `FIRST_GROWTH` applies until the window has been too large
+/// once, and `GROWTH` applies from then on. If the window only doubled in the first round trips, a file of 200 rows
+/// would need a fifth more round trips.
 const FIRST_GROWTH: usize = 3;
 const GROWTH: usize = 1;
-/// A cut leaves this share of the window's size.
+/// The part of the window's size that remains after a cut.
 const CUT: f64 = 0.7;
-/// If no size is known to be good, the window grows again after this many answers without an overload between them. A
-/// larger window needs as many answers as its size.
+/// After a cut before any good size was known, the window grows again when this many answers in a row report no
+/// overload. A larger window needs as many such answers as its size.
 const CALM: usize = 8;
-/// How long it takes from a cut until the window is back at nine tenths of the last good size.
+/// The time after a cut in which the window returns to nine tenths of its last good size.
 const RECOVERY: Duration = Duration::from_secs(60);
-/// If growth did not raise throughput, the window tries to grow again after this time.
+/// If growth did not raise throughput, the window waits this long before it grows again.
 const REPROBE: Duration = Duration::from_secs(5);
 
-/// The concurrency window.
+/// The concurrency window: the number of requests that are allowed in flight.
 #[derive(Debug)]
 pub struct Window {
     size: usize,
     most: usize,
     is_fixed: bool,
     growth: usize,
-    /// The running sum: an overload adds [`OVERLOAD`], any other answer subtracts one, and it never falls below zero.
+    /// The running sum: an overload adds [`OVERLOAD`], every other answer subtracts one, and the sum never falls below
+    /// zero.
     excess: usize,
-    /// When the last overload was reported.
+    /// The time at which the last overload was reported.
     overloaded_at: Instant,
-    /// How many requests have been sent and answered since the last overload.
+    /// The number of requests that were sent and answered after the last overload.
     calm: usize,
-    /// Whether a size was found to be large enough or too large. Until then, a cut does not slow down later growth.
+    /// Whether a size of the window was found to be large enough or too large. Before such a size is found, a cut does
+    /// not slow down later growth.
     is_known: bool,
     /// Whether overloads have cut the window.
     was_cut: bool,
@@ -77,7 +80,7 @@ pub struct Window {
     epoch: Epoch,
 }
 
-/// How the window returns to its former size after a cut.
+/// The return of the window to its former size after a cut.
 #[derive(Clone, Copy, Debug)]
 struct Recovery {
     from: usize,
@@ -85,12 +88,13 @@ struct Recovery {
     since: Instant,
 }
 
-/// Measures throughput at one window size, to see whether growth helps.
+/// A measurement of throughput at one window size, to see whether growth helps.
 #[derive(Debug, Default)]
 struct Epoch {
     since: Instant,
     answers: usize,
-    /// The epoch ends after this many answers: as many as the size of the window when the epoch began.
+    /// The window's size when the epoch (the measurement) began. The epoch ends after this many answers, but not before
+    /// 32 answers.
     goal: usize,
     was_full: bool,
     last: Option<(usize, f64)>,
@@ -98,12 +102,12 @@ struct Epoch {
 }
 
 impl Window {
-    /// Returns a window whose size is always `size`, or 1 if `size` is 0.
+    /// Returns a window with the fixed size `size`, or 1 if `size` is 0.
     pub fn fixed(size: usize) -> Self {
         Self { is_fixed: true, ..Self::sized(size.max(1), size.max(1)) }
     }
 
-    /// Returns a window that begins at 16 and grows as needed, up to `most`.
+    /// Returns a window that begins with 16 requests and grows as needed, up to `most`.
     pub fn auto(most: usize) -> Self {
         Self::sized(FIRST.min(most.max(1)), most.max(1))
     }
@@ -126,13 +130,13 @@ impl Window {
         }
     }
 
-    /// Returns a window with the same bounds that has not learned anything.
+    /// Returns a new window with the same bounds as this window.
     pub(crate) fn anew(&self) -> Self {
         if self.is_fixed { Self::fixed(self.size) } else { Self::auto(self.most) }
     }
 
-    /// Adopts the bounds of `other`. A fixed size replaces the learned size. Otherwise the learned size is kept, but
-    /// not above the new largest size.
+    /// Adopts the bounds of `other`, the window of the changed settings. A fixed size replaces the learned size. If the
+    /// size of `other` is not fixed, the learned size is kept, but not above the new largest size.
     pub(crate) fn adopt(&mut self, other: &Self) {
         self.most = other.most;
         self.is_fixed = other.is_fixed;
@@ -142,22 +146,22 @@ impl Window {
         self.epoch = Epoch::default();
     }
 
-    /// Returns whether a window that adopts `other` would keep its bounds.
+    /// Returns whether this window has the same bounds as `other`.
     pub(crate) fn has_bounds_of(&self, other: &Self) -> bool {
         (self.most, self.is_fixed) == (other.most, other.is_fixed) && (!self.is_fixed || self.size == other.size)
     }
 
-    /// Returns the current size.
+    /// Returns the current size of the window, in requests.
     pub fn size(&self) -> usize {
         self.size.min(self.cap.most())
     }
 
-    /// Returns the largest size that the window may have.
+    /// Returns the largest size to which the window can grow, in requests.
     pub fn most(&self) -> usize {
         self.most
     }
 
-    /// Notes that more requests would have been sent if the window were larger.
+    /// Records that a larger window would send more requests.
     pub(crate) fn on_full(&mut self) {
         self.epoch.was_full = true;
         if self.is_capped() {
@@ -165,7 +169,7 @@ impl Window {
         }
     }
 
-    /// Notes an answer that is not an overload, to a request that was sent at `sent_at`.
+    /// Records an answer that does not report an overload. Its request was sent at `sent_at`.
     pub(crate) fn on_answer(&mut self, sent_at: Instant, now: Instant) {
         self.excess = self.excess.saturating_sub(1);
         // A server reports an overload sooner than it answers. So answers to requests that were sent before the last
@@ -187,7 +191,8 @@ impl Window {
         }
     }
 
-    /// Notes an overload. The overloaded request was sent at `sent_at`. Returns whether the window was cut.
+    /// Records an answer that reports an overload. The request of the overloaded answer was sent at `sent_at`. Returns
+    /// whether the window was cut.
     pub(crate) fn on_overload(&mut self, sent_at: Instant, now: Instant) -> bool {
         (self.calm, self.overloaded_at) = (0, now);
         if now < self.no_cut_until {
@@ -201,10 +206,10 @@ impl Window {
         cuts
     }
 
-    /// Notes that a request was refused because too many were open at the same time. The request was sent at `sent_at`,
-    /// and `in_flight` other requests were open when the refusal came.
+    /// Records that the server refused a request because too many requests were in flight. The refused request was sent
+    /// at `sent_at`, and `in_flight` other requests were in flight when the refusal came.
     ///
-    /// Later, the window tests from time to time whether the server allows more.
+    /// After a refusal, the window tests from time to time whether the server allows more.
     pub(crate) fn on_concurrency_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {
         self.cap.on_refusal(in_flight, sent_at, now);
         self.growth = GROWTH;
@@ -215,12 +220,13 @@ impl Window {
         }
     }
 
-    /// Returns whether the window has reached the server's cap.
+    /// Returns whether the window has reached the server's cap on requests in flight.
     fn is_capped(&self) -> bool {
         self.size >= self.cap.most()
     }
 
-    /// Starts small again after an outage. As answers come, the window grows back to its former size.
+    /// Restarts the window with a small size after an outage. With each answer, the window grows towards its former
+    /// size.
     pub(crate) fn restart(&mut self, now: Instant) {
         let to = self.recovery.map_or(self.size, |recovery| recovery.to.max(self.size));
         self.recovery = Some(Recovery { from: 2.min(to), to, since: now });
@@ -264,7 +270,7 @@ impl Window {
     }
 
     /// Compares the current throughput with the throughput at an earlier, clearly smaller size of the window. If growth
-    /// did not help, goes back to that size.
+    /// did not help, the window returns to the earlier size.
     fn end_epoch(&mut self, now: Instant) {
         let seconds = now.since(self.epoch.since).as_secs_f64();
         let rate = self.epoch.answers as f64 / seconds.max(1e-9);
@@ -372,7 +378,7 @@ mod tests {
     #[test]
     fn growth_of_the_window_is_undone_if_throughput_does_not_grow() {
         let mut window = Window::auto(1000);
-        // The server answers a thousand requests per second, whatever the window is.
+        // The server answers a thousand requests per second for every size of the window.
         let mut now = 0;
         for _ in 0..3_000 {
             now += 1;
