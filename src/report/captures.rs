@@ -1,7 +1,9 @@
-//! What people see: each scene of a run, drawn on an emulated terminal of several widths, with and without colours, and as
-//! plain lines. The snapshots are in `fixtures/captures`, one file for each scene.
+//! Tests of the output that people see during a run. Each scene of a run is drawn on emulated terminals of several
+//! widths, with and without colours, and as plain lines. The snapshots are in `fixtures/captures`, one file for each
+//! scene.
 //!
-//! To make them again after a change: `INSTA_UPDATE=always cargo test --lib report::captures`. Then look at each of them.
+//! After a change, make the snapshots again with `INSTA_UPDATE=always cargo test --lib report::captures`, and look at
+//! each snapshot.
 
 use std::collections::BTreeMap;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! Shows almost nothing, for `--progress none` and `-q`.
+//! A view that shows only warnings, for `--progress none` and `-q`.
 
 use std::io::Write;
 
@@ -18,13 +18,13 @@ impl View for Silent {
     fn answer(&mut self, _stats: &Stats) {}
 }
 
-/// Shows warnings and no progress.
+/// A view that shows warnings and no progress.
 pub(crate) struct WarningsOnly {
     writer: Box<dyn Write + Send>,
 }
 
 impl WarningsOnly {
-    /// Returns a view that writes to `writer`.
+    /// Returns a view that writes warnings to `writer`.
     pub(crate) fn new(writer: Box<dyn Write + Send>) -> Self {
         Self { writer }
     }

@@ -1,7 +1,7 @@
-//! The counters of a run: a pure fold over its events. Every view and the summary read them.
+//! The counters of a run: a pure fold over its events. Every view and the summary read these counters.
 //!
-//! This module reads no clock: the current time is the time of the last event. A row is counted when its line is on
-//! disk, so the counters equal the number of lines in the files.
+//! This module reads no clock: the current time is the time of the last event. A row is counted after its line was
+//! written to disk, so the counters are equal to the numbers of lines in the files.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -27,41 +27,42 @@ use crate::domain::{
 /// The counters of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
-    /// Rows in the input; `None` on a pipe.
+    /// The number of rows in the input; `None` on a pipe.
     pub total: Option<u64>,
     /// Attempts sent.
     pub sent: u64,
-    /// Rows answered by this run, by quality.
+    /// The number of rows that this run answered, by quality.
     pub succeeded: BTreeMap<Quality, u64>,
-    /// Rows answered by this run without a request. They are also counted in `succeeded`.
+    /// The rows that this run answered without a request. These rows are also counted in `succeeded`.
     pub taken: TakenRows,
-    /// Rows answered by another request than their first. They are also counted in `succeeded`.
+    /// The rows whose first answer was not accepted, and that a later request answered. These rows are also counted in
+    /// `succeeded`.
     pub mended: MendedRows,
-    /// Rows that failed for good in this run, by class.
+    /// The failed rows of this run, by error class.
     pub failed: BTreeMap<ErrorClass, FailedRows>,
-    /// Retried attempts, by cause.
+    /// The number of retried attempts, by the cause of the failure.
     pub retried: BTreeMap<RetryCause, u64>,
-    /// Retried attempts that may have been billed.
+    /// The number of retried attempts that were possibly billed.
     pub maybe_paid: u64,
-    /// The usage of all finished rows.
+    /// The token usage of all finished rows.
     pub usage: Usage,
-    /// The cost of this usage. Models without a price are left out.
+    /// The cost of all finished rows. Rows of models without a known price are left out.
     pub cost: Money,
-    /// Finished rows whose model has no price.
+    /// The number of finished rows whose model has no known price.
     pub unpriced: u64,
-    /// The last known state of the scheduler.
+    /// The state of the scheduler at its last status event.
     pub standing: Option<Standing>,
     /// The open batches; `None` if there are none.
     pub batches: Option<BatchesStatus>,
-    /// The outage, while one lasts.
+    /// The current outage of a provider; `None` if there is no outage.
     pub outage: Option<Outage>,
-    /// What was expected of the run before its first request; `None` on a pipe.
+    /// The forecast of the cost and the time, made before the first request; `None` on a pipe.
     pub forecast: Option<RunForecast>,
-    /// `--max-cost` as it was set during the run; the outer `None` if it was not changed.
+    /// The new value of `--max-cost` after a change during the run. The outer `None` means that there was no change.
     pub(crate) new_max_cost: Option<Option<Money>>,
-    /// How the run ended; `None` while it lasts.
+    /// The end of the run; `None` while the run lasts.
     pub ending: Option<Ending>,
-    /// Whether the run has stopped starting requests.
+    /// Whether the run starts no more requests.
     pub is_draining: bool,
     /// Whether the run ends before its rows are done.
     pub(super) is_stopping: bool,
@@ -80,18 +81,19 @@ pub struct Stats {
     pub(super) examples: BTreeMap<Quality, Box<str>>,
     /// The latencies of all answers that came online.
     pub(super) latencies: Histogram,
-    /// How many rows finished in each part of the run.
+    /// The number of rows that finished in each part of the run.
     pub(super) rate_bins: RateBins,
     pub(crate) tracker: Tracker,
-    /// What each provider did.
+    /// The counters of each provider.
     pub(crate) providers: Providers,
 }
 
 impl Stats {
-    /// Counts one event.
+    /// Adds one event to the counters.
     pub fn fold(&mut self, event: &RunEvent) {
         self.started_at.get_or_insert(event.at);
-        // Events are in order, but a wall clock can be set back. The time kept here never goes back.
+        // Events are in order, but the clock of the computer can be set back. The time of the last event never goes
+        // back here.
         self.last_at = self.last_at.max(Some(event.at));
         match &event.body {
             EventBody::Started { total, already_done } => {
@@ -122,7 +124,7 @@ impl Stats {
                         self.pace.note_latency(*latency);
                         self.latencies.add(*latency);
                     }
-                    // All rows of a batch come at once, which says nothing about the rows that are left.
+                    // All answers of a batch come at once, so their time says nothing about the remaining rows.
                     None => {
                         self.rows_so_far.add_cost(*cost);
                         self.batch_rows.add(*usage, *cost);
@@ -142,7 +144,7 @@ impl Stats {
                 self.providers.failed(row.pool.as_deref(), *usage, *cost);
                 self.failed.entry(*class).or_default().add(row);
                 self.finish_row(*usage, *cost);
-                // A row that can't be read needs no time, so the row does not affect the pace.
+                // An invalid row of the input is not sent, so it does not change the pace.
                 if *class != ErrorClass::InvalidInput {
                     self.note_pace(event.at, *usage, *cost);
                 }
@@ -206,14 +208,13 @@ impl Stats {
         }
     }
 
-    /// Returns the cost of all finished rows whose model has a price; `None` if tokens were used and no price is known
-    /// for any of them.
+    /// Returns the known cost of all finished rows; `None` if the run used tokens and no price is known.
     pub(crate) fn known_cost(&self) -> Option<Money> {
         (self.cost > Money::ZERO || self.unpriced == 0).then_some(self.cost)
     }
 
-    /// Returns why the run ended before its rows were done, in words; `None` while it lasts, and if it ended with its last
-    /// row.
+    /// Returns the reason why the run ended before its rows were done, as text. Returns `None` while the run lasts, and
+    /// if all rows were done.
     pub(crate) fn end_reason(&self) -> Option<Cow<'static, str>> {
         let ending = self.ending.as_ref()?;
         let broken = self.is_input_broken.then_some("the input could not be read to its end".into());
@@ -230,12 +231,12 @@ impl Stats {
         self.succeeded.get(&quality).copied().unwrap_or(0)
     }
 
-    /// Returns the number of rows that failed for good in this run.
+    /// Returns the number of failed rows of this run.
     pub fn failed_total(&self) -> u64 {
         self.failed.values().map(|failed| failed.rows).sum()
     }
 
-    /// Returns the number of rows that failed for good in this run with this class.
+    /// Returns the number of failed rows of this run with this error class.
     pub(crate) fn failed_as(&self, class: ErrorClass) -> u64 {
         self.failed.get(&class).map_or(0, |failed| failed.rows)
     }
