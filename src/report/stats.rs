@@ -246,18 +246,18 @@ impl Stats {
         self.retried.values().sum()
     }
 
-    /// Returns the number of rows that earlier runs finished: the number known at the start, or the number of skipped
-    /// rows if that is higher.
+    /// Returns the number of rows that earlier runs finished: the larger of the number known at the start and the
+    /// number of skipped rows.
     pub(crate) fn already_done(&self) -> u64 {
         self.skipped.max(self.already_done.min(self.total.unwrap_or(u64::MAX)))
     }
 
-    /// Returns the number of finished rows, whichever run finished them.
+    /// Returns the number of finished rows, over this run and all earlier runs.
     pub fn finished(&self) -> u64 {
         self.already_done() + self.succeeded_total() + self.failed_total()
     }
 
-    /// Returns the number of rows that are left; `None` on a pipe that has not ended.
+    /// Returns the number of remaining rows; `None` on a pipe while the run lasts.
     pub(crate) fn remaining(&self) -> Option<u64> {
         match (self.total, &self.ending) {
             (Some(total), _) => Some(total.saturating_sub(self.finished())),
@@ -272,7 +272,8 @@ impl Stats {
         Some((self.finished() as f64 / total as f64).min(1.0))
     }
 
-    /// Returns when the run began, and the time of the last event. This time never goes back.
+    /// Returns the time of the start of the run, and the time of the last event. The time of the last event never goes
+    /// back.
     pub(crate) fn times(&self) -> Option<(Timestamp, Timestamp)> {
         Some((self.started_at?, self.last_at?))
     }
@@ -286,14 +287,15 @@ impl Stats {
         }
     }
 
-    /// Returns the batches, if the run does nothing but wait for them.
+    /// Returns the open batches, if the run only waits for batches at the moment.
     pub(crate) fn waits_for_batches(&self) -> Option<&BatchesStatus> {
         let standing = self.standing.as_ref()?;
         self.batches.as_ref().filter(|_| standing.reason == Reason::Batches && standing.in_flight == 0)
     }
 
-    /// Returns the recent rate of the online rows, in rows per minute. `None` in the first second, before any row has
-    /// finished, and while a run with batches sends nothing online.
+    /// Returns the recent rate of the rows that were sent online, in rows per minute. Returns `None` in the first
+    /// second, and before the first row has finished. Also returns `None` while a run with batches has no request in
+    /// flight.
     pub(crate) fn rows_per_minute(&self) -> Option<f64> {
         let (start, last) = (self.started_at?, self.last_at?);
         let in_flight = self.standing.as_ref().map_or(0, |standing| standing.in_flight);
@@ -305,7 +307,7 @@ impl Stats {
     }
 
     /// Returns the finished rows per minute over the whole run, without rows that took their answer from another line.
-    /// `None` if no row finished, or if the run took less than a second.
+    /// Returns `None` if no row finished, or if the run took less than a second.
     pub(crate) fn mean_rows_per_minute(&self) -> Option<f64> {
         let rows = (self.succeeded_total() + self.failed_total()).saturating_sub(self.taken.rows());
         let secs = self.elapsed().as_secs_f64();
@@ -434,7 +436,7 @@ pub(crate) mod tests {
             stats.fold(&at(0, started(Some(10_000), 0)));
             stats.fold(&at(0, status(reason, Vec::new())));
             for second in 1..=600 {
-                // In the last minute, twice as many rows finish, each of half the size.
+                // In the last minute, the rows have half the size, and twice as many rows finish.
                 let (rows, output_tokens) = if second > 540 { (10, 100) } else { (5, 200) };
                 let usage = Usage { output_tokens, ..Usage::default() };
                 let done = EventBody::Succeeded {
@@ -457,7 +459,7 @@ pub(crate) mod tests {
         let by_rows = eta(Reason::Window);
         let by_tokens = eta(Reason::Limit(Dimension::OutputTokens));
 
-        // 6,700 rows are left. They have 182 tokens each on average, and 1,000 tokens are used per second.
+        // 6,700 rows remain. A row has 182 tokens on average, and the run uses 1,000 tokens per second.
         assert!((640..=700).contains(&by_rows), "{by_rows}");
         assert!((1_190..=1_250).contains(&by_tokens), "{by_tokens}");
     }
@@ -506,7 +508,7 @@ pub(crate) mod tests {
         assert_eq!(standing.busiest().map(|pool| pool.pool.to_string()).as_deref(), Some("a"));
     }
 
-    /// Returns an event at a second after the epoch.
+    /// Returns an event at this number of seconds after the epoch.
     pub(crate) fn at(second: i64, body: EventBody) -> RunEvent {
         let at = Timestamp::from_second(second).expect("a second of this century");
         RunEvent { at, run: Arc::from("r1"), body }
@@ -517,7 +519,7 @@ pub(crate) mod tests {
         EventBody::Started { total, already_done }
     }
 
-    /// Returns the event of an answer of a model that has no price.
+    /// Returns the event of an answer from a model without a known price.
     pub(crate) fn without_price() -> EventBody {
         EventBody::Succeeded {
             row: "r1".into(),
@@ -569,7 +571,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Returns the event of the end of a run without a reason.
+    /// Returns the event of the end of a run that did not stop early.
     pub(crate) fn ended() -> EventBody {
         let elapsed = Duration::from_secs(92);
         let (reasons, uses) = (Vec::new(), Vec::new());
@@ -581,7 +583,8 @@ pub(crate) mod tests {
         failed_with(class, usage(), Some(Money::ZERO))
     }
 
-    /// Returns the event of a failure of row `r7`. It is retryable if failures of its class usually are.
+    /// Returns the event of a failure of row `r7`. The failure is retryable if failures of its class are usually
+    /// retryable.
     pub(crate) fn failed_with(class: ErrorClass, usage: Usage, cost: Option<Money>) -> EventBody {
         let row = FailedRow::new("r7", Some(500), "it went wrong", class.may_pass());
         EventBody::Failed { class, row: Box::new(row), usage, cost }
@@ -592,7 +595,7 @@ pub(crate) mod tests {
         EventBody::Status { in_flight: 3, window: 16, reason, backoffs: Backoffs::default(), pools }
     }
 
-    /// Returns a row that is tried again.
+    /// Returns the data of a row that is tried again.
     pub(crate) fn retried() -> Box<RetriedRow> {
         let (label, pool) = ("r1".to_owned(), Arc::new(pool("haiku-4.5", [None; 3]).pool));
         Box::new(RetriedRow { label, pool, status: None, wait: Duration::from_secs(1), next_try: 2 })

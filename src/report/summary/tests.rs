@@ -1,4 +1,5 @@
-//! Each kind of end as people see it: the snapshots in `snapshots/` have each summary at 60, 80 and 120 columns.
+//! Tests of the summary for each kind of end of a run. The snapshots in `snapshots/` contain each summary in 60, 80 and
+//! 120 columns.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -155,7 +156,7 @@ fn a_path_cannot_control_the_terminal() {
     assert!(shown.contains(r"results  a\u{1b}[2J\nb"), "{shown}");
 }
 
-/// Returns the kinds of ends, each with its name, its counters and what the program knows about it. The first four are
+/// Returns the kinds of ends of a run, each with its name, its counters and its context. The first four ends are
 /// ordinary.
 pub(in super::super) fn kinds_of_ends() -> Vec<(&'static str, Stats, SummaryContext)> {
     let command = |text: &str| Some(text.into());
@@ -225,7 +226,7 @@ pub(in super::super) fn kinds_of_ends() -> Vec<(&'static str, Stats, SummaryCont
     ]
 }
 
-/// Returns a run of 318 rows in 14 seconds. A sixth of its answers have this quality.
+/// Returns a run of 318 rows in 14 seconds. A sixth of the answers have this quality.
 fn ordinary(quality: Quality, halt: Option<HaltReason>) -> Stats {
     let mut stats = Stats::default();
     stats.fold(&at(0, started(Some(318), 0)));
