@@ -34,8 +34,8 @@ pub(crate) struct SummaryContext {
     pub longer_command: Option<PrintedCommand>,
     /// The command that resumes the run for its pending rows.
     pub rerun_command: Option<PrintedCommand>,
-    /// The command that shows the answers; `None` if the answers were written to standard output or to another form of
-    /// file.
+    /// The command that shows the answers; `None` if they went to standard output, or if another output file is made
+    /// from them.
     pub answers_command: Option<PrintedCommand>,
     /// The date of the prices, from the catalog.
     pub price_date: Option<String>,
