@@ -1,7 +1,7 @@
-//! Transports: they send a request to a server and receive its response.
+//! Transports. A transport sends a request to a server and receives the response.
 //!
-//! This module manages connections and their time limits. It knows nothing of jobs, rate limits or the meaning of a
-//! response. Only [`http`] uses the HTTP client. The simulator has a second transport without sockets, for runs on
+//! This module manages connections and their time limits. It contains no code for rows, rate limits or the meaning of a
+//! response. Only [`http`] uses the HTTP client. The simulator contains a second transport without sockets, for runs on
 //! virtual time.
 
 mod authorization;
