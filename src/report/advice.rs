@@ -1,4 +1,4 @@
-//! Finds out what would have made a run faster: one piece of advice for the summary.
+//! Gives advice for the summary: finds out which change would have made a run faster.
 //!
 //! The advice depends on the main reason why the run was slow, and on how much of each limit the run used:
 //!
@@ -11,8 +11,8 @@
 //! | the run waited for any other reason | what helps against that reason |
 //!
 //! A higher limit makes a run faster only until the run reaches another limit. This module computes how much faster the
-//! run would then be. For this, it compares the shares of the limits that the run used. If there are several pools, it
-//! takes the pool that used the largest share of the limit.
+//! run would be until it reaches the other limit. It computes this from the shares of the limits that the run used. If
+//! there are several pools, it uses the pool that used the largest share of the limit.
 
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ const WORTH_IT: f64 = 0.2;
 /// The smallest factor by which a single higher limit must make the run faster. With a smaller gain, the advice is a
 /// higher tier, because another limit would slow the run down almost immediately.
 const NOTHING_GAINED: f64 = 1.05;
-/// The largest share of a limit that counts as little use. The advice assumes little use if no limit was used more than
-/// this.
+/// The largest share of a limit that is called little use. If the run used no limit more than this, the advice assumes
+/// that the limits did not slow it down.
 const LITTLE_USED: f64 = 0.5;
 /// The smallest share of refused requests for which the advice is about refusals. A few refusals are normal in a run
 /// that begins with a limit that is too high.
@@ -104,7 +104,7 @@ fn most_used(uses: &[LimitUse]) -> Option<Used<'_>> {
     all.max_by(|a, b| a.share.total_cmp(&b.share))
 }
 
-/// Returns the largest share of a limit in this dimension that a pool used, with this pool.
+/// Returns the pool that used the largest share of its limit of this kind, and this share.
 fn most_used_of(uses: &[LimitUse], dimension: Dimension) -> Option<Used<'_>> {
     let of = |pool| Some(Used { pool, dimension, share: LimitUse::share(pool, dimension)? });
     uses.iter().filter_map(of).max_by(|a, b| a.share.total_cmp(&b.share))
@@ -176,7 +176,7 @@ fn besides(bound: Dimension) -> &'static str {
     }
 }
 
-/// Returns the limit that the run would reach next if the limit `bound` were higher. The number is how many times as
+/// Returns the limit that the run would reach next if the limit `bound` were higher. Also returns how many times as
 /// fast the run would then be.
 fn next_limit(bound: &Used<'_>) -> Option<(f64, Dimension)> {
     let others = Dimension::ALL.into_iter().filter(|&dimension| dimension != bound.dimension);

@@ -1,16 +1,15 @@
 //! Counts answers by their quality: ok, truncated, refused or invalid.
 //!
 //! A truncated or refused answer can be kept, and then its row is answered. If such an answer is not accepted, its row
-//! failed. During a run, kept answers and answers that were not accepted are counted together, because people look at
-//! these counts to see whether the prompt works. The summary counts them separately, because they are in separate
-//! files.
+//! failed. The live lines count kept and failed answers together, because people look at these numbers to see whether
+//! the prompt works. The summary counts kept and failed answers separately, because they are in separate files.
 
 use super::stats::Stats;
 use super::tallies::MendedRows;
 use super::text::count;
 use crate::domain::{ErrorClass, Quality};
 
-/// The rows that this run finished, by the kind of their answer.
+/// The number of rows that this run finished, for each kind of answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Answers {
     /// The number of answers that ended normally and were accepted.
@@ -70,8 +69,8 @@ pub(super) mod tests {
     use super::*;
     use crate::domain::{EventBody, FailedRow, Money, Purpose, Usage};
 
-    /// Returns the event of a row whose first answer was not accepted. A second request with this purpose gave the
-    /// answer.
+    /// Returns the event of a row whose first answer was not accepted. A later request with this purpose got the
+    /// accepted answer.
     pub(crate) fn mended(by: Purpose) -> EventBody {
         match succeeded(Quality::Ok) {
             EventBody::Succeeded {

@@ -172,8 +172,8 @@ fn each_kind_of_end() {
     insta_scene("end-pipe-closed", &calm().end(121, Some(HaltReason::Disk(pipe)), closed));
 }
 
-/// A scene of a test: the events of a run up to one moment. If the scene also shows the summary, the end of the run
-/// follows.
+/// A scene of a test: the events of a run up to one moment. If the scene also shows the summary, the scene also
+/// contains the end of the run.
 #[derive(Clone)]
 struct Scene {
     events: Vec<RunEvent>,
@@ -194,7 +194,7 @@ impl Scene {
     fn rows(mut self, seconds: i64, rows: usize) -> Self {
         for second in 1..=seconds {
             self.events.extend((0..rows).map(|_| at(second, succeeded(Quality::Ok))));
-            // There is no status for the last second, because the scene adds it.
+            // This adds no status for the last second, because the scene itself adds that status.
             if second < seconds {
                 self.events.push(at(second, status(Reason::Window, 64, Vec::new())));
             }
@@ -253,8 +253,8 @@ impl Scene {
             stats.fold(event);
             view.show(event, &stats);
         }
-        // A view draws at most ten times per second. The last events of a scene have the same time, so they need
-        // another drawing.
+        // A view draws at most ten times per second. The last events of a scene have the same time, so they are only
+        // visible after another drawing.
         view.redraw(&stats);
         let mut shown = visible(&terminal);
         if let Some((end, context)) = &self.end {

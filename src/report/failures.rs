@@ -1,4 +1,4 @@
-//! Texts about failed rows: why they failed, which rows may succeed unchanged, and what to change in the others.
+//! Texts about failed rows: why they failed, which rows may succeed unchanged, and what to change in the other rows.
 
 use std::collections::BTreeMap;
 
@@ -51,8 +51,8 @@ fn of_class(class: ErrorClass, failed: &FailedRows) -> Vec<String> {
     reasons
 }
 
-/// Returns whether failures of a class stopped the run. If so, an example of these failures is shown with the reason
-/// for the stop.
+/// Returns whether failures of a class stopped the run. If they did, an example of these failures is shown with the
+/// reason for the stop.
 fn stopped_the_run(class: ErrorClass, stats: &Stats) -> bool {
     let halt = stats.ending.as_ref().and_then(|ending| ending.halt.as_ref());
     matches!(halt, Some(HaltReason::AllFail { class: all, .. }) if *all == class)
@@ -65,7 +65,7 @@ fn words(row: &FailedRow) -> String {
 }
 
 /// Returns the error classes of an error log in which some rows may succeed unchanged. `log` has the number of rows of
-/// each class. The class is all that is known about rows of earlier runs.
+/// each class. For rows of earlier runs, only the error class is known.
 pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<ErrorClass> {
     let may_pass = |(class, rows): (&ErrorClass, &u64)| {
         let own = stats.failed.get(class);
@@ -75,10 +75,10 @@ pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> 
     log.iter().filter(|(_, rows)| **rows > 0).filter(|entry| may_pass(*entry)).map(|(class, _)| *class).collect()
 }
 
-/// Returns the error class of the rows that are most worth asking for again with other settings. Truncated answers can
-/// get a larger `max_tokens`, and answers that can't be used may be better the next time. This returns the class of
-/// these two that has more rows in the log, or `None` if both have no rows. Refusals are left out, because the model
-/// would most likely refuse again.
+/// Returns the error class of the rows that are most worth asking for again with other settings. These rows have a
+/// truncated answer, which can get a larger `max_tokens`, or an answer that can't be used, which can be better the next
+/// time. Returns the error class with more rows in the log. Returns `None` if there are no such rows. Refusals are left
+/// out, because the model would most likely refuse again.
 pub(crate) fn worth_asking_again(log: &BTreeMap<ErrorClass, u64>) -> Option<ErrorClass> {
     let rows = |class: &ErrorClass| log.get(class).copied().unwrap_or(0);
     let classes = [ErrorClass::InvalidOutput, ErrorClass::Truncated].into_iter().filter(|class| rows(class) > 0);

@@ -1,4 +1,4 @@
-//! JSON that is safe on a terminal: control characters are written as `\uXXXX`, which does not change any value.
+//! Writes JSON that is safe on a terminal: control characters are written as `\uXXXX`, which does not change a value.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -18,7 +18,7 @@ pub(crate) fn to_vec(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A JSON formatter that escapes all control characters, also the characters that JSON allows unescaped.
+/// A JSON formatter that escapes all control characters. JSON itself allows some of them unescaped.
 struct Harmless;
 
 impl Formatter for Harmless {

@@ -1,4 +1,4 @@
-//! A histogram of durations, for percentiles. Its memory does not grow with the number of durations.
+//! A histogram of durations, for percentiles. The memory of a histogram does not grow with the number of durations.
 //!
 //! Buckets for longer durations are wider: the range between two powers of two is divided into 16 buckets. So a
 //! percentile is wrong by at most 3 % of its value.
@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 /// The number of buckets between two powers of two, as a number of bits.
 const BITS: u32 = 4;
 
-/// The number of durations in each bucket, in milliseconds. A saved histogram is a JSON object from bucket to number.
+/// A histogram: the number of durations in each bucket. Buckets are ranges of milliseconds. In a file, a histogram is a
+/// JSON object from bucket to number.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Histogram(BTreeMap<u16, u64>);

@@ -7,11 +7,11 @@ use super::summary_context::SummaryContext;
 use super::text::{ListRow, count, escape};
 use crate::domain::Quality;
 
-/// The number of characters of a label that are shown. The end of a longer label is rarely useful.
+/// The largest number of characters of a label that are shown. The end of a longer label is rarely useful.
 const LONGEST_LABEL: usize = 40;
 
 /// Returns a row of the summary's list for each kind of answer. If all answers are ok, there is no row, because the
-/// first line of the summary counts them. Rows of earlier runs are not counted.
+/// first line of the summary counts them. The numbers do not include rows of earlier runs.
 pub(super) fn rows(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
     let mut rows = Vec::new();
     if stats.succeeded.keys().any(|quality| *quality != Quality::Ok) {

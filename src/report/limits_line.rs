@@ -1,7 +1,7 @@
 //! The use of limits on the live lines: the share of each limit that was used in the last five minutes.
 //!
-//! The live lines use the same words as the summary. The first seconds of a run say nothing about its use of limits. In
-//! these seconds, the limits themselves are shown.
+//! The live lines use the same words as the summary. In the first seconds of a run, its use of limits is not known yet.
+//! In these seconds, the live lines show the limits themselves.
 
 use super::notes::limits_words;
 use super::parts::{Part, Tone, line_width};
@@ -27,8 +27,8 @@ pub(super) fn by_use<'a>(stats: &Stats, pools: impl Iterator<Item = &'a PoolStat
 }
 
 /// Returns the parts of the line of a pool: `used 83% of requests, 12% of input tokens, 96% of output tokens`. If the
-/// line is wider than `columns`, the limits with the lowest use are left out. If `named`, the line begins with the name
-/// of the pool.
+/// line is wider than `columns`, the limits with the lowest use are left out. If `named` is true, the line begins with
+/// the name of the pool.
 pub(super) fn pool_parts(stats: &Stats, pool: &PoolStatus, named: bool, columns: usize) -> Vec<Part> {
     let mut lead = Vec::new();
     if named {

@@ -2,10 +2,10 @@
 //! size can be tested.
 //!
 //! Each line begins with a label if the terminal is wide enough. The column of labels is as wide as in the summary.
-//! When the summary replaces the live block, the same things are therefore in the same places. If the terminal is low,
-//! the least important lines are left out.
+//! When the summary replaces the live block, the same things are therefore in the same places. If the terminal has few
+//! rows, the least important lines are left out.
 //!
-//! This module sets the place and the width of the bar. The bar is filled by the code that draws the lines.
+//! This module sets the position and the width of the progress bar. The code that draws the lines fills the bar.
 
 use super::answers::Answers;
 use super::limits_line::{by_use, pool_parts, use_parts};
@@ -42,7 +42,7 @@ pub(crate) struct Block {
 
 /// One line of the block.
 struct Line {
-    /// The rank of the line. On a low terminal, the lines with the lowest rank are left out first.
+    /// The rank of the line. On a terminal with few rows, the lines with the lowest rank are left out first.
     rank: u8,
     label: &'static str,
     parts: Vec<Part>,
@@ -74,13 +74,14 @@ pub(crate) fn block(stats: &Stats, columns: usize, rows: usize, is_colored: bool
 }
 
 /// Returns the largest number of lines of the block on a terminal with this many rows. The block fills at most half of
-/// the rows, so the notes above the block stay visible. On a low terminal, the block can have up to three lines.
+/// the rows, so the notes above the block stay visible. On a terminal with few rows, the block can have up to three
+/// lines.
 fn most_lines(rows: usize) -> usize {
     (rows / 2).max(rows.saturating_sub(1).min(3)).max(1)
 }
 
-/// Returns all lines, in the order in which they are shown. There is room for `most` lines, so more lines for pools
-/// would be useless.
+/// Returns all lines, in the order in which they are shown. The block has room for `most` lines, so this makes no more
+/// lines for pools than fit.
 fn lines(stats: &Stats, columns: usize, has_labels: bool, most: usize) -> Vec<Line> {
     let line = |rank, label, parts| Line { rank, label, parts };
     let mut above = vec![line(10, "rows", rows_parts(stats)), line(8, "time", time_parts(stats))];
@@ -182,14 +183,14 @@ fn time_parts(stats: &Stats) -> Vec<Part> {
             parts.extend(time_left_range(stats).map(|range| Part::optional(3, format!("({range})")).after(" ")));
         }
         Outlook::Unknown => parts.extend(left_by_plan(stats).map(|left| Part::optional(3, left))),
-        // There is no time left to show here, and another line shows what the run waits for.
+        // The time left is not known, and another line shows what the run waits for.
         Outlook::Batches(_) | Outlook::Waiting { .. } => {}
     }
     parts
 }
 
-/// Returns the parts that say what the run does and why it is not faster: `limited by output tokens per minute · 32 of
-/// 64 in flight`.
+/// Returns the parts that say what the run does now and why it is not faster: `limited by output tokens per minute · 32
+/// of 64 in flight`.
 fn now_parts(stats: &Stats) -> Vec<Part> {
     let (Some(now), Some(standing)) = (Now::of(stats), &stats.standing) else { return Vec::new() };
     let mut parts = vec![Part::new(10, now.long, now.short).in_tone(now.tone)];
@@ -201,8 +202,8 @@ fn now_parts(stats: &Stats) -> Vec<Part> {
     parts
 }
 
-/// Returns the parts about retries: `14: 12 rate limit (429), 2 network · 3 rows wait, the next try in 7 s`. Returns
-/// `None` if no request was retried.
+/// Returns the parts about retries: `14: 12 rate limit (429), 2 network · 3 rows wait, next in 7 s`. Returns `None` if
+/// no request was retried.
 fn retries_parts(stats: &Stats, has_label: bool) -> Option<Vec<Part>> {
     let retries = stats.retried_total();
     let backoffs = stats.standing.as_ref().map(|standing| standing.backoffs).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The mix of models in a run: compares the cost of the remaining rows with the cost of the finished rows. They differ
-//! if the remaining rows are for other models.
+//! The mix of models in a run: compares the cost of the remaining rows with the cost of the finished rows. The two
+//! costs differ if the remaining rows are for other models.
 //!
 //! Each model has limits of its own. So the rows of one model can be done early, and their cost says little about the
 //! rows of other models.

@@ -36,8 +36,8 @@ pub(crate) struct Notes {
     /// Whether the run has several providers. If so, the notes name the provider.
     has_several: bool,
     told_at: BTreeMap<PoolId, Timestamp>,
-    /// The outage of the last outage note: its description, the time of the note, and the length of the outage at that
-    /// time.
+    /// The outage in the last note about an outage: its description, the time of the note, and the length of the outage
+    /// at that time.
     outage: Option<(String, Timestamp, Duration)>,
     /// The name of the provider with this outage, as the beginning of a note. Empty in a run with one provider.
     failing: String,
@@ -51,8 +51,8 @@ impl Notes {
         Self { verbosity, has_several: false, told_at: BTreeMap::new(), outage: None, failing: String::new() }
     }
 
-    /// Returns the note for an event. The note is one line, without a line break at its end. Its text is already
-    /// escaped for a terminal.
+    /// Returns the note for an event. The note is one line, without a line break at its end. The text of the note is
+    /// already escaped for a terminal.
     pub(crate) fn of(&mut self, event: &RunEvent) -> Option<String> {
         if let Some(warning) = warning(event) {
             return (self.verbosity > Verbosity::Quiet).then_some(warning);

@@ -14,13 +14,13 @@ use crate::domain::{EventBody, RunEvent};
 /// The form of the progress of a run (`--progress`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProgressKind {
-    /// Live lines on a terminal whose lines can be redrawn, plain lines elsewhere.
+    /// Live lines on a terminal that can redraw lines, and plain lines on all other outputs.
     #[default]
     Auto,
     /// Live lines. Live lines on a terminal. If standard error is not a terminal, or its terminal can't redraw lines,
     /// plain lines are shown instead.
     Tty,
-    /// A plain line every few seconds.
+    /// Plain lines that are printed from time to time.
     Plain,
     /// One JSON object per line.
     Json,
@@ -34,7 +34,7 @@ pub struct ViewOptions {
     pub kind: ProgressKind,
     /// The amount of messages that are printed.
     pub verbosity: Verbosity,
-    /// Whether the writer is a terminal whose lines can be redrawn.
+    /// Whether the output is a terminal that can redraw lines.
     pub is_terminal: bool,
     /// Whether colours are allowed in this output.
     pub is_colored: bool,
@@ -103,7 +103,7 @@ impl Reporter for Report {
 
     fn finish(&mut self) {
         self.views.iter_mut().for_each(|view| view.close());
-        // A view may have failed to close its file. The other views show a warning about this, and all views are closed
+        // A view possibly failed to close its file. The other views show a warning about this, and all views are closed
         // again.
         let warnings = self.take_warnings();
         let Some((at, run)) = self.last.clone().filter(|_| !warnings.is_empty()) else { return };

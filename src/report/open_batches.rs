@@ -1,7 +1,7 @@
 //! Texts about the open batches of a run.
 //!
-//! While a batch is processed, the API shows neither answers nor counts. So nothing is known about the progress inside
-//! a batch. The end of the open batches is not predicted from batches that have ended.
+//! While a batch is processed, the API shows no answers and no numbers of answered requests. So nothing is known about
+//! the progress inside a batch. The end of the open batches is not predicted from batches that have ended.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ pub(super) fn words(batches: &BatchesStatus) -> String {
 }
 
 /// Returns a text about the end of the batches: when most batches end, and when the first open batch expires. Returns
-/// `None` if neither is known.
+/// `None` if both times are unknown.
 fn prospect(batches: &BatchesStatus) -> Option<String> {
     let most = experience(batches).map(str::to_owned);
     let expires = batches.expires_in.map(|span| {
@@ -55,7 +55,8 @@ fn prospect(batches: &BatchesStatus) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-/// Returns a text about the usual duration of batches. Returns `None` if a batch is already open for longer than this.
+/// Returns a text about the usual duration of batches. Returns `None` if a batch has already been open for longer than
+/// usual.
 pub(super) fn experience(batches: &BatchesStatus) -> Option<&'static str> {
     (batches.open > 0 && batches.oldest < MOST_END).then_some("most end within an hour")
 }

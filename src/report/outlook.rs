@@ -1,9 +1,9 @@
 //! Estimates when a run will be done. If there is no estimate, this module says what the run waits for.
 //!
-//! The time left is shown only as long as rows finish regularly. The time left includes known delays: rate limits,
-//! waits after a 429, and the next retry of rows. Between two finished rows, the time left counts down. When it reaches
-//! zero, or when no row has finished for an unusually long time, the report shows what the run waits for instead. So
-//! the time left never stays the same. While batches are open, no time left is shown.
+//! The time left is shown as long as rows finish regularly. The time left includes known delays: rate limits, waits
+//! after a 429, and the next retry of rows. Between two finished rows, the time left counts down. When it reaches zero,
+//! or when no row has finished for an unusually long time, the report shows what the run waits for instead. So the time
+//! left never stays the same. While batches are open, no time left is shown.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::stats::Stats;
 use super::text::{count, duration, plural, rough_duration};
 use crate::domain::{BatchesStatus, Reason};
 
-/// The shortest time without a finished row after which the report may say what the run waits for.
+/// The shortest time without a finished row after which the report can show what the run waits for.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(3);
 
 /// An estimate of when a run ends.
@@ -75,15 +75,16 @@ impl Stats {
         let Some(standing) = &self.standing else { return left.map_or(Outlook::Unknown, time_left) };
         let is_stuck = idle >= self.patience();
         match (standing.reason, left) {
-            // The run now waits only for the disk. The outlook shows this only if the wait is long.
+            // No request is in flight, so the run only waits for the disk. The outlook shows this wait only if it is
+            // long.
             (Reason::Draining, _) if standing.in_flight == 0 && !is_stuck => Outlook::Unknown,
-            // If the run waits for one of these reasons, the pace so far says nothing about the remaining rows.
+            // During waits of these kinds, the pace so far says nothing about the remaining rows.
             (
                 Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Paused | Reason::Batches | Reason::Draining,
                 _,
             ) => waiting(standing, idle),
             _ if is_stuck || (self.outage.is_some() && !self.providers.are_several()) => waiting(standing, idle),
-            // There is no estimate if the budget may stop the run early, or if the time left can't be computed.
+            // There is no estimate if the budget can stop the run early, or if the time left can't be computed.
             (Reason::Budget, _) | (_, None) => Outlook::Unknown,
             (_, Some(left)) if left <= 0.0 => waiting(standing, idle),
             (_, Some(left)) => time_left(left),
@@ -120,8 +121,8 @@ impl Stats {
 
     /// Returns how many seconds the remaining rows will take at the recent rate; zero or less if the run should already
     /// be over. The result is at least as long as each of these times:
-    /// - the time in which the rate limits allow the remaining rows; without this, the result after a burst at the
-    ///   start would be only a few seconds
+    /// - the time that the rate limits require for the remaining rows; without this minimum, the result after a burst
+    ///   at the start would be only a few seconds
     /// - the time for which rows have to wait after a 429 or another failure
     ///
     /// Returns `None` on a pipe, in the first five seconds, and before ten rows have finished. An earlier estimate

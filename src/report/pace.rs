@@ -9,13 +9,13 @@ use crate::domain::{Dimension, PoolStatus, Reason, Usage};
 
 /// The numbers of recently finished rows and of their tokens, by second.
 ///
-/// "Recently" means the last minute. If fewer than 20 rows finished in this minute, it means the time in which the last
-/// 20 rows finished. A mean over the whole run would stay wrong for hours after a change of a limit. A fixed minute
-/// would be too short for rows that take several minutes.
+/// "Recently" means the last minute. If fewer than 20 rows finished in the last minute, "recently" means the time in
+/// which the last 20 rows finished. A mean over the whole run would stay wrong for hours after a change of a limit. A
+/// fixed minute would be too short for rows that take several minutes.
 ///
 /// The mean size of a row is taken over the whole run, because limits don't change the size of rows. A mean over a
 /// single minute would vary by a tenth just by chance. If a token limit slows the run down, the number of tokens per
-/// minute is steady. So the time left is then computed from the recent tokens and this mean size.
+/// minute is steady. So the time left is then computed from the recent tokens and the mean size of a row.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pace {
     slots: VecDeque<Slot>,
@@ -77,8 +77,8 @@ impl Pace {
 
     /// Returns the mean size of the recent rows divided by the mean size of all rows of the run. The size of a row is
     /// its number of tokens that count against the limit that slows the run down. If no token limit slows the run down,
-    /// the result is 1. The number of recent rows times the result is how many rows of mean size would have finished in
-    /// the same time.
+    /// the result is 1. To get the number of rows of mean size that would have finished in the same time, multiply the
+    /// number of recent rows by the result.
     pub(super) fn size_of_last(&self, reason: Option<Reason>) -> f64 {
         let of = |at: usize| {
             let (last, all) =
@@ -96,8 +96,8 @@ impl Pace {
     /// Returns the shortest time, in seconds, in which the limits of these pools allow this many rows. `size` is the
     /// size of these rows in tokens, relative to the mean size of the finished rows.
     ///
-    /// Each pool has limits of its own, and the slowest pool decides. The rows are assumed to be spread over the pools
-    /// in the same proportion as the rows that are ready to send.
+    /// Each pool has limits of its own, and the result is the time of the slowest pool. The rows are assumed to be
+    /// spread over the pools in the same proportion as the rows that are ready to send.
     pub(super) fn seconds_by_limits(&self, rows: u64, size: f64, pools: &[PoolStatus]) -> f64 {
         let tokens = self.all_tokens.map(|sum| size * sum as f64 / self.all_rows.max(1) as f64);
         let needs = [1.0, tokens[0], tokens[1]];
@@ -127,7 +127,7 @@ impl Pace {
     }
 
     /// Returns how many times as long the remaining answers will take, compared with the answers so far; at least 1.
-    /// The remaining answers are longer because long answers come last. The difference is largest at the start of a
+    /// The remaining answers are longer because long answers come last. This difference is largest at the start of a
     /// run.
     ///
     /// The mean latency of all answers is estimated as the time in flight of all requests, divided by the number of
@@ -146,8 +146,8 @@ impl Pace {
     }
 
     /// Returns the longest normal time between two finished rows. This is three times the mean time between two
-    /// finished rows. It is at least one and a half times the mean latency, because rows that are sent together finish
-    /// together. `start` is the start of the run.
+    /// finished rows. The result is at least one and a half times the mean latency, because rows that are sent together
+    /// finish together. `start` is the start of the run.
     pub(super) fn patience(&self, start: Timestamp) -> Duration {
         let between_two = self.last_at().and_then(|last| self.per_second(start, last)).map_or(0.0, |rate| 3.0 / rate);
         let (latencies, answers) = self.latencies;

@@ -1,7 +1,7 @@
 //! Lines made of parts, fitted to a width. This module is pure, so every width can be tested.
 //!
-//! If not all parts of a line fit, some are shortened. If that is not enough, some are left out. The least important
-//! parts are shortened and left out first. A fitted line is never too wide, so a terminal never wraps it.
+//! If a line is too wide, some of its parts are shortened. If that is not enough, some parts are left out. The least
+//! important parts are shortened and left out first. A fitted line is never too wide, so a terminal never wraps it.
 
 use anstyle::{AnsiColor, Style};
 
@@ -52,7 +52,7 @@ pub(super) struct Part {
     short: String,
     /// The rank of the part. The parts with the lowest rank are shortened and left out first.
     rank: u8,
-    /// The separator before the part. It is not shown before the first part of a line.
+    /// The separator before the part. The separator is not shown before the first part of a line.
     pub(super) joint: &'static str,
     /// The style of the part on a terminal with colours.
     pub(super) tone: Tone,
@@ -113,7 +113,8 @@ pub(super) fn fit(parts: &mut Vec<Part>, columns: usize) {
     }
     while line_width(parts) > columns && parts.len() > 1 {
         let lowest = parts.iter().map(|part| part.rank).min().unwrap_or(0);
-        // If several parts have the same rank, the last one is left out first, because a line is read from its start.
+        // If several parts have the same rank, the last part is left out first, because people read a line from its
+        // start.
         let Some(at) = parts.iter().rposition(|part| part.rank == lowest) else { return };
         parts.remove(at);
     }
@@ -122,7 +123,7 @@ pub(super) fn fit(parts: &mut Vec<Part>, columns: usize) {
     }
 }
 
-/// Returns how many columns the parts and their separators fill.
+/// Returns the width of the parts and their separators, in columns.
 pub(super) fn line_width(parts: &[Part]) -> usize {
     let joints = parts.iter().skip(1).map(|part| width(part.joint)).sum::<usize>();
     joints + parts.iter().map(|part| width(&part.text)).sum::<usize>()

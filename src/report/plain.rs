@@ -1,6 +1,6 @@
 //! Plain lines of progress, for logs and other output that can't be redrawn. A line comes after 1, 10, 30 and 60
-//! seconds, then every minute, and after an hour every five minutes. So the user of a short run sees that it works, and
-//! the log of a long run stays short.
+//! seconds, then every minute, and after an hour every five minutes. So the user soon sees that a run works, and the
+//! log of a long run stays short.
 //!
 //! A line is never wrapped: it is fitted to the width of the log, and the least important parts are left out.
 
@@ -148,7 +148,7 @@ fn left_parts(stats: &Stats) -> Vec<Part> {
             [part(7, left.clone(), left)].into_iter().chain(range).collect()
         }
         Outlook::Unknown => left_by_plan(stats).map(|left| part(2, left, "")).into_iter().collect(),
-        // There is no time left to show here, and another part shows what the run waits for.
+        // The time left is not known, and another part of the line shows what the run waits for.
         Outlook::Batches(_) | Outlook::Waiting { .. } => Vec::new(),
     }
 }
@@ -157,7 +157,8 @@ fn now_parts(stats: &Stats) -> Vec<Part> {
     let (Some(now), Some(standing)) = (Now::of(stats), &stats.standing) else { return Vec::new() };
     if let Some(batches) = stats.waits_for_batches() {
         let words = open_batches::words(batches);
-        // The short form is the text before the semicolon. It says how many batches there are and how old they are.
+        // The short form is the text before the semicolon. This text says how many batches there are and how old they
+        // are.
         let first = words.split(';').next().unwrap_or_default();
         return vec![part(8, format!("waiting for {words}"), format!("waiting for {first}"))];
     }

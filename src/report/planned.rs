@@ -1,8 +1,8 @@
 //! Compares the plan that was made before the first request with the real cost and the real duration of the run.
 //!
 //! Only a run that finished its rows is compared with its plan. A part of a run says little: short rows finish first,
-//! and few rows finish at the start and at the end of a run. So after a run that stopped early, the summary only shows
-//! the plan.
+//! and few rows finish at the start and at the end of a run. So the summary of a run that stopped early shows the plan
+//! without a comparison.
 
 use super::ranges::{money_range, time_range};
 use super::stats::Stats;
@@ -45,7 +45,7 @@ struct Compared {
 }
 
 /// Returns how the real cost and the real time compare with the plan, for scripts. A value is `None` if it was not
-/// planned. Both are `None` for a run that did not do all its rows.
+/// planned. Both values are `None` for a run that did not do all its rows.
 pub(super) fn verdicts(stats: &Stats) -> (Option<Verdict>, Option<Verdict>) {
     match compared(stats).filter(|compared| compared.is_judged) {
         Some(compared) => (compared.cost.map(|cost| cost.1), compared.time.map(|time| time.1)),

@@ -3,22 +3,23 @@
 //!
 //! The content of the lines comes from [`super::line`]. Each drawing fits the lines to the current size of the
 //! terminal. The crate indicatif renders the lines with their bar; `progress/bar.rs` says why indicatif's own repaint
-//! is not used. The lines are drawn at most ten times per second. This is measured with the times of the events.
+//! is not used. The lines are drawn at most ten times per second. The time between drawings is measured with the times
+//! of the events.
 //!
 //! The cursor stays at the start of the first line, and a drawing begins by erasing everything from the cursor on. So a
 //! drawing is correct after every change of the terminal's size. When the width changes, some terminals wrap the lines
-//! again and others cut them off; in both cases the cursor stays with its text. The alternative would be to leave the
-//! cursor after the last line. A drawing would then have to move the cursor up by the number of rows that the lines
-//! fill. After a change of size this number is unknown. If the cursor moved up too far, the drawing would erase other
-//! text above the lines.
+//! again, and other terminals cut the lines off. In both cases, the cursor stays with its text. The alternative would
+//! be to leave the cursor after the last line. A drawing would then have to move the cursor up by the number of rows
+//! that the lines fill. After a change of size this number is unknown. If the cursor moved up too far, the drawing
+//! would erase other text above the lines.
 //!
 //! While a block is drawn, the terminal does not wrap lines. If the size changes at that moment, lines are cut off, but
 //! each line still fills one row. Each line ends with a line break, so no terminal joins two lines into one. A drawing
 //! is a single write, so other output can't be mixed into it.
 //!
 //! A line that was scrolled away can't be erased. On some terminals, a change of size can scroll away the line of the
-//! cursor. This happens if the line is in the first row, and the lines below it are wrapped again and push it off the
-//! screen.
+//! cursor. This happens if the line of the cursor is in the first row: the lines below it are wrapped again and push it
+//! off the screen.
 
 mod bar;
 
@@ -37,9 +38,8 @@ use super::view::View;
 use crate::domain::{EventBody, RunEvent};
 
 /// The control sequence that erases the block: everything from the start of the cursor's row to the end of the screen.
-/// The sequence begins with a blank because of the case where the block begins in the first row and column. Without the
-/// blank, some terminals would treat the erasure as clearing the screen, and save the cleared text in their
-/// scroll-back.
+/// The sequence begins with a blank. Without it, some terminals would treat the erasure of a block at the start of the
+/// first row as clearing the screen, and would save the cleared text in their scroll-back.
 const TAKE_BACK: &str = "\r \x1b[J\r";
 
 /// The size of a terminal in characters.
@@ -87,7 +87,7 @@ impl Progress {
         Self { size, is_colored, notes, bar, writer, drawn_at: None, is_shown: false }
     }
 
-    /// Draws the live lines again immediately, whatever the time of the last drawing was.
+    /// Draws the live lines again immediately, without a minimum time since the last drawing.
     #[cfg(test)]
     pub(in crate::report) fn redraw(&mut self, stats: &Stats) {
         self.draw(None, stats);
@@ -151,7 +151,7 @@ impl View for Progress {
 }
 
 impl Drop for Progress {
-    /// Erases the live lines when the view is dropped, so the terminal is clean after every end of a run.
+    /// Erases the live lines when the view is dropped, so the terminal is clean even if the run ends with an error.
     fn drop(&mut self) {
         self.close();
     }

@@ -27,13 +27,13 @@ use crate::domain::{Interval, Money, Reason, RunForecast};
 /// is inside the interval with a probability of 90 %.
 const DEVIATIONS: f64 = 1.645;
 /// The distance from the middle to the ends of an interval that is estimated from finished rows, in standard
-/// deviations. It is larger than `DEVIATIONS`, because finished rows are never quite a random sample.
+/// deviations. This distance is larger than `DEVIATIONS`, because finished rows are never quite a random sample.
 const DEVIATIONS_OF_ROWS: f64 = 2.5;
 /// The low end of the cost of the remaining rows is at least this share of their likely cost.
 const LEAST_COST: f64 = 0.1;
 /// The estimate assumes that the remaining answers are at most this many times as long as the answers so far.
 const MOST_LONGER: f64 = 6.0;
-/// The standard deviation of a forecast is at least this share of its value.
+/// The smallest standard deviation of a forecast, as a share of its value.
 const MOST_EXACT: f64 = 0.01;
 /// The number of finished rows before the first estimate of a run without a forecast.
 const ROWS: u64 = 10;
@@ -97,7 +97,8 @@ impl Guess {
             return (Self { mean, below: deviation, above: deviation.hypot(longer) }, 0.0);
         };
         let weight = |deviation: f64| of_mean.recip() / (of_mean.recip() + deviation.powi(-2));
-        // The forecast already includes random differences between rows. It knows nothing about the order of the rows.
+        // The forecast already includes random differences between rows. The forecast does not know the order of the
+        // rows.
         let both = |deviation: f64| {
             let own = weight(deviation);
             (deviation.powi(2) * (1.0 - own) + by_chance * own + drift).sqrt()
@@ -115,7 +116,8 @@ impl Stats {
     /// stops early. Also returns `None` while the run waits for its last answers, because these are often the longest.
     pub(crate) fn projected_cost(&self) -> Option<Interval<Money>> {
         let left = self.left_to_send()?;
-        // The forecast does not include the rows of batches that an earlier run submitted, so there is no estimate.
+        // If an earlier run submitted batches, there is no estimate, because the forecast does not include the rows of
+        // these batches.
         if self.batches.is_some() && self.remaining() > Some(left) {
             return None;
         }

@@ -13,15 +13,16 @@ use crate::domain::{FallbackCase, Outage, PoolStatus};
 /// The state of a provider at this moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// The provider gets no requests for the rest of the run. The fields are the provider that gets its rows, and the
-    /// reason.
+    /// The provider gets no requests for the rest of the run. The fields of this variant are the provider that gets the
+    /// rows, and the reason.
     Stopped(Arc<str>, Cow<'static, str>),
-    /// The requests to the provider fail.
+    /// All requests to the provider fail.
     Failing(Box<Outage>),
-    /// The rows of the provider go to another provider for some time. The fields are the other provider, and the
-    /// reason.
+    /// The rows of the provider go to another provider for some time. The fields of this variant are the other
+    /// provider, and the reason.
     Diverted(Arc<str>, FallbackCase),
-    /// All active pools of the provider wait after a 429. The duration is the time until the first pool sends again.
+    /// All active pools of the provider wait after a 429. The field of this variant is the time until the first pool
+    /// sends again.
     Held(Duration),
     /// The provider gets requests.
     Sending,

@@ -1,7 +1,7 @@
 //! Counters of each provider of a run, and the provider that gets its rows.
 //!
 //! A row and its cost are counted for the provider of the last request of the row. If another provider billed an
-//! earlier attempt, this small part of the cost is counted for the wrong provider.
+//! earlier attempt of the row, this small cost is counted for the wrong provider.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -33,7 +33,8 @@ pub(crate) struct OfProvider {
     /// The provider that gets the rows of this provider at the moment, and the reason. `None` if this provider gets its
     /// own rows.
     pub(crate) diverted: Option<(Arc<str>, FallbackCase)>,
-    /// The reason why the run sends no more requests to this provider. `None` as long as the run sends to it.
+    /// The reason why the run sends no more requests to this provider. `None` as long as the run sends requests to this
+    /// provider.
     pub(crate) stopped: Option<Cow<'static, str>>,
 }
 
@@ -93,8 +94,8 @@ impl Providers {
         self.of(to);
         let own = self.of(from);
         *own.left.entry(why).or_default() += 1;
-        // If the provider is stopped because of its account, it stays stopped. Other reasons to send its rows elsewhere
-        // do not change this.
+        // A provider that is stopped because of its account stays stopped. A later event about its rows does not change
+        // this state.
         let is_stopped = own.diverted.as_ref().is_some_and(|(_, why)| *why == FallbackCase::Account);
         if is_about_provider(why) && !is_stopped {
             own.diverted = Some((Arc::clone(to), why));

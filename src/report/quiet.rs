@@ -8,7 +8,7 @@ use super::stats::Stats;
 use super::view::View;
 use crate::domain::RunEvent;
 
-/// Shows nothing. The reason why a run stopped is printed after the run.
+/// Shows nothing. The reason for a stop of the run is not shown here, because it is printed after the run.
 #[derive(Debug)]
 pub struct Silent;
 

@@ -10,8 +10,8 @@ use crate::domain::Money;
 ///
 /// The values are not always in random order: the rows of a file can be sorted by length. So the variance is computed
 /// from the means of blocks of consecutive values, and not from single values. This is the method of batch means. When
-/// there are 32 blocks, neighbouring blocks are merged in pairs. So the memory is constant, and adding a value takes
-/// constant time on average.
+/// there are 32 blocks, neighbouring blocks are merged in pairs. So a series uses constant memory, and adding a value
+/// takes constant time on average.
 #[derive(Clone, Debug)]
 pub(super) struct Spread {
     /// The sums of the full blocks.
@@ -86,10 +86,10 @@ impl Spread {
         Self { blocks, per_block: self.per_block, open: (0.0, 0), sum, count }
     }
 
-    /// Returns the drift of the values. The drift is the square of the difference between the means of the later and
-    /// the earlier half, minus the part that chance can explain. `variance` is the variance of one value. If the values
-    /// drift, more values do not make their mean a better prediction of later values. The drift is the variance that
-    /// remains.
+    /// Returns the drift of the values. To compute the drift, the difference between the means of the later and the
+    /// earlier half is squared. The part that chance can explain is then subtracted. `variance` is the variance of one
+    /// value. If the values drift, more values do not make their mean a better prediction of later values. In this
+    /// case, the drift is the variance that remains.
     pub(super) fn drift(&self, variance: f64) -> f64 {
         let half = self.blocks.len() / 2;
         if half == 0 {

@@ -9,7 +9,7 @@ use crate::domain::{Backoffs, BatchesEnd, HaltReason, LimitUse, PoolStatus, Reas
 pub struct Standing {
     /// The number of requests in flight.
     pub in_flight: usize,
-    /// The largest number of requests that may be in flight at the moment.
+    /// The number of requests that are allowed in flight at the moment.
     pub window: usize,
     /// The reason why no more requests are sent at the moment.
     pub reason: Reason,

@@ -27,7 +27,7 @@ pub(super) struct BatchesNow {
     collecting: usize,
     /// The time until the run asks the API again for the state of the batches, in seconds; null if no batch is open.
     next_look_s: Option<f64>,
-    /// Whether rows wait before they are put into a batch. They wait until a similar request was answered online.
+    /// Whether rows wait before they are put into a batch. Such rows wait until a similar request was answered online.
     trying: bool,
 }
 

@@ -16,7 +16,7 @@ pub(crate) struct PoolUse {
     /// The pool.
     pool: String,
     requests: DimensionUse,
-    /// Uncached input tokens.
+    /// The use of the limit on input tokens, without tokens read from the prompt cache.
     input_tokens: DimensionUse,
     output_tokens: DimensionUse,
 }
@@ -29,11 +29,11 @@ pub(crate) struct DimensionUse {
     /// The limit per minute times the minutes of the run; null if there is no limit. If the limit changed during the
     /// run, each value of the limit is multiplied by the minutes for which it applied.
     allowed: Option<u64>,
-    /// `counted` divided by `allowed`. The share is above 1 if the run used a burst that the limit allows at the start.
-    /// Null if there is no limit.
+    /// `counted` divided by `allowed`. The share is above 1 after a burst: a server can accept the whole limit of a
+    /// minute at once. Null if there is no limit.
     share: Option<f64>,
     /// The level of the use: `low`, `moderate` (more than 50 %), `high` (more than 75 %) or `critical` (more than 90
-    /// %). Null if there is no limit, and for a run of less than a minute. The use of such a short run can be a single
+    /// %). Null if there is no limit, and for a run of less than a minute. The use of so short a run can be a single
     /// burst.
     level: Option<&'static str>,
 }

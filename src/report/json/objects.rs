@@ -232,36 +232,37 @@ impl Limits {
 /// The state of a run, in a `progress` object.
 #[derive(Debug, Serialize)]
 pub(crate) struct Progress {
-    /// Rows in the input; null on a pipe.
+    /// The number of rows in the input; null on a pipe.
     total: Option<u64>,
-    /// Rows finished by earlier runs.
+    /// The number of rows that earlier runs finished.
     already_done: u64,
-    /// Rows whose answer ended normally.
+    /// The number of rows whose answer ended normally.
     ok: u64,
-    /// Rows with a truncated answer that was kept: the answer ended at `max_tokens` or at the end of the context
-    /// window. Rows with a truncated answer that was not kept are in `failed_by_class`.
+    /// The number of rows with a truncated answer that was kept. A truncated answer ended at `max_tokens` or at the end
+    /// of the context window. Rows with a truncated answer that was not kept are in `failed_by_class`.
     truncated: u64,
-    /// Rows that the model refused to answer, if the refusal was kept. Rows with a refusal that was not kept are in
-    /// `failed_by_class`.
+    /// The number of rows that the model refused to answer, if the refusal was kept. Rows with a refusal that was not
+    /// kept are in `failed_by_class`.
     refused: u64,
-    /// Rows whose answer ended for a reason that this program does not know.
+    /// The number of rows whose answer ended for a reason that this program does not know.
     unknown: u64,
-    /// Answered rows that copied the answer of an equal row. These rows are also counted by the quality of their
-    /// answer, for example in `ok`.
+    /// The number of answered rows that copied the answer of an equal row. These rows are also counted by the quality
+    /// of their answer, for example in `ok`.
     copied: u64,
-    /// Answered rows that took their answer from earlier results. These rows are also counted in `ok`.
+    /// The number of answered rows that took their answer from earlier results. These rows are also counted in `ok`.
     reused: u64,
     /// The dollars saved by copied and reused answers: the cost of these answers when they were paid for. Answers with
     /// an unknown cost are left out.
     saved_usd: f64,
-    /// The number of answered rows whose first answer was not accepted, by the way to the accepted answer: `repaired`,
-    /// `retried` (asked again), `grown` (with a larger `max_tokens`), `continued`, `unpaused` (continued after a
-    /// pause), `another_model`. These rows are also counted by the quality of their answer, for example in `ok`.
+    /// The number of answered rows whose first answer was not accepted, by the way in which the accepted answer was
+    /// made. The ways are `repaired`, `retried` (asked again), `grown` (with a larger `max_tokens`), `continued`,
+    /// `unpaused` (continued after a pause) and `another_model`. These rows are also counted by the quality of their
+    /// answer, for example in `ok`.
     mended: BTreeMap<&'static str, u64>,
-    /// Rows that failed and are not tried again in this run.
+    /// The number of rows that failed and are not tried again in this run.
     failed: u64,
-    /// Rows that failed because their answer can't be used (class `invalid_output`). These rows are also counted in
-    /// `failed`.
+    /// The number of rows that failed because their answer can't be used (class `invalid_output`). These rows are also
+    /// counted in `failed`.
     invalid: u64,
     /// The number of failed rows in each error class.
     failed_by_class: BTreeMap<&'static str, u64>,
@@ -275,7 +276,7 @@ pub(crate) struct Progress {
     /// The estimated time left, in seconds. Null on a pipe, at the start of the run, while the run waits, and while
     /// batches are open.
     eta_s: Option<f64>,
-    /// What the run waits for, if the remaining time can't be estimated; otherwise null.
+    /// The name of the thing that the run waits for, if the time left can't be estimated; otherwise null.
     waiting_for: Option<&'static str>,
     /// Input tokens that were not read from the prompt cache, including tokens written to the cache.
     input_tokens: u64,
@@ -301,7 +302,7 @@ pub(crate) struct Progress {
     unpriced: u64,
     /// The number of requests in flight.
     in_flight: Option<usize>,
-    /// The largest number of requests that may be in flight at the moment.
+    /// The number of requests that are allowed in flight at the moment.
     window: Option<usize>,
     /// The reason why no more requests are sent at the moment.
     reason: Option<&'static str>,

@@ -1,5 +1,5 @@
 //! Checks every kind of JSON line against its schema in `fixtures/schemas`. A member that is not in the schema fails
-//! these tests, so every member has a description. Other readers have to accept unknown members.
+//! these tests, so every member has a description. Readers outside of these tests have to accept unknown members.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,6 +1,7 @@
-//! The summary as one JSON object (`--summary json`). With `--progress json`, it is the last event of the stream.
+//! The summary as one JSON object (`--summary json`). With `--progress json`, the summary is the last line of the
+//! output.
 //!
-//! Its schema is `fixtures/schemas/summary.schema.json`. `EVENTS.md` describes it.
+//! The schema of the summary is `fixtures/schemas/summary.schema.json`, and `EVENTS.md` describes its members.
 
 use std::collections::BTreeMap;
 
@@ -69,7 +70,7 @@ struct Summary<'a> {
     /// The real time compared with the planned time: `below`, `within` or `above`. Null if there was no plan, or if the
     /// run did not do all its rows.
     time_compared: Option<&'static str>,
-    /// Finished rows per minute over the whole run; null after a run of less than a second.
+    /// The mean rate of finished rows over the whole run, in rows per minute; null after a run of less than a second.
     rows_per_minute: Option<f64>,
     rate: Rate,
     max_in_flight: usize,
@@ -86,7 +87,7 @@ struct Summary<'a> {
     next: Option<Next<'a>>,
 }
 
-/// The numbers of rows of the file, over all runs on this file.
+/// The numbers of rows of the input, after this run and all earlier runs on the same file.
 #[derive(Serialize)]
 struct FileRows {
     /// The number of rows in the file; null on a pipe.
@@ -113,7 +114,8 @@ struct RunRows<'a> {
     copied: u64,
     /// The number of answered rows that took their answer from earlier results.
     reused: u64,
-    /// The number of answered rows whose first answer was not accepted, by the way to the accepted answer.
+    /// The number of answered rows whose first answer was not accepted, by the way in which the accepted answer was
+    /// made.
     mended: BTreeMap<&'static str, u64>,
     /// The label of the first answered row of each quality.
     examples: BTreeMap<&'static str, &'a str>,
@@ -158,8 +160,8 @@ struct Latency {
 struct BilledTwice {
     /// The number of answers in this run that were possibly billed twice.
     this_run: u64,
-    /// The number of answers in the run before this one that were possibly billed twice. 0 if that run was not cut
-    /// short.
+    /// The number of answers in the run before this one that were possibly billed twice. The number is 0 if that run
+    /// was not cut short.
     run_before: u64,
     /// The number of answers in all runs on this file that were possibly billed twice.
     all_runs: u64,
@@ -175,14 +177,14 @@ struct Files<'a> {
     output: Option<&'a str>,
 }
 
-/// The command that is worth typing next.
+/// The command that the user should probably type next.
 #[derive(Serialize)]
 struct Next<'a> {
     /// The kind of the command: `continue`, `retry`, `rerun` or `answers`.
     kind: &'static str,
     /// The words of the command: the program and its arguments.
     argv: &'a [String],
-    /// Whether the command is complete. False if an argument was replaced by `[hidden]`.
+    /// Whether the command is complete. The value is false if an argument was replaced by `[hidden]`.
     complete: bool,
 }
 
@@ -289,7 +291,7 @@ impl<'a> Cost<'a> {
 impl Latency {
     fn of(stats: &Stats) -> Option<Self> {
         let longest = stats.pace.longest;
-        // The histogram rounds its values, but the longest latency is exact.
+        // The histogram rounds latencies, but the longest latency is exact.
         let of = |share| stats.latencies.percentile(share).map(|found| seconds(found.min(longest)));
         Some(Self { answers: stats.latencies.count(), p50_s: of(0.5)?, p95_s: of(0.95)?, max_s: seconds(longest) })
     }

@@ -1,20 +1,20 @@
 //! The block of live lines, rendered by indicatif. Only this file uses indicatif.
 //!
 //! indicatif's [`ProgressBar`] keeps the length, the position and the text around the bar, and renders them in its
-//! style. The bar draws on a [`Sheet`] as if the sheet were a terminal. The sheet keeps the drawn lines. It ignores
-//! movements of the cursor and the blanks at the ends of lines. [`Progress`](super::Progress) takes the lines from the
-//! sheet and draws them on the real terminal.
+//! style. The bar draws on a [`Sheet`] as if the sheet were a terminal. The sheet keeps the drawn lines. The sheet
+//! ignores movements of the cursor and the blanks at the ends of lines. [`Progress`](super::Progress) takes the lines
+//! from the sheet and draws them on the real terminal.
 //!
 //! indicatif's own repaint is not used. That repaint leaves the cursor after the last line. Before the next drawing it
-//! moves the cursor up by the number of rows that it counted at the last drawing. When the terminal changes its size,
-//! this number is wrong, and the repaint erases other text above the block. indicatif also fills each line with blanks
-//! up to the edge. Because of these blanks, every line wraps when the terminal becomes narrower.
+//! moves the cursor up by the number of rows that it counted at the last drawing. After a change of the terminal's
+//! size, this number is wrong, and the repaint erases other text above the block. indicatif also fills each line with
+//! blanks up to the edge. Because of these blanks, every line wraps when the terminal becomes narrower.
 //!
 //! Only [`Bar::draw`] draws: no thread draws at regular times. indicatif's draw target has no limit on the number of
 //! drawings per second, so it drops no drawing. `Progress` decides how often to draw. [`line`](crate::report::line)
 //! decides which parts fit, because indicatif's templates can't drop the least important part first. `line` also sets
-//! the colours, because the run has already decided whether to use colours. indicatif would decide again by the
-//! environment.
+//! the colours, because the run has already decided whether to use colours. Without this, indicatif would decide again
+//! from the environment variables.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

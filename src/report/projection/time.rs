@@ -1,8 +1,8 @@
 //! Estimates the time left of a run, as an interval.
 //!
-//! The speed so far can mislead: a full bucket makes the start quick, and the longest answers come last. So the
-//! interval has the time at the recent speed as one end, and the time at the speed of the whole run as the other end.
-//! The interval is then widened for random differences and for the time of the last answers. Its low end is never much
+//! The speed so far can mislead: a full bucket makes the start quick, and the longest answers come last. So the two
+//! ends of the interval are the time at the recent speed and the time at the speed of the whole run. The interval is
+//! then widened for random differences and for the time of the last answers. The low end of the interval is never much
 //! lower than the time that the known limits require.
 
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::report::spread::Spread;
 use crate::report::stats::Stats;
 
 /// The largest expected difference between the speed so far and the speed of the remaining rows, as a share. Random
-/// differences between rows come on top of it.
+/// differences between rows are added to this share.
 const MARGIN: f64 = 0.15;
 /// The low end of the time left is at least this share of the time that the limits require. The share is below 1
 /// because the tokens per row are only known from the finished rows.
@@ -40,7 +40,7 @@ struct Known {
 }
 
 impl Known {
-    /// Returns `low`, or most of the time that the limits require if that is longer. The result is at most the likely
+    /// Returns `low`, raised to the share `SURE` of the time that the limits require. The result is at most the likely
     /// time.
     fn not_too_quick(self, low: f64) -> f64 {
         low.max(SURE * self.by_limits).clamp(0.0, self.likely)
@@ -126,9 +126,8 @@ impl Stats {
 
 /// Returns the standard deviation of the time for `rows` further rows, in seconds.
 ///
-/// Only the later half of the finished rows is used. The start is left out, because a burst or a slow rise at the start
-/// says nothing about the rest. The outlook leaves the start out too. The result is infinite as long as no row has
-/// finished.
+/// Only the later half of the finished rows is used. The start of the run is left out, because a burst or a slow rise
+/// at the start says nothing about the later rows. The result is infinite as long as no row has finished.
 fn deviation_of_time(finished: &Spread, rows: f64) -> f64 {
     let later = finished.later();
     if later.count() == 0 {

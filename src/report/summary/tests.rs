@@ -375,7 +375,7 @@ fn mixed() -> Stats {
     stats
 }
 
-/// Returns the event of an answer that came after this many milliseconds.
+/// Returns the event of an answer with this latency, in milliseconds.
 fn succeeded_after(quality: Quality, millis: u64) -> EventBody {
     let EventBody::Succeeded { pool, model, quality, usage, cost, without_cache, first_byte, mended, .. } =
         succeeded(quality)
@@ -386,14 +386,14 @@ fn succeeded_after(quality: Quality, millis: u64) -> EventBody {
     EventBody::Succeeded { row, pool, model, quality, usage, cost, without_cache, latency, first_byte, mended }
 }
 
-/// Returns the end of a run that left two batches.
+/// Returns the end of a run with two batches that are still open.
 fn left(pending: u64, left_rows: u64) -> EventBody {
     let EventBody::Ended { reason, reasons, uses, elapsed, max_in_flight, .. } = ended(0, None) else { unreachable!() };
     let batches = Some(Box::new(BatchesEnd { left: 2, left_rows, ..BatchesEnd::default() }));
     EventBody::Ended { pending, reason, reasons, uses, elapsed, max_in_flight, batches }
 }
 
-/// Returns the end of a run of 92 seconds that a limit slowed down.
+/// Returns the end of a run that took 92 seconds and was slowed down by a limit.
 fn ended(pending: u64, halt: Option<HaltReason>) -> EventBody {
     let reasons = vec![(Reason::Limit(Dimension::OutputTokens), 0.83), (Reason::Window, 0.17)];
     let uses = vec![limit_use("haiku-4.5", [142, 12_000, 71_000], RateLimits::new(600, 450_000, 50_000), 92)];

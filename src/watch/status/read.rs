@@ -94,7 +94,7 @@ pub(crate) struct ShownProgress {
     pub(crate) waiting_for: Option<String>,
     /// The number of requests in flight.
     pub(crate) in_flight: Option<u64>,
-    /// The largest number of requests that may be in flight at the moment.
+    /// The number of requests that are allowed in flight at the moment.
     pub(crate) window: Option<u64>,
     /// The reason why no more requests are sent at the moment.
     pub(crate) reason: Option<String>,
