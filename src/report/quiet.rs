@@ -1,4 +1,4 @@
-//! A view that shows only warnings, for `--progress none` and `-q`.
+//! Views that show almost nothing, for `--progress none` and `-q`.
 
 use std::io::Write;
 
@@ -8,7 +8,7 @@ use super::stats::Stats;
 use super::view::View;
 use crate::domain::RunEvent;
 
-/// Shows nothing. The reason for a stop of the run is not shown here, because it is printed after the run.
+/// A view that shows nothing. The reason for a stop of the run is not shown here, because it is printed after the run.
 #[derive(Debug)]
 pub struct Silent;
 

@@ -28,7 +28,7 @@ pub(crate) struct SummaryContext {
     /// The number of rows in the error log, by error class. Rows of earlier runs are included.
     pub failed_in_log: BTreeMap<ErrorClass, u64>,
     /// The command that runs failed rows again. The command selects rows that may succeed unchanged. If there are no
-    /// such rows, it selects rows whose answers may be better with other settings. `None` if no command helps.
+    /// such rows, it selects rows whose answers may be better with other settings. `None` if there is no such command.
     pub resume_command: Option<PrintedCommand>,
     /// The command that asks again for truncated answers, with a larger `max_tokens`.
     pub longer_command: Option<PrintedCommand>,
@@ -41,12 +41,13 @@ pub(crate) struct SummaryContext {
     pub price_date: Option<String>,
     /// The models of the run without a known price.
     pub unpriced_models: Vec<String>,
-    /// The number of attempts of this run that were possibly billed, although their answer was not kept.
+    /// The number of attempts of this run that were possibly billed, but whose answer was not kept.
     pub maybe_paid: u64,
-    /// The number of such attempts in the run before this one, if that run was cut short.
+    /// The number of attempts of the run before this one that were possibly billed without a kept answer, if that run
+    /// was cut short.
     pub maybe_paid_before: u64,
-    /// The number of such attempts in all earlier runs, without the attempts in `maybe_paid_before`. This number only
-    /// includes attempts that are recorded in the files of those runs.
+    /// The number of attempts of all earlier runs that were possibly billed without a kept answer. Attempts in
+    /// `maybe_paid_before` are left out. Only attempts that are recorded in the files of those runs are counted.
     pub maybe_paid_earlier: u64,
     /// The number of rows that failed in earlier runs.
     pub failed_before: u64,
@@ -54,7 +55,7 @@ pub(crate) struct SummaryContext {
     pub earlier: Option<EarlierRuns>,
     /// The number of answers that earlier runs got from each provider. The largest number comes first.
     pub answers_by: Vec<(String, u64)>,
-    /// The largest number of requests in flight that the user set; `None` if the user did not set it.
+    /// The largest number of requests in flight, if the user set it; otherwise `None`.
     pub concurrency: Option<usize>,
     /// Whether the run used the simulator.
     pub is_simulated: bool,
@@ -70,8 +71,8 @@ pub(crate) struct PrintedCommand {
     /// The program and its arguments, for scripts. In an argument that is not valid UTF-8, the invalid bytes are
     /// replaced.
     pub argv: Vec<String>,
-    /// Whether the command contains all its arguments. False if a secret argument was replaced by a placeholder, which
-    /// the program does not accept.
+    /// Whether the command contains all its arguments. The value is false if a secret argument was replaced by a
+    /// placeholder, which the program does not accept.
     pub is_complete: bool,
 }
 

@@ -68,8 +68,8 @@ impl FailedRows {
     }
 }
 
-/// The number of rows whose first answer was not accepted, and that got an accepted answer from a later request. The
-/// rows are counted by the purpose of the later request.
+/// The numbers of mended rows: the first answer was not accepted, and a later request got an accepted answer. There is
+/// a number for each purpose of the later request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MendedRows(BTreeMap<Purpose, u64>);
 
@@ -128,7 +128,7 @@ pub struct TakenRows {
     pub copied: u64,
     /// The number of rows that took their answer from the results of an earlier run.
     pub reused: u64,
-    /// The cost of these answers when they were paid for. Answers with an unknown cost are left out.
+    /// The cost of the copied and reused answers when they were paid for. Answers with an unknown cost are left out.
     pub saved: Money,
 }
 

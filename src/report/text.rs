@@ -2,7 +2,7 @@
 //!
 //! Widths are terminal columns, not bytes or characters.
 //!
-//! Characters that could control a terminal or hide text are always escaped:
+//! Characters that can control a terminal or hide text are always escaped. They are:
 //! - control characters (C0, DEL, C1)
 //! - line and paragraph separators
 //! - all characters that change the direction of text
@@ -46,8 +46,8 @@ fn escape_where(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Returns whether a character must be escaped. This is so if it is invisible in every language, or if it could move
-/// the cursor, start a terminal command or change the direction of text.
+/// Returns whether a character must be escaped. Such a character is invisible in every language, or it can move the
+/// cursor, start a terminal command or change the direction of text.
 pub(crate) fn is_steering(char: char) -> bool {
     char.is_control()
         || matches!(char,
@@ -60,7 +60,7 @@ pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
-/// Returns `text`, cut to at most `columns`. If something was cut off, the result ends with `…`.
+/// Returns `text`, cut to at most `columns`. If the text was cut, the result ends with `…`.
 pub(crate) fn shorten(text: &str, columns: usize) -> Cow<'_, str> {
     if width(text) <= columns {
         return Cow::Borrowed(text);
@@ -74,7 +74,8 @@ pub(crate) fn shorten(text: &str, columns: usize) -> Cow<'_, str> {
         }
         shown.push(char);
     }
-    // A variation selector can make the character before it wider.
+    // The width is computed with the next character, because a variation selector can make the character before it
+    // wider.
     while !shown.is_empty() && width(&shown) >= columns {
         shown.pop();
     }
@@ -207,8 +208,8 @@ impl ListRow {
 
 /// Returns the list rows as aligned lines of at most `columns`. Each line ends with a line break.
 ///
-/// All lines of a long value begin in the same column. If a verbatim value does not fit next to its label, the value
-/// goes on a line of its own, where the terminal can wrap it.
+/// All lines of a long value begin in the same column. If a path or a command does not fit next to its label, it is
+/// printed on a line of its own, where the terminal can wrap it.
 pub(crate) fn list(rows: &[ListRow], columns: usize) -> String {
     let indent = rows.iter().map(|row| width(row.label)).max().unwrap_or(0) + 2;
     let room = columns.saturating_sub(indent).max(16);
@@ -235,7 +236,8 @@ pub(crate) fn list(rows: &[ListRow], columns: usize) -> String {
     shown
 }
 
-/// Returns `text`, broken at blanks into lines of at most `columns`. A longer word is on a line of its own.
+/// Returns `text`, broken at blanks into lines of at most `columns`. A word that is longer than `columns` is on a line
+/// of its own.
 pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();

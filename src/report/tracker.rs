@@ -2,15 +2,15 @@
 //!
 //! The use is the amount that counted against a limit, divided by the amount that the limit allowed in the same time.
 //! The use is not the level of a bucket, because the buckets of a run that uses its limits well are nearly empty. Both
-//! amounts are differences of sums since the start of the run. So each value of a changed limit is used only for the
-//! time in which it applied.
+//! amounts are differences of sums since the start of the run. So if a limit changes, each of its values is used only
+//! for the time in which it applied.
 //!
 //! At the start, a server can accept the whole limit of a minute at once. This burst is part of the use that is shown.
 //! For the thresholds, the first minute of a run is left out, because a short burst does not mean that the run is near
 //! its limits.
 //!
-//! The tracker takes a sample per second and keeps the samples of five minutes. So its memory does not grow with the
-//! run. The tracker reads no clock: it uses the times of the events, which never go back.
+//! The tracker takes a sample per second and keeps the samples of five minutes. So the memory of the tracker does not
+//! grow with the run. The tracker reads no clock: it uses the times of the events, which never go back.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -25,8 +25,7 @@ const WINDOW: Duration = Duration::from_secs(300);
 const MINUTE: Duration = Duration::from_secs(60);
 /// The time between two samples.
 const EVERY: Duration = Duration::from_secs(1);
-/// The length of the start of a run without a computed use. In so short a time, a single request could be the whole
-/// use.
+/// The time at the start of a run for which no use is computed. In this time, a single request could be the whole use.
 const SHORTEST: Duration = Duration::from_secs(10);
 /// The thresholds in percent of a limit. The tracker reports when the use crosses a threshold.
 const THRESHOLDS: [u8; 2] = [80, 95];
@@ -39,7 +38,7 @@ const MOST_POOLS: usize = 100;
 /// The use of one limit over the last five minutes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct RecentUse {
-    /// The mean use. It is 1 if the whole limit was used, and more than 1 after a burst.
+    /// The mean use. The mean use is 1 if the whole limit was used, and more than 1 after a burst.
     pub(crate) average: f64,
     /// The use of the minute with the highest use; `None` if the run is younger than a minute.
     pub(crate) highest: Option<f64>,
@@ -60,8 +59,8 @@ pub(crate) struct Tracker {
 struct Tracked {
     pool: PoolId,
     limits: RateLimits,
-    /// The samples of the last five minutes, the oldest first. The first sample can be a little older than five
-    /// minutes, because the five minutes begin with it.
+    /// The samples of the last five minutes, the oldest first. The first sample can be a little older, because the use
+    /// over five minutes is computed from this sample on.
     samples: VecDeque<Sample>,
     /// The last sample in the first minute of the run.
     after_start: Sample,
@@ -79,7 +78,7 @@ struct Sample {
 }
 
 impl Tracker {
-    /// Takes a sample if one is due. `now` is the time since the start of the run.
+    /// Takes a sample if a second has passed since the last sample. `now` is the time since the start of the run.
     pub(super) fn note(&mut self, now: Duration, pools: &[PoolStatus]) {
         self.crossings.clear();
         if self.sampled.is_some_and(|last| now < last + EVERY) {

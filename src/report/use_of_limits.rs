@@ -1,13 +1,13 @@
 //! Computes which share of each limit a run used, for the summary.
 //!
-//! The use of a limit is the amount that counted against the limit, divided by the amount that the limit allowed: the
-//! limit per minute times the minutes of the run. The use is not the level of a bucket, because the buckets of a run
-//! that uses its limits well are nearly empty.
+//! The use of a limit is the amount that counted against the limit, divided by the amount that the limit allowed. The
+//! allowed amount is the limit per minute times the minutes of the run. The use is not the level of a bucket, because
+//! the buckets of a run that uses its limits well are nearly empty.
 //!
 //! A server can accept up to the whole limit of a minute at once. So in a run of a few seconds, the use can be far
 //! above 100 %. Such a high value says little. So the summary shows no use after a run of less than ten seconds. After
-//! a run of less than a minute, it shows the use without a level such as "high" or "critical". A use above 100 % is
-//! called a burst.
+//! a run of less than a minute, the summary shows the use without a level such as "high" or "critical". A use above 100
+//! % is called a burst.
 
 use std::time::Duration;
 

@@ -35,7 +35,7 @@ impl Reporter for Stats {
     }
 }
 
-/// One way to show a run.
+/// A form of the output of a run, such as live lines or JSON.
 pub trait View: Send {
     /// Shows this event, or the state of the run after it. `stats` already includes the event.
     fn show(&mut self, event: &RunEvent, stats: &Stats);

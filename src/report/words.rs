@@ -1,4 +1,4 @@
-//! Short texts that say what is wrong, for notes, the live line, and the first line of the summary.
+//! Short texts about faults and waits, for notes, live lines, and the first line of the summary.
 //!
 //! The texts depend on error types and HTTP statuses, never on error messages.
 
@@ -9,7 +9,7 @@ use crate::domain::{
     Dimension, Failure, FallbackCase, HaltReason, Outage, Reason, WireErrorKind, WriteFault, WriteTarget, shortened,
 };
 
-/// Returns a short text that says why a run stopped. The text is meant to be a part of a line.
+/// Returns a short text that says why a run stopped. The text is used as a part of a line.
 pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
     match reason {
         HaltReason::Key(_) => "the key was refused".into(),
@@ -65,7 +65,7 @@ pub(crate) fn doing_words_of(name: &str) -> Option<&'static str> {
     Reason::ALL.into_iter().find(|reason| reason.name() == name).map(doing_words)
 }
 
-/// Returns a short text that says what is wrong with an endpoint, based on its last failure.
+/// Returns a short text about the fault of a provider, made from its last failure.
 pub(crate) fn fault_words(failure: &Failure) -> Cow<'static, str> {
     match (failure.wire, failure.status, &failure.kind) {
         (Some(kind), ..) => wire_words(kind).into(),

@@ -4,7 +4,8 @@
 //!
 //! This module keeps each credential that is sent, so that it can be removed from texts that servers send. The
 //! transport itself stores each credential before it sends the request, so a source of tokens does not have to do it.
-//! Only the last few tokens are kept, because an answer can be expected to repeat only recent tokens.
+//! Only the last few tokens are kept. This is enough if an answer only repeats tokens that were sent between its
+//! request and its end.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -22,7 +23,7 @@ use crate::domain::Secrets;
 /// credentials before it are kept.
 const KNOWN: usize = 8;
 
-/// The origin of the credentials of requests.
+/// The source of the credential of each request.
 #[derive(Clone, Debug)]
 pub enum Authorization {
     /// All requests have the same credential.
@@ -40,12 +41,12 @@ impl From<Credential> for Authorization {
 /// The future result of a source of credentials: the current credential, or the reason why there is none.
 pub type Asked<'a> = Pin<Box<dyn Future<Output = Result<Arc<Credential>, String>> + Send + 'a>>;
 
-/// A source of credentials that expire. The `Debug` form of a source must not show its credentials.
+/// A source of credentials that can expire. The `Debug` form of a source must not show its credentials.
 pub trait CredentialSource: fmt::Debug + Send + Sync {
     /// Returns the current credential. As long as the credential does not change, each call must return the same `Arc`.
     ///
-    /// This function is called for each request, and several calls can run at the same time. The time limit of a
-    /// request includes the time of this call.
+    /// This function is called for each request, and several calls can run at the same time. The time of this call is
+    /// part of the time limit of the request.
     ///
     /// # Errors
     /// Returns the reason why there is no credential, as a message for people. The message must not contain a secret.
@@ -56,7 +57,8 @@ pub trait CredentialSource: fmt::Debug + Send + Sync {
     /// credential if there is no other credential. If the refused credential was already replaced after it was sent,
     /// returns the current credential.
     ///
-    /// A server can refuse many requests at the same time. All their calls together must cause only one renewal.
+    /// A server can refuse many requests at the same time. The calls for these requests must cause only one renewal
+    /// together.
     ///
     /// # Errors
     /// Returns the reason why there is no other credential. The message must not contain a secret.
@@ -87,7 +89,7 @@ pub(super) struct Authorizer {
     known: RwLock<Known>,
 }
 
-/// The header that authorizes a request; `None` without a credential.
+/// The header that authorizes a request; `None` if there is no credential.
 type Header = Option<(HeaderName, HeaderValue)>;
 
 /// The last credentials that were sent. The oldest credential comes first.

@@ -1,7 +1,8 @@
 //! The base URL, which is checked before anything is sent to it.
 //!
-//! The program sends the key to this address, so dangerous addresses are refused. Refused are schemes other than https
-//! and http, plain http over a network, a password in the address, and the metadata services of clouds.
+//! The program sends the key to this address, so dangerous addresses are refused. The refused addresses are: schemes
+//! other than https and http, plain http over a network, addresses with a password, and the metadata services of
+//! clouds.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -19,7 +20,7 @@ pub struct BaseUrl {
 }
 
 impl BaseUrl {
-    /// Returns the scheme, host and port of the URL. They are shown to people and stored in manifests.
+    /// Returns the scheme, host and port of the URL. These parts are shown to people and stored in manifests.
     pub(crate) fn origin(&self) -> &str {
         &self.origin
     }
@@ -87,8 +88,8 @@ pub enum BaseUrlError {
         /// The host.
         host: String,
     },
-    /// The host is an address at which there can be no API. For example, it does not belong to a single machine, or a
-    /// cloud uses it for its own service.
+    /// The host is an address at which there can be no API. For example, the address does not belong to a single
+    /// machine, or a cloud uses it for its own service.
     #[error("the base URL points at {host}, {why}, where no API can be; check it")]
     Unfit {
         /// The host.

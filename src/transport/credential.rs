@@ -1,7 +1,7 @@
 //! The key of the API, and the headers in which it is sent.
 //!
 //! The copies of the key in this file are overwritten with zeros when they are dropped. The HTTP client has its own
-//! copy in each header that it sends. This module can't overwrite these copies.
+//! copy in each header that it sends. This module can't overwrite the copies of the HTTP client.
 
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
@@ -13,11 +13,12 @@ use zeroize::Zeroizing;
 pub enum Credential {
     /// An API key that is sent in the header `x-api-key`.
     ApiKey(SecretString),
-    /// An API key that is sent in two headers, `x-api-key` and `api-key`. Clients of Microsoft Foundry do this.
+    /// An API key that is sent in two headers, `x-api-key` and `api-key`. Clients of Microsoft Foundry send both
+    /// headers.
     ApiKeyTwice(SecretString),
     /// A token that is sent in the header `authorization: Bearer`.
     Bearer(SecretString),
-    /// No credential. This is for a simulator, or for a proxy that adds its own key to requests.
+    /// No credential. Requests have no credential for a simulator, or for a proxy that adds its own key.
     None,
 }
 

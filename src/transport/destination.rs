@@ -1,10 +1,10 @@
 //! Recognizes addresses at which there can be no API. The addresses come from a base URL, from a proxy, or from
 //! resolving a name.
 //!
-//! If this program is part of a service, a stranger can perhaps choose the URL. In a cloud, a machine can read its
-//! credentials at a link-local address, or in some clouds at another fixed address. Requests to these addresses are
-//! therefore refused. Several forms of IPv6 addresses contain an IPv4 address. For such an address, the contained IPv4
-//! address is checked.
+//! In a cloud, a machine can read its credentials at a link-local address, or in some clouds at another fixed address.
+//! This program sends no requests to these addresses. Otherwise, a stranger could read the credentials if the program
+//! is part of a service that lets strangers choose the URL. Several forms of IPv6 addresses contain an IPv4 address.
+//! For such an address, the contained IPv4 address is checked.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -17,7 +17,7 @@ pub enum Unfit {
     /// A cloud uses this address for a service that only its own machines can reach. The address is outside of the
     /// link-local range.
     Metadata,
-    /// The address means "no address". Operating systems treat it as this machine.
+    /// The address means "no address". Operating systems treat this address as this machine.
     Unspecified,
     /// The address means a group of machines.
     Multicast,
@@ -80,7 +80,7 @@ fn unfit_v4(address: Ipv4Addr) -> Option<Unfit> {
     }
 }
 
-/// Returns the IPv4 address that an IPv6 address contains. This is for IPv6 addresses of the forms IPv4-mapped,
+/// Returns the IPv4 address that an IPv6 address contains. The IPv6 address must have one of the forms IPv4-mapped,
 /// IPv4-translated, IPv4-compatible, NAT64 and 6to4.
 fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let of = |high: u16, low: u16| {

@@ -20,8 +20,8 @@
 //! - The response of a server is passed on unchanged. The caller must remove [`Transport::secrets`] from the texts of
 //!   the server.
 //!
-//! reqwest's own `read_timeout` is not used. That time limit starts with the request, so it would abort long requests
-//! without streaming.
+//! reqwest's own `read_timeout` is not used. The time limit of `read_timeout` starts with the request, so it would
+//! abort long requests without streaming.
 
 mod client;
 mod config;
@@ -66,8 +66,8 @@ pub(crate) use self::metadata::google_token;
 pub(crate) use self::notices::NoticePoster;
 pub use super::credential::Credential;
 
-/// The highest number of requests on one HTTP/2 connection. Servers allow 100 streams or more. Requests above the
-/// server's limit would wait in a queue, and this wait would be part of their time limits.
+/// The highest number of requests on one HTTP/2 connection. Servers allow 100 or more requests on a connection.
+/// Requests above the server's limit would wait in a queue, and this wait would be part of their time limits.
 const STREAMS_PER_CONNECTION: usize = 64;
 /// The largest number of bytes that are read from the body of an error response. Real error responses are shorter.
 const MAX_ERROR_BYTES: usize = 128 * 1024;
@@ -141,7 +141,7 @@ impl HttpTransport {
         Ok(url)
     }
 
-    /// Returns the credential for a request. Returns an error if there is no credential before `deadline`.
+    /// Returns the credential for a request. Returns an error if the source returns no credential before `deadline`.
     async fn credential(&self, deadline: Instant) -> Result<Arc<Credential>, WireError> {
         let credential = tokio::time::timeout_at(deadline, self.authorizer.credential()).await;
         let none = || Err(format!("there was none within {:?} (--timeout)", self.timeout));
@@ -264,8 +264,8 @@ impl Transport for HttpTransport {
 
     async fn send(&self, request: WireRequest) -> Result<HttpExchange, WireError> {
         let deadline = after(Instant::now(), self.timeout);
-        // The request is copied only if its credential can be renewed. The copy is in a box to keep this future small,
-        // because the future is moved.
+        // The request is copied only if its credential can be renewed. The copy is in a box, because this future is
+        // moved and should be small.
         let again = self.authorizer.can_renew().then(|| Box::new(request.clone()));
         let credential = self.credential(deadline).await?;
         let exchange = self.send_with(request, &credential, deadline).await?;

@@ -1,7 +1,7 @@
 //! Addresses to which notices about a run are sent.
 //!
-//! Such an address is a secret, because everyone who knows it can write to the channel of its owner. So only its scheme
-//! and host are shown, also in its `Debug` form. The same addresses are allowed and refused as for a base URL.
+//! Such an address is a secret, because everyone who knows the address can send messages to its owner. So only the
+//! scheme and host are shown, also in the `Debug` form. The same addresses are allowed and refused as for a base URL.
 
 use std::fmt;
 

@@ -1,16 +1,17 @@
 //! Chooses the proxy for a server from the usual environment variables. The proxy is chosen only once.
 //!
-//! The HTTP client does not read these variables. It gets the [`Proxy`] that this module chooses. The address of this
-//! proxy is also shown to people. A proxy variable with an unusable value is an error. A direct connection would be
-//! wrong, because the user wants a proxy.
+//! The HTTP client does not read these variables. The HTTP client gets the [`Proxy`] that this module chooses. The
+//! address of this proxy is also shown to people. A proxy variable with an unusable value is an error. A direct
+//! connection would be wrong, because the user wants a proxy.
 //!
 //! - `HTTPS_PROXY` is used for an `https` server, and `HTTP_PROXY` for an `http` server. If the variable for the scheme
-//!   is not set, `ALL_PROXY` is used. The upper-case name of a variable is read first. If the variable with this name
-//!   is set but empty, the lower-case name is ignored. A value without a scheme means `http`.
+//!   is not set, `ALL_PROXY` is used. The upper-case name of a variable is read first. If the variable with the
+//!   upper-case name is set but empty, the variable with the lower-case name is ignored. A value without a scheme means
+//!   `http`.
 //! - `NO_PROXY` lists the servers that are reached directly: names (including their subdomains), addresses, networks,
 //!   or `*` for all servers.
 //! - If `REQUEST_METHOD` is set, no proxy variable is used, because the program is possibly a CGI program. In a CGI
-//!   program, `HTTP_PROXY` contains the header `Proxy:` of a request, and a stranger can have sent the request.
+//!   program, `HTTP_PROXY` contains the header `Proxy:` of a request, and the request possibly comes from a stranger.
 //! - A server on this machine is reached without a proxy.
 //! - On macOS and Windows, the settings of the system are used if no proxy variable is set.
 //!
@@ -154,7 +155,7 @@ pub(crate) enum PassedOverWhy {
     Loopback,
     /// The server is in the list of `NO_PROXY`.
     Exempt,
-    /// The variable is for servers with the other scheme. No variable is set for the scheme of this server.
+    /// The variable is for servers with the other scheme. For the scheme of this server, no variable is set.
     OtherScheme,
 }
 

@@ -14,9 +14,9 @@
 //! and the current credential is used until it expires. After the credential has expired, each request fails with the
 //! reason. The issuer is asked again later.
 //!
-//! The life of a credential begins when the issuer is asked, so it includes the time that a slow issuer needs. The
-//! clock of this module can stop while the computer sleeps, so this module does not always notice that a credential has
-//! expired. In this case, a server refuses the credential, and the credential is renewed.
+//! The life of a credential is counted from the time when the issuer is asked, so the time of a slow issuer is part of
+//! it. The clock of this module can stop while the computer sleeps, so this module does not always notice that a
+//! credential has expired. In this case, a server refuses the credential, and the credential is renewed.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,7 +31,7 @@ use super::authorization::{Asked, CredentialSource};
 use super::credential::Credential;
 use crate::domain::Secrets;
 
-/// The longest time between the renewal of a credential and its end.
+/// The longest time before the end of a credential at which it is renewed.
 const MARGIN: Duration = Duration::from_secs(5 * 60);
 /// The shortest time between two renewals that follow refusals by a server.
 const BETWEEN_REFUSALS: Duration = Duration::from_secs(60);
@@ -43,7 +43,7 @@ const AFTER_FAILURE_AT_LEAST: Duration = Duration::from_secs(1);
 /// Makes credentials.
 pub(crate) trait Issuer: fmt::Debug + Send + Sync + 'static {
     /// Returns a credential. The call is allowed to block for a while. An issuer can return the current credential
-    /// again if its remaining life is long.
+    /// again if it is still valid for long.
     ///
     /// # Errors
     /// Returns the reason why there is no credential, as a message for people without secrets.
@@ -68,9 +68,10 @@ pub(crate) struct Issued {
 pub(crate) enum Life {
     /// This long.
     For(Duration),
-    /// At least this long. The end of the credential is not known, so the issuer is asked again after this time.
+    /// The credential can be used for at least this long. Its end is not known, so the issuer is asked again after this
+    /// time.
     AtLeast(Duration),
-    /// Until a server refuses the credential.
+    /// The credential can be used until a server refuses it.
     UntilRefused,
 }
 
@@ -96,7 +97,7 @@ struct State {
     is_renewing: bool,
     failure: Option<Failure>,
     has_warned: bool,
-    /// The time until which a refusal by a server does not cause another renewal.
+    /// The earliest time at which a refusal by a server can cause another renewal.
     refused_until: Option<Instant>,
 }
 
@@ -163,7 +164,7 @@ impl Renewing {
         if state.is_renewing { Err(self.0.ended.subscribe()) } else { Ok(refused.clone()) }
     }
 
-    /// Begins a renewal, unless a renewal is running.
+    /// Begins a renewal if no renewal is running.
     fn begin(&self, state: &mut State, now: Instant) {
         if std::mem::replace(&mut state.is_renewing, true) {
             return;
@@ -272,8 +273,8 @@ impl Held {
         Self { credential: Arc::new(credential), also_secret, due, end }
     }
 
-    /// Returns this credential. If the earlier credential has the same key, the result has the new life but the `Arc`
-    /// of the earlier credential.
+    /// Returns the new credential. If the earlier credential has the same key, the result has the new life but the
+    /// `Arc` of the earlier credential.
     fn or_same(self, before: &Self) -> Self {
         let is_same = self.credential.exposed() == before.credential.exposed();
         let credential = if is_same { before.credential.clone() } else { self.credential };

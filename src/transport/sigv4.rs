@@ -1,8 +1,8 @@
 //! Makes the bearer token of Amazon Bedrock from AWS credentials, without an AWS SDK.
 //!
-//! The token is a request that was signed in advance (AWS Signature Version 4, in the query), in base64. Everyone who
-//! has the token can send that request, so Bedrock can use it to find out who the caller is. This module sends nothing
-//! over the network. It is pure: the caller passes the time.
+//! The token is a signed request in base64. The request was signed in advance with AWS Signature Version 4, and the
+//! signature is in its query. Everyone who has the token can send that request, so Bedrock can use it to find out who
+//! the caller is. This module sends nothing over the network. This module is pure: the caller passes the time.
 //!
 //! Source: PyPI `aws-bedrock-token-generator` 1.1.0, `token_generator.py`, and PyPI `botocore` 1.44.8, `auth.py`
 //! (`SigV4QueryAuth`); `tests/judges/aws_token.py` compares this module with both packages.
@@ -30,7 +30,7 @@ pub struct AwsCredentials {
     pub access_key_id: String,
     /// The secret access key. This key is never sent.
     pub secret_access_key: SecretString,
-    /// The session token of temporary credentials. The bearer token contains it.
+    /// The session token of temporary credentials. The bearer token contains this session token.
     pub session_token: Option<SecretString>,
 }
 

@@ -29,7 +29,7 @@ pub trait Exchange: Send {
     /// Returns the next piece of the body; `None` at its end.
     ///
     /// # Errors
-    /// Returns any [`WireError`]. Its `maybe_sent` is always true.
+    /// Returns any [`WireError`]. The `maybe_sent` of this error is always true.
     fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, WireError>> + Send;
 
     /// Waits until `room` is ready, and reads nothing in this time. The time limit for silence of the server does not
@@ -44,12 +44,11 @@ pub trait Exchange: Send {
         }
     }
 
-    /// Reads the rest of a body, so that the connection can be used again. The content that the caller needs is already
-    /// complete.
+    /// Reads the rest of a body, after which the connection can be used again. The caller does not need the rest.
     ///
     /// Call this function when a decoder has read all content that it needs. More bytes can follow, because the last
     /// event of a stream is not the end of its body. If the rest does not come soon, the function stops reading, and
-    /// the connection is closed. The function returns no error.
+    /// the connection is closed. The function does not report failures, because the rest is not needed.
     fn drain(&mut self) -> impl Future<Output = ()> + Send {
         async {}
     }

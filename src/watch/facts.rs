@@ -10,7 +10,7 @@ use crate::domain::{ErrorClass, Money, Usage};
 use crate::journal::{FailureText, Totals};
 use crate::report::histogram::Histogram;
 
-/// The facts about a run that its HTML report shows.
+/// The facts that the HTML report of a run shows.
 #[derive(Debug)]
 pub(crate) struct RunFacts {
     /// The name of the run for people: the path of its results file or of its error log.
@@ -21,7 +21,7 @@ pub(crate) struct RunFacts {
     pub(crate) tool: &'static str,
     /// The state of the run: in progress, or the way in which it ended.
     pub(crate) state: State,
-    /// The settings of the run, as names and values. They are in the order in which the report shows them.
+    /// The settings of the run, as names and values. The settings are in the order in which the report shows them.
     pub(crate) asked: Vec<(String, String)>,
     /// The answers.
     pub(crate) answers: Answers,
@@ -35,7 +35,7 @@ pub(crate) struct RunFacts {
     pub(crate) timeline: Option<Timeline>,
     /// Sentences that say what is missing in the report, and why.
     pub(crate) missing: Vec<String>,
-    /// The commands that continue the run. Each has a description and the text of the command.
+    /// The commands that continue the run. A command has a description and its text.
     pub(crate) next: Vec<(String, String)>,
 }
 
@@ -112,12 +112,12 @@ pub(crate) struct ModelSum {
 pub(crate) struct Failures {
     /// The number of failed rows in each error class. The largest class comes first. Unfinished rows are left out.
     pub(crate) by_class: Vec<(ErrorClass, u64)>,
-    /// The number of unfinished rows: the run stopped before it sent their next request.
+    /// The number of unfinished rows. The run stopped before it sent the next request of these rows.
     pub(crate) unfinished: u64,
     /// Examples of failures for each error class.
     pub(crate) examples: Vec<FailureText>,
-    /// Whether the numbers are not exact, because the error log has too many entries to remember. Some rows that were
-    /// answered later are then possibly counted as failed.
+    /// Whether the numbers are too high. They are too high if the error log has too many entries to remember, because
+    /// some rows that were answered later are then counted as failed.
     pub(crate) is_rough: bool,
     /// The sums of tokens and cost over the lines of the error log.
     pub(crate) totals: Totals,

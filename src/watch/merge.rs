@@ -70,8 +70,8 @@ pub(super) fn merge_down(points: &mut Vec<Point>, runs: &[RunSpan], most: usize,
     }
 }
 
-/// Returns whether two points together cover at most the time `slot`, in seconds. Half a second more is allowed,
-/// because a point ends with an event and so covers a little more than a second.
+/// Returns whether two points together cover at most the time `slot`, in seconds. The sum is allowed to be half a
+/// second longer, because a point ends with an event and so covers a little more than a second.
 pub(super) fn fits(last: &Point, next: &Point, slot: f64) -> bool {
     last.s + next.s <= slot + 0.5
 }

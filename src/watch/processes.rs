@@ -13,7 +13,7 @@ pub(crate) fn end(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// Returns all descendants of a process: the processes that it started, the processes that these started, and so on.
+/// Returns all descendants of a process: the processes that it started, the processes that they started, and so on.
 #[cfg(target_os = "linux")]
 fn descendants(parent: u32) -> Vec<u32> {
     let mut found = vec![parent];

@@ -1,8 +1,8 @@
 //! The time windows of `--schedule`: times of the week in which other settings apply.
 //!
 //! A window is `DAYS FROM-TO SETTINGS`, such as `mon-fri 9:00-18:00 headroom=50%` or `22:00-6:00 pause`. This module is
-//! pure: the caller passes the local time, and the module says whether a window is open. So it needs no special rules
-//! for changes of the clock, for a computer that sleeps, and for summer time.
+//! pure: the caller passes the local time, and the module says whether a window is open. So the module needs no special
+//! rules for changes of the clock, for a sleeping computer, and for summer time.
 
 use jiff::civil::{DateTime, Weekday};
 

@@ -49,7 +49,7 @@ pub(crate) struct RunSpan {
     pub(crate) started_at: Timestamp,
     /// The time when the last point of the run ended.
     pub(crate) ended_at: Timestamp,
-    /// Whether the run has ended and could write its end. False for a run in progress, and for a run that was killed.
+    /// Whether the run has ended normally. The value is false for a run in progress, and for a run that was killed.
     pub(crate) has_ended: bool,
     /// The reason why the run was stopped, as text; `None` if all its rows were done.
     pub(crate) reason: Option<String>,
@@ -63,7 +63,7 @@ pub(crate) struct RunSpan {
     pub(crate) max_in_flight: u64,
 }
 
-/// A point of the timeline: the sums over one time interval. The comment of a number says if it is not a sum.
+/// A point of the timeline: the sums over one time interval. If a number is not a sum, its comment says so.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Point {
     /// The start of the interval.
@@ -88,7 +88,7 @@ pub(crate) struct Point {
     pub(crate) output: u64,
     /// The known cost, in dollars.
     pub(crate) usd: f64,
-    /// The mean number of requests in flight, which is not a sum.
+    /// The mean number of requests in flight. This number is a mean and not a sum.
     pub(crate) in_flight: f64,
     /// The time for which each reason slowed the run down, in seconds, by the name of the reason.
     pub(crate) bound: BTreeMap<String, f64>,

@@ -10,7 +10,7 @@ use crate::transport::proxy::Proxy;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time for which the client keeps an unused connection open. Servers and load balancers keep a connection open for
-/// longer (mostly 60 s). So a connection that the client uses again was usually not closed by the other side.
+/// longer (mostly 60 s). So when the client uses a connection again, the server has usually not closed it.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 

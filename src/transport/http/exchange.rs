@@ -13,8 +13,8 @@ use super::faults::{in_body, timed_out, too_large, went_silent};
 use crate::provider::ReplyHead;
 use crate::transport::wire::{Exchange, WireError};
 
-/// The longest wait for the bytes after the last event of a stream. After them, the connection can be used again. A new
-/// connection takes two or three round trips, so a longer wait would save no time.
+/// The longest wait for the bytes after the last event of a stream. When these bytes have arrived, the connection can
+/// be used again. A new connection takes only two or three round trips, so a longer wait would save no time.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// A response whose status line and headers have arrived.
@@ -41,7 +41,8 @@ impl Exchange for HttpExchange {
 
     async fn chunk(&mut self) -> Result<Option<Bytes>, WireError> {
         let mut chunk = pin!(self.response.chunk());
-        // Usually the chunk has already arrived. In this case, no clock is read and no timer is set, which saves time.
+        // The next part of the body has usually already arrived. In this case, no clock is read and no timer is set,
+        // which saves time.
         let at_once = poll_fn(|context| Poll::Ready(chunk.as_mut().poll(context))).await;
         let chunk = match at_once {
             Poll::Ready(chunk) => chunk,

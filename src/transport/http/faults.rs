@@ -1,4 +1,5 @@
-//! Describes failures of a request: what failed, where, and whether the server may have received the request.
+//! Describes failures of a request: what failed, where it failed, and whether the server has possibly received the
+//! request.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -17,7 +18,8 @@ pub(super) struct Route {
     server: String,
     /// The address of the proxy; `None` for a direct connection.
     proxy: Option<String>,
-    /// Whether the proxy can read the requests. If it can't, it only opens an encrypted tunnel to the server.
+    /// Whether the proxy can read the requests. If the proxy can't read them, it only opens an encrypted tunnel to the
+    /// server.
     is_read_by_proxy: bool,
     /// Whether a password is sent to the proxy.
     has_password: bool,

@@ -1,9 +1,9 @@
 //! Asks the metadata server of Google Cloud for the token of the machine's service account.
 //!
-//! Only this module is allowed to use plain `http` to another machine. The reason is that the metadata server has no
-//! TLS, and is on the same host as the virtual machine. Requests are sent only to the name of the metadata server, or
-//! for tests to a server on this machine (`GCE_METADATA_HOST`). This module can't access the keys, headers and proxies
-//! of providers. It does not follow redirects.
+//! Only this module is allowed to use plain `http` to another machine. This is necessary because the metadata server
+//! has no TLS, and it is safe because the server is on the host of the virtual machine. Requests are sent only to the
+//! name of the metadata server, or for tests to a server on this machine (`GCE_METADATA_HOST`). This module can't
+//! access the keys, headers and proxies of providers. This module does not follow redirects.
 //!
 //! Source: Google Cloud documentation, "About VM metadata" and "Authenticate workloads with the metadata server"
 //! (2026-11-26).
@@ -31,7 +31,7 @@ const MOST_BYTES: usize = 64 * 1024;
 /// The reason why there is no token from the metadata server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum MetadataFault {
-    /// The variable `GCE_METADATA_HOST` contains a server to which no request may be sent.
+    /// The server in the variable `GCE_METADATA_HOST` is not allowed.
     #[error("GCE_METADATA_HOST is neither {NAME} nor a server on this machine, such as 127.0.0.1:8080")]
     Host,
     /// There is no server, or it does not answer.
@@ -43,14 +43,14 @@ pub(crate) enum MetadataFault {
     /// The server refused the request.
     #[error("the metadata server answered with status {0}")]
     Status(u16),
-    /// The answer lacks the header of a metadata server, or is too large.
+    /// The answer does not have the header of a metadata server, or is too large.
     #[error("the answer does not come from a metadata server of Google Cloud")]
     Other,
 }
 
 /// Returns the answer of the metadata server: a JSON object with the token and its remaining life. `host` is the value
-/// of `GCE_METADATA_HOST`. This function blocks its thread for at most five seconds. It must not be called inside an
-/// asynchronous runtime.
+/// of `GCE_METADATA_HOST`. This function blocks its thread for at most five seconds. This function must not be called
+/// inside an asynchronous runtime.
 ///
 /// # Errors
 /// Any [`MetadataFault`].

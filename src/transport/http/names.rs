@@ -38,7 +38,7 @@ impl Resolve for Names {
     }
 }
 
-/// Returns the loopback addresses. Their port is ignored, and the client uses the port of the URL.
+/// Returns the loopback addresses. The port of these addresses is ignored, because the client uses the port of the URL.
 fn this_machine() -> Vec<SocketAddr> {
     [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)].map(|address| SocketAddr::new(address, 0)).into()
 }

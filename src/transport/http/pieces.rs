@@ -1,11 +1,12 @@
 //! Sends the bodies of requests in pieces.
 //!
-//! A body consists of the request of a row and of additions. If these pieces were joined, a large body would be in
-//! memory twice while it is sent. So the pieces are sent one after the other. The total length is known, so the request
-//! has a `content-length`. A small body is copied into a single piece, which is faster.
+//! A body consists of several pieces: the request of a row, and additions. If these pieces were joined, a large body
+//! would be in memory twice while it is sent. So the pieces are sent one after the other. The total length is known, so
+//! the request has a `content-length`. A small body is copied into a single piece, which is faster.
 //!
-//! A body that has a source is read while it is sent, and only a few pieces of it are in memory. The source is read on
-//! other threads, because a disk can be slow. If reading fails, the request ends without its last piece.
+//! A body can also come from a source, such as a file. Such a body is read while it is sent, and only a few pieces of
+//! it are in memory. The source is read on other threads, because a disk can be slow. If reading fails, the request
+//! ends without its last piece.
 
 use std::convert::Infallible;
 use std::io;

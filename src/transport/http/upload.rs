@@ -17,7 +17,8 @@ use crate::transport::wire::WireError;
 #[derive(Debug, Default)]
 pub(super) struct Upload {
     stage: Mutex<Stage>,
-    /// The reason why the source can't be read. The reason is stored here, because not every HTTP client passes it on.
+    /// The reason why the source can't be read. The reason is stored here, because the HTTP client does not always
+    /// return it.
     unreadable: OnceLock<String>,
 }
 
@@ -34,7 +35,8 @@ enum Stage {
 
 /// The time limits of a request until the status line and headers of its response arrive.
 pub(super) struct Patience<'u> {
-    /// The time limit of a request whose body is in memory. For an upload, the time limit until it begins.
+    /// The time limit of a request whose body is in memory. For an upload, this is the time limit until the upload
+    /// begins.
     pub(super) deadline: Instant,
     /// The progress of the body, if the body is read from a source.
     pub(super) upload: Option<&'u Upload>,

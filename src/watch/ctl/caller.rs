@@ -77,7 +77,7 @@ impl<'a> Caller<'a> {
             Ok(()) => Ok(Posted::Yes),
             Err(error) => {
                 drop(file);
-                // If this fails too, the run removes the incomplete request.
+                // The failure of the removal is ignored, because the run also removes incomplete requests.
                 let _ = self.disk.remove(&path);
                 Err(DiskFailure::of("write", &path)(error))
             }

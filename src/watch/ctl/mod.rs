@@ -8,12 +8,12 @@
 //!
 //! The rules for a request:
 //!
-//! - When a run begins, it removes files with these names without reading them.
+//! - When a run begins, it removes files with the names in the table without reading them.
 //! - A request must contain the random id of the process, so a request to an earlier run has no effect.
-//! - The file of a request must be a regular file of this user without further hard links. This also applies with
+//! - The file of a request must be a regular file of this user without further hard links. This rule also applies with
 //!   `--trust-owner`.
-//! - A request has at most [`MOST_BYTES`] bytes and contains a checksum of its own content. The run removes all other
-//!   files with this name and ignores them.
+//! - A request has at most [`MOST_BYTES`] bytes and contains a checksum of its own content. The run removes and ignores
+//!   a file that breaks one of these rules.
 //! - The run removes a request before it acts on it, and acts on each request id only once.
 //!
 //! | file | content |

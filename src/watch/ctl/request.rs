@@ -12,7 +12,7 @@ const VERSION: u32 = 1;
 pub(crate) enum Verb {
     /// Send no requests until `Resume`.
     Pause,
-    /// Continue after a pause.
+    /// Continue to send requests after a pause.
     Resume,
     /// End the run after the requests in flight have finished.
     Drain,

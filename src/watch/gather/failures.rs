@@ -15,7 +15,7 @@ const MOST_ROWS: usize = 200_000;
 /// The largest number of failures that are shown.
 const MOST_EXAMPLES: usize = 50;
 
-/// The content of the error log. At this point, it is not known which of its rows were answered later.
+/// The content of the error log. It is not known yet which rows of the log were answered later.
 #[derive(Default)]
 pub(super) struct ReadFailures {
     unresolved: Unresolved,
@@ -87,7 +87,7 @@ impl ReadFailures {
 }
 
 /// Chooses the lines of the log that are shown as examples. The first line of each error class is chosen, then the
-/// second line of each class, and so on. So every class has examples.
+/// second line of each class, and so on. In this way, every error class has examples.
 fn examples(mut offsets: BTreeMap<ErrorClass, Vec<u64>>) -> Vec<u64> {
     offsets.values_mut().for_each(|of_class| of_class.sort_unstable());
     let longest = offsets.values().map(Vec::len).max().unwrap_or_default().min(MOST_EXAMPLES);

@@ -1,4 +1,4 @@
-//! Reads the facts of a run from its files, for the report. This only reads: it changes no file and locks no file.
+//! Reads the facts of a run from its files, for the report. This module only reads: it changes and locks no files.
 //!
 //! Each file is read once. The memory does not grow with the number of rows, because all lists and the number of
 //! remembered failures are bounded. A missing or damaged file of the run folder is not an error, and the report then
@@ -164,7 +164,7 @@ fn bounded(mut timeline: Timeline) -> Timeline {
     timeline
 }
 
-/// Returns the state of a run. The number is how many requests were in flight when the run was killed.
+/// Returns the state of a run. Also returns the number of requests that were in flight when the run was killed.
 fn state(
     lock: Option<LockState>,
     folder: Option<&Path>,

@@ -16,7 +16,7 @@ use crate::domain::event::Crossing;
 use crate::domain::{EventBody, HaltReason, Money, PoolId, RunEvent};
 use crate::report::Stats;
 
-/// The number of finished rows before the share of failures is used, because the share of fewer rows says little.
+/// The smallest number of finished rows for which the share of failures is used. The share of fewer rows says little.
 const FEWEST_ROWS: u64 = 20;
 /// The part of the threshold below which the share of failures must fall before it can cross the threshold again.
 const CLEARLY_BELOW: f64 = 0.8;
@@ -148,8 +148,9 @@ impl Decider {
         happened
     }
 
-    /// Updates the lists of held pools and of outages. A status event contains only pools with rows to send or requests
-    /// in flight. If a pool is missing in it, no row waits for the pool, so the pool is removed from the list.
+    /// Updates the list of held pools and the length of the outage. A status event contains only pools with rows to
+    /// send or requests in flight. A held pool that is missing in the event is removed from the list, because no row
+    /// waits for this pool.
     fn note_holds(&mut self, event: &RunEvent) {
         if let EventBody::Held { pool, .. } = &event.body {
             self.held.entry(pool.clone()).or_insert(event.at);

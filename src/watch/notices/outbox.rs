@@ -8,7 +8,7 @@ use super::document::Notice;
 use super::queue::Queue;
 use super::sender::{Sender, Target, Tries};
 
-/// The queues with the notices of a run. A thread for each target sends them.
+/// The queues with the notices of a run. A thread for each target sends the notices of its queue.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     queues: Vec<Arc<Queue>>,
@@ -46,7 +46,7 @@ impl Outbox {
         self.queues.iter().for_each(|queue| queue.close());
     }
 
-    /// Returns whether no notice is left to send in all queues.
+    /// Returns whether all queues are empty and no notice is being sent.
     pub(crate) fn is_done(&self) -> bool {
         self.queues.iter().all(|queue| queue.is_done())
     }

@@ -82,8 +82,8 @@ impl Queue {
         }
     }
 
-    /// Waits before another try to send a notice. Returns whether to try again: false if all notices were given up
-    /// during the wait.
+    /// Waits before another try to send a notice. Returns whether to try again. Returns false if all notices were given
+    /// up during the wait.
     pub(super) fn pause(&self, pause: Duration) -> bool {
         let state = self.lock();
         let waited = self.changed.wait_timeout_while(state, pause, |state| !state.is_given_up);
@@ -104,7 +104,7 @@ impl Queue {
         }
     }
 
-    /// Returns whether no notice is left to send.
+    /// Returns whether the queue is empty and no notice is being sent.
     pub(super) fn is_done(&self) -> bool {
         let state = self.lock();
         state.waiting.is_empty() && !state.is_sending

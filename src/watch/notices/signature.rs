@@ -1,4 +1,4 @@
-//! The signature of a notice. With it, a receiver can check that the notice comes from this user.
+//! The signature of a notice. With the signature, a receiver can check that the notice comes from this user.
 //!
 //! The header is `X-Claude-Batch-Signature: t=<seconds>,v1=<hex>`. `t` is the time of sending in Unix seconds, which
 //! lets a receiver refuse old notices. `v1` is the HMAC-SHA256 of `<t>.<body>`, with the text of the secret as the key.

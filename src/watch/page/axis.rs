@@ -1,7 +1,7 @@
 //! The time axis of the charts. All charts of a page share one axis.
 //!
-//! The axis is 1,000 units long. A gap, which is a time without a run in progress, takes only a few units of the axis,
-//! even if the gap was long.
+//! The axis is 1,000 units long. A gap is a time in which no run was in progress. A gap takes only a few units of the
+//! axis, whatever its real duration is.
 
 use std::time::Duration;
 

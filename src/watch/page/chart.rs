@@ -1,7 +1,7 @@
 //! Charts as SVG, with labels in HTML.
 //!
-//! The drawing is stretched to the width of the page. The width of its lines stays the same. The labels are not part of
-//! the drawing, so their size is the same on every screen.
+//! The drawing is stretched to the width of the page, but its lines do not become wider. The labels are not part of the
+//! drawing, so their size is the same on every screen.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -237,7 +237,7 @@ fn area(axis: &Axis, values: Values<'_>, below: &mut Vec<f64>, top: f64) -> Stri
         let Some(value) = value.filter(|value| *value > 0.0) else { continue };
         let (bottom, above) = (y(below[at], top), y(below[at] + value, top));
         below[at] += value;
-        // Each interval is drawn at least one unit wide, so that a single short interval is visible.
+        // Each interval is drawn at least one unit wide, because a single short interval must be visible.
         let (x, end) = (axis.x(*from), axis.x(*to));
         let end = end.max(x + 1.0);
         let _ = write!(out, "M{} {}V{}H{}V{}Z", place(x), place(bottom), place(above), place(end), place(bottom));

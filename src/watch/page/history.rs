@@ -21,7 +21,7 @@ pub(super) struct History<'a> {
     facts: &'a RunFacts,
     /// The points of the history, in order of time. A point covers one time interval.
     pub(super) points: Vec<Point>,
-    /// Whether the points come from the timeline. If not, they contain only rows and tokens.
+    /// Whether the points come from the timeline. Points from the lines of the results contain only rows and tokens.
     pub(super) is_full: bool,
     axis: Axis,
 }

@@ -101,8 +101,8 @@ fn of_points(points: &[Point], pool: usize, dimension: usize) -> Option<f64> {
     (allowed > 0.0).then(|| counted / allowed)
 }
 
-/// Returns the highest use over five minutes. For a point that is longer than five minutes, this uses the mean of the
-/// point.
+/// Returns the highest use over five minutes. If a single point is longer than five minutes, the mean use of this point
+/// is used.
 fn highest(points: &[Point], pool: usize, dimension: usize) -> Option<f64> {
     let mut highest: Option<f64> = None;
     let mut first = 0;

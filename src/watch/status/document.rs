@@ -1,4 +1,4 @@
-//! The content of `status.json`. Its schema is `fixtures/schemas/status.schema.json`.
+//! The content of `status.json`. The schema of this file is `fixtures/schemas/status.schema.json`.
 //!
 //! Within a version, members can be added, but the meaning of a member never changes. The file contains no prompts and
 //! no answers. About single rows, the file contains only their ids and the messages about their failures.
@@ -206,8 +206,8 @@ impl Document {
     }
 }
 
-/// Returns whether some failed rows may succeed unchanged. This is assumed for failed rows of earlier runs, because
-/// nothing is known about them.
+/// Returns whether some failed rows may succeed unchanged. Failed rows of earlier runs are assumed to be such rows,
+/// because nothing is known about them.
 fn may_retry(about: &About, stats: &Stats) -> bool {
     about.failed_before > 0 || stats.failed.values().any(|failed| failed.retryable > 0)
 }

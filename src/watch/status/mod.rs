@@ -6,9 +6,9 @@
 //! passes them with the events of the next second.
 //!
 //! The files are not synced while the run is in progress. A crash of the process can't damage the files, because each
-//! file is replaced as a whole. A loss of power can damage the files. But it also ends the run, and the results do not
-//! depend on these files. A sync of these files every second would slow down the syncs of the results. When the run
-//! ends, both files are synced.
+//! file is replaced as a whole. A loss of power can damage the files. But a loss of power also ends the run, and the
+//! results do not depend on these files. A sync of these files every second would slow down the syncs of the results.
+//! When the run ends, both files are synced.
 //!
 //! | file | content |
 //! |---|---|

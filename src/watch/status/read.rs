@@ -1,6 +1,6 @@
 //! Reads `status.json`.
 //!
-//! The file can be damaged, or come from another person. So members can be missing, and all texts must be escaped
+//! The file can be damaged, or come from another person. So every member can be missing, and all texts must be escaped
 //! before they are shown.
 
 use std::path::Path;

@@ -58,7 +58,7 @@ impl Recorder {
     }
 
     /// Passes the state of the run to the thread. For the last update, this function waits until the thread can receive
-    /// it. For other updates, it does not wait.
+    /// it. For all other updates, this function does not wait.
     fn pass(&mut self, now: Timestamp, stats: &Stats) {
         let Some(document) = Document::of(&self.about, stats) else { return };
         let mut tick = self.collector.take(now);
@@ -131,7 +131,7 @@ impl View for Recorder {
         }
     }
 
-    /// This does nothing, because the state is written every second.
+    /// This method does nothing, because the state is written every second.
     fn answer(&mut self, _stats: &Stats) {}
 
     fn take_warnings(&mut self) -> Vec<String> {
