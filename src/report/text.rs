@@ -74,7 +74,7 @@ pub(crate) fn shorten(text: &str, columns: usize) -> Cow<'_, str> {
         }
         shown.push(char);
     }
-    // The width is computed with the next character, because a variation selector can make the character before it
+    // The width of the whole text is checked again, because a variation selector can make the character before it
     // wider.
     while !shown.is_empty() && width(&shown) >= columns {
         shown.pop();
