@@ -11,8 +11,8 @@
 //! | the run waited for any other reason | what helps against that reason |
 //!
 //! A higher limit makes a run faster only until the run reaches another limit. This module computes how much faster the
-//! run would be until it reaches the other limit. It computes this from the shares of the limits that the run used. If
-//! there are several pools, it uses the pool that used the largest share of the limit.
+//! run would be until it reaches the other limit. The factor is computed from the shares of the limits that the run
+//! used. If there are several pools, it uses the pool that used the largest share of the limit.
 
 use std::time::Duration;
 

@@ -75,9 +75,9 @@ pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> 
     log.iter().filter(|(_, rows)| **rows > 0).filter(|entry| may_pass(*entry)).map(|(class, _)| *class).collect()
 }
 
-/// Returns the error class of the rows that are most worth asking for again with other settings. These rows have a
-/// truncated answer, which can get a larger `max_tokens`, or an answer that can't be used, which can be better the next
-/// time. Returns the error class with more rows in the log. Returns `None` if there are no such rows. Refusals are left
+/// Returns the error class of the rows that are most worth asking for again with other settings. The rows of two
+/// classes are worth it. A truncated answer can get a larger `max_tokens`, and an unusable answer can be better the
+/// next time. Returns the class with more rows in the log. Returns `None` if there are no such rows. Refusals are left
 /// out, because the model would most likely refuse again.
 pub(crate) fn worth_asking_again(log: &BTreeMap<ErrorClass, u64>) -> Option<ErrorClass> {
     let rows = |class: &ErrorClass| log.get(class).copied().unwrap_or(0);
@@ -125,8 +125,8 @@ fn change(class: ErrorClass) -> &'static str {
     }
 }
 
-/// Returns the line about failed rows that is printed even with `--quiet`: the number of rows, the most common class
-/// with an example, and the path of the log. `None` if no row failed.
+/// Returns the line about failed rows that `--quiet` prints. The line has the number of failed rows, the most common
+/// error class with an example, and the path of the log. `None` if no row failed.
 pub(crate) fn in_one_line(log: &BTreeMap<ErrorClass, u64>, stats: &Stats, errors: &str) -> Option<String> {
     // Canceled rows are left out, because they are pending and did not fail.
     let failed = || log.iter().filter(|(class, rows)| **class != ErrorClass::Canceled && **rows > 0);

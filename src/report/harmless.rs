@@ -54,7 +54,7 @@ pub(crate) struct OnTerminal<W> {
 }
 
 impl<W: Write> OnTerminal<W> {
-    /// Returns a writer that writes to `writer`.
+    /// Returns a writer that passes the escaped lines to `writer`.
     pub(crate) fn new(writer: W) -> Self {
         Self { writer, begun: Vec::new() }
     }

@@ -28,7 +28,7 @@ impl Histogram {
         *self.0.entry(bucket(millis)).or_default() += 1;
     }
 
-    /// Adds the numbers of another histogram to this one.
+    /// Adds the numbers of another histogram to this histogram.
     pub(crate) fn merge(&mut self, other: &Self) {
         for (bucket, count) in &other.0 {
             let own = self.0.entry(*bucket).or_default();

@@ -36,7 +36,7 @@ pub(crate) struct Notes {
     /// Whether the run has several providers. If so, the notes name the provider.
     has_several: bool,
     told_at: BTreeMap<PoolId, Timestamp>,
-    /// The outage in the last note about an outage: its description, the time of the note, and the length of the outage
+    /// The last note about an outage: the description of the outage, the time of the note, and the length of the outage
     /// at that time.
     outage: Option<(String, Timestamp, Duration)>,
     /// The name of the provider with this outage, as the beginning of a note. Empty in a run with one provider.
@@ -114,8 +114,8 @@ impl Notes {
         }
     }
 
-    /// Returns a note when an outage begins, when its fault changes, and when it is over. The length of the outage and
-    /// the time of the next try are on the progress line.
+    /// Returns a note at the start of an outage, after a change of its fault, and at its end. The length of the outage
+    /// and the time of the next try are on the progress line.
     fn outage(&mut self, outage: Option<&Outage>, now: Timestamp) -> Option<String> {
         let Some(outage) = outage else {
             let (_, told, lasted) = self.outage.take()?;

@@ -24,7 +24,7 @@ pub(crate) enum Outlook {
     Unknown,
     /// The estimated time until the run is done.
     Left(Duration),
-    /// Batches are open. The answers of a batch come all at once, at a time that is not known.
+    /// Batches are open. All answers of a batch come together, at an unknown time.
     Batches(BatchesStatus),
     /// The run waits: no row finishes at the moment, or the pace so far says nothing about the remaining rows.
     Waiting {
@@ -121,12 +121,12 @@ impl Stats {
 
     /// Returns how many seconds the remaining rows will take at the recent rate; zero or less if the run should already
     /// be over. The result is at least as long as each of these times:
-    /// - the time that the rate limits require for the remaining rows; without this minimum, the result after a burst
-    ///   at the start would be only a few seconds
+    /// - the time that the rate limits require for the remaining rows, because the recent rate is far too high after a
+    ///   burst at the start
     /// - the time for which rows have to wait after a 429 or another failure
     ///
     /// Returns `None` on a pipe, in the first five seconds, and before ten rows have finished. An earlier estimate
-    /// would be several times too long: at the start, few requests are in flight, and the first answers have not
+    /// would be several times too long, because at the start few requests are in flight and the first answers have not
     /// arrived yet.
     fn seconds_left(&self, idle: Duration) -> Option<f64> {
         const ROWS: u64 = 10;

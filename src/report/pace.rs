@@ -77,8 +77,8 @@ impl Pace {
 
     /// Returns the mean size of the recent rows divided by the mean size of all rows of the run. The size of a row is
     /// its number of tokens that count against the limit that slows the run down. If no token limit slows the run down,
-    /// the result is 1. To get the number of rows of mean size that would have finished in the same time, multiply the
-    /// number of recent rows by the result.
+    /// the result is 1. The product of the result and the number of recent rows is a number of rows of mean size. This
+    /// many rows of mean size would have finished in the same time.
     pub(super) fn size_of_last(&self, reason: Option<Reason>) -> f64 {
         let of = |at: usize| {
             let (last, all) =

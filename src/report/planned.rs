@@ -1,8 +1,8 @@
 //! Compares the plan that was made before the first request with the real cost and the real duration of the run.
 //!
-//! Only a run that finished its rows is compared with its plan. A part of a run says little: short rows finish first,
-//! and few rows finish at the start and at the end of a run. So the summary of a run that stopped early shows the plan
-//! without a comparison.
+//! Only a run that finished its rows is compared with its plan. The cost and time of a part of a run say little: short
+//! rows finish first, and few rows finish at the start and at the end. So the summary of a run that stopped early shows
+//! the plan without a comparison.
 
 use super::ranges::{money_range, time_range};
 use super::stats::Stats;
@@ -40,7 +40,7 @@ struct Compared {
     rows: u64,
     /// The number of planned rows that are done.
     done: u64,
-    /// Whether the run did all planned rows, so that the comparison with the plan is fair.
+    /// Whether the run did all planned rows. If it did not, it is not compared with its plan.
     is_judged: bool,
 }
 
@@ -74,7 +74,7 @@ fn compared(stats: &Stats) -> Option<Compared> {
     Some(Compared { cost, time, rows: forecast.rows, done, is_judged })
 }
 
-/// How a real value compares with its planned range.
+/// The position of a real value: below, in or above its planned range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// The real value is below the range.

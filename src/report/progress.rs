@@ -18,8 +18,7 @@
 //! is a single write, so other output can't be mixed into it.
 //!
 //! A line that was scrolled away can't be erased. On some terminals, a change of size can scroll away the line of the
-//! cursor. This happens if the line of the cursor is in the first row: the lines below it are wrapped again and push it
-//! off the screen.
+//! cursor. If this line is in the first row, the lines below it are wrapped again and push it off the screen.
 
 mod bar;
 
@@ -38,8 +37,8 @@ use super::view::View;
 use crate::domain::{EventBody, RunEvent};
 
 /// The control sequence that erases the block: everything from the start of the cursor's row to the end of the screen.
-/// The sequence begins with a blank. Without it, some terminals would treat the erasure of a block at the start of the
-/// first row as clearing the screen, and would save the cleared text in their scroll-back.
+/// The sequence begins with a blank. Without the blank, the erasure of a block at the start of the first row would look
+/// like clearing the screen. Some terminals would then save the cleared text in their scroll-back.
 const TAKE_BACK: &str = "\r \x1b[J\r";
 
 /// The size of a terminal in characters.
@@ -151,7 +150,7 @@ impl View for Progress {
 }
 
 impl Drop for Progress {
-    /// Erases the live lines when the view is dropped, so the terminal is clean even if the run ends with an error.
+    /// Erases the live lines when the view is dropped, so the terminal is also clean after an error.
     fn drop(&mut self) {
         self.close();
     }

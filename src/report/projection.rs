@@ -3,9 +3,9 @@
 //! The cost so far is known. Only the cost of the remaining rows is estimated. At first, their mean cost is taken from
 //! the forecast. The more rows have finished, the more weight the mean of the finished rows gets. Both means are
 //! weighted by their precision. Rows in flight are on average longer than finished rows. So the finished rows get less
-//! weight as long as there are few of them, compared with the rows in flight. For the same reason, the upper end of the
-//! interval is raised: see [`super::pace::Pace::longer_than_seen`]. Both means are computed for the models of the
-//! remaining rows: see [`super::mix`].
+//! weight at first, as long as most rows are in flight. For the same reason, the upper end of the interval is raised:
+//! see [`super::pace::Pace::longer_than_seen`]. Both means are computed for the models of the remaining rows: see
+//! [`super::mix`].
 //!
 //! The likely end of the run comes from the [`Outlook`], and `projection/time.rs` adds the uncertainty. As long as
 //! there is no outlook, the likely end comes from the forecast.
@@ -31,7 +31,7 @@ const DEVIATIONS: f64 = 1.645;
 const DEVIATIONS_OF_ROWS: f64 = 2.5;
 /// The low end of the cost of the remaining rows is at least this share of their likely cost.
 const LEAST_COST: f64 = 0.1;
-/// The estimate assumes that the remaining answers are at most this many times as long as the answers so far.
+/// The largest factor by which the remaining answers are assumed to be longer than the answers so far.
 const MOST_LONGER: f64 = 6.0;
 /// The smallest standard deviation of a forecast, as a share of its value.
 const MOST_EXACT: f64 = 0.01;
@@ -40,7 +40,8 @@ const ROWS: u64 = 10;
 /// Until this many rows have finished, an interval includes the whole interval of the forecast.
 const ENOUGH_ROWS: u64 = 20;
 
-/// The estimated mean of a value over the remaining rows, with a standard deviation downwards and another upwards.
+/// The estimated mean of a value over the remaining rows, with a standard deviation for lower values and another for
+/// higher values.
 #[derive(Clone, Copy, Debug)]
 struct Guess {
     mean: f64,
@@ -85,7 +86,7 @@ impl Guess {
         }
         let (by_chance, drift) = (variance / left as f64, finished.drift(variance));
         // Rows in flight are on average longer than finished rows: each can exceed the mean by two standard deviations.
-        // As long as few rows have finished, their mean also says less about rows that are not sent yet.
+        // While only few rows have finished, their mean also says less about the rows that are not sent yet.
         let (of_started, of_left) = (in_flight as f64 / (count + in_flight as f64), in_flight as f64 / left as f64);
         let longer = if count == 0.0 { 0.0 } else { variance.sqrt() * of_started.max(2.0 * of_left.min(1.0)) };
         let of_mean = match count {
@@ -112,7 +113,7 @@ impl Guess {
 
 impl Stats {
     /// Returns the expected cost of all rows of this run, including the finished rows. The interval never begins below
-    /// the cost so far. Returns `None` on a pipe, if a price is unknown, as long as nothing is known, and when the run
+    /// the cost so far. Returns `None` on a pipe, if a price is unknown, before anything is known, and when the run
     /// stops early. Also returns `None` while the run waits for its last answers, because these are often the longest.
     pub(crate) fn projected_cost(&self) -> Option<Interval<Money>> {
         let left = self.left_to_send()?;
@@ -132,8 +133,8 @@ impl Stats {
         Some(each.map(sum))
     }
 
-    /// Returns the mean cost of a remaining row, in dollars. Returns `None` if a price is unknown, and as long as
-    /// nothing is known.
+    /// Returns the mean cost of a remaining row, in dollars. Returns `None` if a price is unknown, and before anything
+    /// is known about the cost.
     fn cost_of_row_left(&self, left: u64) -> Option<Interval<f64>> {
         let (rows, forecast) = (self.finished_like_left(), self.forecast.as_ref());
         let is_priced = self.unpriced == 0 && forecast.is_none_or(|forecast| forecast.cost.is_some());
@@ -162,8 +163,8 @@ impl Stats {
         self.rows_so_far.cost.times(self.mix.left_to_finished())
     }
 
-    /// Returns the expected time of the end of the run. Returns `None` on a pipe, while the run waits, as long as
-    /// nothing is known, and when the run stops early.
+    /// Returns the expected time of the end of the run. Returns `None` on a pipe, while the run waits, before anything
+    /// is known, and when the run stops early.
     pub(crate) fn projected_end(&self) -> Option<Interval<Timestamp>> {
         let now = self.last_at?;
         let after = |span: Duration| now.checked_add(jiff::SignedDuration::try_from(span).ok()?).ok();
@@ -433,7 +434,7 @@ mod tests {
         stats
     }
 
-    /// Adds finished rows, two per second. `dollars` returns the cost of a row by its number.
+    /// Adds finished rows, two per second. `dollars` returns the cost of the row with a given number.
     fn finish(stats: &mut Stats, rows: u64, mut dollars: impl FnMut(u64) -> f64) {
         for _ in 0..rows {
             let row = stats.finished();

@@ -26,9 +26,9 @@ pub(crate) struct OfProvider {
     pub(crate) unpriced: u64,
     /// The number of attempts that were tried again after a 429.
     pub(crate) limited: u64,
-    /// How many times a pool of this provider was held after a 429.
+    /// The number of times that a pool of this provider had to wait after a 429.
     pub(crate) holds: u64,
-    /// How many times the run began to send the rows of this provider to another provider, by the reason.
+    /// The number of times that the run began to send the rows of this provider to another provider, by the reason.
     pub(crate) left: BTreeMap<FallbackCase, u64>,
     /// The provider that gets the rows of this provider at the moment, and the reason. `None` if this provider gets its
     /// own rows.

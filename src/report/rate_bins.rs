@@ -1,7 +1,7 @@
 //! Counts the finished rows in each part of a run, for the small chart of the rate in the summary.
 //!
-//! A part of the run is called a bin here. The memory does not grow with the run: when all bins are in use, each pair
-//! of neighbouring bins becomes one bin of twice the width.
+//! A part of the run is called a bin here. When all bins are in use, each pair of neighbouring bins becomes one bin of
+//! twice the width. So the memory does not grow with the run.
 
 use std::time::Duration;
 
@@ -51,9 +51,8 @@ impl RateBins {
         Duration::from_secs(self.width)
     }
 
-    /// Returns the rate of finished rows in each part of a run that took `elapsed`, in rows per minute. If the run
-    /// ended in the first half of the last part, that part is left out, because a rate over a very short time says
-    /// little.
+    /// Returns the rate of finished rows in each part of a run that took `elapsed`, in rows per minute. If less than
+    /// half of the last part is over, this part is left out, because a rate over a very short time says little.
     pub(crate) fn per_minute(&self, elapsed: Duration) -> Vec<f64> {
         let width = self.width as f64;
         let parts = ((elapsed.as_secs_f64() / width).round() as usize).min(MOST);

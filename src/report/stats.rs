@@ -1,5 +1,5 @@
-//! The counters of a run. They are computed only from the events of the run. Every view and the summary read these
-//! counters.
+//! The counters of a run. The counters are computed only from the events of the run. Every view and the summary read
+//! these counters.
 //!
 //! This module reads no clock: the current time is the time of the last event. A row is counted after its line was
 //! written to disk, so the counters are equal to the numbers of lines in the files.
@@ -204,7 +204,7 @@ impl Stats {
         self.usage += usage;
         match cost {
             Some(cost) => self.cost += cost,
-            // A row that was never sent costs nothing, so it does not matter if the price of its model is unknown.
+            // A row that was never sent costs nothing, even if the price of its model is unknown.
             None => self.unpriced += u64::from(usage != Usage::default()),
         }
     }

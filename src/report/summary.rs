@@ -1,5 +1,5 @@
-//! The summary at the end of a run. The summary says what happened, what the run cost and what slowed it down. It also
-//! says where the answers are, and which command the user should probably type next.
+//! The summary at the end of a run. The summary says what happened, what the run cost and what slowed it down. The
+//! summary also says where the answers are, and which command the user should probably type next.
 //!
 //! The summary is plain text, made from [`Stats`] and from facts that only the caller knows ([`SummaryContext`]). Rows
 //! without information are left out. `json/summary.rs` makes the summary as JSON from the same facts.

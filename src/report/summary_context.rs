@@ -34,8 +34,8 @@ pub(crate) struct SummaryContext {
     pub longer_command: Option<PrintedCommand>,
     /// The command that resumes the run for its pending rows.
     pub rerun_command: Option<PrintedCommand>,
-    /// The command that shows the answers; `None` if they went to standard output, or if another output file is made
-    /// from them.
+    /// The command that shows the answers. `None` if the answers were written to standard output or to another output
+    /// file.
     pub answers_command: Option<PrintedCommand>,
     /// The date of the prices, from the catalog.
     pub price_date: Option<String>,
@@ -43,8 +43,8 @@ pub(crate) struct SummaryContext {
     pub unpriced_models: Vec<String>,
     /// The number of attempts of this run that were possibly billed, but whose answer was not kept.
     pub maybe_paid: u64,
-    /// The number of attempts of the run before this one that were possibly billed without a kept answer, if that run
-    /// was cut short.
+    /// The number of attempts of the previous run that were possibly billed without a kept answer. The number is 0 if
+    /// the previous run was not cut short.
     pub maybe_paid_before: u64,
     /// The number of attempts of all earlier runs that were possibly billed without a kept answer. Attempts in
     /// `maybe_paid_before` are left out. Only attempts that are recorded in the files of those runs are counted.

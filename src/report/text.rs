@@ -6,8 +6,8 @@
 //! - control characters (C0, DEL, C1)
 //! - line and paragraph separators
 //! - all characters that change the direction of text
-//! - characters that are invisible in every language, because they can be used to hide text (soft hyphen, zero width
-//!   space, word joiner, byte order mark, tags, annotations, deprecated format characters)
+//! - characters that are invisible in every language and can be used to hide text (soft hyphen, zero width space, word
+//!   joiner, byte order mark, tags, annotations, deprecated format characters)
 //!
 //! Variation selectors, the zero width joiner and the zero width non-joiner are not escaped. Emoji, Persian and the
 //! languages of India need these characters, and they do not control a terminal. Combining marks, such as accents, are
@@ -208,8 +208,8 @@ impl ListRow {
 
 /// Returns the list rows as aligned lines of at most `columns`. Each line ends with a line break.
 ///
-/// All lines of a long value begin in the same column. If a path or a command does not fit next to its label, it is
-/// printed on a line of its own, where the terminal can wrap it.
+/// All lines of a long value begin in the same column. A path or a command that does not fit next to its label is
+/// printed on a line of its own. The terminal can wrap this line.
 pub(crate) fn list(rows: &[ListRow], columns: usize) -> String {
     let indent = rows.iter().map(|row| width(row.label)).max().unwrap_or(0) + 2;
     let room = columns.saturating_sub(indent).max(16);

@@ -5,8 +5,8 @@
 //! amounts are differences of sums since the start of the run. So if a limit changes, each of its values is used only
 //! for the time in which it applied.
 //!
-//! At the start, a server can accept the whole limit of a minute at once. This burst is part of the use that is shown.
-//! For the thresholds, the first minute of a run is left out, because a short burst does not mean that the run is near
+//! At the start, a server can accept the requests of a whole minute immediately. This burst is part of the use that is
+//! shown. The first minute of a run is left out for the thresholds, because a run with a short burst is not yet near
 //! its limits.
 //!
 //! The tracker takes a sample per second and keeps the samples of five minutes. So the memory of the tracker does not
@@ -137,7 +137,7 @@ impl Tracked {
         self.push(Sample { at: now, counted: status.counted, allowed });
     }
 
-    /// Adds a sample of a pool without requests: the counted sum stays the same, and the allowed sum grows at the rate
+    /// Adds a sample of a pool without requests. The counted sum stays the same, and the allowed sum grows at the rate
     /// of the limit.
     fn stay_idle(&mut self, passed: Duration, now: Duration) {
         let Some(last) = self.samples.back().copied() else { return };

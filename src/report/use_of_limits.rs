@@ -4,10 +4,10 @@
 //! allowed amount is the limit per minute times the minutes of the run. The use is not the level of a bucket, because
 //! the buckets of a run that uses its limits well are nearly empty.
 //!
-//! A server can accept up to the whole limit of a minute at once. So in a run of a few seconds, the use can be far
-//! above 100 %. Such a high value says little. So the summary shows no use after a run of less than ten seconds. After
-//! a run of less than a minute, the summary shows the use without a level such as "high" or "critical". A use above 100
-//! % is called a burst.
+//! A server can accept the requests of a whole minute immediately. So in a run of a few seconds, the use can be far
+//! above 100 %. A use of far above 100 % says little. So the summary shows no use after a run of less than ten seconds.
+//! After a run of less than a minute, the summary shows the use without a level such as "high" or "critical". A use
+//! above 100 % is called a burst.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ impl Level {
     }
 }
 
-/// The smallest use of a limit that is shown. A pool without such a limit has no line of its own.
+/// The smallest use of a limit that is shown. A pool that used less of each of its limits has no line of its own.
 const LITTLE: f64 = 0.1;
 
 /// Returns a line for each pool that used much of a limit, such as

@@ -2,10 +2,9 @@
 //! current token before each request. If a server refuses a token, the transport asks once for another token, and sends
 //! the request again.
 //!
-//! This module keeps each credential that is sent, so that it can be removed from texts that servers send. The
-//! transport itself stores each credential before it sends the request, so a source of tokens does not have to do it.
-//! Only the last few tokens are kept. This is enough if an answer only repeats tokens that were sent between its
-//! request and its end.
+//! This module keeps each sent credential, to remove it from the texts of servers. The transport itself stores each
+//! credential before it sends the request, so a source of tokens does not have to do it. Only the last few tokens are
+//! kept. This is enough if an answer only repeats tokens that were sent between its request and its end.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -1,8 +1,8 @@
 //! The base URL, which is checked before anything is sent to it.
 //!
-//! The program sends the key to this address, so dangerous addresses are refused. The refused addresses are: schemes
-//! other than https and http, plain http over a network, addresses with a password, and the metadata services of
-//! clouds.
+//! The program sends the key to this address, so dangerous addresses are refused. An address is refused if its scheme
+//! is not https or http, if it would send plain http over a network, or if it contains a password. The metadata
+//! services of clouds are also refused.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -57,7 +57,7 @@ impl Credential {
         }
     }
 
-    /// Returns the key itself, so that texts can be searched for it.
+    /// Returns the key itself, for searching texts for the key.
     pub(crate) fn exposed(&self) -> Option<&str> {
         match self {
             Self::ApiKey(secret) | Self::ApiKeyTwice(secret) | Self::Bearer(secret) => Some(secret.expose_secret()),

@@ -14,9 +14,9 @@
 //! and the current credential is used until it expires. After the credential has expired, each request fails with the
 //! reason. The issuer is asked again later.
 //!
-//! The life of a credential is counted from the time when the issuer is asked, so the time of a slow issuer is part of
-//! it. The clock of this module can stop while the computer sleeps, so this module does not always notice that a
-//! credential has expired. In this case, a server refuses the credential, and the credential is renewed.
+//! The life of a credential begins when the issuer is asked, and not when a slow issuer answers. The clock of this
+//! module can stop while the computer sleeps, so a credential can expire without a renewal. In this case, a server
+//! refuses the credential, and the credential is renewed.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -68,8 +68,8 @@ pub(crate) struct Issued {
 pub(crate) enum Life {
     /// This long.
     For(Duration),
-    /// The credential can be used for at least this long. Its end is not known, so the issuer is asked again after this
-    /// time.
+    /// The credential can be used for at least this long. The end of the credential is not known, so the issuer is
+    /// asked again after this time.
     AtLeast(Duration),
     /// The credential can be used until a server refuses it.
     UntilRefused,
@@ -146,8 +146,9 @@ impl Renewing {
         }
     }
 
-    /// Returns the current credential if it is not the refused one. Returns the refused credential again if a renewal
-    /// can't begin yet. Otherwise begins a renewal, and returns the channel that notifies requests of its end.
+    /// Returns the current credential if the refused credential was already replaced. Returns the refused credential
+    /// again if a renewal can't begin yet. Otherwise begins a renewal, and returns the channel that notifies requests
+    /// of its end.
     fn other(&self, refused: &Arc<Credential>, now: Instant) -> Result<Arc<Credential>, watch::Receiver<()>> {
         let mut state = self.0.lock();
         if !Arc::ptr_eq(&state.held.credential, refused) {

@@ -8,7 +8,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use tower_service::Service;
 
-/// The error of a tunnel. The type is the same for all connectors.
+/// The error of a tunnel. The type of this error is the same for all connectors of the HTTP client.
 type TunnelError = <Tunnel<HttpConnector> as Service<Uri>>::Error;
 
 /// The reason why there is no tunnel through the proxy to the server.

@@ -116,8 +116,8 @@ pub(crate) struct Failures {
     pub(crate) unfinished: u64,
     /// Examples of failures for each error class.
     pub(crate) examples: Vec<FailureText>,
-    /// Whether the numbers are too high. They are too high if the error log has too many entries to remember, because
-    /// some rows that were answered later are then counted as failed.
+    /// Whether the numbers can be too high. If the error log has too many entries to remember, some rows that were
+    /// answered later are counted as failed.
     pub(crate) is_rough: bool,
     /// The sums of tokens and cost over the lines of the error log.
     pub(crate) totals: Totals,
@@ -234,7 +234,7 @@ impl Rate {
         self.current.1.add(ended);
     }
 
-    /// Adds the numbers of another rate to this one.
+    /// Adds the numbers of another rate to this rate.
     pub(crate) fn merge(&mut self, mut other: Self) {
         self.put();
         other.put();

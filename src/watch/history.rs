@@ -44,8 +44,8 @@ impl History {
         (Self::resumed(timeline), warning)
     }
 
-    /// Returns the history for a new run. Merges the points of earlier runs until they fill at most half of the points,
-    /// so the new run also begins with one point per second.
+    /// Returns the history for a new run. Merges the points of earlier runs until they are at most half of all allowed
+    /// points. So the new run also begins with one point per second.
     fn resumed(mut timeline: Timeline) -> Self {
         timeline.v = VERSION;
         timeline.pools.truncate(MOST_POOLS);

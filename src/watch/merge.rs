@@ -1,4 +1,4 @@
-//! Merges points of a timeline, so that the number of points is bounded.
+//! Merges points of a timeline to keep the number of points bounded.
 
 use jiff::Timestamp;
 
@@ -71,7 +71,7 @@ pub(super) fn merge_down(points: &mut Vec<Point>, runs: &[RunSpan], most: usize,
 }
 
 /// Returns whether two points together cover at most the time `slot`, in seconds. The sum is allowed to be half a
-/// second longer, because a point ends with an event and so covers a little more than a second.
+/// second longer, because a point usually covers a little more than a second.
 pub(super) fn fits(last: &Point, next: &Point, slot: f64) -> bool {
     last.s + next.s <= slot + 0.5
 }

@@ -292,8 +292,8 @@ pub(crate) struct Progress {
     /// The cost of all tokens with a known price, in dollars. Null if the run used tokens and no price is known.
     cost_usd: Option<f64>,
     /// The expected cost of all rows of this run in dollars, including the finished rows. Null on a pipe, if a price is
-    /// unknown, when the run stops early, and while the run waits for its last answers. If there was no estimate before
-    /// the run, the cost is also null at the start.
+    /// unknown, during an early stop, and while the run waits for its last answers. If there was no estimate before the
+    /// run, the cost is also null at the start.
     projected_cost_usd: Option<Interval<f64>>,
     /// The expected time of the end of this run, as RFC 3339. Null on a pipe, at the end, when the run stops early, and
     /// while the run waits.
@@ -323,7 +323,7 @@ pub(crate) struct Progress {
 struct OutageNow {
     /// The name of the provider that does not work.
     provider: String,
-    /// What is wrong, in a few words.
+    /// A short text about the fault of the provider.
     fault: Cow<'static, str>,
     /// The HTTP status of the last failure; null if there was no response.
     status: Option<u16>,
@@ -331,8 +331,7 @@ struct OutageNow {
     message: String,
     /// The length of the outage so far, in seconds.
     lasted_s: f64,
-    /// The time until the next request that tries the provider again, in seconds; null while such a request is in
-    /// flight.
+    /// The time until the next try of a request to this provider, in seconds; null while a try is in flight.
     next_try_s: Option<f64>,
 }
 

@@ -19,20 +19,20 @@ pub(super) struct ProviderNow {
     failed: u64,
     /// The known cost of the answered and failed rows of this provider, in dollars; null if no price is known.
     cost_usd: Option<f64>,
-    /// The state of the provider: `sending`, `held` (after a 429), `failing` (all requests fail), `diverted` (its rows
-    /// go to another provider for some time), `stopped` (it gets no requests for the rest of the run) or `idle` (it has
-    /// no rows).
+    /// The state of the provider: `sending`, `held`, `failing`, `diverted`, `stopped` or `idle`. A provider is `held`
+    /// after a 429, `failing` if all requests to it fail, and `idle` if it has no rows. It is `diverted` if its rows go
+    /// to another provider for some time, and `stopped` if it gets no requests for the rest of the run.
     state: &'static str,
     /// The name of the provider that gets the rows of this provider; null if this provider gets its own rows.
     to: Option<String>,
     /// The reason why another provider gets the rows, as a name that `--fallback-on` takes; null if this provider gets
     /// its own rows.
     why: Option<&'static str>,
-    /// How many times the run began to send the rows of this provider to another provider, by the reason.
+    /// The number of times that the run began to send the rows of this provider to another provider, by the reason.
     left: BTreeMap<&'static str, u64>,
     /// The number of attempts that were tried again after a 429.
     limited: u64,
-    /// How many times a pool of this provider was held after a 429.
+    /// The number of times that a pool of this provider had to wait after a 429.
     holds: u64,
 }
 

@@ -5,16 +5,16 @@
 //! ignores movements of the cursor and the blanks at the ends of lines. [`Progress`](super::Progress) takes the lines
 //! from the sheet and draws them on the real terminal.
 //!
-//! indicatif's own repaint is not used. That repaint leaves the cursor after the last line. Before the next drawing it
-//! moves the cursor up by the number of rows that it counted at the last drawing. After a change of the terminal's
-//! size, this number is wrong, and the repaint erases other text above the block. indicatif also fills each line with
-//! blanks up to the edge. Because of these blanks, every line wraps when the terminal becomes narrower.
+//! indicatif's own repaint is not used. indicatif's repaint leaves the cursor after the last line. Before the next
+//! drawing it moves the cursor up by the number of rows that it counted at the last drawing. After a change of the
+//! terminal's size, this number is wrong, and the repaint erases other text above the block. The repaint also fills
+//! each line with blanks up to the edge. Because of these blanks, every line wraps when the terminal becomes narrower.
 //!
-//! Only [`Bar::draw`] draws: no thread draws at regular times. indicatif's draw target has no limit on the number of
-//! drawings per second, so it drops no drawing. `Progress` decides how often to draw. [`line`](crate::report::line)
-//! decides which parts fit, because indicatif's templates can't drop the least important part first. `line` also sets
-//! the colours, because the run has already decided whether to use colours. Without this, indicatif would decide again
-//! from the environment variables.
+//! Only [`Bar::draw`] draws: no thread draws at regular times. The draw target has no limit on the number of drawings
+//! per second, so no drawing is dropped. `Progress` decides how often to draw. [`line`](crate::report::line) decides
+//! which parts fit, because indicatif's templates can't drop the least important part first. `line` also sets the
+//! colours, because the run has already decided whether to use colours. The crate indicatif would decide again from the
+//! environment variables.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -103,8 +103,7 @@ impl TermLike for Sheet {
         self.write_str(text)
     }
 
-    /// Receives text from indicatif. indicatif writes each line in one call, and then writes the blanks up to the edge
-    /// in another call.
+    /// Receives text from indicatif. Each line comes in one call, and the blanks up to the edge come in the next call.
     fn write_str(&self, text: &str) -> io::Result<()> {
         let text = text.trim_end();
         if !text.is_empty() {

@@ -29,7 +29,7 @@ struct Known {
     likely: f64,
     /// The time left at the mean speed of the whole run.
     by_mean_speed: f64,
-    /// The time that the limits require for the rows that are not sent yet, if these rows have average size.
+    /// The time that the limits require for the unsent rows, if these rows have average size.
     by_limits: f64,
     /// The time that the limits require for all remaining rows, if these rows have the largest expected size.
     by_limits_if_large: f64,
@@ -111,7 +111,8 @@ impl Stats {
         let (finished, in_flight) = (&self.rows_so_far.seconds, self.in_flight());
         let pools = self.standing.as_ref().map_or(&[][..], |standing| &standing.pools);
         let not_sent = rows.saturating_sub(in_flight as u64);
-        // The answers of requests in flight can take longer than the answers so far, above all after few answers.
+        // The answers of requests in flight can take longer than the answers so far. The difference is largest after
+        // few answers.
         let longer = 1.0 + in_flight as f64 / finished.count().max(1) as f64;
         Known {
             likely,
@@ -127,7 +128,7 @@ impl Stats {
 /// Returns the standard deviation of the time for `rows` further rows, in seconds.
 ///
 /// Only the later half of the finished rows is used. The start of the run is left out, because a burst or a slow rise
-/// at the start says nothing about the later rows. The result is infinite as long as no row has finished.
+/// at the start says nothing about the later rows. The result is infinite before the first row has finished.
 fn deviation_of_time(finished: &Spread, rows: f64) -> f64 {
     let later = finished.later();
     if later.count() == 0 {

@@ -1,9 +1,9 @@
 //! Asks the metadata server of Google Cloud for the token of the machine's service account.
 //!
-//! Only this module is allowed to use plain `http` to another machine. This is necessary because the metadata server
-//! has no TLS, and it is safe because the server is on the host of the virtual machine. Requests are sent only to the
-//! name of the metadata server, or for tests to a server on this machine (`GCE_METADATA_HOST`). This module can't
-//! access the keys, headers and proxies of providers. This module does not follow redirects.
+//! Only this module is allowed to use plain `http` to another machine. The metadata server has no TLS. Plain `http` is
+//! safe here, because the server is on the host of the virtual machine. Requests are sent only to the name of the
+//! metadata server, or for tests to a server on this machine (`GCE_METADATA_HOST`). This module can't access the keys,
+//! headers and proxies of providers. This module does not follow redirects.
 //!
 //! Source: Google Cloud documentation, "About VM metadata" and "Authenticate workloads with the metadata server"
 //! (2026-11-26).
@@ -20,7 +20,7 @@ use crate::transport::parse_base_url;
 
 const NAME: &str = "metadata.google.internal";
 const PATH: &str = "/computeMetadata/v1/instance/service-accounts/default/token";
-/// The header that requests to the metadata server must have. Its answers have the same header.
+/// The header that requests to the metadata server must have. The answers of the server have the same header.
 const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 const GOOGLE: &str = "Google";
 /// The time limit of a request. The metadata server is on the same host, so it answers quickly. Outside of Google

@@ -21,7 +21,7 @@ pub(crate) struct Mailbox {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     process: String,
-    /// How many checks in a row found an incomplete request.
+    /// The number of checks in a row that found an incomplete request.
     looks: u32,
     /// The ids of the accepted requests. The oldest id comes first.
     seen: VecDeque<String>,
@@ -30,7 +30,7 @@ pub(crate) struct Mailbox {
     is_failure_told: bool,
 }
 
-/// What a check found at the path of the request.
+/// The result of a check at the path of the request.
 enum Found {
     Nothing,
     Incomplete,

@@ -3,8 +3,8 @@
 //! The decider is pure: it uses only the events and the counters. When the threshold of a rule is crossed, one notice
 //! is sent. Another notice is sent only if the value first falls clearly below the threshold and then crosses it again.
 //! For failures, clearly below means below four fifths of the threshold. For limits, the events about crossings already
-//! include such a margin. Spent money never decreases, so the threshold of a budget is crossed again only if the budget
-//! was raised.
+//! include a margin. Spent money never decreases, so the threshold of a budget is crossed again only if the budget was
+//! raised.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const FEWEST_ROWS: u64 = 20;
 /// The part of the threshold below which the share of failures must fall before it can cross the threshold again.
 const CLEARLY_BELOW: f64 = 0.8;
 
-/// A margin for rounding errors, so that eight of ten cents are 80 %.
+/// A margin for rounding errors. With it, eight of ten cents reach a threshold of 80 %.
 const ROUNDING: f64 = 1e-9;
 
 /// The subject of a notice.

@@ -27,7 +27,7 @@ pub(super) struct Notice {
     pub(super) posted: Bytes,
     /// The generic document, for the standard input of a program.
     pub(super) document: Bytes,
-    /// Whether the notice is about the end of the run. Such a notice is never dropped.
+    /// Whether the notice is about the end of the run. A notice about the end is never dropped.
     pub(super) is_about_the_end: bool,
 }
 

@@ -35,7 +35,7 @@ impl NoticeRule {
         }
     }
 
-    /// Returns whether the notice is about the end of the run. Such a notice is never dropped.
+    /// Returns whether the notice is about the end of the run. A notice about the end is never dropped.
     pub(super) fn is_about_the_end(self) -> bool {
         matches!(self, Self::Finish | Self::Halt)
     }

@@ -1,7 +1,7 @@
 //! The time axis of the charts. All charts of a page share one axis.
 //!
-//! The axis is 1,000 units long. A gap is a time in which no run was in progress. A gap takes only a few units of the
-//! axis, whatever its real duration is.
+//! The axis is 1,000 units long. A gap is a time in which no run was in progress. A gap of any duration takes only a
+//! few units of the axis.
 
 use std::time::Duration;
 

@@ -18,8 +18,7 @@ pub(super) fn text(text: &str) -> String {
     markup(&cut)
 }
 
-/// Returns a whole text as escaped HTML, even if it is long. This function is for commands and for words of this
-/// program.
+/// Returns a text as escaped HTML without cutting it. This function is for commands and for words of this program.
 pub(super) fn whole(text: &str) -> String {
     markup(&escape(text))
 }
