@@ -194,7 +194,7 @@ impl Scene {
     fn rows(mut self, seconds: i64, rows: usize) -> Self {
         for second in 1..=seconds {
             self.events.extend((0..rows).map(|_| at(second, succeeded(Quality::Ok))));
-            // This adds no status for the last second, because the scene itself adds that status.
+            // No status is added for the last second, because the scene itself adds that status.
             if second < seconds {
                 self.events.push(at(second, status(Reason::Window, 64, Vec::new())));
             }

@@ -75,10 +75,10 @@ pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> 
     log.iter().filter(|(_, rows)| **rows > 0).filter(|entry| may_pass(*entry)).map(|(class, _)| *class).collect()
 }
 
-/// Returns the error class of the rows that are most worth asking for again with other settings. The rows of two
-/// classes are worth it. A truncated answer can get a larger `max_tokens`, and an unusable answer can be better the
-/// next time. Returns the class with more rows in the log. Returns `None` if there are no such rows. Refusals are left
-/// out, because the model would most likely refuse again.
+/// Returns the error class of the rows that are most worth asking for again with other settings. A truncated answer can
+/// get a larger `max_tokens`, and an unusable answer can be better the next time. Of these two classes, the result is
+/// the class with more rows in the log. Returns `None` if there are no such rows. Refusals are left out, because the
+/// model would most likely refuse again.
 pub(crate) fn worth_asking_again(log: &BTreeMap<ErrorClass, u64>) -> Option<ErrorClass> {
     let rows = |class: &ErrorClass| log.get(class).copied().unwrap_or(0);
     let classes = [ErrorClass::InvalidOutput, ErrorClass::Truncated].into_iter().filter(|class| rows(class) > 0);

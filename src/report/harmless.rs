@@ -18,7 +18,7 @@ pub(crate) fn to_vec(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A JSON formatter that escapes all control characters. JSON itself allows some of them unescaped.
+/// A JSON formatter that escapes all control characters. JSON itself allows some control characters unescaped.
 struct Harmless;
 
 impl Formatter for Harmless {

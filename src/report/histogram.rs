@@ -1,7 +1,7 @@
 //! A histogram of durations, for percentiles. The memory of a histogram does not grow with the number of durations.
 //!
-//! Buckets for longer durations are wider: the range between two powers of two is divided into 16 buckets. So a
-//! percentile is wrong by at most 3 % of its value.
+//! Buckets for longer durations are wider: the range between two powers of two is divided into 16 buckets. So the error
+//! of a percentile is at most 3 % of its value.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

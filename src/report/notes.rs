@@ -33,7 +33,7 @@ const LONGEST_LABEL: usize = 40;
 #[derive(Debug)]
 pub(crate) struct Notes {
     verbosity: Verbosity,
-    /// Whether the run has several providers. If so, the notes name the provider.
+    /// Whether the run has several providers. In a run with several providers, the notes name the provider.
     has_several: bool,
     told_at: BTreeMap<PoolId, Timestamp>,
     /// The last note about an outage: the description of the outage, the time of the note, and the length of the outage

@@ -81,8 +81,8 @@ impl Report {
 }
 
 impl Reporter for Report {
-    /// Passes an event to the views. Asks the views for warnings only after a status event. This is enough, because
-    /// there are several status events per second.
+    /// Passes an event to the views. Asks the views for warnings only after a status event. There are several status
+    /// events per second, so warnings are shown soon.
     fn on_event(&mut self, event: &RunEvent) {
         self.pass(event);
         if !matches!(event.body, EventBody::Status { .. }) {

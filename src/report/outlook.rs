@@ -2,8 +2,8 @@
 //!
 //! The time left is shown as long as rows finish regularly. The time left includes known delays: rate limits, waits
 //! after a 429, and the next retry of rows. Between two finished rows, the time left counts down. When it reaches zero,
-//! or when no row has finished for an unusually long time, the report shows what the run waits for instead. So the time
-//! left never stays the same. While batches are open, no time left is shown.
+//! or when no row has finished for an unusually long time, the report shows what the run waits for instead. So the
+//! shown time left never stops at the same value. While batches are open, no time left is shown.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const SHORTEST_PATIENCE: Duration = Duration::from_secs(3);
 /// An estimate of when a run ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outlook {
-    /// There is no estimate: the input is a pipe, or the run has just begun or is about to end.
+    /// There is no estimate, because the input is a pipe, or because the run has just begun or is about to end.
     Unknown,
     /// The estimated time until the run is done.
     Left(Duration),

@@ -127,8 +127,7 @@ impl Pace {
     }
 
     /// Returns how many times as long the remaining answers will take, compared with the answers so far; at least 1.
-    /// The remaining answers are longer because long answers come last. This difference is largest at the start of a
-    /// run.
+    /// The remaining answers are longer because long answers come last. The factor is largest at the start of a run.
     ///
     /// The mean latency of all answers is estimated as the time in flight of all requests, divided by the number of
     /// answers. A request in flight is assumed to take this mean latency in addition to the time that it has already
@@ -145,9 +144,9 @@ impl Pace {
         self.slots.back().map(|slot| slot.last_at)
     }
 
-    /// Returns the longest normal time between two finished rows. This is three times the mean time between two
-    /// finished rows. The result is at least one and a half times the mean latency, because rows that are sent together
-    /// finish together. `start` is the start of the run.
+    /// Returns the longest normal time between two finished rows. The result is three times the mean time between two
+    /// finished rows. It is at least one and a half times the mean latency, because rows that are sent together finish
+    /// together. `start` is the start of the run.
     pub(super) fn patience(&self, start: Timestamp) -> Duration {
         let between_two = self.last_at().and_then(|last| self.per_second(start, last)).map_or(0.0, |rate| 3.0 / rate);
         let (latencies, answers) = self.latencies;

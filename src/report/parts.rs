@@ -45,7 +45,7 @@ impl Tone {
 /// A part of a line that is shortened or left out as a whole.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
-    /// The text that is shown. This is the long form at first, and the short form after the part was shortened.
+    /// The text that is shown. The text is the long form at first, and the short form after the part was shortened.
     pub(super) text: String,
     /// The short form of the text. If the short form is empty, the part is left out when parts of its rank are
     /// shortened.
@@ -92,7 +92,7 @@ impl Part {
         Self { rank, short: String::new(), ..self }
     }
 
-    /// Returns the part with another separator before it.
+    /// Returns the part with another separator in front of its text.
     pub(super) fn after(self, joint: &'static str) -> Self {
         Self { joint, ..self }
     }

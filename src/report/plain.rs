@@ -157,8 +157,8 @@ fn now_parts(stats: &Stats) -> Vec<Part> {
     let (Some(now), Some(standing)) = (Now::of(stats), &stats.standing) else { return Vec::new() };
     if let Some(batches) = stats.waits_for_batches() {
         let words = open_batches::words(batches);
-        // The short form is the text before the semicolon. This text says how many batches there are and how old they
-        // are.
+        // The short form is the text before the semicolon. The text before the semicolon says how many batches there
+        // are and how old they are.
         let first = words.split(';').next().unwrap_or_default();
         return vec![part(8, format!("waiting for {words}"), format!("waiting for {first}"))];
     }

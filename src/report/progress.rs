@@ -92,7 +92,7 @@ impl Progress {
         self.draw(None, stats);
     }
 
-    /// Draws the live lines again. If there is a note, it is printed above them.
+    /// Draws the live lines again. If there is a note, the note is printed above the live lines.
     fn draw(&mut self, note: Option<&str>, stats: &Stats) {
         let size = (self.size)();
         let mut drawing = TAKE_BACK.to_owned();

@@ -114,7 +114,8 @@ impl Guess {
 impl Stats {
     /// Returns the expected cost of all rows of this run, including the finished rows. The interval never begins below
     /// the cost so far. Returns `None` on a pipe, if a price is unknown, before anything is known, and when the run
-    /// stops early. Also returns `None` while the run waits for its last answers, because these are often the longest.
+    /// stops early. Also returns `None` while the run waits for its last answers, because the last answers are often
+    /// the longest.
     pub(crate) fn projected_cost(&self) -> Option<Interval<Money>> {
         let left = self.left_to_send()?;
         // If an earlier run submitted batches, there is no estimate, because the forecast does not include the rows of
@@ -314,7 +315,7 @@ mod tests {
                 at(second, EventBody::Status { in_flight, window: 100, reason, backoffs, pools: Vec::new() })
             };
             stats.fold(&at_second(0));
-            // Each of these answers took a second.
+            // The latency of each of these 20 answers is one second.
             finish(&mut stats, 20, |_| 0.01);
             stats.fold(&at_second(10));
             stats.projected_cost().expect("there are enough rows").high.dollars()

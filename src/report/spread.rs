@@ -9,9 +9,9 @@ use crate::domain::Money;
 /// A series of values in the order in which they come, such as the cost of each finished row.
 ///
 /// The values are not always in random order: the rows of a file can be sorted by length. So the variance is computed
-/// from the means of blocks of consecutive values, and not from single values. This is the method of batch means. When
-/// there are 32 blocks, neighbouring blocks are merged in pairs. So a series uses constant memory, and adding a value
-/// takes constant time on average.
+/// from the means of blocks of consecutive values, and not from single values. This computation is the method of batch
+/// means. When there are 32 blocks, neighbouring blocks are merged in pairs. So a series uses constant memory, and
+/// adding a value takes constant time on average.
 #[derive(Clone, Debug)]
 pub(super) struct Spread {
     /// The sums of the full blocks.
@@ -123,8 +123,8 @@ impl RowsSoFar {
         self.last_at = Some(at);
     }
 
-    /// Adds only the cost of a finished row. This is for rows of batches, because their time says nothing about the
-    /// remaining rows.
+    /// Adds only the cost of a finished row. This method is for rows of batches, because their time says nothing about
+    /// the remaining rows.
     pub(super) fn add_cost(&mut self, cost: Option<Money>) {
         self.cost.add(cost.unwrap_or(Money::ZERO).dollars());
     }

@@ -20,8 +20,8 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Returns the busiest pool. If pools wait after a 429, this is one of the waiting pools. Otherwise this is the
-    /// pool with the emptiest bucket.
+    /// Returns the busiest pool. If pools wait after a 429, the busiest pool is one of the waiting pools. If no pool
+    /// waits, the busiest pool is the pool with the emptiest bucket.
     pub(crate) fn busiest(&self) -> Option<&PoolStatus> {
         Self::busiest_of(self.pools.iter())
     }

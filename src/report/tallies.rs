@@ -68,8 +68,8 @@ impl FailedRows {
     }
 }
 
-/// The numbers of mended rows: the first answer was not accepted, and a later request got an accepted answer. There is
-/// a number for each purpose of the later request.
+/// The numbers of mended rows: the first answer was not accepted, and a later request got an accepted answer. Each
+/// purpose of a later request has its own number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MendedRows(BTreeMap<Purpose, u64>);
 

@@ -25,7 +25,8 @@ const WINDOW: Duration = Duration::from_secs(300);
 const MINUTE: Duration = Duration::from_secs(60);
 /// The time between two samples.
 const EVERY: Duration = Duration::from_secs(1);
-/// The time at the start of a run for which no use is computed. In this time, a single request could be the whole use.
+/// The time at the start of a run for which no use is computed. So early in a run, a single request could be the whole
+/// use.
 const SHORTEST: Duration = Duration::from_secs(10);
 /// The thresholds in percent of a limit. The tracker reports when the use crosses a threshold.
 const THRESHOLDS: [u8; 2] = [80, 95];
@@ -38,7 +39,7 @@ const MOST_POOLS: usize = 100;
 /// The use of one limit over the last five minutes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct RecentUse {
-    /// The mean use. The mean use is 1 if the whole limit was used, and more than 1 after a burst.
+    /// The mean use of the limit. The mean use is 1 if the whole limit was used, and more than 1 after a burst.
     pub(crate) average: f64,
     /// The use of the minute with the highest use; `None` if the run is younger than a minute.
     pub(crate) highest: Option<f64>,

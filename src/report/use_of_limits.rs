@@ -74,7 +74,7 @@ pub(super) fn lines(uses: &[LimitUse], elapsed: Duration) -> Vec<String> {
         let mut shares: Vec<_> = Dimension::ALL.into_iter().filter_map(share_of).collect();
         let mut name = String::new();
         if uses.len() > 1 {
-            // Each pool has a line, so the line shows only the limit with the highest use.
+            // In a run with several pools, the line of a pool shows only the limit with the highest use.
             let most = shares.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1));
             shares = most.into_iter().collect();
             name = format!("{}: ", escape(&used.pool.named(has_several)));

@@ -4,7 +4,7 @@
 //!
 //! This module keeps each sent credential, to remove it from the texts of servers. The transport itself stores each
 //! credential before it sends the request, so a source of tokens does not have to do it. Only the last few tokens are
-//! kept. This is enough if an answer only repeats tokens that were sent between its request and its end.
+//! kept. Older tokens are not needed if an answer only repeats tokens that were sent between its request and its end.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -267,7 +267,8 @@ fn unescaped(text: &str) -> String {
 }
 
 fn uri(base_url: &BaseUrl) -> Uri {
-    // A host that can't be part of a URI can't be in the list of `NO_PROXY`, so an empty URI is used for it.
+    // An empty URI is used for a host that can't be part of a URI, because such a host can't be in the list of
+    // `NO_PROXY`.
     base_url.join("/").parse().unwrap_or_default()
 }
 

@@ -15,8 +15,8 @@
 //! reason. The issuer is asked again later.
 //!
 //! The life of a credential begins when the issuer is asked, and not when a slow issuer answers. The clock of this
-//! module can stop while the computer sleeps, so a credential can expire without a renewal. In this case, a server
-//! refuses the credential, and the credential is renewed.
+//! module can stop while the computer sleeps, so a credential can expire without a renewal. When a server then refuses
+//! the credential, the credential is renewed.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -147,8 +147,8 @@ impl Renewing {
     }
 
     /// Returns the current credential if the refused credential was already replaced. Returns the refused credential
-    /// again if a renewal can't begin yet. Otherwise begins a renewal, and returns the channel that notifies requests
-    /// of its end.
+    /// again if a renewal can't begin yet. In all other cases, begins a renewal and returns the channel that notifies
+    /// requests of its end.
     fn other(&self, refused: &Arc<Credential>, now: Instant) -> Result<Arc<Credential>, watch::Receiver<()>> {
         let mut state = self.0.lock();
         if !Arc::ptr_eq(&state.held.credential, refused) {

@@ -60,7 +60,8 @@ pub(crate) struct Collector {
     last_at: Option<Timestamp>,
     pools: Vec<Sums>,
     has_outage: bool,
-    /// Whether the run has several providers. If so, the names of pools and the notes name the provider.
+    /// Whether the run has several providers. In a run with several providers, the names of pools and the notes contain
+    /// the name of the provider.
     has_several: bool,
 }
 

@@ -20,8 +20,8 @@ pub(super) struct ProviderNow {
     /// The known cost of the answered and failed rows of this provider, in dollars; null if no price is known.
     cost_usd: Option<f64>,
     /// The state of the provider: `sending`, `held`, `failing`, `diverted`, `stopped` or `idle`. A provider is `held`
-    /// after a 429, `failing` if all requests to it fail, and `idle` if it has no rows. It is `diverted` if its rows go
-    /// to another provider for some time, and `stopped` if it gets no requests for the rest of the run.
+    /// after a 429, `failing` if all requests to it fail, and `idle` if it has no rows. A provider is `diverted` if its
+    /// rows go to another provider for some time, and `stopped` if it gets no requests for the rest of the run.
     state: &'static str,
     /// The name of the provider that gets the rows of this provider; null if this provider gets its own rows.
     to: Option<String>,

@@ -103,7 +103,8 @@ impl TermLike for Sheet {
         self.write_str(text)
     }
 
-    /// Receives text from indicatif. Each line comes in one call, and the blanks up to the edge come in the next call.
+    /// Receives text from indicatif. The crate writes each line in one call, and the blanks up to the edge in the next
+    /// call.
     fn write_str(&self, text: &str) -> io::Result<()> {
         let text = text.trim_end();
         if !text.is_empty() {

@@ -223,7 +223,7 @@ impl Screen {
     fn new(columns: usize, rows: usize, breaks: Breaks) -> Self {
         let mut terminal = Terminal::with_scrollback(columns, rows, None).expect("a size");
         if breaks == Breaks::Never {
-            // This switches to the alternate screen, because the emulator does not wrap lines again there.
+            // The control sequence switches to the alternate screen, where the emulator does not wrap lines again.
             terminal.feed("\x1b[?1049h");
         }
         terminal.feed(format!("{HEADER}\r\n").as_str());

@@ -21,8 +21,8 @@ pub struct HttpConfig {
     pub proxy: Option<Proxy>,
     /// The key, or a source of keys that expire.
     pub authorization: Authorization,
-    /// Other secrets that are sent. Like the key and the password, these secrets are removed from texts that servers
-    /// send.
+    /// Further secrets that are sent to servers. Like the key and the password, these secrets are removed from texts
+    /// that servers send.
     pub also_secret: Vec<SecretString>,
     /// The time limit of a request, from its start to the last byte of the answer.
     pub timeout: Duration,

@@ -34,7 +34,7 @@ pub(crate) enum MetadataFault {
     /// The server in the variable `GCE_METADATA_HOST` is not allowed.
     #[error("GCE_METADATA_HOST is neither {NAME} nor a server on this machine, such as 127.0.0.1:8080")]
     Host,
-    /// There is no server, or it does not answer.
+    /// There is no metadata server, or the metadata server does not answer.
     #[error("the metadata server can't be reached: {0}")]
     Unreachable(String),
     /// The machine has no service account.

@@ -40,7 +40,7 @@ enum Found {
 
 impl Mailbox {
     /// Opens the mailbox of a run. First removes files of earlier runs or of other users, without reading them. Then
-    /// writes the id of this process. After that, `ctl` can send requests to the run.
+    /// writes the id of this process. After this call, `ctl` can send requests to the run.
     ///
     /// `disk` must accept only files of this user. `folder` is the run folder, which this run has locked.
     ///
@@ -102,7 +102,8 @@ impl Mailbox {
         written.or_else(|failure| self.fail(failure))
     }
 
-    /// Closes the mailbox. After that, `ctl` says that the run is not in progress. The file with the answers is kept.
+    /// Closes the mailbox. After this call, `ctl` says that the run is not in progress. The file with the answers is
+    /// kept.
     pub(crate) fn close(self) {
         for name in [PROCESS, REQUEST] {
             // If the file can't be removed, the next run removes it.

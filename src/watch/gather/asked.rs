@@ -11,8 +11,8 @@ use crate::report::text::{count, plural};
 const MOST_INPUTS: usize = 5;
 /// The largest number of settings, and of parameters, that are listed.
 const MOST_SETTINGS: usize = 40;
-/// The settings whose values are shown if they are texts. The texts of other settings are not shown, because they could
-/// be part of a prompt.
+/// The settings whose text values are shown. The text values of other settings are not shown, because they could be
+/// part of a prompt.
 const SHOWN: [&str; 7] = ["tier", "prompt-cache", "lane", "format", "id", "on-refusal", "on-truncate"];
 
 /// Returns the settings of a run as names and values.

@@ -133,7 +133,7 @@ mod tests {
             let state = std::fs::read_to_string(format!("/proc/{}/stat", child.trim())).unwrap_or_default();
             !state.is_empty() && !state.contains(" Z ")
         };
-        // The process was sent a signal, but the system needs a moment to end it.
+        // The system needs a moment to end the process after the signal.
         let deadline = Instant::now() + Duration::from_secs(30);
         while is_alive() && Instant::now() < deadline {
             std::thread::sleep(LOOK_EVERY);

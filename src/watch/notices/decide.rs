@@ -21,7 +21,7 @@ const FEWEST_ROWS: u64 = 20;
 /// The part of the threshold below which the share of failures must fall before it can cross the threshold again.
 const CLEARLY_BELOW: f64 = 0.8;
 
-/// A margin for rounding errors. With it, eight of ten cents reach a threshold of 80 %.
+/// A margin for rounding errors. With this margin, eight of ten cents reach a threshold of 80 %.
 const ROUNDING: f64 = 1e-9;
 
 /// The subject of a notice.

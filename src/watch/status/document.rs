@@ -206,8 +206,8 @@ impl Document {
     }
 }
 
-/// Returns whether some failed rows may succeed unchanged. Failed rows of earlier runs are assumed to be such rows,
-/// because nothing is known about them.
+/// Returns whether some failed rows may succeed unchanged. For failed rows of earlier runs, the result is true, because
+/// nothing is known about these rows.
 fn may_retry(about: &About, stats: &Stats) -> bool {
     about.failed_before > 0 || stats.failed.values().any(|failed| failed.retryable > 0)
 }

@@ -33,7 +33,7 @@ pub(crate) struct Recorder {
 impl Recorder {
     const EVERY: SignedDuration = SignedDuration::from_secs(1);
 
-    /// Starts the thread that writes the files in `folder`. This run folder must exist, and this run must have locked
+    /// Starts the thread that writes the files in `folder`. The run folder must exist, and this run must have locked
     /// it.
     ///
     /// # Errors
