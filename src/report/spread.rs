@@ -61,7 +61,7 @@ impl Spread {
         self.sum / self.count.max(1) as f64
     }
 
-    /// Returns the variance of one value. The variance of the mean of many consecutive values is this variance, divided
+    /// Returns the variance of one value. To get the variance of the mean of many consecutive values, divide the result
     /// by the number of values.
     ///
     /// `guess` is a standard deviation that was plausible before the first value. As long as there are few values,

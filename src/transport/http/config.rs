@@ -28,8 +28,8 @@ pub struct HttpConfig {
     pub timeout: Duration,
     /// The time limit of the wait between two pieces of a body.
     pub idle_timeout: Duration,
-    /// The highest number of requests in flight at the same time. The same number of unused connections is kept open at
-    /// most.
+    /// The highest number of requests in flight at the same time. This number is also the largest number of unused
+    /// connections that are kept open.
     pub max_connections: usize,
     /// The largest response body that is read, in bytes after decompression.
     pub max_response_bytes: usize,

@@ -188,7 +188,7 @@ pub(crate) struct ShownInterval {
 }
 
 impl ShownInterval {
-    /// Returns the numbers as an [`Interval`].
+    /// Returns the numbers as an `Interval`.
     pub(crate) fn interval(self) -> Interval<f64> {
         Interval { low: self.low, likely: self.likely, high: self.high }
     }
