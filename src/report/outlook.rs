@@ -78,7 +78,8 @@ impl Stats {
             // No request is in flight, so the run only waits for the disk. The outlook shows this wait only if it is
             // long.
             (Reason::Draining, _) if standing.in_flight == 0 && !is_stuck => Outlook::Unknown,
-            // During waits of these kinds, the pace so far says nothing about the remaining rows.
+            // During a pause, and during waits for a probe, the cache, a retry, batches or the last answers, the pace
+            // so far says nothing about the remaining rows.
             (
                 Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Paused | Reason::Batches | Reason::Draining,
                 _,

@@ -5,10 +5,10 @@
 //! ignores movements of the cursor and the blanks at the ends of lines. [`Progress`](super::Progress) takes the lines
 //! from the sheet and draws them on the real terminal.
 //!
-//! indicatif's own repaint is not used. indicatif's repaint leaves the cursor after the last line. Before the next
-//! drawing it moves the cursor up by the number of rows that it counted at the last drawing. After a change of the
-//! terminal's size, this number is wrong, and the repaint erases other text above the block. The repaint also fills
-//! each line with blanks up to the edge. Because of these blanks, every line wraps when the terminal becomes narrower.
+//! The repaint of indicatif is not used. The repaint leaves the cursor after the last line. Before the next drawing it
+//! moves the cursor up by the number of rows that it counted at the last drawing. After a change of the terminal's
+//! size, this number is wrong, and the repaint erases other text above the block. The repaint also fills each line with
+//! blanks up to the edge. Because of these blanks, every line wraps when the terminal becomes narrower.
 //!
 //! Only [`Bar::draw`] draws: no thread draws at regular times. The draw target has no limit on the number of drawings
 //! per second, so no drawing is dropped. `Progress` decides how often to draw. [`line`](crate::report::line) decides

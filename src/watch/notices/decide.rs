@@ -16,7 +16,8 @@ use crate::domain::event::Crossing;
 use crate::domain::{EventBody, HaltReason, Money, PoolId, RunEvent};
 use crate::report::Stats;
 
-/// The smallest number of finished rows for which the share of failures is used. The share of fewer rows says little.
+/// The smallest number of finished rows for which the share of failures is used. With fewer rows, the share of failures
+/// says little.
 const FEWEST_ROWS: u64 = 20;
 /// The part of the threshold below which the share of failures must fall before it can cross the threshold again.
 const CLEARLY_BELOW: f64 = 0.8;

@@ -15,7 +15,7 @@ pub enum NoticeRule {
     Limit(u8),
     /// A pool was held after a 429, or all requests failed, for this time without a break.
     Hold(Duration),
-    /// This share of `--max-cost` is spent. The share is above 0 and at most 1.
+    /// The run has spent this share of `--max-cost`. The share is above 0 and at most 1.
     Budget(f64),
 }
 
