@@ -1,6 +1,6 @@
-//! Finds out what would have made a run faster: one piece of advice for the summary.
+//! Gives advice for the summary: finds out which change would have made a run faster.
 //!
-//! It depends on the reason that slowed the run down most, and on how much of each limit the run used:
+//! The advice depends on the main reason why the run was slow, and on how much of each limit the run used:
 //!
 //! | what happened | advice |
 //! |---|---|
@@ -11,8 +11,8 @@
 //! | the run waited for any other reason | what helps against that reason |
 //!
 //! A higher limit makes a run faster only until the run reaches another limit. This module computes how much faster the
-//! run would be at that point, from the share of each limit that the run used. If there are several pools, it uses the
-//! figures of the pool that used the largest share of the limit.
+//! run would be until it reaches the other limit. The factor is computed from the shares of the limits that the run
+//! used. If there are several pools, it uses the pool that used the largest share of the limit.
 
 use std::time::Duration;
 
@@ -25,24 +25,26 @@ use crate::domain::{Dimension, LimitUse, Reason};
 
 /// A run that is shorter than this gets no advice, because the start takes most of its time.
 const SHORTEST: Duration = Duration::from_secs(10);
-/// There is advice about a reason only if this reason slowed the run down for at least this share of the run's time.
+/// The smallest share of the run's time for which a reason must have slowed the run down. For a smaller share, there is
+/// no advice about the reason.
 const WORTH_IT: f64 = 0.2;
-/// Raising a single limit is advised only if it makes the run faster by at least this factor. With a smaller gain,
-/// another limit would slow the run down almost immediately.
+/// The smallest factor by which a single higher limit must make the run faster. With a smaller gain, the advice is a
+/// higher tier, because another limit would slow the run down almost immediately.
 const NOTHING_GAINED: f64 = 1.05;
-/// If a run used at most this share of each of its limits, the advice assumes that it used little of them.
+/// The largest share of a limit that is called little use. If the run used no limit more than this, the advice assumes
+/// that the limits did not slow it down.
 const LITTLE_USED: f64 = 0.5;
-/// If this share of the requests or more were refused, the refusals count as many. A few refusals are normal in a run
+/// The smallest share of refused requests for which the advice is about refusals. A few refusals are normal in a run
 /// that begins with a limit that is too high.
 const MANY_REFUSED: f64 = 0.05;
 
-/// Returns what would have made the run faster, as text that follows the word "with"; `None` if no setting would have
-/// made it faster. `fixed_window` is the concurrency that the user asked for.
+/// Returns what would have made the run faster, as text that follows the word "with". Returns `None` if there is no
+/// advice. `fixed_window` is the number of requests in flight that the user asked for.
 pub(super) fn advice(stats: &Stats, ending: &Ending, fixed_window: Option<usize>) -> Option<String> {
     if ending.elapsed < SHORTEST || stats.succeeded_total() == 0 {
         return None;
     }
-    // Waiting for the last answers does not count as a reason, because every run has to wait for them.
+    // Waiting for the last answers is left out of the reasons, because every run has to wait for its last answers.
     let reasons = ending.reasons.iter().filter(|(reason, _)| *reason != Reason::Draining);
     let main = reasons.max_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, share)| *share >= WORTH_IT);
     let most_used = most_used(&ending.uses);
@@ -59,7 +61,7 @@ pub(super) fn advice(stats: &Stats, ending: &Ending, fixed_window: Option<usize>
     }
 }
 
-/// Returns what helps against a reason that is not a limit.
+/// Returns the advice for a run that was slowed down by something other than a limit.
 fn reason_advice(reason: Reason, fixed_window: Option<usize>) -> Option<String> {
     Some(match reason {
         Reason::Limit(dimension) => remedy(dimension).to_owned(),
@@ -83,12 +85,13 @@ fn reason_advice(reason: Reason, fixed_window: Option<usize>) -> Option<String> 
         Reason::Input => "a source that gives rows more quickly".to_owned(),
         Reason::Memory => "shorter rows: the rows in flight use all the memory for rows (64 MB)".to_owned(),
         Reason::Disk => "a quicker disk for the results".to_owned(),
-        // Who paused the run chose to wait. Who chose half the price also chose to wait for it.
+        // There is no advice about pauses and batches: the user chose to pause the run, or to wait for answers at half
+        // the price.
         Reason::Paused | Reason::Batches | Reason::Draining => return None,
     })
 }
 
-/// The use of one limit.
+/// The share of one limit that the run used.
 struct Used<'a> {
     pool: &'a LimitUse,
     dimension: Dimension,
@@ -101,13 +104,14 @@ fn most_used(uses: &[LimitUse]) -> Option<Used<'_>> {
     all.max_by(|a, b| a.share.total_cmp(&b.share))
 }
 
-/// Returns the pool that used the largest share of its limit in this dimension.
+/// Returns the pool that used the largest share of its limit of this kind, and this share.
 fn most_used_of(uses: &[LimitUse], dimension: Dimension) -> Option<Used<'_>> {
     let of = |pool| Some(Used { pool, dimension, share: LimitUse::share(pool, dimension)? });
     uses.iter().filter_map(of).max_by(|a, b| a.share.total_cmp(&b.share))
 }
 
-/// Returns how many requests were refused because of a limit per minute, or because the rate rose too fast.
+/// Returns the number of requests that were refused because of a limit per minute, or because the request rate rose too
+/// fast.
 fn refused(stats: &Stats) -> u64 {
     let of = |cause| stats.retried.get(&cause).copied().unwrap_or(0);
     of(RetryCause::Rate) + of(RetryCause::Acceleration)
@@ -124,10 +128,11 @@ fn smoothing(stats: &Stats, used: &Used<'_>) -> String {
     )
 }
 
-/// Returns what helps against a limit that slowed the run down for a share of its time.
+/// Returns the advice for a run that was slowed down by the limit `bound` for this share of its time.
 fn limit_advice(uses: &[LimitUse], bound: Dimension, share_of_time: f64) -> String {
     let Some(used) = most_used_of(uses, bound) else { return remedy(bound).to_owned() };
-    // If a limit slows a run down, the limit is used up. If the run itself used much less, somebody else used the rest.
+    // A limit that slows a run down is used up. If the run itself used much less than the limit, another client used
+    // the rest.
     if used.share < share_of_time * LITTLE_USED {
         return format!(
             "the limits for itself: rows waited for the limit, although the run used only {} of {}. Other clients may \
@@ -171,8 +176,8 @@ fn besides(bound: Dimension) -> &'static str {
     }
 }
 
-/// Returns which limit the run would reach next if the limit `bound` were higher, and how many times as fast the run
-/// would then be.
+/// Returns the limit that the run would reach next if the limit `bound` were higher. Also returns how many times as
+/// fast the run would then be.
 fn next_limit(bound: &Used<'_>) -> Option<(f64, Dimension)> {
     let others = Dimension::ALL.into_iter().filter(|&dimension| dimension != bound.dimension);
     let next = others.filter_map(|dimension| Some((bound.pool.share(dimension)?, dimension)));

@@ -1,31 +1,31 @@
-//! Counts answers: how many are as wanted, and how many are truncated, refused or invalid.
+//! Counts answers by their quality: ok, truncated, refused or invalid.
 //!
-//! A truncated or refused answer can be kept, and then its row is answered. Or it is not accepted, and then its row
-//! failed. During a run, both are counted together, because people look at these counts to see whether the prompt works.
-//! The summary counts them separately, as the files do.
+//! A truncated or refused answer can be kept, and then its row is answered. If such an answer is not accepted, its row
+//! failed. The live lines count kept and failed answers together, because people look at these numbers to see whether
+//! the prompt works. The summary counts kept and failed answers separately, because they are in separate files.
 
 use super::stats::Stats;
 use super::tallies::MendedRows;
 use super::text::count;
 use crate::domain::{ErrorClass, Quality};
 
-/// The rows that this run finished, by the kind of their answer.
+/// The number of rows that this run finished, for each kind of answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Answers {
-    /// Answers that ended by themselves and were accepted.
+    /// The number of answers that ended normally and were accepted.
     pub(super) ok: u64,
-    /// Truncated answers, kept or not.
+    /// The number of truncated answers, whether they were kept or not.
     pub(super) truncated: u64,
-    /// Refusals, kept or not.
+    /// The number of refusals by the model, whether they were kept or not.
     pub(super) refused: u64,
-    /// Answers that can't be used.
+    /// The number of answers that can't be used.
     pub(super) invalid: u64,
-    /// Rows that failed for another reason.
+    /// The number of rows that failed for a reason other than their answer.
     pub(super) failed: u64,
 }
 
 impl Answers {
-    /// Returns the counts of a run.
+    /// Returns the numbers of answers of a run, by kind.
     pub(super) fn of(stats: &Stats) -> Self {
         let truncated = stats.failed_as(ErrorClass::Truncated);
         let refused = stats.failed_as(ErrorClass::Refused);
@@ -44,7 +44,8 @@ impl Answers {
         self.truncated + self.refused + self.invalid
     }
 
-    /// Returns these counts as text, such as `3 truncated, 2 refused`; `None` if there is no such answer.
+    /// Returns the numbers of truncated, refused and invalid answers as text, such as `3 truncated, 2 refused`. Returns
+    /// `None` if there are no such answers.
     pub(super) fn not_ok_words(&self) -> Option<String> {
         let kinds = [(self.truncated, "truncated"), (self.refused, "refused"), (self.invalid, "invalid")];
         let parts = kinds.into_iter().filter(|(rows, _)| *rows > 0);
@@ -52,8 +53,8 @@ impl Answers {
         (!parts.is_empty()).then(|| parts.join(", "))
     }
 
-    /// Returns the answers that are as wanted, such as `940 ok (31 repaired, 12 grown)`. `None` if all answers are, and
-    /// none of them was mended: then the number of finished rows says the same.
+    /// Returns the number of ok answers as text, such as `940 ok (31 repaired, 12 grown)`. Returns `None` if all
+    /// answers are ok and no answer was mended, because the number of finished rows then says the same.
     pub(super) fn ok_words(&self, mended: &MendedRows) -> Option<String> {
         let mended = mended.words();
         let is_told = mended.is_some() || self.not_ok() > 0;
@@ -68,7 +69,8 @@ pub(super) mod tests {
     use super::*;
     use crate::domain::{EventBody, FailedRow, Money, Purpose, Usage};
 
-    /// Returns the event of a row that was answered by another request with this purpose.
+    /// Returns the event of a row whose first answer was not accepted. A later request with this purpose got the
+    /// accepted answer.
     pub(crate) fn mended(by: Purpose) -> EventBody {
         match succeeded(Quality::Ok) {
             EventBody::Succeeded {

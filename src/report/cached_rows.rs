@@ -2,20 +2,20 @@
 
 use crate::domain::Money;
 
-/// What the rows that used the cache cost, and what they would have cost without it.
+/// The cost of the rows that used the prompt cache, and their cost without the cache.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct CachedRows {
-    /// What these rows cost.
+    /// The cost of the rows that used the cache.
     pub(super) spent: Money,
-    /// What they would have cost without a cache.
+    /// The amount that these rows would have cost without a cache.
     pub(super) without: Money,
-    /// The number of rows. Rows without a price are not counted.
+    /// The number of rows that used the cache. Rows without a known price are left out.
     pub(super) rows: u64,
 }
 
 impl CachedRows {
-    /// Adds a row. `without` is what the row would have cost without a cache; `None` if it did not use the cache or has
-    /// no price.
+    /// Adds a finished row. `without` is the cost that the row would have had without a cache. `without` is `None` if
+    /// the row did not use the cache or has no known price.
     pub(super) fn add(&mut self, cost: Option<Money>, without: Option<Money>) {
         let Some((cost, without)) = cost.zip(without) else { return };
         self.spent += cost;

@@ -1,4 +1,4 @@
-//! What the prompt cache did in a run: tokens written and read, and the money that this saved.
+//! The effect of the prompt cache on a run: the tokens written and read, and the money saved.
 
 use super::cached_rows::CachedRows;
 use super::stats::Stats;
@@ -10,33 +10,33 @@ use crate::domain::Money;
 pub(crate) struct CacheUse {
     /// Tokens read from the cache.
     pub read: u64,
-    /// Tokens written for five minutes.
+    /// Tokens written to the cache with a lifetime of five minutes.
     pub written_5m: u64,
-    /// Tokens written for an hour.
+    /// Tokens written to the cache with a lifetime of an hour.
     pub written_1h: u64,
-    /// What all rows cost, and what they would have cost without a cache; `None` if the rows that used the cache have
-    /// no known price.
+    /// The cost of all rows, and their cost without a cache. `None` if the rows that used the cache have no known
+    /// price.
     pub money: Option<(Money, Money)>,
 }
 
 impl CacheUse {
-    /// Returns the tokens written, for both lifetimes.
+    /// Returns the number of tokens written to the cache, with either lifetime.
     pub(crate) fn written(&self) -> u64 {
         self.written_5m.saturating_add(self.written_1h)
     }
 
-    /// Returns the tokens read, divided by the tokens read or written: from 0 to 1.
+    /// Returns the hit rate of the cache: the tokens read, divided by the sum of the tokens read and written.
     pub(crate) fn hit_rate(&self) -> f64 {
         self.read as f64 / self.read.saturating_add(self.written()).max(1) as f64
     }
 
-    /// Returns the saved dollars; negative if the writes cost more than the reads saved.
+    /// Returns the dollars that the cache saved. The number is negative if the writes cost more than the reads saved.
     pub(crate) fn saved_dollars(&self) -> Option<f64> {
         self.money.map(|(spent, without)| without.dollars() - spent.dollars())
     }
 
-    /// Returns the use as text, such as `12,300,000 tokens read, 40,000 written (hit rate 99%); saved $36.10 of
-    /// $41.20`.
+    /// Returns the use of the cache as text, such as `12,300,000 tokens read, 40,000 written (hit rate 99%); saved
+    /// $36.10 of $41.20`.
     pub(super) fn words(&self) -> String {
         let written = match (self.written_5m, self.written_1h) {
             (0, 0) => "none written".to_owned(),

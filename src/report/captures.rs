@@ -1,7 +1,9 @@
-//! What people see: each scene of a run, drawn on an emulated terminal of several widths, with and without colours, and as
-//! plain lines. The snapshots are in `fixtures/captures`, one file for each scene.
+//! Tests of the output that people see during a run. Each scene of a run is drawn on emulated terminals of several
+//! widths, with and without colours, and as plain lines. The snapshots are in `fixtures/captures`, one file for each
+//! scene.
 //!
-//! To make them again after a change: `INSTA_UPDATE=always cargo test --lib report::captures`. Then look at each of them.
+//! After a change, make the snapshots again with `INSTA_UPDATE=always cargo test --lib report::captures`, and look at
+//! each snapshot.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -170,7 +172,8 @@ fn each_kind_of_end() {
     insta_scene("end-pipe-closed", &calm().end(121, Some(HaltReason::Disk(pipe)), closed));
 }
 
-/// The events of a run up to one moment, and perhaps its end.
+/// A scene of a test: the events of a run up to one moment. If the scene also shows the summary, the scene also
+/// contains the end of the run.
 #[derive(Clone)]
 struct Scene {
     events: Vec<RunEvent>,
@@ -187,11 +190,11 @@ impl Scene {
         self
     }
 
-    /// Adds this many answered rows in each second, from the first second to second `seconds`.
+    /// Adds `rows` answered rows in each second, from second 1 to second `seconds`.
     fn rows(mut self, seconds: i64, rows: usize) -> Self {
         for second in 1..=seconds {
             self.events.extend((0..rows).map(|_| at(second, succeeded(Quality::Ok))));
-            // The status of the last second is that of the scene.
+            // No status is added for the last second, because the scene itself adds that status.
             if second < seconds {
                 self.events.push(at(second, status(Reason::Window, 64, Vec::new())));
             }
@@ -199,7 +202,7 @@ impl Scene {
         self
     }
 
-    /// Adds this many rows per second that a provider answered, until the given second.
+    /// Adds `rows` rows per second that the provider answered, up to the second `until`.
     fn rows_by(mut self, provider: &str, until: i64, rows: usize) -> Self {
         let last = self.events.last().map_or(0, |event| event.at.as_second());
         for second in last + 1..=until {
@@ -238,7 +241,8 @@ impl Scene {
         stats
     }
 
-    /// Returns what a terminal of this width shows at the moment of the scene, and after the end if there is one.
+    /// Returns the text on a terminal of this width at the moment of the scene. If the scene has an end, the text after
+    /// the end follows.
     fn screen(&self, columns: usize, is_colored: bool) -> String {
         let terminal = Arc::new(Mutex::new(Terminal::with_scrollback(columns, ROWS, None).expect("a size")));
         let size = Box::new(move || Size { columns, rows: ROWS });
@@ -249,7 +253,8 @@ impl Scene {
             stats.fold(event);
             view.show(event, &stats);
         }
-        // The views draw ten times per second at most. The last events of a scene have the same time.
+        // A view draws at most ten times per second. The last events of a scene have the same time, so they are only
+        // visible after another drawing.
         view.redraw(&stats);
         let mut shown = visible(&terminal);
         if let Some((end, context)) = &self.end {
@@ -263,7 +268,7 @@ impl Scene {
         shown
     }
 
-    /// Returns what a log of the usual width shows.
+    /// Returns the plain lines of the scene, for a log of the usual width.
     fn log(&self) -> String {
         let log = Arc::new(Mutex::new(Vec::new()));
         let mut view = Plain::new(Verbosity::Normal, None, Box::new(Log(log.clone())));
@@ -277,7 +282,7 @@ impl Scene {
     }
 }
 
-/// Compares a scene with its file.
+/// Compares a scene with its snapshot file.
 fn insta_scene(name: &str, scene: &Scene) {
     let mut shown = String::new();
     for columns in WIDTHS {
@@ -296,7 +301,7 @@ fn insta_scene(name: &str, scene: &Scene) {
     settings.bind(|| insta::assert_snapshot!(name, shown));
 }
 
-/// Returns text with its colours as readable marks.
+/// Returns the text with readable marks in place of its colours.
 fn marked(text: &str) -> String {
     const MARKS: [(&str, &str); 6] = [
         ("\x1b[1m\x1b[31m", "<red bold>"),
@@ -320,13 +325,13 @@ fn visible(terminal: &Mutex<Terminal>) -> String {
     lines.join("\n") + "\n"
 }
 
-/// A run that uses its limits a little.
+/// Returns a run that uses at most 55 % of each limit.
 fn calm() -> Scene {
     let pools = vec![used("haiku-4.5", [0.41, 0.08, 0.55], 120)];
     Scene::of(20_000).then(0, forecast()).rows(120, 10).then(120, status(Reason::Window, 64, pools))
 }
 
-/// A run whose server refuses many requests.
+/// Returns a run in which the server refuses many requests.
 fn storm() -> Scene {
     let mut scene = Scene::of(20_000).rows(120, 5).then(118, hold("haiku-4.5", 6));
     for (attempts, limit) in [(240, LimitKind::Rate), (12, LimitKind::Acceleration)] {
@@ -394,7 +399,7 @@ fn with_errors() -> SummaryContext {
     }
 }
 
-/// Writes to an emulated terminal.
+/// A writer to an emulated terminal.
 struct Feed(Arc<Mutex<Terminal>>);
 
 impl Write for Feed {
@@ -409,7 +414,7 @@ impl Write for Feed {
     }
 }
 
-/// Collects what is written.
+/// A writer that collects the lines of the log.
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Log {

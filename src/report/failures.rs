@@ -1,4 +1,4 @@
-//! Failed rows: why they failed, which of them may succeed unchanged, and what to change in the others.
+//! Texts about failed rows: why they failed, which rows may succeed unchanged, and what to change in the other rows.
 
 use std::collections::BTreeMap;
 
@@ -7,23 +7,23 @@ use super::tallies::FailedRows;
 use super::text::{count, escape, plural};
 use crate::domain::{ErrorClass, FailedRow, Group, HaltReason};
 
-/// How many classes are shown with an example.
+/// The largest number of classes of failures that are shown with an example.
 const SHOWN: usize = 5;
 
-/// Returns the classes in which rows of this run failed, the largest first.
+/// Returns the error classes of the failed rows of this run. The class with the most rows comes first.
 pub(crate) fn by_size(stats: &Stats) -> Vec<(ErrorClass, &FailedRows)> {
     let mut classes: Vec<_> = stats.failed.iter().map(|(class, failed)| (*class, failed)).collect();
     classes.sort_by_key(|(_, failed)| std::cmp::Reverse(failed.rows));
     classes
 }
 
-/// How many faults of a class are shown.
+/// The largest number of different faults that are shown for an error class.
 const FAULTS: usize = 3;
 
-/// Returns the number of rows of each class that failed in this run, with an example, the largest class first: `3 server:
-/// row r7, 500, "Internal server error"`. If rows of a class failed for several reasons, each reason has a line. Only five
-/// classes are shown in this way; the others are only counted. The class that stopped the run has no example, because it
-/// is explained elsewhere.
+/// Returns a line for each error class of this run, the largest class first, such as `3 server: row r7, 500, "Internal
+/// server error"`. A line has the number of failed rows and an example. If rows of a class failed for several reasons,
+/// each reason has a line. Only the five largest classes are shown in this way, and the other classes are only counted.
+/// The class that stopped the run has no example, because the reason for the stop shows one.
 pub(crate) fn reasons(stats: &Stats) -> Vec<String> {
     let classes = by_size(stats);
     let (shown, rest) = classes.split_at(classes.len().min(SHOWN));
@@ -40,8 +40,8 @@ pub(crate) fn reasons(stats: &Stats) -> Vec<String> {
     reasons
 }
 
-/// Returns the reasons why rows of one class failed, the most common first. The count comes first, because the end of a
-/// long line is cut off.
+/// Returns a line for each reason why rows of one class failed, the most common reason first. A line begins with the
+/// number of rows, because the end of a long line is cut off.
 fn of_class(class: ErrorClass, failed: &FailedRows) -> Vec<String> {
     let groups = failed.faults.by_size();
     let example = |group: &&Group<FailedRow>| format!("{} {class}: {}", count(group.rows), words(&group.first));
@@ -51,8 +51,8 @@ fn of_class(class: ErrorClass, failed: &FailedRows) -> Vec<String> {
     reasons
 }
 
-/// Returns whether failures of a class stopped the run. If so, an example of these failures is shown with the reason
-/// for the stop.
+/// Returns whether failures of a class stopped the run. If they did, an example of these failures is shown with the
+/// reason for the stop.
 fn stopped_the_run(class: ErrorClass, stats: &Stats) -> bool {
     let halt = stats.ending.as_ref().and_then(|ending| ending.halt.as_ref());
     matches!(halt, Some(HaltReason::AllFail { class: all, .. }) if *all == class)
@@ -64,8 +64,8 @@ fn words(row: &FailedRow) -> String {
     format!("row {}{status}{message}", escape(&row.label))
 }
 
-/// Returns the classes of an error log in which some rows may succeed unchanged. `log` has the number of rows of each
-/// class. For rows of earlier runs, only the class is known.
+/// Returns the error classes of an error log in which some rows may succeed unchanged. `log` has the number of rows of
+/// each class. For rows of earlier runs, only the error class is known.
 pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<ErrorClass> {
     let may_pass = |(class, rows): (&ErrorClass, &u64)| {
         let own = stats.failed.get(class);
@@ -75,22 +75,23 @@ pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> 
     log.iter().filter(|(_, rows)| **rows > 0).filter(|entry| may_pass(*entry)).map(|(class, _)| *class).collect()
 }
 
-/// Returns the class of answers that are most worth asking for again with other settings: truncated answers can get more
-/// room, and answers that can't be used may be better the next time. The class with more rows in the log is chosen.
-/// `None` if there are no such rows. A refusal is not worth it, because the model would most likely refuse again.
+/// Returns the error class of the rows that are most worth asking for again with other settings. A truncated answer can
+/// get a larger `max_tokens`, and an unusable answer can be better the next time. Of these two classes, the result is
+/// the class with more rows in the log. Returns `None` if there are no such rows. Refusals are left out, because the
+/// model would most likely refuse again.
 pub(crate) fn worth_asking_again(log: &BTreeMap<ErrorClass, u64>) -> Option<ErrorClass> {
     let rows = |class: &ErrorClass| log.get(class).copied().unwrap_or(0);
     let classes = [ErrorClass::InvalidOutput, ErrorClass::Truncated].into_iter().filter(|class| rows(class) > 0);
     classes.max_by_key(rows)
 }
 
-/// Returns the highest `max_tokens` of the rows of this run whose answer was truncated and not kept; `None` if there are
-/// none.
+/// Returns the highest `max_tokens` of the rows of this run that failed with a truncated answer. Returns `None` if
+/// there are no such rows.
 pub(crate) fn longest_truncated(stats: &Stats) -> Option<u32> {
     stats.failed.get(&ErrorClass::Truncated).map(|failed| failed.max_tokens).filter(|tokens| *tokens > 0)
 }
 
-/// Some rows of an error log can't succeed unchanged. Returns what to change in these rows. There is a line for each
+/// Returns what to change in the rows of an error log that can't succeed unchanged. There is a line for each error
 /// class, the largest class first.
 pub(crate) fn to_change(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<String> {
     let retried = worth_retrying(log, stats);
@@ -99,7 +100,7 @@ pub(crate) fn to_change(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<S
     classes.into_iter().map(|(class, _)| format!("{class}: {}", change(*class))).collect()
 }
 
-/// Returns what to change in a row that failed with this class.
+/// Returns what the user should change in a row that failed with this error class.
 fn change(class: ErrorClass) -> &'static str {
     match class {
         ErrorClass::InvalidInput => "correct these rows in the input, then run it again",
@@ -124,10 +125,10 @@ fn change(class: ErrorClass) -> &'static str {
     }
 }
 
-/// Returns the line about failed rows that is printed even with `--quiet`: the number of rows, the most common class
-/// with an example, and the path of the log. `None` if no row failed.
+/// Returns the line about failed rows that `--quiet` prints. The line has the number of failed rows, the most common
+/// error class with an example, and the path of the log. `None` if no row failed.
 pub(crate) fn in_one_line(log: &BTreeMap<ErrorClass, u64>, stats: &Stats, errors: &str) -> Option<String> {
-    // Canceled rows did not fail: they are pending.
+    // Canceled rows are left out, because they are pending and did not fail.
     let failed = || log.iter().filter(|(class, rows)| **class != ErrorClass::Canceled && **rows > 0);
     let (class, most) = failed().max_by_key(|(class, rows)| (**rows, std::cmp::Reverse(**class)))?;
     let all: u64 = failed().map(|(_, rows)| rows).sum();
@@ -298,8 +299,8 @@ mod tests {
         }
     }
 
-    /// Returns the counters of a run with these failed rows. Each has a class, a message, and whether it may succeed
-    /// unchanged.
+    /// Returns the counters of a run with these failed rows. Each row has a class, a message, and a flag that says
+    /// whether it may succeed unchanged.
     fn stats<'a>(rows: impl IntoIterator<Item = (ErrorClass, &'a str, bool)>) -> Stats {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(1_000), 0)));

@@ -1,4 +1,4 @@
-//! JSON that is safe on a terminal: control characters are written as `\uXXXX`, which does not change any value.
+//! Writes JSON that is safe on a terminal: control characters are written as `\uXXXX`, which does not change a value.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -11,14 +11,14 @@ use super::text::is_steering;
 /// Returns a value as JSON on one line.
 ///
 /// # Errors
-/// The value can't be written as JSON.
+/// Returns an error if the value can't be written as JSON.
 pub(crate) fn to_vec(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(128);
     value.serialize(&mut Serializer::with_formatter(&mut bytes, Harmless))?;
     Ok(bytes)
 }
 
-/// A formatter that escapes more than JSON requires.
+/// A JSON formatter that escapes all control characters. JSON itself allows some control characters unescaped.
 struct Harmless;
 
 impl Formatter for Harmless {
@@ -45,16 +45,16 @@ fn push(shown: &mut String, char: char) {
 
 /// A writer of JSON lines for a terminal.
 ///
-/// Between strings, JSON allows only four blank characters. A tab or carriage return there becomes a space. Bytes that
-/// are not valid UTF-8 become `\ufffd`.
+/// Outside of strings, JSON allows only four blank characters. A tab or carriage return outside of a string becomes a
+/// space. Bytes that are not valid UTF-8 become `\ufffd`.
 pub(crate) struct OnTerminal<W> {
     writer: W,
-    /// The beginning of a character whose other bytes have not arrived yet.
+    /// The first bytes of a UTF-8 character that is not complete yet.
     begun: Vec<u8>,
 }
 
 impl<W: Write> OnTerminal<W> {
-    /// Returns a writer that writes to `writer`.
+    /// Returns a writer that passes the escaped lines to `writer`.
     pub(crate) fn new(writer: W) -> Self {
         Self { writer, begun: Vec::new() }
     }
@@ -74,7 +74,7 @@ impl<W: Write> Write for OnTerminal<W> {
     }
 }
 
-/// Returns how many bytes at the end belong to a character that is not complete yet.
+/// Returns the number of bytes at the end that belong to an incomplete UTF-8 character.
 fn unfinished(bytes: &[u8]) -> usize {
     let needed = |lead: u8| match lead {
         0xc2..=0xdf => 2,

@@ -1,15 +1,17 @@
-//! The first line of the summary: how the run ended, after how long, and how many rows of the file are done.
+//! The first line of the summary: how the run ended, how long it took, and how many rows of the file are done.
 
 use super::stats::Stats;
 use super::summary_context::SummaryContext;
 use super::text::{count, duration, plural};
 use super::words::halt_words;
 
-/// Stands for a blank at which lines are never broken. When the lines are made, it becomes a blank.
+/// A placeholder for a blank that must not become a line break. When the summary is broken into lines, the placeholder
+/// becomes a blank.
 pub(super) const FIXED_BLANK: &str = "\u{a0}";
 
-/// Returns the first line, such as `finished after 14 s: 318 answered` or `stopped (interrupted) after 1 min 32 s:
-/// 137 of 200 answered (this run: 92), 9 failed, 54 pending`. The blanks inside a count are [`FIXED_BLANK`].
+/// Returns the first line, such as `finished after 14 s: 318 answered` or `stopped (interrupted) after 1 min 32 s: 137
+/// of 200 answered (this run: 92), 9 failed, 54 pending`. The blanks between a number and its word are [`FIXED_BLANK`],
+/// so a line never ends between them.
 pub(super) fn headline(stats: &Stats, context: &SummaryContext) -> String {
     let what = match stats.ending.as_ref().and_then(|ending| ending.halt.as_ref()) {
         Some(halt) => format!("stopped ({})", halt_words(halt)),
@@ -22,7 +24,8 @@ pub(super) fn headline(stats: &Stats, context: &SummaryContext) -> String {
     format!("{what} after {}{simulated}: {}", duration(stats.elapsed()), counts(stats, context))
 }
 
-/// Returns the counts of all runs on this file, each of which stays on one line. If there were earlier runs, the answers of this run follow in brackets.
+/// Returns the numbers of answered, failed and pending rows over all runs on this file. If there were earlier runs, the
+/// number of rows that this run answered follows in brackets.
 fn counts(stats: &Stats, context: &SummaryContext) -> String {
     let (own, before) = (stats.succeeded_total(), answered_before(stats, context));
     let is_part = before > 0 || pending(stats) > 0;
@@ -47,19 +50,20 @@ pub(super) fn failed(stats: &Stats, context: &SummaryContext) -> u64 {
     stats.failed_total() + context.failed_before
 }
 
-/// Returns how many rows have no line and are in no open batch.
+/// Returns the number of pending rows. A pending row has no line in the results or the error log, and is in no open
+/// batch.
 pub(super) fn pending(stats: &Stats) -> u64 {
     let read = stats.ending.as_ref().map_or(0, |ending| ending.pending);
     let unfinished = stats.remaining().filter(|_| stats.total.is_some()).unwrap_or(0);
     unfinished.saturating_sub(left(stats).1).max(read)
 }
 
-/// Returns how many batches are left open or not collected, and how many rows they have.
+/// Returns the number of batches that are open or not collected at the end of the run, and the number of their rows.
 pub(super) fn left(stats: &Stats) -> (u64, u64) {
     stats.ending.as_ref().map_or((0, 0), |ending| (ending.batches.left, ending.batches.left_rows))
 }
 
-/// Returns the batches that are left in words; `None` if there are none.
+/// Returns the number of open batches at the end of the run as text. Returns `None` if there are none.
 fn left_words(stats: &Stats) -> Option<String> {
     let (batches, _) = left(stats);
     (batches > 0).then(|| plural(batches, "open batch", "open batches"))

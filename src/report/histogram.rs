@@ -1,33 +1,34 @@
-//! Counts of durations, for percentiles. The memory does not grow with the number of durations.
+//! A histogram of durations, for percentiles. The memory of a histogram does not grow with the number of durations.
 //!
-//! The buckets grow with the durations: each power of two is divided into 16 buckets. So a percentile is wrong by at most
-//! 3 % of its value.
+//! Buckets for longer durations are wider: the range between two powers of two is divided into 16 buckets. So the error
+//! of a percentile is at most 3 % of its value.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How many buckets a power of two has, as a number of bits.
+/// The number of buckets between two powers of two, as a number of bits.
 const BITS: u32 = 4;
 
-/// Counts of durations, in milliseconds. A saved histogram is an object from bucket to count.
+/// A histogram: the number of durations in each bucket. Buckets are ranges of milliseconds. In a file, a histogram is a
+/// JSON object from bucket to number.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Histogram(BTreeMap<u16, u64>);
 
 impl Histogram {
-    /// Counts a duration.
+    /// Adds a duration to the histogram.
     pub(crate) fn add(&mut self, duration: Duration) {
         self.add_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
     }
 
-    /// Counts a duration in milliseconds.
+    /// Adds a duration, given in milliseconds, to the histogram.
     pub(crate) fn add_millis(&mut self, millis: u64) {
         *self.0.entry(bucket(millis)).or_default() += 1;
     }
 
-    /// Adds the counts of another histogram.
+    /// Adds the numbers of another histogram to this histogram.
     pub(crate) fn merge(&mut self, other: &Self) {
         for (bucket, count) in &other.0 {
             let own = self.0.entry(*bucket).or_default();
@@ -40,8 +41,8 @@ impl Histogram {
         self.0.values().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// Returns the duration that a share of the durations does not exceed; `None` if there are none. `share` is from 0 to
-    /// 1.
+    /// Returns a percentile: the duration that this share of the durations does not exceed. `share` is from 0 to 1.
+    /// Returns `None` if the histogram is empty.
     pub(crate) fn percentile(&self, share: f64) -> Option<Duration> {
         let wanted = ((self.count() as f64 * share).ceil() as u64).max(1);
         let mut seen: u64 = 0;
@@ -62,7 +63,7 @@ fn bucket(millis: u64) -> u16 {
     (((shift + 1) << BITS) as u64 + ((millis >> shift) & ((1 << BITS) - 1))) as u16
 }
 
-/// Returns the middle of a bucket, in milliseconds.
+/// Returns the duration in the middle of a bucket, in milliseconds.
 fn middle(bucket: u16) -> u64 {
     let bucket = u64::from(bucket);
     if bucket < 2 << BITS {

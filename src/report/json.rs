@@ -4,8 +4,8 @@
 //!
 //! Characters that could control a terminal are written as `\uXXXX`, because people look at these lines too.
 //!
-//! Single rows are not reported: they are in the files. Within a version, members can be added, but the meaning of a
-//! member never changes.
+//! There are no events about single rows, because the results file and the error log contain the rows. Within a
+//! version, members can be added, but the meaning of a member never changes.
 
 mod batches;
 mod cache;
@@ -32,7 +32,7 @@ pub(crate) use self::objects::Progress;
 pub(crate) use self::summary::{SummaryEnd, summary_line};
 pub(crate) use self::tokens::Tokens;
 
-/// Writes JSON lines.
+/// A view that writes one JSON object per line.
 pub(crate) struct Json {
     writer: Box<dyn Write + Send>,
     due_at: Option<Timestamp>,
@@ -41,7 +41,7 @@ pub(crate) struct Json {
 impl Json {
     const EVERY: SignedDuration = SignedDuration::from_secs(1);
 
-    /// Returns a view that writes to `writer`.
+    /// Returns a view that writes JSON lines to `writer`.
     pub(crate) fn new(writer: Box<dyn Write + Send>) -> Self {
         Self { writer, due_at: None }
     }
@@ -68,25 +68,25 @@ impl View for Json {
         }
     }
 
-    /// Nothing to do: the next event comes within a tenth of a second, and shows the progress.
+    /// Nothing is written here: the next event comes within a tenth of a second, and its line shows the progress.
     fn answer(&mut self, _stats: &Stats) {
         self.due_at = Some(Timestamp::MIN);
     }
 }
 
-/// Returns the line about an event, without its line break; `None` if this form has no line for it.
+/// Returns the JSON line about an event, without its line break. Returns `None` for an event that has no JSON line.
 pub(crate) fn event_line(event: &RunEvent, stats: &Stats) -> Option<Vec<u8>> {
     let body = Body::of(&event.body, stats)?;
     harmless::to_vec(&Line { v: EVENT_VERSION, at: event.at, run: &event.run, body }).ok()
 }
 
-/// Returns the line about the state of a run, without its line break.
+/// Returns the JSON line about the state of a run, without its line break.
 pub(crate) fn progress_line(event: &RunEvent, stats: &Stats) -> Option<Vec<u8>> {
     let body = Body::Progress(Box::new(Progress::of(stats)));
     harmless::to_vec(&Line { v: EVENT_VERSION, at: event.at, run: &event.run, body }).ok()
 }
 
-/// Returns a line of JSON, without its line break, for a message that is not an event of the run.
+/// Returns a JSON line for a message that is not an event of the run. The line has no line break.
 pub(crate) fn note(run: &str, message: &str, at: Timestamp) -> String {
     let line = Line { v: EVENT_VERSION, at, run, body: Body::Note { message } };
     harmless::to_vec(&line).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! The rows of a run by how they ended, each kind with an example: ok, truncated, refused, failed.
+//! The numbers of rows that ended ok, truncated, refused or failed, each with an example.
 
 use super::failures;
 use super::headline::answered_before;
@@ -7,11 +7,11 @@ use super::summary_context::SummaryContext;
 use super::text::{ListRow, count, escape};
 use crate::domain::Quality;
 
-/// The longest part of a label that is shown, in characters. The end of a long label rarely says more.
+/// The largest number of characters of a label that are shown. The end of a longer label is rarely useful.
 const LONGEST_LABEL: usize = 40;
 
-/// Returns a list row for each kind. Answers that are all ok need no row, because the first line of the summary counts
-/// them. If there were earlier runs, all counts are those of this run.
+/// Returns a row of the summary's list for each kind of answer. If all answers are ok, there is no row, because the
+/// first line of the summary counts them. The numbers do not include rows of earlier runs.
 pub(super) fn rows(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
     let mut rows = Vec::new();
     if stats.succeeded.keys().any(|quality| *quality != Quality::Ok) {
@@ -41,7 +41,7 @@ fn this_run(stats: &Stats) -> String {
     }
 }
 
-/// Returns the answers of one quality: `53, such as row t-0004`.
+/// Returns the number of answers of one quality with an example, such as `53, such as row t-0004`.
 fn answers(stats: &Stats, quality: Quality) -> Option<ListRow> {
     let rows = stats.succeeded_as(quality);
     let (label, what) = match quality {
@@ -56,7 +56,7 @@ fn answers(stats: &Stats, quality: Quality) -> Option<ListRow> {
     (rows > 0).then(|| ListRow::cut(label, format!("{}{what}{}", count(rows), example.unwrap_or_default())))
 }
 
-/// Returns the beginning of a label, safe to show.
+/// Returns the beginning of a label, escaped for a terminal.
 fn short_label(label: &str) -> String {
     let shown = escape(label);
     match shown.char_indices().nth(LONGEST_LABEL) {

@@ -1,12 +1,12 @@
-//! Which lane answered the rows of a run, and what the half price of batches saved.
+//! Texts about the rows answered in batches and online, and about the money that the half price of batches saved.
 
 use super::stats::Stats;
 use super::tallies::BatchRows;
 use super::text::{count, escape, plural};
 use crate::domain::Money;
 
-/// Returns how many rows each lane answered, and which parameters kept rows out of batches. Nothing for a run without
-/// batches.
+/// Returns the number of rows answered in batches and online, and the parameters that batches refused. Returns no lines
+/// for a run without batches.
 pub(super) fn lines(stats: &Stats) -> Vec<String> {
     let BatchRows { rows, saved } = stats.batch_rows;
     let mut lines = Vec::new();

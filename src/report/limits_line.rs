@@ -1,7 +1,7 @@
-//! The use of limits on the live lines: how much of what each limit allowed in the last five minutes was used.
+//! The use of limits on the live lines: the share of each limit that was used in the last five minutes.
 //!
-//! The words are those of the summary. The first seconds of a run say nothing about its use of limits. In these
-//! seconds, the limits themselves are shown.
+//! The live lines use the same words as the summary. In the first seconds of a run, its use of limits is not known yet.
+//! In these seconds, the live lines show the limits themselves.
 
 use super::notes::limits_words;
 use super::parts::{Part, Tone, line_width};
@@ -10,23 +10,25 @@ use super::text::{countdown, escape, percent, short_count, shorten};
 use super::use_of_limits::is_burst;
 use crate::domain::{Dimension, PoolStatus, RateLimits, Reason};
 
-/// The name of a pool fills at most this many columns.
+/// The largest width of the name of a pool, in columns.
 const LONGEST_NAME: usize = 24;
 
-/// The use of one limit: 1 if all that the limit allowed was used.
+/// A limit, and the share of it that was used. The share is 1 if the whole limit was used.
 type Used = (Dimension, f64);
 
-/// Returns the pools of the run, the one with the highest use first. Pools without a limit are left out.
+/// Returns the pools of the run. The pool with the highest use of a limit comes first. Pools without a limit are left
+/// out.
 pub(super) fn by_use<'a>(stats: &Stats, pools: impl Iterator<Item = &'a PoolStatus>) -> Vec<&'a PoolStatus> {
     let mut pools: Vec<_> =
         pools.filter(|pool| Dimension::ALL.iter().any(|own| pool.limits.of(*own).is_some())).collect();
-    // Pools keep their place as long as their whole percentages are the same.
+    // Pools with the same whole percentage are sorted by name, so small changes of the use do not change their order.
     pools.sort_by_key(|pool| (std::cmp::Reverse(most(&used(stats, pool))), pool.pool.to_string()));
     pools
 }
 
-/// Returns the parts of the line of a pool: `used 83% of requests, 12% of input tokens, 96% of output tokens`. They fit
-/// into `columns`: limits that are used less are left out. If `named`, the line begins with the name of the pool.
+/// Returns the parts of the line of a pool: `used 83% of requests, 12% of input tokens, 96% of output tokens`. If the
+/// line is wider than `columns`, the limits with the lowest use are left out. If `named` is true, the line begins with
+/// the name of the pool.
 pub(super) fn pool_parts(stats: &Stats, pool: &PoolStatus, named: bool, columns: usize) -> Vec<Part> {
     let mut lead = Vec::new();
     if named {
@@ -53,7 +55,8 @@ pub(super) fn pool_parts(stats: &Stats, pool: &PoolStatus, named: bool, columns:
     parts
 }
 
-/// Returns the parts about the use of a pool's limits, or about the limits while nothing is known about their use.
+/// Returns the parts about the use of a pool's limits. As long as nothing is known about this use, the parts show the
+/// limits themselves.
 pub(super) fn use_parts(stats: &Stats, pool: &PoolStatus, reason: Option<Reason>, columns: usize) -> Vec<Part> {
     let mut used = used(stats, pool);
     if used.is_empty() {
@@ -76,7 +79,7 @@ pub(super) fn use_parts(stats: &Stats, pool: &PoolStatus, reason: Option<Reason>
     }
 }
 
-/// Returns limits in few characters: `1.0k requests, 450k in, 90.0k out /min`.
+/// Returns rate limits in a short form: `1.0k requests, 450k in, 90.0k out /min`.
 fn short_limits(limits: &RateLimits) -> String {
     let shown = [(limits.rpm, "requests"), (limits.itpm, "in"), (limits.otpm, "out")]
         .into_iter()
@@ -96,13 +99,13 @@ fn words(used: &[Used], binds: impl Fn(Dimension) -> bool) -> Vec<Part> {
     used.iter().enumerate().map(part).collect()
 }
 
-/// Returns the use of each limit of a pool.
+/// Returns the used share of each limit of a pool.
 fn used(stats: &Stats, pool: &PoolStatus) -> Vec<Used> {
     let of = |dimension| Some((dimension, stats.tracker.recent(&pool.pool, dimension)?.average));
     Dimension::ALL.into_iter().filter_map(of).collect()
 }
 
-/// Returns the highest use in whole percent.
+/// Returns the highest of these used shares, in whole percent.
 fn most(used: &[Used]) -> u64 {
     used.iter().map(|(_, share)| (share * 100.0).round() as u64).max().unwrap_or(0)
 }

@@ -1,11 +1,11 @@
 //! The live block: lines that show the state of a run, fitted to the size of a terminal. This module is pure, so every
 //! size can be tested.
 //!
-//! Each line begins with a label if the terminal is wide enough. The column of labels is as wide as in the summary. So
-//! when the summary takes the place of the block, the reader finds the same things in the same places. If the terminal
-//! is low, the least important lines are left out.
+//! Each line begins with a label if the terminal is wide enough. The column of labels is as wide as in the summary.
+//! When the summary replaces the live block, the same things are therefore in the same places. If the terminal has few
+//! rows, the least important lines are left out.
 //!
-//! This module sets the place and the width of the bar. The bar is filled by the code that draws the lines.
+//! This module sets the position and the width of the progress bar. The code that draws the lines fills the bar.
 
 use super::answers::Answers;
 use super::limits_line::{by_use, pool_parts, use_parts};
@@ -22,19 +22,19 @@ use super::text::{
 };
 use crate::domain::Reason;
 
-/// The width of the column of labels: that of `continue` in the summary, and two blanks.
+/// The width of the column of labels: the width of the label `continue` in the summary, and two blanks.
 const LABELS: usize = 10;
-/// On a terminal with fewer columns, there are no labels.
+/// The width of the narrowest terminal that shows labels, in columns.
 const NARROWEST_WITH_LABELS: usize = 64;
-/// No more pools than this have a line.
+/// The largest number of rate-limit pools that have a line of their own.
 const MOST_POOLS: usize = 6;
 
-/// Several lines, separated by line breaks.
+/// The text of the live block: several lines, separated by line breaks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Block {
     /// The text before the bar, or the whole text if there is no bar.
     pub before: String,
-    /// The width of the bar; 0 when there is none.
+    /// The width of the progress bar, in columns; 0 if there is no bar.
     pub cells: usize,
     /// The text after the bar.
     pub after: String,
@@ -42,13 +42,13 @@ pub(crate) struct Block {
 
 /// One line of the block.
 struct Line {
-    /// Lines with a higher rank are left out later.
+    /// The rank of the line. On a terminal with few rows, the lines with the lowest rank are left out first.
     rank: u8,
     label: &'static str,
     parts: Vec<Part>,
 }
 
-/// Returns the lines that show the state of a run, for a terminal with this many rows. No line is wider than `columns`.
+/// Returns the lines that show the state of a run, for a terminal with `rows` rows. No line is wider than `columns`.
 pub(crate) fn block(stats: &Stats, columns: usize, rows: usize, is_colored: bool) -> Block {
     let labels = if columns < NARROWEST_WITH_LABELS { 0 } else { LABELS };
     let mut lines = lines(stats, columns - labels, labels > 0, most_lines(rows));
@@ -73,13 +73,15 @@ pub(crate) fn block(stats: &Stats, columns: usize, rows: usize, is_colored: bool
     block
 }
 
-/// Returns how many lines the block may have on a terminal with this many rows. It may fill half of the rows, so that
-/// the notes above the block stay in view. On a low terminal, it may have up to three lines.
+/// Returns the largest number of lines of the block on a terminal with this many rows. The block fills at most half of
+/// the rows, so the notes above the block stay visible. On a terminal with few rows, the block can have up to three
+/// lines.
 fn most_lines(rows: usize) -> usize {
     (rows / 2).max(rows.saturating_sub(1).min(3)).max(1)
 }
 
-/// Returns all lines, in the order in which they are shown. No more than `most` lines are useful.
+/// Returns all lines, in the order in which they are shown. The block has room for `most` lines, so this makes no more
+/// lines for pools than fit.
 fn lines(stats: &Stats, columns: usize, has_labels: bool, most: usize) -> Vec<Line> {
     let line = |rank, label, parts| Line { rank, label, parts };
     let mut above = vec![line(10, "rows", rows_parts(stats)), line(8, "time", time_parts(stats))];
@@ -155,11 +157,11 @@ fn rows_parts(stats: &Stats) -> Vec<Part> {
     parts
 }
 
-/// Returns the parts about answers that are not simply ok, and about failed rows: `940 ok (31 repaired, 12 grown) · 3
-/// truncated, 2 refused · 1 failed`.
+/// Returns the parts about mended, truncated, refused and invalid answers, and about failed rows: `940 ok (31 repaired,
+/// 12 grown) · 3 truncated, 2 refused · 1 failed`.
 fn answers_parts(stats: &Stats) -> Vec<Part> {
     let answers = Answers::of(stats);
-    // The first part is left out before any other part of the line is shortened.
+    // On a narrow terminal, the first part is left out before other parts of the line are shortened.
     let ok = answers.ok_words(&stats.mended).map(|words| Part::optional(1, words));
     let not_ok = answers
         .not_ok_words()
@@ -181,14 +183,14 @@ fn time_parts(stats: &Stats) -> Vec<Part> {
             parts.extend(time_left_range(stats).map(|range| Part::optional(3, format!("({range})")).after(" ")));
         }
         Outlook::Unknown => parts.extend(left_by_plan(stats).map(|left| Part::optional(3, left))),
-        // Another line shows what the run waits for.
+        // The time left is not known, and another line shows what the run waits for.
         Outlook::Batches(_) | Outlook::Waiting { .. } => {}
     }
     parts
 }
 
-/// Returns the parts that say what the run does and why it is not faster: `limited by output tokens per minute · 32 of
-/// 64 in flight`.
+/// Returns the parts that say what the run does now and why it is not faster: `limited by output tokens per minute · 32
+/// of 64 in flight`.
 fn now_parts(stats: &Stats) -> Vec<Part> {
     let (Some(now), Some(standing)) = (Now::of(stats), &stats.standing) else { return Vec::new() };
     let mut parts = vec![Part::new(10, now.long, now.short).in_tone(now.tone)];
@@ -200,8 +202,8 @@ fn now_parts(stats: &Stats) -> Vec<Part> {
     parts
 }
 
-/// Returns the parts about retries: `14: 12 rate limit (429), 2 network · 3 rows wait, the next try in 7 s`. `None` if
-/// nothing was tried again.
+/// Returns the parts about retries: `14: 12 rate limit (429), 2 network · 3 rows wait, next in 7 s`. Returns `None` if
+/// no request was retried.
 fn retries_parts(stats: &Stats, has_label: bool) -> Option<Vec<Part>> {
     let retries = stats.retried_total();
     let backoffs = stats.standing.as_ref().map(|standing| standing.backoffs).unwrap_or_default();
@@ -219,7 +221,7 @@ fn retries_parts(stats: &Stats, has_label: bool) -> Option<Vec<Part>> {
     Some(parts)
 }
 
-/// Returns the parts of the lines about the limits of at most `most` pools.
+/// Returns the lines about the limits of at most `most` pools, each as a list of parts.
 fn pool_lines(stats: &Stats, columns: usize, most: usize) -> Vec<Vec<Part>> {
     let Some(standing) = stats.standing.as_ref().filter(|_| stats.waits_for_batches().is_none()) else {
         return Vec::new();
@@ -241,8 +243,8 @@ fn pool_lines(stats: &Stats, columns: usize, most: usize) -> Vec<Vec<Part>> {
     lines
 }
 
-/// Returns the parts of the line of a provider, if a run has several: `bedrock: 1,204 answered · used 83% of requests,
-/// 12% of input tokens · sending`.
+/// Returns the parts of the line of a provider, in a run with several providers: `bedrock: 1,204 answered · used 83% of
+/// requests, 12% of input tokens · sending`.
 fn provider_parts(own: &OfProvider, stats: &Stats, columns: usize) -> Vec<Part> {
     let name = escape(&own.name);
     let answered = format!("{} answered", count(own.answered));
@@ -266,7 +268,8 @@ fn provider_parts(own: &OfProvider, stats: &Stats, columns: usize) -> Vec<Part> 
     parts
 }
 
-/// Returns the cost so far, and what the whole run will cost: `$12.00 spent · $195–206 expected in total`.
+/// Returns the parts about the cost so far and the expected cost of the whole run: `$12.00 spent · $195–206 expected in
+/// total`.
 fn cost_parts(stats: &Stats) -> Vec<Part> {
     let spent = match stats.known_cost() {
         Some(cost) if stats.unpriced == 0 => Part::new(9, format!("{cost} spent"), cost.to_string()),
@@ -278,7 +281,7 @@ fn cost_parts(stats: &Stats) -> Vec<Part> {
     };
     let projected = projected_cost(stats)
         .map(|range| Part::new(8, format!("{range} expected in total"), format!("{range} expected")));
-    // This part is left out before any other part is shortened.
+    // On a narrow terminal, this part is left out before other parts are shortened.
     let cache = stats.caching().map(|used| Part::optional(0, format!("cache hit rate {}", percent(used.hit_rate()))));
     [Some(spent), projected, cache].into_iter().flatten().collect()
 }
@@ -489,7 +492,7 @@ pub(super) mod tests {
         ");
     }
 
-    /// Returns a run of 250,001 rows. One row was answered online.
+    /// Returns the counters of a run of 250,001 rows. One row was answered online.
     fn waits_for(batches: BatchesStatus) -> Stats {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(250_001), 0)));
@@ -557,13 +560,13 @@ pub(super) mod tests {
         assert!(!lines(&stats, 120, false).concat().chars().any(char::is_control));
     }
 
-    /// Returns the lines that show the state of a run, with a bar made by this function. Tests compare them with the
-    /// drawn lines.
+    /// Returns the lines that show the state of a run. This function makes the bar itself, so tests can compare these
+    /// lines with the drawn lines.
     pub(crate) fn lines(stats: &Stats, columns: usize, is_colored: bool) -> Vec<String> {
         lines_in(stats, columns, 24, is_colored)
     }
 
-    /// Returns the lines for a terminal with this many rows.
+    /// Returns the lines of the live block for a terminal with this many rows.
     pub(crate) fn lines_in(stats: &Stats, columns: usize, rows: usize, is_colored: bool) -> Vec<String> {
         let Block { before, cells, after } = block(stats, columns, rows, is_colored);
         let bar = bar(stats.share().unwrap_or_default(), cells);
@@ -575,7 +578,7 @@ pub(super) mod tests {
         format!("{}{}", "█".repeat(filled), "░".repeat(cells - filled))
     }
 
-    /// Returns the state of a run that shows every part of the line.
+    /// Returns the counters of a run that shows every part of the live lines.
     pub(crate) fn busy() -> Stats {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(20_000), 0)));
@@ -587,8 +590,8 @@ pub(super) mod tests {
         stats
     }
 
-    /// Returns the status of a pool that has used these shares of its limits since the start of a run that has lasted
-    /// this many seconds.
+    /// Returns the status of a pool after a run of this many seconds. Since the start of the run, the pool has used
+    /// these shares of its limits.
     pub(crate) fn used(class: &str, shares: [f64; 3], seconds: u64) -> PoolStatus {
         let idle = pool(class, [Some(0.02), Some(0.5), Some(0.01)]);
         let allowed = Dimension::ALL.map(|own| idle.limits.of(own).map(|limit| u64::from(limit) * seconds / 60));

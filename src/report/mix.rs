@@ -1,12 +1,13 @@
-//! How much more or less the rows that are left cost, because they are for other models than the finished ones.
+//! The mix of models in a run: compares the cost of the remaining rows with the cost of the finished rows. The two
+//! costs differ if the remaining rows are for other models.
 //!
-//! Each model has limits of its own. So the rows of one model may be done early, and their cost says little about the
-//! rows of the others.
+//! Each model has limits of its own. So the rows of one model can be done early, and their cost says little about the
+//! rows of other models.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The rows of each model.
+/// The planned and finished rows of each model.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Mix {
     models: BTreeMap<Arc<str>, Rows>,
@@ -21,36 +22,36 @@ struct Rows {
 }
 
 impl Mix {
-    /// Returns the rows of a run that sends these numbers of rows to these models.
+    /// Returns the mix of a run that sends these numbers of rows to these models.
     pub(super) fn of(planned: &[(Arc<str>, u64)]) -> Self {
         let rows = |planned: u64| Rows { planned, ..Rows::default() };
         Self { models: planned.iter().map(|(model, planned)| (model.clone(), rows(*planned))).collect() }
     }
 
-    /// Adds a row that a model has answered.
+    /// Adds a row that this model has answered at this cost, in dollars.
     pub(super) fn add(&mut self, model: &Arc<str>, cost: f64) {
         let rows = self.models.entry(model.clone()).or_default();
         rows.finished += 1;
         rows.cost += cost;
     }
 
-    /// Returns the mean cost of the rows that are left, divided by the mean cost of the finished rows; 1 if nothing is
-    /// known. Only models differ here: the rows of one model are taken to cost the same.
+    /// Returns the mean cost of the remaining rows, divided by the mean cost of the finished rows; 1 if nothing is
+    /// known. All rows of a model are assumed to cost the same.
     pub(super) fn left_to_finished(&self) -> f64 {
         factor(self.mean(Rows::left), self.mean(|rows| rows.finished))
     }
 
-    /// Returns the mean cost of the rows that are left, divided by the mean cost of all rows.
+    /// Returns the mean cost of the remaining rows, divided by the mean cost of all rows.
     pub(super) fn left_to_all(&self) -> f64 {
         factor(self.mean(Rows::left), self.mean(|rows| rows.planned))
     }
 
-    /// Returns the mean cost of the rows that `rows_of` counts for each model.
+    /// Returns the mean cost of a group of rows. `rows_of` returns the number of rows of a model in this group.
     fn mean(&self, rows_of: impl Fn(&Rows) -> u64) -> f64 {
         let finished: u64 = self.models.values().map(|rows| rows.finished).sum();
         let of_all = self.models.values().map(|rows| rows.cost).sum::<f64>() / finished.max(1) as f64;
         let (cost, rows) = self.models.values().fold((0.0, 0), |(cost, sum), rows| {
-            // A model without an answer costs as much as the others.
+            // A row of a model without answers is assumed to cost as much as the mean of all finished rows.
             let each = if rows.finished == 0 { of_all } else { rows.cost / rows.finished as f64 };
             (cost + rows_of(rows) as f64 * each, sum + rows_of(rows))
         });
@@ -80,7 +81,8 @@ mod tests {
         (0..10).for_each(|_| mix.add(&dear, 0.1));
         (0..10).for_each(|_| mix.add(&cheap, 0.01));
 
-        // The finished rows cost 5.5 cents on average, all rows 1.9 cents, and the rows that are left one cent.
+        // The finished rows cost 5.5 cents on average, all rows cost 1.9 cents on average, and each remaining row costs
+        // one cent.
         assert!((mix.left_to_finished() - 1.0 / 5.5).abs() < 1e-9, "{}", mix.left_to_finished());
         assert!((mix.left_to_all() - 1.0 / 1.9).abs() < 1e-9, "{}", mix.left_to_all());
     }

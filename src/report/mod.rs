@@ -1,16 +1,18 @@
-//! Reports: what people and scripts see of a run. Every report is computed by a fold over `RunEvent`s.
+//! Reports: the output of a run for people and scripts. Every report is computed from the `RunEvent`s of a run, one
+//! after the other.
 //!
-//! This module makes everything that is written to standard error during a run, and the summary after the run. It knows
-//! nothing about scheduling or files.
+//! This module makes everything that is written to standard error during a run, and the summary after the run. This
+//! module contains no code for scheduling or for files.
 //!
-//! [`Report`] folds each event once into [`Stats`], and passes the event and the counters to one `View`. A view shows
-//! live lines on a terminal (`progress`), plain lines elsewhere (`plain`), JSON for scripts (`json`), or almost nothing
-//! ([`quiet`]). A view reads no clock. It uses the times of the events, and the scheduler sends its status several
-//! times per second. So a run in virtual time and a real run have the same output.
+//! [`Report`] adds each event once to the counters in [`Stats`], and passes the event and the counters to its views. A
+//! `View` writes one form of the output: live lines on a terminal (`progress`), plain lines elsewhere (`plain`), JSON
+//! for scripts (`json`), or almost nothing ([`quiet`]). A view never reads a clock. A view uses the times of the
+//! events, and the scheduler sends its status several times per second. So a run in virtual time and a real run have
+//! the same output.
 //!
 //! Text from outside (model names, messages of servers, paths) always goes through `text::escape` before it reaches a
-//! terminal. JSON always goes through `harmless`. A failed write to standard error is ignored: a closed terminal must
-//! not end a run.
+//! terminal. JSON output always goes through `harmless`, which escapes control characters. A failed write to standard
+//! error is ignored, because a closed terminal must not end a run.
 
 mod advice;
 mod answers;

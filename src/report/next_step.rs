@@ -1,34 +1,34 @@
-//! The one command that is worth typing after a run.
+//! Chooses the command that the summary recommends after a run.
 
 use super::headline::pending;
 use super::stats::Stats;
 use super::summary_context::{PrintedCommand, SummaryContext};
 use crate::domain::Quality;
 
-/// The command that is worth typing next, and what it is for.
+/// The command that the user should probably type next, and its purpose.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NextStep<'a> {
-    /// What the command does.
+    /// The purpose of the command.
     pub(super) kind: NextKind,
     /// The command.
     pub(super) command: &'a PrintedCommand,
 }
 
-/// What a next command does.
+/// The purpose of a recommended command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NextKind {
-    /// It continues with pending rows.
+    /// The command resumes the run for the pending rows.
     Continue,
-    /// It runs failed rows again.
+    /// The command runs failed rows again.
     Retry,
-    /// It asks again for truncated answers, with room for longer ones.
+    /// The command asks again for truncated answers, with a larger `max_tokens`.
     Rerun,
-    /// It shows the answers.
+    /// The command shows the answers.
     Answers,
 }
 
 impl NextKind {
-    /// Returns the name shown to people and scripts.
+    /// Returns the name of this purpose, as shown to people and scripts.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Continue => "continue",
@@ -39,11 +39,12 @@ impl NextKind {
     }
 }
 
-/// Returns the command that is worth typing next; `None` if there is none. Pending rows come first, then failed rows that
-/// may succeed, then truncated answers. If nothing is left to do, the command shows the answers.
+/// Returns the command that the user should probably type next; `None` if there is none. A command for pending rows
+/// comes first, then a command for failed rows that may succeed, then a command for truncated answers. If nothing is
+/// left to do, the command shows the answers.
 pub(super) fn next_step<'a>(stats: &Stats, context: &'a SummaryContext) -> Option<NextStep<'a>> {
     let is_stopped = pending(stats) > 0;
-    // If a run from a pipe was stopped, its rows are run again from the error log.
+    // After a stopped run from a pipe, the command takes the pending rows from the error log.
     let of_pipe = context.resume_command.as_ref().filter(|_| context.results.is_none());
     let has_truncated = stats.succeeded_as(Quality::Truncated) > 0;
     let has_answers = stats.succeeded_total() + stats.already_done() > context.failed_before;

@@ -1,7 +1,7 @@
-//! Notes: events that get a line of their own.
+//! Notes: lines about single events, above the progress of the run.
 //!
-//! If a limit is set far too high, holds are frequent. So for each pool, a hold is shown no more than once every ten
-//! seconds. The counters include all holds.
+//! A hold is a wait of a pool after a 429. If a limit is set far too high, holds are frequent. So the notes show a hold
+//! of the same pool at most once every ten seconds. The counters include all holds.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,44 +14,45 @@ use crate::domain::{
     ErrorClass, EventBody, FailedRow, HaltReason, LimitKind, Outage, PoolId, RateLimits, RetriedRow, RunEvent,
 };
 
-/// How many messages are printed (`-q`, `-v`).
+/// The amount of messages that are printed (`-q`, `-v`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
     /// Only errors.
     Quiet,
-    /// Everything that the user should know.
+    /// Prints everything that the user should know.
     #[default]
     Normal,
-    /// In addition, each retry and each failure.
+    /// Also prints each retry and each failure.
     Verbose,
 }
 
-/// The label of a row fills at most this many columns.
+/// The largest width of the label of a row, in columns.
 const LONGEST_LABEL: usize = 40;
 
 /// Turns events into notes.
 #[derive(Debug)]
 pub(crate) struct Notes {
     verbosity: Verbosity,
-    /// Whether the run has several providers. Then notes name the provider.
+    /// Whether the run has several providers. In a run with several providers, the notes name the provider.
     has_several: bool,
     told_at: BTreeMap<PoolId, Timestamp>,
-    /// The outage that was shown last: its description, the time of its last note, and the length of the outage at that
-    /// time.
+    /// The last note about an outage: the description of the outage, the time of the note, and the length of the outage
+    /// at that time.
     outage: Option<(String, Timestamp, Duration)>,
-    /// The provider of this outage, in front of its words. Empty in a run with one provider.
+    /// The name of the provider with this outage, as the beginning of a note. Empty in a run with one provider.
     failing: String,
 }
 
 impl Notes {
     const PAUSE: Duration = Duration::from_secs(10);
 
-    /// Returns notes with this amount of detail.
+    /// Returns a `Notes` that prints this amount of messages.
     pub(crate) fn new(verbosity: Verbosity) -> Self {
         Self { verbosity, has_several: false, told_at: BTreeMap::new(), outage: None, failing: String::new() }
     }
 
-    /// Returns the note for an event. The note is one line, without a line break at its end. It is already escaped.
+    /// Returns the note for an event. The note is one line, without a line break at its end. The text of the note is
+    /// already escaped for a terminal.
     pub(crate) fn of(&mut self, event: &RunEvent) -> Option<String> {
         if let Some(warning) = warning(event) {
             return (self.verbosity > Verbosity::Quiet).then_some(warning);
@@ -113,8 +114,8 @@ impl Notes {
         }
     }
 
-    /// Returns the note for an outage: when it begins, when its fault changes, and when it is over. The progress line
-    /// shows how long the outage has lasted and when the next try is.
+    /// Returns a note at the start of an outage, after a change of its fault, and at its end. The length of the outage
+    /// and the time of the next try are on the progress line.
     fn outage(&mut self, outage: Option<&Outage>, now: Timestamp) -> Option<String> {
         let Some(outage) = outage else {
             let (_, told, lasted) = self.outage.take()?;
@@ -155,7 +156,7 @@ impl Notes {
     }
 }
 
-/// Returns the note of a warning: something that the user can or must act on.
+/// Returns the text of a warning event. A warning is something that the user can or must act on.
 pub(crate) fn warning(event: &RunEvent) -> Option<String> {
     if let EventBody::Warned(text) = &event.body {
         return Some(format!("warning: {}", escape(text)));
@@ -164,7 +165,7 @@ pub(crate) fn warning(event: &RunEvent) -> Option<String> {
     Some(format!("warning: model {} was not found, its rows stay pending ({})", escape(model), escape(message)))
 }
 
-/// Returns the name of a kind of 429.
+/// Returns the name of the kind of limit that a 429 is about.
 pub(crate) fn limit_name(kind: LimitKind) -> &'static str {
     match kind {
         LimitKind::Rate => "rate limit",
@@ -195,7 +196,7 @@ fn fault(status: Option<u16>, class: ErrorClass) -> String {
     status.map_or_else(|| class.to_string(), |status| format!("{status} {class}"))
 }
 
-/// Returns the label of a row, shortened so that a line of a terminal has room for the rest.
+/// Returns the label of a row, shortened to leave room for the rest of the note on a line of a terminal.
 fn name(label: &str) -> String {
     shorten(&escape(label), LONGEST_LABEL).into_owned()
 }
@@ -213,7 +214,7 @@ fn draining(in_flight: usize, reason: &HaltReason) -> String {
     }
 }
 
-/// Returns limits as text, such as `1,000 requests, 90,000 output tokens per minute`.
+/// Returns rate limits as text, such as `1,000 requests, 90,000 output tokens per minute`.
 pub(super) fn limits_words(limits: &RateLimits) -> String {
     let shown = [(limits.rpm, "requests"), (limits.itpm, "input tokens"), (limits.otpm, "output tokens")]
         .into_iter()

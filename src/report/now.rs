@@ -1,4 +1,4 @@
-//! What a run does at this moment, and why it is not faster.
+//! Texts that say what a run does at this moment, and why it is not faster.
 
 use super::open_batches;
 use super::outlook::Outlook;
@@ -9,14 +9,14 @@ use super::text::{count, countdown, escape};
 use super::words::{doing_words, outage_words, short_outage};
 use crate::domain::{Dimension, Reason};
 
-/// What a run does at this moment.
+/// A text that says what a run does at this moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Now {
-    /// The words for it, such as `limited by output tokens per minute`.
+    /// The long form of the text, such as `limited by output tokens per minute`.
     pub(super) long: String,
-    /// Fewer words, such as `limited by output tokens`.
+    /// The short form of the text, such as `limited by output tokens`.
     pub(super) short: String,
-    /// How it stands out.
+    /// The style of the text on a terminal with colours.
     pub(super) tone: Tone,
 }
 
@@ -25,13 +25,13 @@ impl Now {
         Self { long: long.into(), short: short.into(), tone }
     }
 
-    /// Returns what a run does; `None` before its first status.
+    /// Returns the text about what a run does now. Returns `None` before the first status of the run.
     pub(super) fn of(stats: &Stats) -> Option<Self> {
         let standing = stats.standing.as_ref()?;
         if stats.is_stopping {
             return Some(stopping(standing.in_flight as u64));
         }
-        // With several providers, each has a line of its own, which shows its outage.
+        // In a run with several providers, each provider has a line of its own that shows its outage.
         if let Some(outage) = stats.outage.as_ref().filter(|_| !stats.providers.are_several()) {
             return Some(Self::new(Tone::Fault, outage_words(outage), short_outage(outage)));
         }
@@ -52,7 +52,7 @@ impl Now {
     }
 }
 
-/// Returns the words for a run that ends before its rows are done.
+/// Returns the text for a run that is stopping before its rows are done.
 fn stopping(in_flight: u64) -> Now {
     let long = match in_flight {
         0 => "stopping".to_owned(),
@@ -62,7 +62,7 @@ fn stopping(in_flight: u64) -> Now {
     Now::new(Tone::Notable, long, format!("stopping, {} left", count(in_flight)))
 }
 
-/// Returns the words for a held pool. If the run has several pools, they name the pool.
+/// Returns the text for a pool that waits after a 429. If the run has several pools, the text names the pool.
 fn held(standing: &Standing, has_several: bool) -> Option<Now> {
     let pool = standing.busiest()?;
     let left = countdown(pool.held_for?);
@@ -73,7 +73,7 @@ fn held(standing: &Standing, has_several: bool) -> Option<Now> {
     Some(Now::new(Tone::Notable, format!("{name}held by the server (429), {left} left"), format!("held, {left} left")))
 }
 
-/// Returns the words for the reason why no more requests are sent.
+/// Returns the text for the reason why no more requests are sent.
 fn by_reason(reason: Reason) -> Now {
     let (tone, short) = match reason {
         Reason::Limit(Dimension::Requests) => (Tone::Main, "limited by requests"),

@@ -1,4 +1,4 @@
-//! Opens the report that the user asked for: the counters and one view of them.
+//! Opens the report that the user asked for. A report consists of the counters and a view, which shows them.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use super::view::{Reporter, View};
 use super::{json, plain, progress, quiet};
 use crate::domain::{EventBody, RunEvent};
 
-/// How the progress of a run is shown (`--progress`).
+/// The form of the progress of a run (`--progress`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProgressKind {
-    /// Live lines on a terminal whose lines can be redrawn, plain lines elsewhere.
+    /// Live lines on a terminal that can redraw lines, and plain lines on all other outputs.
     #[default]
     Auto,
-    /// Live lines. Plain lines are shown instead if standard error is not a terminal or its terminal can't redraw
-    /// lines.
+    /// Live lines. Live lines on a terminal. If standard error is not a terminal, or its terminal can't redraw lines,
+    /// plain lines are shown instead.
     Tty,
-    /// A plain line every few seconds.
+    /// Plain lines that are printed from time to time.
     Plain,
     /// One JSON object per line.
     Json,
@@ -28,19 +28,19 @@ pub enum ProgressKind {
     None,
 }
 
-/// The options of a view.
+/// The options of a view, which shows the progress of a run.
 pub struct ViewOptions {
     /// The kind of view that was asked for.
     pub kind: ProgressKind,
-    /// How many messages are printed.
+    /// The amount of messages that are printed.
     pub verbosity: Verbosity,
-    /// Whether the writer is a terminal whose lines can be redrawn.
+    /// Whether the output is a terminal that can redraw lines.
     pub is_terminal: bool,
     /// Whether colours are allowed in this output.
     pub is_colored: bool,
     /// The width of plain lines; `None` if it is not known.
     pub columns: Option<usize>,
-    /// Where everything is written: standard error, or a test's buffer.
+    /// The writer for all output of the view: standard error, or a buffer in a test.
     pub writer: Box<dyn Write + Send>,
 }
 
@@ -48,7 +48,7 @@ pub struct ViewOptions {
 pub struct Report {
     stats: Stats,
     views: Vec<Box<dyn View>>,
-    /// The time of the last status, and the id of the run.
+    /// The time of the last status event, and the id of the run.
     last: Option<(Timestamp, Arc<str>)>,
 }
 
@@ -58,17 +58,17 @@ impl Report {
         Self { stats: Stats::default(), views: vec![view], last: None }
     }
 
-    /// Adds a view, which receives each event after the views before it.
+    /// Adds a view. Each event is passed to the views in the order in which they were added.
     pub(crate) fn add(&mut self, view: Box<dyn View>) {
         self.views.push(view);
     }
 
-    /// Returns the warnings of the views that were not shown yet.
+    /// Returns the warnings of the views that are not shown yet.
     pub(crate) fn take_warnings(&mut self) -> Vec<String> {
         self.views.iter_mut().flat_map(|view| view.take_warnings()).collect()
     }
 
-    /// Returns the counters, for the summary and the exit code.
+    /// Returns the counters of the run, for the summary and the exit code.
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
@@ -81,7 +81,8 @@ impl Report {
 }
 
 impl Reporter for Report {
-    /// The views are asked for warnings only a few times per second, because most events are about a row.
+    /// Passes an event to the views. Asks the views for warnings only after a status event. There are several status
+    /// events per second, so warnings are shown soon.
     fn on_event(&mut self, event: &RunEvent) {
         self.pass(event);
         if !matches!(event.body, EventBody::Status { .. }) {
@@ -102,7 +103,8 @@ impl Reporter for Report {
 
     fn finish(&mut self) {
         self.views.iter_mut().for_each(|view| view.close());
-        // A view that closes a file may have failed. The other views show this, and are closed again.
+        // A view possibly failed to close its file. The other views show a warning about this, and all views are closed
+        // again.
         let warnings = self.take_warnings();
         let Some((at, run)) = self.last.clone().filter(|_| !warnings.is_empty()) else { return };
         for warning in warnings {
@@ -116,7 +118,7 @@ impl Reporter for Report {
 pub fn open(options: ViewOptions) -> Report {
     let ViewOptions { kind, verbosity, is_terminal, is_colored, columns, writer } = options;
     let view: Box<dyn View> = match (verbosity, kind) {
-        // JSON is for scripts: it stays complete even with `--quiet`.
+        // `--quiet` leaves nothing out of the JSON lines, because they are for scripts.
         (_, ProgressKind::Json) => Box::new(json::Json::new(writer)),
         (Verbosity::Quiet, _) => Box::new(quiet::Silent),
         (_, ProgressKind::None) => Box::new(quiet::WarningsOnly::new(writer)),

@@ -1,21 +1,21 @@
-//! The texts about open batches.
+//! Texts about the open batches of a run.
 //!
-//! While a batch is processed, the API shows neither answers nor counts. So nothing is known about the progress inside a
-//! batch, and no end is predicted from the rows of the batches that have ended.
+//! While a batch is processed, the API shows no answers and no numbers of answered requests. So nothing is known about
+//! the progress inside a batch. The end of the open batches is not predicted from batches that have ended.
 
 use std::time::Duration;
 
 use super::text::{count, plural, rough_duration, short_count};
 use crate::domain::BatchesStatus;
 
-/// Most batches end within this time. Source: API documentation, "Batch processing" (2026-09-20).
+/// The time within which most batches end. Source: API documentation, "Batch processing" (2026-09-20).
 const MOST_END: Duration = Duration::from_secs(3_600);
 
-/// A part of the live line: its rank, its long form, and its short form. Parts with a lower rank are shortened and left
-/// out first.
+/// A part of the live line: its rank, its long form, and its short form. The parts with the lowest rank are shortened
+/// and left out first.
 pub(super) type Piece = (u8, String, String);
 
-/// Returns the state of the batches in one text, which follows "waiting for".
+/// Returns the state of the batches as text that follows the words "waiting for".
 pub(super) fn words(batches: &BatchesStatus) -> String {
     let mut parts = Vec::new();
     if batches.open > 0 {
@@ -37,13 +37,14 @@ pub(super) fn words(batches: &BatchesStatus) -> String {
         parts.push(if batches.open == 1 { "it is being cancelled" } else { "some are being cancelled" }.to_owned());
     }
     if parts.is_empty() {
-        // Batches check requests late, so one request of each kind is sent online first.
+        // The API checks the requests of a batch late, so the run first sends one request of each kind online.
         parts.push("a first answer, before the other rows go into batches".to_owned());
     }
     parts.join("; ")
 }
 
-/// Returns when the batches will end, if that is known.
+/// Returns a text about the end of the batches: when most batches end, and when the first open batch expires. Returns
+/// `None` if both times are unknown.
 fn prospect(batches: &BatchesStatus) -> Option<String> {
     let most = experience(batches).map(str::to_owned);
     let expires = batches.expires_in.map(|span| {
@@ -54,7 +55,8 @@ fn prospect(batches: &BatchesStatus) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-/// Returns how long batches usually take, while this says something about the open ones.
+/// Returns a text about the usual duration of batches. Returns `None` if a batch has already been open for longer than
+/// usual.
 pub(super) fn experience(batches: &BatchesStatus) -> Option<&'static str> {
     (batches.open > 0 && batches.oldest < MOST_END).then_some("most end within an hour")
 }
@@ -133,7 +135,7 @@ pub(super) mod tests {
         ");
     }
 
-    /// Returns the state of 25 batches that were submitted twelve minutes ago.
+    /// Returns the state of 25 open batches that were submitted twelve minutes ago.
     pub(in super::super) fn many() -> BatchesStatus {
         BatchesStatus {
             open: 25,

@@ -1,9 +1,9 @@
 //! Estimates when a run will be done. If there is no estimate, this module says what the run waits for.
 //!
-//! The time left is shown only as long as rows finish regularly. It includes known delays: limits, holds, the next
-//! retry of failed rows. Between two finished rows, it counts down. When it reaches zero, or when no row has finished
-//! for an unusually long time, the run shows what it waits for instead. So the time left never stays the same. While
-//! batches are open, no time left is shown.
+//! The time left is shown as long as rows finish regularly. The time left includes known delays: rate limits, waits
+//! after a 429, and the next retry of rows. Between two finished rows, the time left counts down. When it reaches zero,
+//! or when no row has finished for an unusually long time, the report shows what the run waits for instead. So the
+//! shown time left never stops at the same value. While batches are open, no time left is shown.
 
 use std::time::Duration;
 
@@ -14,32 +14,32 @@ use super::stats::Stats;
 use super::text::{count, duration, plural, rough_duration};
 use crate::domain::{BatchesStatus, Reason};
 
-/// If no row has finished for at least this time, the run may say what it waits for.
+/// The shortest time without a finished row after which the report can show what the run waits for.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(3);
 
 /// An estimate of when a run ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outlook {
-    /// There is no estimate: on a pipe, at first, and at the end.
+    /// There is no estimate, because the input is a pipe, or because the run has just begun or is about to end.
     Unknown,
-    /// The time left.
+    /// The estimated time until the run is done.
     Left(Duration),
-    /// Batches are open. Their rows come all at once, at a time that is not known.
+    /// Batches are open. All answers of a batch come together, at an unknown time.
     Batches(BatchesStatus),
-    /// No row finishes, or the remaining rows may differ from the rows so far.
+    /// The run waits: no row finishes at the moment, or the pace so far says nothing about the remaining rows.
     Waiting {
-        /// The reason for the wait, for scripts.
+        /// The reason for the wait, as a name for scripts.
         reason: Reason,
         /// The reason for the wait, as text that follows "waiting for".
         what: String,
-        /// The time since a row last finished; before the first row, the time since the start of the run.
+        /// The time since the last row finished. Before the first finished row, the time since the start of the run.
         idle: Duration,
     },
 }
 
 impl Outlook {
-    /// Returns the outlook in words, such as `about 12 min left` or `waiting 42 s for the last 3 answers`. `None` if
-    /// there is nothing to say.
+    /// Returns the outlook in words, such as `about 12 min left` or `waiting 42 s for the last 3 answers`. Returns
+    /// `None` if there is no estimate.
     pub(crate) fn words(&self) -> Option<String> {
         match self {
             Self::Unknown => None,
@@ -62,7 +62,7 @@ impl Outlook {
 }
 
 impl Stats {
-    /// Returns the outlook of the run.
+    /// Returns the current outlook of the run: the time left, or what the run waits for.
     pub(crate) fn outlook(&self) -> Outlook {
         if let Some(batches) = self.batches.filter(|_| self.outage.is_none()) {
             return Outlook::Batches(batches);
@@ -75,15 +75,17 @@ impl Stats {
         let Some(standing) = &self.standing else { return left.map_or(Outlook::Unknown, time_left) };
         let is_stuck = idle >= self.patience();
         match (standing.reason, left) {
-            // The run now waits only for the disk. The outlook shows this only if the wait is long.
+            // No request is in flight, so the run only waits for the disk. The outlook shows this wait only if it is
+            // long.
             (Reason::Draining, _) if standing.in_flight == 0 && !is_stuck => Outlook::Unknown,
-            // In these cases, the pace so far says nothing about the remaining rows.
+            // During a pause, and during waits for a probe, the cache, a retry, batches or the last answers, the pace
+            // so far says nothing about the remaining rows.
             (
                 Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Paused | Reason::Batches | Reason::Draining,
                 _,
             ) => waiting(standing, idle),
             _ if is_stuck || (self.outage.is_some() && !self.providers.are_several()) => waiting(standing, idle),
-            // The budget may stop the run before all rows are done, or nothing is known about the time left.
+            // There is no estimate if the budget can stop the run early, or if the time left can't be computed.
             (Reason::Budget, _) | (_, None) => Outlook::Unknown,
             (_, Some(left)) if left <= 0.0 => waiting(standing, idle),
             (_, Some(left)) => time_left(left),
@@ -98,14 +100,15 @@ impl Stats {
         }
     }
 
-    /// Returns the time since a row last finished; before the first row, the time since the start of the run.
+    /// Returns the time since the last row finished. Before the first finished row, this is the time since the start of
+    /// the run.
     fn idle(&self) -> Duration {
         let since = self.pace.last_at().or(self.started_at);
         since.zip(self.last_at).map_or(Duration::ZERO, |(since, now)| between(since, now))
     }
 
-    /// Returns how many rows are left. Rows that take their answer from another line need no time, so they are left out
-    /// if there is a forecast.
+    /// Returns the number of rows that are still to be sent. If there is a forecast, rows that take their answer from
+    /// another line are left out, because they need no time.
     fn remaining_to_send(&self) -> Option<u64> {
         let left = self.remaining()?;
         let Some(forecast) = self.forecast.filter(|_| self.taken.rows() > 0) else { return Some(left) };
@@ -118,13 +121,14 @@ impl Stats {
     }
 
     /// Returns how many seconds the remaining rows will take at the recent rate; zero or less if the run should already
-    /// be over. The result is never shorter than either of these times:
-    /// - the time that average rows need under the limits; without this, the result after a burst at the start would be
-    ///   only a few seconds
-    /// - the time for which held rows have to wait
+    /// be over. The result is at least as long as each of these times:
+    /// - the time that the rate limits require for the remaining rows, because the recent rate is far too high after a
+    ///   burst at the start
+    /// - the time for which rows have to wait after a 429 or another failure
     ///
-    /// `None` on a pipe, and until five seconds have passed and ten rows have finished. An earlier estimate would be
-    /// several times too long: at the start, few requests are in flight, and the first answers take a whole latency.
+    /// Returns `None` on a pipe, in the first five seconds, and before ten rows have finished. An earlier estimate
+    /// would be several times too long, because at the start few requests are in flight and the first answers have not
+    /// arrived yet.
     fn seconds_left(&self, idle: Duration) -> Option<f64> {
         const ROWS: u64 = 10;
         let remaining = self.remaining_to_send()?;
@@ -154,7 +158,7 @@ fn waiting(standing: &Standing, idle: Duration) -> Outlook {
     Outlook::Waiting { reason: standing.reason, what: what(standing), idle }
 }
 
-/// Returns what a run waits for, as text that follows "waiting for".
+/// Returns what a run waits for, as text that follows the words "waiting for".
 fn what(standing: &Standing) -> String {
     let more =
         |span: Duration| if span.is_zero() { String::new() } else { format!(" ({} more)", rough_duration(span)) };
@@ -196,7 +200,7 @@ mod tests {
     use super::*;
     use crate::domain::{Backoffs, Dimension, EventBody, PoolStatus, Quality, RateLimits, RunEvent};
 
-    /// Every reason that can slow a run down, with the text that says what the run then waits for.
+    /// A table of every reason that can slow a run down, with the text for what the run then waits for.
     const REASONS: [(Reason, &str); 16] = [
         (Reason::Memory, "memory for rows"),
         (Reason::Limit(Dimension::Requests), "the limit on requests per minute"),
@@ -267,7 +271,7 @@ mod tests {
         stats.fold(&at(50, EventBody::Batches(None)));
         stats.fold(&at(50, status(Reason::Window, Vec::new())));
 
-        // 400 rows are left, and ten finish per second.
+        // 400 rows are left, and ten rows finish per second.
         assert_eq!(stats.outlook(), Outlook::Left(Duration::from_secs(40)));
     }
 
@@ -292,7 +296,7 @@ mod tests {
             stats.eta().expect("rows finish").as_secs()
         };
 
-        // 500 rows are left, and ten finish per second.
+        // 500 rows are left, and ten rows finish per second.
         assert_eq!(left(Reason::Window, 0, 0), 50);
         assert_eq!(left(Reason::Hold, 42, 0), 92);
         assert_eq!(left(Reason::Window, 70, 0), 70, "one pool of several is held");
@@ -346,7 +350,7 @@ mod tests {
         assert_eq!((all.outlook(), pipe.outlook()), (Outlook::Unknown, Outlook::Unknown));
     }
 
-    /// One step of a random run. `after` is the time since the previous step, in tenths of a second.
+    /// The next events of a random run. `after` is the time since the previous events, in tenths of a second.
     #[derive(Clone, Debug)]
     struct Step {
         after: i64,
@@ -393,7 +397,7 @@ mod tests {
                     prop_assert!(left.as_secs() >= last_in.max(held), "{left:?}");
                     prop_assert!(!matches!(reason, Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Paused | Reason::Batches | Reason::Draining | Reason::Budget));
                     let end = tenths + i64::try_from(left.as_millis() / 100).expect("it is short");
-                    // While no row finishes, the shown end can move only because rows have to wait.
+                    // While no row finishes and no row has to wait, the estimated end must not move.
                     if rows == 0 && held == 0 && last_in == 0 && let Some(promised) = promised {
                         prop_assert!((end - promised).abs() <= 1, "{end} after {promised}");
                     }
@@ -408,7 +412,7 @@ mod tests {
         }
     }
 
-    /// Returns a run that finishes ten rows per second.
+    /// Returns the counters of a run that finishes ten rows per second.
     fn quick_run(rows: u64, total: u64) -> Stats {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(total), 0)));
@@ -416,8 +420,8 @@ mod tests {
         stats
     }
 
-    /// Returns a status with one pool and two rows that wait for their next try. The pool has no limits. The pool is
-    /// held for `held` seconds.
+    /// Returns a status with one pool. If `last_in` is not 0, two rows wait that many seconds for their next try. The
+    /// pool has no limits. The pool is held for `held` seconds.
     fn waits(reason: Reason, held: u64, last_in: u64) -> EventBody {
         let held_for = Some(Duration::from_secs(held)).filter(|held| !held.is_zero());
         let pools = vec![PoolStatus { held_for, limits: RateLimits::NONE, ..pool("haiku-4.5", [None; 3]) }];

@@ -1,4 +1,4 @@
-//! How fast rows finish, and how long the remaining rows will take.
+//! The pace of a run: how fast rows finish, and how long the remaining rows will take.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,33 +7,33 @@ use jiff::Timestamp;
 
 use crate::domain::{Dimension, PoolStatus, Reason, Usage};
 
-/// The rows that finished recently, by second.
+/// The numbers of recently finished rows and of their tokens, by second.
 ///
-/// "Recently" means the last minute, or the time in which the last 20 rows finished if that is longer. A mean over the
-/// whole run would stay wrong for hours after a limit changed, and a fixed minute would be too short for rows that
-/// take several minutes.
+/// "Recently" means the last minute. If fewer than 20 rows finished in the last minute, "recently" means the time in
+/// which the last 20 rows finished. A mean over the whole run would stay wrong for hours after a change of a limit. A
+/// fixed minute would be too short for rows that take several minutes.
 ///
 /// The mean size of a row is taken over the whole run, because limits don't change the size of rows. A mean over a
-/// single minute would vary by a tenth, only by chance. If a token limit slows the run down, the time left is computed
-/// from this mean size and the recent tokens, because the limit keeps the number of tokens per minute steady.
+/// single minute would vary by a tenth just by chance. If a token limit slows the run down, the number of tokens per
+/// minute is steady. So the time left is then computed from the recent tokens and the mean size of a row.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pace {
     slots: VecDeque<Slot>,
     pub(super) rows: u64,
-    /// Tokens of the recent rows: the input that counts against limits, and the output.
+    /// The tokens of the recent rows: input tokens that count against the limits, and output tokens.
     tokens: [u64; 2],
-    /// Rows of the whole run.
+    /// The number of finished rows of the whole run.
     all_rows: u64,
     all_tokens: [u64; 2],
-    /// The end of the latest slot that was dropped.
+    /// The end of the last dropped slot. A slot is the record of the rows that finished in one second.
     dropped_at: Option<Timestamp>,
     /// The sum of the latencies of all answers, and the number of answers.
     latencies: (Duration, u32),
     /// The longest latency of an answer.
     pub(super) longest: Duration,
-    /// The last known number of requests in flight, and when it was known.
+    /// The last known number of requests in flight, and the time at which this number was noted.
     in_flight: Option<(Timestamp, usize)>,
-    /// The sum of the seconds that each request was in flight.
+    /// The time in flight of all requests together, in seconds.
     request_seconds: f64,
 }
 
@@ -49,7 +49,7 @@ impl Pace {
     const SPAN: Duration = Duration::from_secs(60);
     const ROWS: u64 = 20;
 
-    /// Adds a row that finished.
+    /// Adds a finished row.
     pub(super) fn note(&mut self, at: Timestamp, usage: Usage) {
         let tokens = [usage.limited_input_tokens(), usage.output_tokens];
         self.rows += 1;
@@ -75,9 +75,10 @@ impl Pace {
         }
     }
 
-    /// Returns the mean size of the recent rows divided by the mean size of all rows of the run. Sizes are counted in
-    /// tokens of the limit that slows the run down. The result is 1 if no token limit slows the run down. The number of
-    /// recent rows times this result is the number of rows of mean size that would have finished in the same time.
+    /// Returns the mean size of the recent rows divided by the mean size of all rows of the run. The size of a row is
+    /// its number of tokens that count against the limit that slows the run down. If no token limit slows the run down,
+    /// the result is 1. The product of the result and the number of recent rows is a number of rows of mean size. This
+    /// many rows of mean size would have finished in the same time.
     pub(super) fn size_of_last(&self, reason: Option<Reason>) -> f64 {
         let of = |at: usize| {
             let (last, all) =
@@ -92,11 +93,11 @@ impl Pace {
         if size.is_finite() && size > 0.0 { size } else { 1.0 }
     }
 
-    /// Returns the shortest time, in seconds, in which the limits of these pools allow this many rows. `size`
-    /// is the number of tokens of such a row, relative to the mean of the finished rows.
+    /// Returns the shortest time, in seconds, in which the limits of these pools allow this many rows. `size` is the
+    /// size of these rows in tokens, relative to the mean size of the finished rows.
     ///
-    /// Each pool has limits of its own, and the slowest pool decides. It is assumed that the rows are spread over the
-    /// pools like the rows that are ready.
+    /// Each pool has limits of its own, and the result is the time of the slowest pool. The rows are assumed to be
+    /// spread over the pools in the same proportion as the rows that are ready to send.
     pub(super) fn seconds_by_limits(&self, rows: u64, size: f64, pools: &[PoolStatus]) -> f64 {
         let tokens = self.all_tokens.map(|sum| size * sum as f64 / self.all_rows.max(1) as f64);
         let needs = [1.0, tokens[0], tokens[1]];
@@ -111,13 +112,13 @@ impl Pace {
         pools.iter().map(of_pool).fold(0.0, f64::max)
     }
 
-    /// Notes how long an answer took, counted from the first request of its row.
+    /// Records the latency of an answer, counted from the first request of its row.
     pub(super) fn note_latency(&mut self, latency: Duration) {
         self.latencies = (self.latencies.0.saturating_add(latency), self.latencies.1.saturating_add(1));
         self.longest = self.longest.max(latency);
     }
 
-    /// Notes how many requests are in flight.
+    /// Records how many requests are in flight at this time.
     pub(super) fn note_in_flight(&mut self, at: Timestamp, requests: usize) {
         if let Some((since, requests)) = self.in_flight {
             self.request_seconds += requests as f64 * between(since, at).as_secs_f64();
@@ -125,11 +126,12 @@ impl Pace {
         self.in_flight = Some((at, requests));
     }
 
-    /// Returns a factor of at least 1. The remaining answers take this many times as long as the answers so far. Long
-    /// answers come last, so the answers so far are too short, above all at first.
+    /// Returns how many times as long the remaining answers will take, compared with the answers so far; at least 1.
+    /// The remaining answers are longer because long answers come last. The factor is largest at the start of a run.
     ///
-    /// The mean time of all answers is the time that all requests have been in flight, divided by the number of answers.
-    /// A request in flight takes this time in addition to the time that it has taken already.
+    /// The mean latency of all answers is estimated as the time in flight of all requests, divided by the number of
+    /// answers. A request in flight is assumed to take this mean latency in addition to the time that it has already
+    /// taken.
     pub(super) fn longer_than_seen(&self, left: u64) -> f64 {
         let (latencies, answers) = self.latencies;
         let of_all = self.request_seconds / latencies.as_secs_f64();
@@ -137,14 +139,14 @@ impl Pace {
         if factor.is_finite() { factor.max(1.0) } else { 1.0 }
     }
 
-    /// Returns when a row finished last.
+    /// Returns the time when the last row finished.
     pub(super) fn last_at(&self) -> Option<Timestamp> {
         self.slots.back().map(|slot| slot.last_at)
     }
 
-    /// Returns the longest normal time between two finished rows. It is three times the mean time between two rows, but
-    /// at least one and a half times the mean latency, because rows that are sent together finish together. `start` is
-    /// the start of the run.
+    /// Returns the longest normal time between two finished rows. The result is three times the mean time between two
+    /// finished rows. It is at least one and a half times the mean latency, because rows that are sent together finish
+    /// together. `start` is the start of the run.
     pub(super) fn patience(&self, start: Timestamp) -> Duration {
         let between_two = self.last_at().and_then(|last| self.per_second(start, last)).map_or(0.0, |rate| 3.0 / rate);
         let (latencies, answers) = self.latencies;

@@ -1,27 +1,28 @@
 //! Lines made of parts, fitted to a width. This module is pure, so every width can be tested.
 //!
-//! If not all parts of a line fit, some are shortened. If that is not enough, some are left out. The least important
-//! parts are shortened and left out first. A fitted line is never too wide, so a terminal never wraps it.
+//! If a line is too wide, some of its parts are shortened. If that is not enough, some parts are left out. The least
+//! important parts are shortened and left out first. A fitted line is never too wide, so a terminal never wraps it.
 
 use anstyle::{AnsiColor, Style};
 
 use super::text::{shorten, width};
 
-/// How a part stands out on a terminal with colours.
+/// The style of a part on a terminal with colours.
 ///
-/// The colours can be read on a dark and on a light background. A colour never says anything that the words don't say.
+/// The colours are readable on a dark and on a light background. The text alone says everything, so colours add no
+/// information.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Tone {
-    /// Like other text.
+    /// Plain text without a special style.
     #[default]
     Usual,
     /// The label at the start of a line.
     Label,
     /// The bar.
     Bar,
-    /// What the eye should find first.
+    /// The most important text of the line.
     Main,
-    /// Something that the user may want to know about.
+    /// Text about something unusual that is not a fault.
     Notable,
     /// A fault.
     Fault,
@@ -41,18 +42,19 @@ impl Tone {
     }
 }
 
-/// One piece of a line.
+/// A part of a line that is shortened or left out as a whole.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
-    /// The text that is shown: the long form, or the short form if the part was shortened.
+    /// The text that is shown. The text is the long form at first, and the short form after the part was shortened.
     pub(super) text: String,
-    /// The short form. A part with an empty short form is left out when parts of its rank are shortened.
+    /// The short form of the text. If the short form is empty, the part is left out when parts of its rank are
+    /// shortened.
     short: String,
-    /// Parts with a higher rank are shortened and left out later.
+    /// The rank of the part. The parts with the lowest rank are shortened and left out first.
     rank: u8,
-    /// The separator before the part. The first part of a line has no separator.
+    /// The separator before the part. The separator is not shown before the first part of a line.
     pub(super) joint: &'static str,
-    /// How it stands out.
+    /// The style of the part on a terminal with colours.
     pub(super) tone: Tone,
     /// Whether the part is only the space for the bar.
     pub(super) is_bar: bool,
@@ -70,7 +72,7 @@ impl Part {
         Self::new(rank, text.clone(), text)
     }
 
-    /// Returns a part that is left out as soon as parts of its rank are shortened.
+    /// Returns a part that has no short form: it is left out when parts of its rank are shortened.
     pub(super) fn optional(rank: u8, text: impl Into<String>) -> Self {
         Self::new(rank, text, "")
     }
@@ -80,24 +82,24 @@ impl Part {
         Self { is_bar: true, ..Self::new(rank, " ".repeat(long), " ".repeat(short)) }.in_tone(Tone::Bar)
     }
 
-    /// Returns the part in another tone.
+    /// Returns the part in another style.
     pub(super) fn in_tone(self, tone: Tone) -> Self {
         Self { tone, ..self }
     }
 
-    /// Returns the part as one that is left out as soon as parts of this rank are shortened.
+    /// Returns the part with this rank and without a short form: it is left out when parts of this rank are shortened.
     pub(super) fn optional_at(self, rank: u8) -> Self {
         Self { rank, short: String::new(), ..self }
     }
 
-    /// Returns the part with another separator before it.
+    /// Returns the part with another separator in front of its text.
     pub(super) fn after(self, joint: &'static str) -> Self {
         Self { joint, ..self }
     }
 }
 
-/// Shortens parts, and then leaves parts out, until the line fits. The lowest rank comes first. The first part is cut if
-/// it is too wide even alone.
+/// Shortens parts, and then leaves parts out, until the line fits. Parts with the lowest rank are shortened and left
+/// out first. If the first part alone is too wide, its end is cut off.
 pub(super) fn fit(parts: &mut Vec<Part>, columns: usize) {
     let mut ranks = parts.iter().map(|part| part.rank).collect::<Vec<_>>();
     ranks.sort_unstable();
@@ -111,7 +113,8 @@ pub(super) fn fit(parts: &mut Vec<Part>, columns: usize) {
     }
     while line_width(parts) > columns && parts.len() > 1 {
         let lowest = parts.iter().map(|part| part.rank).min().unwrap_or(0);
-        // If several parts have the same rank, the last one is left out first, because a line is read from its start.
+        // If several parts have the same rank, the last part is left out first, because people read a line from its
+        // start.
         let Some(at) = parts.iter().rposition(|part| part.rank == lowest) else { return };
         parts.remove(at);
     }
@@ -120,7 +123,7 @@ pub(super) fn fit(parts: &mut Vec<Part>, columns: usize) {
     }
 }
 
-/// Returns how many columns the parts and their separators fill.
+/// Returns the width of the parts and their separators, in columns.
 pub(super) fn line_width(parts: &[Part]) -> usize {
     let joints = parts.iter().skip(1).map(|part| width(part.joint)).sum::<usize>();
     joints + parts.iter().map(|part| width(&part.text)).sum::<usize>()

@@ -1,5 +1,6 @@
-//! Plain lines, for logs and other output that can't be redrawn: after 1, 10, 30 and 60 seconds, then every minute, and
-//! after an hour every five minutes. So a short run shows that it works, and the log of a long run stays short.
+//! Plain lines of progress, for logs and other output that can't be redrawn. A line comes after 1, 10, 30 and 60
+//! seconds, then every minute, and after an hour every five minutes. So the user soon sees that a run works, and the
+//! log of a long run stays short.
 //!
 //! A line is never wrapped: it is fitted to the width of the log, and the least important parts are left out.
 
@@ -19,29 +20,31 @@ use super::text::{count, duration, escape, plural, rough_duration, short_count};
 use super::view::View;
 use crate::domain::{EventBody, Reason, RunEvent};
 
-/// The width of lines if the width of the log is not known.
+/// The width of lines in columns, if the width of the log is not known.
 const USUAL_WIDTH: usize = 120;
-/// Lines are not made narrower than this.
+/// The smallest width of lines, in columns.
 const LEAST_WIDTH: usize = 20;
 
-/// Writes a line from time to time, and each note immediately.
+/// A view that writes a line of progress from time to time, and each note immediately.
 pub(crate) struct Plain {
     writer: Box<dyn Write + Send>,
     notes: Notes,
     columns: usize,
-    /// When the next line is due, as a time since the start of the run.
+    /// The time of the next line, counted from the start of the run.
     due: Duration,
 }
 
 impl Plain {
-    /// Returns a view that writes to `writer`. `columns` is the width of the log; `None` if it is not known.
+    /// Returns a view that writes plain lines to `writer`. `columns` is the width of the log; `None` if it is not
+    /// known.
     pub(crate) fn new(verbosity: Verbosity, columns: Option<usize>, writer: Box<dyn Write + Send>) -> Self {
         let columns = columns.unwrap_or(USUAL_WIDTH).max(LEAST_WIDTH);
         Self { writer, notes: Notes::new(verbosity), columns, due: due_after(Duration::ZERO) }
     }
 }
 
-/// Returns when the next line is due, after a line at this time. Both times count from the start of the run.
+/// Returns the time of the next line, after a line at the time `elapsed`. Both times are counted from the start of the
+/// run.
 fn due_after(elapsed: Duration) -> Duration {
     const FIRST: [u64; 3] = [1, 10, 30];
     const MINUTE: u64 = 60;
@@ -58,7 +61,8 @@ impl View for Plain {
             let _ = writeln!(self.writer, "{note}");
         }
         let elapsed = stats.elapsed();
-        // After the end, the summary is printed immediately and contains these numbers.
+        // There is no line at the end of the run, because the summary follows immediately and contains the same
+        // numbers.
         if elapsed >= self.due && !matches!(event.body, EventBody::Ended { .. }) {
             let _ = writeln!(self.writer, "{}", line_within(stats, self.columns));
             self.due = due_after(elapsed);
@@ -70,12 +74,12 @@ impl View for Plain {
     }
 }
 
-/// Returns the state of a run as one line of text, with everything that is known.
+/// Returns the state of a run as one line of text with all its parts.
 pub(crate) fn line(stats: &Stats) -> String {
     line_within(stats, usize::MAX)
 }
 
-/// Returns the state of a run as one line of at most `columns`.
+/// Returns the state of a run as one line of text that is at most `columns` wide.
 fn line_within(stats: &Stats, columns: usize) -> String {
     let mut parts = vec![Part::fixed(10, duration(stats.elapsed()))];
     parts.extend(
@@ -144,7 +148,7 @@ fn left_parts(stats: &Stats) -> Vec<Part> {
             [part(7, left.clone(), left)].into_iter().chain(range).collect()
         }
         Outlook::Unknown => left_by_plan(stats).map(|left| part(2, left, "")).into_iter().collect(),
-        // Another part shows what the run waits for.
+        // The time left is not known, and another part of the line shows what the run waits for.
         Outlook::Batches(_) | Outlook::Waiting { .. } => Vec::new(),
     }
 }
@@ -153,7 +157,8 @@ fn now_parts(stats: &Stats) -> Vec<Part> {
     let (Some(now), Some(standing)) = (Now::of(stats), &stats.standing) else { return Vec::new() };
     if let Some(batches) = stats.waits_for_batches() {
         let words = open_batches::words(batches);
-        // The text up to the semicolon says how many batches there are, and how old they are.
+        // The short form is the text before the semicolon. The text before the semicolon says how many batches there
+        // are and how old they are.
         let first = words.split(';').next().unwrap_or_default();
         return vec![part(8, format!("waiting for {words}"), format!("waiting for {first}"))];
     }
@@ -184,23 +189,23 @@ fn cost_parts(stats: &Stats) -> Vec<Part> {
     [spent].into_iter().chain(projected).collect()
 }
 
-/// Returns how long the plan expects the run to take, such as `10–14 min by the plan`, while the rows so far don't show
-/// it yet. `None` if there is no plan.
+/// Returns the time left by the plan, such as `10–14 min left by the plan`. Returns `None` if there is no plan, or if
+/// the time left can already be estimated from the finished rows.
 pub(super) fn left_by_plan(stats: &Stats) -> Option<String> {
     let range = stats.projected_time_left().filter(|_| stats.outlook() == Outlook::Unknown)?;
     Some(format!("{} left by the plan", time_range(range)))
 }
 
-/// Returns the interval of the time left, such as `10–15 min`; `None` if no time left is shown, or if its interval looks
-/// like a single value.
+/// Returns the interval of the time left, such as `10–15 min`. Returns `None` if no time left is shown, or if both ends
+/// of the interval look the same.
 pub(crate) fn time_left_range(stats: &Stats) -> Option<String> {
     matches!(stats.outlook(), Outlook::Left(_)).then_some(())?;
     let range = stats.projected_time_left()?;
     Some(time_range(range)).filter(|range| range.contains('–') || range.contains(" to "))
 }
 
-/// Returns what all rows of the run will cost, such as `$8.40–9.10`; `None` if that is not known, and when all rows are
-/// done.
+/// Returns the expected cost of all rows of the run, such as `$8.40–9.10`. Returns `None` if it is not known, and when
+/// all rows are done.
 pub(crate) fn projected_cost(stats: &Stats) -> Option<String> {
     let range = stats.projected_cost().filter(|_| stats.remaining() != Some(0))?;
     let shown = rough_money_range(range);

@@ -1,16 +1,16 @@
 //! Compares the plan that was made before the first request with the real cost and the real duration of the run.
 //!
-//! Only a run that finished its rows is compared. A part of a run says little: the short rows finish first, and few
-//! rows finish at the start and at the end of a run. So after a run that stopped early, the summary shows the plan
-//! without a verdict.
+//! Only a run that finished its rows is compared with its plan. The cost and time of a part of a run say little: short
+//! rows finish first, and few rows finish at the start and at the end. So the summary of a run that stopped early shows
+//! the plan without a comparison.
 
 use super::ranges::{money_range, time_range};
 use super::stats::Stats;
 use super::text::{count, plural};
 use crate::domain::Interval;
 
-/// Returns the comparison in words: `as planned: $8.90–10.20, 38–44 min`, or `cost within the planned $8.90–10.20; time
-/// above the planned 38–44 min`. `None` if there was no plan.
+/// Returns the comparison as text: `as planned: $8.90–10.20, 38–44 min`, or `cost within the planned $8.90–10.20; time
+/// above the planned 38–44 min`. Returns `None` if there was no plan.
 pub(super) fn line(stats: &Stats) -> Option<String> {
     let compared = compared(stats)?;
     let (cost, time) = (compared.cost, compared.time);
@@ -30,22 +30,22 @@ pub(super) fn line(stats: &Stats) -> Option<String> {
     Some(words.collect::<Vec<_>>().join("; "))
 }
 
-/// What was planned, and how the run compares with it.
+/// The plan of a run, and how the real cost and the real time compare with the plan.
 struct Compared {
-    /// The range of the cost, and where the real cost is.
+    /// The planned range of the cost as text, and whether the real cost is below, in or above this range.
     cost: Option<(String, Verdict)>,
-    /// The range of the time, and where the real time is.
+    /// The planned range of the time as text, and whether the real time is below, in or above this range.
     time: Option<(String, Verdict)>,
-    /// How many rows were planned.
+    /// The number of planned rows.
     rows: u64,
-    /// How many of them are done.
+    /// The number of planned rows that are done.
     done: u64,
-    /// Whether the run did all of them.
+    /// Whether the run did all planned rows. If it did not, it is not compared with its plan.
     is_judged: bool,
 }
 
-/// Returns where the real cost and the real time are, for scripts; `None` for what was not planned, and for a run that
-/// did not do all its rows.
+/// Returns how the real cost and the real time compare with the plan, for scripts. A value is `None` if it was not
+/// planned. Both values are `None` for a run that did not do all its rows.
 pub(super) fn verdicts(stats: &Stats) -> (Option<Verdict>, Option<Verdict>) {
     match compared(stats).filter(|compared| compared.is_judged) {
         Some(compared) => (compared.cost.map(|cost| cost.1), compared.time.map(|time| time.1)),
@@ -64,7 +64,8 @@ fn compared(stats: &Stats) -> Option<Compared> {
         (money_range(planned), verdict)
     });
     let time = forecast.time.map(|planned| {
-        // The numbers that people see are compared. A range is in whole seconds, and never below one second.
+        // The comparison uses the numbers that people see. A range of time is shown in whole seconds, and is never
+        // below one second.
         let shown = planned.map(|time| time.as_secs().max(1));
         let verdict = Verdict::of(shown, ending.elapsed.as_secs());
         (time_range(planned), verdict)
@@ -73,14 +74,14 @@ fn compared(stats: &Stats) -> Option<Compared> {
     Some(Compared { cost, time, rows: forecast.rows, done, is_judged })
 }
 
-/// Where a real number is, compared with its planned range.
+/// The position of a real value: below, in or above its planned range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Below the range.
+    /// The real value is below the range.
     Below,
-    /// In the range.
+    /// The real value is in the range.
     Within,
-    /// Above the range.
+    /// The real value is above the range.
     Above,
 }
 
@@ -93,7 +94,7 @@ impl Verdict {
         }
     }
 
-    /// Returns the name shown to people and scripts.
+    /// Returns the name of this result, as shown to people and scripts.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Below => "below",

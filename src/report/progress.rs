@@ -1,22 +1,24 @@
-//! Live lines on a terminal, redrawn in the same place. Only this file uses the crate console, which knows the size of
-//! the terminal.
+//! Live lines on a terminal, redrawn in the same place. Only this file uses the crate `console`, which reads the size
+//! of the terminal.
 //!
-//! The content of the lines comes from [`super::line`]. It is fitted to the size of the terminal at each drawing.
-//! indicatif renders the lines with their bar; `progress/bar.rs` says why indicatif's own repaint is not used. The
-//! lines are drawn no more than ten times per second, measured by the times of the events.
+//! The content of the lines comes from [`super::line`]. Each drawing fits the lines to the current size of the
+//! terminal. The crate indicatif renders the lines with their bar; `progress/bar.rs` says why indicatif's own repaint
+//! is not used. The lines are drawn at most ten times per second. The time between drawings is measured with the times
+//! of the events.
 //!
-//! The cursor stays at the start of the first line, and a drawing begins by erasing everything from the cursor on. So
-//! it does not matter how a change of size affected the lines. When the width changes, some terminals wrap the lines
-//! again and others cut them off; in both cases the cursor stays with its text. The alternative would be to leave the
-//! cursor after the last line. A drawing would then have to move it up by the number of rows that the lines take. After
-//! a change of size this number is unknown, and moving up too far would erase other text above.
+//! The cursor stays at the start of the first line, and a drawing begins by erasing everything from the cursor on. So a
+//! drawing is correct after every change of the terminal's size. When the width changes, some terminals wrap the lines
+//! again, and other terminals cut the lines off. In both cases, the cursor stays with its text. The alternative would
+//! be to leave the cursor after the last line. A drawing would then have to move the cursor up by the number of rows
+//! that the lines fill. After a change of size this number is unknown. If the cursor moved up too far, the drawing
+//! would erase other text above the lines.
 //!
 //! While a block is drawn, the terminal does not wrap lines. If the size changes at that moment, lines are cut off, but
-//! they still take the number of rows that was counted. Each line ends with a line break, so no terminal joins two
-//! lines into one. A drawing is one write, so no other output gets in between.
+//! each line still fills one row. Each line ends with a line break, so no terminal joins two lines into one. A drawing
+//! is a single write, so other output can't be mixed into it.
 //!
-//! A line that was scrolled away can't be erased. On some terminals this happens to the cursor's own line: if that line
-//! is in the first row, the lines below it are wrapped again and push it off the screen.
+//! A line that was scrolled away can't be erased. On some terminals, a change of size can scroll away the line of the
+//! cursor. If this line is in the first row, the lines below it are wrapped again and push it off the screen.
 
 mod bar;
 
@@ -34,12 +36,12 @@ use super::text::wrap;
 use super::view::View;
 use crate::domain::{EventBody, RunEvent};
 
-/// Erases the block: everything from the start of the cursor's row. A blank is written first. If the block begins in
-/// the first row and column, some terminals would otherwise treat the erasure as clearing the screen, and save the
-/// cleared text in their scroll-back.
+/// The control sequence that erases the block: everything from the start of the cursor's row to the end of the screen.
+/// The sequence begins with a blank. Without the blank, the erasure of a block at the start of the first row would look
+/// like clearing the screen. Some terminals would then save the cleared text in their scroll-back.
 const TAKE_BACK: &str = "\r \x1b[J\r";
 
-/// The size of a terminal.
+/// The size of a terminal in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size {
     /// Its width.
@@ -48,7 +50,7 @@ pub(crate) struct Size {
     pub rows: usize,
 }
 
-/// Draws the state of a run and redraws it in place. Notes are printed above it.
+/// A view that draws the state of a run and redraws it in the same place. Notes are printed above the state.
 pub(crate) struct Progress {
     size: Box<dyn Fn() -> Size + Send>,
     is_colored: bool,
@@ -56,14 +58,14 @@ pub(crate) struct Progress {
     bar: Bar,
     writer: Box<dyn Write + Send>,
     drawn_at: Option<Timestamp>,
-    /// Whether a block is currently on the terminal.
+    /// Whether a block of live lines is currently on the terminal.
     is_shown: bool,
 }
 
 impl Progress {
     const PAUSE: SignedDuration = SignedDuration::from_millis(100);
 
-    /// Returns a view on the terminal of standard error. `writer` must write to that terminal.
+    /// Returns a view that draws on the terminal of standard error. `writer` must write to that terminal.
     pub(crate) fn on_stderr(verbosity: Verbosity, is_colored: bool, writer: Box<dyn Write + Send>) -> Self {
         let term = Term::stderr();
         let size = move || {
@@ -73,7 +75,8 @@ impl Progress {
         Self::new(Box::new(size), verbosity, is_colored, writer)
     }
 
-    /// Returns a view that is drawn on a given terminal. `size` returns the size of the terminal and is called for each drawing.
+    /// Returns a view that is drawn on a given terminal. `size` returns the size of the terminal, and is called for each
+    /// drawing.
     pub(crate) fn new(
         size: Box<dyn Fn() -> Size + Send>,
         verbosity: Verbosity,
@@ -84,13 +87,13 @@ impl Progress {
         Self { size, is_colored, notes, bar, writer, drawn_at: None, is_shown: false }
     }
 
-    /// Draws the block again, without waiting until it is due.
+    /// Draws the live lines again immediately, without a minimum time since the last drawing.
     #[cfg(test)]
     pub(in crate::report) fn redraw(&mut self, stats: &Stats) {
         self.draw(None, stats);
     }
 
-    /// Draws the block again, below a note if there is one.
+    /// Draws the live lines again. If there is a note, the note is printed above the live lines.
     fn draw(&mut self, note: Option<&str>, stats: &Stats) {
         let size = (self.size)();
         let mut drawing = TAKE_BACK.to_owned();
@@ -98,7 +101,7 @@ impl Progress {
             drawing.push_str(&line);
             drawing.push_str("\r\n");
         }
-        // Some terminals wrap a line when its last column is filled.
+        // The last column stays empty, because some terminals wrap a line when its last column is filled.
         let block = block(stats, size.columns.saturating_sub(1).max(1), size.rows, self.is_colored);
         let mut lines = self.bar.draw(block, stats);
         lines.truncate(size.rows.max(1));
@@ -148,14 +151,14 @@ impl View for Progress {
 }
 
 impl Drop for Progress {
-    /// Cleans up the terminal, however the run ends.
+    /// Erases the live lines when the view is dropped, so the terminal is also clean after an error.
     fn drop(&mut self) {
         self.close();
     }
 }
 
-/// Returns whether the terminal of standard error can erase lines. Dumb terminals and old Windows consoles can't. Newer
-/// Windows consoles can erase lines after this function was called, because the call turns the feature on.
+/// Returns whether the terminal of standard error can erase lines. Dumb terminals and old Windows consoles can't erase
+/// lines. On newer Windows consoles, the call of this function turns the feature on.
 pub(crate) fn can_redraw() -> bool {
     !console::is_dumb() && (!cfg!(windows) || Term::stderr().features().colors_supported())
 }

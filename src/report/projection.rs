@@ -1,17 +1,17 @@
-//! What the whole run will cost and when it will end, as intervals.
+//! Estimates the cost of the whole run and the time of its end, as intervals.
 //!
-//! The cost so far is certain. Only the rows that are left are uncertain. At first their mean cost is taken from the
-//! forecast. The more rows finish, the more weight the mean of the finished rows gets: both means are weighted by their
-//! precision. Rows in flight tend to be longer than finished rows. So the finished rows get less weight while their
-//! number is small compared with the number of rows in flight. For the same reason, the interval reaches further
-//! upwards: see [`super::pace::Pace::longer_than_seen`]. Both means are computed for the models of the rows that are
-//! left: see [`super::mix`].
+//! The cost so far is known. Only the cost of the remaining rows is estimated. At first, their mean cost is taken from
+//! the forecast. The more rows have finished, the more weight the mean of the finished rows gets. Both means are
+//! weighted by their precision. Rows in flight are on average longer than finished rows. So the finished rows get less
+//! weight at first, as long as most rows are in flight. For the same reason, the upper end of the interval is raised:
+//! see [`super::pace::Pace::longer_than_seen`]. Both means are computed for the models of the remaining rows: see
+//! [`super::mix`].
 //!
-//! The likely end comes from the [`Outlook`], and `projection/time.rs` adds how uncertain it is. While there is no outlook
-//! yet, the likely end comes from the forecast.
+//! The likely end of the run comes from the [`Outlook`], and `projection/time.rs` adds the uncertainty. As long as
+//! there is no outlook, the likely end comes from the forecast.
 //!
-//! An interval that is a little too wide is better than one that misses. So an interval from the finished rows is made
-//! wider than chance alone would require.
+//! An interval that is a little too wide is better than an interval without the real value. So an interval from the
+//! finished rows is made wider than random differences alone would require.
 
 mod time;
 
@@ -23,24 +23,25 @@ use super::spread::Spread;
 use super::stats::Stats;
 use crate::domain::{Interval, Money, Reason, RunForecast};
 
-/// A value is inside its interval with a probability of 90 %. So the ends of an interval are this many standard
-/// deviations from its middle.
+/// The distance from the middle of an interval to its ends, in standard deviations. With this distance, the real value
+/// is inside the interval with a probability of 90 %.
 const DEVIATIONS: f64 = 1.645;
-/// The same number for values that come from finished rows. It is higher, because finished rows are never quite a
-/// random sample.
+/// The distance from the middle to the ends of an interval that is estimated from finished rows, in standard
+/// deviations. This distance is larger than `DEVIATIONS`, because finished rows are never quite a random sample.
 const DEVIATIONS_OF_ROWS: f64 = 2.5;
-/// The rows that are left cost at least this share of what they are likely to cost.
+/// The low end of the cost of the remaining rows is at least this share of their likely cost.
 const LEAST_COST: f64 = 0.1;
-/// The answers of the rows that are left are at most this many times as long as the answers so far.
+/// The largest factor by which the remaining answers are assumed to be longer than the answers so far.
 const MOST_LONGER: f64 = 6.0;
-/// The standard deviation of a forecast is at least this share of its value.
+/// The smallest standard deviation of a forecast, as a share of its value.
 const MOST_EXACT: f64 = 0.01;
-/// Without a forecast, nothing is projected before this many rows have finished.
+/// The number of finished rows before the first estimate of a run without a forecast.
 const ROWS: u64 = 10;
-/// Until this many rows have finished, an interval includes all of the forecast.
+/// Until this many rows have finished, an interval includes the whole interval of the forecast.
 const ENOUGH_ROWS: u64 = 20;
 
-/// The mean of the rows that are left, and its standard deviation downwards and upwards.
+/// The estimated mean of a value over the remaining rows, with a standard deviation for lower values and another for
+/// higher values.
 #[derive(Clone, Copy, Debug)]
 struct Guess {
     mean: f64,
@@ -49,7 +50,7 @@ struct Guess {
 }
 
 impl Guess {
-    /// Returns what a forecast of the sum over `rows` rows says about each row.
+    /// Returns the estimate for one row, from a forecast of the sum over `rows` rows.
     fn of_forecast(sum: Interval<f64>, rows: u64) -> Self {
         let (rows, least) = (rows as f64, sum.likely * MOST_EXACT);
         let deviation = |width: f64| (width / DEVIATIONS).max(least) / rows;
@@ -60,7 +61,8 @@ impl Guess {
         }
     }
 
-    /// Returns the interval that reaches this many standard deviations downwards and upwards.
+    /// Returns the interval from `deviations` standard deviations below the mean to `deviations` standard deviations
+    /// above it.
     fn interval(self, deviations: f64) -> Interval<f64> {
         Interval {
             low: (self.mean - deviations * self.below).max(LEAST_COST * self.mean),
@@ -69,13 +71,13 @@ impl Guess {
         }
     }
 
-    /// Returns the same guess, multiplied by a factor.
+    /// Returns this estimate, multiplied by a factor.
     fn times(self, factor: f64) -> Self {
         Self { mean: self.mean * factor, below: self.below * factor, above: self.above * factor }
     }
 
-    /// Returns what the finished rows say about the rows that are left, together with the forecast. The second value is
-    /// the weight of the forecast, from 0 to 1.
+    /// Returns an estimate for the remaining rows, from the finished rows and the forecast. The second value is the
+    /// weight of the forecast, from 0 to 1.
     fn of_left(finished: &Spread, forecast: Option<Self>, left: u64, in_flight: usize) -> (Self, f64) {
         let (count, mean) = (finished.count() as f64, finished.mean());
         let variance = finished.variance(forecast.map_or(0.0, |forecast| forecast.mean).max(mean));
@@ -83,8 +85,8 @@ impl Guess {
             return (Self { mean, below: 0.0, above: 0.0 }, 0.0);
         }
         let (by_chance, drift) = (variance / left as f64, finished.drift(variance));
-        // Rows that are still in flight tend to be longer. Each may exceed the mean by two standard deviations. And while
-        // few rows have finished, their mean says less about the rows that are not sent yet.
+        // Rows in flight are on average longer than finished rows: each can exceed the mean by two standard deviations.
+        // While only few rows have finished, their mean also says less about the rows that are not sent yet.
         let (of_started, of_left) = (in_flight as f64 / (count + in_flight as f64), in_flight as f64 / left as f64);
         let longer = if count == 0.0 { 0.0 } else { variance.sqrt() * of_started.max(2.0 * of_left.min(1.0)) };
         let of_mean = match count {
@@ -96,7 +98,8 @@ impl Guess {
             return (Self { mean, below: deviation, above: deviation.hypot(longer) }, 0.0);
         };
         let weight = |deviation: f64| of_mean.recip() / (of_mean.recip() + deviation.powi(-2));
-        // The forecast already allows for random differences between rows. It does not say in which order rows come.
+        // The forecast already includes random differences between rows. The forecast does not know the order of the
+        // rows.
         let both = |deviation: f64| {
             let own = weight(deviation);
             (deviation.powi(2) * (1.0 - own) + by_chance * own + drift).sqrt()
@@ -109,12 +112,14 @@ impl Guess {
 }
 
 impl Stats {
-    /// Returns what all rows of this run will cost together, including the finished rows. The interval never excludes
-    /// what is already spent. `None` on a pipe, if a price is unknown, as long as nothing is known, when the run stops
-    /// early, and while it waits for its last answers, because these are often the longest.
+    /// Returns the expected cost of all rows of this run, including the finished rows. The interval never begins below
+    /// the cost so far. Returns `None` on a pipe, if a price is unknown, before anything is known, and when the run
+    /// stops early. Also returns `None` while the run waits for its last answers, because the last answers are often
+    /// the longest.
     pub(crate) fn projected_cost(&self) -> Option<Interval<Money>> {
         let left = self.left_to_send()?;
-        // Nothing is expected of batches that an earlier run submitted.
+        // If an earlier run submitted batches, there is no estimate, because the forecast does not include the rows of
+        // these batches.
         if self.batches.is_some() && self.remaining() > Some(left) {
             return None;
         }
@@ -129,8 +134,8 @@ impl Stats {
         Some(each.map(sum))
     }
 
-    /// Returns the mean cost, in dollars, of each of the rows that are left. `None` if a price is unknown, and as long as
-    /// nothing is known.
+    /// Returns the mean cost of a remaining row, in dollars. Returns `None` if a price is unknown, and before anything
+    /// is known about the cost.
     fn cost_of_row_left(&self, left: u64) -> Option<Interval<f64>> {
         let (rows, forecast) = (self.finished_like_left(), self.forecast.as_ref());
         let is_priced = self.unpriced == 0 && forecast.is_none_or(|forecast| forecast.cost.is_some());
@@ -149,18 +154,18 @@ impl Stats {
         })
     }
 
-    /// Returns how much longer the answers of the rows that are left may be, as a factor of at least 1.
+    /// Returns how many times as long the remaining answers can be, compared with the answers so far; at least 1.
     fn longer_than_seen(&self, left: u64) -> f64 {
         if self.rows_so_far.cost.count() < ROWS { 1.0 } else { self.pace.longer_than_seen(left).min(MOST_LONGER) }
     }
 
-    /// Returns the cost of the finished rows as if they were for the same models as the rows that are left.
+    /// Returns the cost of the finished rows, scaled to the models of the remaining rows.
     fn finished_like_left(&self) -> Spread {
         self.rows_so_far.cost.times(self.mix.left_to_finished())
     }
 
-    /// Returns when the run will end. `None` on a pipe, while the run waits, as long as nothing is known, and when the run
-    /// stops early.
+    /// Returns the expected time of the end of the run. Returns `None` on a pipe, while the run waits, before anything
+    /// is known, and when the run stops early.
     pub(crate) fn projected_end(&self) -> Option<Interval<Timestamp>> {
         let now = self.last_at?;
         let after = |span: Duration| now.checked_add(jiff::SignedDuration::try_from(span).ok()?).ok();
@@ -168,8 +173,8 @@ impl Stats {
         Some(Interval { low: after(left.low)?, likely: after(left.likely)?, high: after(left.high)? })
     }
 
-    /// Returns how many rows are still to be sent. Rows that can't be sent are not among them if there is a forecast.
-    /// `None` on a pipe, and when the run stops early.
+    /// Returns the number of rows that are still to be sent. If there is a forecast, rows that can't be sent are left
+    /// out. Returns `None` on a pipe, and when the run stops early.
     fn left_to_send(&self) -> Option<u64> {
         let left = self.remaining().filter(|_| self.total.is_some() && !self.is_stopping)?;
         let planned = self.forecast.map(|forecast| forecast.rows.saturating_sub(self.rows_so_far.cost.count()));
@@ -181,7 +186,7 @@ impl Stats {
     }
 }
 
-/// Returns what a forecast says about each of its rows.
+/// Returns the estimate for one row from a forecast; `None` if the forecast has no rows.
 fn expected(sum: Interval<f64>, forecast: &RunForecast) -> Option<Guess> {
     (forecast.rows > 0).then(|| Guess::of_forecast(sum, forecast.rows))
 }
@@ -245,7 +250,7 @@ mod tests {
     fn a_sorted_file_does_not_seem_certain() {
         let mut stats = run(1_000, Some((8.0, 10.0, 12.0)));
 
-        // The rows cost 10 dollars together, and the cheapest come first.
+        // The rows cost 10 dollars together, and the cheapest rows come first.
         finish(&mut stats, 500, |row| 0.02 * row as f64 / 1_000.0);
 
         let cost = stats.projected_cost().expect("there is a forecast").map(Money::dollars);
@@ -269,7 +274,7 @@ mod tests {
     fn the_lowest_cost_includes_something_for_the_rows_that_are_left() {
         let mut stats = run(1_000, None);
 
-        // Such a small number of rows with such different costs says almost nothing.
+        // A few rows with very different costs say almost nothing about the remaining rows.
         finish(&mut stats, 12, |row| if row < 10 { 0.001 } else { 0.1 });
 
         let cost = stats.projected_cost().expect("there are twelve rows");
@@ -310,13 +315,14 @@ mod tests {
                 at(second, EventBody::Status { in_flight, window: 100, reason, backoffs, pools: Vec::new() })
             };
             stats.fold(&at_second(0));
-            // Each of these answers took a second.
+            // The latency of each of these 20 answers is one second.
             finish(&mut stats, 20, |_| 0.01);
             stats.fold(&at_second(10));
             stats.projected_cost().expect("there are enough rows").high.dollars()
         };
 
-        // Ten seconds with 8 requests in flight, but only 20 answers: a mean answer takes four seconds.
+        // In ten seconds with 8 requests in flight there were only 20 answers, so an answer takes four seconds on
+        // average.
         assert!(high(2) < 2.0 && high(8) > 3.3, "{:?}", (high(2), high(8)));
     }
 
@@ -339,7 +345,7 @@ mod tests {
         (0..50).for_each(|_| stats.fold(&at(1, dear.clone())));
         finish(&mut stats, 50, |_| 0.001);
 
-        // 950 rows cost 95 cents together, and the others cost 5 dollars.
+        // 950 rows cost 95 cents together, and the other rows cost 5 dollars together.
         let cost = stats.projected_cost().expect("there is a forecast").map(Money::dollars);
         assert!(cost.contains(5.95) && cost.high < 10.0, "{cost:?}");
     }
@@ -429,7 +435,7 @@ mod tests {
         stats
     }
 
-    /// Finishes rows, two per second, with the cost that `dollars` returns for the number of the row.
+    /// Adds finished rows, two per second. `dollars` returns the cost of the row with a given number.
     fn finish(stats: &mut Stats, rows: u64, mut dollars: impl FnMut(u64) -> f64) {
         for _ in 0..rows {
             let row = stats.finished();

@@ -1,4 +1,4 @@
-//! What each provider of a run does at this moment.
+//! The state of each provider of a run at this moment.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,20 +10,23 @@ use super::text::{duration, escape};
 use super::words::{case_words, outage_words, short_outage};
 use crate::domain::{FallbackCase, Outage, PoolStatus};
 
-/// What a provider does at this moment.
+/// The state of a provider at this moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// It gets no requests for the rest of the run, and its rows go to this provider.
+    /// The provider gets no requests for the rest of the run. The fields of this variant are the provider that gets the
+    /// rows, and the reason.
     Stopped(Arc<str>, Cow<'static, str>),
-    /// Its requests fail.
+    /// All requests to the provider fail.
     Failing(Box<Outage>),
-    /// Its rows go to this provider for some time.
+    /// The rows of the provider go to another provider for some time. The fields of this variant are the other
+    /// provider, and the reason.
     Diverted(Arc<str>, FallbackCase),
-    /// All its pools that have work are held after a 429, the first of them until this time has passed.
+    /// All active pools of the provider wait after a 429. The field of this variant is the time until the first pool
+    /// sends again.
     Held(Duration),
-    /// It has rows.
+    /// The provider gets requests.
     Sending,
-    /// It has no rows.
+    /// The provider has no rows to answer.
     Idle,
 }
 
@@ -45,7 +48,7 @@ impl State {
         }
     }
 
-    /// Returns the name for scripts.
+    /// Returns the name of the state, for scripts.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Stopped(..) => "stopped",
@@ -57,7 +60,7 @@ impl State {
         }
     }
 
-    /// Returns the state in words, such as `stopped: key, credit or spend limit, rows go to bedrock`.
+    /// Returns the state as text, such as `stopped: key, credit or spend limit, rows go to bedrock`.
     pub(crate) fn words(&self) -> String {
         match self {
             Self::Stopped(to, why) => format!("stopped: {why}, rows go to {}", escape(to)),
@@ -68,7 +71,7 @@ impl State {
         }
     }
 
-    /// Returns the state in few words.
+    /// Returns the state as a short text.
     pub(super) fn short_words(&self) -> String {
         match self {
             Self::Failing(outage) => short_outage(outage),
@@ -78,7 +81,8 @@ impl State {
         }
     }
 
-    /// Returns the provider that gets its rows, and why; `None` if it gets its own rows.
+    /// Returns the provider that gets the rows of this provider, and the reason. Returns `None` if this provider gets
+    /// its own rows.
     pub(crate) fn diverted(&self) -> Option<(&str, FallbackCase)> {
         match self {
             Self::Stopped(to, _) => Some((to, FallbackCase::Account)),
@@ -88,7 +92,7 @@ impl State {
     }
 }
 
-/// Returns the pools of a provider that have work.
+/// Returns the active pools of a provider: the pools with rows to send or requests in flight.
 pub(super) fn pools<'a>(own: &'a OfProvider, stats: &'a Stats) -> impl Iterator<Item = &'a PoolStatus> {
     let standing = stats.standing.iter().flat_map(|standing| &standing.pools);
     standing.filter(|status| status.pool.provider == own.name)
@@ -230,7 +234,8 @@ pub(super) mod tests {
         ");
     }
 
-    /// Returns the state of a run with a chain of three providers. The first is stopped, and the second is held.
+    /// Returns the state of a run with a chain of three providers. The first provider is stopped, and the second
+    /// provider waits after a 429.
     pub(in super::super) fn chain() -> Stats {
         let mut stats = Stats::default();
         let names: Vec<Arc<str>> = vec!["anthropic".into(), "bedrock".into(), "openrouter".into()];

@@ -1,7 +1,7 @@
-//! The providers of a run: what each of them did, and where its rows go.
+//! Counters of each provider of a run, and the provider that gets its rows.
 //!
-//! A row and its cost count for the provider to which its last request was sent. If another provider billed an earlier
-//! attempt, this small part of the cost counts for the wrong provider.
+//! A row and its cost are counted for the provider of the last request of the row. If another provider billed an
+//! earlier attempt of the row, this small cost is counted for the wrong provider.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,37 +11,40 @@ use super::text::{count, escape, plural};
 use super::words::{case_words, halt_words, is_about_provider};
 use crate::domain::{ErrorClass, FallbackCase, HaltReason, Money, PoolId, Usage};
 
-/// What the rows of one provider did in this run.
+/// The counters of one provider in this run, and the state of its rows.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OfProvider {
     /// The name of the provider.
     pub(crate) name: Arc<str>,
-    /// Rows that it answered, of any quality.
+    /// The number of rows that the provider answered, with an answer of any quality.
     pub(crate) answered: u64,
-    /// Rows that failed and whose last request was sent to this provider.
+    /// The number of failed rows whose last request was sent to this provider.
     pub(crate) failed: u64,
-    /// The known cost of these rows.
+    /// The known cost of the answered and failed rows of this provider.
     pub(crate) cost: Money,
-    /// Finished rows whose model has no price.
+    /// The number of finished rows whose model has no known price.
     pub(crate) unpriced: u64,
-    /// Attempts that were tried again after a 429.
+    /// The number of attempts that were tried again after a 429.
     pub(crate) limited: u64,
-    /// How many times one of its pools was held after a 429.
+    /// The number of times that a pool of this provider had to wait after a 429.
     pub(crate) holds: u64,
-    /// How many times its rows began to be sent to another provider, by the reason.
+    /// The number of times that the run began to send the rows of this provider to another provider, by the reason.
     pub(crate) left: BTreeMap<FallbackCase, u64>,
-    /// Where its rows go at this moment, and why; `None` if it gets its own rows.
+    /// The provider that gets the rows of this provider at the moment, and the reason. `None` if this provider gets its
+    /// own rows.
     pub(crate) diverted: Option<(Arc<str>, FallbackCase)>,
-    /// Why nothing more is sent to it; `None` while it has not stopped.
+    /// The reason why the run sends no more requests to this provider. `None` as long as the run sends requests to this
+    /// provider.
     pub(crate) stopped: Option<Cow<'static, str>>,
 }
 
-/// The providers of a run.
+/// The counters of all providers of a run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Providers {
-    /// The providers in the order in which they are tried. Providers that were only seen in events come last.
+    /// The providers in the order in which they are tried. Providers that were not announced and only occur in events
+    /// come last.
     own: Vec<OfProvider>,
-    /// The provider of the last event. Usually, the next event is about the same provider.
+    /// The index of the provider of the last event. The next event is usually about the same provider.
     last: usize,
 }
 
@@ -53,7 +56,7 @@ impl Providers {
         }
     }
 
-    /// Counts an answered row.
+    /// Counts an answered row for the provider of this pool.
     #[inline]
     pub(super) fn answered(&mut self, pool: Option<&PoolId>, usage: Usage, cost: Option<Money>) {
         let Some(pool) = pool else { return };
@@ -62,13 +65,13 @@ impl Providers {
         own.spend(usage, cost);
     }
 
-    /// Counts what a row used before its last request.
+    /// Counts the cost of the earlier requests of a row, before its last request.
     pub(super) fn used(&mut self, pool: Option<&PoolId>, usage: Usage, cost: Option<Money>) {
         let Some(pool) = pool else { return };
         self.of(&pool.provider).spend(usage, cost);
     }
 
-    /// Counts a row that failed for good.
+    /// Counts a failed row for the provider of this pool.
     pub(super) fn failed(&mut self, pool: Option<&PoolId>, usage: Usage, cost: Option<Money>) {
         let Some(pool) = pool else { return };
         let own = self.of(&pool.provider);
@@ -76,44 +79,45 @@ impl Providers {
         own.spend(usage, cost);
     }
 
-    /// Counts an attempt that is tried again.
+    /// Counts an attempt that is tried again, if the cause was a 429.
     pub(super) fn retried(&mut self, pool: &PoolId, class: ErrorClass) {
         self.of(&pool.provider).limited += u64::from(class == ErrorClass::RateLimit);
     }
 
-    /// Counts a hold.
+    /// Counts a hold: a wait of this pool after a 429.
     pub(super) fn held(&mut self, pool: &PoolId) {
         self.of(&pool.provider).holds += 1;
     }
 
-    /// Notes that rows of a provider are sent to another.
+    /// Records that rows of the provider `from` are sent to the provider `to`.
     pub(super) fn divert(&mut self, from: &Arc<str>, to: &Arc<str>, why: FallbackCase) {
         self.of(to);
         let own = self.of(from);
         *own.left.entry(why).or_default() += 1;
-        // An account that is stopped stays so, whatever else happens to the provider's rows.
+        // A provider that is stopped because of its account stays stopped. A later event about its rows does not change
+        // this state.
         let is_stopped = own.diverted.as_ref().is_some_and(|(_, why)| *why == FallbackCase::Account);
         if is_about_provider(why) && !is_stopped {
             own.diverted = Some((Arc::clone(to), why));
         }
     }
 
-    /// Notes that nothing more is sent to a provider.
+    /// Records that a provider gets no more requests in this run, and the reason.
     pub(super) fn stop(&mut self, name: &Arc<str>, reason: &HaltReason) {
         self.of(name).stopped = Some(halt_words(reason));
     }
 
-    /// Notes that a provider gets its own rows again.
+    /// Records that a provider gets its own rows again.
     pub(super) fn return_to(&mut self, name: &Arc<str>) {
         self.of(name).diverted = None;
     }
 
-    /// Returns the providers that did something in this run.
+    /// Returns all providers of this run.
     pub(super) fn all(&self) -> &[OfProvider] {
         &self.own
     }
 
-    /// Returns the providers; nothing if the run has only one.
+    /// Returns the providers of the run. Returns an empty slice if the run has only one provider.
     pub(crate) fn several(&self) -> &[OfProvider] {
         if self.are_several() { &self.own } else { &[] }
     }
@@ -125,7 +129,8 @@ impl Providers {
 
     #[inline]
     fn of(&mut self, name: &Arc<str>) -> &mut OfProvider {
-        // The names of a run's pools share their text, so the comparison of pointers is usually enough.
+        // The names of the providers of a run are usually clones of the same `Arc`, so comparing pointers is usually
+        // enough.
         let is = |own: &OfProvider| Arc::ptr_eq(&own.name, name) || own.name == *name;
         if !self.own.get(self.last).is_some_and(is) {
             self.last = self.own.iter().position(is).unwrap_or_else(|| {
@@ -145,12 +150,13 @@ impl OfProvider {
         }
     }
 
-    /// Returns the known cost; `None` if tokens were used and no price is known for any of them.
+    /// Returns the known cost of this provider's rows; `None` if they used tokens and no price is known.
     pub(crate) fn known_cost(&self) -> Option<Money> {
         (self.cost > Money::ZERO || self.unpriced == 0).then_some(self.cost)
     }
 
-    /// Returns the line of the summary: `bedrock: 96 answered, 2 failed, $0.31; its rows went to …`.
+    /// Returns the line about this provider in the summary: `bedrock: 96 answered, 2 failed, $0.31; its rows went to
+    /// …`.
     pub(super) fn words(&self) -> String {
         let mut parts = vec![format!("{} answered", count(self.answered))];
         if self.failed > 0 {
@@ -168,7 +174,8 @@ impl OfProvider {
         format!("{}: {}{left}", escape(&self.name), parts.join(", "))
     }
 
-    /// Returns why its rows were sent to other providers; `None` if they were not.
+    /// Returns the reasons why rows of this provider were sent to other providers. Returns `None` if all rows stayed
+    /// with this provider.
     fn left_words(&self) -> Option<String> {
         let times = |(why, times): (&FallbackCase, &u64)| match times {
             1 => case_words(*why).to_owned(),

@@ -1,4 +1,4 @@
-//! Shows almost nothing, for `--progress none` and `-q`.
+//! Views that show almost nothing, for `--progress none` and `-q`.
 
 use std::io::Write;
 
@@ -8,7 +8,7 @@ use super::stats::Stats;
 use super::view::View;
 use crate::domain::RunEvent;
 
-/// Shows nothing. The reason why a run stopped is printed after the run.
+/// A view that shows nothing. The reason for a stop of the run is not shown here, because it is printed after the run.
 #[derive(Debug)]
 pub struct Silent;
 
@@ -18,13 +18,13 @@ impl View for Silent {
     fn answer(&mut self, _stats: &Stats) {}
 }
 
-/// Shows warnings and no progress.
+/// A view that shows warnings and no progress.
 pub(crate) struct WarningsOnly {
     writer: Box<dyn Write + Send>,
 }
 
 impl WarningsOnly {
-    /// Returns a view that writes to `writer`.
+    /// Returns a view that writes warnings to `writer`.
     pub(crate) fn new(writer: Box<dyn Write + Send>) -> Self {
         Self { writer }
     }

@@ -1,12 +1,12 @@
-//! Intervals in words.
+//! Texts of intervals of money and of time.
 
 use std::time::Duration;
 
 use super::text::rough_duration;
 use crate::domain::{Interval, Money};
 
-/// Returns an interval of money: `$8.40–9.10`, or `$8.40` if both ends look the same. Amounts of 100 dollars or more
-/// are in whole dollars.
+/// Returns an interval of money as text: `$8.40–9.10`, or `$8.40` if both ends look the same. Amounts of 100 dollars or
+/// more are in whole dollars.
 pub(crate) fn money_range(range: Interval<Money>) -> String {
     let is_large = range.high >= Money::from_dollars(100.0);
     let shown = |money: Money| if is_large { format!("${:.0}", money.dollars()) } else { money.to_string() };
@@ -18,8 +18,8 @@ pub(crate) fn money_range(range: Interval<Money>) -> String {
     }
 }
 
-/// Returns an interval of money that is only estimated. Amounts of ten cents or more are in whole cents, and amounts of
-/// 100 dollars or more in whole dollars.
+/// Returns an estimated interval of money as text. Amounts of ten cents or more are in whole cents, and amounts of 100
+/// dollars or more in whole dollars.
 pub(crate) fn rough_money_range(range: Interval<Money>) -> String {
     const CENT: u128 = Money::PICO as u128 / 100;
     if range.high < Money(10 * CENT) || range.high >= Money(10_000 * CENT) {
@@ -29,8 +29,8 @@ pub(crate) fn rough_money_range(range: Interval<Money>) -> String {
     if low == high { format!("${high}") } else { format!("${low}–{high}") }
 }
 
-/// Returns an interval of time: `38–44 min`, `55 min to 1 h 10 min`, or `38 min` if both ends look the same. Up to three
-/// minutes, it is in seconds, because minutes would be too coarse.
+/// Returns an interval of time as text: `38–44 min`, `55 min to 1 h 10 min`, or `38 min` if both ends look the same. An
+/// interval of up to three minutes is in seconds, because minutes would be too coarse.
 pub(crate) fn time_range(range: Interval<Duration>) -> String {
     const COARSE: Duration = Duration::from_secs(180);
     if range.high < COARSE {

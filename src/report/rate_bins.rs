@@ -1,7 +1,7 @@
-//! How many rows finished in each part of a run, for the small chart of the rate in the summary.
+//! Counts the finished rows in each part of a run, for the small chart of the rate in the summary.
 //!
-//! The memory does not grow with the run: when all bins are in use, neighbouring bins are joined in pairs. Each pair
-//! becomes one bin of twice the width.
+//! A part of the run is called a bin here. When all bins are in use, each pair of neighbouring bins becomes one bin of
+//! twice the width. So the memory does not grow with the run.
 
 use std::time::Duration;
 
@@ -9,11 +9,12 @@ use jiff::Timestamp;
 
 use super::pace::between;
 
-/// The most bins, and so the most columns of the chart. It fits next to the labels of the summary in 40 columns.
+/// The largest number of bins, which are the columns of the chart. A chart of this width and the labels of the summary
+/// fit into 40 columns.
 const MOST: usize = 24;
-/// A chart with fewer bins says nothing.
+/// The smallest number of bins of a chart. A chart with fewer bins would be useless.
 const FEWEST: usize = 5;
-/// The bars of the chart, the lowest first.
+/// The characters for the bars of the chart, from the lowest to the highest.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// The number of rows that finished in each part of a run. All parts have the same length.
@@ -50,8 +51,8 @@ impl RateBins {
         Duration::from_secs(self.width)
     }
 
-    /// Returns the rows per minute of each part of a run that took this long. The last part is left out if the run ended
-    /// in its first half, because a rate over so short a time says little.
+    /// Returns the rate of finished rows in each part of a run that took `elapsed`, in rows per minute. If less than
+    /// half of the last part is over, this part is left out, because a rate over a very short time says little.
     pub(crate) fn per_minute(&self, elapsed: Duration) -> Vec<f64> {
         let width = self.width as f64;
         let parts = ((elapsed.as_secs_f64() / width).round() as usize).min(MOST);
@@ -62,7 +63,7 @@ impl RateBins {
         (0..parts).map(rate).collect()
     }
 
-    /// Returns the rate over the run as a line of bars; `None` if the run was too short for a chart.
+    /// Returns the chart of the rate as a line of bars. Returns `None` if the run was too short for a chart.
     pub(crate) fn sparkline(&self, elapsed: Duration) -> Option<String> {
         let rates = self.per_minute(elapsed);
         let highest = rates.iter().copied().fold(0.0, f64::max);

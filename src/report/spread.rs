@@ -1,16 +1,17 @@
-//! Estimates the rows that are left from the finished rows: the mean of a series of values, and how exact that mean is.
+//! Computes the mean of a series of values and the precision of this mean. With them, the cost and the time of the
+//! remaining rows are estimated from the finished rows.
 
 use jiff::Timestamp;
 
 use super::pace::between;
 use crate::domain::Money;
 
-/// A series of values that come one after the other, such as the cost of each finished row.
+/// A series of values in the order in which they come, such as the cost of each finished row.
 ///
-/// The values need not be in random order: a file may be sorted by length. So the variance is not taken from single
-/// values, but from the means of blocks of consecutive values. This is the method of batch means. There are at most 32
-/// blocks: when there are 32, neighbouring blocks are merged in pairs. So adding a value takes constant time, and the
-/// memory is constant.
+/// The values are not always in random order: the rows of a file can be sorted by length. So the variance is computed
+/// from the means of blocks of consecutive values, and not from single values. This computation is the method of batch
+/// means. When there are 32 blocks, neighbouring blocks are merged in pairs. So a series uses constant memory, and
+/// adding a value takes constant time on average.
 #[derive(Clone, Debug)]
 pub(super) struct Spread {
     /// The sums of the full blocks.
@@ -30,10 +31,10 @@ impl Default for Spread {
 
 impl Spread {
     const BLOCKS: usize = 32;
-    /// The caller's guess has the weight of this many blocks.
+    /// The weight of the caller's guess of the variance, as a number of blocks.
     const GUESSES: f64 = 2.0;
 
-    /// Adds a value.
+    /// Adds a value to the end of the series.
     pub(super) fn add(&mut self, value: f64) {
         self.sum += value;
         self.count += 1;
@@ -60,11 +61,11 @@ impl Spread {
         self.sum / self.count.max(1) as f64
     }
 
-    /// Returns the variance of one value. The mean of many consecutive values has this variance divided by their
-    /// number.
+    /// Returns the variance of one value. To get the variance of the mean of many consecutive values, divide the result
+    /// by the number of values.
     ///
-    /// `guess` is a standard deviation that is plausible before any value is known. While there are few values, `guess`
-    /// counts more than the values. Otherwise two equal values would seem to make everything certain.
+    /// `guess` is a standard deviation that was plausible before the first value. As long as there are few values,
+    /// `guess` has more weight than the values. Without `guess`, the variance after two equal values would be zero.
     pub(super) fn variance(&self, guess: f64) -> f64 {
         let (blocks, size) = (self.blocks.len() as f64, self.per_block as f64);
         let mean = self.blocks.iter().sum::<f64>() / (blocks * size).max(1.0);
@@ -72,22 +73,23 @@ impl Spread {
         (squares + Self::GUESSES * guess * guess) / ((blocks - 1.0).max(0.0) + Self::GUESSES)
     }
 
-    /// Returns the same values, each multiplied by a factor.
+    /// Returns this series with each value multiplied by a factor.
     pub(super) fn times(&self, factor: f64) -> Self {
         let blocks = self.blocks.iter().map(|sum| sum * factor).collect();
         Self { blocks, open: (self.open.0 * factor, self.open.1), sum: self.sum * factor, ..*self }
     }
 
-    /// Returns the later half of the values that are in full blocks.
+    /// Returns the values in the later half of the full blocks.
     pub(super) fn later(&self) -> Self {
         let blocks = self.blocks[self.blocks.len() / 2..].to_vec();
         let (count, sum) = (blocks.len() as u64 * self.per_block, blocks.iter().sum());
         Self { blocks, per_block: self.per_block, open: (0.0, 0), sum, count }
     }
 
-    /// Returns how far the values drift: the square of the difference between the means of the later and the earlier
-    /// half, minus the part that chance can explain. `variance` is the variance of one value. If values drift, their
-    /// mean does not predict later values more exactly than this, however many values there are.
+    /// Returns the drift of the values. To compute the drift, the difference between the means of the later and the
+    /// earlier half is squared. The part that chance can explain is then subtracted. `variance` is the variance of one
+    /// value. If the values drift, more values do not make their mean a better prediction of later values. In this
+    /// case, the drift is the variance that remains.
     pub(super) fn drift(&self, variance: f64) -> f64 {
         let half = self.blocks.len() / 2;
         if half == 0 {
@@ -96,32 +98,33 @@ impl Spread {
         let values = (half as u64 * self.per_block) as f64;
         let mean = |blocks: &[f64]| blocks.iter().sum::<f64>() / values;
         let apart = mean(&self.blocks[self.blocks.len() - half..]) - mean(&self.blocks[..half]);
-        // By chance alone, the mean square of the difference is twice the variance of the mean of a half. Three times
-        // that square is rare.
+        // By chance alone, the expected square of the difference is twice the variance of the mean of one half. A
+        // square of three times this value is rare.
         (apart * apart - 6.0 * variance / values).max(0.0)
     }
 }
 
-/// Values of the finished rows of this run, from which the rows that are left are estimated. Rows that failed are
-/// included. Rows that could not be sent are not included.
+/// The values of the finished rows of this run that are used to estimate the remaining rows. Failed rows are included.
+/// Rows that could not be sent are left out.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RowsSoFar {
     /// The cost of each row, in dollars.
     pub(super) cost: Spread,
-    /// The seconds between each row and the row that finished before it.
+    /// The time between each finished row and the row that finished before it, in seconds.
     pub(super) seconds: Spread,
     last_at: Option<Timestamp>,
 }
 
 impl RowsSoFar {
-    /// Adds a row that finished. `start` is the start of the run.
+    /// Adds the cost and the time of a finished row. `start` is the start of the run.
     pub(super) fn add(&mut self, cost: Option<Money>, start: Timestamp, at: Timestamp) {
         self.add_cost(cost);
         self.seconds.add(between(self.last_at.unwrap_or(start), at).as_secs_f64());
         self.last_at = Some(at);
     }
 
-    /// Adds a row that finished in a batch: only its cost says something about the rows that are left.
+    /// Adds only the cost of a finished row. This method is for rows of batches, because their time says nothing about
+    /// the remaining rows.
     pub(super) fn add_cost(&mut self, cost: Option<Money>) {
         self.cost.add(cost.unwrap_or(Money::ZERO).dollars());
     }

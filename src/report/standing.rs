@@ -1,32 +1,32 @@
-//! The state of a run, and how it ended.
+//! The state of a run at its last status event, and the end of the run.
 
 use std::time::Duration;
 
 use crate::domain::{Backoffs, BatchesEnd, HaltReason, LimitUse, PoolStatus, Reason};
 
-/// The state of the scheduler at its last status.
+/// The state of the scheduler at its last status event.
 #[derive(Clone, Debug)]
 pub struct Standing {
-    /// Requests in flight.
+    /// The number of requests in flight.
     pub in_flight: usize,
-    /// The concurrency window.
+    /// The number of requests that are allowed in flight at the moment.
     pub window: usize,
-    /// Why no more requests are sent at the moment.
+    /// The reason why no more requests are sent at the moment.
     pub reason: Reason,
-    /// Rows that wait for their next try.
+    /// The rows that wait for their next try.
     pub backoffs: Backoffs,
-    /// Each pool that has work.
+    /// The active pools: the pools with rows to send or requests in flight.
     pub pools: Vec<PoolStatus>,
 }
 
 impl Standing {
-    /// Returns the pool with the least room. If any pools are held, this is one of them. Otherwise it is the pool with
-    /// the emptiest bucket.
+    /// Returns the busiest pool. If pools wait after a 429, the busiest pool is one of the waiting pools. If no pool
+    /// waits, the busiest pool is the pool with the emptiest bucket.
     pub(crate) fn busiest(&self) -> Option<&PoolStatus> {
         Self::busiest_of(self.pools.iter())
     }
 
-    /// Returns the pool with the least room of these.
+    /// Returns the busiest of these pools.
     pub(super) fn busiest_of<'a>(pools: impl Iterator<Item = &'a PoolStatus>) -> Option<&'a PoolStatus> {
         pools.min_by(|a, b| {
             (a.held_for.is_none(), room(a))
@@ -36,23 +36,23 @@ impl Standing {
     }
 }
 
-/// Returns the level of a pool's emptiest bucket.
+/// Returns the fill level of the emptiest bucket of a pool.
 fn room(pool: &PoolStatus) -> f64 {
     pool.level.iter().flatten().copied().fold(f64::INFINITY, f64::min)
 }
 
-/// How the run ended.
+/// The end of the run: its reason and its final values.
 #[derive(Clone, Debug)]
 pub struct Ending {
-    /// Rows that were read and are still pending.
+    /// The number of rows that were read and are pending.
     pub pending: u64,
-    /// Why the run ended; `None` if it ended because the input ended.
+    /// The reason why the run stopped early; `None` if the run ended because its input ended.
     pub halt: Option<HaltReason>,
     /// The reasons that slowed the run down, each with its share of the run's time, the largest share first.
     pub reasons: Vec<(Reason, f64)>,
-    /// How much of its limits each pool has used over the run.
+    /// The use of the limits of each pool over the whole run.
     pub uses: Vec<LimitUse>,
-    /// How long the run took.
+    /// The duration of the run.
     pub elapsed: Duration,
     /// The highest number of requests in flight.
     pub max_in_flight: usize,

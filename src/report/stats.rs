@@ -1,7 +1,8 @@
-//! The counters of a run: a pure fold over its events. Every view and the summary read them.
+//! The counters of a run. The counters are computed only from the events of the run. Every view and the summary read
+//! these counters.
 //!
-//! This module reads no clock: the current time is the time of the last event. A row is counted when its line is on
-//! disk, so the counters equal the number of lines in the files.
+//! This module reads no clock: the current time is the time of the last event. A row is counted after its line was
+//! written to disk, so the counters are equal to the numbers of lines in the files.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -27,41 +28,42 @@ use crate::domain::{
 /// The counters of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
-    /// Rows in the input; `None` on a pipe.
+    /// The number of rows in the input; `None` on a pipe.
     pub total: Option<u64>,
     /// Attempts sent.
     pub sent: u64,
-    /// Rows answered by this run, by quality.
+    /// The number of rows that this run answered, by quality.
     pub succeeded: BTreeMap<Quality, u64>,
-    /// Rows answered by this run without a request. They are also counted in `succeeded`.
+    /// The rows that this run answered without a request. These rows are also counted in `succeeded`.
     pub taken: TakenRows,
-    /// Rows answered by another request than their first. They are also counted in `succeeded`.
+    /// The rows whose first answer was not accepted, and that a later request answered. These rows are also counted in
+    /// `succeeded`.
     pub mended: MendedRows,
-    /// Rows that failed for good in this run, by class.
+    /// The failed rows of this run, by error class.
     pub failed: BTreeMap<ErrorClass, FailedRows>,
-    /// Retried attempts, by cause.
+    /// The number of retried attempts, by the cause of the failure.
     pub retried: BTreeMap<RetryCause, u64>,
-    /// Retried attempts that may have been billed.
+    /// The number of retried attempts that were possibly billed.
     pub maybe_paid: u64,
-    /// The usage of all finished rows.
+    /// The token usage of all finished rows.
     pub usage: Usage,
-    /// The cost of this usage. Models without a price are left out.
+    /// The cost of all finished rows. Rows of models without a known price are left out.
     pub cost: Money,
-    /// Finished rows whose model has no price.
+    /// The number of finished rows whose model has no known price.
     pub unpriced: u64,
-    /// The last known state of the scheduler.
+    /// The state of the scheduler at its last status event.
     pub standing: Option<Standing>,
     /// The open batches; `None` if there are none.
     pub batches: Option<BatchesStatus>,
-    /// The outage, while one lasts.
+    /// The current outage of a provider; `None` if there is no outage.
     pub outage: Option<Outage>,
-    /// What was expected of the run before its first request; `None` on a pipe.
+    /// The forecast of the cost and the time, made before the first request; `None` on a pipe.
     pub forecast: Option<RunForecast>,
-    /// `--max-cost` as it was set during the run; the outer `None` if it was not changed.
+    /// The new value of `--max-cost` after a change during the run. The outer `None` means that there was no change.
     pub(crate) new_max_cost: Option<Option<Money>>,
-    /// How the run ended; `None` while it lasts.
+    /// The end of the run; `None` while the run lasts.
     pub ending: Option<Ending>,
-    /// Whether the run has stopped starting requests.
+    /// Whether the run starts no more requests.
     pub is_draining: bool,
     /// Whether the run ends before its rows are done.
     pub(super) is_stopping: bool,
@@ -80,18 +82,19 @@ pub struct Stats {
     pub(super) examples: BTreeMap<Quality, Box<str>>,
     /// The latencies of all answers that came online.
     pub(super) latencies: Histogram,
-    /// How many rows finished in each part of the run.
+    /// The number of rows that finished in each part of the run.
     pub(super) rate_bins: RateBins,
     pub(crate) tracker: Tracker,
-    /// What each provider did.
+    /// The counters of each provider.
     pub(crate) providers: Providers,
 }
 
 impl Stats {
-    /// Counts one event.
+    /// Adds one event to the counters.
     pub fn fold(&mut self, event: &RunEvent) {
         self.started_at.get_or_insert(event.at);
-        // Events are in order, but a wall clock can be set back. The time kept here never goes back.
+        // Events are in order, but the clock of the computer can be set back. The time of the last event never goes
+        // back here.
         self.last_at = self.last_at.max(Some(event.at));
         match &event.body {
             EventBody::Started { total, already_done } => {
@@ -122,7 +125,7 @@ impl Stats {
                         self.pace.note_latency(*latency);
                         self.latencies.add(*latency);
                     }
-                    // All rows of a batch come at once, which says nothing about the rows that are left.
+                    // All answers of a batch come at once, so their time says nothing about the remaining rows.
                     None => {
                         self.rows_so_far.add_cost(*cost);
                         self.batch_rows.add(*usage, *cost);
@@ -142,7 +145,7 @@ impl Stats {
                 self.providers.failed(row.pool.as_deref(), *usage, *cost);
                 self.failed.entry(*class).or_default().add(row);
                 self.finish_row(*usage, *cost);
-                // A row that can't be read needs no time, so the row does not affect the pace.
+                // An invalid row of the input is not sent, so it does not change the pace.
                 if *class != ErrorClass::InvalidInput {
                     self.note_pace(event.at, *usage, *cost);
                 }
@@ -201,19 +204,18 @@ impl Stats {
         self.usage += usage;
         match cost {
             Some(cost) => self.cost += cost,
-            // A row that was never sent costs nothing, even if its model has no price.
+            // A row that was never sent costs nothing, even if the price of its model is unknown.
             None => self.unpriced += u64::from(usage != Usage::default()),
         }
     }
 
-    /// Returns the cost of all finished rows whose model has a price; `None` if tokens were used and no price is known
-    /// for any of them.
+    /// Returns the known cost of all finished rows; `None` if the run used tokens and no price is known.
     pub(crate) fn known_cost(&self) -> Option<Money> {
         (self.cost > Money::ZERO || self.unpriced == 0).then_some(self.cost)
     }
 
-    /// Returns why the run ended before its rows were done, in words; `None` while it lasts, and if it ended with its last
-    /// row.
+    /// Returns the reason why the run ended before its rows were done, as text. Returns `None` while the run lasts, and
+    /// if all rows were done.
     pub(crate) fn end_reason(&self) -> Option<Cow<'static, str>> {
         let ending = self.ending.as_ref()?;
         let broken = self.is_input_broken.then_some("the input could not be read to its end".into());
@@ -230,12 +232,12 @@ impl Stats {
         self.succeeded.get(&quality).copied().unwrap_or(0)
     }
 
-    /// Returns the number of rows that failed for good in this run.
+    /// Returns the number of failed rows of this run.
     pub fn failed_total(&self) -> u64 {
         self.failed.values().map(|failed| failed.rows).sum()
     }
 
-    /// Returns the number of rows that failed for good in this run with this class.
+    /// Returns the number of failed rows of this run with this error class.
     pub(crate) fn failed_as(&self, class: ErrorClass) -> u64 {
         self.failed.get(&class).map_or(0, |failed| failed.rows)
     }
@@ -245,18 +247,18 @@ impl Stats {
         self.retried.values().sum()
     }
 
-    /// Returns the number of rows that earlier runs finished: the number known at the start, or the number of skipped
-    /// rows if that is higher.
+    /// Returns the number of rows that earlier runs finished: the larger of the number known at the start and the
+    /// number of skipped rows.
     pub(crate) fn already_done(&self) -> u64 {
         self.skipped.max(self.already_done.min(self.total.unwrap_or(u64::MAX)))
     }
 
-    /// Returns the number of finished rows, whichever run finished them.
+    /// Returns the number of finished rows, over this run and all earlier runs.
     pub fn finished(&self) -> u64 {
         self.already_done() + self.succeeded_total() + self.failed_total()
     }
 
-    /// Returns the number of rows that are left; `None` on a pipe that has not ended.
+    /// Returns the number of remaining rows; `None` on a pipe while the run lasts.
     pub(crate) fn remaining(&self) -> Option<u64> {
         match (self.total, &self.ending) {
             (Some(total), _) => Some(total.saturating_sub(self.finished())),
@@ -271,7 +273,8 @@ impl Stats {
         Some((self.finished() as f64 / total as f64).min(1.0))
     }
 
-    /// Returns when the run began, and the time of the last event. This time never goes back.
+    /// Returns the time of the start of the run, and the time of the last event. The time of the last event never goes
+    /// back.
     pub(crate) fn times(&self) -> Option<(Timestamp, Timestamp)> {
         Some((self.started_at?, self.last_at?))
     }
@@ -285,14 +288,15 @@ impl Stats {
         }
     }
 
-    /// Returns the batches, if the run does nothing but wait for them.
+    /// Returns the open batches, if the run only waits for batches at the moment.
     pub(crate) fn waits_for_batches(&self) -> Option<&BatchesStatus> {
         let standing = self.standing.as_ref()?;
         self.batches.as_ref().filter(|_| standing.reason == Reason::Batches && standing.in_flight == 0)
     }
 
-    /// Returns the recent rate of the online rows, in rows per minute. `None` in the first second, before any row has
-    /// finished, and while a run with batches sends nothing online.
+    /// Returns the recent rate of the rows that were sent online, in rows per minute. Returns `None` in the first
+    /// second, and before the first row has finished. Also returns `None` while a run with batches has no request in
+    /// flight.
     pub(crate) fn rows_per_minute(&self) -> Option<f64> {
         let (start, last) = (self.started_at?, self.last_at?);
         let in_flight = self.standing.as_ref().map_or(0, |standing| standing.in_flight);
@@ -304,7 +308,7 @@ impl Stats {
     }
 
     /// Returns the finished rows per minute over the whole run, without rows that took their answer from another line.
-    /// `None` if no row finished, or if the run took less than a second.
+    /// Returns `None` if no row finished, or if the run took less than a second.
     pub(crate) fn mean_rows_per_minute(&self) -> Option<f64> {
         let rows = (self.succeeded_total() + self.failed_total()).saturating_sub(self.taken.rows());
         let secs = self.elapsed().as_secs_f64();
@@ -433,7 +437,7 @@ pub(crate) mod tests {
             stats.fold(&at(0, started(Some(10_000), 0)));
             stats.fold(&at(0, status(reason, Vec::new())));
             for second in 1..=600 {
-                // In the last minute, twice as many rows finish, each of half the size.
+                // In the last minute, the rows have half the size, and twice as many rows finish.
                 let (rows, output_tokens) = if second > 540 { (10, 100) } else { (5, 200) };
                 let usage = Usage { output_tokens, ..Usage::default() };
                 let done = EventBody::Succeeded {
@@ -456,7 +460,7 @@ pub(crate) mod tests {
         let by_rows = eta(Reason::Window);
         let by_tokens = eta(Reason::Limit(Dimension::OutputTokens));
 
-        // 6,700 rows are left. They have 182 tokens each on average, and 1,000 tokens are used per second.
+        // 6,700 rows remain. A row has 182 tokens on average, and the run uses 1,000 tokens per second.
         assert!((640..=700).contains(&by_rows), "{by_rows}");
         assert!((1_190..=1_250).contains(&by_tokens), "{by_tokens}");
     }
@@ -505,7 +509,7 @@ pub(crate) mod tests {
         assert_eq!(standing.busiest().map(|pool| pool.pool.to_string()).as_deref(), Some("a"));
     }
 
-    /// Returns an event at a second after the epoch.
+    /// Returns an event at this number of seconds after the epoch.
     pub(crate) fn at(second: i64, body: EventBody) -> RunEvent {
         let at = Timestamp::from_second(second).expect("a second of this century");
         RunEvent { at, run: Arc::from("r1"), body }
@@ -516,7 +520,7 @@ pub(crate) mod tests {
         EventBody::Started { total, already_done }
     }
 
-    /// Returns the event of an answer of a model that has no price.
+    /// Returns the event of an answer from a model without a known price.
     pub(crate) fn without_price() -> EventBody {
         EventBody::Succeeded {
             row: "r1".into(),
@@ -568,7 +572,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Returns the event of the end of a run without a reason.
+    /// Returns the event of the end of a run that did not stop early.
     pub(crate) fn ended() -> EventBody {
         let elapsed = Duration::from_secs(92);
         let (reasons, uses) = (Vec::new(), Vec::new());
@@ -580,7 +584,8 @@ pub(crate) mod tests {
         failed_with(class, usage(), Some(Money::ZERO))
     }
 
-    /// Returns the event of a failure of row `r7`. It is retryable if failures of its class usually are.
+    /// Returns the event of a failure of row `r7`. The failure is retryable if failures of its class are usually
+    /// retryable.
     pub(crate) fn failed_with(class: ErrorClass, usage: Usage, cost: Option<Money>) -> EventBody {
         let row = FailedRow::new("r7", Some(500), "it went wrong", class.may_pass());
         EventBody::Failed { class, row: Box::new(row), usage, cost }
@@ -591,7 +596,7 @@ pub(crate) mod tests {
         EventBody::Status { in_flight: 3, window: 16, reason, backoffs: Backoffs::default(), pools }
     }
 
-    /// Returns a row that is tried again.
+    /// Returns the data of a row that is tried again.
     pub(crate) fn retried() -> Box<RetriedRow> {
         let (label, pool) = ("r1".to_owned(), Arc::new(pool("haiku-4.5", [None; 3]).pool));
         Box::new(RetriedRow { label, pool, status: None, wait: Duration::from_secs(1), next_try: 2 })

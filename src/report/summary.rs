@@ -1,8 +1,8 @@
-//! The summary at the end of a run: what happened, what it cost, what slowed it down, where the answers are, and the one
-//! command that is worth typing next.
+//! The summary at the end of a run. The summary says what happened, what the run cost and what slowed it down. The
+//! summary also says where the answers are, and which command the user should probably type next.
 //!
-//! It is plain text, made from [`Stats`] and from facts that only the caller knows ([`SummaryContext`]). A row that would
-//! say nothing is left out. As JSON, the same facts are made by `json/summary.rs`.
+//! The summary is plain text, made from [`Stats`] and from facts that only the caller knows ([`SummaryContext`]). Rows
+//! without information are left out. `json/summary.rs` makes the summary as JSON from the same facts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,14 +24,14 @@ use super::totals;
 use super::use_of_limits;
 use super::words::doing_words;
 
-/// Returns the summary in lines of at most `columns`. Only paths and commands can be longer, because they are not
-/// broken.
+/// Returns the summary in lines of at most `columns`. Only lines with paths and commands can be longer, because paths
+/// and commands are never broken.
 pub(crate) fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -> String {
     let mut rows = kinds::rows(stats, context);
     rows.extend(labelled("by", stats.providers.several().iter().map(OfProvider::words).collect()));
     rows.extend(by_all_runs(stats, context).map(|text| ListRow::text("all runs", text)));
     rows.extend(labelled("lanes", lanes::lines(stats)));
-    // If no row has finished, what slowed the run down says nothing about the rows.
+    // If no row has finished, the summary leaves out the speed, the limits and the advice.
     let has_done = stats.succeeded_total() + stats.failed_total() > 0;
     if let Some(ending) = stats.ending.as_ref().filter(|_| has_done) {
         rows.extend(pace(stats, ending, context));
@@ -50,13 +50,13 @@ pub(crate) fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -
     format!("{first}\n{}", list(&rows, columns))
 }
 
-/// Returns list rows. Only the first of them has the label.
+/// Returns a list row for each value. Only the first row shows the label.
 fn labelled(label: &'static str, values: Vec<String>) -> impl Iterator<Item = ListRow> {
     values.into_iter().enumerate().map(move |(at, value)| ListRow::text(if at == 0 { label } else { "" }, value))
 }
 
-/// Returns how many answers each provider gave in all runs: `1,204 by openrouter, 96 by anthropic`. Returns `None` if all
-/// answers are those of one provider, and if there was no earlier run.
+/// Returns how many answers each provider gave in all runs: `1,204 by openrouter, 96 by anthropic`. Returns `None` if
+/// all answers came from the same provider, and if earlier runs have no answers.
 fn by_all_runs(stats: &Stats, context: &SummaryContext) -> Option<String> {
     let mut counts: BTreeMap<&str, u64> = context.answers_by.iter().map(|(name, rows)| (&**name, *rows)).collect();
     let has_earlier = counts.values().any(|rows| *rows > 0);
@@ -67,24 +67,24 @@ fn by_all_runs(stats: &Stats, context: &SummaryContext) -> Option<String> {
     (has_earlier && counts.len() > 1).then(|| by_size(counts.into_iter().map(by)))
 }
 
-/// Returns how fast the run was, how long answers took, and what the run waited for.
+/// Returns the rows about the speed of the run, the latency of the answers, and the things that the run waited for.
 fn pace(stats: &Stats, ending: &Ending, context: &SummaryContext) -> Vec<ListRow> {
     let mut rows = Vec::new();
     if let Some(rate) = stats.mean_rows_per_minute() {
         let most = match ending.max_in_flight as u64 {
-            // Only batches of earlier runs were collected.
+            // No request was in flight: this run only collected batches of earlier runs.
             0 => String::new(),
             most => format!(", at most {} in flight", count(most)),
         };
-        // All rows of a batch come at the same moment, so they are not in the chart. After a run with batches, a chart
-        // of the other rows would be misleading.
+        // After a run with batches, there is no chart. All answers of a batch come at the same moment, and a chart of
+        // the other rows would be misleading.
         let chart =
             stats.rate_bins.sparkline(ending.elapsed).filter(|_| context.has_chart && stats.batch_rows.rows == 0);
         let chart = chart.map(|chart| format!(" {chart}")).unwrap_or_default();
         rows.push(ListRow::text("speed", format!("{} rows/min{most}{chart}", rate_words(rate))));
     }
     rows.extend(latencies(stats).map(|text| ListRow::text("latency", text)));
-    // After a run of less than a second, no reason is shown, because the user could do nothing about it.
+    // After a run of less than a second, no reasons are shown, because there is nothing that the user could improve.
     let bound = ending.reasons.iter().filter(|(_, share)| *share >= 0.01).take(3).collect::<Vec<_>>();
     if !bound.is_empty() && ending.elapsed >= Duration::from_secs(1) {
         let parts = bound.iter().map(|(reason, share)| format!("{} {}", percent(*share), doing_words(*reason)));
@@ -93,14 +93,14 @@ fn pace(stats: &Stats, ending: &Ending, context: &SummaryContext) -> Vec<ListRow
     rows
 }
 
-/// Returns how long online answers took; `None` if there were none.
+/// Returns the latencies of the answers that came online as text. Returns `None` if no answer came online.
 fn latencies(stats: &Stats) -> Option<String> {
     let slowest = stats.pace.longest;
-    // The histogram rounds its values, but the longest latency is exact.
+    // The histogram rounds latencies, but the longest latency is exact, so a percentile is at most the longest latency.
     let of = |share| stats.latencies.percentile(share).map(|found| latency(found.min(slowest)));
     let slowest = Some(slowest).filter(|slowest| !slowest.is_zero())?;
     let (half, most, slowest) = (of(0.5)?, of(0.95)?, latency(slowest));
-    // If there are only a few answers, all three values can be the same.
+    // After only a few answers, all three values can be the same.
     Some(if half == slowest { half } else { format!("half within {half}, 95% within {most}, slowest {slowest}") })
 }
 
@@ -114,7 +114,7 @@ fn repeated(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
     rows
 }
 
-/// Returns how many answers may have been billed a second time: `possibly billed twice: 11 answers`.
+/// Returns the text about answers that were possibly billed twice: `possibly billed twice: 11 answers`.
 fn billed_twice(context: &SummaryContext) -> Option<String> {
     let maybe = context.maybe_paid.saturating_add(context.maybe_paid_before);
     let mut text = (maybe > 0).then(|| billed_twice_words(maybe))?;
@@ -128,12 +128,12 @@ fn billed_twice(context: &SummaryContext) -> Option<String> {
     Some(text)
 }
 
-/// Returns the number of answers that may have been billed a second time, in words.
+/// Returns the number of answers that were possibly billed twice, as text.
 pub(crate) fn billed_twice_words(answers: u64) -> String {
     format!("possibly billed twice: {}", plural(answers, "answer", "answers"))
 }
 
-/// Returns the files, and last the command that is worth typing next.
+/// Returns the rows with the paths of the files. The last row is the command that the user should probably type next.
 fn files_and_next(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
     let files = [("results", &context.results), ("errors", &context.errors)];
     let files = files.into_iter().filter_map(|(label, path)| Some(ListRow::verbatim(label, escape(path.as_ref()?))));

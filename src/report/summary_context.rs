@@ -1,74 +1,78 @@
-//! What the summary needs in addition to the events.
+//! The facts that the summary needs in addition to the events of the run.
 
 use std::collections::BTreeMap;
 
 use crate::domain::{ErrorClass, Money, Usage};
 
-/// How the summary at the end of a run is shown (`--summary`).
+/// The form of the summary at the end of a run (`--summary`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SummaryKind {
     /// Text for people.
     #[default]
     Text,
-    /// One JSON object, as the last line.
+    /// One JSON object, as the last line of the program.
     Json,
     /// No summary.
     None,
 }
 
-/// What the summary needs in addition to the events.
+/// The facts that the summary needs in addition to the events of the run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SummaryContext {
-    /// The results file; `None` if results went to standard output.
+    /// The path of the results file; `None` if the results were written to standard output.
     pub results: Option<String>,
     /// The path of the error log, if the log is not empty.
     pub errors: Option<String>,
     /// The path of the output that was made from the results; `None` if the results file is the output.
     pub output: Option<String>,
-    /// Rows in the error log, by class. Rows of earlier runs are included.
+    /// The number of rows in the error log, by error class. Rows of earlier runs are included.
     pub failed_in_log: BTreeMap<ErrorClass, u64>,
-    /// The command that runs failed rows again. It selects the rows that may succeed unchanged. If there are none, it
-    /// selects rows whose answers may be better with other settings. `None` if no command helps.
+    /// The command that runs failed rows again. The command selects rows that may succeed unchanged. If there are no
+    /// such rows, it selects rows whose answers may be better with other settings. `None` if there is no such command.
     pub resume_command: Option<PrintedCommand>,
-    /// The command that asks again for truncated answers, with room for longer ones.
+    /// The command that asks again for truncated answers, with a larger `max_tokens`.
     pub longer_command: Option<PrintedCommand>,
-    /// The command that continues with pending rows.
+    /// The command that resumes the run for its pending rows.
     pub rerun_command: Option<PrintedCommand>,
-    /// The command that shows the answers; `None` if they were written elsewhere.
+    /// The command that shows the answers. `None` if the answers were written to standard output or to another output
+    /// file.
     pub answers_command: Option<PrintedCommand>,
     /// The date of the prices, from the catalog.
     pub price_date: Option<String>,
-    /// Models of the run that have no price.
+    /// The models of the run without a known price.
     pub unpriced_models: Vec<String>,
-    /// Attempts of this run that may have been billed and whose answer was not kept.
+    /// The number of attempts of this run that were possibly billed, but whose answer was not kept.
     pub maybe_paid: u64,
-    /// The same number for the run before this one, if that run was cut short.
+    /// The number of attempts of the previous run that were possibly billed without a kept answer. The number is 0 if
+    /// the previous run was not cut short.
     pub maybe_paid_before: u64,
-    /// The same number for all earlier runs, without the attempts in `maybe_paid_before`. Only attempts that are known
-    /// from lines or counts are included.
+    /// The number of attempts of all earlier runs that were possibly billed without a kept answer. Attempts in
+    /// `maybe_paid_before` are left out. Only attempts that are recorded in the files of those runs are counted.
     pub maybe_paid_earlier: u64,
     /// The number of rows that failed in earlier runs.
     pub failed_before: u64,
-    /// What earlier runs used; `None` if they used nothing.
+    /// The tokens and the cost of earlier runs; `None` if they used no tokens.
     pub earlier: Option<EarlierRuns>,
-    /// How many answers earlier runs got from each provider, the largest number first.
+    /// The number of answers that earlier runs got from each provider. The largest number comes first.
     pub answers_by: Vec<(String, u64)>,
-    /// How many requests may be in flight at the same time, if the user set this number.
+    /// The largest number of requests in flight, if the user set it; otherwise `None`.
     pub concurrency: Option<usize>,
     /// Whether the run used the simulator.
     pub is_simulated: bool,
-    /// Whether a chart made of block characters can be shown.
+    /// Whether the terminal can show a chart made of block characters.
     pub has_chart: bool,
 }
 
 /// A command that is printed for the user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PrintedCommand {
-    /// The command as it is typed in a shell, with quotation marks where they are needed.
+    /// The command as text for a shell, with quotation marks where a shell needs them.
     pub text: String,
-    /// The program and its arguments, for scripts. An argument that is not UTF-8 is changed.
+    /// The program and its arguments, for scripts. In an argument that is not valid UTF-8, the invalid bytes are
+    /// replaced.
     pub argv: Vec<String>,
-    /// Whether all arguments are there. A secret argument is replaced by a placeholder, which the program refuses.
+    /// Whether the command contains all its arguments. The value is false if a secret argument was replaced by a
+    /// placeholder, which the program does not accept.
     pub is_complete: bool,
 }
 
@@ -79,11 +83,11 @@ impl From<&str> for PrintedCommand {
     }
 }
 
-/// What earlier runs that wrote to the same results used.
+/// The tokens and the cost of the earlier runs that wrote to the same results file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EarlierRuns {
     /// The tokens.
     pub usage: Usage,
-    /// The cost of the usage whose price was known.
+    /// The cost of all usage with a known price.
     pub cost: Money,
 }

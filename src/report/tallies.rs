@@ -1,17 +1,17 @@
-//! Counts of attempts that were tried again, of rows that failed, of rows whose answer was mended, and of rows that took
-//! their answer from another line.
+//! Counters of retried attempts, failed rows, rows with a mended answer, and rows that took their answer from another
+//! line.
 
 use std::collections::BTreeMap;
 
 use super::text::count;
 use crate::domain::{Alike, ErrorClass, FailedRow, LimitKind, Money, Purpose, TakenFrom, Usage};
 
-/// Why an attempt is retried.
+/// The cause of a retry of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RetryCause {
     /// A 429 because a limit per minute was used up.
     Rate,
-    /// A 429 because the rate rose too fast.
+    /// A 429 because the request rate rose too fast.
     Acceleration,
     /// A 429 because of too many requests at the same time.
     Concurrency,
@@ -29,7 +29,7 @@ impl RetryCause {
         }
     }
 
-    /// Returns the name shown to people and scripts.
+    /// Returns the name of this cause, as shown to people and scripts.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Rate => "rate limit (429)",
@@ -40,21 +40,21 @@ impl RetryCause {
     }
 }
 
-/// The rows of one run that failed in one class.
+/// The failed rows of one run in one error class.
 #[derive(Clone, Debug, Default)]
 pub struct FailedRows {
-    /// The number of rows.
+    /// The number of failed rows.
     pub rows: u64,
-    /// How many of these rows could succeed in another run without a change.
+    /// The number of failed rows that may succeed unchanged in another run.
     pub retryable: u64,
-    /// The highest `max_tokens` of their last requests; 0 if none of them was sent.
+    /// The highest `max_tokens` in the last requests of these rows; 0 if no request was sent.
     pub max_tokens: u32,
-    /// Their faults. Each fault has a count and the first row that failed with it.
+    /// The different faults of these rows. Each fault has a number of rows, and the first row that failed with it.
     pub faults: Alike<FailedRow>,
 }
 
 impl FailedRows {
-    /// Counts a row.
+    /// Counts a failed row.
     pub(crate) fn add(&mut self, row: &FailedRow) {
         self.rows += 1;
         self.retryable += u64::from(row.is_retryable);
@@ -62,34 +62,34 @@ impl FailedRows {
         self.faults.add(&row.message, || row.clone());
     }
 
-    /// Returns the first of these rows.
+    /// Returns the first failed row of this class as an example.
     pub(crate) fn example(&self) -> Option<&FailedRow> {
         self.faults.first()
     }
 }
 
-/// The rows whose first answer was not accepted and that have an answer from another request, by the purpose of this
-/// request.
+/// The numbers of mended rows: the first answer was not accepted, and a later request got an accepted answer. Each
+/// purpose of a later request has its own number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MendedRows(BTreeMap<Purpose, u64>);
 
 impl MendedRows {
-    /// Counts a row.
+    /// Counts a row that was answered by a later request with this purpose.
     pub(crate) fn add(&mut self, purpose: Purpose) {
         *self.0.entry(purpose).or_default() += 1;
     }
 
-    /// Returns the number of rows.
+    /// Returns the number of rows, for all purposes together.
     pub(crate) fn rows(&self) -> u64 {
         self.0.values().sum()
     }
 
-    /// Returns the number of rows for each purpose, with its name for scripts.
+    /// Returns the number of rows for each purpose. The keys are the names of the purposes for scripts.
     pub(crate) fn by_name(&self) -> BTreeMap<&'static str, u64> {
         self.0.iter().map(|(purpose, rows)| (name(*purpose), *rows)).collect()
     }
 
-    /// Returns the counts as text, such as `31 repaired, 12 grown`; `None` if there is no such row.
+    /// Returns the numbers as text, such as `31 repaired, 12 grown`; `None` if there are no such rows.
     pub(crate) fn words(&self) -> Option<String> {
         let parts: Vec<_> =
             self.0.iter().map(|(purpose, rows)| format!("{} {}", count(*rows), words(*purpose))).collect();
@@ -97,7 +97,7 @@ impl MendedRows {
     }
 }
 
-/// Returns the name for scripts.
+/// Returns the name of a purpose for scripts.
 fn name(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::Repair => "repaired",
@@ -110,7 +110,7 @@ fn name(purpose: Purpose) -> &'static str {
     }
 }
 
-/// Returns the words for people.
+/// Returns the words for a purpose, for people.
 fn words(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::Unpause => "continued after a pause",
@@ -124,16 +124,16 @@ fn words(purpose: Purpose) -> &'static str {
 /// The rows of one run that took their answer from another line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TakenRows {
-    /// Rows with the answer of an equal row.
+    /// The number of rows that copied the answer of an equal row.
     pub copied: u64,
-    /// Rows with an answer of an earlier run.
+    /// The number of rows that took their answer from the results of an earlier run.
     pub reused: u64,
-    /// What these answers cost when they were paid for. Answers of unknown cost are left out.
+    /// The cost of the copied and reused answers when they were paid for. Answers with an unknown cost are left out.
     pub saved: Money,
 }
 
 impl TakenRows {
-    /// Counts a row.
+    /// Counts a row that took its answer from another line.
     pub(crate) fn add(&mut self, from: TakenFrom, saved: Money) {
         match from {
             TakenFrom::EqualRow => self.copied += 1,
@@ -142,13 +142,13 @@ impl TakenRows {
         self.saved += saved;
     }
 
-    /// Returns the number of rows.
+    /// Returns the number of copied and reused rows together.
     pub(crate) fn rows(&self) -> u64 {
         self.copied + self.reused
     }
 
-    /// Returns the counts as text, such as `3,000 copied from equal rows, 200 reused; saved about $1.20`; `None` if
-    /// there is no such row.
+    /// Returns the numbers as text, such as `3,000 copied from equal rows, 200 reused; saved about $1.20`. Returns
+    /// `None` if there are no such rows.
     pub(crate) fn words(&self) -> Option<String> {
         let copied = (self.copied > 0).then(|| format!("{} copied from equal rows", count(self.copied)));
         let reused = (self.reused > 0).then(|| format!("{} reused", count(self.reused)));
@@ -163,13 +163,14 @@ impl TakenRows {
 pub(super) struct BatchRows {
     /// Their number.
     pub(super) rows: u64,
-    /// How much more they would have cost online. Rows without a price are left out, and so are rows with web searches,
-    /// because searches cost the same in both lanes.
+    /// The money saved, compared with the price of these rows online. Rows without a known price are left out. Rows
+    /// with web searches are also left out, because a search costs the same in a batch and online.
     pub(super) saved: Money,
 }
 
 impl BatchRows {
-    /// Adds a row. In a batch, tokens cost half. So a row has saved what it cost.
+    /// Counts a row that was answered in a batch. Tokens cost half the price in a batch, so the saving is equal to the
+    /// cost.
     pub(super) fn add(&mut self, usage: Usage, cost: Option<Money>) {
         self.rows += 1;
         self.saved += cost.filter(|_| usage.web_searches == 0).unwrap_or(Money::ZERO);

@@ -1,16 +1,17 @@
-//! Text for people: escapes, numbers, durations, columns.
+//! Functions that format text for people: escapes, numbers, durations and lists in columns.
 //!
 //! Widths are terminal columns, not bytes or characters.
 //!
-//! Characters that could control a terminal are always escaped:
+//! Characters that can control a terminal or hide text are always escaped. They are:
 //! - control characters (C0, DEL, C1)
 //! - line and paragraph separators
 //! - all characters that change the direction of text
-//! - characters that are invisible in every language and so can only hide something (soft hyphen, zero width space,
-//!   word joiner, byte order mark, tags, annotations, deprecated format characters)
+//! - characters that are invisible in every language and can be used to hide text (soft hyphen, zero width space, word
+//!   joiner, byte order mark, tags, annotations, deprecated format characters)
 //!
 //! Variation selectors, the zero width joiner and the zero width non-joiner are not escaped. Emoji, Persian and the
-//! languages of India need them, and no terminal reacts to them. Combining marks are not escaped either.
+//! languages of India need these characters, and they do not control a terminal. Combining marks, such as accents, are
+//! also not escaped.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -18,9 +19,9 @@ use std::time::Duration;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Returns `text` with everything that could control a terminal shown as an escape.
+/// Returns `text` with an escape in place of each character that could control a terminal.
 ///
-/// Control characters and line breaks become escapes such as `\n` and `\u{1b}`. Everything else stays unchanged.
+/// Control characters and line breaks become escapes such as `\n` and `\u{1b}`. All other text stays unchanged.
 pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     escape_where(text, is_steering)
 }
@@ -45,8 +46,8 @@ fn escape_where(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Returns whether a character is invisible in every language, or could move the cursor, start a terminal command or
-/// change the direction of text.
+/// Returns whether a character must be escaped. Such a character is invisible in every language, or it can move the
+/// cursor, start a terminal command or change the direction of text.
 pub(crate) fn is_steering(char: char) -> bool {
     char.is_control()
         || matches!(char,
@@ -59,7 +60,7 @@ pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
-/// Returns `text`, cut to at most `columns`. If something was cut off, the result ends with `…`.
+/// Returns `text`, cut to at most `columns`. If the text was cut, the result ends with `…`.
 pub(crate) fn shorten(text: &str, columns: usize) -> Cow<'_, str> {
     if width(text) <= columns {
         return Cow::Borrowed(text);
@@ -73,7 +74,8 @@ pub(crate) fn shorten(text: &str, columns: usize) -> Cow<'_, str> {
         }
         shown.push(char);
     }
-    // A variation selector can make the character before it wider.
+    // The width of the whole text is checked again, because a variation selector can make the character before it
+    // wider.
     while !shown.is_empty() && width(&shown) >= columns {
         shown.pop();
     }
@@ -83,7 +85,7 @@ pub(crate) fn shorten(text: &str, columns: usize) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Returns a count with separated thousands: `1,234`.
+/// Returns a number with a comma between the thousands: `1,234`.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut shown = String::with_capacity(digits.len() + digits.len() / 3);
@@ -96,13 +98,13 @@ pub(crate) fn count(number: u64) -> String {
     shown
 }
 
-/// Returns a count in few characters: `999`, `12.3k`, `4.5M`.
+/// Returns a number in a short form: `999`, `12.3k`, `4.5M`.
 pub(crate) fn short_count(number: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")];
     let Some((unit, name)) = UNITS.into_iter().find(|(unit, _)| number >= *unit) else {
         return number.to_string();
     };
-    // The number is cut, not rounded: 999,999 is 999k and never 1000k.
+    // The number is rounded down, so 999,999 is 999k and never 1000k.
     let tenths = number / (unit / 10);
     if tenths >= 1000 { format!("{}{name}", tenths / 10) } else { format!("{}.{}{name}", tenths / 10, tenths % 10) }
 }
@@ -112,14 +114,15 @@ pub(crate) fn plural(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
 }
 
-/// Returns counts such as `12 a, 3 b`, the largest first.
+/// Returns numbers with their names, such as `12 a, 3 b`. The largest number comes first.
 pub(crate) fn by_size(counts: impl Iterator<Item = (u64, impl Display)>) -> String {
     let mut counts = counts.collect::<Vec<_>>();
     counts.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
     counts.iter().map(|(number, name)| format!("{} {name}", count(*number))).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns a share as a whole percentage. Only a share of exactly 1 is 100 %, and only a share of exactly 0 is 0 %.
+/// Returns a share as a whole percentage. The result is 100 % only for a share of exactly 1, and 0 % only for a share
+/// of exactly 0.
 pub(crate) fn percent(share: f64) -> String {
     let percent = (share * 100.0).round();
     match share {
@@ -129,7 +132,7 @@ pub(crate) fn percent(share: f64) -> String {
     }
 }
 
-/// Returns a time span in no more than two units: `350 ms`, `42 s`, `12 min 04 s`, `1 h 02 min`, `3 d 04 h`.
+/// Returns a time span as text with at most two units: `350 ms`, `42 s`, `12 min 04 s`, `1 h 02 min`, `3 d 04 h`.
 pub(crate) fn duration(span: Duration) -> String {
     if span < Duration::from_secs(1) {
         return if span.is_zero() { "0 s".to_owned() } else { format!("{} ms", span.as_millis().max(1)) };
@@ -143,7 +146,7 @@ pub(crate) fn duration(span: Duration) -> String {
     }
 }
 
-/// Returns how long an answer took: `350 ms`, `1.2 s`, `42 s`, `12 min 04 s`.
+/// Returns the latency of an answer as text: `350 ms`, `1.2 s`, `42 s`, `12 min 04 s`.
 pub(crate) fn latency(span: Duration) -> String {
     match span.as_secs_f64() {
         1.0..10.0 => format!("{:.1} s", span.as_secs_f64()),
@@ -151,12 +154,13 @@ pub(crate) fn latency(span: Duration) -> String {
     }
 }
 
-/// Returns a time that counts down, in whole seconds: it reaches `1 s` before it is over.
+/// Returns the remaining time of a countdown as text, in whole seconds. The time is rounded up, so the last text before
+/// the end is `1 s`.
 pub(crate) fn countdown(span: Duration) -> String {
     duration(Duration::from_secs(span.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX)))
 }
 
-/// Returns an estimated time span, in one unit if that is exact enough: `42 s`, `12 min`, `1 h 02 min`.
+/// Returns an estimated time span as text, with a single unit if that is exact enough: `42 s`, `12 min`, `1 h 02 min`.
 pub(crate) fn rough_duration(span: Duration) -> String {
     match span.as_secs() {
         0 => "1 s".to_owned(),
@@ -174,12 +178,12 @@ pub(crate) struct ListRow {
     fit: Fit,
 }
 
-/// What happens to a value that is too wide.
+/// The treatment of a value that is wider than its column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fit {
     /// The value is wrapped at blanks.
     Break,
-    /// The value is cut.
+    /// The end of the value is cut off.
     Cut,
     /// The value stays whole.
     Whole,
@@ -202,10 +206,10 @@ impl ListRow {
     }
 }
 
-/// Returns the list rows as aligned lines of at most `columns`. Each has a line break at its end.
+/// Returns the list rows as aligned lines of at most `columns`. Each line ends with a line break.
 ///
-/// A value that needs several lines stays in its column. If a verbatim value does not fit next to its label, the value
-/// goes on a line of its own, where the terminal can wrap it.
+/// All lines of a long value begin in the same column. A path or a command that does not fit next to its label is
+/// printed on a line of its own. The terminal can wrap this line.
 pub(crate) fn list(rows: &[ListRow], columns: usize) -> String {
     let indent = rows.iter().map(|row| width(row.label)).max().unwrap_or(0) + 2;
     let room = columns.saturating_sub(indent).max(16);
@@ -232,7 +236,8 @@ pub(crate) fn list(rows: &[ListRow], columns: usize) -> String {
     shown
 }
 
-/// Returns `text`, broken at blanks into lines of at most `columns`. A longer word is on a line of its own.
+/// Returns `text`, broken at blanks into lines of at most `columns`. A word that is longer than `columns` is on a line
+/// of its own.
 pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();

@@ -1,12 +1,13 @@
-//! The tokens and the cost of the summary. If earlier runs worked on the same file, the sums over all runs come
-//! first, and the sums of this run follow.
+//! The tokens and the cost in the summary. If earlier runs worked on the same file, the sums over all runs come first,
+//! and the sums of this run follow.
 
 use super::stats::Stats;
 use super::summary_context::SummaryContext;
 use super::text::{ListRow, count, escape, plural};
 use crate::domain::{Money, Usage};
 
-/// Returns the tokens and their cost; nothing if no run has done anything.
+/// Returns the summary lines with the tokens and their cost. Returns no lines if no run on this file has finished a
+/// row.
 pub(super) fn spent(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
     if stats.succeeded_total() + stats.failed_total() == 0 && context.earlier.is_none() {
         return Vec::new();
@@ -43,7 +44,7 @@ fn cost(stats: &Stats, context: &SummaryContext) -> String {
     };
     let cost = match earlier {
         None => format!("{cost}{dated}"),
-        // Earlier runs used tokens for which no price was known.
+        // Earlier runs used only tokens without a known price.
         Some(earlier) if earlier.cost == Money::ZERO && cost > Money::ZERO => {
             format!("{cost} in this run{dated}, the cost of earlier runs is unknown")
         }
@@ -55,7 +56,7 @@ fn cost(stats: &Stats, context: &SummaryContext) -> String {
     }
 }
 
-/// Returns the first names of a list, and the number of the others.
+/// Returns the first names of a list, and the number of the remaining names.
 fn some_of(names: &[String]) -> String {
     const SHOWN: usize = 20;
     let mut shown: Vec<_> = names.iter().take(SHOWN).map(|name| escape(name)).collect();

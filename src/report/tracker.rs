@@ -1,15 +1,16 @@
 //! The use of each limit over the last five minutes, and the moments at which it crosses 80 and 95 %.
 //!
-//! The use is what counted against a limit, divided by what the limit allowed in the same time. It is not the level of a
-//! bucket: the buckets of a run that uses its limits well are nearly empty. Both numbers are differences of sums since
-//! the start of the run, so a limit that changes counts for the time in which it applied.
+//! The use is the amount that counted against a limit, divided by the amount that the limit allowed in the same time.
+//! The use is not the level of a bucket, because the buckets of a run that uses its limits well are nearly empty. Both
+//! amounts are differences of sums since the start of the run. So if a limit changes, each of its values is used only
+//! for the time in which it applied.
 //!
-//! At the start, a server may let through a whole minute's limit at once. This burst is part of the use that is shown.
-//! But it must not look like a run that is near its limits for long, so the first minute of a run does not count for the
-//! thresholds.
+//! At the start, a server can accept the requests of a whole minute immediately. This burst is part of the use that is
+//! shown. The first minute of a run is left out for the thresholds, because a run with a short burst is not yet near
+//! its limits.
 //!
-//! The tracker takes a sample per second and keeps the samples of five minutes. So its memory does not grow with the
-//! run. It reads no clock: it uses the times of the events, which never go back.
+//! The tracker takes a sample per second and keeps the samples of five minutes. So the memory of the tracker does not
+//! grow with the run. The tracker reads no clock: it uses the times of the events, which never go back.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -18,33 +19,35 @@ use super::use_of_limits::Level;
 use crate::domain::event::Crossing;
 use crate::domain::{Dimension, PoolId, PoolStatus, RateLimits};
 
-/// The mean use is taken over this time.
+/// The time over which the mean use is computed.
 const WINDOW: Duration = Duration::from_secs(300);
-/// The highest use is measured over one minute. Also, the burst at the start of a run takes about a minute.
+/// One minute: the time over which the highest use is measured, and the length of the burst at the start of a run.
 const MINUTE: Duration = Duration::from_secs(60);
 /// The time between two samples.
 const EVERY: Duration = Duration::from_secs(1);
-/// During this time, no use is computed: a single request could be all of it.
+/// The time at the start of a run for which no use is computed. So early in a run, a single request could be the whole
+/// use.
 const SHORTEST: Duration = Duration::from_secs(10);
-/// Crossings of these shares of a limit are reported, in percent.
+/// The thresholds in percent of a limit. The tracker reports when the use crosses a threshold.
 const THRESHOLDS: [u8; 2] = [80, 95];
-/// A threshold can be crossed again when the use has fallen this far below it, in percent.
+/// The hysteresis of a threshold, in percent: the use must fall this far below a threshold before it can cross the
+/// threshold again.
 const HYSTERESIS: u8 = 10;
-/// This many pools are tracked. A run with more pools has models that are not in the catalog.
+/// The largest number of tracked pools. Only a run with models that are not in the catalog can have more pools.
 const MOST_POOLS: usize = 100;
 
 /// The use of one limit over the last five minutes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct RecentUse {
-    /// The mean: 1 if all that the limit allowed was used, and more if a burst was used.
+    /// The mean use of the limit. The mean use is 1 if the whole limit was used, and more than 1 after a burst.
     pub(crate) average: f64,
     /// The use of the minute with the highest use; `None` if the run is younger than a minute.
     pub(crate) highest: Option<f64>,
-    /// The level of the mean; `None` if the run is younger than a minute.
+    /// The level of the mean use; `None` if the run is younger than a minute.
     pub(crate) level: Option<Level>,
 }
 
-/// The samples of all pools.
+/// The samples of all pools, from which their use of limits is computed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tracker {
     pools: Vec<Tracked>,
@@ -57,15 +60,16 @@ pub(crate) struct Tracker {
 struct Tracked {
     pool: PoolId,
     limits: RateLimits,
-    /// The samples, oldest first. The first may be older than the window: the use of the window begins there.
+    /// The samples of the last five minutes, the oldest first. The first sample can be a little older, because the use
+    /// over five minutes is computed from this sample on.
     samples: VecDeque<Sample>,
-    /// The last sample of the first minute.
+    /// The last sample in the first minute of the run.
     after_start: Sample,
-    /// Whether the use of each limit is above each threshold.
+    /// Whether the use of a limit is above a threshold, for each limit and each threshold.
     is_above: [[bool; THRESHOLDS.len()]; 3],
 }
 
-/// The sums of one pool at one moment.
+/// The sums of one pool since the start of the run, at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sample {
     /// The time since the start of the run.
@@ -75,7 +79,7 @@ struct Sample {
 }
 
 impl Tracker {
-    /// Takes a sample if one is due. `now` is the time since the start of the run.
+    /// Takes a sample if a second has passed since the last sample. `now` is the time since the start of the run.
     pub(super) fn note(&mut self, now: Duration, pools: &[PoolStatus]) {
         self.crossings.clear();
         if self.sampled.is_some_and(|last| now < last + EVERY) {
@@ -96,7 +100,7 @@ impl Tracker {
         }
     }
 
-    /// Returns the crossings that the last status caused, and forgets them.
+    /// Returns the crossings of thresholds since the last status event, and removes them from the tracker.
     pub(super) fn take_crossings(&mut self) -> Vec<Crossing> {
         std::mem::take(&mut self.crossings)
     }
@@ -109,7 +113,7 @@ impl Tracker {
         Some(RecentUse { average, highest: own.highest(dimension), level: Level::of(average, last.at) })
     }
 
-    /// Returns the pools that were seen, with their last limits.
+    /// Returns all tracked pools with their last known limits.
     pub(crate) fn pools(&self) -> impl Iterator<Item = (&PoolId, RateLimits)> {
         self.pools.iter().map(|own| (&own.pool, own.limits))
     }
@@ -117,7 +121,7 @@ impl Tracker {
 
 impl Tracked {
     fn new(status: &PoolStatus) -> Self {
-        // All sums begin with the run.
+        // All sums start at zero at the start of the run.
         let start = Sample { allowed: status.allowed.map(|allowed| allowed.map(|_| 0.0)), ..Sample::default() };
         Self {
             pool: status.pool.clone(),
@@ -134,7 +138,8 @@ impl Tracked {
         self.push(Sample { at: now, counted: status.counted, allowed });
     }
 
-    /// Adds a sample of a pool that has no work: nothing counts, and its limits allow as much as before.
+    /// Adds a sample of a pool without requests. The counted sum stays the same, and the allowed sum grows at the rate
+    /// of the limit.
     fn stay_idle(&mut self, passed: Duration, now: Duration) {
         let Some(last) = self.samples.back().copied() else { return };
         let allowed = Dimension::ALL.map(|dimension| {
@@ -207,7 +212,7 @@ mod tests {
 
     #[test]
     fn the_average_is_over_five_minutes_and_the_highest_use_is_over_one_minute() {
-        // 50 % for five minutes, 100 % for one minute, then 50 % again.
+        // The use is 50 % for five minutes, then 100 % for one minute, then 50 % again.
         let mut run = Run::default();
         run.hold(0.5, 300);
         run.hold(1.0, 60);
@@ -270,7 +275,7 @@ mod tests {
     fn a_limit_that_changes_counts_for_the_time_in_which_it_applied() {
         let mut run = Run::default();
         run.hold(0.5, 300);
-        // The limit is doubled, and the rate stays.
+        // The limit is doubled, and the request rate stays the same.
         for _ in 0..300 {
             run.counted += 0.5 * LIMIT / 60.0;
             run.allowed += 2.0 * LIMIT / 60.0;

@@ -1,41 +1,41 @@
-//! How much of each limit a run used, for the summary.
+//! Computes which share of each limit a run used, for the summary.
 //!
-//! The use of a limit is the amount that counted against the limit, divided by the amount that the limit allowed: the
-//! limit per minute times the minutes of the run. It is not the level of a bucket, because the buckets of a run that
-//! uses its limits well are nearly empty.
+//! The use of a limit is the amount that counted against the limit, divided by the amount that the limit allowed. The
+//! allowed amount is the limit per minute times the minutes of the run. The use is not the level of a bucket, because
+//! the buckets of a run that uses its limits well are nearly empty.
 //!
-//! A server may let through up to a minute's limit at once. So in a run of a few seconds, the use can be far above
-//! 100 %. Such a value says little. Runs of less than ten seconds show no use. Runs of less than a minute show the
-//! use without a level such as "high" or "critical". In any run, a use above 100 % is called a burst.
+//! A server can accept the requests of a whole minute immediately. So in a run of a few seconds, the use can be far
+//! above 100 %. A use of far above 100 % says little. So the summary shows no use after a run of less than ten seconds.
+//! After a run of less than a minute, the summary shows the use without a level such as "high" or "critical". A use
+//! above 100 % is called a burst.
 
 use std::time::Duration;
 
 use super::text::{escape, percent};
 use crate::domain::{Dimension, LimitUse};
 
-/// A run that is shorter than this does not show its use of limits.
+/// The shortest run whose use of limits is shown.
 const SHORTEST: Duration = Duration::from_secs(10);
-/// If a run is shorter than this, no level is computed for its use of limits.
+/// The shortest run whose use of limits gets a level.
 const MINUTE: Duration = Duration::from_secs(60);
-/// A run has used a burst if its use is at least this high. In a long run, a use between 1 and this value is only a
-/// rounding error.
+/// The smallest use that is called a burst. A use between 1 and this value can be a rounding error in a long run.
 const BURST: f64 = 1.02;
 
 /// The level of the use of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
-    /// At most 50 %.
+    /// The use is at most 50 %.
     Low,
-    /// More than 50 %.
+    /// The use is more than 50 %, and at most 75 %.
     Moderate,
-    /// More than 75 %.
+    /// The use is more than 75 %, and at most 90 %.
     High,
-    /// More than 90 %.
+    /// The use is more than 90 %.
     Critical,
 }
 
 impl Level {
-    /// Returns the level of a use; `None` for a run of less than a minute.
+    /// Returns the level of this use of a limit; `None` for a run of less than a minute.
     pub(crate) fn of(share: f64, elapsed: Duration) -> Option<Self> {
         (elapsed >= MINUTE).then_some(match share {
             share if share > 0.9 => Self::Critical,
@@ -45,7 +45,7 @@ impl Level {
         })
     }
 
-    /// Returns the name shown to people and scripts.
+    /// Returns the name of the level, as shown to people and scripts.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Low => "low",
@@ -56,8 +56,7 @@ impl Level {
     }
 }
 
-/// A limit with a lower use is not shown. If the use of each limit of a pool is lower, the pool gets no line of its
-/// own.
+/// The smallest use of a limit that is shown. A pool that used less of each of its limits has no line of its own.
 const LITTLE: f64 = 0.1;
 
 /// Returns a line for each pool that used much of a limit, such as
@@ -75,7 +74,7 @@ pub(super) fn lines(uses: &[LimitUse], elapsed: Duration) -> Vec<String> {
         let mut shares: Vec<_> = Dimension::ALL.into_iter().filter_map(share_of).collect();
         let mut name = String::new();
         if uses.len() > 1 {
-            // The other limits of a pool matter less, and each pool has a line.
+            // In a run with several pools, the line of a pool shows only the limit with the highest use.
             let most = shares.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1));
             shares = most.into_iter().collect();
             name = format!("{}: ", escape(&used.pool.named(has_several)));
@@ -101,7 +100,7 @@ pub(super) fn lines(uses: &[LimitUse], elapsed: Duration) -> Vec<String> {
     lines
 }
 
-/// Returns whether a use is so high that the run has used a burst.
+/// Returns whether a use of a limit is so high that it is called a burst.
 pub(super) fn is_burst(share: f64) -> bool {
     share >= BURST
 }

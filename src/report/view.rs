@@ -1,17 +1,17 @@
-//! The traits for showing a run.
+//! The traits of the code that shows a run to the user.
 
 use super::stats::Stats;
 use crate::domain::RunEvent;
 
-/// Receives the events of a run.
+/// A receiver of the events of a run.
 pub trait Reporter {
-    /// Receives the next event. This method must be quick, because the run's loop calls it.
+    /// Receives the next event. This method must be quick, because the main loop of the run calls it.
     fn on_event(&mut self, event: &RunEvent);
 
-    /// Shows the state of the run because the user asked for it. The default does nothing.
+    /// Shows the state of the run when the user asks for it. The default implementation does nothing.
     fn on_asked(&mut self) {}
 
-    /// Removes live lines from the terminal. The default does nothing.
+    /// Removes live lines from the terminal. The default implementation does nothing.
     fn finish(&mut self) {}
 }
 
@@ -35,20 +35,20 @@ impl Reporter for Stats {
     }
 }
 
-/// One way to show a run.
+/// A form of the output of a run, such as live lines or JSON.
 pub trait View: Send {
-    /// Shows what this event changed. `stats` already includes the event.
+    /// Shows this event, or the state of the run after it. `stats` already includes the event.
     fn show(&mut self, event: &RunEvent, stats: &Stats);
 
-    /// Shows the state of the run because the user asked for it.
+    /// Shows the state of the run when the user asks for it.
     fn answer(&mut self, stats: &Stats);
 
-    /// Ends the view: live lines are removed from the terminal, and files are closed. It may be called
-    /// several times.
+    /// Ends the view: removes live lines from the terminal, and closes files. Callers are allowed to call this several
+    /// times.
     fn close(&mut self) {}
 
-    /// Returns the warnings of this view for the user, and forgets them. They are then shown by all views. The default has
-    /// none.
+    /// Returns the new warnings of this view for the user. All views then show these warnings. The default
+    /// implementation returns no warnings.
     fn take_warnings(&mut self) -> Vec<String> {
         Vec::new()
     }

@@ -1,6 +1,6 @@
-//! Short texts that say what is wrong, for notes, the live line, and the first line of the summary.
+//! Short texts about faults and waits, for notes, live lines, and the first line of the summary.
 //!
-//! The words depend on types and statuses, never on messages.
+//! The texts depend on error types and HTTP statuses, never on error messages.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use crate::domain::{
     Dimension, Failure, FallbackCase, HaltReason, Outage, Reason, WireErrorKind, WriteFault, WriteTarget, shortened,
 };
 
-/// Returns a short text that says why a run stopped. The text is a part of a line.
+/// Returns a short text that says why a run stopped. The text is used as a part of a line.
 pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
     match reason {
         HaltReason::Key(_) => "the key was refused".into(),
@@ -36,8 +36,8 @@ pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
     }
 }
 
-/// Returns what a run does while this reason slows it down. The words can follow a share of its time: `74% waiting for
-/// the last answers`.
+/// Returns the text for what a run does while this reason slows it down. The text can follow a share of the run's time:
+/// `74% waiting for the last answers`.
 pub(crate) fn doing_words(reason: Reason) -> &'static str {
     match reason {
         Reason::Limit(Dimension::Requests) => "limited by requests per minute",
@@ -59,12 +59,13 @@ pub(crate) fn doing_words(reason: Reason) -> &'static str {
     }
 }
 
-/// Returns the same for the name of a reason, as a status file has it; `None` for a name that this program does not know.
+/// Returns the text of `doing_words` for the name of a reason in a status file. Returns `None` for a name that this
+/// program does not know.
 pub(crate) fn doing_words_of(name: &str) -> Option<&'static str> {
     Reason::ALL.into_iter().find(|reason| reason.name() == name).map(doing_words)
 }
 
-/// Returns a short text that says what is wrong with an endpoint, based on its last failure.
+/// Returns a short text about the fault of a provider, made from its last failure.
 pub(crate) fn fault_words(failure: &Failure) -> Cow<'static, str> {
     match (failure.wire, failure.status, &failure.kind) {
         (Some(kind), ..) => wire_words(kind).into(),
@@ -76,7 +77,7 @@ pub(crate) fn fault_words(failure: &Failure) -> Cow<'static, str> {
     }
 }
 
-/// Returns the state of an outage: `the endpoint is overloaded (529) for 42 s, next try in 3 s`.
+/// Returns the state of an outage as text: `the endpoint is overloaded (529) for 42 s, next try in 3 s`.
 pub(crate) fn outage_words(outage: &Outage) -> String {
     let next = match outage.next_try {
         Some(wait) if wait.is_zero() => ", next try now".to_owned(),
@@ -86,14 +87,15 @@ pub(crate) fn outage_words(outage: &Outage) -> String {
     format!("{} for {}{next}", fault_words(&outage.fault), duration(outage.lasted))
 }
 
-/// Returns the state of an outage in few words: `529 for 42 s, next 3 s`.
+/// Returns the state of an outage as a short text: `529 for 42 s, next 3 s`.
 pub(super) fn short_outage(outage: &Outage) -> String {
     let status = outage.fault.status.map_or_else(|| "down".to_owned(), |status| status.to_string());
     let next = outage.next_try.map(|wait| format!(", next {}", duration(wait))).unwrap_or_default();
     format!("{status} for {}{next}", duration(outage.lasted))
 }
 
-/// Returns whether a case is a state of the provider. The other cases are about single rows.
+/// Returns whether a reason to use another provider is a state of the whole provider. All other reasons are about
+/// single rows.
 pub(super) fn is_about_provider(why: FallbackCase) -> bool {
     match why {
         FallbackCase::Limit | FallbackCase::Overload | FallbackCase::Endpoint | FallbackCase::Account => true,
@@ -101,7 +103,7 @@ pub(super) fn is_about_provider(why: FallbackCase) -> bool {
     }
 }
 
-/// Returns a short text that says why rows go to another provider.
+/// Returns a short text that says why rows are sent to another provider.
 pub(crate) fn case_words(why: FallbackCase) -> &'static str {
     match why {
         FallbackCase::Limit => "limits",
@@ -113,10 +115,11 @@ pub(crate) fn case_words(why: FallbackCase) -> &'static str {
     }
 }
 
-/// Returns the text about rows that leave a provider: `anthropic: overload; its rows go to bedrock`.
+/// Returns the text about rows of a provider that are sent to another provider: `anthropic: overload; its rows go to
+/// bedrock`.
 pub(crate) fn diverted_words(from: &str, to: &str, why: FallbackCase) -> String {
     match why {
-        // Another text says why the provider stopped.
+        // The reason is left out here, because another note says why the provider stopped.
         FallbackCase::Account => format!("{from}: its rows go to {to}"),
         why if is_about_provider(why) => format!("{from}: {}; its rows go to {to}", case_words(why)),
         why => format!("{from}: {}; such rows go to {to}", case_words(why)),
@@ -130,7 +133,7 @@ pub(crate) fn stopped_words(provider: &str, reason: &HaltReason) -> String {
     format!("{provider} stopped: {}{said}", halt_words(reason))
 }
 
-/// Returns the text about a provider that works again.
+/// Returns the text about a provider that works again and gets its own rows.
 pub(crate) fn returned_words(to: &str) -> String {
     format!("{to} gets its own rows again")
 }

@@ -1,10 +1,10 @@
-//! How requests are authorized: with a fixed key, or with a token that expires. The transport asks for a token before
-//! each request. If a server refuses a token, the transport asks once for another token, and sends the request again.
+//! Authorizes requests with a fixed key, or with a token that expires. For a token that expires, the transport gets the
+//! current token before each request. If a server refuses a token, the transport asks once for another token, and sends
+//! the request again.
 //!
-//! This module keeps each credential that is sent, so that it can be removed from texts that servers send. The
-//! transport stores each credential before it sends the request, so a source of tokens can't forget to do so. Only the
-//! last few tokens are kept. We assume: if an answer repeats a token, this token reached the server between the request
-//! and the end of the answer.
+//! This module keeps each sent credential, to remove it from the texts of servers. The transport itself stores each
+//! credential before it sends the request, so a source of tokens does not have to do it. Only the last few tokens are
+//! kept. Older tokens are not needed if an answer only repeats tokens that were sent between its request and its end.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,11 +18,11 @@ use secrecy::{ExposeSecret, SecretString};
 use super::credential::{Credential, UnusableKey};
 use crate::domain::Secrets;
 
-/// How many credentials are kept, to find them in texts that servers send. These are the current credential and the
-/// credentials just before it.
+/// The number of credentials that are kept, to find them in texts that servers send. The current credential and the
+/// credentials before it are kept.
 const KNOWN: usize = 8;
 
-/// Where the credential of each request comes from.
+/// The source of the credential of each request.
 #[derive(Clone, Debug)]
 pub enum Authorization {
     /// All requests have the same credential.
@@ -37,59 +37,61 @@ impl From<Credential> for Authorization {
     }
 }
 
-/// What a source of credentials returns: the current credential, or why there is no credential.
+/// The future result of a source of credentials: the current credential, or the reason why there is none.
 pub type Asked<'a> = Pin<Box<dyn Future<Output = Result<Arc<Credential>, String>> + Send + 'a>>;
 
-/// A source of credentials that expire. Its `Debug` form must not show them.
+/// A source of credentials that can expire. The `Debug` form of a source must not show its credentials.
 pub trait CredentialSource: fmt::Debug + Send + Sync {
-    /// Returns the current credential. While the credential does not change, each call must return the same `Arc`.
+    /// Returns the current credential. As long as the credential does not change, each call must return the same `Arc`.
     ///
-    /// This function is called for each request, and several calls may run at the same time. The time limit of a
-    /// request includes the time of this call.
+    /// This function is called for each request, and several calls can run at the same time. The time of this call is
+    /// part of the time limit of the request.
     ///
     /// # Errors
-    /// The reason why there is no credential, as a message for people. It must not contain a secret. The request is not
-    /// sent, and its row is tried again.
+    /// Returns the reason why there is no credential, as a message for people. The message must not contain a secret.
+    /// After such an error, the request is not sent, and its row is tried again.
     fn credential(&self) -> Asked<'_>;
 
     /// Returns another credential, because a server refused this credential with 401 or 403. Returns the refused
-    /// credential if there is no other credential. If it was replaced since it was sent, returns the current
-    /// credential.
+    /// credential if there is no other credential. If the refused credential was already replaced after it was sent,
+    /// returns the current credential.
     ///
-    /// Many requests may be refused together. Their calls must lead to one renewal only.
+    /// A server can refuse many requests at the same time. The calls for these requests must cause only one renewal
+    /// together.
     ///
     /// # Errors
-    /// The reason why there is no other credential. It must not contain a secret.
+    /// Returns the reason why there is no other credential. The message must not contain a secret.
     fn renew<'a>(&'a self, refused: &'a Arc<Credential>) -> Asked<'a> {
         let same = refused.clone();
         Box::pin(std::future::ready(Ok(same)))
     }
 
-    /// Returns secrets that are parts of the current credential in another form. Servers may send them back too.
+    /// Returns secrets that are parts of the current credential in another form. A server can send such secrets back
+    /// too.
     fn also_secret(&self) -> Vec<SecretString> {
         Vec::new()
     }
 }
 
-/// A credential that was sent.
+/// A credential that was sent, with its header.
 struct Sent {
     credential: Arc<Credential>,
     header: Header,
     also_secret: Vec<SecretString>,
 }
 
-/// Turns credentials into headers, and keeps all secrets that were sent.
+/// Turns credentials into headers, and remembers the secrets that were sent.
 pub(super) struct Authorizer {
     source: Authorization,
-    /// Secrets that are not credentials.
+    /// Further secrets that are not credentials, such as the password of a proxy.
     others: Vec<SecretString>,
     known: RwLock<Known>,
 }
 
-/// The header that authorizes a request; `None` without a credential.
+/// The header that authorizes a request; `None` if there is no credential.
 type Header = Option<(HeaderName, HeaderValue)>;
 
-/// The last credentials that were sent, the oldest first.
+/// The last credentials that were sent. The oldest credential comes first.
 #[derive(Default)]
 struct Known {
     sent: VecDeque<Sent>,
@@ -100,7 +102,7 @@ impl Authorizer {
     /// Returns an authorizer that has sent nothing yet.
     ///
     /// # Errors
-    /// The credential is fixed, and it can't be used.
+    /// Returns an error if the credential is fixed and can't be sent in a header.
     pub(super) fn new(source: Authorization, others: Vec<SecretString>) -> Result<Self, UnusableKey> {
         let authorizer = Self { source, others, known: RwLock::default() };
         match &authorizer.source {
@@ -113,7 +115,7 @@ impl Authorizer {
     /// Returns the credential for the next request.
     ///
     /// # Errors
-    /// The reason why there is no credential, as a message for people.
+    /// Returns the reason why there is no credential, as a message for people.
     pub(super) async fn credential(&self) -> Result<Arc<Credential>, String> {
         match &self.source {
             Authorization::Fixed(credential) => Ok(credential.clone()),
@@ -121,12 +123,13 @@ impl Authorizer {
         }
     }
 
-    /// Returns whether a server that refuses a credential may get another credential.
+    /// Returns whether a refused credential can be replaced by another credential.
     pub(super) fn can_renew(&self) -> bool {
         matches!(self.source, Authorization::Asked(_))
     }
 
-    /// Returns another credential, after a server refused this credential; `None` if there is no other credential.
+    /// Returns another credential, after a server refused the credential `refused`. Returns `None` if there is no other
+    /// credential.
     pub(super) async fn renewed(&self, refused: &Arc<Credential>) -> Option<Arc<Credential>> {
         let Authorization::Asked(source) = &self.source else { return None };
         let other = source.renew(refused).await.ok()?;
@@ -136,12 +139,12 @@ impl Authorizer {
     /// Returns the header for a request that is about to be sent with this credential.
     ///
     /// # Errors
-    /// The credential can't be sent in a header.
+    /// Returns an error if the credential can't be sent in a header.
     pub(super) fn header(&self, credential: &Arc<Credential>) -> Result<Header, String> {
         self.header_of(credential).map_err(|error| error.to_string())
     }
 
-    /// Returns all secrets that were sent so far.
+    /// Returns the secrets to remove from the texts of servers: the last sent credentials and the further secrets.
     pub(super) fn secrets(&self) -> Arc<Secrets> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).secrets.clone()
     }
@@ -183,7 +186,7 @@ mod tests {
 
     use super::*;
 
-    /// A source that returns one token after another. After the last token, it returns this token again and again.
+    /// A source that returns one token after the other. After the last token, the source always returns the last token.
     #[derive(Debug)]
     struct Tokens(Mutex<VecDeque<Arc<Credential>>>);
 

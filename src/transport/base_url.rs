@@ -1,7 +1,8 @@
 //! The base URL, which is checked before anything is sent to it.
 //!
-//! The program sends the key to this address. So everything dangerous is refused: schemes other than https and http,
-//! plain text over a network, a password in the address, and the metadata services of clouds.
+//! The program sends the key to this address, so dangerous addresses are refused. An address is refused if its scheme
+//! is not https or http, if it would send plain http over a network, or if it contains a password. The metadata
+//! services of clouds are also refused.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -19,7 +20,7 @@ pub struct BaseUrl {
 }
 
 impl BaseUrl {
-    /// Returns scheme, host and port, as they are shown to people and kept in manifests.
+    /// Returns the scheme, host and port of the URL. These parts are shown to people and stored in manifests.
     pub(crate) fn origin(&self) -> &str {
         &self.origin
     }
@@ -29,7 +30,7 @@ impl BaseUrl {
         &self.root
     }
 
-    /// Returns whether the URL points at this machine.
+    /// Returns whether the host of the URL is this machine.
     pub fn is_loopback(&self) -> bool {
         self.is_loopback
     }
@@ -39,7 +40,7 @@ impl BaseUrl {
         self.is_https
     }
 
-    /// Returns the URL of a path that begins with a slash.
+    /// Returns the URL of a path of the API. The path must begin with a slash.
     pub fn join(&self, path: &str) -> String {
         format!("{}{path}", self.root)
     }
@@ -51,13 +52,13 @@ impl fmt::Debug for BaseUrl {
     }
 }
 
-/// Why a base URL is refused. No message contains a password from the URL.
+/// The reason why a base URL is refused. The messages never contain a password from the URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BaseUrlError {
     /// The text can't be parsed as a URL.
     #[error("the base URL is not a URL ({reason}); give one like https://api.anthropic.com")]
     NotAUrl {
-        /// The message of the parser.
+        /// The error message of the URL parser.
         reason: String,
     },
     /// The scheme is neither http nor https.
@@ -66,7 +67,7 @@ pub enum BaseUrlError {
         /// The scheme.
         scheme: String,
     },
-    /// The URL would send plain text over a network.
+    /// The URL has the scheme http, and the host is another machine.
     #[error(
         "the base URL {origin} would send the key and the prompts unencrypted to another machine; use https, or pass \
          --allow-http if the way there is safe"
@@ -87,20 +88,21 @@ pub enum BaseUrlError {
         /// The host.
         host: String,
     },
-    /// The host is another kind of address where no API can be: it does not belong to a single machine, or a cloud uses
-    /// it for its own service.
+    /// The host is an address at which there can be no API. For example, the address does not belong to a single
+    /// machine, or a cloud uses it for its own service.
     #[error("the base URL points at {host}, {why}, where no API can be; check it")]
     Unfit {
         /// The host.
         host: String,
-        /// The kind of address.
+        /// The kind of unfit address.
         why: Unfit,
     },
 }
 
-/// Reads a base URL: the API's root, with or without a slash or `/v1` at its end.
+/// Parses a base URL, which is the root of the API's paths. A slash or `/v1` at its end is accepted and removed.
 ///
-/// With `allow_http`, plain http is accepted for all hosts. Without it, plain http is accepted only for this machine.
+/// With `allow_http`, plain http is accepted for all hosts. Without `allow_http`, plain http is accepted only for this
+/// machine.
 ///
 /// # Errors
 /// Any [`BaseUrlError`].

@@ -1,33 +1,35 @@
-//! The key, and how it is sent.
+//! The key of the API, and the headers in which it is sent.
 //!
-//! The copies in this file are zeroed when they are dropped. The HTTP client has its own copy in each header that it
-//! sends. That copy can't be zeroed from here.
+//! The copies of the key in this file are overwritten with zeros when they are dropped. The HTTP client has its own
+//! copy in each header that it sends. This module can't overwrite the copies of the HTTP client.
 
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-/// How requests are authorized. Its `Debug` form does not show the key.
+/// The credential that authorizes requests. The `Debug` form does not show the key.
 #[derive(Clone, Debug)]
 pub enum Credential {
-    /// A key that is sent in the header `x-api-key`.
+    /// An API key that is sent in the header `x-api-key`.
     ApiKey(SecretString),
-    /// A key that is sent in the header `x-api-key` and again in `api-key`, as clients of Microsoft Foundry do.
+    /// An API key that is sent in two headers, `x-api-key` and `api-key`. Clients of Microsoft Foundry send both
+    /// headers.
     ApiKeyTwice(SecretString),
-    /// A token that is sent as `authorization: Bearer`.
+    /// A token that is sent in the header `authorization: Bearer`.
     Bearer(SecretString),
-    /// No credential is sent. This is for a simulator, or for a proxy that adds its own key.
+    /// No credential. Requests have no credential for a simulator, or for a proxy that adds its own key.
     None,
 }
 
-/// The key is empty or can't be sent in a header. The message does not show it.
+/// The key is empty or can't be sent in a header. The message does not show the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the API key is empty or holds characters that can't be sent (a line break?); check where it comes from")]
 pub struct UnusableKey;
 
 impl Credential {
-    /// Returns the header that authorizes a request. It is marked as sensitive. Returns `None` without a credential.
+    /// Returns the header that authorizes a request. The header is marked as sensitive. Returns `None` if there is no
+    /// credential.
     pub(super) fn header(&self) -> Result<Option<(HeaderName, HeaderValue)>, UnusableKey> {
         let Some(key) = self.exposed() else { return Ok(None) };
         if key.trim().is_empty() {
@@ -47,7 +49,7 @@ impl Credential {
         Ok(Some((name, value)))
     }
 
-    /// Returns the name of the second header that gets the value of the first header.
+    /// Returns the name of the second header that must have the same value; `None` if the key is sent only once.
     pub(super) fn also_as(&self) -> Option<HeaderName> {
         match self {
             Self::ApiKeyTwice(_) => Some(HeaderName::from_static("api-key")),
@@ -55,7 +57,7 @@ impl Credential {
         }
     }
 
-    /// Returns the key itself, so that texts can be searched for it.
+    /// Returns the key itself, for searching texts for the key.
     pub(crate) fn exposed(&self) -> Option<&str> {
         match self {
             Self::ApiKey(secret) | Self::ApiKeyTwice(secret) | Self::Bearer(secret) => Some(secret.expose_secret()),

@@ -1,20 +1,23 @@
-//! Recognizes addresses at which no API can be, whether they come from a base URL, a proxy's address or a resolver.
+//! Recognizes addresses at which there can be no API. The addresses come from a base URL, from a proxy, or from
+//! resolving a name.
 //!
-//! If this program runs as part of a service, a stranger may choose the URL. In a cloud, a machine gets its credentials
-//! from a link-local address, or from another fixed address in some clouds. Several forms of IPv6 addresses contain an
-//! IPv4 address. For such an address, the IPv4 address decides.
+//! In a cloud, a machine can read its credentials at a link-local address, or in some clouds at another fixed address.
+//! This program sends no requests to these addresses. The reason is that the program can be part of a service in which
+//! strangers choose the URL. A stranger must not be able to read the credentials. Several forms of IPv6 addresses
+//! contain an IPv4 address. For such an address, the contained IPv4 address is checked.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Why nothing is sent to an address.
+/// The reason why the program sends nothing to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfit {
     /// The address can be reached only in the local network segment.
     LinkLocal,
-    /// A cloud uses this address for a service to its own machines. The address is outside the link-local range.
+    /// A cloud uses this address for a service that only its own machines can reach. The address is outside of the
+    /// link-local range.
     Metadata,
-    /// The address means "no address". Systems treat it as this machine.
+    /// The address means "no address". Operating systems treat this address as this machine.
     Unspecified,
     /// The address means a group of machines.
     Multicast,
@@ -34,7 +37,8 @@ impl fmt::Display for Unfit {
     }
 }
 
-/// Metadata services outside the link-local range: Alibaba Cloud, Oracle Cloud, Azure, AWS, Google Cloud.
+/// The addresses of metadata services outside of the link-local range: Alibaba Cloud, Oracle Cloud, Azure, AWS, Google
+/// Cloud.
 ///
 /// Source: the providers' documentation of their instance metadata (2026-08-22).
 const METADATA: [IpAddr; 5] = [
@@ -45,7 +49,7 @@ const METADATA: [IpAddr; 5] = [
     IpAddr::V6(Ipv6Addr::new(0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x254)),
 ];
 
-/// Returns why nothing is sent to `address`; `None` when an API may have this address.
+/// Returns the reason why the program sends nothing to `address`; `None` if there can be an API at this address.
 pub(crate) fn unfit(address: IpAddr) -> Option<Unfit> {
     if METADATA.contains(&address) {
         return Some(Unfit::Metadata);
@@ -59,7 +63,7 @@ pub(crate) fn unfit(address: IpAddr) -> Option<Unfit> {
     }
 }
 
-/// Returns whether a name means this machine, no matter what a resolver would return (RFC 6761).
+/// Returns whether a host name always means this machine, without asking a resolver (RFC 6761).
 pub(crate) fn is_local_name(host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     host == "localhost" || host.ends_with(".localhost")
@@ -76,15 +80,16 @@ fn unfit_v4(address: Ipv4Addr) -> Option<Unfit> {
     }
 }
 
-/// Returns the IPv4 address that an IPv6 address contains, if the IPv6 address is mapped, translated, compatible, NAT64
-/// or 6to4.
+/// Returns the IPv4 address that an IPv6 address contains. The IPv6 address must have one of the forms IPv4-mapped,
+/// IPv4-translated, IPv4-compatible, NAT64 and 6to4.
 fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let of = |high: u16, low: u16| {
         let [[a, b], [c, d]] = [high.to_be_bytes(), low.to_be_bytes()];
         Ipv4Addr::new(a, b, c, d)
     };
     match address.segments() {
-        // The loopback address looks like an IPv4-compatible address, but is not.
+        // The loopback address `::1` has the form of an IPv4-compatible address, but it does not contain an IPv4
+        // address.
         [0, 0, 0, 0, 0, 0, 0, 1] => None,
         [0, 0, 0, 0, 0, 0xffff, high, low]
         | [0, 0, 0, 0, 0xffff, 0, high, low]

@@ -1,26 +1,27 @@
-//! Requests over HTTP.
+//! Sends requests over HTTP.
 //!
-//! Only this module uses reqwest. It manages connections, time limits and the limit on the size of a body.
+//! Only this module uses reqwest. This module manages connections, time limits and the limit on the size of a body.
 //!
-//! - One [`Transport::send`] is one request, so the scheduler knows of every attempt. Nothing is retried here, with one
-//!   exception: if a server refuses a token that can be renewed (401, 403), the token is renewed, and the request is
-//!   sent once more. A refused request is not billed.
-//!   Redirects are not followed, because the key would be sent to the other address as well.
-//! - There are two time limits. `timeout` runs from the call to the end of the body. `idle_timeout` limits the wait
-//!   between two pieces of the body. The `idle_timeout` starts when the head has arrived, because the wait for the head
-//!   can be long. Without streaming, the server is silent while the model works: it sends the head when the whole
-//!   answer is ready. With streaming, the head comes early, and after that the server sends pings while the model
-//!   works. Large transfers have other limits: `upload.rs` for a body that is read while it is sent, and
-//!   [`Transfer::Bulk`] for a large response.
-//! - If connecting failed, it is certain that nothing was sent. After any later failure, the server may have received
-//!   the request and billed it. But if the last piece of an upload was not sent, no server can have the request.
-//! - The HTTP client does not choose where a connection goes: [`super::proxy_for`] chooses the proxy, and `names.rs`
-//!   resolves names and checks each address.
-//! - What a server sends is passed on unchanged. The caller removes [`Transport::secrets`] from the texts of the
-//!   server.
+//! - One call of [`Transport::send`] sends one request, so the scheduler knows of every attempt. Requests are not
+//!   retried here, with one exception. If a server refuses a token that can be renewed (401, 403), the token is
+//!   renewed, and the request is sent once more. A refused request is not billed. Redirects are not followed, because
+//!   the key would also be sent to the other address.
+//! - There are two time limits. `timeout` is the limit for the whole request, from the call to the end of the response
+//!   body. `idle_timeout` is the limit for the wait between two pieces of the response body. `idle_timeout` starts when
+//!   the status line and headers of the response have arrived, because the wait for them can be long. Without
+//!   streaming, the server sends nothing until the whole answer is ready. With streaming, the headers come early, and
+//!   the server then sends pings while the model works. Large transfers have other time limits: see `upload.rs` for a
+//!   body that is read while it is sent, and [`Transfer::Bulk`] for a large response.
+//! - If no connection could be opened, nothing was sent. After a later failure, the server has possibly received the
+//!   request and billed it. An upload is an exception: if its last piece was not sent, the server can't have the whole
+//!   request.
+//! - The HTTP client does not choose the address of a connection: [`super::proxy_for`] chooses the proxy, and
+//!   `names.rs` resolves names and checks each address.
+//! - The response of a server is passed on unchanged. The caller must remove [`Transport::secrets`] from the texts of
+//!   the server.
 //!
-//! Rejected: reqwest's own `read_timeout`. That timeout runs from the start of the request, so it would abort long
-//! calls that do not stream.
+//! reqwest's own `read_timeout` is not used. The time limit of `read_timeout` starts with the request, so it would
+//! abort long requests without streaming.
 
 mod client;
 mod config;
@@ -65,20 +66,20 @@ pub(crate) use self::metadata::google_token;
 pub(crate) use self::notices::NoticePoster;
 pub use super::credential::Credential;
 
-/// The highest number of requests on one HTTP/2 connection. Servers allow 100 streams or more. Requests above the
-/// server's limit would wait in a queue, and their time limits would run during this wait.
+/// The highest number of requests on one HTTP/2 connection. Servers allow 100 or more requests on a connection.
+/// Requests above the server's limit would wait in a queue, and this wait would be part of their time limits.
 const STREAMS_PER_CONNECTION: usize = 64;
-/// The longest part of an error's body that is read, in bytes. No error is longer.
+/// The largest number of bytes that are read from the body of an error response. Real error responses are shorter.
 const MAX_ERROR_BYTES: usize = 128 * 1024;
 
-/// Sends requests over HTTP.
+/// The transport that sends requests over HTTP.
 pub struct HttpTransport {
     clients: Vec<reqwest::Client>,
     next_client: AtomicUsize,
     base_url: BaseUrl,
     way: Route,
-    /// The first path and its URL. The URL is kept, because parsing it costs more than everything else that is done for
-    /// a request.
+    /// The path of the first request, and its URL. The URL is kept, because parsing it takes longer than all other work
+    /// for a request.
     first_url: OnceLock<(Cow<'static, str>, Url)>,
     authorizer: Authorizer,
     timers: Timers,
@@ -94,7 +95,7 @@ impl fmt::Debug for HttpTransport {
 }
 
 impl HttpTransport {
-    /// Builds the client, or several clients. Nothing is sent.
+    /// Returns a transport with one HTTP client, or with several clients for HTTP/2. Sends nothing.
     ///
     /// # Errors
     /// Any `TransportError`.
@@ -130,23 +131,24 @@ impl HttpTransport {
             return Ok(url.clone());
         }
         let url = Url::parse(&self.base_url.join(&path)).map_err(|error| not_a_url(&path, &error.to_string()))?;
-        // A path such as `@other.example` would lead to another server, and the key would be sent there.
+        // With a path such as `@other.example`, the URL would be the address of another server, and the key would be
+        // sent to it.
         if url.origin().ascii_serialization() != self.base_url.origin() {
             return Err(not_a_url(&path, "it leads to another server"));
         }
-        // If another path has been stored already, the URL of this path is parsed each time.
+        // Only the URL of the first path is kept. The URLs of other paths are parsed for each request.
         let _ = self.first_url.set((path, url.clone()));
         Ok(url)
     }
 
-    /// Returns the credential for a request. Fails if there is no credential by `deadline`.
+    /// Returns the credential for a request. Returns an error if the source returns no credential before `deadline`.
     async fn credential(&self, deadline: Instant) -> Result<Arc<Credential>, WireError> {
         let credential = tokio::time::timeout_at(deadline, self.authorizer.credential()).await;
         let none = || Err(format!("there was none within {:?} (--timeout)", self.timeout));
         credential.unwrap_or_else(|_| none()).map_err(|reason| not_authorized(&reason))
     }
 
-    /// Returns the request with its authorization.
+    /// Returns the request of the HTTP client, with the headers that authorize it.
     fn request(
         &self,
         request: WireRequest,
@@ -169,7 +171,7 @@ impl HttpTransport {
 }
 
 impl HttpTransport {
-    /// Waits for the head of the response to a request.
+    /// Sends a request, and waits for the status line and headers of the response.
     async fn response(
         &self,
         request: reqwest::Request,
@@ -191,7 +193,7 @@ impl HttpTransport {
         }
     }
 
-    /// Sends the request and waits for the head of its response.
+    /// Sends a request with this credential, and waits for the status line and headers of the response.
     async fn send_with(
         &self,
         request: WireRequest,
@@ -234,7 +236,7 @@ impl HttpTransport {
     }
 
     /// Sends a request once more with another credential, after the server refused the first credential. If there is no
-    /// other credential, returns the refusal.
+    /// other credential, returns the response with the refusal.
     async fn send_renewed(
         &self,
         request: WireRequest,
@@ -243,7 +245,7 @@ impl HttpTransport {
         deadline: Instant,
     ) -> Result<HttpExchange, WireError> {
         let deadline = match request.body.source() {
-            // An upload may have taken longer than the time limit of a usual request.
+            // The upload can have taken longer than the time limit of a usual request, so the limit starts again.
             Some(_) => after(Instant::now(), self.timeout),
             None => deadline,
         };
@@ -262,7 +264,8 @@ impl Transport for HttpTransport {
 
     async fn send(&self, request: WireRequest) -> Result<HttpExchange, WireError> {
         let deadline = after(Instant::now(), self.timeout);
-        // A request with a key that stays the same is not copied. The copy is in a box, because this future is moved.
+        // The request is copied only if its credential can be renewed. The copy is in a box, because this future is
+        // moved and should be small.
         let again = self.authorizer.can_renew().then(|| Box::new(request.clone()));
         let credential = self.credential(deadline).await?;
         let exchange = self.send_with(request, &credential, deadline).await?;

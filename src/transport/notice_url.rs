@@ -1,7 +1,7 @@
 //! Addresses to which notices about a run are sent.
 //!
-//! Such an address is a secret: whoever knows it can write to the channel of its owner. So only its scheme and host are
-//! shown, also in its `Debug` form. It may point to the same addresses as a base URL.
+//! Such an address is a secret, because everyone who knows the address can send messages to its owner. So only the
+//! scheme and host are shown, also in the `Debug` form. The same addresses are allowed and refused as for a base URL.
 
 use std::fmt;
 
@@ -19,22 +19,22 @@ pub struct NoticeUrl {
 }
 
 impl NoticeUrl {
-    /// Returns the scheme and host, followed by `/…`. This is the only form that is shown to people.
+    /// Returns the scheme and host of the address, followed by `/…`. People see the address only in this form.
     pub(crate) fn shown(&self) -> String {
         format!("{}/…", self.base.origin())
     }
 
-    /// Returns the server without the path, to choose a proxy for it.
+    /// Returns the URL of the server without the path, for choosing a proxy.
     pub(crate) fn base(&self) -> &BaseUrl {
         &self.base
     }
 
-    /// Returns the part that must not be shown: everything after the host.
+    /// Returns the secret part of the address: everything after the host.
     pub(crate) fn secret(&self) -> SecretString {
         self.url.expose_secret()[self.base.origin().len()..].into()
     }
 
-    /// Returns the whole address.
+    /// Returns the whole address, including its secret part.
     pub(super) fn whole(&self) -> &str {
         self.url.expose_secret()
     }
@@ -46,7 +46,8 @@ impl fmt::Debug for NoticeUrl {
     }
 }
 
-/// Why an address for notices is refused. No message contains a part of the address except its host.
+/// The reason why an address for notices is refused. The messages contain at most the scheme, host and port of the
+/// address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoticeUrlError {
     /// The text can't be parsed as a URL.
@@ -55,7 +56,7 @@ pub(crate) enum NoticeUrlError {
     /// The scheme is neither http nor https.
     #[error("its scheme is neither https nor http")]
     Scheme,
-    /// The URL would send plain text over a network.
+    /// The URL has the scheme http, and the host is another machine.
     #[error(
         "the address at {origin} would send notices unencrypted to another machine; use https, or pass --allow-http if \
          the way there is safe"
@@ -67,14 +68,15 @@ pub(crate) enum NoticeUrlError {
     /// The URL has a user name or password.
     #[error("it holds a user name or password; take it out")]
     UserInfo,
-    /// The host is an address at which no receiver can be.
+    /// The host is an address at which there can be no receiver of notices.
     #[error("it points at {0}, where nothing receives notices; check it")]
     Unfit(Unfit),
 }
 
-/// Reads an address for notices.
+/// Parses an address for notices.
 ///
-/// With `allow_http`, plain http is accepted for all hosts. Without it, plain http is accepted only for this machine.
+/// With `allow_http`, plain http is accepted for all hosts. Without `allow_http`, plain http is accepted only for this
+/// machine.
 ///
 /// # Errors
 /// Any [`NoticeUrlError`].
@@ -99,7 +101,7 @@ pub(crate) fn parse_notice_url(text: &str, allow_http: bool) -> Result<NoticeUrl
         | BaseUrlError::UserInfo
         | BaseUrlError::QueryOrFragment => NoticeUrlError::NotAUrl,
     })?;
-    // The fragment is not sent, and the parsed form begins with the origin.
+    // The fragment is removed, because it is not sent. The text of the parsed URL begins with the origin.
     let mut url = url;
     url.set_fragment(None);
     Ok(NoticeUrl { url: String::from(url).into(), base })

@@ -1,20 +1,22 @@
-//! Chooses the proxy for the server, once, from the usual environment variables.
+//! Chooses the proxy for a server from the usual environment variables. The proxy is chosen only once.
 //!
-//! The HTTP client reads no variable itself: it gets the [`Proxy`] that this module chooses. The address of this proxy
-//! is also shown to people. If the value of the proxy variable can't be used, this is an error. The user has set the
-//! variable, so a direct connection would be wrong.
+//! The HTTP client does not read these variables. The HTTP client gets the [`Proxy`] that this module chooses. The
+//! address of this proxy is also shown to people. A proxy variable with an unusable value is an error. A direct
+//! connection would be wrong, because the user wants a proxy.
 //!
 //! - `HTTPS_PROXY` is used for an `https` server, and `HTTP_PROXY` for an `http` server. If the variable for the scheme
-//!   is not set, `ALL_PROXY` is used. The upper-case name of a variable is read first. If the variable with this name
-//!   is set but empty, the lower-case name is ignored. A value without a scheme means `http`.
+//!   is not set, `ALL_PROXY` is used. The upper-case name of a variable is read first. If the variable with the
+//!   upper-case name is set but empty, the variable with the lower-case name is ignored. A value without a scheme means
+//!   `http`.
 //! - `NO_PROXY` lists the servers that are reached directly: names (including their subdomains), addresses, networks,
 //!   or `*` for all servers.
-//! - No variable is used when `REQUEST_METHOD` is set. The program may then be a CGI program. In a CGI program,
-//!   `HTTP_PROXY` contains the header `Proxy:` of a request, and the request may come from a stranger.
-//! - No proxy is used for this machine.
-//! - On macOS and Windows, the system's settings are used if none of these variables is set.
+//! - If `REQUEST_METHOD` is set, no proxy variable is used, because the program is possibly a CGI program. In a CGI
+//!   program, `HTTP_PROXY` contains the header `Proxy:` of a request, and the request possibly comes from a stranger.
+//! - A server on this machine is reached without a proxy.
+//! - On macOS and Windows, the settings of the system are used if no proxy variable is set.
 //!
-//! The crate hyper-util implements the rules of `NO_PROXY` and of these systems. reqwest uses the same crate.
+//! The crate hyper-util implements the rules of `NO_PROXY` and of the settings of macOS and Windows. reqwest uses the
+//! same crate.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -27,7 +29,7 @@ use super::base_url::BaseUrl;
 use super::destination::{Unfit, unfit};
 use super::http::url::Url;
 
-/// A proxy. Its `Debug` form does not show the user name or the password.
+/// A proxy. The `Debug` form of a proxy does not show its user name or password.
 #[derive(Clone)]
 pub struct Proxy {
     address: String,
@@ -38,17 +40,17 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Returns scheme, host and port, as they are shown to people.
+    /// Returns the scheme, host and port of the proxy, as they are shown to people.
     pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
-    /// Returns where the proxy was set: a variable, or the system's settings.
+    /// Returns the place where the proxy was set: the name of a variable, or the settings of the system.
     pub(crate) fn source(&self) -> &'static str {
         self.source
     }
 
-    /// Returns the password, decoded from the URL.
+    /// Returns the password of the proxy, decoded from its URL.
     pub(crate) fn password(&self) -> Option<&SecretString> {
         self.password.as_ref()
     }
@@ -58,7 +60,7 @@ impl Proxy {
         self.is_https
     }
 
-    /// Returns the URL of the proxy, with user name and password.
+    /// Returns the URL of the proxy, including its user name and password.
     pub(super) fn url(&self) -> &str {
         self.url.expose_secret()
     }
@@ -70,8 +72,8 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// The variable that names the proxy, or `NO_PROXY`, has a value that can't be used. No part of the value is shown,
-/// because the value may contain a password.
+/// The error for a proxy variable or `NO_PROXY` with a value that can't be used. The message shows no part of the
+/// value, because the value can contain a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{variable} can't be used ({fault}); give it a proxy's address, as http://proxy.example:3128, or pass --no-proxy to \
@@ -100,7 +102,7 @@ enum ProxyFault {
     Unfit(Unfit),
 }
 
-/// The two names of a variable: in upper case, then in lower case.
+/// The two names of a variable: first in upper case, then in lower case.
 type Names = [&'static str; 2];
 
 const HTTP: Names = ["HTTP_PROXY", "http_proxy"];
@@ -113,7 +115,7 @@ const CGI: &str = "REQUEST_METHOD";
 /// variable.
 ///
 /// # Errors
-/// When the variable that names the proxy, or `NO_PROXY`, has a value that can't be used.
+/// Returns an error if the proxy variable or `NO_PROXY` has a value that can't be used.
 pub fn proxy_for<'a>(
     base_url: &BaseUrl,
     variable: impl Fn(&str) -> Option<&'a OsStr>,
@@ -134,26 +136,26 @@ pub fn proxy_for<'a>(
     if is_asked { proxy.map(Some) } else { Ok(None) }
 }
 
-/// A variable that names a proxy but is not used, with the reason.
+/// A variable that contains a proxy but is not used, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PassedOver {
     /// The variable.
     pub variable: &'static str,
-    /// Why the variable is not used.
+    /// The reason why the variable is not used.
     pub why: PassedOverWhy,
     fault: Option<ProxyFault>,
 }
 
-/// The reason why a variable that names a proxy is not used.
+/// The reason why a variable that contains a proxy is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PassedOverWhy {
-    /// This program may be a CGI program.
+    /// This program is possibly a CGI program, because `REQUEST_METHOD` is set.
     Cgi,
     /// The server is this machine.
     Loopback,
     /// The server is in the list of `NO_PROXY`.
     Exempt,
-    /// The variable is for servers of the other scheme, and no variable is set for the scheme of this server.
+    /// The variable is for servers with the other scheme. For the scheme of this server, no variable is set.
     OtherScheme,
 }
 
@@ -165,7 +167,7 @@ impl PassedOver {
 }
 
 impl fmt::Display for PassedOver {
-    /// No part of the value is shown, because it may contain a password.
+    /// Shows no part of the value of the variable, because the value can contain a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { variable, why, fault } = self;
         match why {
@@ -187,12 +189,12 @@ impl fmt::Display for PassedOver {
     }
 }
 
-/// If [`proxy_for`] returns no proxy but an environment variable names a proxy, returns that variable. Otherwise
-/// returns `None`.
+/// Returns an environment variable that contains a proxy, if [`proxy_for`] does not use it and returns no proxy.
+/// Returns `None` in all other cases.
 pub(crate) fn passed_over<'a>(base_url: &BaseUrl, variable: impl Fn(&str) -> Option<&'a OsStr>) -> Option<PassedOver> {
     let (own, other) = if base_url.is_https() { (HTTPS, HTTP) } else { (HTTP, HTTPS) };
     let own_one = set(own, &variable).or_else(|| set(ALL, &variable));
-    // An empty variable means that no proxy is used.
+    // A variable that is set but empty also means that the user wants no proxy.
     let is_open = own.into_iter().chain(ALL).all(|name| variable(name).is_none());
     let (found, why) = match (own_one, base_url.is_loopback(), variable(CGI).is_some()) {
         (Some(found), true, _) => (found, PassedOverWhy::Loopback),
@@ -206,8 +208,8 @@ pub(crate) fn passed_over<'a>(base_url: &BaseUrl, variable: impl Fn(&str) -> Opt
     (!is_used).then_some(PassedOver { variable: found.0, why, fault })
 }
 
-/// Returns the first of the two names that is set, with its value. Returns `None` if neither name is set, or if the
-/// value is empty.
+/// Returns the first of the two names of a variable that is set, with its value. Returns `None` if both names are
+/// unset, or if the value is empty.
 fn set<'a>(names: Names, variable: &impl Fn(&str) -> Option<&'a OsStr>) -> Option<(&'static str, &'a OsStr)> {
     let found = names.into_iter().find_map(|name| variable(name).map(|value| (name, value)));
     found.filter(|(_, value)| !value.is_empty())
@@ -229,7 +231,8 @@ fn parsed(text: &str, source: &'static str) -> Result<Proxy, ProxyFault> {
         scheme if scheme.starts_with("socks") => return Err(ProxyFault::Socks),
         _ => return Err(ProxyFault::Scheme),
     }
-    // An unescaped / in a password ends the address too early, and the user name would be read as the host.
+    // An unescaped `/` in a password would end the address too early, and the parser would take the user name as the
+    // host.
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
         return Err(ProxyFault::Rest);
     }
@@ -250,7 +253,7 @@ fn of_url(url: &Url, source: &'static str) -> Proxy {
     }
 }
 
-/// Returns a part of a URL with its escapes decoded.
+/// Returns a part of a URL with its percent escapes decoded.
 fn unescaped(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -264,7 +267,8 @@ fn unescaped(text: &str) -> String {
 }
 
 fn uri(base_url: &BaseUrl) -> Uri {
-    // If a host can't be part of a URI, it can't be in the list of NO_PROXY either.
+    // An empty URI is used for a host that can't be part of a URI, because such a host can't be in the list of
+    // `NO_PROXY`.
     base_url.join("/").parse().unwrap_or_default()
 }
 
@@ -279,8 +283,8 @@ mod tests {
     use super::*;
     use crate::transport::parse_base_url;
 
-    /// Returns how a server is reached with these variables: the address of a proxy, `direct`, or the name of the
-    /// variable that can't be used.
+    /// Returns how a server is reached with these environment variables. The result is the address of a proxy,
+    /// `direct`, or the name of the variable that can't be used.
     fn way(server: &str, variables: &[(&str, &str)]) -> String {
         let server = parse_base_url(server, true).expect(server);
         let find = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsStr::new(*value));

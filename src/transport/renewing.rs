@@ -1,21 +1,22 @@
-//! Credentials that expire, and are renewed before they do.
+//! Renews credentials before they expire.
 //!
-//! An [`Issuer`] makes credentials, for example with a command. [`Renewing`] decides when the issuer is asked for
-//! another credential:
+//! An [`Issuer`] makes credentials, for example with a command. [`Renewing`] asks the issuer for another credential in
+//! these cases:
 //!
-//! - Some time before the current credential expires: five minutes, or a tenth of its life if that is shorter. Until
-//!   then, requests use the current credential.
-//! - When a server refuses the current credential, but at most once a minute: a server may have other reasons to
-//!   refuse.
-//! - When the current credential has expired. In this case, requests wait.
+//! - The current credential expires soon: within five minutes, or within a tenth of its life if that is shorter.
+//!   Requests use the current credential until the renewal has ended.
+//! - A server refuses the current credential. This case causes at most one renewal per minute, because a server can
+//!   have other reasons to refuse a request.
+//! - The current credential has expired. In this case, requests wait for the renewal.
 //!
-//! The issuer is asked once, however many requests need the credential. It runs on a thread of its own: it may block,
-//! and the runtime of the request that needed it may end first. If it fails, the current credential is used until it
-//! expires, and there is one warning. After that, each request fails with the reason. The issuer is asked again later.
+//! The issuer is asked once for all requests that need the credential. The issuer runs on a thread of its own, because
+//! it can block, and because the runtime of the request can end first. If the issuer fails, the user gets one warning,
+//! and the current credential is used until it expires. After the credential has expired, each request fails with the
+//! reason. The issuer is asked again later.
 //!
-//! The life of a credential is counted from the moment at which the issuer was asked, so it includes the time that a
-//! slow issuer needs. While a machine sleeps, the clock of this module may stand still, so a credential may expire
-//! unnoticed. Then a server refuses it, and it is renewed.
+//! The life of a credential begins when the issuer is asked, and not when a slow issuer answers. The clock of this
+//! module can stop while the computer sleeps, so a credential can expire without a renewal. When a server then refuses
+//! the credential, the credential is renewed.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,30 +31,30 @@ use super::authorization::{Asked, CredentialSource};
 use super::credential::Credential;
 use crate::domain::Secrets;
 
-/// A credential is renewed at most this long before it expires.
+/// The longest time before the end of a credential at which it is renewed.
 const MARGIN: Duration = Duration::from_secs(5 * 60);
 /// The shortest time between two renewals that follow refusals by a server.
 const BETWEEN_REFUSALS: Duration = Duration::from_secs(60);
-/// How long to wait after a failed renewal before the next renewal.
+/// The longest wait after a failed renewal before the next renewal.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
-/// The shortest wait after a failed renewal.
+/// The shortest wait after a failed renewal, if the current credential expires soon.
 const AFTER_FAILURE_AT_LEAST: Duration = Duration::from_secs(1);
 
 /// Makes credentials.
 pub(crate) trait Issuer: fmt::Debug + Send + Sync + 'static {
-    /// Returns a credential. This call may block for a while. If the current credential still has much of its life, the
-    /// same credential may be returned again.
+    /// Returns a credential. The call is allowed to block for a while. An issuer can return the current credential
+    /// again if it is still valid for long.
     ///
     /// # Errors
-    /// The reason why there is no credential, as a message for people, without secrets.
+    /// Returns the reason why there is no credential, as a message for people without secrets.
     fn issue(&self) -> Result<Issued, String>;
 
-    /// Tells the user that the credential can't be renewed. After a call, the next call comes only if a renewal has
-    /// succeeded in between.
+    /// Tells the user that the credential can't be renewed. There is only one such warning until a renewal succeeds
+    /// again.
     fn warn(&self, warning: &str);
 }
 
-/// A credential that was made.
+/// A credential that an issuer made, with its life.
 #[derive(Clone, Debug)]
 pub(crate) struct Issued {
     pub(crate) credential: Credential,
@@ -62,25 +63,26 @@ pub(crate) struct Issued {
     pub(crate) also_secret: Vec<SecretString>,
 }
 
-/// How long a credential can be used.
+/// The time for which a credential can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Life {
     /// This long.
     For(Duration),
-    /// At least this long. Its end is not known, so the issuer is asked again after this time.
+    /// The credential can be used for at least this long. The end of the credential is not known, so the issuer is
+    /// asked again after this time.
     AtLeast(Duration),
-    /// Until a server refuses it.
+    /// The credential can be used until a server refuses it.
     UntilRefused,
 }
 
-/// A source that renews its credential.
+/// A source of credentials that renews its credential.
 #[derive(Clone, Debug)]
 pub(crate) struct Renewing(Arc<Shared>);
 
 struct Shared {
     issuer: Box<dyn Issuer>,
     state: Mutex<State>,
-    /// Changes when a renewal has ended.
+    /// A channel that notifies waiting requests when a renewal has ended.
     ended: watch::Sender<()>,
 }
 
@@ -95,23 +97,23 @@ struct State {
     is_renewing: bool,
     failure: Option<Failure>,
     has_warned: bool,
-    /// Until this moment, a refusal does not lead to a renewal.
+    /// The earliest time at which a refusal by a server can cause another renewal.
     refused_until: Option<Instant>,
 }
 
-/// The current credential.
+/// The current credential of a source.
 struct Held {
     credential: Arc<Credential>,
     also_secret: Vec<SecretString>,
-    /// When the issuer is asked again.
+    /// The time at which the issuer is asked for the next credential.
     due: Option<Instant>,
     end: Option<Instant>,
 }
 
-/// Why the last renewal failed.
+/// The failure of the last renewal.
 struct Failure {
     reason: String,
-    /// When the next renewal may begin. It is set by the first request that sees the failure.
+    /// The earliest time of the next renewal. The first request after the failure sets this time.
     again: Option<Instant>,
 }
 
@@ -128,8 +130,8 @@ impl Renewing {
         Self(Arc::new(Shared { issuer: Box::new(issuer), state: Mutex::new(state), ended: watch::channel(()).0 }))
     }
 
-    /// Returns the current credential if requests may use it, and begins a renewal if it is due. Otherwise returns what
-    /// to wait for.
+    /// Returns the current credential, or the reason why there is none. Begins a renewal if its time has come. If
+    /// requests have to wait for the renewal, returns the channel that notifies them.
     fn current(&self, now: Instant) -> Result<Result<Arc<Credential>, String>, watch::Receiver<()>> {
         let mut state = self.0.lock();
         let has_ended = state.held.end.is_some_and(|end| end <= now);
@@ -144,8 +146,9 @@ impl Renewing {
         }
     }
 
-    /// Returns the credential to use instead of a refused credential. If a renewal can't begin yet, this is the refused
-    /// credential again. Otherwise begins a renewal, and returns what to wait for.
+    /// Returns the current credential if the refused credential was already replaced. Returns the refused credential
+    /// again if a renewal can't begin yet. In all other cases, begins a renewal and returns the channel that notifies
+    /// requests of its end.
     fn other(&self, refused: &Arc<Credential>, now: Instant) -> Result<Arc<Credential>, watch::Receiver<()>> {
         let mut state = self.0.lock();
         if !Arc::ptr_eq(&state.held.credential, refused) {
@@ -158,11 +161,11 @@ impl Renewing {
             state.refused_until = Some(now + BETWEEN_REFUSALS);
             self.begin(&mut state, now);
         }
-        // If no renewal could begin, there is nothing to wait for.
+        // If the renewal could not begin, requests use the refused credential again without a wait.
         if state.is_renewing { Err(self.0.ended.subscribe()) } else { Ok(refused.clone()) }
     }
 
-    /// Begins a renewal, unless a renewal is running.
+    /// Begins a renewal if no renewal is running.
     fn begin(&self, state: &mut State, now: Instant) {
         if std::mem::replace(&mut state.is_renewing, true) {
             return;
@@ -189,7 +192,7 @@ impl CredentialSource for Renewing {
                     Err(_) if has_waited => return Err("each new key has expired before it could be sent".to_owned()),
                     Err(ended) => ended,
                 };
-                // The sender lives as long as `self`.
+                // The wait can't fail, because the sender of the channel lives as long as `self`.
                 let _ = ended.changed().await;
                 has_waited = true;
             }
@@ -202,7 +205,7 @@ impl CredentialSource for Renewing {
                 Ok(other) => return Ok(other),
                 Err(ended) => ended,
             };
-            // The sender lives as long as `self`.
+            // The wait can't fail, because the sender of the channel lives as long as `self`.
             let _ = ended.changed().await;
             Ok(self.0.lock().held.credential.clone())
         })
@@ -226,7 +229,8 @@ impl Shared {
 }
 
 impl State {
-    /// Returns a warning for the user, if there is one.
+    /// Records the result of a renewal. Returns a warning for the user if the renewal failed and the user was not
+    /// warned yet.
     fn on_renewed(&mut self, issued: Result<Issued, String>, begun: Instant) -> Option<String> {
         self.is_renewing = false;
         let mut reason = match issued {
@@ -248,7 +252,7 @@ impl State {
         (!std::mem::replace(&mut self.has_warned, true)).then_some(warning)
     }
 
-    /// Returns whether a renewal failed a short while ago.
+    /// Returns whether the next renewal must wait, because a renewal failed a short time ago.
     fn waits_after_failure(&mut self, now: Instant) -> bool {
         let left = self.held.end.map_or(Duration::MAX, |end| end.saturating_duration_since(now));
         let wait = match left {
@@ -270,8 +274,8 @@ impl Held {
         Self { credential: Arc::new(credential), also_secret, due, end }
     }
 
-    /// Returns this credential. If the earlier credential has the same key, returns the earlier credential with the new
-    /// life.
+    /// Returns the new credential. If the earlier credential has the same key, the result has the new life but the
+    /// `Arc` of the earlier credential.
     fn or_same(self, before: &Self) -> Self {
         let is_same = self.credential.exposed() == before.credential.exposed();
         let credential = if is_same { before.credential.clone() } else { self.credential };

@@ -1,8 +1,8 @@
 //! Makes the bearer token of Amazon Bedrock from AWS credentials, without an AWS SDK.
 //!
-//! The token is a request that was signed in advance (AWS Signature Version 4, in the query), in base64. Whoever has
-//! the token can make that request, so a platform that gets it knows who the caller is. The token never reaches the
-//! network by itself. This module is pure: the caller passes the time.
+//! The token is a signed request in base64. The request was signed in advance with AWS Signature Version 4, and the
+//! signature is in its query. Everyone who has the token can send that request, so Bedrock can use it to find out who
+//! the caller is. This module sends nothing over the network. This module is pure: the caller passes the time.
 //!
 //! Source: PyPI `aws-bedrock-token-generator` 1.1.0, `token_generator.py`, and PyPI `botocore` 1.44.8, `auth.py`
 //! (`SigV4QueryAuth`); `tests/judges/aws_token.py` compares this module with both packages.
@@ -26,16 +26,16 @@ const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 /// The credentials of an AWS user or role.
 #[derive(Clone, Debug)]
 pub struct AwsCredentials {
-    /// The id of the access key. It is no secret.
+    /// The id of the access key. This id is not a secret.
     pub access_key_id: String,
-    /// The secret access key. It never leaves this process.
+    /// The secret access key. This key is never sent.
     pub secret_access_key: SecretString,
-    /// The session token of temporary credentials. The bearer token contains it.
+    /// The session token of temporary credentials. The bearer token contains this session token.
     pub session_token: Option<SecretString>,
 }
 
-/// Returns the bearer token of a region. It is valid from `at`, for `valid_for` in whole seconds, at most [`LONGEST`].
-/// It ends earlier if the credentials expire earlier.
+/// Returns the bearer token for a region. The token is valid from the time `at`, for `valid_for` in whole seconds, but
+/// at most for [`LONGEST`]. If the credentials expire earlier, the token also ends earlier.
 pub fn bedrock_token(credentials: &AwsCredentials, region: &str, at: Timestamp, valid_for: Duration) -> SecretString {
     let time = at.strftime("%Y%m%dT%H%M%SZ").to_string();
     let scope = format!("{}/{region}/{SERVICE}/aws4_request", &time[..8]);
@@ -46,7 +46,7 @@ pub fn bedrock_token(credentials: &AwsCredentials, region: &str, at: Timestamp, 
     SecretString::from(&**token)
 }
 
-/// Returns the query that is signed, in the order in which it is sent.
+/// Returns the query of the signed request, with its parameters in the order in which they are sent.
 fn query(credentials: &AwsCredentials, scope: &str, time: &str, seconds: u64) -> Zeroizing<String> {
     let credential = percent_encoded(&format!("{}/{scope}", credentials.access_key_id));
     let mut query = Zeroizing::new(format!(
@@ -77,7 +77,7 @@ fn signature(credentials: &AwsCredentials, region: &str, scope: &str, time: &str
     hex(hmac::sign(&key, to_sign.as_bytes()).as_ref())
 }
 
-/// Returns a text as it is in a query: all bytes are escaped except letters, digits and `-_.~`.
+/// Returns a text escaped for a query. All bytes except letters, digits and `-_.~` are escaped.
 fn percent_encoded(text: &str) -> Zeroizing<String> {
     let mut encoded = Zeroizing::new(String::with_capacity(3 * text.len()));
     for byte in text.bytes() {
@@ -115,7 +115,7 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    /// The token that `aws-bedrock-token-generator` 1.1.0 makes from the same input.
+    /// The expected token, which `aws-bedrock-token-generator` 1.1.0 made from the same input.
     #[test]
     fn a_token_equals_the_token_of_the_package_of_aws() {
         let credentials = AwsCredentials {

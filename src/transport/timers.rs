@@ -1,7 +1,7 @@
-//! Timers that are reused.
+//! Timers that are used for several requests, one after the other.
 //!
-//! If each request had a new timer, the runtime would add the timer to a timer wheel, and would nearly always remove it
-//! before the deadline. Moving an existing timer to a later moment only changes a number.
+//! With a new timer for each request, the runtime would add each timer to its list and nearly always remove it before
+//! the deadline. Moving an existing timer to a later time is cheaper, because it only changes a number.
 
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// The unused timers. Their number is at most the highest number of timers that were in use at the same time.
+/// The unused timers. The list never has more timers than were in use at the same time.
 #[derive(Default)]
 pub(super) struct Timers(Mutex<Vec<Pin<Box<Sleep>>>>);
 
@@ -28,7 +28,7 @@ impl Timers {
     }
 }
 
-/// A timer. When it is dropped, it goes back to the unused timers.
+/// A timer in use. When it is dropped, its timer is added to the unused timers again.
 pub(super) struct Timer<'t> {
     of: &'t Timers,
     /// `None` only while the timer is being dropped.

@@ -1,5 +1,5 @@
-//! Finds out why a tunnel through a proxy failed. The HTTP client wraps the error of the tunnel, and it does not export
-//! a name for the type of this error. So this module gets the type from a trait.
+//! Finds out why a tunnel through a proxy failed. The HTTP client wraps the error of the tunnel, and exports no name
+//! for the type of this error. So this module gets the type through a trait.
 
 use std::error::Error as StdError;
 
@@ -8,13 +8,13 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use tower_service::Service;
 
-/// The error of a tunnel. Its type is the same for every connector.
+/// The error of a tunnel. The type of this error is the same for all connectors of the HTTP client.
 type TunnelError = <Tunnel<HttpConnector> as Service<Uri>>::Error;
 
-/// Why a proxy opened no tunnel to the server.
+/// The reason why there is no tunnel through the proxy to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TunnelFault {
-    /// The proxy asks for a user name and a password, or refuses the name and the password that it got (407).
+    /// The proxy asks for a user name and a password, or refuses the given name and password (407).
     Unauthorized,
     /// The proxy answered, but did not open the tunnel.
     Refused,
@@ -28,7 +28,7 @@ pub(super) fn is_wrapping(cause: &(dyn StdError + 'static)) -> bool {
     cause.source().is_some() && (is_failed_tunnel || cause.is::<hyper_util::client::legacy::Error>())
 }
 
-/// Returns what a cause says about the tunnel; `None` when the cause is not about a tunnel.
+/// Returns the fault of the tunnel that this cause describes; `None` if the cause is not about a tunnel.
 pub(super) fn tunnel_fault(cause: &(dyn StdError + 'static)) -> Option<TunnelFault> {
     Some(match cause.downcast_ref::<TunnelError>()? {
         TunnelError::ProxyAuthRequired => TunnelFault::Unauthorized,

@@ -1,4 +1,4 @@
-//! Sending a request and receiving its response: the traits, and the failures.
+//! The traits for sending a request and receiving its response, and the error type for failures.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,26 +14,26 @@ use crate::provider::{ReplyHead, WireRequest};
 pub struct WireError {
     /// The kind of the failure.
     pub kind: WireErrorKind,
-    /// Whether the request may have reached the server (and been billed). `false` means that it certainly has not
-    /// reached the server.
+    /// Whether the server has possibly received the request and billed it. `false` means that the server certainly has
+    /// not received the request.
     pub maybe_sent: bool,
-    /// A message for people. It may contain text from a server or a proxy.
+    /// A message for people. The message can contain text from a server or a proxy.
     pub message: String,
 }
 
-/// A response whose head has arrived.
+/// A response whose status line and headers have arrived.
 pub trait Exchange: Send {
-    /// Returns the head.
+    /// Returns the status and the headers of the response.
     fn head(&self) -> &ReplyHead;
 
     /// Returns the next piece of the body; `None` at its end.
     ///
     /// # Errors
-    /// Any [`WireError`]; `maybe_sent` is always true here.
+    /// Returns any [`WireError`]. The `maybe_sent` of this error is always true.
     fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, WireError>> + Send;
 
-    /// Waits until `room` is ready, and reads nothing in this time. This wait does not count as silence of the server,
-    /// but the time limit of the whole request includes it.
+    /// Waits until `room` is ready, and reads nothing in this time. The time limit for silence of the server does not
+    /// include this wait, but the time limit of the whole request includes it.
     ///
     /// # Errors
     /// [`WireErrorKind::Timeout`].
@@ -44,33 +44,34 @@ pub trait Exchange: Send {
         }
     }
 
-    /// Reads the rest of a body, so that the connection can be used again. The content of the body is already complete.
+    /// Reads the rest of a body, after which the connection can be used again. The caller does not need the rest.
     ///
-    /// Call this function when a decoder has what it needs. More bytes can follow: the last event of a stream is not
-    /// the end of its body. If the rest does not come soon, the function stops reading, and the connection is closed.
-    /// The function returns no error.
+    /// Call this function when a decoder has read all content that it needs. More bytes can follow, because the last
+    /// event of a stream is not the end of its body. If the rest does not come soon, the function stops reading, and
+    /// the connection is closed. The function does not report failures, because the rest is not needed.
     fn drain(&mut self) -> impl Future<Output = ()> + Send {
         async {}
     }
 }
 
-/// A way to send requests.
+/// A transport: sends requests to a server and receives the responses.
 pub trait Transport: Send + Sync + 'static {
-    /// The response, after its head has arrived.
+    /// The type of a response whose status line and headers have arrived.
     type Exchange: Exchange;
 
-    /// Sends a request and waits for the head of its response.
+    /// Sends a request and waits for the status line and headers of its response.
     ///
     /// # Errors
-    /// Any [`WireError`] except `TooLarge`.
+    /// Returns any [`WireError`] except `TooLarge`.
     fn send(&self, request: WireRequest) -> impl Future<Output = Result<Self::Exchange, WireError>> + Send;
 
-    /// Returns the root of the API's paths, in its usual form and without a slash at the end; empty if there is none.
+    /// Returns the root URL of the API in its usual form, without a slash at the end. The text is empty for a transport
+    /// without a URL.
     fn base_url(&self) -> &str {
         ""
     }
 
-    /// Returns the secrets that were sent so far. If a server sends them back, they must not be shown.
+    /// Returns the secrets that were sent so far. These secrets must not be shown, even if a server sends them back.
     fn secrets(&self) -> Arc<Secrets> {
         Secrets::none().clone()
     }

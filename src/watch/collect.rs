@@ -1,4 +1,5 @@
-//! Collects the events of a second for the timeline. It runs in the loop, so it only counts.
+//! Collects the events of each second for the timeline. This code runs in the main loop of the run, so it only counts
+//! and never reads or writes files.
 
 use std::collections::BTreeMap;
 
@@ -14,28 +15,29 @@ use crate::report::notes::limit_name;
 use crate::report::text::{count, duration, percent};
 use crate::report::words::{diverted_words, fault_words, halt_words, returned_words, stopped_words};
 
-/// A piece of the timeline has at most this many notes. Only a fault that repeats would cause more.
+/// The largest number of notes in one interval of the timeline. Only a fault that happens again and again would cause
+/// more notes.
 const MOST_NOTES: usize = 20;
-/// The pools of a piece. A run with more pools has models that are not in the catalog.
+/// The largest number of pools in one interval. Only a run with models that are not in the catalog can have more pools.
 const MOST_POOLS: usize = 20;
 
-/// What happened in a piece of time.
+/// The events of one time interval, as sums and notes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Tick {
-    /// The sums. Its own `uses` is empty; the field `uses` below is filled instead.
+    /// The sums of the interval. `point.uses` is empty, and the field `uses` of this struct is filled instead.
     pub(crate) point: Point,
-    /// The use of the limits of each pool, by its name.
+    /// The use of the limits of each pool, by the name of the pool.
     pub(crate) uses: BTreeMap<String, PoolUse>,
-    /// What happened, in words.
+    /// Notes: texts about important events in the interval.
     pub(crate) notes: Vec<Note>,
-    /// The times to the head of the response.
+    /// The times from sending a request to the status line and headers of its response.
     pub(crate) first_byte: Histogram,
-    /// The times from the first send to the answer.
+    /// The times from the first request of a row to its answer.
     pub(crate) latency: Histogram,
 }
 
 impl Tick {
-    /// Adds the piece that follows.
+    /// Adds the next time interval to this interval.
     pub(crate) fn absorb(&mut self, next: Self) {
         self.point.absorb(&next.point);
         next.uses.iter().for_each(|(pool, used)| self.uses.entry(pool.clone()).or_default().absorb(used));
@@ -45,24 +47,25 @@ impl Tick {
     }
 }
 
-/// Collects the events of a piece of time.
+/// Collects the events of the current time interval.
 #[derive(Debug, Default)]
 pub(crate) struct Collector {
     tick: Tick,
     cost: Money,
     bound: BTreeMap<&'static str, f64>,
-    /// Requests in flight, times seconds.
+    /// The time in flight of all requests together, in seconds.
     in_flight: f64,
-    /// When the piece began, and the time of the last status.
+    /// The start of the current interval. `last_at` is the time of the last status event.
     begun_at: Option<Timestamp>,
     last_at: Option<Timestamp>,
     pools: Vec<Sums>,
     has_outage: bool,
-    /// Whether the run has several providers. Then names of pools and notes name the provider.
+    /// Whether the run has several providers. In a run with several providers, the names of pools and the notes contain
+    /// the name of the provider.
     has_several: bool,
 }
 
-/// The sums of a pool at the last status, and its sums at the end of the last piece.
+/// The sums of a pool at the last status event, and its sums at the end of the last interval.
 #[derive(Debug)]
 struct Sums {
     pool: PoolId,
@@ -72,7 +75,7 @@ struct Sums {
 }
 
 impl Collector {
-    /// Adds an event. `now` is the time of the event, but never goes back.
+    /// Adds an event. `now` is the time of the event, except that `now` never goes back if the clock is set back.
     pub(crate) fn on_event(&mut self, event: &RunEvent, now: Timestamp) {
         self.begun_at.get_or_insert(now);
         let point = &mut self.tick.point;
@@ -103,7 +106,7 @@ impl Collector {
         }
     }
 
-    /// Returns the piece that ends now, and begins the next one.
+    /// Returns the current interval, which ends now, and begins the next interval.
     pub(crate) fn take(&mut self, now: Timestamp) -> Tick {
         let begun_at = self.begun_at.replace(now).unwrap_or(now);
         let mut tick = std::mem::take(&mut self.tick);
@@ -197,7 +200,7 @@ impl Collector {
 }
 
 impl Sums {
-    /// Returns what was used and allowed since the last call; `None` if nothing was used or allowed.
+    /// Returns the amounts that were used and allowed since the last call. Returns `None` if all amounts are zero.
     fn take(&mut self) -> Option<PoolUse> {
         let (counted, allowed) = self.now;
         let (counted_before, allowed_before) = std::mem::replace(&mut self.before, self.now);

@@ -1,6 +1,7 @@
-//! What the report of a run shows. All lists are bounded, so the memory does not grow with the rows.
+//! The facts about a run that its HTML report shows. All lists are bounded, so the memory does not grow with the number
+//! of rows.
 //!
-//! The facts contain ids, classes, counts and shortened messages, but no prompts and no answers.
+//! The facts contain ids, error classes, numbers and shortened messages, but no prompts and no answers.
 
 use jiff::Timestamp;
 
@@ -9,152 +10,152 @@ use crate::domain::{ErrorClass, Money, Usage};
 use crate::journal::{FailureText, Totals};
 use crate::report::histogram::Histogram;
 
-/// What the report of a run shows.
+/// The facts that the HTML report of a run shows.
 #[derive(Debug)]
 pub(crate) struct RunFacts {
-    /// The name of the run for people: its results file, or its error log.
+    /// The name of the run for people: the path of its results file or of its error log.
     pub(crate) name: String,
-    /// When the facts were read.
+    /// The time when the facts were read.
     pub(crate) made_at: Timestamp,
     /// The version of the program that reads the facts.
     pub(crate) tool: &'static str,
-    /// Whether the run is in progress, and how it ended.
+    /// The state of the run: in progress, or the way in which it ended.
     pub(crate) state: State,
-    /// What was asked: names and values, in the order in which they are shown.
+    /// The settings of the run, as names and values. The settings are in the order in which the report shows them.
     pub(crate) asked: Vec<(String, String)>,
     /// The answers.
     pub(crate) answers: Answers,
     /// The failures.
     pub(crate) failures: Failures,
-    /// Tokens and money of everything: answers, failures, and lines that were removed later.
+    /// The tokens and the cost of all answers and failures, including lines that were removed later.
     pub(crate) totals: Totals,
-    /// Requests that were in flight when the run was killed. They may have been billed.
+    /// The number of requests that were in flight when the run was killed. These requests were possibly billed.
     pub(crate) dead_in_flight: u64,
-    /// The history; `None` if the run has no history, or if it can't be read.
+    /// The history of the run; `None` if there is no history, or if it can't be read.
     pub(crate) timeline: Option<Timeline>,
-    /// What is missing in the report and why, as sentences.
+    /// Sentences that say what is missing in the report, and why.
     pub(crate) missing: Vec<String>,
-    /// The commands that continue the run: what each does, and the command.
+    /// The commands that continue the run. A command has a description and its text.
     pub(crate) next: Vec<(String, String)>,
 }
 
-/// Whether a run is in progress, and how it ended.
+/// The state of a run: in progress, or the way in which it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// The run is in progress.
     Running {
-        /// Its process, if it is known.
+        /// The id of the process of the run; `None` if it is not known.
         process: Option<u32>,
     },
     /// The run ended without closing its files.
     Killed,
-    /// Something stopped the run: the reason in words.
+    /// The run stopped early. The text is the reason.
     Stopped(String),
-    /// The run ended with the last row.
+    /// The run ended after all its rows were done.
     Finished,
-    /// The run is not in progress. How it ended is not known.
+    /// The run is not in progress, and it is not known how it ended.
     Ended,
 }
 
-/// What the lines of the results say.
+/// The sums and lists that are computed from the lines of the results.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
-    /// The sums of these lines.
+    /// The sums of tokens, cost and qualities over all lines.
     pub(crate) totals: Totals,
-    /// The time from the first send to the answer. Batches are left out.
+    /// The latencies of the answers, counted from the first request of a row. Answers from batches are left out.
     pub(crate) latency: Histogram,
-    /// The longest of these times, in milliseconds.
+    /// The longest latency, in milliseconds.
     pub(crate) longest_ms: u64,
-    /// Attempts of all rows.
+    /// The number of attempts of all rows together.
     pub(crate) attempts: u64,
-    /// Rows that needed more than one attempt.
+    /// The number of rows that needed more than one attempt.
     pub(crate) retried: u64,
-    /// Rows whose cost is not known, because their model has no price.
+    /// The number of rows with an unknown cost, because the price of their model is not known.
     pub(crate) unpriced: u64,
-    /// Rows whose answer came in a batch.
+    /// The number of rows that were answered in a batch.
     pub(crate) batch: u64,
-    /// Rows that took the answer of an equal row.
+    /// The number of rows that copied the answer of an equal row.
     pub(crate) copied: u64,
-    /// Rows that took an answer of earlier results.
+    /// The number of rows that took their answer from earlier results.
     pub(crate) reused: u64,
-    /// The cost of the answers that were taken from other lines.
+    /// The cost of the copied and reused answers when they were paid for.
     pub(crate) saved: Money,
-    /// The rows of each model, in the order in which the models were found.
+    /// The sums of each model, in the order in which the models were found in the results.
     pub(crate) models: Vec<ModelSum>,
-    /// Rows of further models.
+    /// The number of rows of models that are not in `models`, because the list is full.
     pub(crate) of_other_models: u64,
-    /// The rows with the longest times.
+    /// The rows with the longest latencies.
     pub(crate) slowest: Top,
     /// The rows with the highest costs.
     pub(crate) dearest: Top,
-    /// When the rows ended.
+    /// The numbers of rows that ended in each time interval.
     pub(crate) rate: Rate,
 }
 
 /// The sums of one model at one provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ModelSum {
-    /// The name of the provider, shortened; empty if the lines do not say it.
+    /// The shortened name of the provider; empty if the lines of the results do not contain it.
     pub(crate) provider: String,
-    /// The name of the model, shortened.
+    /// The shortened name of the model.
     pub(crate) model: String,
-    /// How many rows it answered.
+    /// The number of rows that this model answered at this provider.
     pub(crate) rows: u64,
     /// The tokens of these rows.
     pub(crate) usage: Usage,
-    /// Their known cost.
+    /// The known cost of these rows.
     pub(crate) spend: Money,
 }
 
 /// The failures of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Failures {
-    /// How many rows failed, by class, the largest class first. Unfinished rows are left out.
+    /// The number of failed rows in each error class. The largest class comes first. Unfinished rows are left out.
     pub(crate) by_class: Vec<(ErrorClass, u64)>,
-    /// How many rows are not finished: another request was to be sent for them.
+    /// The number of unfinished rows. The run stopped before it sent the next request of these rows.
     pub(crate) unfinished: u64,
-    /// Examples of each class.
+    /// Examples of failures for each error class.
     pub(crate) examples: Vec<FailureText>,
-    /// Whether the log has too many entries to remember. Then some rows that were answered later may still count as
-    /// failed.
+    /// Whether the numbers can be too high. If the error log has too many entries to remember, some rows that were
+    /// answered later are counted as failed.
     pub(crate) is_rough: bool,
-    /// The sums of the lines.
+    /// The sums of tokens and cost over the lines of the error log.
     pub(crate) totals: Totals,
 }
 
 impl Failures {
-    /// Returns how many rows failed.
+    /// Returns the number of failed rows.
     pub(crate) fn rows(&self) -> u64 {
         self.by_class.iter().map(|(_, rows)| rows).sum()
     }
 }
 
-/// How many rows a list of the slowest or dearest rows has.
+/// The largest number of rows in a list of the slowest or dearest rows.
 const TOP_ROWS: usize = 10;
 
-/// The rows with the highest values.
+/// A list of the rows with the highest values, such as the slowest or dearest rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Top(Vec<(u128, TopRow)>);
 
 /// A row in a list of the slowest or dearest rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TopRow {
-    /// The label, shortened.
+    /// The shortened label of the row.
     pub(crate) label: String,
-    /// The model, shortened.
+    /// The shortened name of the model.
     pub(crate) model: String,
-    /// The time from the first send to the answer, in milliseconds.
+    /// The latency of the answer in milliseconds, counted from the first request of the row.
     pub(crate) latency_ms: Option<u64>,
-    /// The known cost.
+    /// The known cost of the row.
     pub(crate) cost: Money,
-    /// How many attempts it needed.
+    /// The number of attempts that the row needed.
     pub(crate) attempts: u64,
-    /// Its output tokens.
+    /// The number of output tokens of the answer.
     pub(crate) output_tokens: u64,
 }
 
 impl Top {
-    /// Adds a row if its value is among the highest. If values are equal, the earlier row has priority.
+    /// Adds a row if its value is among the highest. If two values are equal, the earlier row comes first.
     #[inline]
     pub(crate) fn add(&mut self, value: u128, row: impl FnOnce() -> TopRow) {
         if self.0.len() >= TOP_ROWS && self.0.last().is_some_and(|(last, _)| *last >= value) {
@@ -165,27 +166,27 @@ impl Top {
         self.0.truncate(TOP_ROWS);
     }
 
-    /// Adds the rows of another list. Its rows come later in the file.
+    /// Adds the rows of another list, whose rows come later in the file.
     pub(crate) fn merge(&mut self, other: Self) {
         other.0.into_iter().for_each(|(value, row)| self.add(value, || row));
     }
 
-    /// Returns the rows, the highest value first.
+    /// Returns the rows of the list. The row with the highest value comes first.
     pub(crate) fn rows(&self) -> impl Iterator<Item = &TopRow> {
         self.0.iter().map(|(_, row)| row)
     }
 }
 
-/// The rows that ended in a piece of time.
+/// The numbers of rows that ended in one time interval, and their tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ended {
     /// Answered rows.
     pub(crate) ok: u64,
     /// Failed rows.
     pub(crate) failed: u64,
-    /// Uncached input tokens.
+    /// Input tokens that were not read from the prompt cache.
     pub(crate) input: u64,
-    /// Input tokens read from a cache.
+    /// Input tokens read from the prompt cache.
     pub(crate) cached: u64,
     /// Output tokens.
     pub(crate) output: u64,
@@ -201,16 +202,17 @@ impl Ended {
     }
 }
 
-/// At most this many pieces of time are kept. If there are more, pieces are merged in pairs.
+/// The largest number of time intervals in a rate. If there are more intervals, they are merged in pairs.
 const MOST_PIECES: usize = 300;
 
-/// When rows ended: counts for pieces of time of equal length. Pieces in which nothing ended are left out.
+/// The numbers of rows that ended in each time interval. All intervals have the same length. Intervals in which no row
+/// ended are left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rate {
-    /// The length of a piece is 2 to the power of this number, in seconds.
+    /// The length of an interval, as an exponent: it is 2 to the power of this number, in seconds.
     doublings: u32,
     pieces: std::collections::BTreeMap<i64, Ended>,
-    /// The piece to which rows are being added.
+    /// The interval of the last added rows, and its sums.
     current: (i64, Ended),
 }
 
@@ -221,7 +223,7 @@ impl Default for Rate {
 }
 
 impl Rate {
-    /// Adds rows that ended in this second, counted from 1970.
+    /// Adds rows that ended in this second, in seconds after 1970.
     #[inline]
     pub(crate) fn add(&mut self, second: i64, ended: Ended) {
         let piece = second >> self.doublings;
@@ -232,7 +234,7 @@ impl Rate {
         self.current.1.add(ended);
     }
 
-    /// Adds the counts of another list.
+    /// Adds the numbers of another rate to this rate.
     pub(crate) fn merge(&mut self, mut other: Self) {
         self.put();
         other.put();
@@ -246,7 +248,8 @@ impl Rate {
         self.narrow();
     }
 
-    /// Returns the length of a piece in seconds, and for each piece its beginning in seconds after 1970 and what ended.
+    /// Returns the length of an interval in seconds, and all intervals. Each interval has its start in seconds after
+    /// 1970, and the rows that ended in it.
     pub(crate) fn pieces(&self) -> (i64, Vec<(i64, Ended)>) {
         let mut whole = self.clone();
         whole.put();

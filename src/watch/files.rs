@@ -1,7 +1,7 @@
-//! The files that a run keeps for those who watch it, and how they are read.
+//! Reads the files that a run writes for the commands `status` and `report`.
 //!
-//! A run folder may come from another person, so the files are not trusted: their size is bounded, and a file that this
-//! program can't have written counts as damaged.
+//! A run folder can come from another person, so its files are not trusted. Only files up to a certain size are read. A
+//! file that this program can't have written is treated as damaged.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -12,35 +12,35 @@ use serde::de::DeserializeOwned;
 use crate::domain::causes;
 use crate::journal::{Disk, OpenMode, read_up_to};
 
-/// The largest size of a file that is read.
+/// The size of the largest file that is read, in bytes.
 const MOST_BYTES: u64 = 4 << 20;
 
-/// What was found at the path of a file.
+/// The result of reading a file.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Found<T> {
     /// The content.
     Good(T),
-    /// There is no such file: an older version made the run, or the run has not begun.
+    /// The file does not exist, because an older version made the run or because the run has not begun.
     Missing,
-    /// The file does not have the content that such a file should have. The text says why.
+    /// The file does not have the expected content. The text says what is wrong.
     Damaged(String),
-    /// The file can't be read, or must not be: it may belong to another user. The text says why.
+    /// The file can't be read, or must not be read because it belongs to another user. The text says why.
     Unreadable(String),
     /// A later version of this program wrote the file.
     Newer(u32),
 }
 
-/// Returns the path of the file with the state of a run.
+/// Returns the path of the file with the state of a run, in its run folder.
 pub(crate) fn status_path(folder: &Path) -> PathBuf {
     folder.join("status.json")
 }
 
-/// Returns the path of the file with the history of a run.
+/// Returns the path of the file with the history of a run, in its run folder.
 pub(crate) fn timeline_path(folder: &Path) -> PathBuf {
     folder.join("timeline.json")
 }
 
-/// Reads a JSON file with a member `v`, which must be `version`.
+/// Reads a JSON file. The member `v` of the file must be equal to `version`.
 pub(crate) fn read<T: DeserializeOwned>(disk: &dyn Disk, path: &Path, version: u32) -> Found<T> {
     #[derive(Deserialize)]
     struct Version {

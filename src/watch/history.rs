@@ -1,4 +1,4 @@
-//! Keeps the timeline of a run: adds pieces at its end, and merges older points.
+//! Updates the timeline of a run: adds points at its end, and merges older points.
 
 use std::path::Path;
 
@@ -8,15 +8,15 @@ use super::merge::{fits, is_apart, merge_down};
 use super::timeline::{MOST_NOTES, MOST_POINTS, MOST_RUNS, Note, Point, RunSpan, Timeline, VERSION, keep_last};
 use crate::journal::Disk;
 
-/// The file names at most this many pools. The uses of other pools are left out.
+/// The largest number of pools in the file. The uses of further pools are left out.
 const MOST_POOLS: usize = 20;
 
 /// The timeline of a run in progress.
 #[derive(Clone, Debug)]
 pub(crate) struct History {
     timeline: Timeline,
-    /// The longest time that a point of this run covers, in seconds. It begins at one second, and is doubled when there
-    /// are too many points.
+    /// The longest time that a point of this run covers, in seconds. This time is one second at first, and is doubled
+    /// when there are too many points.
     slot: f64,
 }
 
@@ -27,8 +27,8 @@ impl Default for History {
 }
 
 impl History {
-    /// Returns the history of a new run with the points of the earlier runs of this run folder, and a warning if they can't
-    /// be read.
+    /// Returns the history of a new run, with the points of earlier runs in the same run folder. If these points can't
+    /// be read, also returns a warning.
     pub(crate) fn open(disk: &dyn Disk, folder: &Path) -> (Self, Option<String>) {
         let path = timeline_path(folder);
         let anew = |why: String| Some(format!("{}: {why}; the timeline begins with this run", path.display()));
@@ -44,7 +44,8 @@ impl History {
         (Self::resumed(timeline), warning)
     }
 
-    /// Half of the points are left for the new run. So the new run also begins with one point per second.
+    /// Returns the history for a new run. Merges the points of earlier runs until they are at most half of all allowed
+    /// points. So the new run also begins with one point per second.
     fn resumed(mut timeline: Timeline) -> Self {
         timeline.v = VERSION;
         timeline.pools.truncate(MOST_POOLS);
@@ -54,7 +55,7 @@ impl History {
         Self { timeline, slot: 1.0 }
     }
 
-    /// Adds a piece of a run. `run` describes the run until now.
+    /// Adds a time interval of a run. `run` describes the whole run up to now.
     pub(crate) fn add(&mut self, tick: Tick, run: RunSpan) {
         let Tick { mut point, uses, notes, first_byte, latency } = tick;
         self.note_run(run);
@@ -74,7 +75,7 @@ impl History {
         }
     }
 
-    /// Adds a note.
+    /// Adds a note to the timeline, and removes the oldest notes if there are too many.
     pub(crate) fn note(&mut self, note: Note) {
         self.timeline.notes.push(note);
         keep_last(&mut self.timeline.notes, MOST_NOTES);

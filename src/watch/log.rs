@@ -1,7 +1,8 @@
-//! `--log FILE`: every event of a run, as JSON lines.
+//! The log of `--log FILE`: every event of a run, as JSON lines.
 //!
-//! The lines have the form of `--progress json` (`report/json.rs`): each has `v`, `at` (RFC 3339), `run` and `type`. The
-//! types of that form are all in the log. The log also has lines about single rows:
+//! The lines have the same form as the lines of `--progress json` (`report/json.rs`). Each line has the members `v`,
+//! `at` (RFC 3339), `run` and `type`. The log has all types of lines that `--progress json` has. The log also has lines
+//! about single rows:
 //!
 //! | `type` | when | further members |
 //! |---|---|---|
@@ -12,12 +13,12 @@
 //! | `taken` | a row took its answer from another line | `row`, `from` (`equal_row` or `earlier_results`), `quality`, `saved_usd` |
 //! | `failed` | a row failed and is not tried again | `row`, `provider`, `pool`, `class`, `status`, `message` (null if it may quote the row or the answer), `retryable`, `usage`, `cost_usd` |
 //!
-//! `row` is the label of the row. A member is null if it is not known. The state of the run comes once a second, as
-//! `progress`; it counts rows that were skipped because an earlier run finished them. No line contains a prompt or an
-//! answer.
+//! `row` is the label of the row. A member with an unknown value is null. Once a second, a line of the type `progress`
+//! shows the state of the run. The numbers in this line include rows that were skipped because an earlier run finished
+//! them. The lines contain no prompts and no answers.
 //!
-//! The file is private, and later runs add to it: see `log/file.rs`. Lines are on their way to the disk within a second.
-//! If the file can't be written, the log ends with a warning, and the run continues.
+//! Only the user can read the file, and later runs append to it: see `log/file.rs`. Lines are passed to the operating
+//! system within a second. If the file can't be written, the run shows a warning and continues without a log.
 
 mod file;
 mod rows;
@@ -33,27 +34,27 @@ use crate::domain::{EventBody, RunEvent};
 use crate::journal::{Disk, DiskFailure};
 use crate::report::{Stats, View, json};
 
-/// How often the state of the run is written, and all lines are flushed.
+/// The time between two lines about the state of the run. All lines are flushed at the same time.
 const EVERY: SignedDuration = SignedDuration::from_secs(1);
 
 /// A view that writes every event to a file.
 pub(crate) struct LogView {
-    /// `None` after a failure.
+    /// The open file; `None` after a failure.
     file: Option<LogFile>,
     due_at: Option<Timestamp>,
     warnings: Vec<String>,
 }
 
 impl LogView {
-    /// Opens the file.
+    /// Opens the log file at `path`.
     ///
     /// # Errors
-    /// The file can't be opened or may not be used, or another run writes to it.
+    /// Returns an error if the file can't be opened, if it must not be used, or if another run writes to it.
     pub(crate) fn open(disk: Arc<dyn Disk>, path: PathBuf) -> Result<Self, DiskFailure> {
         Ok(Self { file: Some(LogFile::open(disk, path)?), due_at: None, warnings: Vec::new() })
     }
 
-    /// Does something with the file. After a failure there is no file, and the user is told once.
+    /// Calls `act` with the open file. After a failure, the file is closed, and the user gets a single warning.
     fn with_file(&mut self, act: impl FnOnce(&mut LogFile) -> Result<(), DiskFailure>) {
         let Some(file) = &mut self.file else { return };
         if let Err(failure) = act(file) {

@@ -1,4 +1,4 @@
-//! Merges points of a timeline, so that their number is bounded.
+//! Merges points of a timeline to keep the number of points bounded.
 
 use jiff::Timestamp;
 
@@ -36,7 +36,7 @@ impl Point {
 }
 
 impl PoolUse {
-    /// Adds what was used and allowed in the time that follows.
+    /// Adds the used and allowed amounts of the next time interval.
     pub(crate) fn absorb(&mut self, next: &Self) {
         for at in 0..3 {
             self.counted[at] = self.counted[at].saturating_add(next.counted[at]);
@@ -48,14 +48,16 @@ impl PoolUse {
     }
 }
 
-/// Merges neighbouring points until there are at most `most`, the shortest first. Points of different runs stay apart.
+/// Merges neighbouring points until there are at most `most` points. The shortest points are merged first. Points of
+/// different runs are not merged with each other.
 ///
-/// `slot` is the longest time that a merged point covers, in seconds. It is doubled until the points are few enough.
+/// `slot` is the longest time that a merged point covers, in seconds. This function doubles `slot` until there are few
+/// enough points.
 pub(super) fn merge_down(points: &mut Vec<Point>, runs: &[RunSpan], most: usize, slot: &mut f64) {
     while points.len() > most {
         *slot *= 2.0;
-        // `slot` becomes this large only if there are more runs than points. Then points of different runs are merged
-        // too.
+        // `slot` becomes this large only if there are more runs than points. In that case, points of different runs are
+        // merged too.
         let runs = if *slot > 1e12 { &[] } else { runs };
         let mut merged: Vec<Point> = Vec::with_capacity(points.len());
         for point in points.drain(..) {
@@ -68,8 +70,8 @@ pub(super) fn merge_down(points: &mut Vec<Point>, runs: &[RunSpan], most: usize,
     }
 }
 
-/// Returns whether two points together are no longer than a slot. Points are a little longer than a second, because they
-/// end with an event.
+/// Returns whether two points together cover at most the time `slot`, in seconds. The sum is allowed to be half a
+/// second longer, because a point usually covers a little more than a second.
 pub(super) fn fits(last: &Point, next: &Point, slot: f64) -> bool {
     last.s + next.s <= slot + 0.5
 }

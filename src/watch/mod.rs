@@ -1,7 +1,8 @@
-//! Watching a run and steering it, during the run and afterwards.
+//! Watching a run, during the run and afterwards, and steering a run in progress.
 //!
-//! Everything here works with the run folder, so no daemon is needed. During a run, `status.json` and `timeline.json` in
-//! the run folder are replaced once a second. The commands `status` and `report` read them.
+//! All of this works through files in the run folder, so no background process is needed. During a run, `status.json`
+//! and `timeline.json` in the run folder are replaced once a second. The commands `status` and `report` read these
+//! files.
 //!
 //! | file | content |
 //! |---|---|

@@ -1,20 +1,19 @@
 //! Ends a program that was started by this program, together with the programs that it started.
 //!
-//! On systems with `/proc`, these programs are found by the ids of their parents. Elsewhere only the program itself is
-//! ended.
+//! On Linux, the started programs are found in `/proc`. On other systems, only the program itself is ended.
 
 use std::process::Child;
 
-/// Ends a child and its descendants, and waits for the end of the child.
+/// Kills a child process and its descendants, and waits until the child has ended.
 pub(crate) fn end(child: &mut Child) {
     let started = descendants(child.id());
-    // All these processes may already have ended.
+    // Errors are ignored, because the child and its descendants may have ended already.
     let _ = child.kill();
     end_all(&started);
     let _ = child.wait();
 }
 
-/// Returns all descendants of a process: the processes that it started, the processes that these started, and so on.
+/// Returns all descendants of a process: the processes that it started, the processes that they started, and so on.
 #[cfg(target_os = "linux")]
 fn descendants(parent: u32) -> Vec<u32> {
     let mut found = vec![parent];
@@ -38,7 +37,7 @@ fn end_all(processes: &[u32]) {
     use rustix::process::{Pid, Signal, kill_process};
     let ids = processes.iter().filter_map(|&id| Pid::from_raw(id.try_into().ok()?));
     for id in ids {
-        // A process may already have ended. It then needs no signal.
+        // The error is ignored, because the process may have ended already.
         let _ = kill_process(id, Signal::KILL);
     }
 }

@@ -1,15 +1,15 @@
-//! The windows of `--schedule`: times of the week in which other settings apply.
+//! The time windows of `--schedule`: times of the week in which other settings apply.
 //!
 //! A window is `DAYS FROM-TO SETTINGS`, such as `mon-fri 9:00-18:00 headroom=50%` or `22:00-6:00 pause`. This module is
-//! pure: it gets the local time, and says whether a window is open. So a clock that jumps, a machine that sleeps, and
-//! the change between summer time and winter time need no rules of their own.
+//! pure: the caller passes the local time, and the module says whether a window is open. So the module needs no special
+//! rules for changes of the clock, for a sleeping computer, and for summer time.
 
 use jiff::civil::{DateTime, Weekday};
 
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 const MINUTES_OF_DAY: u16 = 24 * 60;
 
-/// A window, with settings of the type `S`.
+/// A time window with settings of the type `S`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule<S> {
     /// The window as the user wrote it.
@@ -18,19 +18,19 @@ pub struct Schedule<S> {
     pub settings: Vec<S>,
     /// Whether the run is paused while the window is open.
     pub is_pause: bool,
-    /// On which days the window begins, from Monday.
+    /// Whether the window begins on a day, for each day of the week from Monday to Sunday.
     days: [bool; 7],
-    /// When it begins, in minutes after midnight.
+    /// The beginning of the window, in minutes after midnight.
     from: u16,
-    /// When it ends, in minutes after midnight. If this is not after `from`, it ends on the next day.
+    /// The end of the window, in minutes after midnight. If `to` is before `from`, the window ends on the next day.
     to: u16,
 }
 
 impl<S> Schedule<S> {
-    /// Parses a window. `setting` parses `NAME=VALUE`.
+    /// Parses a time window. The function `setting` parses `NAME=VALUE`.
     ///
     /// # Errors
-    /// The message names the word that is wrong, and what is allowed.
+    /// Returns a message with the wrong word and the words that are allowed.
     pub fn parse(text: &str, setting: impl Fn(&str) -> Result<S, String>) -> Result<Self, String> {
         let mut words = text.split_whitespace().peekable();
         let are_days = |word: &&str| word.starts_with(|char: char| char.is_alphabetic()) && !word.contains('=');
@@ -53,8 +53,8 @@ impl<S> Schedule<S> {
         Ok(Self { text: text.trim().to_owned(), settings, is_pause, days, from, to })
     }
 
-    /// Returns whether the window is open at a local time. It opens at the beginning
-    /// of the minute `from`, and closes at the beginning of the minute `to`.
+    /// Returns whether the window is open at a local time. The window opens at the beginning of the minute `from`, and
+    /// closes at the beginning of the minute `to`.
     pub fn is_open(&self, at: DateTime) -> bool {
         let minute = u16::try_from(i32::from(at.hour()) * 60 + i32::from(at.minute())).unwrap_or(0);
         let begins_on = |day: Weekday| self.days[usize::try_from(day.to_monday_zero_offset()).unwrap_or(0)];
@@ -105,7 +105,7 @@ fn window(text: &str) -> Result<(u16, u16), String> {
     Ok((from, to))
 }
 
-/// Parses a time of the day, from `0:00` to `24:00`, as minutes after midnight.
+/// Parses a time of the day from `0:00` to `24:00`, and returns it in minutes after midnight.
 fn minutes(text: &str) -> Option<u16> {
     let (hours, minutes) = text.split_once(':')?;
     let number = |text: &str, most_digits: usize| {

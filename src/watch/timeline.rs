@@ -1,7 +1,7 @@
 //! The history of a run in at most 300 points: the file `timeline.json` in the run folder.
 //!
-//! The points of a resumed run follow the points of the earlier runs. Older points are merged in pairs, so the size of
-//! the file is bounded, whatever the length of the runs.
+//! The points of a resumed run follow the points of the earlier runs. Older points are merged in pairs, so the file has
+//! a bounded size even after long runs.
 
 use std::collections::BTreeMap;
 
@@ -12,30 +12,31 @@ use crate::report::histogram::Histogram;
 
 /// The version of the file's format.
 pub(crate) const VERSION: u32 = 1;
-/// The file has at most this many points.
+/// The largest number of points in the file.
 pub(crate) const MOST_POINTS: usize = 300;
-/// The file has at most this many notes. Older notes are removed.
+/// The largest number of notes in the file. Older notes are removed.
 pub(crate) const MOST_NOTES: usize = 300;
-/// The file has at most this many runs. Older runs are removed, but not their points.
+/// The largest number of runs in the file. Older runs are removed, but their points are kept.
 pub(crate) const MOST_RUNS: usize = 50;
 
-/// The history of a run and of the earlier runs with the same results.
+/// The history of a run and of the earlier runs with the same results file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Timeline {
     /// The version of the format.
     pub(crate) v: u32,
-    /// The runs, oldest first.
+    /// The runs. The oldest run comes first.
     pub(crate) runs: Vec<RunSpan>,
-    /// The names of the pools. Points refer to them by their position.
+    /// The names of the pools. A point refers to a pool by its position in this list.
     pub(crate) pools: Vec<String>,
-    /// The points, oldest first.
+    /// The points. The oldest point comes first.
     pub(crate) points: Vec<Point>,
-    /// What happened, oldest first: holds, changed limits, crossed thresholds, steering, warnings.
+    /// Notes about holds, changed limits, crossed thresholds, steering, warnings and other events. The oldest note
+    /// comes first.
     pub(crate) notes: Vec<Note>,
-    /// For each row: the time from sending its last request to the head of the response. All runs are included, and
-    /// batches are left out.
+    /// The times from sending the last request of a row to the status line and headers of its response. All runs are
+    /// included, and batches are left out.
     pub(crate) first_byte: Histogram,
-    /// For each row: the time from its first request to its answer. All runs are included, and batches are left out.
+    /// The times from the first request of a row to its answer. All runs are included, and batches are left out.
     pub(crate) latency: Histogram,
 }
 
@@ -44,74 +45,74 @@ pub(crate) struct Timeline {
 pub(crate) struct RunSpan {
     /// Its id.
     pub(crate) run: String,
-    /// When it began.
+    /// The time when the run began.
     pub(crate) started_at: Timestamp,
-    /// When its last point ended.
+    /// The time when the last point of the run ended.
     pub(crate) ended_at: Timestamp,
-    /// Whether it ended by itself. False for a run that was killed.
+    /// Whether the run has ended normally. The value is false for a run in progress, and for a run that was killed.
     pub(crate) has_ended: bool,
-    /// Why it was stopped, in words; `None` if it ended with the last row.
+    /// The reason why the run was stopped, as text; `None` if all its rows were done.
     pub(crate) reason: Option<String>,
-    /// Rows in the input; `None` on a pipe.
+    /// The number of rows in the input; `None` on a pipe.
     pub(crate) total: Option<u64>,
-    /// What it was expected to cost, in dollars: low, likely, high. `None` if that was not known.
+    /// The planned cost of the run, in dollars: low, likely and high. `None` if there was no plan.
     pub(crate) planned_usd: Option<[f64; 3]>,
-    /// How long it was expected to take, in seconds: low, likely, high. `None` if that was not known.
+    /// The planned duration of the run, in seconds: low, likely and high. `None` if there was no plan.
     pub(crate) planned_s: Option<[f64; 3]>,
     /// The highest number of requests in flight.
     pub(crate) max_in_flight: u64,
 }
 
-/// What happened in a piece of time. All numbers are sums over this time, unless their comment says otherwise.
+/// A point of the timeline: the sums over one time interval. If a number is not a sum, its comment says so.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Point {
-    /// When it begins.
+    /// The start of the interval.
     pub(crate) at: Timestamp,
-    /// Its length in seconds.
+    /// The length of the interval, in seconds.
     pub(crate) s: f64,
-    /// Rows answered, of any quality.
+    /// The number of answered rows, with an answer of any quality.
     pub(crate) ok: u64,
-    /// Rows that failed and are not tried again.
+    /// The number of rows that failed and are not tried again.
     pub(crate) failed: u64,
-    /// Requests sent online.
+    /// The number of requests that were sent online.
     pub(crate) sent: u64,
-    /// Attempts that are tried again after a 429.
+    /// The number of attempts that are tried again after a 429.
     pub(crate) refused: u64,
-    /// Attempts that are tried again after any other failure.
+    /// The number of attempts that are tried again after another failure.
     pub(crate) retried: u64,
-    /// Uncached input tokens, with cache writes.
+    /// Input tokens that were not read from the prompt cache, including tokens written to the cache.
     pub(crate) input: u64,
-    /// Input tokens read from a cache.
+    /// Input tokens that were read from the prompt cache.
     pub(crate) cached: u64,
     /// Output tokens.
     pub(crate) output: u64,
-    /// Known cost, in dollars.
+    /// The known cost, in dollars.
     pub(crate) usd: f64,
-    /// Requests in flight: the mean.
+    /// The mean number of requests in flight. This number is a mean and not a sum.
     pub(crate) in_flight: f64,
-    /// The seconds that each reason held the run back, by the name of the reason.
+    /// The time for which each reason slowed the run down, in seconds, by the name of the reason.
     pub(crate) bound: BTreeMap<String, f64>,
-    /// The use of the limits of each pool, by the position of the pool.
+    /// The use of the limits of each pool, by the position of the pool in `Timeline::pools`.
     pub(crate) uses: BTreeMap<usize, PoolUse>,
 }
 
-/// How much of the limits of one pool was used: requests, uncached input tokens and output tokens.
+/// The use of the limits of one pool on requests, uncached input tokens and output tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct PoolUse {
-    /// What counted against the limits.
+    /// The amounts that counted against the limits.
     pub(crate) counted: [u64; 3],
-    /// What the limits allowed; `None` where there is no limit.
+    /// The amounts that the limits allowed; `None` where there is no limit.
     pub(crate) allowed: [Option<f64>; 3],
 }
 
-/// Something that happened at one moment.
+/// A note of the timeline: a text about an event at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Note {
-    /// When it happened.
+    /// The time of the event.
     pub(crate) at: Timestamp,
-    /// What kind it is: `held`, `limits`, `crossed`, `steered`, `warning`, `outage`, `draining`.
+    /// The kind of the event: `held`, `limits`, `crossed`, `steered`, `warning`, `outage`, `provider` or `draining`.
     pub(crate) kind: String,
-    /// What happened, in words.
+    /// The text about the event.
     pub(crate) text: String,
 }
 

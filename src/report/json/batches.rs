@@ -1,4 +1,4 @@
-//! The batches of a run, as JSON.
+//! The state of the batches of a run, as JSON.
 
 use serde::Serialize;
 
@@ -9,23 +9,25 @@ use crate::report::stats::Stats;
 /// The open batches, in a `progress` object.
 #[derive(Debug, Serialize)]
 pub(super) struct BatchesNow {
-    /// How many batches are being processed. The API shows no counts of a batch before the batch has ended.
+    /// The number of batches that the API is processing. The API shows no progress inside a batch before the batch has
+    /// ended.
     open: usize,
-    /// How many rows these batches have.
+    /// The number of rows in the batches that are being processed.
     rows: u64,
-    /// The age of the oldest of them, in seconds.
+    /// The age of the oldest open batch, in seconds.
     oldest_s: f64,
-    /// Seconds until the first of them expires; null while that is not known.
+    /// The time until the first open batch expires, in seconds; null while that time is not known.
     expires_in_s: Option<f64>,
-    /// Whether one of them is being cancelled.
+    /// Whether an open batch is being cancelled.
     canceling: bool,
-    /// Whether the reply to a submission was lost, so that the run looks for the batch in the list.
+    /// Whether the reply to the submission of a batch was lost. The run then looks for this batch in the API's list of
+    /// batches.
     reply_lost: bool,
-    /// How many batches have ended and are being collected.
+    /// The number of ended batches whose results are being collected.
     collecting: usize,
-    /// Seconds until the run asks for the state of the batches again; null if it waits for no batch.
+    /// The time until the run asks the API again for the state of the batches, in seconds; null if no batch is open.
     next_look_s: Option<f64>,
-    /// Whether rows wait for the first answer to a request like theirs, which is sent online.
+    /// Whether rows wait before they are put into a batch. Such rows wait until a similar request was answered online.
     trying: bool,
 }
 
@@ -48,23 +50,24 @@ impl BatchesNow {
 /// The state of the batches at the end of the run, in the object `ended`.
 #[derive(Debug, Serialize)]
 pub(super) struct BatchesAtEnd {
-    /// Rows that were answered in batches.
+    /// The number of rows that were answered in batches.
     answered: u64,
-    /// How much more these rows would have cost online, in dollars.
+    /// The dollars that the batches saved, compared with the price of the same rows online.
     saved_usd: f64,
-    /// How many batches are open or not collected. They continue without this program.
+    /// The number of batches that are open or not collected. The API continues to process open batches after this
+    /// program has ended.
     left: u64,
-    /// How many rows of these batches have no line yet.
+    /// The number of rows in these batches that have no line in the results or the error log yet.
     left_rows: u64,
-    /// Rows that were sent online because batches refuse them.
+    /// The numbers of rows that were sent online because batches do not accept one of their parameters.
     refused: Vec<Refused>,
 }
 
 #[derive(Debug, Serialize)]
 struct Refused {
-    /// The parameter that batches refuse.
+    /// The name of a request parameter that batches do not accept.
     parameter: String,
-    /// How many rows have it.
+    /// The number of rows with this parameter.
     rows: u64,
 }
 

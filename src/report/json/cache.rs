@@ -1,4 +1,4 @@
-//! The use of the prompt cache, as it is shown in the last object of a run.
+//! The use of the prompt cache, as shown in the last JSON object of a run.
 
 use serde::Serialize;
 
@@ -10,13 +10,14 @@ use crate::report::caching::CacheUse;
 pub(super) struct Cache {
     /// Tokens read from the cache.
     read_tokens: u64,
-    /// Tokens written for five minutes.
+    /// Tokens written to the cache with a lifetime of five minutes.
     write_5m_tokens: u64,
-    /// Tokens written for an hour.
+    /// Tokens written to the cache with a lifetime of an hour.
     write_1h_tokens: u64,
-    /// Tokens read, divided by tokens read or written.
+    /// The hit rate: the tokens read, divided by the sum of the tokens read and written.
     hit_rate: f64,
-    /// The dollars saved; negative if the writes cost more than the reads saved. Null if no price is known.
+    /// The dollars that the cache saved; negative if the writes cost more than the reads saved. Null if no price is
+    /// known.
     saved_usd: Option<f64>,
 }
 
@@ -32,7 +33,7 @@ impl Cache {
     }
 }
 
-/// Returns the saved dollars, rounded to a millionth.
+/// Returns the dollars that the cache saved, rounded to a millionth of a dollar.
 pub(super) fn saved(used: &CacheUse) -> Option<f64> {
     used.saved_dollars().map(|dollars| (dollars * 1e6).round() / 1e6)
 }

@@ -8,7 +8,7 @@ use super::numbers::rounded;
 use crate::domain::{Dimension, LimitUse};
 use crate::report::use_of_limits::Level;
 
-/// How much of the limits of one pool this run used.
+/// The shares of the limits of one pool that this run used.
 #[derive(Debug, Serialize)]
 pub(crate) struct PoolUse {
     /// The provider of the pool.
@@ -16,23 +16,25 @@ pub(crate) struct PoolUse {
     /// The pool.
     pool: String,
     requests: DimensionUse,
-    /// Uncached input tokens.
+    /// The use of the limit on input tokens, without tokens read from the prompt cache.
     input_tokens: DimensionUse,
     output_tokens: DimensionUse,
 }
 
-/// How much of one limit this run used.
+/// The share of one limit that this run used.
 #[derive(Debug, Serialize)]
 pub(crate) struct DimensionUse {
-    /// What counted against the limit.
+    /// The requests or tokens of this run that counted against the limit.
     counted: u64,
     /// The limit per minute times the minutes of the run; null if there is no limit. If the limit changed during the
-    /// run, each of its values counts for the time in which it applied.
+    /// run, each value of the limit is multiplied by the minutes for which it applied.
     allowed: Option<u64>,
-    /// `counted` divided by `allowed`. It is above 1 if the run used a burst. Null if there is no limit.
+    /// `counted` divided by `allowed`. The share is above 1 after a burst: a server can accept the requests of a whole
+    /// minute immediately. Null if there is no limit.
     share: Option<f64>,
-    /// `low`, `moderate` (more than 50 %), `high` (more than 75 %) or `critical` (more than 90 %). Null if there is no
-    /// limit. Also null for a run of less than a minute: one burst can be the whole use of such a run.
+    /// The level of the use: `low`, `moderate` (more than 50 %), `high` (more than 75 %) or `critical` (more than 90
+    /// %). Null if there is no limit, and for a run of less than a minute. In a short run, a single burst can be the
+    /// whole use.
     level: Option<&'static str>,
 }
 

@@ -6,17 +6,18 @@ use jiff::Timestamp;
 
 use crate::domain::Money;
 
-/// Returns a number rounded to three decimal places. More places would be useless for people, and make files larger.
+/// Returns a number rounded to three decimal places. More decimal places would make files larger without any use for
+/// people.
 pub(crate) fn rounded(number: f64) -> f64 {
     (number * 1e3).round() / 1e3
 }
 
-/// Returns a time span in seconds.
+/// Returns the seconds of a time span as a number.
 pub(super) fn seconds(span: Duration) -> f64 {
     rounded(span.as_secs_f64())
 }
 
-/// Returns an estimated amount in dollars, to a millionth.
+/// Returns an estimated range of money in dollars, rounded to a millionth of a dollar.
 pub(super) fn dollars(money: Money) -> f64 {
     (money.dollars() * 1e6).round() / 1e6
 }

@@ -182,24 +182,24 @@ impl Bound {
     }
 }
 
-/// The rows of this run that failed in one class. `ended` lists the largest class first.
+/// The failed rows of this run in one error class. The object `ended` lists the largest class first.
 #[derive(Debug, Serialize)]
 pub(crate) struct Failures<'a> {
     /// The class.
     class: &'static str,
-    /// The number of rows.
+    /// The number of failed rows in this class.
     rows: u64,
-    /// Whether at least one of the rows may succeed in another run without a change.
+    /// Whether at least one of the failed rows may succeed unchanged in another run.
     retryable: bool,
-    /// The first of these rows; null when none is known.
+    /// The first failed row of this class; null if it is not known.
     example: Option<Example<'a>>,
 }
 
 #[derive(Debug, Serialize)]
 struct Example<'a> {
-    /// The row's label, or the place where it was read.
+    /// The label of the row, or its place in the input.
     row: &'a str,
-    /// The HTTP status, if a response came.
+    /// The HTTP status of the response; null if there was no response.
     status: Option<u16>,
     message: &'a str,
 }
@@ -232,100 +232,106 @@ impl Limits {
 /// The state of a run, in a `progress` object.
 #[derive(Debug, Serialize)]
 pub(crate) struct Progress {
-    /// Rows in the input; null on a pipe.
+    /// The number of rows in the input; null on a pipe.
     total: Option<u64>,
-    /// Rows finished by earlier runs.
+    /// The number of rows that earlier runs finished.
     already_done: u64,
-    /// Rows whose answer ended normally.
+    /// The number of rows whose answer ended normally.
     ok: u64,
-    /// Rows whose answer ended at `max_tokens` or at the end of the context window, and was kept. Such answers that were
-    /// not kept are in `failed_by_class`.
+    /// The number of rows with a truncated answer that was kept. A truncated answer ended at `max_tokens` or at the end
+    /// of the context window. Rows with a truncated answer that was not kept are in `failed_by_class`.
     truncated: u64,
-    /// Rows that the model refused, if the refusal was kept. The others are in `failed_by_class`.
+    /// The number of rows that the model refused to answer, if the refusal was kept. Rows with a refusal that was not
+    /// kept are in `failed_by_class`.
     refused: u64,
-    /// Rows whose answer ended for a reason that this program does not know.
+    /// The number of rows whose answer ended for a reason that this program does not know.
     unknown: u64,
-    /// Answered rows that copied the answer of an equal row. They are also counted in `ok` and the other qualities.
+    /// The number of answered rows that copied the answer of an equal row. These rows are also counted by the quality
+    /// of their answer, for example in `ok`.
     copied: u64,
-    /// Answered rows that took their answer from earlier results. They are also counted in `ok`.
+    /// The number of answered rows that took their answer from earlier results. These rows are also counted in `ok`.
     reused: u64,
-    /// What the copied and reused answers cost when they were paid for, in dollars. Answers of unknown cost are left
-    /// out.
+    /// The dollars saved by copied and reused answers: the cost of these answers when they were paid for. Answers with
+    /// an unknown cost are left out.
     saved_usd: f64,
-    /// Answered rows whose first answer was not accepted, by what happened then: `repaired`, `retried` (asked again),
-    /// `grown` (with a larger `max_tokens`), `continued`, `unpaused` (continued after a pause), `another_model`. They are
-    /// also counted in `ok` and the other qualities.
+    /// The number of answered rows whose first answer was not accepted, by the way in which the accepted answer was
+    /// made. The ways are `repaired`, `retried` (asked again), `grown` (with a larger `max_tokens`), `continued`,
+    /// `unpaused` (continued after a pause) and `another_model`. These rows are also counted by the quality of their
+    /// answer, for example in `ok`.
     mended: BTreeMap<&'static str, u64>,
-    /// Rows that failed for good.
+    /// The number of rows that failed and are not tried again in this run.
     failed: u64,
-    /// Rows that failed because their answer can't be used (class `invalid_output`). They are also counted in `failed`.
+    /// The number of rows that failed because their answer can't be used (class `invalid_output`). These rows are also
+    /// counted in `failed`.
     invalid: u64,
-    /// Rows that failed for good, by class.
+    /// The number of failed rows in each error class.
     failed_by_class: BTreeMap<&'static str, u64>,
-    /// Attempts that were tried again, by cause.
+    /// The number of failed attempts that were tried again, by the cause of the failure.
     retried: BTreeMap<&'static str, u64>,
-    /// Retried attempts that may have been billed.
+    /// The number of failed attempts that were tried again, although the first attempt was possibly billed.
     maybe_paid: u64,
-    /// Recent rate of the rows sent online, in rows per minute; null at first, and while the run only waits for batches.
+    /// The recent rate of finished rows that were sent online, in rows per minute. Null at the start of the run, and
+    /// while the run waits only for batches.
     rows_per_minute: Option<f64>,
-    /// Seconds left; null on a pipe, at first, while the run waits, and while batches are open.
+    /// The estimated time left, in seconds. Null on a pipe, at the start of the run, while the run waits, and while
+    /// batches are open.
     eta_s: Option<f64>,
-    /// What the run waits for, if the remaining time can't be estimated; otherwise null.
+    /// The name of the thing that the run waits for, if the time left can't be estimated; otherwise null.
     waiting_for: Option<&'static str>,
-    /// Uncached input tokens, including cache writes.
+    /// Input tokens that were not read from the prompt cache, including tokens written to the cache.
     input_tokens: u64,
-    /// Input tokens read from a cache.
+    /// Input tokens read from the prompt cache.
     cache_read_tokens: u64,
-    /// Input tokens written to a cache, for both lifetimes. They are also part of `input_tokens`.
+    /// Input tokens written to the prompt cache, with either lifetime. These tokens are also part of `input_tokens`.
     cache_write_tokens: u64,
     /// The dollars that the cache saved, compared with the same run without a cache; negative if the writes cost more
     /// than the reads saved. Null if no token was written or read, or if no price is known.
     cache_saved_usd: Option<f64>,
     /// Output tokens.
     output_tokens: u64,
-    /// Cost of the tokens whose price is known, in dollars. Null if tokens were used and none of them has a known
-    /// price.
+    /// The cost of all tokens with a known price, in dollars. Null if the run used tokens and no price is known.
     cost_usd: Option<f64>,
-    /// What all rows of this run will cost in dollars, including the finished rows. Null on a pipe, if a price is
-    /// unknown, when the run stops early, and while it waits for its last answers. If there was no estimate before the
-    /// run, it is also null at first.
+    /// The expected cost of all rows of this run in dollars, including the finished rows. Null on a pipe, if a price is
+    /// unknown, during an early stop, and while the run waits for its last answers. If there was no estimate before the
+    /// run, the cost is also null at the start.
     projected_cost_usd: Option<Interval<f64>>,
-    /// When this run will end (RFC 3339). Null on a pipe, at the end, when the run stops early, and while it
-    /// waits.
+    /// The expected time of the end of this run, as RFC 3339. Null on a pipe, at the end, when the run stops early, and
+    /// while the run waits.
     projected_end: Option<Interval<Timestamp>>,
-    /// Finished rows whose model has no price.
+    /// The number of finished rows whose model has no known price.
     unpriced: u64,
-    /// Requests in flight.
+    /// The number of requests in flight.
     in_flight: Option<usize>,
-    /// The concurrency window.
+    /// The number of requests that are allowed in flight at the moment.
     window: Option<usize>,
-    /// Why no more requests are sent at the moment.
+    /// The reason why no more requests are sent at the moment.
     reason: Option<&'static str>,
-    /// The outage; null while the endpoint works.
+    /// The current outage of the provider; null while the provider works.
     outage: Option<OutageNow>,
-    /// The open batches. A batch whose results are all collected is left out. Null if there are no open batches.
+    /// The open batches. Batches with all results collected are left out. Null if there are no open batches.
     batches: Option<BatchesNow>,
-    /// Answered rows whose answer came in a batch. They are also counted in `ok` and the other qualities.
+    /// The number of rows that were answered in a batch. These rows are also counted by the quality of their answer,
+    /// for example in `ok`.
     answered_in_batches: u64,
-    /// The pools with work.
+    /// The rate-limit pools with rows to send or requests in flight.
     pools: Vec<Pool>,
-    /// The providers of a run with several; otherwise empty.
+    /// The providers of the run. Empty if the run has only one provider.
     providers: Vec<ProviderNow>,
 }
 
 #[derive(Debug, Serialize)]
 struct OutageNow {
-    /// The provider that does not work.
+    /// The name of the provider that does not work.
     provider: String,
-    /// What is wrong, in a few words.
+    /// A short text about the fault of the provider.
     fault: Cow<'static, str>,
-    /// The last HTTP status; null if there was none.
+    /// The HTTP status of the last failure; null if there was no response.
     status: Option<u16>,
     /// The message of the last failure.
     message: String,
     /// The length of the outage so far, in seconds.
     lasted_s: f64,
-    /// Seconds until the next try; null while a try is in flight.
+    /// The time until the next try of a request to this provider, in seconds; null while a try is in flight.
     next_try_s: Option<f64>,
 }
 
@@ -349,14 +355,14 @@ struct Pool {
     rpm: Option<u32>,
     itpm: Option<u32>,
     otpm: Option<u32>,
-    /// The level of each bucket, as a share of its limit per minute: requests, input, output. A level is null if there
-    /// is no such limit.
+    /// The fill level of the buckets for requests, input tokens and output tokens, each as a share of its limit per
+    /// minute. A level is null if there is no such limit.
     level: [Option<f64>; 3],
     held_s: Option<f64>,
 }
 
 impl Progress {
-    /// Returns the state of a run.
+    /// Returns the current state of a run as a `progress` object.
     pub(crate) fn of(stats: &Stats) -> Self {
         let standing = stats.standing.as_ref();
         Self {

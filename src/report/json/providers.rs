@@ -1,4 +1,4 @@
-//! The providers of a run in its JSON objects.
+//! The state and counters of each provider, in the JSON objects of a run.
 
 use std::collections::BTreeMap;
 
@@ -9,28 +9,30 @@ use crate::report::provider_states::State;
 use crate::report::providers::OfProvider;
 use crate::report::stats::Stats;
 
-/// One provider of several.
+/// The state and counters of one provider, in a run with several providers.
 #[derive(Debug, Serialize)]
 pub(super) struct ProviderNow {
     provider: String,
-    /// Rows that it answered, of any quality.
+    /// The number of rows that the provider answered, with an answer of any quality.
     answered: u64,
-    /// Rows that failed for good, and whose last request was sent to it.
+    /// The number of failed rows whose last request was sent to this provider.
     failed: u64,
-    /// The known cost of these rows, in dollars; null if no price is known.
+    /// The known cost of the answered and failed rows of this provider, in dollars; null if no price is known.
     cost_usd: Option<f64>,
-    /// `sending`, `held` (after a 429), `failing` (all requests fail), `diverted` (its rows go to another provider for
-    /// some time), `stopped` (it gets no requests for the rest of the run) or `idle` (it has no rows).
+    /// The state of the provider: `sending`, `held`, `failing`, `diverted`, `stopped` or `idle`. A provider is `held`
+    /// after a 429, `failing` if all requests to it fail, and `idle` if it has no rows. A provider is `diverted` if its
+    /// rows go to another provider for some time, and `stopped` if it gets no requests for the rest of the run.
     state: &'static str,
-    /// The provider that gets its rows; null if it gets its own rows.
+    /// The name of the provider that gets the rows of this provider; null if this provider gets its own rows.
     to: Option<String>,
-    /// Why, by the names of `--fallback-on`; null if it gets its own rows.
+    /// The reason why another provider gets the rows, as a name that `--fallback-on` takes; null if this provider gets
+    /// its own rows.
     why: Option<&'static str>,
-    /// How many times its rows began to be sent to another provider, by the reason.
+    /// The number of times that the run began to send the rows of this provider to another provider, by the reason.
     left: BTreeMap<&'static str, u64>,
-    /// Attempts that were tried again after a 429.
+    /// The number of attempts that were tried again after a 429.
     limited: u64,
-    /// How many times one of its pools was held after a 429.
+    /// The number of times that a pool of this provider had to wait after a 429.
     holds: u64,
 }
 
@@ -53,7 +55,7 @@ impl ProviderNow {
     }
 }
 
-/// Returns the providers of a run; nothing if it has only one.
+/// Returns the providers of a run; an empty list if the run has only one provider.
 pub(super) fn providers(stats: &Stats) -> Vec<ProviderNow> {
     stats.providers.several().iter().map(|own| ProviderNow::of(own, stats)).collect()
 }

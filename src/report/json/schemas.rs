@@ -1,5 +1,5 @@
-//! Checks every kind of line against its schema in `fixtures/schemas`. Here, a member that is not in the schema is an
-//! error, although readers have to accept it: in this way, no member stays without a description.
+//! Checks every kind of JSON line against its schema in `fixtures/schemas`. A member that is not in the schema fails
+//! these tests, so every member has a description. Readers outside of these tests have to accept unknown members.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -82,7 +82,7 @@ fn a_member_that_no_schema_describes_is_found() {
     assert!(!schema.is_valid(&serde_json::from_slice(line).expect("it is JSON")));
 }
 
-/// Checks a line. Returns its type.
+/// Checks a JSON line against its schema, and returns the type of the line.
 fn check(schema: &Validator, line: &[u8]) -> String {
     let line: Value = serde_json::from_slice(line).expect("it is JSON");
     let errors: Vec<_> = schema.iter_errors(&line).map(|error| format!("{}: {error}", error.instance_path())).collect();
@@ -90,7 +90,7 @@ fn check(schema: &Validator, line: &[u8]) -> String {
     line["type"].as_str().expect("it has a type").to_owned()
 }
 
-/// Returns a schema that accepts no unknown members, and its document.
+/// Returns a schema that accepts no unknown members, and the JSON document of this schema.
 fn schema(name: &str) -> (Validator, Value) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/schemas/{name}.schema.json"));
     let text = std::fs::read_to_string(path).expect("the schema can be read");
@@ -100,7 +100,7 @@ fn schema(name: &str) -> (Validator, Value) {
     (jsonschema::validator_for(&closed).expect("it is a schema"), document)
 }
 
-/// Forbids members that an object does not describe.
+/// Changes a schema so that its objects accept no unknown members.
 fn close(schema: &mut Value) {
     match schema {
         Value::Object(members) => {
@@ -114,7 +114,7 @@ fn close(schema: &mut Value) {
     }
 }
 
-/// Returns an event for each type of line except `progress`, with values and without.
+/// Returns events for each type of line except `progress`: events with all optional values, and events without them.
 fn bodies() -> Vec<EventBody> {
     let id = || pool("haiku-4.5", [None; 3]).pool;
     let held = |kind, dimension| EventBody::Held { pool: id(), wait: Duration::from_secs(1), kind, dimension };
@@ -177,7 +177,7 @@ fn bodies() -> Vec<EventBody> {
     bodies
 }
 
-/// Returns a run in which everything happens that an object shows.
+/// Returns the counters of a run that gives every member of the objects a value.
 fn everything() -> Stats {
     let mut stats = chain();
     let fault = Failure { status: Some(529), message: "Overloaded".to_owned(), ..Failure::default() };
@@ -193,7 +193,7 @@ fn everything() -> Stats {
     stats
 }
 
-/// Returns a run with a forecast, so that its end and its cost are projected.
+/// Returns the counters of a run with a forecast. With a forecast, the end and the cost of the run are estimated.
 fn with_plan() -> Stats {
     let mut stats = Stats::default();
     stats.fold(&at(0, started(Some(1_000), 0)));

@@ -1,6 +1,7 @@
-//! The summary as one JSON object (`--summary json`). With `--progress json`, it is the last event of the stream.
+//! The summary as one JSON object (`--summary json`). With `--progress json`, the summary is the last line of the
+//! output.
 //!
-//! Its schema is `fixtures/schemas/summary.schema.json`. `EVENTS.md` describes it.
+//! The schema of the summary is `fixtures/schemas/summary.schema.json`, and `EVENTS.md` describes its members.
 
 use std::collections::BTreeMap;
 
@@ -24,16 +25,16 @@ use crate::report::planned::verdicts;
 use crate::report::stats::Stats;
 use crate::report::summary_context::SummaryContext;
 
-/// What only the end of the program knows.
+/// Values of the summary that are known only at the end of the program.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SummaryEnd<'a> {
     /// The id of the run.
     pub(crate) run: &'a str,
-    /// The time of the end.
+    /// The time when the run ended.
     pub(crate) at: Timestamp,
-    /// The exit code.
+    /// The exit code of the program.
     pub(crate) exit_code: u8,
-    /// Why the run ended before its rows were done; `None` if it ended with its last row.
+    /// The reason why the run ended before its rows were done; `None` if all its rows were done.
     pub(crate) reason: Option<&'a str>,
 }
 
@@ -50,7 +51,7 @@ struct Summary<'a> {
     run: &'a str,
     r#type: &'static str,
     exit_code: u8,
-    /// Why the run ended before its rows were done; null if it ended with its last row.
+    /// The reason why the run ended before its rows were done; null if all its rows were done.
     reason: Option<&'a str>,
     /// Whether the run used the simulator.
     simulated: bool,
@@ -58,7 +59,7 @@ struct Summary<'a> {
     rows: FileRows,
     this_run: RunRows<'a>,
     failures: Vec<Failures<'a>>,
-    /// The rows in the error log, by class. Rows of earlier runs are included.
+    /// The number of rows in the error log, by error class. Rows of earlier runs are included.
     failed_in_log: BTreeMap<&'static str, u64>,
     tokens: Tokens,
     /// The tokens of all runs on this file.
@@ -66,16 +67,17 @@ struct Summary<'a> {
     cost: Cost<'a>,
     /// The planned time, in seconds; null if there was no plan.
     planned_s: Option<Interval<f64>>,
-    /// `below`, `within` or `above`; null if there was no plan, or if the run did not do all its rows.
+    /// The real time compared with the planned time: `below`, `within` or `above`. Null if there was no plan, or if the
+    /// run did not do all its rows.
     time_compared: Option<&'static str>,
-    /// Finished rows per minute over the whole run; null after a run of less than a second.
+    /// The mean rate of finished rows over the whole run, in rows per minute; null after a run of less than a second.
     rows_per_minute: Option<f64>,
     rate: Rate,
     max_in_flight: usize,
     latency: Option<Latency>,
     bound_by: Vec<Bound>,
     limit_use: Vec<PoolUse>,
-    /// Attempts that were tried again, by cause.
+    /// The number of failed attempts that were tried again, by the cause of the failure.
     retried: BTreeMap<&'static str, u64>,
     possibly_billed_twice: BilledTwice,
     cache: Option<Cache>,
@@ -85,20 +87,21 @@ struct Summary<'a> {
     next: Option<Next<'a>>,
 }
 
-/// The rows of the file, whichever run finished them.
+/// The numbers of rows of the input, after this run and all earlier runs on the same file.
 #[derive(Serialize)]
 struct FileRows {
-    /// Null on a pipe.
+    /// The number of rows in the file; null on a pipe.
     total: Option<u64>,
     answered: u64,
     failed: u64,
-    /// Rows without a line whose batch is open or not collected.
+    /// The number of rows in batches that are open or not collected. Rows with a line in the results or the error log
+    /// are left out.
     in_open_batches: u64,
-    /// Rows without a line that are in no batch.
+    /// The number of pending rows: rows without a line in the results or the error log, and in no open batch.
     pending: u64,
 }
 
-/// The rows that this run finished.
+/// The numbers of rows that this run finished.
 #[derive(Serialize)]
 struct RunRows<'a> {
     answered: u64,
@@ -107,11 +110,12 @@ struct RunRows<'a> {
     refused: u64,
     unknown: u64,
     failed: u64,
-    /// Answered rows that copied the answer of an equal row.
+    /// The number of answered rows that copied the answer of an equal row.
     copied: u64,
-    /// Answered rows that took their answer from earlier results.
+    /// The number of answered rows that took their answer from earlier results.
     reused: u64,
-    /// Answered rows whose first answer was not accepted, by what happened then.
+    /// The number of answered rows whose first answer was not accepted, by the way in which the accepted answer was
+    /// made.
     mended: BTreeMap<&'static str, u64>,
     /// The label of the first answered row of each quality.
     examples: BTreeMap<&'static str, &'a str>,
@@ -119,28 +123,30 @@ struct RunRows<'a> {
 
 #[derive(Serialize)]
 struct Cost<'a> {
-    /// What this run spent; null if tokens were used and no price is known for any of them.
+    /// The money that this run spent, in dollars; null if the run used tokens and no price is known.
     spent_usd: Option<f64>,
-    /// What all runs on this file spent, as far as prices are known.
+    /// The money that all runs on this file spent, in dollars. Tokens without a known price are left out.
     spent_in_all_runs_usd: Option<f64>,
-    /// What this run was expected to spend; null if there was no plan.
+    /// The planned cost of this run, in dollars; null if there was no plan.
     planned_usd: Option<Interval<f64>>,
-    /// `below`, `within` or `above`; null if there was no plan, or if the run did not do all its rows.
+    /// The real cost compared with the planned cost: `below`, `within` or `above`. Null if there was no plan, or if the
+    /// run did not do all its rows.
     compared: Option<&'static str>,
-    /// Finished rows whose model has no price.
+    /// The number of finished rows whose model has no known price.
     unpriced_rows: u64,
     /// The date of the prices.
     prices_of: Option<&'a str>,
 }
 
-/// How many rows finished in each part of the run. All parts have the same length.
+/// The rate of finished rows in each part of the run. All parts have the same length.
 #[derive(Serialize)]
 struct Rate {
     part_s: f64,
     rows_per_minute: Vec<f64>,
 }
 
-/// How long answers took that came online, from the first send of their rows.
+/// The latency of the answers that came online. The latency of an answer begins when its row is sent for the first
+/// time.
 #[derive(Serialize)]
 struct Latency {
     answers: u64,
@@ -149,35 +155,36 @@ struct Latency {
     max_s: f64,
 }
 
-/// Answers that may have been billed a second time.
+/// The numbers of answers that were possibly billed twice.
 #[derive(Serialize)]
 struct BilledTwice {
-    /// By this run.
+    /// The number of answers in this run that were possibly billed twice.
     this_run: u64,
-    /// By the run before this one, if that run was cut short; otherwise 0.
+    /// The number of answers in the previous run that were possibly billed twice. The number is 0 if the previous run
+    /// was not cut short.
     run_before: u64,
-    /// By all runs on this file.
+    /// The number of answers in all runs on this file that were possibly billed twice.
     all_runs: u64,
 }
 
 #[derive(Serialize)]
 struct Files<'a> {
-    /// Null if results went to standard output.
+    /// The path of the results file; null if the results were written to standard output.
     results: Option<&'a str>,
-    /// Null if no row failed.
+    /// The path of the error log; null if no row failed.
     errors: Option<&'a str>,
-    /// The output that is made from the results; null if the results file is the output.
+    /// The path of the output file that is made from the results; null if the results file is the output.
     output: Option<&'a str>,
 }
 
-/// The command that is worth typing next.
+/// The command that the user should probably type next.
 #[derive(Serialize)]
 struct Next<'a> {
-    /// `continue`, `retry`, `rerun` or `answers`.
+    /// The kind of the command: `continue`, `retry`, `rerun` or `answers`.
     kind: &'static str,
-    /// The program and its arguments.
+    /// The words of the command: the program and its arguments.
     argv: &'a [String],
-    /// Whether no argument was replaced by `[hidden]`.
+    /// Whether the command is complete. The value is false if an argument was replaced by `[hidden]`.
     complete: bool,
 }
 
@@ -284,7 +291,7 @@ impl<'a> Cost<'a> {
 impl Latency {
     fn of(stats: &Stats) -> Option<Self> {
         let longest = stats.pace.longest;
-        // The histogram rounds its values, but the longest latency is exact.
+        // The histogram rounds latencies, but the longest latency is exact.
         let of = |share| stats.latencies.percentile(share).map(|found| seconds(found.min(longest)));
         Some(Self { answers: stats.latencies.count(), p50_s: of(0.5)?, p95_s: of(0.95)?, max_s: seconds(longest) })
     }

@@ -7,16 +7,16 @@ use crate::domain::Usage;
 /// The tokens of a row, or of all rows together.
 #[derive(Serialize)]
 pub(crate) struct Tokens {
-    /// Uncached input tokens, including cache writes.
+    /// Input tokens that were not read from the prompt cache, including tokens written to the cache.
     input: u64,
     cache_read: u64,
-    /// Input tokens written to a cache. They are also part of `input`.
+    /// Input tokens written to the prompt cache. These tokens are also part of `input`.
     cache_write: u64,
     output: u64,
 }
 
 impl Tokens {
-    /// Returns the tokens of a usage.
+    /// Returns the numbers of tokens of a usage.
     pub(crate) fn of(usage: &Usage) -> Self {
         Self {
             input: usage.limited_input_tokens(),

@@ -1,19 +1,20 @@
 //! The block of live lines, rendered by indicatif. Only this file uses indicatif.
 //!
 //! indicatif's [`ProgressBar`] keeps the length, the position and the text around the bar, and renders them in its
-//! style. It draws on a [`Sheet`] as if the sheet were a terminal. The sheet keeps the lines, and ignores blanks at
-//! the end and movements of the cursor. [`Progress`](super::Progress) takes the lines from the sheet and draws them on
-//! the real terminal.
+//! style. The bar draws on a [`Sheet`] as if the sheet were a terminal. The sheet keeps the drawn lines. The sheet
+//! ignores movements of the cursor and the blanks at the ends of lines. [`Progress`](super::Progress) takes the lines
+//! from the sheet and draws them on the real terminal.
 //!
-//! indicatif's own repaint is not used. That repaint leaves the cursor after the last line. Before the next drawing it
-//! moves the cursor up by the number of rows that it counted at the last drawing. When the terminal changes its size,
-//! this number is wrong, and the repaint erases other text above the block. indicatif also fills each line with blanks
-//! up to the edge. When the terminal becomes narrower, every line therefore wraps.
+//! The repaint of indicatif is not used. The repaint leaves the cursor after the last line. Before the next drawing it
+//! moves the cursor up by the number of rows that it counted at the last drawing. After a change of the terminal's
+//! size, this number is wrong, and the repaint erases other text above the block. The repaint also fills each line with
+//! blanks up to the edge. Because of these blanks, every line wraps when the terminal becomes narrower.
 //!
-//! Only [`Bar::draw`] draws: no thread draws at regular times. The draw target has no limit on how often it draws, so
-//! no drawing is dropped; `Progress` decides how often to draw. [`line`](crate::report::line) decides which parts fit,
-//! because indicatif's templates can't drop the least important part first. `line` also sets the colours, because
-//! indicatif would use the environment to decide about colours, and the run has already decided.
+//! Only [`Bar::draw`] draws: no thread draws at regular times. The draw target has no limit on the number of drawings
+//! per second, so no drawing is dropped. `Progress` decides how often to draw. [`line`](crate::report::line) decides
+//! which parts fit, because indicatif's templates can't drop the least important part first. `line` also sets the
+//! colours, because the run has already decided whether to use colours. The crate indicatif would decide again from the
+//! environment variables.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,10 +38,11 @@ impl Bar {
         Self { bar: ProgressBar::with_draw_target(None, target), sheet }
     }
 
-    /// Returns the lines of a block. The share of finished rows fills its bar.
+    /// Returns the lines of a block. The filled part of the bar is the share of finished rows.
     pub(crate) fn draw(&self, block: Block, stats: &Stats) -> Vec<String> {
         self.bar.set_style(style(block.cells));
-        // The usual setters would draw immediately. These two set the texts of the same bar without drawing.
+        // The usual setters of indicatif would draw immediately. These two setters change the texts of the bar without
+        // drawing.
         let _ = self.bar.clone().with_prefix(block.before).with_message(block.after);
         self.bar.update(|state| {
             if let Some(total) = stats.total {
@@ -58,7 +60,7 @@ fn style(cells: usize) -> ProgressStyle {
     ProgressStyle::with_template(&template).expect("only the number of cells differs").progress_chars("█░")
 }
 
-/// Receives the lines that indicatif draws, and keeps them without the blanks that fill them up.
+/// A draw target for indicatif that keeps the drawn lines, without the blanks at their ends.
 #[derive(Clone, Debug, Default)]
 struct Sheet(Arc<Mutex<Vec<String>>>);
 
@@ -69,13 +71,14 @@ impl Sheet {
 }
 
 impl TermLike for Sheet {
-    /// A little more than the width of any line. If the sheet were narrower than a line, indicatif would count that
-    /// line as several rows. If the sheet were much wider, indicatif would fill each line with many more blanks.
+    /// The width of the sheet is a little more than the width of the longest line. If the sheet were narrower than a
+    /// line, indicatif would count that line as several rows. If the sheet were much wider, indicatif would fill each
+    /// line with many more blanks.
     fn width(&self) -> u16 {
         500
     }
 
-    /// The sheet has no limit on its height, because indicatif leaves out rows that do not fit.
+    /// The sheet has no limit on its height. With a limit, indicatif would leave out rows that do not fit.
     fn height(&self) -> u16 {
         u16::MAX
     }
@@ -100,7 +103,8 @@ impl TermLike for Sheet {
         self.write_str(text)
     }
 
-    /// Receives text. indicatif writes each line in one call, and then the blanks up to the edge.
+    /// Receives text from indicatif. The crate writes each line in one call, and the blanks up to the edge in the next
+    /// call.
     fn write_str(&self, text: &str) -> io::Result<()> {
         let text = text.trim_end();
         if !text.is_empty() {

@@ -95,8 +95,8 @@ fn a_terminal_of_any_size_shows_the_header_and_one_block() {
     }
 }
 
-/// The lines are made for 80 columns. Then the terminal shrinks to 40 columns, so longer lines fill two rows.
-/// Then it grows back.
+/// The lines are made for 80 columns. Then the terminal shrinks to 40 columns, so longer lines fill two rows. Later,
+/// the terminal grows again.
 #[test]
 fn a_terminal_that_shrinks_and_grows_keeps_the_header_and_one_block() {
     let mut screen = Screen::new(80, 24, Breaks::Anew);
@@ -112,10 +112,10 @@ fn a_terminal_that_shrinks_and_grows_keeps_the_header_and_one_block() {
     }
 }
 
-/// The block of the run in these tests has at most this many lines.
+/// The largest number of lines in the block of live lines in these tests.
 const LONGEST_BLOCK: usize = 6;
 
-/// Something that happens at a terminal.
+/// Something that happens during a run on an emulated terminal.
 #[derive(Clone, Debug)]
 enum Happens {
     Event(EventBody),
@@ -123,13 +123,13 @@ enum Happens {
         columns: usize,
         rows: usize,
     },
-    /// The size changes after the program has read the size and before the program draws.
+    /// The terminal changes its size after the program has read the size and before the program draws.
     ResizedWhileDrawing {
         columns: usize,
         rows: usize,
     },
-    /// A key that the terminal echoes at the cursor. Until the next drawing, the cursor is after the echo. All
-    /// terminals in this test are wide enough that the echo is not wrapped.
+    /// The user types a key, and the terminal echoes it at the cursor. Until the next drawing, the cursor is after the
+    /// echo. All terminals in this test are so wide that the echo is not wrapped.
     Typed(&'static str),
 }
 
@@ -197,12 +197,13 @@ proptest! {
     }
 }
 
-/// What a terminal does with its text when its width changes.
+/// The way in which a terminal changes its text when its width changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Breaks {
-    /// It wraps the lines again.
+    /// The terminal wraps the lines again.
     Anew,
-    /// It cuts the lines off. When the terminal becomes wider, the missing text does not come back.
+    /// The terminal cuts the ends of the lines off. When the terminal becomes wider, the missing text does not come
+    /// back.
     Never,
 }
 
@@ -222,7 +223,7 @@ impl Screen {
     fn new(columns: usize, rows: usize, breaks: Breaks) -> Self {
         let mut terminal = Terminal::with_scrollback(columns, rows, None).expect("a size");
         if breaks == Breaks::Never {
-            // On the alternate screen, the emulator does not wrap lines again.
+            // The control sequence switches to the alternate screen, where the emulator does not wrap lines again.
             terminal.feed("\x1b[?1049h");
         }
         terminal.feed(format!("{HEADER}\r\n").as_str());
@@ -255,8 +256,8 @@ impl Screen {
         self.terminal().feed(keys);
     }
 
-    /// Asserts that the current lines of the run are on the terminal once, at the end, and that everything that was
-    /// printed is above them.
+    /// Asserts that the current live lines are at the end of the terminal, and nowhere else. Also asserts that all
+    /// printed text is above these lines.
     #[track_caller]
     fn check(&self) {
         let Size { columns, rows } = *self.size.lock().expect("no test panicked with it");
@@ -280,7 +281,8 @@ impl Screen {
         let above = above.join("\n");
         match self.breaks {
             Breaks::Anew => assert_eq!(stripped(&above), self.printed, "{:?}:\n{shown}", self.terminal().size()),
-            // Text that was cut off or scrolled away is gone. The remaining text was printed in this order.
+            // Text that was cut off or scrolled away is missing. The remaining text must be in the order in which it
+            // was printed.
             Breaks::Never => assert!(is_in_order(&above, &self.printed), "{:?}:\n{shown}", self.terminal().size()),
         }
     }
@@ -328,7 +330,7 @@ fn ended() -> EventBody {
     }
 }
 
-/// Writes to the emulator instead of standard error.
+/// A writer to the emulated terminal, in place of standard error.
 struct Printer(Arc<Mutex<Terminal>>);
 
 impl Write for Printer {

@@ -1,8 +1,9 @@
-//! How long a run will still take, as an interval.
+//! Estimates the time left of a run, as an interval.
 //!
-//! The speed so far may mislead: a full bucket makes the start quick, and the longest answers come last. So the interval
-//! reaches from the lower to the higher of the recent speed and the speed of the whole run. It is then widened by chance
-//! and by the time of the last answers. It is never shorter than what the known limits need.
+//! The speed so far can mislead: a full bucket makes the start quick, and the longest answers come last. So the two
+//! ends of the interval are the time at the recent speed and the time at the speed of the whole run. The interval is
+//! then widened for random differences and for the time of the last answers. The low end of the interval is never much
+//! lower than the time that the known limits require.
 
 use std::time::Duration;
 
@@ -12,38 +13,41 @@ use crate::report::outlook::Outlook;
 use crate::report::spread::Spread;
 use crate::report::stats::Stats;
 
-/// The speed of the rows that are left may differ from the speed so far by this share, even if no row differs by chance.
+/// The largest expected difference between the speed so far and the speed of the remaining rows, as a share. Random
+/// differences between rows are added to this share.
 const MARGIN: f64 = 0.15;
-/// Tokens per row are only known from the finished rows. So limits need at least this share of the time that these rows
-/// suggest.
+/// The low end of the time left is at least this share of the time that the limits require. The share is below 1
+/// because the tokens per row are only known from the finished rows.
 const SURE: f64 = 0.85;
-/// Until this much time has passed, the interval includes all of the forecast.
+/// Until the run has lasted this long, the interval includes the whole interval of the forecast.
 const ENOUGH_TIME: Duration = Duration::from_secs(10);
 
-/// What is known about the time that is left, in seconds.
+/// The values from which the interval of the time left is computed, in seconds.
 #[derive(Clone, Copy, Debug)]
 struct Known {
-    /// The likely time.
+    /// The likely time left.
     likely: f64,
-    /// The time at the speed of the whole run.
+    /// The time left at the mean speed of the whole run.
     by_mean_speed: f64,
-    /// The time that the limits need for rows of average size that are not sent yet.
+    /// The time that the limits require for the unsent rows, if these rows have average size.
     by_limits: f64,
-    /// The time that the limits need for all rows that are left, if they are as large as they may be.
+    /// The time that the limits require for all remaining rows, if these rows have the largest expected size.
     by_limits_if_large: f64,
-    /// The standard deviation of the time.
+    /// The standard deviation of the time left.
     deviation: f64,
-    /// How long the last answers may take.
+    /// The longest expected time of the last answers.
     last_answers: f64,
 }
 
 impl Known {
-    /// Returns the lowest time, or what the limits need if that is longer.
+    /// Returns `low`, raised to the share `SURE` of the time that the limits require. The result is at most the likely
+    /// time.
     fn not_too_quick(self, low: f64) -> f64 {
         low.max(SURE * self.by_limits).clamp(0.0, self.likely)
     }
 
-    /// Returns the interval of the time that is left, with as much of the plan as its weight says.
+    /// Returns the interval of the time left, widened towards the planned interval. `weight` is the weight of the plan,
+    /// from 0 to 1.
     fn with_plan(self, planned: Interval<f64>, weight: f64) -> Interval<f64> {
         let seen = self.interval();
         let further = |seen: f64, planned: f64| seen + weight * (planned - seen);
@@ -54,7 +58,7 @@ impl Known {
         }
     }
 
-    /// Returns the interval of the time that is left. It uses only what this run has shown.
+    /// Returns the interval of the time left, computed only from this run and not from its plan.
     fn interval(self) -> Interval<f64> {
         let (quick, slow) = (self.likely.min(self.by_mean_speed), self.likely.max(self.by_mean_speed));
         let width = |time: f64| (DEVIATIONS_OF_ROWS * self.deviation).hypot(MARGIN * time);
@@ -67,7 +71,7 @@ impl Known {
 }
 
 impl Stats {
-    /// Returns how long the run will still take. `None` in the same cases as [`Stats::projected_end`].
+    /// Returns the interval of the time left. Returns `None` in the same cases as [`Stats::projected_end`].
     pub(crate) fn projected_time_left(&self) -> Option<Interval<Duration>> {
         let rows = self.left_to_send().filter(|rows| *rows > 0)?;
         let finished = self.rows_so_far.seconds.count();
@@ -84,19 +88,20 @@ impl Stats {
         Some(Interval { low: span(left.low)?, likely: span(left.likely)?, high: span(left.high)? })
     }
 
-    /// Returns what the forecast says about the time that is left, in seconds.
+    /// Returns the time left by the forecast, in seconds.
     fn planned_time_left(&self) -> Option<Interval<f64>> {
         let (time, elapsed) = (self.forecast?.time?, self.elapsed());
         Some(time.map(|time| time.saturating_sub(elapsed).as_secs_f64()))
     }
 
-    /// Returns how much the forecast still counts: 1 at first, and less with each row that has finished.
+    /// Returns the weight of the forecast: 1 at first, and less with each finished row.
     fn weight_of_plan(&self) -> f64 {
         let finished = self.rows_so_far.seconds.count() as f64;
         if self.elapsed() < ENOUGH_TIME { 1.0 } else { (ENOUGH_ROWS as f64 / finished.max(1.0)).min(1.0).powf(1.5) }
     }
 
-    /// Returns how large the rows that are left may be, relative to the finished rows. Their cost shows it.
+    /// Returns the largest expected size of the remaining rows, relative to the finished rows. The size is estimated
+    /// from the cost.
     fn largest_size_of_left(&self, rows: u64) -> f64 {
         let size = self.cost_of_row_left(rows).map_or(1.0, |each| each.high / self.finished_like_left().mean());
         if size.is_finite() { size.max(1.0) } else { 1.0 }
@@ -106,7 +111,8 @@ impl Stats {
         let (finished, in_flight) = (&self.rows_so_far.seconds, self.in_flight());
         let pools = self.standing.as_ref().map_or(&[][..], |standing| &standing.pools);
         let not_sent = rows.saturating_sub(in_flight as u64);
-        // Answers in flight may take longer than the answers so far, above all while there are few answers.
+        // The answers of requests in flight can take longer than the answers so far. The difference is largest after
+        // few answers.
         let longer = 1.0 + in_flight as f64 / finished.count().max(1) as f64;
         Known {
             likely,
@@ -119,10 +125,10 @@ impl Stats {
     }
 }
 
-/// Returns the standard deviation of the time, in seconds, that this many further rows take.
+/// Returns the standard deviation of the time for `rows` further rows, in seconds.
 ///
-/// Only the later half of the finished rows counts. The start is left out, here and in the outlook: a burst or a slow
-/// rise at the start says nothing about the rest. Infinite as long as no row has finished.
+/// Only the later half of the finished rows is used. The start of the run is left out, because a burst or a slow rise
+/// at the start says nothing about the later rows. The result is infinite before the first row has finished.
 fn deviation_of_time(finished: &Spread, rows: f64) -> f64 {
     let later = finished.later();
     if later.count() == 0 {
@@ -191,7 +197,7 @@ mod tests {
 
         let left = stats.projected_time_left().expect("there are enough rows");
 
-        // 218 rows are left. 20 of 21 of these rows are of the first class, which may send 50 in a minute.
+        // 218 rows are left. 20 of 21 of these rows are of the first class, whose limit is 50 rows per minute.
         assert!(left.low > Duration::from_secs(200), "{left:?}");
         assert!(left.likely > Duration::from_secs(240) && left.likely <= left.high, "{left:?}");
     }

@@ -1,4 +1,5 @@
-//! Each kind of end as people see it: the snapshots in `snapshots/` have each summary at 60, 80 and 120 columns.
+//! Tests of the summary for each kind of end of a run. The snapshots in `snapshots/` contain each summary in 60, 80 and
+//! 120 columns.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -155,7 +156,7 @@ fn a_path_cannot_control_the_terminal() {
     assert!(shown.contains(r"results  a\u{1b}[2J\nb"), "{shown}");
 }
 
-/// Returns the kinds of ends, each with its name, its counters and what the program knows about it. The first four are
+/// Returns the kinds of ends of a run, each with its name, its counters and its context. The first four ends are
 /// ordinary.
 pub(in super::super) fn kinds_of_ends() -> Vec<(&'static str, Stats, SummaryContext)> {
     let command = |text: &str| Some(text.into());
@@ -225,7 +226,7 @@ pub(in super::super) fn kinds_of_ends() -> Vec<(&'static str, Stats, SummaryCont
     ]
 }
 
-/// Returns a run of 318 rows in 14 seconds. A sixth of its answers have this quality.
+/// Returns a run of 318 rows in 14 seconds. A sixth of the answers have this quality.
 fn ordinary(quality: Quality, halt: Option<HaltReason>) -> Stats {
     let mut stats = Stats::default();
     stats.fold(&at(0, started(Some(318), 0)));
@@ -374,7 +375,7 @@ fn mixed() -> Stats {
     stats
 }
 
-/// Returns the event of an answer that came after this many milliseconds.
+/// Returns the event of an answer with this latency, in milliseconds.
 fn succeeded_after(quality: Quality, millis: u64) -> EventBody {
     let EventBody::Succeeded { pool, model, quality, usage, cost, without_cache, first_byte, mended, .. } =
         succeeded(quality)
@@ -385,14 +386,14 @@ fn succeeded_after(quality: Quality, millis: u64) -> EventBody {
     EventBody::Succeeded { row, pool, model, quality, usage, cost, without_cache, latency, first_byte, mended }
 }
 
-/// Returns the end of a run that left two batches.
+/// Returns the end of a run with two batches that are still open.
 fn left(pending: u64, left_rows: u64) -> EventBody {
     let EventBody::Ended { reason, reasons, uses, elapsed, max_in_flight, .. } = ended(0, None) else { unreachable!() };
     let batches = Some(Box::new(BatchesEnd { left: 2, left_rows, ..BatchesEnd::default() }));
     EventBody::Ended { pending, reason, reasons, uses, elapsed, max_in_flight, batches }
 }
 
-/// Returns the end of a run of 92 seconds that a limit slowed down.
+/// Returns the end of a run that took 92 seconds and was slowed down by a limit.
 fn ended(pending: u64, halt: Option<HaltReason>) -> EventBody {
     let reasons = vec![(Reason::Limit(Dimension::OutputTokens), 0.83), (Reason::Window, 0.17)];
     let uses = vec![limit_use("haiku-4.5", [142, 12_000, 71_000], RateLimits::new(600, 450_000, 50_000), 92)];

@@ -9,23 +9,23 @@ use crate::transport::base_url::BaseUrl;
 use crate::transport::proxy::Proxy;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an unused connection is kept. Servers and load balancers keep a connection longer (mostly 60 s). So when
-/// the client uses a connection again, the other side has usually not closed it yet.
+/// The time for which the client keeps an unused connection open. Servers and load balancers keep a connection open for
+/// longer (mostly 60 s). So when the client uses a connection again, the server has usually not closed it.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// How a client reaches a server.
+/// The settings with which an HTTP client reaches a server.
 pub(super) struct Reach<'a> {
     pub(super) base_url: &'a BaseUrl,
     pub(super) proxy: Option<&'a Proxy>,
     pub(super) ca_pem: Option<&'a [u8]>,
     pub(super) http2: bool,
-    /// At most this many unused connections are kept open.
+    /// The largest number of unused connections that are kept open.
     pub(super) idle_connections: usize,
 }
 
 impl<'a> Reach<'a> {
-    /// Returns how the API is reached.
+    /// Returns the settings with which the API is reached.
     pub(super) fn of(config: &'a HttpConfig) -> Self {
         Self {
             base_url: &config.base_url,
@@ -37,14 +37,15 @@ impl<'a> Reach<'a> {
     }
 }
 
-/// Builds a client. Nothing is sent.
+/// Returns a new HTTP client. Sends nothing.
 pub(super) fn client(reach: &Reach<'_>) -> Result<reqwest::Client, TransportError> {
-    // This fails if an earlier transport or the program has already installed a provider. The failure does no harm.
+    // This call fails if a TLS provider was already installed, for example by an earlier transport. The failure is
+    // ignored, because the installed provider works.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("claude-batch/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
-        // Without this line, the client would keep a copy of each request for a retry.
+        // Without this setting, the client would keep a copy of each request for a retry.
         .retry(reqwest::retry::never().max_retries_per_request(0))
         .gzip(true)
         .connect_timeout(CONNECT_TIMEOUT)
@@ -56,7 +57,7 @@ pub(super) fn client(reach: &Reach<'_>) -> Result<reqwest::Client, TransportErro
         (true, true) => builder,
         (true, false) => builder.http2_prior_knowledge(),
     };
-    // The client must not read proxy variables itself.
+    // The client must not read the proxy variables itself, because `proxy.rs` chooses the proxy.
     builder = builder.dns_resolver(Names).no_proxy();
     if let Some(proxy) = reach.proxy {
         let proxy = reqwest::Proxy::all(proxy.url());
@@ -66,8 +67,8 @@ pub(super) fn client(reach: &Reach<'_>) -> Result<reqwest::Client, TransportErro
         builder = builder.tls_certs_merge(authorities(pem)?);
     }
     if !reach.base_url.is_https() && !reach.proxy.is_some_and(Proxy::is_https) {
-        // No connection uses TLS, so the system's certificates are not needed. Reading them takes a while, and a
-        // machine may have no certificates.
+        // No connection uses TLS, so the system's certificates are not read. Reading them takes some time, and fails on
+        // a machine without certificates.
         builder = builder.tls_certs_only([]);
     }
     builder.build().map_err(|error| TransportError::Client { reason: described(&error) })

@@ -1,4 +1,4 @@
-//! The settings for reaching a server, and the errors of settings that can't be used.
+//! The settings with which a server is reached, and the errors for settings that can't be used.
 
 use std::time::Duration;
 
@@ -9,30 +9,32 @@ use crate::transport::base_url::BaseUrl;
 use crate::transport::credential::UnusableKey;
 use crate::transport::proxy::Proxy;
 
-/// The largest body that is read by default, after decompression.
+/// The default of the largest response body that is read, in bytes after decompression.
 pub(crate) const DEFAULT_MAX_RESPONSE_BYTES: usize = 32 * 1024 * 1024;
 
-/// How to reach the API.
+/// The settings with which the API is reached.
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
     /// The server.
     pub base_url: BaseUrl,
-    /// The proxy; `None` to connect directly. Its password is as secret as the key.
+    /// The proxy; `None` to connect directly. The password of the proxy is treated as a secret, like the key.
     pub proxy: Option<Proxy>,
-    /// The key, or where it comes from.
+    /// The key, or a source of keys that expire.
     pub authorization: Authorization,
-    /// Other secrets that are sent. They are removed from the texts of servers, just as the key and the password are.
+    /// Further secrets that are sent to servers. Like the key and the password, these secrets are removed from texts
+    /// that servers send.
     pub also_secret: Vec<SecretString>,
-    /// The longest time that a request may take, from its start to the last byte of the answer.
+    /// The time limit of a request, from its start to the last byte of the answer.
     pub timeout: Duration,
-    /// The longest silence between two pieces of a body.
+    /// The time limit of the wait between two pieces of a body.
     pub idle_timeout: Duration,
-    /// The highest number of requests in flight at the same time. This is also the highest number of unused connections
-    /// that are kept open.
+    /// The highest number of requests in flight at the same time. This number is also the largest number of unused
+    /// connections that are kept open.
     pub max_connections: usize,
-    /// The largest body, in bytes after decompression.
+    /// The largest response body that is read, in bytes after decompression.
     pub max_response_bytes: usize,
-    /// Certificates of more authorities, as PEM. They are trusted in addition to the system's authorities.
+    /// Certificates of further certificate authorities, as PEM. These authorities are trusted in addition to the
+    /// authorities of the system.
     pub ca_pem: Option<Vec<u8>>,
     /// Whether requests share connections over HTTP/2.
     pub http2: bool,
@@ -56,19 +58,19 @@ impl HttpConfig {
     }
 }
 
-/// Why a transport can't be built.
+/// The reason why a transport can't be made from its settings.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
     /// The key can't be sent in a header.
     #[error(transparent)]
     Credential(#[from] UnusableKey),
-    /// The file of certificates is unusable.
+    /// The file with certificates can't be used.
     #[error("the file of --ca-file holds no usable PEM certificate: {reason}")]
     CaFile {
         /// The reason.
         reason: String,
     },
-    /// The client can't be built.
+    /// The HTTP client can't be made.
     #[error("the HTTP client can't be set up: {reason}")]
     Client {
         /// The reason.

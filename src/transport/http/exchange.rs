@@ -1,4 +1,4 @@
-//! A response while it is read: its head, and then its body, piece by piece.
+//! Reads a response: its status line and headers, and then the pieces of its body.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -13,11 +13,11 @@ use super::faults::{in_body, timed_out, too_large, went_silent};
 use crate::provider::ReplyHead;
 use crate::transport::wire::{Exchange, WireError};
 
-/// How long to wait for the bytes that follow the last event of a stream. A new connection costs two or three round
-/// trips, so waiting much longer than that gains nothing.
+/// The longest wait for the bytes after the last event of a stream. When these bytes have arrived, the connection can
+/// be used again. A new connection takes only two or three round trips, so a longer wait would save no time.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// A response whose head has arrived.
+/// A response whose status line and headers have arrived.
 pub struct HttpExchange {
     pub(super) head: ReplyHead,
     pub(super) response: reqwest::Response,
@@ -41,7 +41,8 @@ impl Exchange for HttpExchange {
 
     async fn chunk(&mut self) -> Result<Option<Bytes>, WireError> {
         let mut chunk = pin!(self.response.chunk());
-        // Usually the chunk has already arrived. In that case no clock is read and no timer is set.
+        // The next part of the body has usually already arrived. In this case, no clock is read and no timer is set,
+        // which saves time.
         let at_once = poll_fn(|context| Poll::Ready(chunk.as_mut().poll(context))).await;
         let chunk = match at_once {
             Poll::Ready(chunk) => chunk,
@@ -59,7 +60,7 @@ impl Exchange for HttpExchange {
         if self.received_bytes <= self.max_bytes {
             return Ok(chunk);
         }
-        // The beginning of an error's body is enough.
+        // The body of an error response is cut off here, because its beginning is enough.
         if (200..300).contains(&self.head.status) { Err(too_large(self.max_bytes)) } else { Ok(None) }
     }
 
@@ -70,7 +71,7 @@ impl Exchange for HttpExchange {
 
     async fn drain(&mut self) {
         let rest = async { while let Ok(Some(_)) = self.response.chunk().await {} };
-        // The answer is complete, so a failure here does not matter.
+        // The answer is already complete, so a failure or the end of the time limit does not matter.
         let _ = tokio::time::timeout(DRAIN_TIMEOUT, rest).await;
     }
 }

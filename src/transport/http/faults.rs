@@ -1,4 +1,5 @@
-//! Describes failures of a request: what failed, where, and whether the server may have received the request.
+//! Describes failures of a request: what failed, where it failed, and whether the server has possibly received the
+//! request.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -11,15 +12,16 @@ use crate::transport::proxy::Proxy;
 use crate::transport::tunnel::{TunnelFault, is_wrapping, tunnel_fault};
 use crate::transport::wire::WireError;
 
-/// Where requests go, for messages: the server, and the proxy if there is one.
+/// The addresses of the server and of the proxy, as shown in error messages.
 pub(super) struct Route {
     /// The origin of the server.
     server: String,
-    /// The address of the proxy.
+    /// The address of the proxy; `None` for a direct connection.
     proxy: Option<String>,
-    /// Whether the proxy can read the requests. If not, the proxy only opens a tunnel for them.
+    /// Whether the proxy can read the requests. If the proxy can't read them, it only opens an encrypted tunnel to the
+    /// server.
     is_read_by_proxy: bool,
-    /// Whether the proxy gets a password.
+    /// Whether a password is sent to the proxy.
     has_password: bool,
 }
 
@@ -33,7 +35,7 @@ impl Route {
         }
     }
 
-    /// Returns whether the proxy itself answered and asked for a user name and a password.
+    /// Returns whether a response comes from the proxy itself, which asks for a user name and a password.
     pub(super) fn is_refused_by_proxy(&self, response: &reqwest::Response) -> bool {
         self.is_read_by_proxy && response.status() == http::StatusCode::PROXY_AUTHENTICATION_REQUIRED
     }
@@ -130,18 +132,19 @@ pub(super) fn described(error: &reqwest::Error) -> String {
     first.map_or_else(|| "the client gave no reason".to_owned(), causes)
 }
 
-/// Returns the causes of a failure, the outermost first.
+/// Returns the chain of causes of a failure. The outermost cause comes first.
 fn chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
     std::iter::successors(error.source(), |cause| (*cause).source())
 }
 
-/// Returns whether a failure shows that the connection is not safe. If so, retrying does not help.
+/// Returns whether a cause of a failure shows that the connection is not safe. After such a failure, a retry does not
+/// help.
 fn is_unsafe(cause: &(dyn StdError + 'static)) -> bool {
     cause.is::<NoServerThere>() || is_tls_cause(cause)
 }
 
-/// Returns whether a cause is a TLS error. An I/O error can wrap another error. That error is checked too, because
-/// `source` does not return it.
+/// Returns whether a cause is a TLS error. An I/O error can wrap another error. The wrapped error is checked too,
+/// because `source` does not return it.
 fn is_tls_cause(cause: &(dyn StdError + 'static)) -> bool {
     let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     cause.is::<rustls::Error>() || inner.is_some_and(|inner| is_tls_cause(inner))

@@ -1,8 +1,9 @@
 //! Asks the metadata server of Google Cloud for the token of the machine's service account.
 //!
-//! This is the one place where plain `http` to another machine is allowed: the metadata server has no TLS, and is on the
-//! same host as the virtual machine. Only its own name is asked, or a server on this machine for tests
-//! (`GCE_METADATA_HOST`). No key, header or proxy of a provider is in reach of this module. Redirects are not followed.
+//! Only this module is allowed to use plain `http` to another machine. The metadata server has no TLS. Plain `http` is
+//! safe here, because the server is on the host of the virtual machine. Requests are sent only to the name of the
+//! metadata server, or for tests to a server on this machine (`GCE_METADATA_HOST`). This module can't access the keys,
+//! headers and proxies of providers. This module does not follow redirects.
 //!
 //! Source: Google Cloud documentation, "About VM metadata" and "Authenticate workloads with the metadata server"
 //! (2026-11-26).
@@ -19,20 +20,21 @@ use crate::transport::parse_base_url;
 
 const NAME: &str = "metadata.google.internal";
 const PATH: &str = "/computeMetadata/v1/instance/service-accounts/default/token";
-/// Requests must have this header, and answers have it too.
+/// The header that requests to the metadata server must have. The answers of the server have the same header.
 const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 const GOOGLE: &str = "Google";
-/// The server is on the same host, so it answers at once. Elsewhere, nothing answers.
+/// The time limit of a request. The metadata server is on the same host, so it answers quickly. Outside of Google
+/// Cloud, there is no answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 const MOST_BYTES: usize = 64 * 1024;
 
-/// Why the metadata server gave no token.
+/// The reason why there is no token from the metadata server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum MetadataFault {
-    /// The variable names a server that must not be asked.
+    /// The server in the variable `GCE_METADATA_HOST` is not allowed.
     #[error("GCE_METADATA_HOST is neither {NAME} nor a server on this machine, such as 127.0.0.1:8080")]
     Host,
-    /// There is no server, or it does not answer.
+    /// There is no metadata server, or the metadata server does not answer.
     #[error("the metadata server can't be reached: {0}")]
     Unreachable(String),
     /// The machine has no service account.
@@ -41,13 +43,14 @@ pub(crate) enum MetadataFault {
     /// The server refused the request.
     #[error("the metadata server answered with status {0}")]
     Status(u16),
-    /// The answer lacks the header of a metadata server, or is too large.
+    /// The answer does not have the header of a metadata server, or is too large.
     #[error("the answer does not come from a metadata server of Google Cloud")]
     Other,
 }
 
-/// Returns the answer of the metadata server: a JSON object with the token and its life. `host` is the value of
-/// `GCE_METADATA_HOST`. This call blocks for at most five seconds. It must not be called inside a runtime.
+/// Returns the answer of the metadata server: a JSON object with the token and its remaining life. `host` is the value
+/// of `GCE_METADATA_HOST`. This function blocks its thread for at most five seconds. This function must not be called
+/// inside an asynchronous runtime.
 ///
 /// # Errors
 /// Any [`MetadataFault`].
@@ -58,13 +61,13 @@ pub(crate) fn google_token(host: Option<&str>) -> Result<Zeroizing<Vec<u8>>, Met
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| MetadataFault::Unreachable(error.to_string()))?;
     let answer = runtime.block_on(async { tokio::time::timeout(PATIENCE, ask(&client, &url)).await });
-    // A look-up of a name may hang, and dropping a runtime would wait for it.
+    // Resolving a name can block for a long time, and dropping the runtime would wait for it.
     runtime.shutdown_background();
     let silent = || MetadataFault::Unreachable(format!("it did not answer within {} s", PATIENCE.as_secs()));
     answer.unwrap_or_else(|_| Err(silent()))
 }
 
-/// Returns scheme, host and port of the server.
+/// Returns the scheme, host and port of the metadata server.
 fn root(host: &str) -> Result<String, MetadataFault> {
     if host == NAME {
         return Ok(format!("http://{NAME}"));
@@ -77,7 +80,7 @@ fn root(host: &str) -> Result<String, MetadataFault> {
 }
 
 fn client(host: &str) -> Result<reqwest::Client, reqwest::Error> {
-    // The client is built with TLS, although it is not used. The failure of a second call does no harm.
+    // The client needs a TLS provider, although it uses no TLS. A second call fails, and this failure is ignored.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
@@ -85,7 +88,7 @@ fn client(host: &str) -> Result<reqwest::Client, reqwest::Error> {
         .tls_certs_only([])
         .http1_only()
         .no_proxy();
-    // The resolver for providers refuses the address of the metadata server.
+    // `Names` is not used for the metadata server, because `Names` refuses its address.
     if host == NAME { builder } else { builder.dns_resolver(Names) }.build()
 }
 
@@ -117,7 +120,8 @@ mod tests {
 
     use super::*;
 
-    /// A server that answers one request with this text. Returns its address, and then the request.
+    /// Starts a server that answers one request with this text. Returns the address of the server, and a thread that
+    /// returns the request.
     fn server(answer: String) -> (String, std::thread::JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("it is bound").to_string();
@@ -128,7 +132,7 @@ mod tests {
                 let bytes = stream.read(&mut piece).expect("a request");
                 request.extend_from_slice(&piece[..bytes]);
             }
-            // A client that has seen enough may have closed the connection.
+            // The failure is ignored, because the client may have closed the connection before the end of the answer.
             let _ = stream.write_all(answer.as_bytes());
             String::from_utf8_lossy(&request).to_lowercase()
         });

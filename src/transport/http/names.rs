@@ -1,9 +1,9 @@
-//! Resolves the host names of connections.
+//! Resolves host names to addresses, and checks the addresses.
 //!
-//! `localhost` and names below it mean this machine. These names are not looked up: plain `http` is allowed for them,
-//! so they must never lead to another machine. The addresses of all other names are checked. The client connects only
-//! to addresses that were checked: it does not resolve the name again. If one address of a name can't belong to an API,
-//! all addresses of the name are refused, and nothing is sent.
+//! `localhost` and its subdomains always mean this machine. These names are not resolved, because plain `http` is
+//! allowed for them, and they must never be the name of another machine. All other names are resolved, and their
+//! addresses are checked. The client connects only to checked addresses, because it does not resolve the name again. If
+//! there can be no API at one of the addresses, all addresses of the name are refused, and nothing is sent.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -11,11 +11,11 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::transport::destination::{Unfit, is_local_name, unfit};
 
-/// The system's resolver, with its answers checked.
+/// A resolver that asks the system's resolver and checks its answers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Names;
 
-/// A name resolves to an address at which no API can be.
+/// The error for a name that resolves to an address at which there can be no API.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name} resolves to {address}, {why}, where no API can be")]
 pub(super) struct NoServerThere {
@@ -38,7 +38,7 @@ impl Resolve for Names {
     }
 }
 
-/// The port here is ignored. The port of the URL is used.
+/// Returns the loopback addresses. The port of these addresses is ignored, because the client uses the port of the URL.
 fn this_machine() -> Vec<SocketAddr> {
     [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)].map(|address| SocketAddr::new(address, 0)).into()
 }

@@ -1,8 +1,9 @@
 //! Sends notices about a run to an address of the user.
 //!
-//! A notice goes to a server that is not the API. So it has a client of its own, and no key or header of the API is in
-//! reach of this module. Proxy and certificates follow the rules of the API. Redirects are not followed, because the
-//! address and the content of a notice are secret. The body of the response is not read, so it may be of any length.
+//! The server that receives a notice is not the API. So notices have an HTTP client of their own, and this module can't
+//! access the keys and headers of the API. The proxy and the certificates are chosen in the same way as for the API.
+//! Redirects are not followed, because the address and the content of a notice are secret. The body of the response is
+//! not read, so its length does not matter.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,11 +18,11 @@ use super::config::TransportError;
 use crate::transport::notice_url::NoticeUrl;
 use crate::transport::proxy::Proxy;
 
-/// Sends notices to one address. Each call blocks its thread, so it must not be called on the thread of the loop.
+/// Sends notices to one address. Each call blocks its thread, so the main loop of a run must not call it.
 pub(crate) struct NoticePoster {
     client: reqwest::Client,
     url: NoticeUrl,
-    /// `None` only while it is dropped.
+    /// The asynchronous runtime of the client; `None` only while this poster is dropped.
     runtime: Option<Runtime>,
 }
 
@@ -31,13 +32,13 @@ impl fmt::Debug for NoticePoster {
     }
 }
 
-/// Why a notice did not arrive. No message contains the address.
+/// The reason why a notice could not be sent. The messages do not contain the address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PostFault {
     /// The server answered with this status, which is not a success.
     #[error("it answered with status {0}{more}", more = if is_redirect(.0) { ", and redirects are not followed" } else { "" })]
     Status(u16),
-    /// There was no response in time.
+    /// There was no response within the time limit.
     #[error("it did not answer within {} s", .0.as_secs())]
     Timeout(Duration),
     /// No connection could be opened.
@@ -53,7 +54,8 @@ fn is_redirect(status: &u16) -> bool {
 }
 
 impl PostFault {
-    /// Returns whether another try can't succeed. The waits between tries are short, so most refusals stay refusals.
+    /// Returns whether another try is useless. The waits between tries are short, so a server that refuses a notice
+    /// would most likely refuse it again.
     pub(crate) fn is_final(&self) -> bool {
         match self {
             Self::Status(408 | 429) => false,
@@ -64,10 +66,10 @@ impl PostFault {
 }
 
 impl NoticePoster {
-    /// Returns a poster for an address. Nothing is sent.
+    /// Returns a poster that sends notices to this address. Sends nothing yet.
     ///
     /// # Errors
-    /// The file of certificates can't be used, or the client can't be built.
+    /// Returns an error if the file with certificates can't be used, or if the HTTP client can't be made.
     pub(crate) fn new(url: NoticeUrl, proxy: Option<&Proxy>, ca_pem: Option<&[u8]>) -> Result<Self, TransportError> {
         let reach = Reach { base_url: url.base(), proxy, ca_pem, http2: false, idle_connections: 1 };
         let runtime = Builder::new_current_thread().enable_all().build();
@@ -75,12 +77,12 @@ impl NoticePoster {
         Ok(Self { client: client(&reach)?, url, runtime: Some(runtime) })
     }
 
-    /// Returns the scheme and host of the address.
+    /// Returns the scheme and host of the address, as they are shown to people.
     pub(crate) fn shown(&self) -> String {
         self.url.shown()
     }
 
-    /// Sends a notice as JSON, once. The whole try takes at most `timeout`.
+    /// Tries once to send a notice as JSON. The try takes at most `timeout`.
     ///
     /// # Errors
     /// Any [`PostFault`].
@@ -107,7 +109,8 @@ impl NoticePoster {
 }
 
 impl Drop for NoticePoster {
-    /// A look-up of a name may hang, and dropping a runtime would wait for it.
+    /// Ends the runtime without waiting. Dropping the runtime would wait for a name that is being resolved, which can
+    /// take a long time.
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();

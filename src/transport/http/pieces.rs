@@ -1,11 +1,12 @@
-//! Sends bodies in pieces.
+//! Sends the bodies of requests in pieces.
 //!
-//! A body is a row's request with additions. If its pieces were joined, a large body would be in memory twice while it
-//! is sent. So its pieces are sent one after the other. Their length is known, so the request has a `content-length`. A
-//! small body is copied into one piece, which is faster.
+//! A body consists of several pieces: the request of a row, and additions. If these pieces were joined, a large body
+//! would be in memory twice while it is sent. So the pieces are sent one after the other. The total length is known, so
+//! the request has a `content-length`. A small body is copied into a single piece, which is faster.
 //!
-//! A body that has a source is read while it is sent, and only a few pieces of it are in memory. The reads run on other
-//! threads, because a disk can be slow. If a read fails, the request ends without its last piece.
+//! A body can also come from a source, such as a file. Such a body is read while it is sent, and only a few pieces of
+//! it are in memory. The source is read on other threads, because a disk can be slow. If reading fails, the request
+//! ends without its last piece.
 
 use std::convert::Infallible;
 use std::io;
@@ -20,14 +21,14 @@ use tokio::task::JoinHandle;
 use super::upload::Upload;
 use crate::provider::{Body, BodySource, read_piece};
 
-/// A body of this size or more is sent in pieces.
+/// The size of the smallest body that is sent in pieces, in bytes.
 const LARGE_BYTES: usize = 16 << 10;
 
-/// The size of a piece that is read from a source.
+/// The size of a piece that is read from a source, in bytes.
 const PIECE_BYTES: u64 = 128 << 10;
 
-/// Returns the body in the form that the client needs. If the body is read from a source, `upload` is notified of its
-/// pieces.
+/// Returns the body in the form that the HTTP client needs. If the body is read from a source, `upload` is notified of
+/// each piece.
 pub(super) fn sent(body: Body, upload: Option<Arc<Upload>>) -> reqwest::Body {
     if let (Some(source), Some(upload)) = (body.source(), upload) {
         let (source, end) = (source.clone(), source.len());
@@ -42,7 +43,7 @@ pub(super) fn sent(body: Body, upload: Option<Arc<Upload>>) -> reqwest::Body {
 
 struct Pieces {
     pieces: std::vec::IntoIter<Bytes>,
-    /// How many bytes the remaining pieces have.
+    /// The number of bytes in the remaining pieces.
     bytes: u64,
 }
 
@@ -68,14 +69,14 @@ impl http_body::Body for Pieces {
     }
 }
 
-/// A body that is read from its source, piece by piece.
+/// A body whose pieces are read from its source while it is sent.
 struct Read {
     source: Arc<dyn BodySource>,
-    /// Where the next piece begins.
+    /// The position of the next piece in the source, in bytes.
     at: u64,
-    /// Where the body ends.
+    /// The position of the end of the body in the source, in bytes.
     end: u64,
-    /// The piece at `at`, while it is read.
+    /// The running read of the piece at `at`; `None` if no read is running.
     reading: Option<JoinHandle<io::Result<Bytes>>>,
     upload: Arc<Upload>,
 }

@@ -1,7 +1,8 @@
 //! The time limits of a request whose body is read from a source while it is sent.
 //!
-//! Such a body is large, so sending it may take any time. But it must not stall: each piece must leave within
-//! `idle_timeout` after the piece before it. When the last piece has left, the head must come within `timeout`.
+//! Such a body is large, so there is no time limit for sending all of it. But sending must not stall: each piece must
+//! be sent within `idle_timeout` after the piece before it. After the last piece was sent, the headers of the response
+//! must arrive within `timeout`.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -12,11 +13,12 @@ use super::exchange::after;
 use super::faults::{stalled, timed_out, unreadable};
 use crate::transport::wire::WireError;
 
-/// How far the client is with sending a body. The client asks for a piece when it has room for it.
+/// The progress of sending a body. The HTTP client asks for a piece when it can send it.
 #[derive(Debug, Default)]
 pub(super) struct Upload {
     stage: Mutex<Stage>,
-    /// Why the source can't be read. It is kept here, because not every client passes it on.
+    /// The reason why the source can't be read. The reason is stored here, because the HTTP client does not always
+    /// return it.
     unreadable: OnceLock<String>,
 }
 
@@ -25,38 +27,39 @@ enum Stage {
     /// The client has not asked for a piece yet.
     #[default]
     Waiting,
-    /// The client took its latest piece at this time.
+    /// The client took its latest piece at this time, and further pieces follow.
     Sending(Instant),
     /// The client took the last piece at this time.
     Sent(Instant),
 }
 
-/// The time limits for a request until the head of its response.
+/// The time limits of a request until the status line and headers of its response arrive.
 pub(super) struct Patience<'u> {
-    /// The limit for a request whose body is in memory, and the limit for the start of an upload.
+    /// The time limit of a request whose body is in memory. For an upload, this is the time limit until the upload
+    /// begins.
     pub(super) deadline: Instant,
-    /// The body, if it is read from a source.
+    /// The progress of the body, if the body is read from a source.
     pub(super) upload: Option<&'u Upload>,
     pub(super) timeout: Duration,
     pub(super) idle_timeout: Duration,
 }
 
 impl Upload {
-    /// Call this when the client takes a piece.
+    /// Records that the HTTP client has taken a piece of the body.
     pub(super) fn on_piece(&self, is_last: bool) {
         let now = Instant::now();
         *self.stage.lock().unwrap_or_else(PoisonError::into_inner) =
             if is_last { Stage::Sent(now) } else { Stage::Sending(now) };
     }
 
-    /// Call this when the source can't be read.
+    /// Records that the source of the body can't be read.
     pub(super) fn on_fault(&self, error: &std::io::Error) {
         let _ = self.unreadable.set(error.to_string());
     }
 
-    /// Returns the failure of the request as it is reported. `error` is the client's own failure.
+    /// Returns the error of the failed request that is reported. `error` is the error of the HTTP client.
     ///
-    /// If the client did not take the last piece, no server can have the whole request.
+    /// If the client did not take the last piece, the server can't have received the whole request.
     pub(super) fn failed(&self, error: WireError) -> WireError {
         match (self.unreadable.get(), self.stage()) {
             (Some(cause), _) => unreadable(cause),
@@ -71,7 +74,7 @@ impl Upload {
 }
 
 impl Patience<'_> {
-    /// Returns when to look at the limits again. None of the limits can be reached before this moment.
+    /// Returns the time at which the limits must be checked again. No limit can end before this time.
     pub(super) fn next_look(&self) -> Instant {
         match self.upload {
             Some(_) => after(Instant::now(), self.timeout.min(self.idle_timeout)).min(self.limit().0),
@@ -79,7 +82,7 @@ impl Patience<'_> {
         }
     }
 
-    /// Returns the failure if a limit has ended.
+    /// Returns the error if a time limit has ended.
     pub(super) fn fault(&self) -> Option<WireError> {
         let (limit, is_stall) = self.limit();
         if self.upload.is_some() && Instant::now() < limit {
@@ -91,7 +94,7 @@ impl Patience<'_> {
         })
     }
 
-    /// Returns the limit of the present stage, and whether it is the limit for a stall.
+    /// Returns the end of the time limit of the current stage, and whether it is the limit for a stall.
     fn limit(&self) -> (Instant, bool) {
         match self.upload.map_or(Stage::Waiting, Upload::stage) {
             Stage::Waiting => (self.deadline, false),

@@ -1,3 +1,3 @@
-//! The HTTP client's type for parsed addresses.
+//! The type of the HTTP client for parsed URLs.
 
 pub(in crate::transport) use reqwest::Url;

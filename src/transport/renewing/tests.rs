@@ -1,4 +1,4 @@
-//! Renewals on virtual time. The issuer runs on real threads, and its gate decides when it answers.
+//! Tests of renewals on virtual time. The issuer runs on real threads and waits until the test sends it an answer.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -11,7 +11,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 type Answer = Result<Issued, String>;
 
-/// An issuer whose answers come from the test: each call waits for the next answer.
+/// An issuer that gets its answers from the test. Each call waits for the next answer.
 #[derive(Debug)]
 struct Gate {
     answers: Mutex<Receiver<Answer>>,
@@ -30,7 +30,7 @@ impl Issuer for Gate {
     }
 }
 
-/// A source under test, and the other end of its issuer.
+/// The source under test, and the channel through which the test answers for its issuer.
 struct Stage {
     source: Renewing,
     answers: Sender<Answer>,
@@ -50,14 +50,14 @@ impl Stage {
         self.source.credential().await.map(|credential| name(&credential))
     }
 
-    /// Lets the issuer answer, and waits until its answer has arrived.
+    /// Sends an answer to the issuer, and waits until the renewal has ended.
     async fn answer(&self, answer: Answer) {
         let mut ended = self.source.0.ended.subscribe();
         self.answers.send(answer).expect("the issuer is there");
         ended.changed().await.expect("the source is there");
     }
 
-    /// Answers the next renewal as soon as it is asked for.
+    /// Prepares the answer of the issuer to the next renewal.
     fn will_answer(&self, answer: Answer) {
         self.answers.send(answer).expect("the issuer is there");
     }

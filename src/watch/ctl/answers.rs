@@ -1,4 +1,4 @@
-//! The answers of a run to the command `ctl`.
+//! The file with the answers of a run to requests of the command `ctl`.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -7,27 +7,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::journal::{Disk, DiskFailure, OpenMode, read_up_to, replace};
 
-/// The file has at most this many answers. Older answers are removed.
+/// The largest number of answers in the file. Older answers are removed.
 const MOST_ANSWERS: usize = 16;
-/// The longest message, in characters.
+/// The length of the longest message of an answer, in characters.
 const LONGEST_MESSAGE: usize = 1_000;
-/// The file has at most this many bytes.
+/// The largest size of the file, in bytes.
 const MOST_BYTES: u64 = 256 << 10;
-/// The version of the form of the file.
+/// The version of the format of the file.
 const VERSION: u32 = 1;
 
-/// The answer to one request.
+/// The answer of a run to one request of `ctl`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Answer {
-    /// The id of the request.
+    /// The id of the request that this answers.
     pub(crate) id: String,
-    /// Whether the request was obeyed.
+    /// Whether the run did what the request asked for.
     pub(crate) ok: bool,
-    /// What is now in force, or why the request was refused.
+    /// A text that says which setting or state now applies, or why the run refused the request.
     pub(crate) message: String,
 }
 
-/// The last answers of a run, oldest first.
+/// The last answers of a run. The oldest answer comes first.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Answers {
     v: u32,
@@ -35,7 +35,7 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// Adds an answer.
+    /// Adds the answer to the request with this id.
     pub(super) fn push(&mut self, id: &str, result: Result<String, String>) {
         let (ok, message) = match result {
             Ok(message) => (true, message),
@@ -48,10 +48,10 @@ impl Answers {
         }
     }
 
-    /// Replaces the file at `path`.
+    /// Writes the answers to the file at `path`, and replaces the old file.
     ///
     /// # Errors
-    /// The failure of the disk.
+    /// Returns the failure of the disk if the file can't be written.
     pub(super) fn write(&mut self, disk: &dyn Disk, path: &Path) -> Result<(), DiskFailure> {
         self.v = VERSION;
         let text = serde_json::to_string(self).expect("texts can be written as JSON");
@@ -60,7 +60,8 @@ impl Answers {
         })
     }
 
-    /// Returns the answer to a request from the file at `path`; `None` if it is not there.
+    /// Returns the answer to the request with this id from the file at `path`. Returns `None` if the file has no such
+    /// answer.
     pub(super) fn find(disk: &dyn Disk, path: &Path, id: &str) -> Option<Answer> {
         let file = disk.open(path, OpenMode::Read).ok()?;
         let read: Self = serde_json::from_slice(&read_up_to(&*file, MOST_BYTES).ok()?).ok()?;

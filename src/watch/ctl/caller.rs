@@ -1,4 +1,4 @@
-//! The side of the command: writes a request, and finds its answer.
+//! The side of the command `ctl`: writes a request, and reads the answer of the run.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -8,12 +8,12 @@ use super::request::{Request, is_id};
 use super::{ANSWERS, MOST_BYTES, PROCESS, REQUEST};
 use crate::journal::{Disk, DiskFailure, LockAttempt, OpenMode, read_up_to};
 
-/// Whether a request was written.
+/// The result of writing a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Posted {
     /// The request is in the run folder.
     Yes,
-    /// Another request is there, and the run has not taken it yet.
+    /// The request was not written, because the run has not read an earlier request yet.
     Occupied,
 }
 
@@ -24,15 +24,15 @@ pub(crate) struct Caller<'a> {
 }
 
 impl<'a> Caller<'a> {
-    /// Returns a caller. `disk` must accept only files of this user.
+    /// Returns a caller for the run with this run folder. `disk` must accept only files of this user.
     pub(crate) fn new(disk: &'a dyn Disk, folder: &'a Path) -> Self {
         Self { disk, folder }
     }
 
-    /// Returns whether a run is in progress; `None` if the file system has no locks, so that nobody can tell.
+    /// Returns whether a run is in progress. Returns `None` if this is not known, because the file system has no locks.
     ///
     /// # Errors
-    /// The lock can't be checked.
+    /// Returns an error if the lock can't be checked.
     pub(crate) fn is_in_progress(&self) -> Result<Option<bool>, DiskFailure> {
         let path = self.folder.join("lock");
         let failed = DiskFailure::of("open", &path);
@@ -49,10 +49,10 @@ impl<'a> Caller<'a> {
         })
     }
 
-    /// Returns the id of the process that runs; `None` if no process has written an id.
+    /// Returns the random id of the process of the run; `None` if no process has written an id.
     ///
     /// # Errors
-    /// The file can't be read, or this program must not use it.
+    /// Returns an error if the file with the id can't be read, or if it belongs to another user.
     pub(crate) fn process(&self) -> Result<Option<String>, DiskFailure> {
         let path = self.folder.join(PROCESS);
         let file = match self.disk.open(&path, OpenMode::Read) {
@@ -63,10 +63,10 @@ impl<'a> Caller<'a> {
         Ok(String::from_utf8(bytes).ok().map(|text| text.trim_end().to_owned()).filter(|text| is_id(text)))
     }
 
-    /// Writes a request, if no other request is there.
+    /// Writes a request, if the run folder contains no other request.
     ///
     /// # Errors
-    /// The request can't be written.
+    /// Returns an error if the request can't be written.
     pub(crate) fn post(&self, request: &Request) -> Result<Posted, DiskFailure> {
         let path = self.folder.join(REQUEST);
         let file = match self.disk.open(&path, OpenMode::CreateNew) {
@@ -77,19 +77,19 @@ impl<'a> Caller<'a> {
             Ok(()) => Ok(Posted::Yes),
             Err(error) => {
                 drop(file);
-                // An incomplete request is removed by the run.
+                // The failure of the removal is ignored, because the run also removes incomplete requests.
                 let _ = self.disk.remove(&path);
                 Err(DiskFailure::of("write", &path)(error))
             }
         }
     }
 
-    /// Returns the answer to a request; `None` while there is no answer.
+    /// Returns the answer to the request with this id; `None` as long as there is no answer.
     pub(crate) fn answer(&self, id: &str) -> Option<Answer> {
         Answers::find(self.disk, &self.folder.join(ANSWERS), id)
     }
 
-    /// Takes a request back, if the run has not taken it yet. Returns whether it was still there.
+    /// Removes a request, if the run has not read it yet. Returns whether the request was removed.
     pub(crate) fn withdraw(&self, request: &Request) -> bool {
         let path = self.folder.join(REQUEST);
         let is_ours = || -> io::Result<bool> {

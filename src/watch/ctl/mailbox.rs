@@ -1,4 +1,4 @@
-//! The side of the run: finds requests in the run folder, and answers them.
+//! The side of the run: finds requests of `ctl` in the run folder, and answers them.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -10,26 +10,27 @@ use super::request::Request;
 use super::{ANSWERS, MOST_BYTES, PROCESS, REQUEST};
 use crate::journal::{Disk, DiskFailure, OpenMode, read_up_to, replace};
 
-/// An incomplete request is removed after this many checks. The run checks ten times a second.
+/// The number of checks after which an incomplete request is removed. The run checks ten times a second.
 const PATIENCE: u32 = 10;
-/// The ids of this many requests are remembered, so that a copy of an earlier request is not obeyed.
+/// The number of remembered request ids. A request with a remembered id is ignored, because it is a copy of an earlier
+/// request.
 const REMEMBERED: usize = 1_024;
 
-/// The requests to one run.
+/// The requests of `ctl` to one run.
 pub(crate) struct Mailbox {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     process: String,
-    /// How many times in a row the request was found incomplete.
+    /// The number of checks in a row that found an incomplete request.
     looks: u32,
-    /// The ids of the requests that were accepted, oldest first.
+    /// The ids of the accepted requests. The oldest id comes first.
     seen: VecDeque<String>,
     answers: Answers,
-    /// Whether a failure was returned. Later failures of the same kind are not returned.
+    /// Whether a failure of the disk was returned. Later failures are not returned.
     is_failure_told: bool,
 }
 
-/// What was found at the path of the request.
+/// The result of a check at the path of the request.
 enum Found {
     Nothing,
     Incomplete,
@@ -38,13 +39,13 @@ enum Found {
 }
 
 impl Mailbox {
-    /// Removes the files that earlier runs or others left, without reading them. Then writes the id of this process.
-    /// From then on, `ctl` reaches the run.
+    /// Opens the mailbox of a run. First removes files of earlier runs or of other users, without reading them. Then
+    /// writes the id of this process. After this call, `ctl` can send requests to the run.
     ///
     /// `disk` must accept only files of this user. `folder` is the run folder, which this run has locked.
     ///
     /// # Errors
-    /// The failure of the disk. The run can continue without `ctl`.
+    /// Returns the failure of the disk if a file can't be removed or written. The run can continue without `ctl`.
     pub(crate) fn open(disk: Arc<dyn Disk>, folder: &Path, process: String) -> Result<Self, DiskFailure> {
         for name in [REQUEST, ANSWERS, PROCESS] {
             let path = folder.join(name);
@@ -58,10 +59,11 @@ impl Mailbox {
         Ok(Self { disk, folder, process, looks: 0, seen, answers, is_failure_told: false })
     }
 
-    /// Looks for a request, and removes it. Call this function ten times a second.
+    /// Checks for a request, removes its file, and returns the request. Call this function ten times a second.
     ///
     /// # Errors
-    /// Something at the name of the request can't be removed. This is returned only once; later calls return `Ok`.
+    /// Returns an error if the file of the request can't be removed. Later failures are not returned, and the call then
+    /// returns `Ok`.
     pub(crate) fn next(&mut self) -> Result<Option<Request>, DiskFailure> {
         let found = self.look();
         let accepted = match found {
@@ -89,20 +91,22 @@ impl Mailbox {
         Ok(Some(request))
     }
 
-    /// Answers a request.
+    /// Writes the answer to the request with this id.
     ///
     /// # Errors
-    /// The answer can't be written. This is returned only once; later calls return `Ok`.
+    /// Returns an error if the answer can't be written. Later failures are not returned, and the call then returns
+    /// `Ok`.
     pub(crate) fn answer(&mut self, id: &str, result: Result<String, String>) -> Result<(), DiskFailure> {
         self.answers.push(id, result);
         let written = self.answers.write(&*self.disk, &self.folder.join(ANSWERS));
         written.or_else(|failure| self.fail(failure))
     }
 
-    /// Ends the mailbox: from then on, `ctl` says that the run is not in progress. The answers stay.
+    /// Closes the mailbox. After this call, `ctl` says that the run is not in progress. The file with the answers is
+    /// kept.
     pub(crate) fn close(self) {
         for name in [PROCESS, REQUEST] {
-            // A file that stays is removed by the next run.
+            // If the file can't be removed, the next run removes it.
             let _ = self.disk.remove(&self.folder.join(name));
         }
     }
@@ -111,7 +115,7 @@ impl Mailbox {
         let file = match self.disk.open(&self.folder.join(REQUEST), OpenMode::Read) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Found::Nothing,
-            // On Windows, the caller still has the file open.
+            // On Windows, this error means that `ctl` is still writing the file.
             Err(error) if error.kind() == ErrorKind::ResourceBusy => return Found::Incomplete,
             Err(_) => return Found::Refused,
         };

@@ -8,13 +8,13 @@
 //!
 //! The rules for a request:
 //!
-//! - When a run begins, it removes files with these names without reading them.
-//! - A request counts only if it names the random id of the process, so a request for an earlier run is not obeyed.
-//! - It counts only if the file is a regular file of this user that has only one name (no hard links), even with
+//! - When a run begins, it removes files with the names in the table without reading them.
+//! - A request must contain the random id of the process, so a request to an earlier run has no effect.
+//! - The file of a request must be a regular file of this user without further hard links. This rule also applies with
 //!   `--trust-owner`.
-//! - It has at most [`MOST_BYTES`], and contains a checksum of its own content. Everything else is removed and not
-//!   obeyed.
-//! - A request is removed before it is obeyed, and each id is obeyed only once.
+//! - A request has at most [`MOST_BYTES`] bytes and contains a checksum of its own content. The run removes and ignores
+//!   a file that breaks one of these rules.
+//! - The run removes a request before it acts on it, and acts on each request id only once.
 //!
 //! | file | content |
 //! |---|---|
@@ -35,12 +35,12 @@ pub(crate) use caller::{Caller, Posted};
 pub(crate) use mailbox::Mailbox;
 pub(crate) use request::{Request, Verb, random_id};
 
-/// A request has at most this many bytes.
+/// The largest size of a request, in bytes.
 const MOST_BYTES: u64 = 4 << 10;
 
-/// Name of the file with the id of the process.
+/// The name of the file with the random id of the process.
 const PROCESS: &str = "process";
-/// Name of the file with the request.
+/// The name of the file with the request.
 const REQUEST: &str = "ctl.request";
-/// Name of the file with the answers.
+/// The name of the file with the answers of the run.
 const ANSWERS: &str = "ctl.answers";

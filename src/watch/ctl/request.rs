@@ -1,32 +1,32 @@
-//! One request of the command `ctl`.
+//! One request of the command `ctl` to a run.
 
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 
-/// The version of the form of a request.
+/// The version of the format of a request.
 const VERSION: u32 = 1;
 
-/// What a run is asked to do.
+/// The actions that `ctl` can ask a run for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
-    /// Send nothing until `Resume`.
+    /// Send no requests until `Resume`.
     Pause,
-    /// Continue after a pause.
+    /// Continue to send requests after a pause.
     Resume,
-    /// End, and wait for the requests in flight.
+    /// End the run after the requests in flight have finished.
     Drain,
-    /// End, and abort the requests in flight.
+    /// End the run, and abort the requests in flight.
     Stop,
-    /// Change a setting.
+    /// Change a setting of the run.
     Set,
 }
 
 impl Verb {
-    /// All verbs, in the order of the help.
+    /// All verbs, in the order of the help text of `ctl`.
     pub(crate) const ALL: [Self; 5] = [Self::Pause, Self::Resume, Self::Drain, Self::Stop, Self::Set];
 
-    /// Returns the word that the user types.
+    /// Returns the word for this verb that the user types.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pause => "pause",
@@ -46,17 +46,17 @@ impl Verb {
 /// A request to a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
-    /// The id of the process that is asked.
+    /// The random id of the process that receives the request.
     pub(crate) process: String,
-    /// The random id of the request. The answer has the same id.
+    /// The random id of the request. The answer to the request has the same id.
     pub(crate) id: String,
-    /// What the run is asked to do.
+    /// The action that the request asks the run for.
     pub(crate) verb: Verb,
-    /// The name and the new value of a setting; `None` for all verbs except `set`.
+    /// The name of a setting and its new value; `None` for all verbs except `set`.
     pub(crate) setting: Option<(String, String)>,
 }
 
-/// A request as it is written.
+/// A request as the JSON object in the file.
 #[derive(Serialize, Deserialize)]
 struct Written {
     v: u32,
@@ -85,7 +85,8 @@ impl Request {
         format!("{json}\n")
     }
 
-    /// Reads a request. Returns `None` if the text differs in any byte from the line of a request.
+    /// Parses the line of a request. Returns `None` if the bytes are not exactly the line that `line` writes for this
+    /// request.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let written: Written = serde_json::from_slice(bytes).ok()?;
         let setting = match (written.name, written.value) {
@@ -96,7 +97,7 @@ impl Request {
         let verb = Verb::of(&written.verb)?;
         let request = Self { process: written.process, id: written.id, verb, setting };
         let is_whole = is_id(&request.id) && (verb == Verb::Set) == request.setting.is_some();
-        // The line also contains the version and the checksum.
+        // This comparison also checks the version and the checksum, because the line contains both.
         (is_whole && request.line().as_bytes() == bytes).then_some(request)
     }
 
@@ -107,14 +108,14 @@ impl Request {
     }
 }
 
-/// Returns a random id of 32 hexadecimal digits, from the random numbers of the system; `None` if the system has none.
+/// Returns a random id of 32 hexadecimal digits. Returns `None` if the operating system returns no random numbers.
 pub(crate) fn random_id() -> Option<String> {
     let mut bytes = [0; 16];
     SystemRandom::new().fill(&mut bytes).ok()?;
     Some(hex(&bytes))
 }
 
-/// Returns whether a text has the form of an id.
+/// Returns whether a text has the form of a random id: 32 hexadecimal digits in lower case.
 pub(crate) fn is_id(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }

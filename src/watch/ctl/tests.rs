@@ -1,4 +1,4 @@
-//! Tests of the caller and of the run: which requests a run obeys, and which it refuses.
+//! Tests of both sides of `ctl`: which requests a run accepts, and which requests it refuses.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use super::*;
 use crate::journal::{Disk, MemDisk, Owners, RealDisk};
 
 const FOLDER: &str = "out.jsonl.run";
-/// More checks than a run makes while it waits for the rest of a request.
+/// A number of checks that is larger than the number after which a run removes an incomplete request.
 const LOOKS: usize = 12;
 
 fn request(process: &str, verb: Verb) -> Request {
@@ -21,7 +21,7 @@ fn mailbox(disk: &MemDisk) -> (Mailbox, String) {
     (mailbox, process)
 }
 
-/// Checks the mailbox until the run has obeyed or removed the request.
+/// Checks the mailbox until the request was accepted or removed. Returns the accepted requests.
 fn obeyed(mailbox: &mut Mailbox) -> Vec<Request> {
     (0..LOOKS).filter_map(|_| mailbox.next().expect("everything can be removed")).collect()
 }
@@ -142,7 +142,7 @@ fn a_thousand_planted_and_mutated_requests_change_nothing() {
     assert_eq!(obeyed(&mut mailbox), [request], "a real request still works");
 }
 
-/// Returns a request that must not be obeyed.
+/// Returns the bytes of a file that a run must not accept as a request.
 fn planted(process: &str, rng: &mut fastrand::Rng) -> Vec<u8> {
     let verb = Verb::ALL[rng.usize(0..5)];
     let line = request(process, verb).line();

@@ -4,13 +4,13 @@ use crate::domain::{Money, TakenFrom};
 use crate::journal::{Details, ResultRecord};
 use crate::watch::facts::{Answers, Ended, ModelSum, TopRow};
 
-/// At most this many models have sums of their own.
+/// The largest number of models with sums of their own.
 const MOST_MODELS: usize = 20;
-/// At most this many characters of a label or a model are kept.
+/// The largest number of characters that are kept of a label or of the name of a model.
 const MOST_CHARS: usize = 80;
 
 impl Answers {
-    /// Adds a line.
+    /// Adds a line of the results to the sums.
     pub(super) fn add(&mut self, record: &ResultRecord<'_>, details: &Details<'_>) {
         self.totals.add_result(record.quality, record.charges);
         self.add_source(details);
@@ -74,7 +74,7 @@ impl Answers {
         }
     }
 
-    /// Adds the sums of lines that come later in the file.
+    /// Adds the sums of later lines of the file to these sums.
     pub(super) fn merge(&mut self, other: Self) {
         self.totals += other.totals;
         self.latency.merge(&other.latency);
@@ -107,8 +107,8 @@ fn cut(text: &str) -> String {
     }
 }
 
-/// Returns a time in seconds after 1970. A time in the form of this program, such as `2026-11-26T04:39:18.583Z`, is
-/// read without the general parser, which is several times as slow.
+/// Parses a time, and returns it in seconds after 1970. A time as this program writes it, such as
+/// `2026-11-26T04:39:18.583Z`, is parsed by code of this module. The general parser is several times as slow.
 pub(super) fn second_of(text: &str) -> Option<i64> {
     plain_second_of(text.as_bytes()).or_else(|| Some(text.parse::<jiff::Timestamp>().ok()?.as_second()))
 }
@@ -125,7 +125,7 @@ fn plain_second_of(text: &[u8]) -> Option<i64> {
     let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
     let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
     number(20, 23)?;
-    // Times that may be invalid, such as a February 29 or a leap second, are left to the general parser.
+    // The general parser parses times that are possibly invalid, such as a February 29 or a leap second.
     let is_plain = year >= 1970
         && (1..=12).contains(&month)
         && (1..=28 + 3 * i64::from(month != 2)).contains(&day)

@@ -1,4 +1,5 @@
-//! What was asked of a run, from its manifest. Prompts, templates and schemas are not shown.
+//! The settings of a run that the report shows, read from the manifest of the run. Prompts, templates and schemas are
+//! not shown.
 
 use serde_json::{Map, Value};
 
@@ -6,14 +7,15 @@ use crate::domain::shortened;
 use crate::journal::{InputIdentity, Manifest};
 use crate::report::text::{count, plural};
 
-/// At most this many inputs are listed.
+/// The largest number of inputs that are listed.
 const MOST_INPUTS: usize = 5;
-/// At most this many settings and parameters are listed.
+/// The largest number of settings, and of parameters, that are listed.
 const MOST_SETTINGS: usize = 40;
-/// The settings whose texts are shown. The text of any other setting could be part of a prompt.
+/// The settings whose text values are shown. The text values of other settings are not shown, because they could be
+/// part of a prompt.
 const SHOWN: [&str; 7] = ["tier", "prompt-cache", "lane", "format", "id", "on-refusal", "on-truncate"];
 
-/// Returns what was asked: names and values.
+/// Returns the settings of a run as names and values.
 pub(super) fn asked(manifest: &Manifest) -> Vec<(String, String)> {
     let mut asked = Vec::new();
     let mut add = |name: &str, value: Option<String>| asked.extend(value.map(|value| (name.to_owned(), value)));
@@ -51,7 +53,7 @@ fn input_words(input: &InputIdentity) -> String {
     format!("{}{bytes}{}", input.path, changed.unwrap_or_default())
 }
 
-/// Returns the recorded settings as flags. Settings that are shown as parts of the request are left out.
+/// Returns the recorded settings as flags. Settings that the report already shows as parts of the request are left out.
 fn settings(settings: &Map<String, Value>) -> impl Iterator<Item = (String, String)> {
     let is_elsewhere =
         |name: &str| matches!(name, "api-version" | "beta" | "model" | "max-tokens" | "map-model" | "param");

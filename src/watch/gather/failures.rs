@@ -1,4 +1,4 @@
-//! Sums up the lines of the error log, and finds the failures that still count.
+//! Sums up the lines of the error log, and finds the failed rows that no later request has answered.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,20 +9,20 @@ use crate::domain::{ErrorClass, RowId};
 use crate::journal::{Disk, JournalError, Unresolved, read_failure_texts, read_failures};
 use crate::watch::facts::{Ended, Failures, Rate};
 
-/// At most this many rows of the log are remembered until the results have been read. They take less than 100 MB of
-/// memory. The entries of further rows count even if the row was answered later.
+/// The largest number of rows of the log that are remembered until the results were read. This many rows take less than
+/// 100 MB of memory. Entries of further rows are counted as failed, also if the row was answered later.
 const MOST_ROWS: usize = 200_000;
-/// At most this many failures are shown.
+/// The largest number of failures that are shown.
 const MOST_EXAMPLES: usize = 50;
 
-/// The error log, before it is known which of its rows were answered later.
+/// The content of the error log. It is not known yet which rows of the log were answered later.
 #[derive(Default)]
 pub(super) struct ReadFailures {
     unresolved: Unresolved,
-    /// Further rows, by class.
+    /// The number of entries of rows that are not remembered, by error class.
     beyond: BTreeMap<ErrorClass, u64>,
     failures: Failures,
-    /// When the rows failed.
+    /// The numbers of rows that failed in each time interval.
     pub(super) rate: Rate,
 }
 
@@ -30,7 +30,7 @@ impl ReadFailures {
     /// Reads an error log.
     ///
     /// # Errors
-    /// The errors of [`read_failures`].
+    /// Returns the errors of [`read_failures`].
     pub(super) fn read(path: &Path, disk: &dyn Disk) -> Result<Self, JournalError> {
         let mut read = Self::default();
         read_failures(path, disk, |offset, record| {
@@ -48,21 +48,21 @@ impl ReadFailures {
         Ok(read)
     }
 
-    /// Returns whether the log has an entry of this row.
+    /// Returns whether the error log has an entry for this row.
     pub(super) fn has(&self, row: RowId) -> bool {
         self.unresolved.has(row)
     }
 
-    /// Remembers the answer of a row that has an entry.
+    /// Records the answer of a row that has an entry in the error log.
     pub(super) fn note_answer(&mut self, row: RowId, ended_at: Option<Timestamp>) {
         self.unresolved.note_answer(row, ended_at);
     }
 
-    /// Returns the failures that still count, with examples from the log at `path`. Call this after all answers were
-    /// noted.
+    /// Returns the failures of the rows that were not answered later, with examples from the log at `path`. Call this
+    /// function after all calls of `note_answer`.
     ///
     /// # Errors
-    /// The log can't be read again.
+    /// Returns an error if the log can't be read again.
     pub(super) fn end(mut self, path: Option<&Path>, disk: &dyn Disk) -> Result<Failures, JournalError> {
         let charges = self.unresolved.remove_answered();
         self.failures.totals.add(charges);
@@ -86,7 +86,8 @@ impl ReadFailures {
     }
 }
 
-/// Chooses the lines that are shown. The first lines of each class are taken in turn, so that every class has examples.
+/// Chooses the lines of the log that are shown as examples. The first line of each error class is chosen, then the
+/// second line of each class, and so on. In this way, every error class has examples.
 fn examples(mut offsets: BTreeMap<ErrorClass, Vec<u64>>) -> Vec<u64> {
     offsets.values_mut().for_each(|of_class| of_class.sort_unstable());
     let longest = offsets.values().map(Vec::len).max().unwrap_or_default().min(MOST_EXAMPLES);

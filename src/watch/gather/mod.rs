@@ -1,7 +1,8 @@
-//! Reads the facts of a run from its files, for the report. Nothing is changed, and no file is locked.
+//! Reads the facts of a run from its files, for the report. This module only reads: it changes and locks no files.
 //!
-//! Each file is read once. The memory does not grow with the rows: all lists and the number of remembered failures are
-//! bounded. If a file of the run folder is missing or damaged, this is not an error: the report says what is missing.
+//! Each file is read once. The memory does not grow with the number of rows, because all lists and the number of
+//! remembered failures are bounded. A missing or damaged file of the run folder is not an error, and the report then
+//! says what is missing.
 //!
 //! | file | content |
 //! |---|---|
@@ -29,19 +30,19 @@ use crate::journal::{
     read_manifest, read_unclosed, was_closed, with_suffix,
 };
 
-/// The files of a run.
+/// The paths of the files of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RunFiles<'a> {
-    /// The results; `None` if they went to standard output.
+    /// The path of the results file; `None` if the results were written to standard output.
     pub(crate) results: Option<&'a Path>,
-    /// The error log.
+    /// The path of the error log; `None` if it is not known.
     pub(crate) errors: Option<&'a Path>,
 }
 
-/// Reads the facts of a run. `now` is the time at which they are read.
+/// Reads the facts of a run for its report. `now` is the current time.
 ///
 /// # Errors
-/// The results or the error log can't be read, or they are not files of this program.
+/// Returns an error if the results or the error log can't be read, or if they are not files of this program.
 pub(crate) fn gather(files: RunFiles<'_>, disk: &dyn Disk, now: Timestamp) -> Result<RunFacts, JournalError> {
     let mut missing = Vec::new();
     let exists = |path: &&Path| matches!(disk.kind(path), Ok(Some(FileKind::File)));
@@ -56,7 +57,8 @@ pub(crate) fn gather(files: RunFiles<'_>, disk: &dyn Disk, now: Timestamp) -> Re
     } else if folder.is_none() {
         missing.push("There is no run folder, so it is not known what was asked, and how the run went.".to_owned());
     }
-    // A run writes its end before it frees the lock, so the lock is checked before the timeline is read.
+    // At its end, a run first writes the timeline and then frees the lock. So the lock is checked before the timeline
+    // is read.
     let lock = folder.as_deref().map(|folder| lock_state(disk, folder));
     let manifest = folder.as_deref().and_then(|folder| manifest_of(folder, disk, &mut missing));
     let timeline = folder.as_deref().and_then(|folder| timeline_of(folder, disk, &mut missing));
@@ -64,7 +66,7 @@ pub(crate) fn gather(files: RunFiles<'_>, disk: &dyn Disk, now: Timestamp) -> Re
     if let (State::Killed, Some(folder)) = (&state, &folder)
         && let LockState::Held(process) = lock_state(disk, folder)
     {
-        // A run has begun in the meantime.
+        // The lock is held now, so a run has begun since the first check.
         state = State::Running { process };
     }
     let mut totals = answers.totals;
@@ -87,15 +89,16 @@ pub(crate) fn gather(files: RunFiles<'_>, disk: &dyn Disk, now: Timestamp) -> Re
     })
 }
 
-/// The content of one block of the results.
+/// The facts from one block of lines of the results.
 #[derive(Default)]
 struct Block {
     answers: Answers,
-    /// Rows that have an entry in the error log, and the time of their answer.
+    /// The answered rows that also have an entry in the error log, with the time of their answer.
     with_entry: Vec<(RowId, Option<Timestamp>)>,
 }
 
-/// Reads the error log, and then the results, because an answer removes a failure.
+/// Reads the error log first, and then the results, because an answer in the results cancels an earlier failure of the
+/// row.
 fn read_lines(
     results: Option<&Path>,
     errors: Option<&Path>,
@@ -134,7 +137,7 @@ fn manifest_of(folder: &Path, disk: &dyn Disk, missing: &mut Vec<String>) -> Opt
     }
 }
 
-/// Reads the timeline of a run folder. A list that is longer than it may be is shortened.
+/// Reads the timeline of a run folder. Lists that are too long are shortened.
 fn timeline_of(folder: &Path, disk: &dyn Disk, missing: &mut Vec<String>) -> Option<Timeline> {
     let path = timeline_path(folder);
     let shown = path.display();
@@ -161,7 +164,7 @@ fn bounded(mut timeline: Timeline) -> Timeline {
     timeline
 }
 
-/// Returns the state of a run, and how many requests were in flight when it was killed.
+/// Returns the state of a run. Also returns the number of requests that were in flight when the run was killed.
 fn state(
     lock: Option<LockState>,
     folder: Option<&Path>,
@@ -178,7 +181,7 @@ fn state(
     let dead = if is_counted { 0 } else { unclosed.rows.len() as u64 };
     let state = match timeline.and_then(|timeline| timeline.runs.last()) {
         _ if dead > 0 => State::Killed,
-        // The run ended, but its last state could not be written.
+        // The run closed its files, but it could not write its last state into the timeline.
         Some(run) if !run.has_ended && was_closed(disk, folder) => State::Ended,
         Some(run) if !run.has_ended => State::Killed,
         Some(run) => run.reason.clone().map_or(State::Finished, State::Stopped),

@@ -32,7 +32,8 @@ fn a_failure_counts_until_the_row_is_answered_and_each_class_has_examples() {
     let disk = MemDisk::new();
     let mut random = fastrand::Rng::with_seed(1);
     let mut named = |row| loop {
-        // An unnamed row with this label is another row.
+        // Lines with an `occurrence` are skipped, because they are about rows without a name, which are not in the
+        // error log.
         let line = line(row, &mut random);
         if !line.contains("occurrence") {
             return line;
@@ -122,8 +123,8 @@ fn timeline(has_ended: bool) -> Timeline {
     Timeline { v: 1, runs: vec![run], points: vec![Point { s: 1.0, ..Point::default() }], ..Timeline::default() }
 }
 
-/// Returns a result line: in the form of the program, or with its members in another order, with escapes, from a batch, of
-/// an unnamed row, or copied from another row.
+/// Returns a result line in a random form. The line can have its members in another order, or contain escapes. The line
+/// can also come from a batch, belong to an unnamed row, or be copied from another row.
 fn line(row: usize, random: &mut fastrand::Rng) -> String {
     let mut meta =
         vec![("v", json!(1)), ("run", json!("r1")), ("index", json!(row)), ("key", json!(format!("k1:{row:032x}")))];
@@ -181,7 +182,7 @@ fn failure(row: usize, class: &str, second: i64) -> String {
     format!("{}\n", json!({"custom_id": format!("row-{row}"), "params": {}, "error": error}))
 }
 
-/// Returns what the facts say, by name.
+/// Returns the values in the facts, by name.
 fn seen(facts: &RunFacts) -> BTreeMap<String, String> {
     let answers = &facts.answers;
     let totals = &answers.totals;
@@ -207,7 +208,7 @@ fn seen(facts: &RunFacts) -> BTreeMap<String, String> {
     seen
 }
 
-/// Returns what the lines say, read in the simplest way.
+/// Returns the values computed from the lines in the simplest way, by name.
 fn expected(lines: &[Value]) -> BTreeMap<String, String> {
     let mut expected = BTreeMap::new();
     let mut add = |name: &str, value: String| drop(expected.insert(name.to_owned(), value));

@@ -1,8 +1,9 @@
-//! The file of a log: private, appended to, and replaced when it is large.
+//! The file of a log. Only the user can read the file. Lines are appended to the file. When the file is large, a new
+//! file begins.
 //!
-//! When a file reaches 64 MiB, it is renamed: `FILE` becomes `FILE.1`, `FILE.1` becomes `FILE.2`, and so on. `FILE.3`
-//! is the oldest and is removed. Lines are written in blocks. Nothing is synced: the log is for people and tools, and
-//! the results do not depend on it.
+//! When a file reaches 64 MiB, it is renamed: `FILE` becomes `FILE.1`, `FILE.1` becomes `FILE.2`, and so on. The oldest
+//! file, `FILE.3`, is removed first. Lines are written in blocks. The file is never synced to the disk, because the
+//! results do not depend on the log.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,11 +11,11 @@ use std::sync::Arc;
 
 use crate::journal::{Disk, DiskFailure, DiskFile, LockAttempt, OpenMode, with_suffix};
 
-/// How large a file becomes before the next file begins.
+/// The size of a file at which the next file begins, in bytes.
 const MOST_BYTES: u64 = 64 << 20;
-/// The endings of the older files, the newest first.
+/// The name endings of the older files. The ending of the newest of these files comes first.
 pub(crate) const OLDER: [&str; 3] = [".1", ".2", ".3"];
-/// How many bytes are written at once.
+/// The number of bytes that are written at once.
 const BLOCK: usize = 64 << 10;
 
 /// A file to which lines are appended.
@@ -28,10 +29,11 @@ pub(super) struct LogFile {
 }
 
 impl LogFile {
-    /// Opens the file. If it exists, lines are added at its end. A half-written last line is ended first.
+    /// Opens the file at `path`. If the file exists, new lines are appended. If its last line is half-written, a line
+    /// break is appended first.
     ///
     /// # Errors
-    /// The file can't be opened or may not be used, or another run writes to it.
+    /// Returns an error if the file can't be opened, if it must not be used, or if another run writes to it.
     pub(super) fn open(disk: Arc<dyn Disk>, path: PathBuf) -> Result<Self, DiskFailure> {
         let failed = || DiskFailure::of("write", &path);
         let file = disk.open(&path, OpenMode::Edit).map_err(failed())?;
@@ -45,20 +47,20 @@ impl LogFile {
         Ok(Self { disk, path, file, end, block, most_bytes: MOST_BYTES })
     }
 
-    /// Adds a line. It is written when the block is full, or by [`LogFile::flush`].
+    /// Adds a line to the block. The block is written when it is full, or by [`LogFile::flush`].
     ///
     /// # Errors
-    /// What the system reports.
+    /// Returns the error of the operating system if the block can't be written.
     pub(super) fn add(&mut self, line: &[u8]) -> Result<(), DiskFailure> {
         self.block.extend_from_slice(line);
         self.block.push(b'\n');
         if self.block.len() >= BLOCK { self.flush() } else { Ok(()) }
     }
 
-    /// Writes all lines.
+    /// Writes all lines of the block to the file.
     ///
     /// # Errors
-    /// What the system reports.
+    /// Returns the error of the operating system if the lines can't be written.
     pub(super) fn flush(&mut self) -> Result<(), DiskFailure> {
         if self.block.is_empty() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The lines of a log about single rows.
+//! Makes the lines of a log about single rows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,7 +72,7 @@ enum Body<'a> {
         pool: Option<String>,
         class: &'static str,
         status: Option<u16>,
-        /// Null for classes whose messages may quote the row or the answer.
+        /// The message about the failure. Null for error classes whose messages can quote the row or the answer.
         message: Option<&'a str>,
         retryable: bool,
         usage: Tokens,
@@ -80,7 +80,8 @@ enum Body<'a> {
     },
 }
 
-/// Returns the line about a row, without its line break; `None` if the event is not about a row.
+/// Returns the log line about a single row, without its line break. Returns `None` if the event is not about a single
+/// row.
 pub(super) fn line(event: &RunEvent) -> Option<Vec<u8>> {
     let body = body(&event.body)?;
     harmless::to_vec(&Line { v: EVENT_VERSION, at: event.at, run: &event.run, body }).ok()
@@ -176,12 +177,13 @@ fn body(event: &EventBody) -> Option<Body<'_>> {
     })
 }
 
-/// Returns the provider of a pool, if the pool is known.
+/// Returns the name of the provider of a pool, if the pool is known.
 fn provider(pool: &Option<Arc<PoolId>>) -> Option<&str> {
     pool.as_ref().map(|pool| &*pool.provider)
 }
 
-/// Returns the message about a failed row, unless it may quote the row or the answer.
+/// Returns the message about a failed row. Returns `None` for error classes whose messages can quote the row or the
+/// answer.
 fn message(class: ErrorClass, message: &str) -> Option<&str> {
     let may_quote = matches!(class, ErrorClass::InvalidInput | ErrorClass::InvalidOutput | ErrorClass::InvalidRequest);
     (!may_quote).then_some(message)

@@ -1,7 +1,8 @@
-//! Runs the program of a target, with the document of a notice on its standard input.
+//! Runs the program that receives notices, and writes the document of a notice to its standard input.
 //!
-//! The program is started without a shell. It gets no variable that contains a key or another secret of this program.
-//! Its output is discarded. If it takes too long, it is ended, together with the programs that it started.
+//! The program is started without a shell. The environment of the program contains no key and no other secret of
+//! claude-batch. The output of the program is discarded. If the program takes too long, it is killed, together with the
+//! programs that it started.
 
 use std::fmt;
 use std::io::Write;
@@ -14,7 +15,7 @@ use bytes::Bytes;
 use crate::domain::quoted;
 use crate::watch::processes;
 
-/// How often to check whether the program has ended.
+/// The time between two checks whether the program has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A program that gets notices.
@@ -22,20 +23,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 pub struct CommandTarget {
     /// The name of the program and its arguments.
     pub(crate) words: Vec<String>,
-    /// The folder in which it is started; empty for the working folder.
+    /// The folder in which the program is started; empty for the working folder of claude-batch.
     pub(crate) folder: PathBuf,
-    /// The variables that it does not get.
+    /// The names of the environment variables that the program does not get.
     pub(crate) without: Vec<String>,
 }
 
-/// The arguments may contain a secret, so only the program is shown.
+/// Shows only the name of the program, because its arguments can contain a secret.
 impl fmt::Debug for CommandTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CommandTarget({})", self.shown())
     }
 }
 
-/// Why a program did not take a notice.
+/// The reason why a program did not accept a notice.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CommandFault {
     #[error("it can't be started: {0}")]
@@ -47,17 +48,17 @@ pub(super) enum CommandFault {
 }
 
 impl CommandTarget {
-    /// Returns the name of the program.
+    /// Returns the name of the program in quotation marks.
     pub(super) fn shown(&self) -> String {
         quoted(self.words.first().map_or("", String::as_str))
     }
 
-    /// Runs the program once.
+    /// Runs the program once, and writes the document to its standard input. The program is killed after `patience`.
     pub(super) fn run(&self, document: &Bytes, patience: Duration) -> Result<(), CommandFault> {
         let deadline = Instant::now() + patience;
         let mut child = self.command().spawn().map_err(CommandFault::Start)?;
         let (stdin, document) = (child.stdin.take(), document.clone());
-        // The program may never read its input. Then this thread ends when the program ends.
+        // A program that never reads its input blocks this thread. The thread then ends when the program ends.
         std::thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&document)));
         match wait(&mut child, deadline) {
             Some(status) if status.success() => Ok(()),
@@ -132,7 +133,7 @@ mod tests {
             let state = std::fs::read_to_string(format!("/proc/{}/stat", child.trim())).unwrap_or_default();
             !state.is_empty() && !state.contains(" Z ")
         };
-        // The signal was sent, and the system ends the process soon.
+        // The system needs a moment to end the process after the signal.
         let deadline = Instant::now() + Duration::from_secs(30);
         while is_alive() && Instant::now() < deadline {
             std::thread::sleep(LOOK_EVERY);

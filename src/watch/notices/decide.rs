@@ -1,9 +1,10 @@
-//! Decides which events of a run lead to a notice.
+//! Decides after which events of a run a notice is sent.
 //!
-//! The decider is pure: it knows only the events and the counters. A rule leads to one notice when its threshold is
-//! crossed. It leads to another notice only after the value has been clearly below the threshold. For failures, this
-//! means below four fifths of the threshold. For limits, the events about crossings already have this margin. Spent
-//! money never decreases, so the threshold of a budget is crossed again only if the budget was raised.
+//! The decider is pure: it uses only the events and the counters. When the threshold of a rule is crossed, one notice
+//! is sent. Another notice is sent only if the value first falls clearly below the threshold and then crosses it again.
+//! For failures, clearly below means below four fifths of the threshold. For limits, the events about crossings already
+//! include a margin. Spent money never decreases, so the threshold of a budget is crossed again only if the budget was
+//! raised.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,51 +16,52 @@ use crate::domain::event::Crossing;
 use crate::domain::{EventBody, HaltReason, Money, PoolId, RunEvent};
 use crate::report::Stats;
 
-/// The share of failures is ignored until this many rows are finished, because it says little before.
+/// The smallest number of finished rows for which the share of failures is used. With fewer rows, the share of failures
+/// says little.
 const FEWEST_ROWS: u64 = 20;
-/// The share of failures must fall below this part of the threshold before it can cross the threshold again.
+/// The part of the threshold below which the share of failures must fall before it can cross the threshold again.
 const CLEARLY_BELOW: f64 = 0.8;
 
-/// A margin for rounding errors: eight cents of ten must count as 80 %.
+/// A margin for rounding errors. With this margin, eight of ten cents reach a threshold of 80 %.
 const ROUNDING: f64 = 1e-9;
 
-/// What a notice is about.
+/// The subject of a notice.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Happened {
-    /// The run ended by itself.
+    /// The run finished without a reason to stop it.
     Finished,
-    /// The run stopped.
+    /// The run was stopped for this reason.
     Halted(Box<HaltReason>),
     /// Too many rows failed.
     Failures {
-        /// The share of the finished rows.
+        /// The share of the finished rows that have failed.
         share: f64,
-        /// The share that the user gave.
+        /// The threshold that the user set, as a share of the finished rows.
         threshold: f64,
     },
-    /// The use of a limit is high.
+    /// The use of a limit rose above a threshold.
     Limit(Crossing),
-    /// A pool is held.
+    /// A pool sends nothing after a 429.
     Held {
         /// The pool.
         pool: PoolId,
-        /// How long it has been held.
+        /// The time for which the pool has been held so far.
         lasted: Duration,
-        /// The time that the user gave.
+        /// The threshold that the user set.
         threshold: Duration,
     },
     /// All requests fail.
     Outage {
-        /// How long they have failed.
+        /// The time for which all requests have failed so far.
         lasted: Duration,
-        /// The time that the user gave.
+        /// The threshold that the user set.
         threshold: Duration,
     },
     /// Most of the budget is spent.
     Budget {
-        /// The share of the budget.
+        /// The share of the budget that is spent.
         share: f64,
-        /// The share that the user gave.
+        /// The threshold that the user set, as a share of the budget.
         threshold: f64,
     },
 }
@@ -81,25 +83,25 @@ impl Happened {
 /// The amounts of money that the counters do not contain.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Purse {
-    /// What earlier runs with the same results have spent.
+    /// The money that earlier runs with the same results file have spent.
     pub(super) before: Money,
     /// `--max-cost` at the start of the run.
     pub(super) most: Option<Money>,
 }
 
 impl Purse {
-    /// Returns `--max-cost` at this moment: it can be changed during the run.
+    /// Returns the current value of `--max-cost`, which can be changed during the run.
     pub(super) fn most_at(&self, stats: &Stats) -> Option<Money> {
         stats.new_max_cost.unwrap_or(self.most)
     }
 }
 
-/// Decides which events lead to a notice.
+/// Decides after which events a notice is sent.
 #[derive(Debug)]
 pub(super) struct Decider {
     rules: Vec<Watched>,
     purse: Purse,
-    /// The held pools, each with the time at which its hold began.
+    /// The pools that send nothing after a 429, each with the time when this hold began.
     held: BTreeMap<PoolId, Timestamp>,
     outage_lasted: Option<Duration>,
 }
@@ -109,12 +111,13 @@ pub(super) struct Decider {
 struct Watched {
     rule: NoticeRule,
     is_crossed: bool,
-    /// For `hold`: the pools whose hold has led to a notice. For an outage, `is_crossed` says this.
+    /// For the rule `hold`: the held pools about which a notice was sent. For outages, `is_crossed` says whether a
+    /// notice was sent.
     told: Vec<PoolId>,
 }
 
 impl Decider {
-    /// Returns a decider for these rules. A rule that is given twice counts once.
+    /// Returns a decider for these rules. Duplicates of a rule are ignored.
     pub(super) fn new(rules: &[NoticeRule], purse: Purse) -> Self {
         let mut watched: Vec<Watched> = Vec::new();
         for rule in rules {
@@ -125,7 +128,7 @@ impl Decider {
         Self { rules: watched, purse, held: BTreeMap::new(), outage_lasted: None }
     }
 
-    /// Returns what to send notices about after this event. `stats` already includes the event.
+    /// Returns the subjects of the notices to send after this event. `stats` already includes the event.
     pub(super) fn on_event(&mut self, event: &RunEvent, stats: &Stats) -> Vec<Happened> {
         self.note_holds(event);
         let Self { rules, purse, held, outage_lasted } = self;
@@ -146,8 +149,9 @@ impl Decider {
         happened
     }
 
-    /// Keeps track of what is held. A status contains only pools that have work. If a pool is missing, no row waits for
-    /// it, so its hold does not count.
+    /// Updates the list of held pools and the length of the outage. A status event contains only pools with rows to
+    /// send or requests in flight. A held pool that is missing in the event is removed from the list, because no row
+    /// waits for this pool.
     fn note_holds(&mut self, event: &RunEvent) {
         if let EventBody::Held { pool, .. } = &event.body {
             self.held.entry(pool.clone()).or_insert(event.at);
@@ -238,7 +242,7 @@ mod tests {
     use crate::report::stats::tests::{at, ended, failed, pool, status, succeeded};
     use crate::report::{Report, Reporter, View};
 
-    /// Plays events, and returns the notices that they lead to.
+    /// Passes events to a decider, and returns the subjects of the notices.
     fn play(rules: &[NoticeRule], purse: Purse, events: &[(i64, EventBody)]) -> Vec<Happened> {
         let (mut decider, mut stats) = (Decider::new(rules, purse), Stats::default());
         let mut happened = Vec::new();
@@ -304,7 +308,7 @@ mod tests {
         assert_eq!(count(&[NoticeRule::Finish]), 0);
     }
 
-    /// The test `tests/limit_use.rs` shows that whole runs have these crossings.
+    /// The test `tests/limit_use.rs` checks that whole runs have the same crossings.
     #[test]
     fn the_use_of_a_limit_is_reported_by_its_mean_and_not_by_its_peaks() {
         for (share, expected) in [(0.60, &[][..]), (0.85, &[80]), (0.97, &[80, 95])] {
@@ -317,7 +321,7 @@ mod tests {
         }
     }
 
-    /// Plays ten minutes of a run that uses this share of a limit, and returns the rules of its notices.
+    /// Simulates ten minutes of a run that uses this share of a limit. Returns the rules of its notices.
     fn told_by_a_run(share: f64, seed: u64) -> Vec<NoticeRule> {
         let told = Told::default();
         let rules = [NoticeRule::Limit(80), NoticeRule::Limit(95), NoticeRule::Halt];
@@ -340,7 +344,7 @@ mod tests {
 
     type Told = std::sync::Arc<std::sync::Mutex<Vec<NoticeRule>>>;
 
-    /// A view that keeps the rules of its notices.
+    /// A view that collects the rules of its notices.
     struct Deciding(Decider, Told);
 
     impl View for Deciding {

@@ -1,4 +1,4 @@
-//! What a notice contains: the generic document, and the short form for chats.
+//! The content of a notice: the generic JSON document, and the short form for chats.
 //!
 //! The schema of the document is `fixtures/schemas/notice.schema.json`. Within a version, members can be added, but the
 //! meaning of a member never changes. No member contains a prompt, an answer or the label of a row.
@@ -17,17 +17,17 @@ use crate::report::json::rounded;
 use crate::report::tracker::RecentUse;
 use crate::report::use_of_limits::Level;
 
-/// Version of the document.
+/// The version of the generic document.
 const VERSION: u32 = 1;
 
 /// A notice that is ready to be sent.
 #[derive(Clone, Debug)]
 pub(super) struct Notice {
-    /// The body for an address.
+    /// The body of the request that sends the notice to an address.
     pub(super) posted: Bytes,
-    /// The document, for a program.
+    /// The generic document, for the standard input of a program.
     pub(super) document: Bytes,
-    /// Whether it is about the end of the run. Such a notice is never dropped.
+    /// Whether the notice is about the end of the run. A notice about the end is never dropped.
     pub(super) is_about_the_end: bool,
 }
 
@@ -60,39 +60,39 @@ struct Chat {
     text: String,
 }
 
-/// The generic document.
+/// The generic document of a notice.
 #[derive(Serialize)]
 struct Document<'a> {
     v: u32,
-    /// `finish`, `halt`, `failures`, `limit`, `hold` or `budget`.
+    /// The kind of notice: `finish`, `halt`, `failures`, `limit`, `hold` or `budget`.
     kind: &'static str,
     /// The id of the run.
     run: &'a str,
     at: Timestamp,
-    /// The name of the run.
+    /// The name of the run: the name of its results file or of its input.
     name: &'a str,
     /// The path of the results file; null if the results go to standard output.
     results: Option<&'a str>,
-    /// `running`, `finished` or `halted`.
+    /// The state of the run: `running`, `finished` or `halted`.
     state: &'static str,
-    /// The notice in one sentence.
+    /// The text of the notice in one sentence.
     text: &'a str,
     rows: Rows,
     cost: Cost,
     elapsed_s: f64,
-    /// The time left; null if it is not known.
+    /// The estimated time left, in seconds; null if it is not known.
     eta_s: Option<f64>,
-    /// The threshold that was crossed: a share, or seconds for `hold`. Null for `finish` and `halt`.
+    /// The crossed threshold, as a share, or in seconds for `hold`. Null for `finish` and `halt`.
     threshold: Option<f64>,
-    /// The value that crossed it, in the same unit.
+    /// The value that crossed the threshold, in the same unit as the threshold.
     value: Option<f64>,
-    /// The pool that the notice is about; null if it is about the whole run.
-    /// The provider of this pool; null if there is no such pool.
+    /// The provider of the pool that the notice is about; null if the notice is about the whole run.
     provider: Option<String>,
+    /// The pool that the notice is about; null if the notice is about the whole run.
     pool: Option<String>,
-    /// The limit that the notice is about.
+    /// The limit that the notice is about; null for other kinds of notices.
     limit: Option<&'static str>,
-    /// Why the run stopped, or what is wrong with the endpoint; null if nothing is wrong.
+    /// The reason why the run stopped, or the fault of the provider; null if there is no fault.
     reason: Option<String>,
     /// The use of each limit over the last five minutes; empty in the first seconds of a run.
     limits: Vec<Use>,
@@ -100,25 +100,25 @@ struct Document<'a> {
 
 #[derive(Serialize)]
 struct Rows {
-    /// Null on a pipe.
+    /// The number of rows in the input; null on a pipe.
     total: Option<u64>,
-    /// Rows with a result or a failure, whichever run finished them.
+    /// The number of rows with a result or a failure, over this run and all earlier runs.
     done: u64,
     ok: u64,
     truncated: u64,
     refused: u64,
     failed: u64,
-    /// Null on a pipe that has not ended.
+    /// The number of remaining rows; null on a pipe while the run lasts.
     left: Option<u64>,
 }
 
 #[derive(Serialize)]
 struct Cost {
-    /// The cost of this run; null if no price is known.
+    /// The cost of this run in dollars; null if no price is known.
     usd: Option<f64>,
-    /// What earlier runs with the same results have spent.
+    /// The money that earlier runs with the same results file have spent, in dollars.
     before_usd: f64,
-    /// `--max-cost` at this moment; null if it is not set.
+    /// The current value of `--max-cost`, in dollars; null if it is not set.
     max_usd: Option<f64>,
 }
 
@@ -127,11 +127,11 @@ struct Use {
     provider: String,
     pool: String,
     limit: &'static str,
-    /// The mean: 1 if all that the limit allowed was used.
+    /// The mean use as a share; 1 if the whole limit was used.
     share: f64,
     /// The use of the minute with the highest use; null in the first minute.
     highest: Option<f64>,
-    /// `low`, `moderate`, `high` or `critical`; null in the first minute.
+    /// The level of the mean use: `low`, `moderate`, `high` or `critical`; null in the first minute.
     level: Option<&'static str>,
 }
 
@@ -201,7 +201,7 @@ fn threshold(happened: &Happened) -> (Option<f64>, Option<f64>) {
     (Some(rounded(threshold)), Some(rounded(value)))
 }
 
-/// Returns the use of each limit over the last five minutes, as `status` and the report show it.
+/// Returns the use of each limit over the last five minutes. `status` and the report show the same numbers.
 fn uses(stats: &Stats) -> Vec<Use> {
     let of = |pool: &PoolId, dimension: Dimension| {
         let RecentUse { average, highest, level } = stats.tracker.recent(pool, dimension)?;
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn the_use_of_a_limit_is_measured_over_the_last_five_minutes() {
         let mut stats = Stats::default();
-        // Half of the limit for ten minutes, then all of it for five minutes.
+        // The run uses half of the limit for ten minutes, and then the whole limit for five minutes.
         for second in 1..=900 {
             let limits = RateLimits { rpm: Some(600), ..RateLimits::NONE };
             let counted = if second <= 600 { 5 * second } else { 3_000 + 10 * (second - 600) };

@@ -16,8 +16,9 @@
 //! | `command.rs` | runs the program of a target |
 //! | `view.rs` | turns events of the run into notices |
 //!
-//! A notice says how many rows there are, and how many were answered or failed. It never contains a prompt, an answer
-//! or the label of a row. The run never waits for a notice. If a notice can't be sent, the only effect is one warning.
+//! A notice says how many rows there are, and how many were answered or failed. A notice never contains a prompt, an
+//! answer or the label of a row. The run never waits for a notice. If a notice can't be sent, the run prints one
+//! warning and continues.
 
 mod command;
 mod decide;

@@ -1,4 +1,4 @@
-//! Where the notices of a run go: one queue and one thread for each target.
+//! The outbox of a run: a queue and a thread for each target of notices.
 
 use std::sync::Arc;
 
@@ -8,17 +8,17 @@ use super::document::Notice;
 use super::queue::Queue;
 use super::sender::{Sender, Target, Tries};
 
-/// The notices of a run, and the threads that send them.
+/// The queues with the notices of a run. A thread for each target sends the notices of its queue.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     queues: Vec<Arc<Queue>>,
 }
 
 impl Outbox {
-    /// Starts a thread for each target. `secret` signs the notices to addresses.
+    /// Starts a thread for each target. Notices to addresses are signed with `secret`.
     ///
     /// # Errors
-    /// The system's error if it has no more threads.
+    /// Returns the error of the operating system if a thread can't be started.
     pub(crate) fn open(targets: Vec<Target>, secret: Option<SecretString>) -> std::io::Result<Self> {
         let secret = secret.map(Arc::new);
         let start = |target: Target| {
@@ -36,22 +36,22 @@ impl Outbox {
         self.queues.iter().for_each(|queue| queue.push(notice.clone()));
     }
 
-    /// Returns the warnings since the last call.
+    /// Returns the new warnings of all queues since the last call.
     pub(crate) fn take_warnings(&self) -> Vec<String> {
         self.queues.iter().flat_map(|queue| queue.take_warnings()).collect()
     }
 
-    /// Accepts no more notices.
+    /// Closes all queues: no more notices are accepted.
     pub(crate) fn close(&self) {
         self.queues.iter().for_each(|queue| queue.close());
     }
 
-    /// Returns whether every notice was sent or given up.
+    /// Returns whether all queues are empty and no notice is being sent.
     pub(crate) fn is_done(&self) -> bool {
         self.queues.iter().all(|queue| queue.is_done())
     }
 
-    /// Gives up all notices that were not sent, and returns their number.
+    /// Removes all unsent notices from the queues, and returns their number.
     pub(crate) fn give_up(&self) -> usize {
         self.queues.iter().map(|queue| queue.give_up()).sum()
     }

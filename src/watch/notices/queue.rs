@@ -1,7 +1,8 @@
-//! The notices that wait for one target.
+//! The queue of notices for one target.
 //!
-//! The run puts notices in and never waits. The thread of the target takes them out. When the queue is full, its oldest
-//! notice about a threshold is dropped. A notice about the end of the run is never dropped.
+//! The run puts notices into the queue and never waits. The thread of the target takes notices out and sends them. When
+//! the queue is full, the oldest notice about a threshold is dropped. A notice about the end of the run is never
+//! dropped.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,10 +11,10 @@ use std::time::Duration;
 
 use super::document::Notice;
 
-/// At most this many notices wait for one target.
+/// The largest number of notices in the queue.
 const MOST: usize = 16;
 
-/// The notices of one target.
+/// The queue of notices for one target.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
@@ -32,7 +33,7 @@ struct State {
 }
 
 impl Queue {
-    /// No code panics while it holds the lock, so its state is always whole.
+    /// Returns the locked state. A poisoned lock is ignored, because no code leaves the state incomplete.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -43,7 +44,7 @@ impl Queue {
         changed
     }
 
-    /// Adds a notice. If the queue is full, its oldest notice about a threshold is dropped.
+    /// Adds a notice to the queue. If the queue is full, the oldest notice about a threshold is dropped.
     pub(super) fn push(&self, notice: Notice) {
         self.change(|state| {
             if state.waiting.len() >= MOST
@@ -56,13 +57,13 @@ impl Queue {
         });
     }
 
-    /// Accepts no more notices.
+    /// Closes the queue: no more notices are accepted.
     pub(super) fn close(&self) {
         self.change(|state| state.is_closed = true);
     }
 
-    /// Waits for the next notice. Returns `None` when there will be no more notices. The second value is the number of
-    /// notices that were dropped since the last call.
+    /// Waits for the next notice and takes it from the queue. Returns `None` if the queue is closed and empty. The
+    /// second value is the number of notices that were dropped since the last call.
     pub(super) fn next(&self) -> Option<(Notice, u64)> {
         let mut state = self.lock();
         state.is_sending = false;
@@ -81,20 +82,21 @@ impl Queue {
         }
     }
 
-    /// Waits before another try. Returns whether the notice should be tried again.
+    /// Waits before another try to send a notice. Returns whether to try again. Returns false if all notices were given
+    /// up during the wait.
     pub(super) fn pause(&self, pause: Duration) -> bool {
         let state = self.lock();
         let waited = self.changed.wait_timeout_while(state, pause, |state| !state.is_given_up);
         !waited.unwrap_or_else(PoisonError::into_inner).0.is_given_up
     }
 
-    /// Keeps a warning for the user.
+    /// Stores a warning for the user.
     pub(super) fn warn(&self, warning: String) {
         self.change(|state| state.warnings.push(warning));
         self.has_warnings.store(true, Ordering::Release);
     }
 
-    /// Returns the warnings since the last call.
+    /// Returns the new warnings since the last call.
     pub(super) fn take_warnings(&self) -> Vec<String> {
         match self.has_warnings.swap(false, Ordering::AcqRel) {
             true => self.change(|state| std::mem::take(&mut state.warnings)),
@@ -102,13 +104,13 @@ impl Queue {
         }
     }
 
-    /// Returns whether every notice was sent or given up.
+    /// Returns whether the queue is empty and no notice is being sent.
     pub(super) fn is_done(&self) -> bool {
         let state = self.lock();
         state.waiting.is_empty() && !state.is_sending
     }
 
-    /// Gives up all notices that were not sent, and returns their number.
+    /// Removes all unsent notices from the queue, and returns their number.
     pub(super) fn give_up(&self) -> usize {
         self.change(|state| {
             state.is_given_up = true;

@@ -1,26 +1,26 @@
-//! When notices are sent, and in which form.
+//! The rules for when notices are sent, and the form of notices.
 
 use std::time::Duration;
 
-/// When a notice is sent (`--notify-on`).
+/// A rule for when a notice is sent (`--notify-on`).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum NoticeRule {
-    /// The run ended by itself.
+    /// The run finished without a reason to stop it.
     Finish,
-    /// The run stopped for a reason.
+    /// The run was stopped for a reason.
     Halt,
     /// More than this share of the finished rows has failed. The share is above 0 and below 1.
     Failures(f64),
-    /// The use of a limit has risen above this percentage: 80 or 95.
+    /// The use of a limit rose above this percentage, which is 80 or 95.
     Limit(u8),
-    /// A pool has been held, or all requests have failed, for this time without a break.
+    /// A pool was held after a 429, or all requests failed, for this time without a break.
     Hold(Duration),
-    /// This share of `--max-cost` is spent. The share is above 0 and at most 1.
+    /// The run has spent this share of `--max-cost`. The share is above 0 and at most 1.
     Budget(f64),
 }
 
 impl NoticeRule {
-    /// The rules that apply if the user gives no rules.
+    /// The default rules, if the user gives none.
     pub const DEFAULT: [Self; 3] = [Self::Finish, Self::Halt, Self::Limit(95)];
 
     /// Returns the name of the kind of notice.
@@ -35,7 +35,7 @@ impl NoticeRule {
         }
     }
 
-    /// Returns whether the notice is about the end of the run. Such a notice is never dropped.
+    /// Returns whether the notice is about the end of the run. A notice about the end is never dropped.
     pub(super) fn is_about_the_end(self) -> bool {
         matches!(self, Self::Finish | Self::Halt)
     }
@@ -44,9 +44,9 @@ impl NoticeRule {
 /// The form of notices to an address (`--notify-format`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NoticeForm {
-    /// `{"text": …}`, which Slack, Mattermost, Rocket.Chat and the `/slack` path of Discord take.
+    /// The object `{"text": …}`, which Slack, Mattermost, Rocket.Chat and the `/slack` path of Discord accept.
     #[default]
     Slack,
-    /// The generic document.
+    /// The generic JSON document.
     Json,
 }

@@ -1,8 +1,8 @@
 //! The thread that sends the notices of one target.
 //!
-//! A try takes at most five seconds, and there are three tries, with waits of one and two seconds between them. The
-//! first notice that can't be sent leads to a warning. Later failures are not reported: the user already knows that the
-//! receiver is down.
+//! A notice is tried up to three times, with waits of one and two seconds between the tries. A try takes at most five
+//! seconds. The user is warned about the first notice that can't be sent. There is no warning about later failures,
+//! because the user already knows that the receiver does not work.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use super::signature::signature;
 use crate::report::text::plural;
 use crate::transport::http::NoticePoster;
 
-/// How many times sending a notice is tried, and how long each try may take.
+/// The number of tries to send a notice, and the time limit of a try.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tries {
-    /// How long one try may take.
+    /// The time limit of one try.
     pub(super) patience: Duration,
     /// The waits between tries.
     pub(super) pauses: [Duration; 2],
@@ -32,16 +32,16 @@ impl Default for Tries {
     }
 }
 
-/// Where notices are sent. Its `Debug` form does not show an address.
+/// A target of notices: an address or a program. The `Debug` form does not show the address.
 #[derive(Debug)]
 pub(crate) enum Target {
-    /// To an address.
+    /// Notices are sent to an address.
     Url(Box<NoticePoster>),
-    /// To a program.
+    /// Notices are passed to a program.
     Command(CommandTarget),
 }
 
-/// Names a target without its address and arguments.
+/// Shows a target without its address and arguments, because they can contain secrets.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -51,10 +51,10 @@ impl fmt::Display for Target {
     }
 }
 
-/// A failed try.
+/// The fault of a failed try to send a notice.
 struct Fault {
     words: String,
-    /// Whether another try can't succeed.
+    /// Whether another try is useless, because it would fail in the same way.
     is_final: bool,
 }
 
@@ -74,7 +74,7 @@ impl Target {
     }
 }
 
-/// Sends the notices of one target.
+/// Sends the notices in the queue of one target.
 pub(super) struct Sender {
     pub(super) target: Target,
     pub(super) queue: Arc<Queue>,
@@ -83,7 +83,7 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    /// Sends notices until there are no more.
+    /// Sends notices until the queue is closed and empty.
     pub(super) fn run(self) {
         let (mut has_warned, mut has_told_drops) = (false, false);
         while let Some((notice, dropped)) = self.queue.next() {
@@ -100,7 +100,7 @@ impl Sender {
         }
     }
 
-    /// Sends a notice, with as many tries as needed. Returns the last fault if all failed.
+    /// Sends a notice, and tries again after a failure. Returns the last fault if all tries failed.
     fn send(&self, notice: &Notice) -> Option<String> {
         let mut pauses = self.tries.pauses.into_iter();
         loop {
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
     use crate::transport::parse_notice_url;
 
-    /// Answers each connection, and keeps what it sent.
+    /// A server that answers each connection and stores the requests that it received.
     struct Receiver {
         url: String,
         seen: Arc<Mutex<Vec<String>>>,
@@ -151,7 +151,7 @@ mod tests {
         }
     }
 
-    /// Reads one request with a body of two bytes.
+    /// Reads one request with the body `{}`.
     fn request(stream: &mut TcpStream) -> String {
         let mut text = Vec::new();
         let mut byte = [0];
@@ -204,7 +204,7 @@ mod tests {
             format!("http://{}/T0/s3cret-path", listener.local_addr().expect("it has an address"))
         };
         let slow = Receiver::new(|stream, _| {
-            // The connection stays open until the client gives up.
+            // The connection stays open until the time limit of the client is over.
             let _ = stream.read(&mut [0]);
         });
         let failing = Receiver::new(say("HTTP/1.1 500 No\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"));

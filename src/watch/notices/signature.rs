@@ -1,17 +1,17 @@
-//! The signature of a notice, with which a receiver can check where it comes from.
+//! The signature of a notice. With the signature, a receiver can check that the notice comes from this user.
 //!
-//! The header is `X-Claude-Batch-Signature: t=<seconds>,v1=<hex>`. `t` is the time of sending, in Unix seconds, so that a
-//! receiver can refuse old notices. `v1` is HMAC-SHA256 over `<t>.<body>`, with the text of the secret as the key.
+//! The header is `X-Claude-Batch-Signature: t=<seconds>,v1=<hex>`. `t` is the time of sending in Unix seconds, which
+//! lets a receiver refuse old notices. `v1` is the HMAC-SHA256 of `<t>.<body>`, with the text of the secret as the key.
 
 use http::{HeaderName, HeaderValue};
 use ring::hmac;
 
-/// A secret with fewer characters can be guessed.
+/// The smallest number of characters of a secret, because a shorter secret can be guessed.
 pub(crate) const SHORTEST_SECRET: usize = 16;
 
 const HEADER: HeaderName = HeaderName::from_static("x-claude-batch-signature");
 
-/// Returns the header for a body that is sent at `seconds`.
+/// Returns the value of the signature header for a body that is sent at the time `seconds`.
 pub(super) fn signature(secret: &str, seconds: i64, body: &[u8]) -> Option<(HeaderName, HeaderValue)> {
     let mut signed = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()));
     signed.update(format!("{seconds}.").as_bytes());

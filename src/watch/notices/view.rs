@@ -10,7 +10,7 @@ use super::rule::{NoticeForm, NoticeRule};
 use crate::domain::RunEvent;
 use crate::report::{Stats, View};
 
-/// A view that sends notices.
+/// A view that turns events into notices and puts them into the outbox.
 pub(crate) struct NoticeView {
     decider: Decider,
     facts: RunFacts,
@@ -19,7 +19,7 @@ pub(crate) struct NoticeView {
 }
 
 impl NoticeView {
-    /// Returns a view that puts its notices into `outbox`.
+    /// Returns a view for these rules and facts that puts notices into `outbox`.
     pub(crate) fn new(rules: &[NoticeRule], facts: RunFacts, form: NoticeForm, outbox: Arc<Outbox>) -> Self {
         Self { decider: Decider::new(rules, facts.purse()), facts, form, outbox }
     }

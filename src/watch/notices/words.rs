@@ -1,7 +1,7 @@
 //! The text of a notice.
 //!
-//! Names and messages from outside are shortened and escaped. Only messages about the whole run are shown. The message
-//! about a single row is not shown, because it may quote the prompt or the answer of the row.
+//! Names and messages from outside are shortened and escaped. Only messages about the whole run are shown. A message
+//! about a single row is not shown, because it can quote the prompt or the answer of the row.
 
 use super::decide::Happened;
 use super::facts::RunFacts;
@@ -10,7 +10,7 @@ use crate::report::Stats;
 use crate::report::text::{count, duration, escape, percent, plural, rough_duration};
 use crate::report::words::{fault_words, halt_words};
 
-/// Returns a notice in one sentence, without line breaks.
+/// Returns the text of a notice: one sentence without line breaks.
 pub(super) fn text(happened: &Happened, stats: &Stats, facts: &RunFacts) -> String {
     let name = escape(&facts.name);
     let so_far = so_far(stats, facts);
@@ -46,14 +46,14 @@ pub(super) fn text(happened: &Happened, stats: &Stats, facts: &RunFacts) -> Stri
     }
 }
 
-/// Returns how a run ended, in one sentence.
+/// Returns a sentence that says how a run ended.
 pub(crate) fn end_words(stats: &Stats, facts: &RunFacts) -> String {
     let halt = stats.ending.as_ref().and_then(|ending| ending.halt.clone());
     let happened = halt.map_or(Happened::Finished, |reason| Happened::Halted(Box::new(reason)));
     text(&happened, stats, facts)
 }
 
-/// Returns why the run stopped, or what is wrong with the endpoint; `None` if nothing is wrong.
+/// Returns the reason why the run stopped, or the fault of the provider. Returns `None` if there is no fault.
 pub(super) fn reason_of(happened: &Happened, stats: &Stats) -> Option<String> {
     match happened {
         Happened::Halted(reason) => Some(with_message(reason)),
@@ -95,7 +95,7 @@ fn with_message(reason: &HaltReason) -> String {
     }
 }
 
-/// Returns the counts, the cost and the time of the run.
+/// Returns the numbers of rows, the cost and the duration of the run so far, as text.
 fn so_far(stats: &Stats, facts: &RunFacts) -> String {
     let done = stats.finished();
     let mut parts = vec![match stats.total {
@@ -121,8 +121,8 @@ fn money(cost: Money, facts: &RunFacts, most: Option<Money>) -> String {
     }
 }
 
-/// Returns a text for chats. Three characters have a special meaning in Slack, so they are escaped. In other chats, `@`
-/// notifies people; an invisible character after the `@` prevents this.
+/// Returns the text for a chat message. The characters `&`, `<` and `>` are escaped, because they have a special
+/// meaning in Slack. An invisible character is added after each `@`, because `@` notifies people in other chats.
 pub(super) fn for_chats(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('@', "@\u{200b}")
 }

@@ -1,19 +1,21 @@
 //! The time axis of the charts. All charts of a page share one axis.
 //!
-//! The axis is 1,000 units long. A time in which no run was in progress takes only a few units, however long it was.
+//! The axis is 1,000 units long. A gap is a time in which no run was in progress. A gap of any duration takes only a
+//! few units of the axis.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// The length of the axis.
+/// The length of the axis, in units of the drawing.
 pub(super) const LENGTH: f64 = 1_000.0;
-/// The length of a gap.
+/// The largest length of a gap on the axis, in units of the drawing.
 const GAP: f64 = 14.0;
-/// A piece of time without points is a gap if it is longer than this, and longer than a share of all points.
+/// The shortest gap, in milliseconds. A gap must also be longer than one thirtieth of the time of all points
+/// (`SHARE_OF_GAP`).
 const SHORTEST_GAP: i64 = 120_000;
 const SHARE_OF_GAP: i64 = 30;
-/// The axis has about this many labels.
+/// The approximate number of labels on the axis.
 const LABELS: i64 = 6;
 /// The possible distances between labels, in seconds.
 const STEPS: [i64; 21] = [
@@ -21,7 +23,7 @@ const STEPS: [i64; 21] = [
     2_592_000,
 ];
 
-/// A piece of the axis, without a gap in it.
+/// A part of the axis between two gaps.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
     from: i64,
@@ -30,14 +32,15 @@ struct Piece {
     width: f64,
 }
 
-/// A time axis. Times are in milliseconds after 1970.
+/// The time axis of the charts. Times are in milliseconds after 1970.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Axis {
     pieces: Vec<Piece>,
 }
 
 impl Axis {
-    /// Returns the axis for these pieces of time, which are in order: the beginning and the end of each.
+    /// Returns the axis for these time intervals. Each interval is given by its start and its end, and the intervals
+    /// are in order of time.
     pub(super) fn of(times: &[(i64, i64)]) -> Self {
         let all: i64 = times.iter().map(|(from, to)| to - from).sum();
         let shortest = SHORTEST_GAP.max(all / SHARE_OF_GAP);
@@ -60,7 +63,7 @@ impl Axis {
         Self { pieces }
     }
 
-    /// Returns the place of a time on the axis.
+    /// Returns the position of a time on the axis, in units of the drawing.
     pub(super) fn x(&self, at: i64) -> f64 {
         let found = self.pieces.iter().rev().find(|piece| piece.from <= at).or(self.pieces.first());
         let place = |piece: &Piece| {
@@ -70,14 +73,14 @@ impl Axis {
         found.map_or(0.0, place)
     }
 
-    /// Returns the gaps: where each begins and ends on the axis, and how long it was.
+    /// Returns the gaps. Each gap has the positions of its start and end on the axis, and its duration.
     pub(super) fn gaps(&self) -> Vec<(f64, f64, Duration)> {
         let pairs = self.pieces.iter().zip(self.pieces.iter().skip(1));
         let long = |from: i64, to: i64| Duration::from_millis(u64::try_from(to - from).unwrap_or_default());
         pairs.map(|(one, next)| (one.x + one.width, next.x, long(one.to, next.from))).collect()
     }
 
-    /// Returns the labels: where each is on the axis, and its text.
+    /// Returns the labels of the axis. Each label has its position on the axis and its text.
     pub(super) fn labels(&self) -> Vec<(f64, String)> {
         let total: i64 = self.pieces.iter().map(|piece| piece.to - piece.from).sum();
         let step = STEPS.into_iter().find(|step| total / 1_000 / step <= LABELS).unwrap_or(31_536_000);
@@ -100,7 +103,7 @@ impl Axis {
         labels
     }
 
-    /// Returns the first and the last time, in words.
+    /// Returns the first and the last time of the axis as text.
     pub(super) fn words(&self) -> String {
         let time = |at| shown(at, "%Y-%m-%d %H:%M:%S");
         match (self.pieces.first(), self.pieces.last()) {
@@ -114,7 +117,7 @@ fn day(at: i64) -> i64 {
     at.div_euclid(86_400_000)
 }
 
-/// Returns a time in UTC, in this form.
+/// Returns a time in UTC as text, in the format `form`.
 fn shown(at: i64, form: &str) -> String {
     Timestamp::from_millisecond(at).map(|at| at.strftime(form).to_string()).unwrap_or_default()
 }

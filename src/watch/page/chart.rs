@@ -1,7 +1,7 @@
 //! Charts as SVG, with labels in HTML.
 //!
-//! The drawing is stretched to the width of the page, and lines keep their width. The labels are not part of the
-//! drawing, so they have the same size on every screen.
+//! The drawing is stretched to the width of the page, but its lines do not become wider. The labels are not part of the
+//! drawing, so their size is the same on every screen.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -13,15 +13,16 @@ use crate::report::text::{duration, percent};
 /// The height of a chart, in units of the drawing.
 const HEIGHT: f64 = 100.0;
 
-/// A value over time: the beginning and the end of each piece of time, and the value; `None` if there is none.
+/// The values of a series over time: the start and the end of each time interval, and its value. `None` means that an
+/// interval has no value.
 pub(super) type Values<'a> = &'a [((i64, i64), Option<f64>)];
 
-/// How a series is drawn.
+/// The way in which a series is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
-    /// An area. Areas are stacked: the second begins on top of the first.
+    /// An area for answered rows. Areas are stacked on top of each other.
     Ok,
-    /// A second area, for failures.
+    /// An area for failed rows, on top of the area for answered rows.
     Bad,
     /// A solid line.
     Solid,
@@ -32,7 +33,7 @@ pub(super) enum Mark {
 }
 
 impl Mark {
-    /// The lines, in the order in which they are used.
+    /// The kinds of lines, in the order in which a chart uses them.
     pub(super) const LINES: [Self; 3] = [Self::Solid, Self::Dashed, Self::Dotted];
 
     fn class(self) -> &'static str {
@@ -54,30 +55,30 @@ impl Mark {
 pub(super) struct Series<'a> {
     /// Its name.
     pub(super) name: &'a str,
-    /// How it is drawn.
+    /// The way in which the series is drawn.
     pub(super) mark: Mark,
     /// Its values.
     pub(super) values: Vec<((i64, i64), Option<f64>)>,
 }
 
-/// What a chart is about.
+/// A chart with its title and its series.
 pub(super) struct Chart<'a> {
-    /// A name that is unique on the page.
+    /// The id of the chart, which is unique on the page.
     pub(super) id: String,
-    /// Its title, with the unit.
+    /// The title of the chart, with the unit of its values.
     pub(super) title: String,
-    /// The chart in words, for those who can't see it.
+    /// A description of the chart for readers who can't see it.
     pub(super) words: String,
     /// The series.
     pub(super) series: Vec<Series<'a>>,
-    /// Horizontal lines: their values, and what they mean.
+    /// The values of horizontal lines, and a text that says what the lines mean.
     pub(super) lines: Option<(&'a [f64], &'a str)>,
     /// Whether values are shares, which are shown in percent.
     pub(super) is_share: bool,
 }
 
 impl Chart<'_> {
-    /// Returns the chart as HTML.
+    /// Returns the chart as HTML with the time axis `axis`.
     pub(super) fn html(&self, axis: &Axis) -> String {
         let most = self.most();
         let (top, steps) = nice(if self.is_share { most.clamp(1.0, 3.0) } else { most });
@@ -119,7 +120,7 @@ impl Chart<'_> {
         out
     }
 
-    /// Returns the highest value. Areas are stacked, so their sum counts.
+    /// Returns the highest value of the chart. For stacked areas, this is the highest sum.
     fn most(&self) -> f64 {
         let (areas, lines): (Vec<_>, Vec<_>) = self.series.iter().partition(|series| series.mark.is_area());
         let longest = areas.iter().map(|series| series.values.len()).max().unwrap_or_default();
@@ -155,17 +156,17 @@ impl Chart<'_> {
     }
 }
 
-/// How much one reason held the run back.
+/// A reason that slowed the run down, with its shares of the time.
 pub(super) struct Lane {
     /// The name of the reason.
     pub(super) name: String,
-    /// Its share of all time.
+    /// The share of the whole time for which this reason slowed the run down.
     pub(super) share: f64,
-    /// Its share of each piece of time.
+    /// The share of each time interval for which this reason slowed the run down.
     pub(super) values: Vec<((i64, i64), f64)>,
 }
 
-/// Returns a bar for each reason, which shows when it held the run back.
+/// Returns a bar for each reason as HTML. The bar shows when the reason slowed the run down.
 pub(super) fn lanes(id: &str, axis: &Axis, lanes: &[Lane]) -> String {
     let mut out = String::from("<div class=lanes>");
     for (at, Lane { name, share, values }) in lanes.iter().enumerate() {
@@ -187,7 +188,8 @@ pub(super) fn lanes(id: &str, axis: &Axis, lanes: &[Lane]) -> String {
     out
 }
 
-/// Returns the pieces of a bar: beginning, end, and opacity in percent. Equal neighbours are one piece.
+/// Returns the rectangles of a bar, each with its start, its end, and its opacity in percent. Neighbours with the same
+/// opacity are joined.
 fn pieces_of_lane(axis: &Axis, values: &[((i64, i64), f64)]) -> Vec<(f64, f64, u8)> {
     let mut pieces: Vec<(f64, f64, u8)> = Vec::new();
     for ((from, to), share) in values.iter().filter(|(_, share)| *share >= 0.02) {
@@ -235,7 +237,7 @@ fn area(axis: &Axis, values: Values<'_>, below: &mut Vec<f64>, top: f64) -> Stri
         let Some(value) = value.filter(|value| *value > 0.0) else { continue };
         let (bottom, above) = (y(below[at], top), y(below[at] + value, top));
         below[at] += value;
-        // A piece is at least one unit wide, so that a single short piece can be seen.
+        // Each interval is drawn at least one unit wide, because a single short interval must be visible.
         let (x, end) = (axis.x(*from), axis.x(*to));
         let end = end.max(x + 1.0);
         let _ = write!(out, "M{} {}V{}H{}V{}Z", place(x), place(bottom), place(above), place(end), place(bottom));
@@ -243,7 +245,7 @@ fn area(axis: &Axis, values: Values<'_>, below: &mut Vec<f64>, top: f64) -> Stri
     out
 }
 
-/// Draws a line in steps. It is broken where there is no value, and at gaps.
+/// Draws a series as a line in steps. The line is interrupted at gaps and where there is no value.
 fn line(axis: &Axis, values: Values<'_>, top: f64) -> String {
     let mut out = String::new();
     let mut last_end = None;
@@ -268,13 +270,14 @@ fn y(value: f64, top: f64) -> f64 {
     (HEIGHT * (1.0 - value / top.max(f64::MIN_POSITIVE))).clamp(0.0, HEIGHT)
 }
 
-/// Returns a coordinate with as many digits as can be seen.
+/// Returns a coordinate as text with at most one decimal place, because more would not be visible.
 fn place(at: f64) -> String {
     let shown = format!("{at:.1}");
     shown.strip_suffix(".0").map_or(shown.clone(), str::to_owned)
 }
 
-/// Returns a round number that is at least `most`, and into how many steps it is divided.
+/// Returns a round number that is at least `most`, for the top of an axis. Also returns the number of steps into which
+/// the axis is divided.
 fn nice(most: f64) -> (f64, u32) {
     if most <= 0.0 || !most.is_finite() {
         return (1.0, 2);
@@ -285,7 +288,7 @@ fn nice(most: f64) -> (f64, u32) {
     found.map_or((10.0 * unit, 2), |(factor, steps)| (factor * unit, steps))
 }
 
-/// Returns a number for an axis: `0.5`, `12`, `1.5k`.
+/// Returns a number as text for an axis: `0.5`, `12`, `1.5k`.
 pub(super) fn number(value: f64) -> String {
     let units = [(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")];
     let (unit, name) = units.into_iter().find(|(unit, _)| value >= *unit).unwrap_or((1.0, ""));

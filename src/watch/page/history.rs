@@ -13,21 +13,22 @@ use crate::report::text::{count, percent};
 use crate::watch::facts::RunFacts;
 use crate::watch::timeline::Point;
 
-/// At most this many reasons have a bar of their own.
+/// The largest number of reasons that have a bar of their own.
 const MOST_REASONS: usize = 6;
 
-/// The history of a run.
+/// The history of a run, as points and a time axis.
 pub(super) struct History<'a> {
     facts: &'a RunFacts,
-    /// The pieces of time, in order.
+    /// The points of the history, in order of time. A point covers one time interval.
     pub(super) points: Vec<Point>,
-    /// Whether the points have more than rows and tokens.
+    /// Whether the points come from the timeline. Points from the lines of the results contain only rows and tokens.
     pub(super) is_full: bool,
     axis: Axis,
 }
 
 impl<'a> History<'a> {
-    /// Returns the history from the timeline. If there is no timeline, makes it from the times in the lines.
+    /// Returns the history from the timeline. If there is no timeline, makes the history from the times in the lines of
+    /// the results and the error log.
     pub(super) fn of(facts: &'a RunFacts) -> Self {
         let points = facts.timeline.as_ref().map(|timeline| timeline.points.clone()).unwrap_or_default();
         let is_full = !points.is_empty();
@@ -36,7 +37,7 @@ impl<'a> History<'a> {
         Self { facts, points, is_full, axis }
     }
 
-    /// Returns how long the run was in progress, in seconds.
+    /// Returns the time for which the run was in progress, in seconds.
     pub(super) fn seconds(&self) -> f64 {
         if self.is_full {
             return self.points.iter().map(|point| point.s).sum();
@@ -47,8 +48,8 @@ impl<'a> History<'a> {
         }
     }
 
-    /// Returns the reasons that held the run back and the share of the time of each, the largest first. Waiting for the
-    /// last answers does not count, because every run has to wait for them.
+    /// Returns the reasons that slowed the run down, each with its share of the time. The reason with the largest share
+    /// comes first. Waiting for the last answers is left out, because every run has to wait for its last answers.
     pub(super) fn reasons(&self) -> Vec<(String, f64)> {
         let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
         for (name, seconds) in self.points.iter().flat_map(|point| &point.bound) {
@@ -64,7 +65,7 @@ impl<'a> History<'a> {
         reasons
     }
 
-    /// Returns the section about the rate.
+    /// Returns the section of the page about the rate.
     pub(super) fn rate(&self) -> String {
         if self.points.is_empty() {
             return remark("No row has ended yet, so there is nothing to draw.");
@@ -119,7 +120,7 @@ impl<'a> History<'a> {
         out
     }
 
-    /// Returns the section about the use of limits.
+    /// Returns the section of the page about the use of limits.
     pub(super) fn limits(&self) -> String {
         let pools = self.facts.timeline.as_ref().map_or(&[][..], |timeline| &timeline.pools);
         let uses = uses::of(&self.points, pools);
@@ -279,13 +280,13 @@ fn per_minute(point: &Point) -> f64 {
     60.0 / point.s
 }
 
-/// Returns when a point begins and ends, in milliseconds after 1970.
+/// Returns the start and the end of a point, in milliseconds after 1970.
 fn span(point: &Point) -> (i64, i64) {
     let from = point.at.as_millisecond();
     (from, from + (point.s * 1_000.0) as i64)
 }
 
-/// Makes points from the times in the lines.
+/// Returns points made from the times in the lines of the results and the error log.
 fn points_of_lines(facts: &RunFacts) -> Vec<Point> {
     let (seconds, pieces) = facts.answers.rate.pieces();
     let point = |(second, ended): (i64, crate::watch::facts::Ended)| {

@@ -1,4 +1,4 @@
-//! Pieces of HTML. All text from outside goes through [`text`].
+//! Functions that return parts of an HTML page. All text from outside must go through [`text`], which escapes it.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::domain::Money;
 use crate::report::text::{count, escape};
 
-/// At most this many characters of a text are shown.
+/// The largest number of characters of a text that are shown.
 const MOST_CHARS: usize = 240;
 
 /// Returns a text as HTML: markup is escaped, control characters are shown as escapes, and a long text is cut.
@@ -18,7 +18,7 @@ pub(super) fn text(text: &str) -> String {
     markup(&cut)
 }
 
-/// Returns a text as HTML that is never cut: a command, or words of this program.
+/// Returns a text as escaped HTML without cutting it. This function is for commands and for words of this program.
 pub(super) fn whole(text: &str) -> String {
     markup(&escape(text))
 }
@@ -38,14 +38,14 @@ fn markup(text: &str) -> String {
     shown
 }
 
-/// How the cells of a column are aligned.
+/// The alignment of the cells of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Set {
-    /// Numbers, at the right.
+    /// Numbers, aligned to the right.
     Number,
-    /// A short text.
+    /// A short text, which is not broken into lines.
     Short,
-    /// A text that may be broken anywhere.
+    /// A text that can be broken into lines at any character.
     Wide,
 }
 
@@ -59,8 +59,8 @@ impl Set {
     }
 }
 
-/// Returns a table of texts in a box of its own, which scrolls if the table is too wide. The first column names the
-/// rows.
+/// Returns a table of texts as HTML. The table is in a box that scrolls if the table is too wide. The cells of the
+/// first column are the headings of the rows.
 pub(super) fn table(caption: &str, columns: &[(&str, Set)], rows: &[Vec<String>]) -> String {
     let caption = text(caption);
     let mut out = format!(
@@ -82,7 +82,7 @@ pub(super) fn table(caption: &str, columns: &[(&str, Set)], rows: &[Vec<String>]
     out
 }
 
-/// Returns a section with a heading. `body` is HTML. Without a body, there is no section.
+/// Returns a section with a heading. `body` is HTML. If `body` is empty, this returns an empty text.
 pub(super) fn section(id: &str, heading: &str, body: &str) -> String {
     if body.is_empty() {
         return String::new();
@@ -98,17 +98,17 @@ pub(super) fn paragraph(words: &str) -> String {
     format!("<p>{}</p>\n", whole(words))
 }
 
-/// Returns a paragraph that is less important.
+/// Returns a paragraph in a pale colour, for less important text.
 pub(super) fn remark(words: &str) -> String {
     format!("<p class=soft>{}</p>\n", text(words))
 }
 
-/// Returns an amount: `$1.23`, `$0.0012`.
+/// Returns an amount of money as text: `$1.23`, `$0.0012`.
 pub(super) fn money(money: Money) -> String {
     dollars(money.dollars())
 }
 
-/// Returns an amount in dollars like [`money`].
+/// Returns an amount in dollars as text, in the form of [`money`].
 pub(super) fn dollars(dollars: f64) -> String {
     match dollars {
         dollars if !dollars.is_finite() || dollars < 0.0 => "unknown".to_owned(),
@@ -123,7 +123,7 @@ pub(super) fn dollars(dollars: f64) -> String {
     }
 }
 
-/// Returns a time span with the precision that latencies need: `350 ms`, `4.21 s`, `2 min 05 s`.
+/// Returns a time span as text with the precision that latencies need: `350 ms`, `4.21 s`, `2 min 05 s`.
 pub(super) fn latency(span: Duration) -> String {
     match span.as_millis() {
         millis @ 0..1_000 => format!("{millis} ms"),

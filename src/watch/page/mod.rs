@@ -1,7 +1,7 @@
 //! The report of a run: one HTML page, made from the facts of the run.
 //!
-//! The page is complete in itself. It loads nothing, links to nothing, and has no script. Its size depends on the number
-//! of points of the history, not on the number of rows. Everything that comes from a file is escaped.
+//! The page needs no other files. The page loads nothing, links to nothing, and contains no script. The size of the
+//! page depends on the number of points of the history, and not on the number of rows. All text from files is escaped.
 //!
 //! | file | content |
 //! |---|---|
@@ -30,7 +30,7 @@ use crate::report::text::{count, duration, percent, plural, short_count};
 
 const STYLE: &str = include_str!("style.css");
 
-/// Returns the page.
+/// Returns the whole page as HTML.
 pub(crate) fn page(facts: &RunFacts) -> String {
     let history = History::of(facts);
     let name = text(&file_name(&facts.name));
@@ -107,7 +107,7 @@ fn headline(facts: &RunFacts, history: &History<'_>) -> String {
     format!("{state}. {rows}{failed},{time} for {}.", money(facts.totals.spend))
 }
 
-/// Says in one sentence what held the run back.
+/// Returns a sentence that says what slowed the run down.
 fn lead(facts: &RunFacts, history: &History<'_>) -> String {
     if !history.is_full {
         return match (history.points.is_empty(), &facts.timeline) {
@@ -126,7 +126,7 @@ fn lead(facts: &RunFacts, history: &History<'_>) -> String {
     }
 }
 
-/// Returns the most important numbers.
+/// Returns the most important numbers of the run as HTML.
 fn sums(facts: &RunFacts, history: &History<'_>) -> String {
     let usage = &facts.totals.usage;
     let rows = answered(facts);
@@ -199,7 +199,7 @@ fn requests(facts: &RunFacts, history: &History<'_>) -> String {
     out
 }
 
-/// Returns the runs and the notes.
+/// Returns the section about the runs and their notes.
 fn happened(facts: &RunFacts) -> String {
     let Some(timeline) = &facts.timeline else { return String::new() };
     let mut out = String::new();

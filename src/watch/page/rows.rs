@@ -1,4 +1,4 @@
-//! The sections about rows: answers, failures, latencies and costs.
+//! The sections of the page about rows: answers, failures, latencies and costs.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::report::text::{count, percent, plural};
 use crate::watch::facts::{RunFacts, TopRow};
 use crate::watch::timeline::Timeline;
 
-/// At most this many failed rows are shown at first. The other rows are shown when the reader asks for them.
+/// The number of failed rows that are shown at first. The other rows are shown when the reader opens their list.
 const SHOWN_FAILURES: usize = 10;
 
-/// Returns the section about answers and failures.
+/// Returns the section of the page about answers and failures.
 pub(super) fn outcome(facts: &RunFacts) -> String {
     let (answers, failures) = (&facts.answers, &facts.failures);
     let totals = &answers.totals;
@@ -90,8 +90,8 @@ fn failed_rows(facts: &RunFacts) -> String {
     out
 }
 
-/// Returns a message without quoted texts that may come from a prompt or an answer. A short quoted word, such as the name
-/// of a parameter, stays.
+/// Returns a message with `…` in place of quoted texts, because they can come from a prompt or an answer. A short
+/// quoted word, such as the name of a parameter, is kept.
 fn redacted(message: &str) -> String {
     const MOST: usize = 32;
     let mut shown = String::new();
@@ -126,7 +126,7 @@ fn end_of_quote(text: &str, close: char) -> Option<usize> {
     })
 }
 
-/// Returns the section about latencies.
+/// Returns the section of the page about latencies.
 pub(super) fn latencies(facts: &RunFacts) -> String {
     let answers = &facts.answers;
     let none = Histogram::default();
@@ -141,7 +141,8 @@ pub(super) fn latencies(facts: &RunFacts) -> String {
     };
     let mut rows = Vec::new();
     if first_byte.count() > 0 {
-        // The histogram rounds this time, so it could be above the longest time to the whole answer, which is exact.
+        // The histogram rounds the longest time to the first byte. The rounded time could be above the longest time to
+        // the whole answer, which is exact.
         let longest_first = first_byte.percentile(1.0).map(|first| longest.map_or(first, |whole| first.min(whole)));
         rows.push(row("to the first byte", first_byte, longest_first));
     }
@@ -165,7 +166,7 @@ pub(super) fn latencies(facts: &RunFacts) -> String {
     out
 }
 
-/// Returns the section about tokens and money.
+/// Returns the section of the page about tokens and money.
 pub(super) fn costs(facts: &RunFacts, history: &History<'_>) -> String {
     let usage = &facts.totals.usage;
     let mut rows = vec![vec!["input, not cached".to_owned(), count(usage.input_tokens)]];
@@ -259,7 +260,7 @@ fn spent(facts: &RunFacts) -> String {
     out
 }
 
-/// Compares the money of the last run with its plan.
+/// Returns a comparison of the cost of the last run with its plan.
 fn against_plan(timeline: &Timeline) -> Option<String> {
     let run = timeline.runs.last()?;
     let [low, likely, high] = run.planned_usd?;

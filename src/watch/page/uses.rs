@@ -1,4 +1,4 @@
-//! The use of the limits of each pool: the mean, the highest over five minutes, and the level.
+//! Computes the use of the limits of each pool: the mean, the highest use over five minutes, and the level.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use crate::report::text::percent;
 use crate::report::use_of_limits::Level;
 use crate::watch::timeline::Point;
 
-/// At most this many pools have a chart.
+/// The largest number of pools that have a chart.
 pub(super) const MOST_CHARTS: usize = 4;
-/// At most this many pools are in the table.
+/// The largest number of pools in the table.
 const MOST_POOLS: usize = 20;
-/// The names of the dimensions, in the order of a point.
+/// The names of the kinds of limits, in the order of the values in a point.
 pub(super) const DIMENSIONS: [&str; 3] = ["requests", "input tokens", "output tokens"];
-/// The highest use is measured over this many seconds.
+/// The time over which the highest use is measured, in seconds.
 const WINDOW: f64 = 300.0;
 
 /// The use of the limits of a pool.
 pub(super) struct Use {
-    /// The position of the pool.
+    /// The position of the pool in the list of pools.
     pub(super) at: usize,
     /// Its name.
     pub(super) name: String,
@@ -28,7 +28,7 @@ pub(super) struct Use {
     highest: [Option<f64>; 3],
 }
 
-/// Returns the use of all pools that have limits, the highest use first.
+/// Returns the use of all pools that have limits. The pool with the highest mean use comes first.
 pub(super) fn of(points: &[Point], pools: &[String]) -> Vec<Use> {
     let one = |(at, name): (usize, &String)| Use {
         at,
@@ -43,12 +43,12 @@ pub(super) fn of(points: &[Point], pools: &[String]) -> Vec<Use> {
     uses
 }
 
-/// Returns the use of one limit in one piece of time.
+/// Returns the use of one limit in the time interval of a point, as a share.
 pub(super) fn share(point: &Point, pool: usize, dimension: usize) -> Option<f64> {
     of_points(std::slice::from_ref(point), pool, dimension)
 }
 
-/// Returns the use of all limits in one piece of time, in words.
+/// Returns the use of all limits in the time interval of a point, as text.
 pub(super) fn words(point: &Point, pools: &[String]) -> String {
     let mut words = Vec::new();
     for (at, _) in point.uses.iter().take(MOST_CHARTS) {
@@ -61,7 +61,7 @@ pub(super) fn words(point: &Point, pools: &[String]) -> String {
     words.join("; ")
 }
 
-/// Returns the uses as a table. `seconds` is the length of the run.
+/// Returns a table with the use of each limit as HTML. `seconds` is the duration of the run.
 pub(super) fn table_of(uses: &[Use], seconds: f64) -> String {
     let elapsed = Duration::try_from_secs_f64(seconds).unwrap_or_default();
     let level = |share: f64| Level::of(share, elapsed).map_or("too short to tell", Level::name).to_owned();
@@ -101,7 +101,8 @@ fn of_points(points: &[Point], pool: usize, dimension: usize) -> Option<f64> {
     (allowed > 0.0).then(|| counted / allowed)
 }
 
-/// Returns the highest use over five minutes. If a single point is longer, its mean counts.
+/// Returns the highest use over five minutes. If a single point is longer than five minutes, the mean use of this point
+/// is used.
 fn highest(points: &[Point], pool: usize, dimension: usize) -> Option<f64> {
     let mut highest: Option<f64> = None;
     let mut first = 0;

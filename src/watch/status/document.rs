@@ -1,7 +1,7 @@
-//! The content of `status.json`. Its schema is `fixtures/schemas/status.schema.json`.
+//! The content of `status.json`. The schema of this file is `fixtures/schemas/status.schema.json`.
 //!
 //! Within a version, members can be added, but the meaning of a member never changes. The file contains no prompts and
-//! no answers. The only things it says about single rows are their ids and the messages about their failures.
+//! no answers. About single rows, the file contains only their ids and the messages about their failures.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -22,23 +22,23 @@ use crate::report::words::doing_words;
 
 /// The version of the file's format.
 pub(crate) const VERSION: u32 = 1;
-/// The file has at most this many kinds of failures.
+/// The largest number of kinds of failures in the file.
 const MOST_ERRORS: usize = 20;
-/// The file has at most this many pools.
+/// The largest number of pools in the file.
 const MOST_POOLS: usize = 100;
 
-/// What is known about a run before it begins.
+/// The facts about a run that are known before it begins.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct About {
     /// The id of the run.
     pub(crate) run: String,
-    /// Where its answers come from: the origin of the base URL, or `simulator`.
+    /// The source of the answers: the origin of the base URL, or `simulator`.
     pub(crate) origin: String,
-    /// The results file.
+    /// The path of the results file.
     pub(crate) results: String,
-    /// What earlier runs with the same results have spent.
+    /// The money that earlier runs with the same results file have spent.
     pub(crate) spent_before: Money,
-    /// Rows that failed in earlier runs, and that this run does not try again.
+    /// The number of rows that failed in earlier runs, and that this run does not try again.
     pub(crate) failed_before: u64,
     /// The command that resumes the run.
     pub(crate) resume: String,
@@ -46,45 +46,45 @@ pub(crate) struct About {
     pub(crate) retry_failed: String,
 }
 
-/// The state of a run.
+/// The state of a run, as the content of `status.json`.
 #[derive(Debug, Serialize)]
 pub(super) struct Document {
     v: u32,
     run: String,
-    /// The version of the program.
+    /// The version of claude-batch that wrote the file.
     tool: &'static str,
     /// The process id of the run.
     pid: u32,
     origin: String,
     results: String,
     started_at: Timestamp,
-    /// When this was written.
+    /// The time of the last event before the file was written.
     pub(super) at: Timestamp,
-    /// `running`, `paused`, `draining` (no more requests are sent) or `ended`.
+    /// The state of the run: `running`, `paused`, `draining` (no more requests are sent) or `ended`.
     state: &'static str,
-    /// How the run ended; null while it is in progress.
+    /// The end of the run; null while the run is in progress.
     end: Option<End>,
     progress: Progress,
     pools: Vec<Pool>,
     money: Spending,
     /// The time left; null if it can't be estimated.
     eta: Option<Eta>,
-    /// The failures of rows, by class and message, the most frequent first.
+    /// The failures of rows, by error class and message. The most frequent failure comes first.
     errors: Vec<Failures>,
     #[serde(rename = "continue")]
     how_to_continue: HowToContinue,
 }
 
-/// How a run ended.
+/// The end of a run: its reason and its final numbers.
 #[derive(Debug, Default, Serialize)]
 struct End {
-    /// Why the run was stopped; null if it ended with the last row.
+    /// The reason why the run was stopped; null if all its rows were done.
     reason: Option<Cow<'static, str>>,
-    /// Rows without a result.
+    /// The number of pending rows.
     pending: u64,
-    /// Rows that failed, in this run or in earlier runs.
+    /// The number of rows that failed in this run or in earlier runs.
     failed: u64,
-    /// Batches that are open or not collected.
+    /// The number of batches that are open or not collected.
     batches: u64,
     elapsed_s: f64,
     bound_by: Vec<Bound>,
@@ -103,11 +103,11 @@ struct Pool {
     rpm: Option<u32>,
     itpm: Option<u32>,
     otpm: Option<u32>,
-    /// How long nothing is sent after a 429, in seconds; null if the pool is not held.
+    /// The time for which the pool sends nothing after a 429, in seconds; null if the pool is not held.
     held_s: Option<f64>,
-    /// The use of the limits; null where there is no limit, and in the first seconds.
+    /// The use of the limit on requests; null if there is no limit, and in the first seconds of the run.
     requests: Option<Used>,
-    /// Uncached input tokens.
+    /// The use of the limit on input tokens, without tokens read from the prompt cache.
     input_tokens: Option<Used>,
     output_tokens: Option<Used>,
 }
@@ -116,33 +116,33 @@ struct Pool {
 #[derive(Debug, Serialize)]
 struct Used {
     average: f64,
-    /// The minute with the highest use; null in the first minute.
+    /// The use of the minute with the highest use; null in the first minute of the run.
     highest: Option<f64>,
-    /// `low`, `moderate` (more than 50 %), `high` (more than 75 %) or `critical` (more than 90 %); null in the first
-    /// minute.
+    /// The level of the mean use: `low`, `moderate` (more than 50 %), `high` (more than 75 %) or `critical` (more than
+    /// 90 %). Null in the first minute of the run.
     level: Option<&'static str>,
 }
 
-/// Amounts in dollars.
+/// The cost of a run, as amounts in dollars.
 #[derive(Debug, Serialize)]
 struct Spending {
-    /// By this run; null if no price is known.
+    /// The amount that this run has spent; null if no price is known.
     spent_usd: Option<f64>,
-    /// By earlier runs with the same results.
+    /// The amount that earlier runs with the same results file have spent.
     spent_before_usd: f64,
-    /// What this run was expected to cost before it began; null if that was not known.
+    /// The planned cost of this run, estimated before it began; null if there was no plan.
     planned_usd: Option<Interval<f64>>,
-    /// What this run will cost; null if that can't be estimated.
+    /// The expected cost of this run, estimated from its rows so far; null if it can't be estimated.
     projected_usd: Option<Interval<f64>>,
 }
 
-/// The time left.
+/// The estimated time left of a run.
 #[derive(Debug, Serialize)]
 struct Eta {
     seconds: f64,
-    /// The interval in which the run will likely end; null if that is not known.
+    /// The time left as an interval, in seconds; null if it is not known.
     interval_s: Option<Interval<f64>>,
-    /// What the estimate is based on, in words.
+    /// A text that says what the estimate is based on.
     basis: String,
 }
 
@@ -151,7 +151,7 @@ struct Failures {
     class: &'static str,
     message: String,
     rows: u64,
-    /// The id of one of these rows.
+    /// The id of one of the failed rows, as an example.
     row: String,
     status: Option<u16>,
     retryable: bool,
@@ -161,18 +161,18 @@ struct Failures {
 struct HowToContinue {
     /// The command that resumes the run.
     resume: String,
-    /// The command that runs failed rows again. Empty if no failed row may succeed unchanged.
+    /// The command that runs failed rows again. Empty if all failed rows would fail again.
     retry_failed: String,
 }
 
 impl Document {
-    /// Makes this the state of a run that has ended before its first request.
+    /// Changes this document to the state of a run that has ended before its first request.
     pub(super) fn abandon(&mut self) {
         let reason = Some("it ended before its first request".into());
         (self.state, self.eta, self.end) = ("ended", None, Some(End { reason, ..End::default() }));
     }
 
-    /// Returns the state of a run; `None` before its first event.
+    /// Returns the document with the state of a run; `None` before the first event of the run.
     pub(super) fn of(about: &About, stats: &Stats) -> Option<Self> {
         let (started_at, at) = stats.times()?;
         let About { run, origin, results, resume, mut retry_failed, .. } = about.clone();
@@ -206,7 +206,8 @@ impl Document {
     }
 }
 
-/// Returns whether some failed rows may succeed unchanged. The rows of earlier runs are not known, so they count as such.
+/// Returns whether some failed rows may succeed unchanged. For failed rows of earlier runs, the result is true, because
+/// nothing is known about these rows.
 fn may_retry(about: &About, stats: &Stats) -> bool {
     about.failed_before > 0 || stats.failed.values().any(|failed| failed.retryable > 0)
 }

@@ -1,12 +1,14 @@
 //! The state of a run, as the file `status.json` in the run folder.
 //!
-//! A [`Recorder`] is one of the views of a run. Once a second, it passes the state and the last piece of the timeline to
-//! a thread of its own, which replaces `status.json` and `timeline.json`. The loop never waits for this thread: if the
-//! thread is still busy with the disk, the next second is added to the piece that waits.
+//! A [`Recorder`] is one of the views of a run. Once a second, the recorder passes the state of the run and the events
+//! of the last second to a thread of its own. This thread replaces `status.json` and `timeline.json`. The main loop of
+//! the run never waits for this thread. If the thread is still busy with the disk, the recorder keeps the events and
+//! passes them with the events of the next second.
 //!
-//! The files are not synced while the run is in progress. A crash of the process can't damage them, because they are
-//! replaced as a whole. A loss of power can damage them, but it also ends the run, and the results do not depend on
-//! these files. A sync per second would slow down the syncs of the results. When the run ends, both files are synced.
+//! The files are not synced while the run is in progress. A crash of the process can't damage the files, because each
+//! file is replaced as a whole. A loss of power can damage the files. But a loss of power also ends the run, and the
+//! results do not depend on these files. A sync of these files every second would slow down the syncs of the results.
+//! When the run ends, both files are synced.
 //!
 //! | file | content |
 //! |---|---|

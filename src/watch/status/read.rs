@@ -1,6 +1,6 @@
 //! Reads `status.json`.
 //!
-//! The file may be damaged, or come from another person. So every member may be missing, and all texts must be escaped
+//! The file can be damaged, or come from another person. So every member can be missing, and all texts must be escaped
 //! before they are shown.
 
 use std::path::Path;
@@ -22,51 +22,51 @@ pub(crate) struct Shown {
     pub(crate) run: String,
     /// The process id of the run.
     pub(crate) pid: Option<u32>,
-    /// Where its answers come from.
+    /// The source of the answers: the origin of the base URL, or `simulator`.
     pub(crate) origin: String,
-    /// When it began.
+    /// The time when the run began.
     pub(crate) started_at: Timestamp,
-    /// When the status was written.
+    /// The time when the status was written.
     pub(crate) at: Timestamp,
-    /// `running`, `paused`, `draining` or `ended`.
+    /// The state of the run: `running`, `paused`, `draining` or `ended`.
     pub(crate) state: String,
-    /// How the run ended; `None` while it is in progress.
+    /// The end of the run; `None` while the run is in progress.
     pub(crate) end: Option<ShownEnd>,
     /// The counters.
     pub(crate) progress: ShownProgress,
     /// The pools, with their limits and the use of these limits.
     pub(crate) pools: Vec<ShownPool>,
-    /// Amounts in dollars.
+    /// The cost of the run, as amounts in dollars.
     pub(crate) money: ShownMoney,
-    /// The time left.
+    /// The estimated time left; `None` if it can't be estimated.
     pub(crate) eta: Option<ShownEta>,
-    /// The failures of rows, the most frequent first.
+    /// The failures of rows. The most frequent failure comes first.
     pub(crate) errors: Vec<ShownError>,
-    /// How to continue.
+    /// The commands that continue the run.
     #[serde(rename = "continue")]
     pub(crate) commands: ShownCommands,
 }
 
 impl Shown {
-    /// Returns whether the run ended with its last row.
+    /// Returns whether the run ended after all its rows were done.
     pub(crate) fn is_complete(&self) -> bool {
         self.end.as_ref().is_some_and(|end| end.reason.is_none() && end.pending == 0 && end.batches == 0)
     }
 }
 
-/// How a run ended.
+/// The end of a run: its reason and its final numbers.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct ShownEnd {
-    /// Why it was stopped.
+    /// The reason why the run was stopped; `None` if all its rows were done.
     pub(crate) reason: Option<String>,
-    /// Rows without a result.
+    /// The number of pending rows.
     pub(crate) pending: u64,
     /// Failed rows.
     pub(crate) failed: u64,
-    /// Batches that are open.
+    /// The number of batches that are open or not collected.
     pub(crate) batches: u64,
-    /// How long the run took.
+    /// The duration of the run, in seconds.
     pub(crate) elapsed_s: f64,
 }
 
@@ -74,31 +74,31 @@ pub(crate) struct ShownEnd {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct ShownProgress {
-    /// Rows of the input.
+    /// The number of rows in the input; `None` on a pipe.
     pub(crate) total: Option<u64>,
-    /// Rows that earlier runs finished.
+    /// The number of rows that earlier runs finished.
     pub(crate) already_done: u64,
-    /// Rows whose answer is complete.
+    /// The number of rows with a complete answer.
     pub(crate) ok: u64,
-    /// Rows whose answer is truncated.
+    /// The number of rows with a truncated answer.
     pub(crate) truncated: u64,
-    /// Rows that the model refused.
+    /// The number of rows that the model refused to answer.
     pub(crate) refused: u64,
-    /// Rows whose answer ended for an unknown reason.
+    /// The number of rows whose answer ended for an unknown reason.
     pub(crate) unknown: u64,
     /// Failed rows.
     pub(crate) failed: u64,
-    /// The recent rate.
+    /// The recent rate of finished rows, in rows per minute.
     pub(crate) rows_per_minute: Option<f64>,
-    /// What the run waits for.
+    /// The name of the thing that the run waits for, if the time left can't be estimated.
     pub(crate) waiting_for: Option<String>,
-    /// Requests in flight.
+    /// The number of requests in flight.
     pub(crate) in_flight: Option<u64>,
-    /// The concurrency window.
+    /// The number of requests that are allowed in flight at the moment.
     pub(crate) window: Option<u64>,
-    /// Why no more requests are sent.
+    /// The reason why no more requests are sent at the moment.
     pub(crate) reason: Option<String>,
-    /// The open batches.
+    /// The open batches; `None` if there are none.
     pub(crate) batches: Option<ShownBatches>,
     /// The providers of the run; empty if the run has only one provider.
     pub(crate) providers: Vec<ShownProvider>,
@@ -110,27 +110,27 @@ pub(crate) struct ShownProgress {
 pub(crate) struct ShownProvider {
     /// Its name.
     pub(crate) provider: String,
-    /// Rows that it answered.
+    /// The number of rows that this provider answered.
     pub(crate) answered: u64,
-    /// Rows that failed there.
+    /// The number of rows whose last request failed at this provider.
     pub(crate) failed: u64,
-    /// The known cost of these rows.
+    /// The known cost of these rows, in dollars.
     pub(crate) cost_usd: Option<f64>,
-    /// What it does at this moment.
+    /// The state of the provider, such as `sending` or `held`.
     pub(crate) state: String,
-    /// The provider that gets its rows.
+    /// The provider that gets the rows of this provider; `None` if it gets its own rows.
     pub(crate) to: Option<String>,
-    /// Why, by the names of `--fallback-on`.
+    /// The reason why another provider gets the rows, as a name that `--fallback-on` takes.
     pub(crate) why: Option<String>,
 }
 
-/// The open batches.
+/// The open batches of a run.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct ShownBatches {
-    /// How many batches are open.
+    /// The number of open batches.
     pub(crate) open: u64,
-    /// How many rows they have.
+    /// The number of rows in the open batches.
     pub(crate) rows: u64,
 }
 
@@ -142,7 +142,7 @@ pub(crate) struct ShownPool {
     pub(crate) provider: String,
     /// Its name.
     pub(crate) pool: String,
-    /// How long it is held.
+    /// The time for which the pool sends nothing after a 429, in seconds.
     pub(crate) held_s: Option<f64>,
     /// The use of the limit on requests.
     pub(crate) requests: Option<ShownUse>,
@@ -152,29 +152,29 @@ pub(crate) struct ShownPool {
     pub(crate) output_tokens: Option<ShownUse>,
 }
 
-/// The use of a limit.
+/// The use of a limit over the last five minutes.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct ShownUse {
-    /// The mean of five minutes.
+    /// The mean use over five minutes, as a share of the limit.
     pub(crate) average: f64,
-    /// The highest minute.
+    /// The use of the minute with the highest use, as a share of the limit.
     pub(crate) highest: Option<f64>,
     /// The level.
     pub(crate) level: Option<String>,
 }
 
-/// Amounts in dollars.
+/// The cost of a run, as amounts in dollars.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct ShownMoney {
-    /// By this run.
+    /// The amount that this run has spent.
     pub(crate) spent_usd: Option<f64>,
-    /// By earlier runs.
+    /// The amount that earlier runs with the same results file have spent.
     pub(crate) spent_before_usd: f64,
-    /// What was planned.
+    /// The planned cost of this run.
     pub(crate) planned_usd: Option<ShownInterval>,
-    /// What is expected.
+    /// The expected cost of this run, estimated from its rows so far.
     pub(crate) projected_usd: Option<ShownInterval>,
 }
 
@@ -188,13 +188,13 @@ pub(crate) struct ShownInterval {
 }
 
 impl ShownInterval {
-    /// Returns the interval.
+    /// Returns the numbers as an `Interval`.
     pub(crate) fn interval(self) -> Interval<f64> {
         Interval { low: self.low, likely: self.likely, high: self.high }
     }
 }
 
-/// The time left.
+/// The estimated time left of a run.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct ShownEta {
@@ -202,11 +202,11 @@ pub(crate) struct ShownEta {
     pub(crate) seconds: f64,
     /// Its interval.
     pub(crate) interval_s: Option<ShownInterval>,
-    /// What it is based on.
+    /// A text that says what the estimate is based on.
     pub(crate) basis: String,
 }
 
-/// A kind of failure.
+/// Failures of the same error class with the same message.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct ShownError {
@@ -214,23 +214,23 @@ pub(crate) struct ShownError {
     pub(crate) class: String,
     /// A message.
     pub(crate) message: String,
-    /// How many rows.
+    /// The number of rows with this failure.
     pub(crate) rows: u64,
-    /// The id of one of these rows.
+    /// The id of one of the failed rows, as an example.
     pub(crate) row: String,
 }
 
-/// Commands that continue a run.
+/// The commands that continue a run.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct ShownCommands {
-    /// Resumes the run.
+    /// The command that resumes the run.
     pub(crate) resume: String,
-    /// Runs failed rows again.
+    /// The command that runs failed rows again.
     pub(crate) retry_failed: String,
 }
 
-/// Reads the status of a run folder. Returns the whole JSON document, and the parts that are shown to people.
+/// Reads `status.json` in a run folder. Returns the whole JSON document, and the parts that are shown to people.
 pub(crate) fn read_status(disk: &dyn Disk, folder: &Path) -> Found<(Value, Shown)> {
     match read::<Value>(disk, &status_path(folder), VERSION) {
         Found::Good(value) => match Shown::deserialize(&value) {

@@ -1,4 +1,4 @@
-//! The view that keeps `status.json` and `timeline.json`.
+//! The view that keeps the files `status.json` and `timeline.json` up to date.
 
 use std::path::PathBuf;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -15,13 +15,13 @@ use crate::report::{Stats, View};
 use crate::watch::collect::{Collector, Tick};
 use crate::watch::timeline::RunSpan;
 
-/// Folds the events of a run, and passes its state to the thread that writes it.
+/// A view that collects the events of a run, and passes the state of the run to the thread that writes the files.
 pub(crate) struct Recorder {
     about: About,
     collector: Collector,
-    /// The piece of the timeline that the thread could not take yet.
+    /// The collected events that the thread could not receive yet.
     waiting: Option<Tick>,
-    /// The highest number of requests in flight.
+    /// The highest number of requests in flight so far.
     max_in_flight: u64,
     due_at: Option<Timestamp>,
     warning: Warning,
@@ -33,10 +33,11 @@ pub(crate) struct Recorder {
 impl Recorder {
     const EVERY: SignedDuration = SignedDuration::from_secs(1);
 
-    /// Starts the thread for a run folder, which must exist and be locked by this run.
+    /// Starts the thread that writes the files in `folder`. The run folder must exist, and this run must have locked
+    /// it.
     ///
     /// # Errors
-    /// The system can't start a thread.
+    /// Returns an error if the operating system can't start a thread.
     pub(crate) fn start(about: About, disk: Arc<dyn Disk>, folder: PathBuf) -> std::io::Result<Self> {
         // One update can wait while another update is written.
         let (sender, updates) = sync_channel(1);
@@ -56,8 +57,8 @@ impl Recorder {
         })
     }
 
-    /// Passes the state of the run to the thread. Only for the last update, this function waits until the thread can
-    /// take it.
+    /// Passes the state of the run to the thread. For the last update, this function waits until the thread can receive
+    /// it. For all other updates, this function does not wait.
     fn pass(&mut self, now: Timestamp, stats: &Stats) {
         let Some(document) = Document::of(&self.about, stats) else { return };
         let mut tick = self.collector.take(now);
@@ -69,7 +70,7 @@ impl Recorder {
         let update = Update::State { document: Box::new(document), tick: Box::new(tick), span, is_last };
         let Some(sender) = &self.sender else { return };
         if is_last {
-            // If the thread has died, its panic was printed.
+            // Sending fails only if the thread has panicked, and then its panic was already printed.
             let _ = sender.send(update);
         } else if let Err(TrySendError::Full(Update::State { tick, .. })) = sender.try_send(update) {
             self.waiting = Some(*tick);
@@ -103,7 +104,7 @@ impl Recorder {
         }
         drop(sender);
         if let Some(thread) = self.thread.take() {
-            // If the thread has panicked, its panic was printed.
+            // If the thread has panicked, its panic was already printed.
             let _ = thread.join();
         }
     }
@@ -130,7 +131,7 @@ impl View for Recorder {
         }
     }
 
-    /// Nothing to do: the state is written every second.
+    /// This method does nothing, because the state is written every second.
     fn answer(&mut self, _stats: &Stats) {}
 
     fn take_warnings(&mut self) -> Vec<String> {
@@ -143,7 +144,7 @@ impl View for Recorder {
 }
 
 impl Drop for Recorder {
-    /// Writes the end of a run that ends before its first request.
+    /// Ends the thread. If the run has not ended normally, writes that it ended before its first request.
     fn drop(&mut self) {
         self.end();
     }

@@ -1,4 +1,4 @@
-//! Tests of the files in the run folder, on a disk that fails, dies and loses power.
+//! Tests of the files in the run folder, on a simulated disk that fails, stops working or loses power.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::watch::timeline::Timeline;
 const FOLDER: &str = "o.run";
 const SECONDS: i64 = 8;
 
-/// Plays a run of some seconds. Returns the warnings.
+/// Simulates a run of some seconds, and returns its warnings.
 fn play(disk: &MemDisk) -> usize {
     let mut events = vec![at(0, started(Some(100), 0))];
     for second in 1..=SECONDS {

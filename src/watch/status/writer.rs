@@ -16,8 +16,8 @@ use crate::watch::files::{status_path, timeline_path};
 use crate::watch::history::History;
 use crate::watch::timeline::{Note, RunSpan};
 
-/// The user is warned when this many writes in a row have failed. On Windows, a write fails while someone reads the
-/// file.
+/// The number of failed writes in a row after which the user is warned. A single failure is normal on Windows: a write
+/// fails while another program reads the file.
 const FAILURES: u32 = 3;
 /// The longest time between two writes of the timeline.
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(10);
@@ -25,17 +25,17 @@ const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(10);
 /// A warning of the thread for the user.
 pub(super) type Warning = Arc<Mutex<Option<String>>>;
 
-/// What the loop passes to the thread.
+/// A message from the main loop of the run to the thread.
 pub(super) enum Update {
     /// The state of the run.
     State {
         /// The new content of `status.json`.
         document: Box<Document>,
-        /// What happened since the last update.
+        /// The events since the last update, as sums and notes.
         tick: Box<Tick>,
-        /// The run until now.
+        /// The description of the run up to now.
         span: RunSpan,
-        /// Whether the run has ended.
+        /// Whether this is the last update, because the run has ended.
         is_last: bool,
     },
     /// The run has ended before its first request.
@@ -54,7 +54,7 @@ pub(super) struct Writer {
     timeline_due_at: Option<Timestamp>,
 }
 
-/// Whether a file is synced.
+/// Whether a file is synced to the disk after a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sync {
     Yes,
@@ -62,7 +62,7 @@ enum Sync {
 }
 
 impl Writer {
-    /// Returns the writer for a run folder.
+    /// Returns a writer for the files in a run folder.
     pub(super) fn new(disk: Arc<dyn Disk>, folder: PathBuf, warning: Warning) -> Self {
         let history = History::default();
         Self { disk, folder, history, warning, failures: 0, is_warned: false, last: None, timeline_due_at: None }
@@ -94,14 +94,16 @@ impl Writer {
         }
     }
 
-    /// Writes the status, and the timeline if it is due. A file that can't be written is written with the next update.
+    /// Writes `status.json`, and also `timeline.json` if its time has come. After a failure, the file is written again
+    /// with the next update.
     fn write(&mut self, now: Timestamp, sync: Sync) {
         let Some(document) = &self.last else { return };
         let mut written = put(&*self.disk, &status_path(&self.folder), document, sync);
         if sync == Sync::Yes || self.timeline_due_at.is_none_or(|due| now >= due) {
             let timeline = put(&*self.disk, &timeline_path(&self.folder), self.history.timeline(), sync);
             if timeline.is_ok() {
-                // A point that is minutes long changes little in a second.
+                // If the points are long, the timeline is written less often, because a point of several minutes
+                // changes little in a second.
                 let pause = SignedDuration::from_secs_f64((self.history.slot() / 2.0).max(0.9)).min(LONGEST_PAUSE);
                 self.timeline_due_at = now.checked_add(pause).ok();
             }
