@@ -208,7 +208,7 @@ pub enum EventBody {
         /// The pool.
         pool: Arc<PoolId>,
     },
-    /// An attempt ended without an answer and will be tried again.
+    /// An attempt ended without an answer, and its row will be tried again.
     Retried {
         /// The row and its next try, in a `Box` that keeps events small: see [`EventBody::Ended`].
         row: Box<RetriedRow>,
