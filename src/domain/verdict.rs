@@ -60,7 +60,7 @@ pub enum Verdict {
     Forbidden(Failure),
     /// The model is unknown or retired (404). The rows of this model wait for a later run.
     NoModel(Failure),
-    /// No request can succeed any more, so the run stops.
+    /// No further request to this endpoint can succeed. If the run has no other endpoint, the run stops.
     Halt(HaltReason),
     /// This program aborted the attempt, after a second interrupt or at the end of the grace period. The row has no
     /// result and is sent again by a later run.
