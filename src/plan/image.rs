@@ -83,7 +83,7 @@ fn jpeg(bytes: &Base64) -> Option<(u32, u32)> {
     None
 }
 
-/// An iterator that decodes base64 text one byte at a time.
+/// Base64 text. The byte at a position is decoded when a caller reads it.
 struct Base64<'a>(&'a [u8]);
 
 impl Base64<'_> {
