@@ -90,7 +90,8 @@ impl Known {
         }
     }
 
-    /// Returns the highest cost of an answer if the API is allowed to choose another model for it.
+    /// Returns the highest cost that an answer with this usage can have from a model of the catalog. It is used for
+    /// requests that the API is allowed to pass to another model.
     pub(super) fn most_of_any(&self, terms: Terms, usage: &UsageBound) -> Money {
         self.catalog.most_of_any(terms, usage)
     }

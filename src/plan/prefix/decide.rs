@@ -461,7 +461,7 @@ mod tests {
 
     #[test]
     fn rows_that_are_far_apart_are_read_group_by_group_or_cached_for_longer() {
-        // Each prefix has ten rows, and a hundred rows are between two of them.
+        // Each prefix has ten rows: every hundredth row has this prefix.
         let rows = || (0..1_000).map(|number| row(&[(1 + number % 100, 5_000)]));
 
         let fast = plan(&mut census(rows()), 10.0, PromptCache::Auto, true);
@@ -510,7 +510,7 @@ mod tests {
 
     #[test]
     fn a_row_keeps_its_shorter_prefix_at_least_as_long_as_its_longer_prefix() {
-        // Ten minutes are between the rows with the longer prefix. The last two of these rows also have the shorter
+        // Two rows with the longer prefix are ten minutes apart. The last two of these rows also have the shorter
         // prefix.
         let number = |at: u64| if at.is_multiple_of(30) { row(&[(2, 5_000)]) } else { row(&[(100 + at, 5_000)]) };
         let both = row(&[(1, 2_000), (2, 5_000)]);
