@@ -2,8 +2,8 @@
 //! `benches/DURABILITY.md` from their results.
 //!
 //! `cargo bench --bench durability` runs a part of each loop. With `-- full`, every loop runs in full, and its results
-//! are written into the page. If names of loops follow (`-- full kills power`), only the named loops run, and the lines
-//! of the other loops in the page stay as they are. If a loop finds a violation, its line in the page says so, and the
+//! are written into the page. If names of loops follow (`-- full kills power`), only the named loops run. The lines of
+//! the other loops in the page stay as they are. If a loop finds a violation, its line in the page says so, and the
 //! other loops still run.
 
 #[path = "../tests/durability/corpora.rs"]

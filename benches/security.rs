@@ -2,8 +2,8 @@
 //! `benches/SECURITY.md` from their results.
 //!
 //! `cargo bench --bench security` runs a part of each loop. With `-- full`, every loop runs in full, and its results
-//! are written into the page. If names of loops follow (`-- full key files`), only the named loops run, and the lines
-//! of the other loops in the page stay as they are.
+//! are written into the page. If names of loops follow (`-- full key files`), only the named loops run. The lines of
+//! the other loops in the page stay as they are.
 
 #[path = "../tests/support/hostile.rs"]
 mod hostile;

@@ -1,5 +1,5 @@
-//! Measures how many small answers per second the simulator gives on one core, and how much memory it needs in a soak
-//! (a very long run).
+//! Measures how many small answers per second the simulator gives on one core. Also measures how much memory the
+//! simulator needs in a soak (a very long run).
 //!
 //! Run this benchmark with `cargo bench --bench simulator`. On Linux, speed is measured by the processor time of the
 //! thread that answers. So the time of the client and of other programs on the machine is not measured. The soak runs
@@ -51,8 +51,8 @@ fn body(number: u64) -> String {
     )
 }
 
-/// Returns the number of answers per second that the model of the API gives without HTTP, and the name of the clock
-/// that measured the time.
+/// Returns the number of answers per second that the simulated API gives without HTTP, and the name of the clock that
+/// measured the time.
 fn model(count: u64) -> (f64, &'static str) {
     let mut model = Model::new(config());
     let bodies: Vec<String> = (0..count).map(body).collect();

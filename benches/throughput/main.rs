@@ -1,5 +1,5 @@
-//! Benchmarks of whole runs. They measure how close the program comes to the speed of a bare loop over the same HTTP
-//! client, and how much memory the program needs.
+//! Benchmarks of whole runs. The benchmarks compare the speed of the program with the speed of a bare loop over the
+//! same HTTP client. They also measure how much memory the program needs.
 //!
 //! `cargo bench --bench throughput` runs all parts. All parts take about ten minutes and need 12 GB for temporary
 //! files. Names select some parts: `cargo bench --bench throughput -- loop version`. The two sides of a comparison run
@@ -170,8 +170,8 @@ fn ratio(seen: &[Seen], of_bare: &[Seen], what: fn(&Seen) -> f64) -> f64 {
 }
 
 fn zero_latency(folder: &Path) -> io::Result<()> {
-    // The speed of a virtual machine changes from second to second, so many short turns show more than a few long
-    // turns.
+    // The speed of a virtual machine changes from second to second, so many short measurements show more than a few
+    // long ones.
     side_by_side(folder, "loop", Duration::ZERO, 100_000, 3 * TIMES)
 }
 

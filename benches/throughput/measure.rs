@@ -75,7 +75,7 @@ pub fn watched(command: &mut Command, rows: u64) -> io::Result<Seen> {
         std::thread::sleep(Duration::from_millis(2));
     }
     let elapsed = started.elapsed();
-    // The process has ended, but its CPU time can still be read: `wait` has not been called yet.
+    // The process has ended, but its CPU time can be read until `wait` is called.
     let (cpu_secs, _) = usage(&folder_of(&child));
     let status = child.wait()?;
     if !status.success() {

@@ -142,7 +142,7 @@ async fn answer_all(
     }
 }
 
-/// Syncs again and again until the other end of the channel is dropped. After that, syncs once more.
+/// Syncs again and again until the other end of the channel is dropped. After that, the function syncs one last time.
 fn sync_until(is_over: &std::sync::mpsc::Receiver<()>, file: &dyn DiskFile) -> io::Result<()> {
     loop {
         let waited = is_over.recv_timeout(SYNC_EVERY);

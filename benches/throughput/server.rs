@@ -1,9 +1,9 @@
 //! A server that uses as little CPU time as possible: it reads a request, waits for the given latency, and writes one
 //! fixed answer.
 //!
-//! The server uses no HTTP library, so the measured time is mostly the time of the client. It runs in a separate
-//! process. The server ends when its parent process ends, because its standard input is a pipe that the parent holds
-//! open.
+//! The server uses no HTTP library, so the measured time is mostly the time of the client. The server runs in a
+//! separate process. The server ends when its parent process ends, because its standard input is a pipe that the parent
+//! holds open.
 
 use std::convert::Infallible;
 use std::io::{self, BufRead, BufReader, Read, Write};

@@ -1,5 +1,5 @@
-//! Makes the base of a follow-up (another request for the same row). The base is the first request for the row, but
-//! with the model, the `max_tokens` and the form of the schema that were used for the last answer.
+//! Makes the base of a follow-up (another request for the same row). The base is the first request for the row, with
+//! three changes. It has the model, the `max_tokens` and the form of the schema that were used for the last answer.
 
 use super::Form;
 use super::follow_up::{self, Base, params_of};
@@ -9,8 +9,8 @@ use crate::catalog::Catalog;
 use crate::domain::{Merged, Params, ProviderFeatures, Request, Rung};
 
 impl Look<'_> {
-    /// Returns the first request for the row, with the model, the `max_tokens` and the form of the schema that were
-    /// used for the last answer. These three can differ from the first request, for example if an earlier run got the
+    /// Returns the first request for the row, with the model, the `max_tokens` and the form of the schema of the last
+    /// answer. The last answer can differ from the first request in these values, for example if an earlier run got the
     /// answer from another model.
     pub(super) fn base(&self) -> Option<Base> {
         let mut base = self.first_with(&self.last.model, self.last.rung)?;
@@ -64,8 +64,8 @@ impl Look<'_> {
     }
 
     /// Returns the first request without the schema: the row's own request, with the parameters that flags of `resume`
-    /// replaced. Returns `None` if adding the schema to the result does not give the first request again, because a
-    /// part of the request would then be lost.
+    /// replaced. Returns `None` if a part of the first request would be lost: adding the schema to the result must give
+    /// the first request again.
     fn without_schema(&self, first: &Params) -> Option<Params> {
         let Form::Schema(schema) = &self.rules.form else { return None };
         let mut own = params_of(&self.job.request)?;

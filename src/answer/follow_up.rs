@@ -75,8 +75,8 @@ pub(super) fn kept_text<'s>(seen: &'s Seen<'_>) -> Option<&'s str> {
 }
 
 /// Returns whether a message of the assistant can be added to the request, so that the model continues this message.
-/// This is not possible with thinking, tools or a format, or if the request already ends with a message of the
-/// assistant.
+/// Such a message is not possible with thinking, tools or a format. It is also not possible if the request already ends
+/// with a message of the assistant.
 ///
 /// Source: API documentation, "Prefill Claude's response", "Structured outputs" (2026).
 pub(super) fn is_open_to_prefill(params: &Params) -> bool {

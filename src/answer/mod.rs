@@ -35,7 +35,7 @@ use crate::domain::{Ask, AttemptRecord, ErrorClass, Failure, HaltReason, Job, Me
 pub enum Came<'a> {
     /// A whole answer.
     Answer(&'a Message),
-    /// An answer that the API paused. It is incomplete until it is continued.
+    /// An answer that the API paused. A paused answer is incomplete, so another request must continue it.
     Pause(&'a Message),
     /// A failure. The request failed, and would fail again if it were sent again unchanged.
     Failure {
@@ -83,6 +83,5 @@ pub enum Then {
 /// row, oldest first, including the attempt that has just ended. If an earlier run left the row unfinished, its
 /// attempts are in the list too.
 ///
-/// A policy must not return new requests without end. It counts the attempts in the list to limit the number of
-/// requests.
+/// A policy must limit the number of requests for a row. To do this, it counts the attempts in the list.
 pub type Policy = Box<dyn Fn(&Job, &Ask, Came<'_>, &[AttemptRecord]) -> Then + Send>;

@@ -28,8 +28,8 @@ pub fn policy(rules: Rules, catalog: Arc<Catalog>, measure: Measure) -> Policy {
     })
 }
 
-/// Returns whether a rule can apply to the answer. Most answers are kept by all rules, and the policy does not read
-/// these answers.
+/// Returns whether a rule can apply to the answer. No rule applies to most answers, so the policy does not have to read
+/// them.
 fn needs_look(rules: &Rules, ask: &Ask, message: &Message) -> bool {
     let is_part = matches!(ask.purpose, Purpose::Continue | Purpose::Unpause);
     is_part

@@ -17,7 +17,7 @@ pub struct Rules {
     pub on_refusal: OnRefusal,
     /// The highest number of requests for a row after its first answer.
     pub max_follow_ups: u32,
-    /// The features of the provider. They decide how a schema is put into a request to another model.
+    /// The features of the provider. These features decide how a schema is put into a request to another model.
     pub features: ProviderFeatures,
 }
 
@@ -30,8 +30,8 @@ pub struct Answer<'a> {
     pub job: &'a Job,
     /// The text of the answer.
     pub text: &'a str,
-    /// The part of the answer that should be JSON: the text without a code block around it, or the input of the tool
-    /// call that a schema asks for. This part can also be something other than JSON.
+    /// The part of the answer that should be JSON. This is the input of the tool call if the schema was sent as a tool,
+    /// and otherwise the text without a code block around it. It is possible that this part is not JSON.
     pub json: &'a str,
     /// The usage of all answers to the row together.
     pub usage: Usage,
@@ -125,7 +125,7 @@ pub enum OnRefusal {
     Keep,
     /// The row fails.
     Fail,
-    /// The request is sent to another model, once.
+    /// The request is sent to another model, but only one time.
     Model(String),
 }
 

@@ -134,7 +134,7 @@ impl Row {
         }
     }
 
-    /// Changes the row to the state in which a later run sees it: its request is the first request again, and its
+    /// Changes the row to the state in which a later run sees it. Its request is the first request again, and its
     /// attempts are known.
     fn restarted(mut self) -> Self {
         let first = Self::of_request(str::from_utf8(self.job.request.json()).expect("JSON"), self.rules);

@@ -1,10 +1,10 @@
 //! The current request of a row: the request that is sent for the row next, or that is in flight.
 //!
 //! A row and its request are different things. The row ([`super::Job`]) always keeps its label, its key and its own
-//! request. The request that is sent may change. If an answer does not fit its schema, a request to repair the answer
-//! is sent. If an answer is truncated, a request that allows a longer answer is sent. After a failure, the same request
-//! can be sent on another route, for example to another provider. Each of these requests is a new `Ask` of the same
-//! job.
+//! request. The request that is sent for the row can change. If an answer does not fit its schema, a request to repair
+//! the answer is sent. If an answer is truncated, a request that allows a longer answer is sent. After a failure, the
+//! same request can be sent on another route, for example to another provider. Each of these requests is a new `Ask` of
+//! the same job.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub struct Ask {
     /// The highest number of output tokens that the request allows for the answer.
     pub max_tokens: u32,
     /// The number of the row's template. Rows with the same number have the same template, system prompt and
-    /// `max_tokens`. Their answers have similar lengths, so these rows share one prediction of the length.
+    /// `max_tokens`. The answers to these rows have similar lengths, so the rows share one prediction of the length.
     pub template: u64,
     /// The length of the request body in bytes, before the provider's code adds anything to the body.
     pub body_bytes: u32,
@@ -46,15 +46,15 @@ pub struct Ask {
     pub base: Option<Box<Request>>,
     /// How the schema for the answer is put into the request; `None` without a schema.
     pub rung: Option<Rung>,
-    /// The prefixes of the request that the prompt cache may keep; `None` if there is no such prefix.
+    /// The prefixes of the request that the prompt cache can keep; `None` if there is no such prefix.
     pub prefixes: Option<Arc<Prefixes>>,
     /// Whether the row has cache marks of its own (`cache_control`).
     pub has_own_marks: bool,
 }
 
 impl Ask {
-    /// Raises the highest cost of an answer, both online and in a batch, by the cost of writing the marked prefixes to
-    /// the prompt cache. `lifetime` is the longest lifetime of the request's cache marks.
+    /// Raises the highest cost of an answer, both online and in a batch. The cost of writing the marked prefixes to the
+    /// prompt cache is added. `lifetime` is the longest lifetime of the request's cache marks.
     pub(crate) fn expect_writes(&mut self, prefixes: &Prefixes, lifetime: Caching) {
         let [minutes, hour] = prefixes.extra_most;
         if let Some(expense) = &mut self.expense {

@@ -172,8 +172,8 @@ pub struct UsageBound {
 /// The cost of one answer to a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Expense {
-    /// The cost of the prompt. If the request has cache marks, the lowest value assumes that the whole prompt is read
-    /// from the cache, and the highest value assumes that the whole prompt is written to the cache.
+    /// The cost of the prompt. For a request with cache marks, the lowest value assumes that the whole prompt is read
+    /// from the cache. The highest value assumes that the whole prompt is written to the cache.
     pub input: Interval<Money>,
     /// The price of one output token, for a prompt of the likely length.
     pub output_token: Money,

@@ -32,8 +32,8 @@ pub struct PoolStatus {
     /// The level of each bucket, divided by the limit per minute, from 0 to 1; `None` if there is no limit. The buckets
     /// are in the order of [`Dimension::ALL`].
     pub level: [Option<f64>; 3],
-    /// The time for which the pool is still held; `None` when the pool is not held. A 429 holds a pool: nothing is sent
-    /// through the pool for some time.
+    /// The remaining time for which the pool is held; `None` when the pool is not held. A 429 holds a pool: nothing is
+    /// sent through the pool for some time.
     pub held_for: Option<Duration>,
     /// The number of rows that wait until the limits of the pool allow their requests.
     pub ready: usize,
@@ -43,7 +43,7 @@ pub struct PoolStatus {
     pub allowed: [Option<u64>; 3],
 }
 
-/// A row whose attempt ended without an answer and will be tried again.
+/// A row that will be tried again, because its attempt ended without an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetriedRow {
     /// The label of the row, shortened.
@@ -58,7 +58,7 @@ pub struct RetriedRow {
     pub next_try: u32,
 }
 
-/// A change in the use of one limit of a pool: the use has risen above a threshold, or has fallen clearly below the
+/// A change in the use of one limit of a pool. The use has risen above a threshold, or has fallen clearly below the
 /// threshold again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Crossing {
@@ -74,7 +74,7 @@ pub struct Crossing {
     pub is_above: bool,
 }
 
-/// Who changed the settings of a run while it was in progress.
+/// The command or the signal that changed the settings of a run in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SteeredBy {
     /// The command `ctl` changed the settings.
@@ -103,8 +103,8 @@ pub struct FailedRow {
     pub label: String,
     /// The HTTP status of the last attempt; `None` if there was no HTTP response.
     pub status: Option<u16>,
-    /// The last message about the failure. The message and the label are shortened, because many failed rows can be in
-    /// memory at the same time, until their lines are on disk.
+    /// The last message about the failure. The message and the label are shortened, because many failed rows can wait
+    /// in memory for their lines to be written to disk.
     pub message: String,
     /// Whether the unchanged row can succeed in another run.
     pub is_retryable: bool,
@@ -142,7 +142,8 @@ pub struct Outage {
     pub fault: Failure,
     /// The time for which all requests have failed so far.
     pub lasted: Duration,
-    /// The time from now until the next request is sent to the endpoint; `None` while a request is in flight.
+    /// The time from now until the next request is sent to the endpoint; `None` if a request to the endpoint is in
+    /// flight.
     pub next_try: Option<Duration>,
 }
 
@@ -155,28 +156,28 @@ pub struct BatchesStatus {
     pub rows: u64,
     /// The age of the oldest open batch.
     pub oldest: Duration,
-    /// The time until the first open batch expires; `None` if this time is not known yet.
+    /// The time until the first open batch expires; `None` if the API has not reported it.
     pub expires_in: Option<Duration>,
     /// Whether the API is cancelling one of the batches.
     pub is_canceling: bool,
     /// Whether the reply to the submission of a batch was lost. The run then looks for the batch in the API's list of
     /// batches.
     pub is_unclear: bool,
-    /// The number of batches that have ended and whose results the run is reading.
+    /// The number of batches that have ended, but of which the run has not read all results.
     pub collecting: usize,
     /// The time until the run asks for the state of the batches again.
     pub next_look: Option<Duration>,
-    /// Whether rows wait for the answer to a trial request. The first request of each kind is sent online, and similar
-    /// rows go into a batch only after it was answered.
+    /// Whether rows for batches wait for the answer to a trial request. The first request of each kind is sent online,
+    /// as a trial. Similar rows are put into a batch only after the trial request was answered.
     pub is_trying: bool,
 }
 
 /// The state of the batches at the end of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BatchesEnd {
-    /// The number of batches that are open, or whose results the run has not read.
+    /// The number of batches that are open, plus the number of ended batches with results that the run has not read.
     pub left: u64,
-    /// The number of rows in these batches that have no line yet.
+    /// The number of rows in these batches that have no line in the results.
     pub left_rows: u64,
     /// The numbers of rows that were sent online because batches do not accept them: one number for each parameter that
     /// batches refuse.
@@ -216,7 +217,7 @@ pub enum EventBody {
         class: ErrorClass,
         /// The kind of limit, if a limit was the reason.
         limit: Option<LimitKind>,
-        /// Whether the attempt may have been billed.
+        /// Whether the API has possibly billed the attempt.
         maybe_paid: bool,
     },
     /// A row has an answer, and its line is on disk.
@@ -233,12 +234,12 @@ pub enum EventBody {
         usage: Usage,
         /// The cost of this usage; `None` when the model has no price.
         cost: Option<Money>,
-        /// The cost that the row would have had without a prompt cache; `None` if the row wrote and read no cached
-        /// tokens, or if the model has no price.
+        /// The cost that the row would have had without a prompt cache. `None` if the row used no cached tokens, or if
+        /// the model has no price.
         without_cache: Option<Money>,
         /// The time from the first send to the answer; `None` if the answer came in a batch.
         latency: Option<Duration>,
-        /// The time from the last send to the headers of its response; `None` if the answer came in a batch or from an
+        /// The time from the last send to the headers of the response. `None` if the answer came in a batch or from an
         /// earlier run.
         first_byte: Option<Duration>,
         /// The purpose of the last request, if the run did not accept the first answer; `None` for all other rows.
@@ -292,11 +293,11 @@ pub enum EventBody {
         /// The state of each pool that has rows to send.
         pools: Vec<PoolStatus>,
     },
-    /// The state of the batches. This event is sent as often as `Status`. When the last open batch has ended, it is
-    /// sent once with `None`.
+    /// The state of the batches. This event is sent as often as `Status`. When the last open batch has ended, one event
+    /// with `None` is sent.
     Batches(Option<BatchesStatus>),
-    /// The state of an outage. During the outage, this event is sent as often as `Status`. When the outage is over, it
-    /// is sent once with `None`.
+    /// The state of an outage. During the outage, this event is sent as often as `Status`. When the outage is over, one
+    /// event with `None` is sent.
     Outage(Option<Box<Outage>>),
     /// A pool was held: after a 429, nothing is sent through the pool for some time.
     Held {
@@ -323,8 +324,8 @@ pub enum EventBody {
         /// The message of the API.
         message: String,
     },
-    /// The run begins to send rows of one provider to the next provider of the chain. This event is sent when that
-    /// begins, not for each row.
+    /// The run begins to send rows of one provider to the next provider of the chain. This event is sent only when the
+    /// run begins this, not for each row.
     Diverted {
         /// The provider from which the rows come.
         from: Arc<str>,
@@ -333,7 +334,7 @@ pub enum EventBody {
         /// The reason why the rows are sent to the next provider.
         why: FallbackCase,
     },
-    /// One of several providers has stopped. The run continues with the other providers.
+    /// The run sends nothing more to one of its providers. The run continues with the other providers.
     ProviderStopped {
         /// The provider.
         provider: Arc<str>,
@@ -358,7 +359,7 @@ pub enum EventBody {
     },
     /// The input could not be read to its end. The run finishes the rows that were read before.
     InputBroke,
-    /// A message for the user. The run shows it once.
+    /// A message for the user. The run shows each message only one time.
     Warned(String),
     /// A message that answers a signal of the user, or says which format a stream of rows has.
     Noted(String),
@@ -374,8 +375,8 @@ pub enum EventBody {
         /// The number of rows that were read and have no result yet.
         pending: u64,
         /// The reason why the run was stopped; `None` if the run ended with the last row. The reason is in a `Box`,
-        /// which keeps events small. Thousands of events can wait for the disk, and each event needs as much memory as
-        /// the largest variant.
+        /// which keeps events small. Thousands of events can wait for the disk, and each event needs the memory of the
+        /// largest variant.
         reason: Option<Box<HaltReason>>,
         /// The reasons why the run had to wait, each with its share of the run's time. The largest share comes first.
         reasons: Vec<(Reason, f64)>,

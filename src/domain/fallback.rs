@@ -37,7 +37,7 @@ impl FallbackCase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FallbackOn {
     /// The longest time that a row waits for the limits of its provider. A row that would wait longer is sent to the
-    /// next provider. `None` if rows wait as long as the limits require.
+    /// next provider. `None` if rows wait without a time limit.
     pub limit: Option<Duration>,
     /// The provider was overloaded at two attempts of the row, or the run sends nothing to the provider because all
     /// requests fail there.

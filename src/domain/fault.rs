@@ -1,5 +1,4 @@
-//! Faults that do not come from the API: faults of the connection that carries a request, and of the files that results
-//! are written to.
+//! Faults that do not come from the API: faults of connections to the API, and faults of the files that the run writes.
 //!
 //! A function that fails returns one of these types. Its callers see from the type what happened, so no code has to
 //! read a message. The code that writes messages for people uses the same types.
@@ -16,14 +15,14 @@ pub enum WireErrorKind {
     Proxy,
     /// The proxy asks for a user name and a password, or refuses the name and the password that were sent (407).
     ProxyAuth,
-    /// The connection is not safe: a certificate is not valid, the TLS handshake fails, or a name resolves to an
-    /// address that can't belong to the API.
+    /// The connection is not safe. A certificate is not valid, the TLS handshake fails, or the address of a name can't
+    /// belong to the API.
     Tls,
     /// The whole request took longer than `--timeout`.
     Timeout,
     /// The server sent nothing for longer than `--idle-timeout`.
     Idle,
-    /// The connection broke, and the request may already have been sent.
+    /// The connection broke, and the request has possibly reached the server.
     Broken,
     /// The body of the response is larger than allowed.
     TooLarge,

@@ -39,8 +39,8 @@ pub enum HaltReason {
     Batches(Failure),
     /// The open batches belong to one organization or workspace, and the key belongs to another one.
     OtherWorkspace,
-    /// The `--halt` rule stops the run, because too many rows failed. The rule decides what is too many: the first ten
-    /// rows in the same way, a number of rows, or a share of all rows.
+    /// The `--halt` rule stops the run, because too many rows failed. The rule decides what is too many: ten equal
+    /// failures at the start, a number of rows, or a share of all rows.
     AllFail {
         /// The number of rows that failed.
         rows: u64,

@@ -37,7 +37,7 @@ pub struct Job {
     /// `stream`, because the runner decides whether an answer is streamed. The key of the row is computed from this
     /// request. If the row fails, the request is part of its entry in the error log.
     pub request: Request,
-    /// The fields that are kept with the row but not sent. They are members of one JSON object, as raw values.
+    /// The fields that are kept with the row but not sent. These fields are members of one JSON object, as raw values.
     pub extra: Params,
     /// The file and line from which the row was read.
     pub origin: Origin,

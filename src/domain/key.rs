@@ -34,8 +34,8 @@ impl fmt::Debug for JobKey {
 }
 
 impl JobKey {
-    /// Reads a key in the form in which it is shown; `None` for all other texts, for example a key of another version
-    /// or a damaged key.
+    /// Reads a key in the form in which keys are shown. Returns `None` for all other texts, for example for a damaged
+    /// key.
     pub fn parse(text: &str) -> Option<Self> {
         let hex = text.strip_prefix("k1:")?;
         let digits: &[u8; 32] = hex.as_bytes().try_into().ok()?;

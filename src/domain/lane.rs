@@ -1,6 +1,6 @@
 //! The two lanes in which a request can be sent, online or in a batch, and the choice of the user.
 
-/// The lane of a request: sent alone, or in a batch.
+/// The lane of a request: the request is sent alone, or as part of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Lane {
     /// The request is sent alone, and its answer comes in the response.

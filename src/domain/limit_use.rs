@@ -8,7 +8,7 @@ pub struct LimitUse {
     /// The pool.
     pub pool: PoolId,
     /// The amounts that counted against the limits since the start of the run: requests, uncached input tokens and
-    /// output tokens, in the order of [`Dimension::ALL`].
+    /// output tokens. They are in the order of [`Dimension::ALL`].
     pub counted: [u64; 3],
     /// The amounts that the limits allowed in the same time without a burst: the limit per minute times the minutes of
     /// the run. If a limit changed during the run, each value of the limit is multiplied by the minutes for which it
@@ -17,8 +17,8 @@ pub struct LimitUse {
 }
 
 impl LimitUse {
-    /// Returns the use of one limit as a share: 1 if the run used all that the limit allowed, more than 1 if the run
-    /// used a burst. Returns `None` if there is no limit, or if no time has passed.
+    /// Returns the use of one limit as a share. The share is 1 if the run used all that the limit allowed, and more
+    /// than 1 if the run used a burst. Returns `None` if there is no limit, or if no time has passed.
     pub fn share(&self, dimension: Dimension) -> Option<f64> {
         let allowed = self.allowed[dimension.index()].filter(|allowed| *allowed > 0)?;
         Some(self.counted[dimension.index()] as f64 / allowed as f64)

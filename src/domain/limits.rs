@@ -12,7 +12,7 @@ pub enum Tier {
     /// The tier is not known. The run begins with the limits of the lowest tier in use, and adopts the limits that
     /// responses report.
     Auto,
-    /// The program sets no limits itself. Limits that response headers report still apply.
+    /// The program sets no limits itself. The limits that response headers report apply.
     None,
     /// Tier 1, a name that the API used until 2026-06-25.
     One,
@@ -22,11 +22,11 @@ pub enum Tier {
     Three,
     /// Tier 4, a name that the API used until 2026-06-25.
     Four,
-    /// The tier Start, which exists since 2026-06-26.
+    /// The tier Start, a name that the API uses since 2026-06-26.
     Start,
-    /// The tier Build, which exists since 2026-06-26.
+    /// The tier Build, a name that the API uses since 2026-06-26.
     Build,
-    /// The tier Scale, which exists since 2026-06-26.
+    /// The tier Scale, a name that the API uses since 2026-06-26.
     Scale,
 }
 
@@ -208,7 +208,8 @@ pub struct RateSignals {
     pub output_tokens: LimitSignal,
     /// The limit on input and output tokens together. The Claude API repeats in this header the token limit that is
     /// closest to being used up. The Claude API also sends its separate limits for input and for output. Some other
-    /// servers send only this limit. They count the input and `max_tokens` of a request when they admit the request.
+    /// servers send only this limit. Such a server counts the input and `max_tokens` of a request when it admits the
+    /// request.
     pub all_tokens: LimitSignal,
     /// The wait that the server asks for in `retry-after-ms` or `retry-after`. If both are valid, the longer wait is
     /// used. `None` when both are missing or invalid.

@@ -253,8 +253,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Returns whether a JSON value is an object with a member `name`, and whether the value of this member is a text that
-/// begins with `begins`.
+/// Returns whether a JSON value is an object with a member `name` that is a text and begins with `begins`.
 fn text_begins(value: &[u8], name: &str, begins: &str) -> bool {
     let Some(range) = top_level_value(value, name) else { return false };
     unescaped(&value[range]).is_some_and(|text| text.starts_with(begins))

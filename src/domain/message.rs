@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::Usage;
 
-/// The name of the tool that carries the answer. It is used if a schema is sent as the schema of a tool: the answer is
-/// then the input of the tool call.
+/// The name of the tool that takes the answer. If a schema is sent as the schema of a tool, the answer is the input of
+/// the call of this tool.
 pub const ANSWER_TOOL: &str = "structured_answer";
 
 /// The quality of an answer: the way in which it ended. Answers of every quality are kept, and the answers of each

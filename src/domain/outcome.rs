@@ -18,15 +18,15 @@ pub struct AttemptRecord {
     pub failed: Option<ErrorClass>,
     /// Whether the API has possibly billed the attempt although its answer is not kept.
     pub maybe_paid: bool,
-    /// The highest amount that the API has possibly billed for the attempt in addition to `cost`. It is zero if
+    /// The highest amount that the API has possibly billed for the attempt in addition to `cost`. The amount is zero if
     /// `maybe_paid` is false, or if the model has no price.
     pub maybe_cost: Money,
     /// The known usage of the attempt.
     pub usage: Usage,
     /// The cost of this usage; `None` for a model without a price.
     pub cost: Option<Money>,
-    /// The cost that the usage would have had without a prompt cache; `None` if no cached tokens were written or read,
-    /// or if the model has no price.
+    /// The cost that the usage would have had without a prompt cache. `None` if the attempt used no cached tokens, or
+    /// if the model has no price.
     pub without_cache: Option<Money>,
     /// `request-id`.
     pub request_id: Option<String>,
@@ -129,7 +129,7 @@ impl Outcome {
         cost_of(self.attempts.iter())
     }
 
-    /// Returns the cost that all attempts would have had without a prompt cache; `None` if no attempt wrote or read
+    /// Returns the cost that all attempts would have had without a prompt cache. Returns `None` if no attempt used
     /// cached tokens, or if the model has no price.
     pub fn without_cache(&self) -> Option<Money> {
         without_cache_of(self.attempts.iter())
@@ -143,7 +143,7 @@ pub(crate) fn usage_of<'a>(attempts: impl Iterator<Item = &'a AttemptRecord>) ->
     sum
 }
 
-/// Returns the cost of these attempts; `None` if one of them has no price.
+/// Returns the cost of these attempts; `None` if one of the attempts has no price.
 pub(crate) fn cost_of<'a>(mut attempts: impl Iterator<Item = &'a AttemptRecord>) -> Option<Money> {
     attempts.try_fold(Money::ZERO, |sum, attempt| Some(sum + attempt.cost?))
 }
@@ -205,7 +205,7 @@ mod tests {
             };
             let ended = Ended::Failed { class: ErrorClass::Server, failure: Failure::default(), is_retryable: true };
             let whole = Outcome { job: Box::new(job), attempts: attempts.to_vec(), ended }.without_cache();
-            // The sum is the same if the last record takes over the earlier records.
+            // The sum is the same if the earlier records are merged into the last record.
             let mut last = attempts[attempts.len() - 1].clone();
             attempts[..attempts.len() - 1].iter().for_each(|earlier| last.take_over(earlier));
             assert_eq!(last.without_cache, whole);

@@ -13,7 +13,7 @@ use super::json::{write_json_str, write_on_one_line};
 ///
 /// Values are never changed: no code parses a value and writes it again. The API gets the same bytes as in the input:
 /// the spelling of numbers, the order of keys and the escapes do not change. Prompt caching needs these equal bytes,
-/// because equal prefixes must have equal bytes. Each name is in the list only once.
+/// because equal prefixes must have equal bytes. No name is in the list twice.
 #[derive(Clone, Debug, Default)]
 pub struct Params(pub Vec<(Box<str>, Box<RawValue>)>);
 
@@ -24,8 +24,8 @@ impl Params {
     }
 
     /// Reads the members of an object, in their order, without parsing their values. The closure `check` is called for
-    /// each member. Its arguments are the members that were read before, and the name of the new member. If `check`
-    /// returns an error, reading ends.
+    /// each member. The arguments of `check` are the members that were read before, and the name of the new member. If
+    /// `check` returns an error, reading ends.
     ///
     /// # Errors
     /// The text is not an object, or `check` refuses a member.
@@ -140,7 +140,7 @@ impl<'p> From<&'p Params> for Merged<'p> {
     }
 }
 
-/// Reads the members of an object, and checks each of them.
+/// Reads the members of an object, and checks each member.
 struct Members<F>(F);
 
 impl<'de, F: FnMut(&Params, &str) -> Result<(), String>> Visitor<'de> for Members<F> {

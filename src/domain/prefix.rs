@@ -105,8 +105,8 @@ pub struct Prefixes {
     pub levels: Vec<Level>,
     /// The shortest prefix that the model caches, in tokens.
     pub least_tokens: u32,
-    /// The amounts by which cache marks raise the highest cost of an answer: first for marks of five minutes, then for
-    /// marks of an hour.
+    /// The two amounts by which cache marks raise the highest cost of an answer: with marks for five minutes, and with
+    /// marks for an hour.
     pub extra_most: [Money; 2],
 }
 

@@ -18,8 +18,8 @@ pub(crate) fn too_large_words(body_bytes: usize) -> String {
 
 /// A request as it is sent: the merged parameters as one JSON object on one line.
 ///
-/// A request is made only once, when its row is read. The task that sends the request, its retries, and the line that
-/// is written if the row fails share the same bytes.
+/// A request is made one time, when its row is read. The task that sends the request, its retries, and the line that is
+/// written if the row fails share the same bytes.
 #[derive(Clone, Debug)]
 pub struct Request(Bytes);
 
@@ -33,7 +33,7 @@ impl Request {
         Self(json.into())
     }
 
-    /// Returns a request whose JSON object this program wrote before.
+    /// Returns the request with this JSON object, which this program wrote before.
     pub(crate) fn written(json: Bytes) -> Self {
         Self(json)
     }
@@ -66,7 +66,7 @@ pub struct Terms {
 
 impl Terms {
     /// Reads the terms from a request's parameters: `speed` and `inference_geo`. The lane (online or batch) is not a
-    /// parameter. It is the online lane until the request is put into a batch.
+    /// parameter. The terms have the online lane until the request is put into a batch.
     pub fn of<'p>(params: impl Into<Merged<'p>>) -> Self {
         let params = params.into();
         let speed = if params.get("speed") == Some(r#""fast""#) { Speed::Fast } else { Speed::Standard };

@@ -7,8 +7,8 @@ use std::sync::Arc;
 pub struct RequestRules {
     /// Pairs of model names: the name in the rows, and the provider's name of the same model.
     pub models: Vec<(Arc<str>, Arc<str>)>,
-    /// A prefix of the provider's model names. It is put in front of the name of each Claude model that is not in
-    /// `models`. The prefix is empty if the provider uses the same names.
+    /// A prefix of the provider's model names. The prefix is put in front of the name of each Claude model that is not
+    /// in `models`. The prefix is empty if the provider uses the same names.
     pub model_prefix: Arc<str>,
     /// The members that are left out of requests. The run reports them.
     pub drop: Vec<MemberPath>,
@@ -36,8 +36,8 @@ impl RequestRules {
 
 /// The path of a member in a request: names with dots between them. `[]` after a name means each element of a list, for
 /// example `output_config.format` or `tools[].strict`. A condition can select elements: `tools[type=web_search]` means
-/// the whole elements whose `type` begins with this text. A path that begins with `**.` finds the member anywhere, for
-/// example `**.cache_control`. It finds nothing inside the inputs and schemas of tools.
+/// the whole elements with a `type` that begins with this text. A path that begins with `**.` finds the member
+/// anywhere, for example `**.cache_control`. Such a path finds nothing inside the inputs and schemas of tools.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MemberPath(pub Arc<str>);
 

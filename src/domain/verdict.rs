@@ -31,13 +31,13 @@ pub enum Verdict {
     Overloaded {
         /// The wait that the server asks for; `None` when the server names no time.
         retry_after: Option<Duration>,
-        /// Whether the API has possibly billed the attempt. This is true if the error came after the headers of a 200
+        /// Whether the API has possibly billed the attempt. It is true if the error came after the headers of a 200
         /// response.
         maybe_paid: bool,
         /// The failure.
         failure: Failure,
     },
-    /// Another try may succeed. This attempt uses up a try of the row.
+    /// The attempt failed, but another try can succeed. This attempt uses up a try of the row.
     Transient {
         /// The class with which the row fails if no try is left.
         class: ErrorClass,
@@ -55,8 +55,8 @@ pub enum Verdict {
         /// The failure.
         failure: Failure,
     },
-    /// The request is forbidden (403). If no request has succeeded before, the key is the cause. Otherwise the row is
-    /// the cause.
+    /// The request is forbidden (403). If no request has succeeded before, the key is the cause. If another request has
+    /// succeeded, the row is the cause.
     Forbidden(Failure),
     /// The model is unknown or retired (404). The rows of this model wait for a later run.
     NoModel(Failure),

@@ -2,13 +2,13 @@
 //! cost of this bound as "at most", and a budget reserves this cost.
 //!
 //! The bound for the input tokens is the number of bytes of the input, because no tokenizer makes more tokens than
-//! bytes. The bound also includes the hidden prompts that the API adds for tools and output formats. The API refuses a
-//! prompt that is longer than the model's context window and does not charge for it, so the window is a bound too. If
-//! the API runs tools or asks servers, one request can take several turns. Each turn can read a whole context window
-//! again and write it to a cache.
+//! bytes. The bound also includes the hidden prompts that the API adds for tools and output formats. The context window
+//! of the model is a bound too: the API refuses a prompt that is longer, and does not charge for it. If the API runs
+//! tools or asks servers, it can call the model several times for one request (turns). Each turn can read a whole
+//! context window again and write it to a cache.
 //!
-//! The bound does not include two costs. The first is an answer by another model, which a request can allow with
-//! `fallbacks` ([`Bound::may_fall_back`]). The second is the cost of services that the API bills by the hour.
+//! The bound does not include an answer by another model, which a request can allow with `fallbacks`
+//! ([`Bound::may_fall_back`]). The bound also does not include services that the API bills by the hour.
 
 use super::estimate::Estimate;
 use crate::catalog::Model;
@@ -18,25 +18,25 @@ use crate::domain::{Caching, Merged, UsageBound};
 /// An upper bound for the tokens of a hidden prompt. The largest published hidden prompt for tools has 804 tokens.
 /// Hidden prompts for output formats are not published.
 const MOST_HIDDEN_TOKENS: u64 = 1000;
-/// The largest number of turns of a request. The API takes ten turns on its own before it ends the answer with
-/// `pause_turn`, and one more turn is counted for the end.
+/// The largest number of turns (calls of the model) of a request. The API takes ten turns before it ends the answer
+/// with `pause_turn`, and one more turn is counted for the last answer.
 ///
 /// Source: API documentation, "Server tools", a limit of ten iterations (2026-08).
 const MOST_TURNS: u64 = 11;
 /// The number of tokens of the shortest tool call: a name and a query, in the format of a call.
 const LEAST_CALL_TOKENS: u64 = 16;
-/// The largest context window of any model. This size is used for a model that is not in the catalog.
+/// The largest context window of any model. The program uses this size for a model that is not in the catalog.
 const LARGEST_WINDOW: u64 = 1_000_000;
 /// The beginnings of the tool types that the API defines but the client runs.
 const RUN_BY_CLIENT: [&[u8]; 4] = [b"bash_", b"text_editor_", b"computer_", b"memory_"];
-/// The members of a request that allow the API to take several turns.
+/// The members of a request that allow the API to call the model several times (take several turns).
 const SERVED: [&str; 3] = ["mcp_servers", "thread", "compaction"];
 
 /// An upper bound for the usage of one answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bound {
     pub usage: UsageBound,
-    /// The bound for an answer from a batch. This bound differs from `usage` only if the API runs tools.
+    /// The bound for an answer from a batch. The bound in a batch differs from `usage` only if the API runs tools.
     pub usage_in_batch: UsageBound,
     /// Whether the API is allowed to ask up to [`FALLBACKS`] other models when this model refuses.
     pub may_fall_back: bool,
@@ -64,9 +64,9 @@ pub(super) fn bound(params: Merged<'_>, estimate: &Estimate, model: Option<&Mode
         };
         UsageBound { input_tokens, caching, output_tokens, web_searches: tools.searches(output_tokens) }
     };
-    // In a batch, the API takes more turns on its own, and their largest number is not published. The output tokens
-    // limit this number, because each tool call uses some of them. Source: API documentation, "Batch processing"
-    // (2026-09-20).
+    // For a request in a batch, the API takes more turns on its own than online, and the largest number is not
+    // published. The number of turns is limited by the output tokens, because each tool call uses output tokens.
+    // Source: API documentation, "Batch processing" (2026-09-20).
     let usage_in_batch = within(MOST_TURNS.max(most_calls(output_tokens).saturating_add(1)));
     Bound { usage: within(MOST_TURNS), usage_in_batch, may_fall_back: has(params, "fallbacks") }
 }
@@ -135,8 +135,8 @@ impl Tools {
         }
     }
 
-    /// Returns the largest number of turns that the API takes on its own, but not more than `most`; `None` if the API
-    /// runs no tool of the request.
+    /// Returns the largest number of turns (calls of the model) that the API takes, but not more than `most`. Returns
+    /// `None` if the API runs no tool of the request.
     fn turns(&self, most: u64) -> Option<u64> {
         let turns = self.most_calls.map_or(most, |calls| calls.saturating_add(1).min(most));
         self.are_served.then_some(turns)
@@ -154,13 +154,13 @@ impl Tools {
 
 /// The parts of a tool that matter for the bound.
 struct Tool<'a> {
-    /// The type of the tool. Its escapes are not decoded.
+    /// The type of the tool. Escapes in the type are not decoded.
     kind: Option<&'a [u8]>,
     max_uses: Option<u64>,
 }
 
 impl<'a> Tool<'a> {
-    /// The most expensive tool. It is used for a value that can't be read, because this value can be any tool.
+    /// The most expensive tool. A value that can't be read is treated as this tool, because the value can be any tool.
     const ANY: Tool<'static> = Tool { kind: Some(b"\\"), max_uses: None };
 
     /// Reads a tool. Returns `None` when the tool is nested too deep, or when a member name has escapes. A name with
@@ -238,8 +238,8 @@ mod tests {
         };
         let turns = |json: &str| of_haiku(json).input_tokens / 200_000;
 
-        // If the search tool has no limit, the number of searches is the number of output tokens divided by the 16
-        // tokens of a call.
+        // A search tool without a limit can be called as often as the output tokens allow, with 16 tokens for each
+        // call.
         assert_eq!(search(""), (11, 0, 101, Caching::FiveMinutes));
         assert_eq!(search(r#","max_uses":3"#), (4, 0, 3, Caching::FiveMinutes));
         assert_eq!(search(r#","max_uses":500"#), (11, 0, 101, Caching::FiveMinutes));

@@ -57,9 +57,11 @@ impl Repeats {
 /// Finds rows whose request is equal to the request of an earlier row.
 #[derive(Debug)]
 pub(crate) enum RequestCensus {
-    /// This census counts the equal rows when all rows are known. It needs eight bytes for each row.
+    /// A census of this kind counts the equal rows after all rows were added. The census needs eight bytes for each
+    /// row.
     Counting(Vec<u64>),
-    /// This census recognizes an equal row when the row is added. It needs up to 16 bytes for each row.
+    /// A census of this kind recognizes an equal row when the row is added. The census needs up to 16 bytes for each
+    /// row.
     Recognizing {
         /// The hashes of the requests that were added so far.
         seen: Seen,

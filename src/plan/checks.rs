@@ -125,8 +125,8 @@ pub(super) fn body(body_bytes: usize) -> Result<(), Fault> {
     Err(too_large(format!("the request is {size}; split the row, or refer to files by URL or file id")))
 }
 
-/// Checks that the input fits the model's context window. A row is rejected only if even the lowest estimate does not
-/// fit.
+/// Checks that the input fits the model's context window. A row is rejected only if its lowest estimate is larger than
+/// the window.
 pub(super) fn window(params: Merged<'_>, estimate: &Estimate, model: Option<&Model>) -> Result<(), Fault> {
     let Some(model) = model.filter(|model| estimate.tokens.likely > model.context_tokens) else {
         return Ok(());

@@ -20,9 +20,9 @@ pub struct Estimate {
     pub tokens: Interval<u32>,
     /// The number of elements of the list `messages`.
     pub messages: u32,
-    /// An upper bound for the input tokens of the request's own content: one token for every byte of text, and the
-    /// highest possible number for pictures and documents. Hidden prompts, and texts that the API fetches, are not
-    /// included.
+    /// An upper bound for the input tokens of the request's own content. Every byte of text is one token, and pictures
+    /// and documents have their highest possible number of tokens. Hidden prompts, and texts that the API fetches, are
+    /// not included.
     pub most_tokens: u64,
     /// The longest time for which the request asks to cache a part of itself.
     pub caching: Caching,
@@ -57,7 +57,7 @@ pub(super) fn estimate_with_parts(
     (estimate, walk.parts)
 }
 
-/// Returns a lower bound for the tokens of the request's text. Pictures and documents count as zero.
+/// Returns a lower bound for the tokens of the request's text. Pictures and documents are not counted.
 pub(super) fn least_input_tokens(params: Merged<'_>) -> u64 {
     Walk::over(named(params), &Scale::FLOOR, false).tokens()
 }
@@ -382,8 +382,8 @@ pub(super) mod tests {
             let both = of_content(&quoted(&[head.as_str(), tail.as_str()].concat()));
             let (head, tail) = (of_content(&quoted(&head)), of_content(&quoted(&tail)));
 
-            // If the text is cut inside a word or a series of similar characters, the sum of the two estimates differs
-            // by at most one token. Rounding adds a difference of at most one more token.
+            // A cut inside a word or a series of similar characters changes the sum of the two estimates by at most one
+            // token. Rounding adds a difference of at most one more token.
             prop_assert!(both >= head);
             prop_assert!((i64::from(head + tail - 7) - i64::from(both)).abs() <= 2);
         }

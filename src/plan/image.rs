@@ -24,8 +24,8 @@ impl Vision {
         dimensions(base64).map(|(width, height)| self.tokens(width, height))
     }
 
-    /// Returns the number of tokens of a picture after the API has scaled it down: one token for each square of 28 by
-    /// 28 pixels. A square that the picture covers only in part is counted too.
+    /// Returns the number of tokens of a picture. After the API has scaled the picture down, each square of 28 by 28
+    /// pixels is one token. A square that the picture covers only in part is counted too.
     pub(super) fn tokens(&self, width: u32, height: u32) -> u32 {
         let longest = u64::from(width.max(height)).max(1);
         let edge = u64::from(self.longest_edge_px).min(longest);

@@ -20,14 +20,14 @@ pub struct Dialect {
 /// The hashed text consists of:
 /// - The line `k1`.
 /// - The API version as a JSON string, on a separate line.
-/// - The beta names as JSON strings, each on a separate line. These names are sorted, and each occurs once.
+/// - The beta names as JSON strings, each on a separate line. The names are sorted and have no repeats.
 /// - An empty line.
 /// - The parameters as `name:value`, each on a separate line. The parameters are sorted by name, and have no white
 ///   space outside strings. The parameter `stream` is left out, because it only says how the answer is sent.
 ///
-/// So three differences do not change the key: the order of the parameters, white space such as a line break after a
-/// comma, and whether a value came from the row or from a flag. Every other difference changes the key, also the
-/// spelling of a number or of an escape.
+/// So three differences do not change the key: another order of the parameters, other white space between values, and a
+/// value from a flag instead of from the row. Every other difference changes the key, also the spelling of a number or
+/// of an escape.
 ///
 /// The key of a request must never change between versions of this program. If it did, finished rows would be sent and
 /// paid for again. If this rule for keys ever changes, the prefix `k1` must change too.
@@ -39,8 +39,8 @@ pub fn key(dialect: &Dialect, params: &Params) -> JobKey {
 /// copied.
 const GATHERED: usize = 4096;
 
-/// Makes keys for one dialect. The hashed texts of all keys have the same beginning. It is hashed only once. The memory
-/// for the rest is reused.
+/// Makes keys for one dialect. The hashed texts of all keys have the same beginning, which is hashed only one time. The
+/// memory for the rest is reused.
 pub(super) struct KeyMaker {
     begun: Context,
     /// The text that has not been hashed yet. Text is collected here, because hashing a few long pieces is faster than
@@ -104,7 +104,8 @@ fn prelude(dialect: &Dialect) -> Vec<u8> {
     out
 }
 
-/// Passes valid JSON text to `pass` without the white space outside strings. Each piece is as long as possible.
+/// Passes valid JSON text to `pass` without the white space outside strings. Pieces are long, because a piece ends only
+/// where white space is left out.
 fn without_white_space(json: &[u8], mut pass: impl FnMut(&[u8])) {
     let (mut start, mut at) = (0, 0);
     while let Some(byte) = json.get(at) {

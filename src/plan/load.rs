@@ -7,7 +7,7 @@
 //! sample keep their order. The same input always gives the same sample.
 //!
 //! The load also contains some requests, so that the API can count their tokens. These requests are from random rows.
-//! Each model has a few of them, also a model that few rows name.
+//! Each model has a few of these requests, also a model that few rows name.
 
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
@@ -63,14 +63,14 @@ pub struct Group {
     pub max_tokens: u64,
     /// The highest cost of the rows if the API bills one answer to each row.
     pub most: Money,
-    /// The highest cost of the rows if all of them are sent in batches, without cache marks that the program adds.
+    /// The highest cost of the rows if all rows are sent in batches, without cache marks that the program adds.
     pub most_in_batch: Money,
     /// The number of rows that have cache marks of their own.
     pub own_marks: u64,
     /// The number of rows to which the program can add cache marks.
     pub markable: u64,
-    /// The amounts by which `most` is higher if the program adds marks to all rows that can get them: first for marks
-    /// of five minutes, then for marks of an hour.
+    /// The two amounts by which `most` is higher if the program adds cache marks to all markable rows: with marks for
+    /// five minutes, and with marks for an hour.
     pub extra_most: [Money; 2],
     /// The expected effect of the prompt cache; `None` if no caching is planned.
     pub caching: Option<CachedShares>,
@@ -79,8 +79,8 @@ pub struct Group {
 /// The expected effect of the prompt cache on the rows of a group.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CachedShares {
-    /// The share of the input tokens that are not read from the cache, from 0 to 1. These tokens count against the
-    /// input limit.
+    /// The share of the input tokens that are not read from the cache, from 0 to 1. Tokens that are not read from the
+    /// cache count against the input limit.
     pub limited: f64,
     /// The cost of the prompts, divided by their cost without a cache.
     pub price: f64,
@@ -115,8 +115,8 @@ impl Default for Sample {
     }
 }
 
-/// Some requests, kept for counting their tokens: the requests whose rows have the lowest hashes, and a few of each
-/// model.
+/// The requests that are kept for counting their tokens: the requests of the rows with the lowest hashes, and a few
+/// requests of each model.
 #[derive(Clone, Debug, Default)]
 struct Requests {
     wanted: usize,
@@ -344,8 +344,8 @@ struct Expected {
     input_tokens: f64,
     /// The tokens that are read from the cache.
     read: f64,
-    /// The number of tokens for which no price is paid. A token that is read at a part of the plain price adds the
-    /// saved part of its price. A token that is written at a higher price subtracts the extra part.
+    /// The saved cost, as a number of tokens of plain input. Reading a token from the cache adds the saved part of its
+    /// price. Writing a token to the cache subtracts the extra part of its price.
     saved: f64,
     lifetime: Caching,
 }

@@ -5,16 +5,16 @@
 //!
 //! Invariants:
 //! - A row's own parameters override flags, and keep their bytes and order. Parameters that come only from flags or
-//!   defaults are put before the row's own parameters: first `model`, `max_tokens` and `system`, then the parameters of
-//!   `--param` in their order. The parameters never contain `stream`, because the runner decides whether an answer is
-//!   streamed.
+//!   defaults are put before the row's own parameters. First come `model`, `max_tokens` and `system`, then the
+//!   parameters of `--param` in their order. The parameters never contain `stream`, because the runner decides whether
+//!   an answer is streamed.
 //! - A key never changes between versions of this program ([`key()`]).
 //! - Only requests that certainly can't work are rejected. All other requests are sent. For a request that will
 //!   probably fail, the user gets a `Notice`.
 //!
 //! Rejected:
-//! - Parsing each row into a tree of values: this would take three times as much memory and ten times as much time as
-//!   reading the raw text.
+//! - Parsing each row into a tree of values: this would take three times the memory and ten times the time of reading
+//!   the raw text.
 //! - A list of allowed parameters: the API gets new parameters faster than this program.
 
 mod bound;
@@ -99,10 +99,10 @@ pub struct Rejected {
     pub key: JobKey,
     /// The identity by which a later run recognizes the row.
     pub identity: Identity,
-    /// The row's request. It is written to the entry in the error log, so that the entry is a valid row.
+    /// The row's request. The entry in the error log contains this request, so that the entry is a valid row.
     pub request: Request,
-    /// The fields that are kept with the row but not sent. They are written to the entry in the error log, so that the
-    /// entry contains the whole row.
+    /// The fields that are kept with the row but not sent. The entry in the error log contains these fields, so that
+    /// the entry contains the whole row.
     pub extra: Params,
     /// The class of the failure: `InvalidInput` or `TooLarge`.
     pub class: ErrorClass,

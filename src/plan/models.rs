@@ -17,8 +17,8 @@ use crate::domain::{Merged, Money, Params, PoolId, Speed, Terms, UsageBound};
 /// warnings. If rows name more models than this, the values in the rows are certainly not names of models.
 const MAX_MODELS: usize = 1_000;
 
-/// The facts about each model. They are found by the JSON text of the model's name, so no memory is allocated for a
-/// row.
+/// The facts about each model. The facts are found by the JSON text of the model's name, so no memory is allocated for
+/// a row.
 #[derive(Debug)]
 pub(super) struct Models {
     catalog: Arc<Catalog>,
@@ -90,8 +90,8 @@ impl Known {
         }
     }
 
-    /// Returns the highest cost that an answer with this usage can have from a model of the catalog. It is used for
-    /// requests that the API is allowed to pass to another model.
+    /// Returns the highest cost that an answer with this usage can have from a model of the catalog. This cost is used
+    /// for requests that the API is allowed to pass to another model.
     pub(super) fn most_of_any(&self, terms: Terms, usage: &UsageBound) -> Money {
         self.catalog.most_of_any(terms, usage)
     }
@@ -113,7 +113,7 @@ impl Models {
         }
     }
 
-    /// Sets today's date. It shows which models have retired since the catalog was made.
+    /// Sets today's date, by which models are recognized that have retired after the catalog was made.
     pub(super) fn tell_date(&mut self, today: Date) {
         self.today = Some(today);
     }

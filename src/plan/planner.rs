@@ -182,7 +182,7 @@ impl Planner {
     }
 
     /// Makes the planner find all prefixes of each row that can be cached. The survey of the input before a run needs
-    /// all of them.
+    /// all prefixes.
     pub fn finding_prefixes(mut self, fixed_starts: &[String]) -> Self {
         self.prefixes = PrefixFinder::of_survey(fixed_starts);
         self
@@ -208,7 +208,7 @@ impl Planner {
         self
     }
 
-    /// Sets today's date, so that the planner recognizes models that have retired since the catalog was made.
+    /// Sets today's date, by which the planner recognizes models that have retired after the catalog was made.
     pub(crate) fn with_today(mut self, today: Date) -> Self {
         self.models.tell_date(today);
         self
@@ -218,8 +218,8 @@ impl Planner {
     ///
     /// A row's own parameters override the defaults. A named row is identified by its label and key. An unnamed row is
     /// identified by its key and the number of equal rows before it. An entry of an error log that was made from an
-    /// unnamed row has the member `occurrence`. Such an entry keeps its label, but it is identified like the unnamed
-    /// row. If an entry has the member `index`, it keeps this index.
+    /// unnamed row has the member `occurrence`. This entry keeps its label, but it is identified like the unnamed row.
+    /// If an entry has the member `index`, it keeps this index.
     ///
     /// # Errors
     /// Returns [`Rejected`] when the row certainly can't work:
@@ -236,8 +236,8 @@ impl Planner {
         self.measure(identified)
     }
 
-    /// Finds the identity of a row. This takes half of the time of planning. The other half is not needed for a row
-    /// that an earlier run has finished.
+    /// Finds the identity of a row, which takes half of the time of planning. A row that an earlier run has finished
+    /// does not need the other half.
     pub(crate) fn identify(&mut self, mut row: Row, id: JobId) -> Identified {
         self.mapped = self.model_map.apply(&self.defaults, &mut row.params);
         let key = self.key_of(&row);
@@ -318,7 +318,7 @@ impl Planner {
         }
     }
 
-    /// Returns the request with these parameters. It is sent for `purpose`.
+    /// Returns the request with these parameters, to be sent for `purpose`.
     ///
     /// # Errors
     /// Returns a message that says why the request can't work.
@@ -358,8 +358,7 @@ impl Planner {
         })
     }
 
-    /// Makes the first request of a job again, from the job's own request. This is needed for a row that was kept on
-    /// disk.
+    /// Makes the first request of a job again, from the job's own request. A row that was kept on disk needs this.
     ///
     /// # Errors
     /// The errors are the same as for [`Planner::plan`].

@@ -34,8 +34,8 @@ impl<'a> Pricing<'a> {
     pub(super) fn expense(&self, caching: Caching) -> Expense {
         let Self { prices, terms, tokens, .. } = *self;
         let most = self.most(caching);
-        // The ways in which the tokens of the prompt can be billed. They are plain input or, if the request has cache
-        // marks, they are read from the cache or written to the cache.
+        // The ways in which the tokens of the prompt can be billed. Without cache marks, the tokens are plain input.
+        // With cache marks, the tokens can also be read from the cache or written to the cache.
         let ways: &[fn(u64) -> Usage] = match caching {
             Caching::None => &[uncached],
             Caching::FiveMinutes => &[uncached, from_cache, to_cache_for_minutes],

@@ -2,7 +2,7 @@
 //!
 //! The set consists of many small sets. Some bits of a hash choose its small set. A set that grows needs memory for its
 //! old and its new table, but only one small set grows at a time. With ten million rows, a single large set would need
-//! 227 MB while it grows. The small sets together need at most 152 MB. The values are used as hashes without further
+//! 227 MB during its growth. The small sets together need at most 152 MB. The values are used as hashes without further
 //! hashing, so an attacker must not be able to choose them.
 
 use std::collections::{HashMap, HashSet};
@@ -38,8 +38,8 @@ impl Seen {
     }
 }
 
-/// A map from 64-bit hashes to numbers. Like [`Seen`], the map consists of many small maps, so that little memory is
-/// needed while it grows.
+/// A map from 64-bit hashes to numbers. Like [`Seen`], the map consists of many small maps, so little memory is needed
+/// when it grows.
 #[derive(Debug)]
 pub(crate) struct NumberOf(Vec<HashMap<u64, u64, BuildHasherDefault<AsItIs>>>);
 

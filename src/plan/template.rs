@@ -22,8 +22,8 @@ pub(super) struct Templates {
 impl Templates {
     /// Returns the number of a row's template. Rows with the same values of the shared parameters have the same number.
     ///
-    /// The number is the beginning of a SHA-256 hash. The hash covers each shared parameter that a row has: the name,
-    /// the length of the value in eight bytes, and the value as it is written.
+    /// The number is the beginning of a SHA-256 hash. The hash covers each shared parameter that a row has. From each
+    /// parameter, it takes the name, the length of the value in eight bytes, and the value as it is written.
     pub(super) fn mark(&mut self, params: Merged<'_>) -> u64 {
         let is_own = |(name, last): (&str, &Option<Box<str>>)| params.own(name) == last.as_deref();
         match &self.last {

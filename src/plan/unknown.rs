@@ -1,5 +1,5 @@
-//! Models that the catalog does not know. An unknown model is from another vendor, has a wrongly written name, or is
-//! newer than this program.
+//! Models that the catalog does not know. An unknown model is from another vendor, has a misspelled name, or is newer
+//! than this program.
 
 use std::fmt;
 

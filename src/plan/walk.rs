@@ -1,4 +1,4 @@
-//! Reads a request once, from its start to its end (a walk). It reads the parts that the model sees, and the cache
+//! Reads a request once, from its start to its end (a walk). A walk reads the parts that the model sees, and the cache
 //! marks (`cache_control`), which make the API write to a cache.
 
 use super::image::Vision;
@@ -16,10 +16,10 @@ pub(super) const BYTES_AROUND: u64 = 16;
 /// The range of the real number of tokens of a text, in thousandths of its weight (the estimated tokens). ASCII text is
 /// mostly Latin prose, code and data. Wide text is text in other scripts, and accented letters.
 ///
-/// No tokenizer is published. Texts of ten languages, code, JSON and tables of numbers were counted in two ways: with
-/// these weights, and with a counter that cuts text into runs of letters, digits and punctuation. The ratio of the two
-/// counts was 0.52 to 1.35 for ASCII texts and 0.46 to 1.44 for other texts. Measurements of third parties (April 2026)
-/// differ from each other by a fifth.
+/// No tokenizer is published. So two counts were compared on texts of ten languages, code, JSON and tables of numbers.
+/// One count used these weights. The other count cut the text into runs of letters, digits and punctuation. The ratio
+/// of the two counts was 0.52 to 1.35 for ASCII texts and 0.46 to 1.44 for other texts. Measurements of third parties
+/// (April 2026) differ from each other by a fifth.
 const ASCII_TEXT: Interval<u64> = Interval { low: 550, likely: 1000, high: 1500 };
 const WIDE_TEXT: Interval<u64> = Interval { low: 500, likely: 1000, high: 1500 };
 /// The tokens that the API adds for each message.
@@ -40,8 +40,8 @@ const NOT_IN_PROMPT: [&[u8]; 12] = [
     b"cache_control",
 ];
 
-/// The numbers of tokens for each kind of content in a request. There is one scale for each tokenizer, and one for the
-/// lower bound.
+/// The numbers of tokens for each kind of content in a request. Each tokenizer has a scale, and the lower bound has a
+/// scale too.
 pub(super) struct Scale {
     weights: &'static Weights,
     message_tokens: u64,
@@ -73,8 +73,8 @@ pub(super) struct Walk<'s> {
     pub messages: u32,
     /// The number of bytes of everything that can be part of a prompt. Escapes are counted as they are written.
     pub bytes: u64,
-    /// The part of `bytes` that is not text: the data of pictures and documents, and the extra bytes of escapes (an
-    /// escape is longer than its text).
+    /// The part of `bytes` that is not text: the data of pictures and documents, and the extra bytes of escapes. An
+    /// escape is longer than its text.
     pub left_out: u64,
     /// The highest possible number of tokens of all pictures and documents.
     pub most_media_tokens: u64,
@@ -159,8 +159,8 @@ impl<'s> Walk<'s> {
                 _ => Some(()),
             };
             if is_read.is_none() {
-                // The value is nested too deep to be read. So its whole text is counted as it is written, and the value
-                // is treated as if it had a cache mark for an hour.
+                // The value is nested too deep to be read. So its whole text is counted as it is written. The value is
+                // treated like a value with a cache mark for an hour.
                 (walk.text, walk.wide, walk.media, walk.left_out) = (text, wide, media, left_out);
                 walk.verbatim(value);
                 walk.caching = Caching::Hour;
@@ -175,8 +175,8 @@ impl<'s> Walk<'s> {
         self.caching = self.caching.max(lifetime(value));
     }
 
-    /// Treats a name with escapes as a cache mark of the most expensive kind, because the escapes can spell any name.
-    /// In practice, no row has such names.
+    /// Treats a name with escapes as a cache mark of the most expensive kind, because a name with escapes can be any
+    /// name. In practice, no row has such names.
     pub(super) fn note_escapes(&mut self, name: &[u8]) {
         if name.contains(&b'\\') {
             self.caching = Caching::Hour;

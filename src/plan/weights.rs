@@ -1,13 +1,13 @@
 //! The weight of each byte of text, in tokens. The weight depends on the byte and on the class of the byte before it.
 //!
-//! No tokenizer is published, so tokens are estimated by statistics. The start of a word counts as most of a token, and
-//! each further letter counts as a small part of a token. In a series of blanks, digits or punctuation, each byte after
-//! the first weighs less. In other scripts, the first UTF-8 byte of each character has the weight of the whole
-//! character. So the weight needs only pairs of bytes, and one fast look-up in a table for each byte. The weights are
-//! fitted to published ratios. Latin prose has about 3.3 characters per token with the old tokenizer, and 2.6 with the
-//! new tokenizer. Code has about 2.8 characters per token. Chinese and Japanese have about 1.0 characters per token.
-//! The estimates are more often too high than too low. A run corrects its estimates after some tens of answers, with
-//! the usage that the API reports.
+//! No tokenizer is published, so tokens are estimated by statistics. The start of a word has the weight of most of a
+//! token, and each further letter has the weight of a small part of a token. In a series of blanks, digits or
+//! punctuation, each byte after the first weighs less. In other scripts, the first UTF-8 byte of each character has the
+//! weight of the whole character. So the weight needs only pairs of bytes, and one fast look-up in a table for each
+//! byte. The weights are fitted to published ratios. Latin prose has about 3.3 characters per token with the old
+//! tokenizer, and 2.6 with the new tokenizer. Code has about 2.8 characters per token. Chinese and Japanese have about
+//! 1.0 characters per token. The estimates are more often too high than too low. A run corrects its estimates after
+//! some tens of answers, with the usage that the API reports.
 //!
 //! Source: API documentation, glossary, "Models overview" and "Token counting" (2026-08-22); measurements of third
 //! parties (April 2026).
@@ -28,8 +28,8 @@ type Table = [[u16; 256]; CLASSES];
 /// The weights for the old tokenizer.
 pub(super) static OLD: Weights = Weights::by(&OLD_TABLE);
 static OLD_TABLE: Table = build(Kind::Old);
-/// The weights for the new tokenizer. The new tokenizer makes about 1.28 times as many tokens as the old tokenizer for
-/// ASCII, and 1.04 times as many for other scripts.
+/// The weights for the new tokenizer. Compared with the old tokenizer, the new tokenizer makes about 1.28 times the
+/// number of tokens for ASCII, and 1.04 times the number for other scripts.
 pub(super) static NEW: Weights = Weights::by(&NEW_TABLE);
 static NEW_TABLE: Table = build(Kind::New);
 /// The weights for a lower bound: no real text has fewer tokens. Six bytes are one token. A blank after a blank, and a
@@ -54,7 +54,7 @@ impl Weights {
 pub(super) fn weigh(weights: &Weights, text: &[u8], previous: &mut Class) -> u64 {
     let mut sum = 0_u64;
     let mut row = &weights.by_class[*previous as usize];
-    // The text is read in pieces of 65,536 bytes, so that the sum of a piece fits into 32 bits: 65,535 × 65,536 is
+    // The text is read in pieces of 65,536 bytes. The sum of a piece then fits into 32 bits, because 65,535 × 65,536 is
     // below 2³².
     for piece in text.chunks(1 << 16) {
         let mut part = 0_u32;
@@ -252,13 +252,13 @@ const fn lead(byte: u8, accented: u16, letter: u16) -> u16 {
     match byte {
         0xc3..=0xcd => accented,
         0xce..=0xdf => letter,
-        // This first byte is used for signs of the Latin-1 block.
+        // The first byte 0xc2 is used for signs of the Latin-1 block.
         0xc2 => 700,
         // The byte 0xe0 is used for Indic scripts and Thai. The byte 0xe1 is used for Georgian, Ethiopic, Khmer and
         // letters with Vietnamese accents.
         0xe0 => 800,
         0xe1 => 700,
-        // This first byte is used for typographic signs and symbols.
+        // The first byte 0xe2 is used for typographic signs and symbols.
         0xe2 => 800,
         // The byte 0xe3 is used for Kana, and 0xe4 to 0xe9 for Han. Hangul and full-width forms have the last weight.
         0xe3 => 900,
@@ -276,8 +276,8 @@ const fn floor(previous: Class, byte: u8) -> u16 {
     }
 }
 
-/// Returns the number of UTF-8 bytes of a character with this first byte; zero for a byte that is not the first byte of
-/// a character.
+/// Returns the number of UTF-8 bytes of a character with this first byte. Returns zero for a byte that is not a first
+/// byte.
 const fn utf8_len(byte: u8) -> u16 {
     match byte {
         0..0x80 => 1,

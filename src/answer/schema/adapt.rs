@@ -2,13 +2,13 @@
 //!
 //! The API accepts only a part of JSON Schema. The other constraints are moved into `description`, so that the model
 //! can follow them, and this program checks answers against them. If the meaning of a schema would be lost, the schema
-//! is not rewritten. It is then sent unchanged as the schema of a tool, or as a text in the prompt.
+//! is not rewritten. The unchanged schema is then sent as the schema of a tool, or as a text in the prompt.
 //!
 //! Source for the constraints that are kept and moved: the official Python client 2.14.0, `lib/_parse/_transform.py`
 //! (2026-11-24). Source for the schemas that the API refuses: API documentation, "Structured outputs", JSON Schema
-//! limitations (2026). The API refuses schemas that contain themselves (it answers 400 with "Circular reference
-//! detected in schema definitions"), `allOf` with `$ref`, more than 24 optional members, and more than 16 members with
-//! several types.
+//! limitations (2026). The API refuses schemas that contain themselves: it answers 400 with "Circular reference
+//! detected in schema definitions". It also refuses `allOf` with `$ref`, more than 24 optional members, and more than
+//! 16 members with several types.
 //!
 //! This program differs from the official client in these points:
 //! - Lists of types are kept, because the API accepts them.

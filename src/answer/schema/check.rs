@@ -14,9 +14,9 @@ use crate::domain::{quoted, shortened};
 /// most patterns need some thousand bytes, and patterns with Unicode classes need some hundred thousand bytes.
 const PATTERN_BYTES: usize = 2 << 20;
 
-/// The limits for a pattern with look-around or back-references: the highest number of steps, and the largest text with
-/// which it is matched, in bytes. A step can read the whole text, so both numbers together limit the time. With these
-/// numbers, a match takes less than a second.
+/// The limits for matching a pattern with look-around or back-references: the highest number of steps, and the largest
+/// size of the text in bytes. A step can read the whole text, so both limits together limit the time of a match to less
+/// than a second.
 const STEPS: usize = 10_000;
 const LONGEST_LOOKED_AT: usize = 10_000;
 
@@ -28,9 +28,9 @@ const LONGEST_LISTED: usize = 256 << 10;
 /// schema contains itself in several alternatives.
 const MOST_REPEATS: u64 = 1_000;
 
-/// The highest number of nested calls during a check. This number is the depth of the answer, multiplied by the number
-/// of subschemas that apply because of each other. Reason for this size: so many calls take about a megabyte of the
-/// stack in a build without optimization.
+/// The highest number of nested calls during a check. The number of calls is the depth of the answer, multiplied by the
+/// number of subschemas that apply because of each other. In a build without optimization, 1,500 calls take about a
+/// megabyte of the stack.
 const MOST_CALLS: u64 = 1_500;
 
 /// A compiled schema.

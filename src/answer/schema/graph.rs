@@ -113,7 +113,8 @@ impl Graph {
         Some(&self.nodes[at].pointer)
     }
 
-    /// Returns the number of the circle of each node; `None` for a node in no circle.
+    /// Returns a number for each node: the number of the circle of references that contains the node, or `None` if no
+    /// circle contains it.
     fn circles(&self) -> Vec<Option<usize>> {
         let all = |at: usize| self.nodes[at].same.iter().copied().chain(self.nodes[at].inner.iter().map(|(_, to)| *to));
         let forward: Vec<Vec<usize>> = (0..self.nodes.len()).map(|at| all(at).collect()).collect();

@@ -11,9 +11,9 @@ pub(super) enum Reach {
     Same,
     /// The subschema applies to the member with this name.
     Member(Box<str>),
-    /// The subschema applies to several members or elements, and the keyword does not name each of them.
+    /// The subschema applies to several members or elements that the keyword does not name one by one.
     Inner,
-    /// The subschema is a definition. It applies to a value only if a reference leads to it.
+    /// The subschema is a definition, which applies to a value only if a reference leads to the definition.
     Nothing,
 }
 
@@ -81,7 +81,7 @@ fn form(keyword: &str) -> Option<(Form, Reach)> {
     })
 }
 
-/// The keywords that refer to another schema. That schema then applies to the same value.
+/// The keywords that refer to another schema. The other schema applies to the same value.
 pub(super) const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
 /// The formats of strings that the API enforces. Source: the official Python client 2.14.0, `lib/_parse/_transform.py`

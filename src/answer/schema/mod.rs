@@ -1,13 +1,14 @@
 //! Schemas for answers: this module puts a schema into a request, and checks whether an answer fits the schema.
 //!
 //! A [`Schema`] is read from a text. The API accepts only a part of JSON Schema, so a schema is sent in another form
-//! (`adapt.rs`). It is sent in the best way that the model and the row allow ([`Rung`](crate::domain::Rung)). Answers
-//! are always checked here against the schema of the user. This module uses no files and no network, so it refuses a
-//! reference that leaves the file.
+//! (`adapt.rs`). A [`Rung`](crate::domain::Rung) is the best way of sending a schema that the model and the row allow.
+//! Answers are always checked here against the schema of the user. This module uses no files and no network, so it
+//! refuses a reference that leaves the file.
 //!
 //! # What a check covers
 //!
-//! - The draft is 2020-12, unless `$schema` names another draft. The drafts 4, 6, 7 and 2019-09 are supported too.
+//! - A schema is read by the draft that `$schema` names. Without `$schema`, the draft is 2020-12. The drafts 4, 6, 7
+//!   and 2019-09 are supported too.
 //! - `format` is checked for the formats of the draft, except for `idn-email` and `idn-hostname`. Formats that the
 //!   draft does not define are not checked.
 //! - Most patterns are matched in linear time. The value of `pattern` can use look-around and back-references (`(?=…)`,
@@ -19,8 +20,8 @@
 //!   treated as not JSON.
 //! - If an object of an answer has two members with the same name, only the last member is checked. A schema with two
 //!   such members is refused.
-//! - An answer that is nested more than 127 levels deep does not fit. This limit is lower if more than 11 subschemas
-//!   apply to one value because of each other (`$ref` to `allOf` to `$ref` and so on).
+//! - An answer that is nested more than 127 levels deep does not fit. The limit is lower if more than 11 subschemas
+//!   apply to one value because of each other, for example a `$ref` to an `allOf` with another `$ref`.
 //!
 //! # The time that a check takes
 //!
@@ -29,8 +30,9 @@
 //!   of each other.
 //! - A schema is allowed to contain itself. A check keeps the results of subschemas, so alternatives that contain
 //!   themselves do not double the time with each level.
-//! - The violations of an answer are not listed if making the list could take long. This is the case for a long answer.
-//!   It is also the case for a deeply nested answer if the schema contains itself in several alternatives.
+//! - The violations of an answer are not listed if making the list could take long. So the violations of a long answer
+//!   are not listed. If the schema contains itself in several alternatives, the violations of a deeply nested answer
+//!   are not listed.
 
 mod adapt;
 mod adapted;
@@ -120,8 +122,8 @@ impl Schema {
         &self.0.changes
     }
 
-    /// Returns the names of the members that the schema defines for the root of an answer. They are in the order of
-    /// `properties` at the root and in the schemas that the root refers to or combines with `allOf`.
+    /// Returns the names of the members that the schema defines for the root of an answer. The names come from
+    /// `properties` at the root, and from the schemas that the root refers to or combines with `allOf`, in their order.
     pub fn fields(&self) -> &[String] {
         &self.0.fields
     }

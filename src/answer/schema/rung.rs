@@ -16,7 +16,7 @@ impl Rung {
     /// request allow.
     ///
     /// - A provider without structured outputs or strict tools gets requests without them. For example, Amazon Bedrock
-    ///   gets a tool that must be called. This program always checks the answer too.
+    ///   gets a tool that must be called. The program checks the answer against the schema in all cases.
     /// - If the request has a format of its own, the format stays as it is, and the answer is a text: [`Rung::Format`].
     /// - The API refuses a format if documents have citations, or if the request contains the beginning of the answer.
     /// - With a tool, the model is forced to call this tool. The API refuses a forced tool call if the model thinks,
@@ -49,10 +49,10 @@ impl Rung {
         }
     }
 
-    /// Returns the JSON text of an answer that was asked for in this way: the input of the tool, or the text of the
-    /// answer. A model that was only instructed sometimes writes the JSON in a code block with other text around it.
-    /// `message` is the message of the API. Returns `None` if the answer has no such part, for example because the
-    /// model refused.
+    /// Returns the JSON text of an answer: the input of the tool if the schema was sent as a tool, and otherwise the
+    /// text of the answer. A model that was only instructed sometimes writes the JSON in a code block with other text
+    /// around it. `message` is the message of the API. Returns `None` if the answer has no such part, for example
+    /// because the model refused.
     pub fn answer_json(self, message: &[u8]) -> Option<Cow<'_, str>> {
         let message: Content<'_> = serde_json::from_slice(message).ok()?;
         match self {
@@ -128,8 +128,8 @@ fn text<'m>(message: &Content<'m>) -> Option<Cow<'m, str>> {
     texts.filter_map(|text| unescaped(text.get().as_bytes())).reduce(|all, next| Cow::Owned(all.into_owned() + &*next))
 }
 
-/// Returns the content of the first code block if the text is not JSON but has a code block. Otherwise returns the
-/// text.
+/// Returns the content of the first code block if the text is not JSON but has a code block. Returns the whole text in
+/// all other cases.
 fn without_fence(text: Cow<'_, str>) -> Cow<'_, str> {
     if expect_json(&text).is_ok() {
         return text;

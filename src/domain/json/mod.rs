@@ -1,14 +1,14 @@
 //! Reads raw JSON text with a cursor, writes JSON, and puts JSON on one line.
 //!
 //! The program uses only a small part of an answer or of a result line. The other parts only have to be valid JSON, so
-//! the program checks them but does not parse them. [`Cursor`] is as strict as a parser and several times as fast. It
-//! accepts all JSON of RFC 8259, up to a depth of [`DEEPEST`]. If the cursor does not accept a text, the caller gives
-//! the text to the parser, and the parser makes the error message. Like the parser, the cursor does not check whether
-//! skipped text is UTF-8.
+//! the program checks them but does not parse them. [`Cursor`] is as strict as a parser and several times as fast. A
+//! cursor accepts all JSON of RFC 8259, up to a depth of [`DEEPEST`]. If the cursor does not accept a text, the caller
+//! gives the text to the parser, and the parser makes the error message. Like the parser, the cursor does not check
+//! whether skipped text is UTF-8.
 //!
-//! All code that reads raw bytes uses the cursor: the estimates of a row, the scan of a reply, and the reading of
-//! result lines when a run is resumed. The rows of the input are read by `serde_json`, which returns each value as a
-//! `RawValue`. With the cursor, each value would have to be parsed a second time to become a `RawValue`.
+//! All code that reads raw bytes uses the cursor. Examples are the estimates of a row, the scan of a reply, and the
+//! reading of result lines. The rows of the input are read by `serde_json`, which returns each value as a `RawValue`.
+//! With the cursor, each value would have to be parsed a second time to become a `RawValue`.
 
 mod cursor;
 mod scan;
@@ -45,8 +45,8 @@ pub(crate) fn first_byte(json: &[u8]) -> Option<u8> {
     json.iter().copied().find(|byte| !byte.is_ascii_whitespace())
 }
 
-/// Returns the text between the quotes of a JSON string, with its escapes; `None` for any other value. There must be no
-/// blanks around the value.
+/// Returns the text between the quotes of a JSON string, with its escapes; `None` for any other value. The caller must
+/// remove blanks around the value.
 pub(crate) fn inside_quotes(json: &[u8]) -> Option<&[u8]> {
     json.strip_prefix(b"\"")?.strip_suffix(b"\"")
 }

@@ -101,8 +101,8 @@ pub(crate) fn special(bytes: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// Returns the position of the first special byte (quote, backslash or control character) in a piece; the length of the
-/// piece if there is none.
+/// Returns the position of the first special byte (quote, backslash or control character) in a piece. Returns the
+/// length of the piece if it has no special byte.
 #[inline]
 fn first_special(piece: &[u8; PIECE]) -> usize {
     (special_of(piece) | (1 << PIECE)).trailing_zeros() as usize
@@ -144,7 +144,7 @@ pub(crate) struct Traits {
 }
 
 impl Traits {
-    /// Reads a whole text once and returns these facts.
+    /// Reads a whole text in one pass and returns the facts about its characters.
     pub(crate) fn of(text: &[u8]) -> Self {
         let (pieces, rest) = text.as_chunks();
         let last = padded(rest);

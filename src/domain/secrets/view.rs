@@ -55,7 +55,8 @@ impl View {
     }
 
     /// Returns this view first, and then the decoded views. Each decoded view is made from an earlier view by decoding
-    /// one kind of escapes. So every order of the kinds is tried. The iterator returns at most `most` views.
+    /// one kind of escapes. So all orders of the three kinds of escapes are tried. The iterator returns at most `most`
+    /// views.
     pub(super) fn all(self, most: usize) -> impl Iterator<Item = Self> {
         let mut waiting = VecDeque::from([self]);
         let mut known = HashSet::new();
@@ -72,7 +73,7 @@ impl View {
         })
     }
 
-    /// Decodes the escapes of one kind once, and returns the result; `None` when the view has no such escapes.
+    /// Returns the view with one layer of escapes of one kind decoded; `None` when the view has no such escapes.
     fn decoded(&self, kind: Kind) -> Option<Self> {
         self.bytes.contains(&kind.first()).then_some(())?;
         let mut decoded = Self { bytes: Vec::with_capacity(self.bytes.len()), sources: Vec::new() };

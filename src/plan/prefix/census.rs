@@ -111,8 +111,8 @@ impl PrefixCensus {
         self.nodes.get(&level.id.0).map_or(0, |node| node.rows)
     }
 
-    /// Returns the number of rows that have a prefix, and the number of the last of these rows; `None` if fewer than
-    /// two rows have the prefix.
+    /// Returns the count of rows that have a prefix, and the position of the last of these rows. Returns `None` if
+    /// fewer than two rows have the prefix.
     pub(super) fn last_of(&self, level: &Level) -> Option<(u32, u32)> {
         self.nodes.get(&level.id.0).map(|node| (node.rows, node.last))
     }

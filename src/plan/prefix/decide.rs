@@ -1,12 +1,12 @@
 //! Decides which prefixes get cache marks, and for how long they are cached.
 //!
-//! If `rows` rows share a prefix, each token of the prefix costs `write × W + read × (rows − W)` in the whole run.
+//! A prefix that `rows` rows share costs `write × W + read × (rows − W)` for each of its tokens in the whole run.
 //! `write` and `read` are shares of the price of plain input. `W` is the number of writes: one, and one more for each
 //! pause between two rows that is longer than the lifetime. Without a mark, each token of the prefix costs `rows`. The
 //! plan chooses the cheapest way for each prefix: a mark for five minutes, a mark for an hour, or no mark.
 //!
-//! The length of the pauses is computed from the number of rows that are sent in a second, and from the distance of the
-//! rows in the input. If rows are read group by group, there are no pauses.
+//! The length of a pause is the distance of the two rows in the input, divided by the number of rows that are sent in a
+//! second. If rows are read group by group, there are no pauses.
 //!
 //! In this file, a *longer* prefix contains a shorter prefix, and some of the rows with the shorter prefix have it. An
 //! *own* prefix ends at a cache mark that is part of the rows.
@@ -25,8 +25,7 @@ const FIVE_MINUTES: f64 = 240.0;
 const HOUR: f64 = 3_300.0;
 /// The factor by which the estimated length of a prefix can be too low or too high.
 const ERROR: f64 = 1.5;
-/// The saving from which rows are read group by group: in the order of the input, the shared prefixes would cost more
-/// by this share.
+/// The share of the cost of shared prefixes that must be saved before rows are read group by group.
 const WORTH_ORDERING: f64 = 0.01;
 
 /// The prices of a cached token, as shares of the price of plain input.
@@ -71,7 +70,7 @@ pub struct CachePlan {
     /// The number of marked prefixes that are possibly too short for their model. The first answers show whether they
     /// are.
     pub uncertain: u64,
-    /// The possibly too short prefix with the most rows.
+    /// Of the marked prefixes that are possibly too short, the prefix with the most rows.
     pub most_uncertain: Option<Unmarked>,
     /// The number of rows that get at least one mark, or have marks of their own.
     pub rows: u64,
@@ -356,7 +355,7 @@ impl CachePlan {
             return;
         }
         // The API refuses a longer prefix that lives longer than a shorter prefix. A plan can contain such a pair,
-        // because the plan does not know of each row with the longer prefix that it also has the shorter prefix.
+        // because the plan does not always know that a row with the longer prefix also has the shorter prefix.
         let mut longest = Caching::None;
         for level in prefixes.levels.iter_mut().rev() {
             longest = longest.max(level.lifetime);
@@ -424,7 +423,7 @@ mod tests {
 
     #[test]
     fn only_prefixes_after_which_rows_differ_are_marked() {
-        // All rows share the prefixes 1 and 2. Each of the two documents is shared by two rows.
+        // All rows share the prefixes 1 and 2. Each of the two documents (prefixes 10 and 11) is shared by two rows.
         let document = |document: u64, row_number: u64| {
             row(&[(1, 2_000), (2, 3_000), (document, 6_000), (100 + row_number, 6_100)])
         };

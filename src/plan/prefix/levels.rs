@@ -33,15 +33,15 @@ const NOT_IN_CACHE: [&str; 13] = [
     "tools",
 ];
 
-/// Returns whether a request is possibly long enough for the cache. This is checked first, so that nothing is computed
-/// for short requests.
+/// Returns whether a request is possibly long enough for the cache. The length is checked first, so that nothing is
+/// computed for short requests.
 pub(in crate::plan) fn wants_parts(params: Merged<'_>) -> bool {
     let bytes = |name| params.get(name).map_or(0, str::len);
     bytes("messages") + bytes("system") + bytes("tools") >= LEAST_BYTES_OF_TOKEN * LEAST_OF_ANY as usize
 }
 
 /// The fixed starts of the texts of a template: the parts before the first placeholder, which all rows have in common.
-/// They are JSON text without quotation marks, sorted from the longest to the shortest.
+/// The fixed starts are JSON text without quotation marks, sorted from the longest to the shortest.
 #[derive(Clone, Debug, Default)]
 pub(in crate::plan) struct FixedStarts(Vec<String>);
 
@@ -84,9 +84,9 @@ impl LevelFinder {
         Self { starts, name: Vec::new() }
     }
 
-    /// Returns the prefixes of a request that are possibly long enough for the cache, from the shortest to the longest;
-    /// `None` if there is none. `parts` are the parts of this request. `least` is the length of the shortest prefix
-    /// that the request's model caches, in tokens.
+    /// Returns the prefixes of a request that are possibly long enough for the cache, from the shortest to the longest.
+    /// Returns `None` if there is no such prefix. `parts` are the parts of this request. `least` is the length of the
+    /// shortest prefix that the request's model caches, in tokens.
     ///
     /// If the row has marks of its own, only the prefixes at these marks are returned.
     pub(in crate::plan) fn find(
@@ -189,7 +189,7 @@ impl LevelFinder {
 /// matter.
 ///
 /// Some parameters matter only for a part of the prompt. Rows that differ in such a parameter could share a prefix, but
-/// are treated as rows that share nothing. This is safe, because it only saves less.
+/// are treated as rows that share nothing. This treatment is safe, because the run only saves less.
 fn scope(params: Merged<'_>) -> u64 {
     let others = params.iter().filter(|(name, _)| !NOT_IN_CACHE.contains(name));
     others

@@ -17,12 +17,11 @@
 //! whether the API has cached it. A mark on a prefix that is too short has no effect and costs nothing.
 //!
 //! Rejected:
-//! - Marks on whole requests (`cache_control` at the top level): each row with a different end would pay for a write
-//!   that no other row reads.
-//! - Marks after the longest common start of two texts: a prefix must end at the end of a block, and splitting the
-//!   texts of users' rows would change what the model sees. Only the fixed start of a template is split from the rest
-//!   of the text.
-//! - Sorting the hashes of all prefixes of all rows: this would need several times as much memory.
+//! - Marks on whole requests (`cache_control` at the top level): each row would pay for a write that no other row
+//!   reads, because rows end differently.
+//! - Marks after the longest common start of two texts: the text would have to be split into two blocks there, and this
+//!   would change what the model sees. Only the fixed start of a template is split from the rest of the text.
+//! - Sorting the hashes of all prefixes of all rows: this would need several times the memory.
 
 mod census;
 mod decide;

@@ -1,10 +1,10 @@
 //! Finds shared prefixes in rows that can be read only once.
 //!
 //! The rows of a pipe are not known in advance. So some rows are read ahead ([`StreamCensus::add`]) before the marks of
-//! the first of these rows are decided ([`StreamCensus::decide`]). A prefix is marked in three cases: an earlier row
-//! has written it to the cache, a row that was read ahead shares it, or a later row will probably share it. The
-//! probability of a later row is estimated from the prefixes so far: it is the share of prefixes with the same number
-//! of rows that later got one more row.
+//! the first of these rows are decided ([`StreamCensus::decide`]). A prefix is marked if an earlier row has written it
+//! to the cache, or if a row that was read ahead shares it. It is also marked if a later row will probably share it.
+//! The probability of a later row is estimated from the earlier prefixes that had the same number of rows: it is the
+//! share that later got one more row.
 
 use std::collections::HashMap;
 
@@ -44,8 +44,8 @@ pub(crate) struct StreamCensus {
 pub(crate) struct Before {
     /// The time since the start of the run, in seconds.
     now: u32,
-    /// Two numbers for each prefix: the number of earlier rows that have it, and the seconds between the last of these
-    /// rows and this row.
+    /// Two numbers for each prefix: the count of earlier rows that have the prefix, and the seconds between the last of
+    /// these rows and the current row.
     rows: Vec<(u32, u32)>,
 }
 
@@ -132,8 +132,8 @@ impl StreamCensus {
         let rows = (rows as usize).min(MOST_COUNTED - 1);
         let with = |rows: usize| if rows == 0 { self.census.distinct() as u64 } else { self.with_rows[rows] };
         let sum = |rows: std::ops::Range<usize>| rows.map(with).sum::<u64>() as f64;
-        // The share among prefixes with fewer rows is included with the weight of two prefixes. So it decides while
-        // almost no prefix has had `rows` rows.
+        // The share among prefixes with fewer rows is included with the weight of two prefixes. So the prefixes with
+        // fewer rows decide as long as almost no prefix has had `rows` rows.
         let fewer = sum(1..rows + 1) / (sum(0..rows) + 1.0);
         (with(rows + 1) as f64 + 2.0 * fewer) / (with(rows) as f64 + 2.0) > WORTH_A_WRITE
     }
