@@ -1,4 +1,4 @@
-//! How much a request takes from the limits, and how much it costs: dimensions, tokens, money.
+//! The amounts that a request takes from the limits, and its cost: dimensions, tokens, money.
 
 use std::fmt;
 use std::ops::{Add, AddAssign};
@@ -17,7 +17,7 @@ pub enum Dimension {
 }
 
 impl Dimension {
-    /// Every dimension. Pools check their buckets in this order.
+    /// Every dimension. The dimensions, in the order in which pools check their buckets.
     pub const ALL: [Self; 3] = [Self::Requests, Self::InputTokens, Self::OutputTokens];
 
     /// Returns the name of the dimension for people.
@@ -109,7 +109,8 @@ impl Usage {
         self.cache_write_5m_tokens.saturating_add(self.cache_write_1h_tokens)
     }
 
-    /// Returns how many input tokens count against the input limit. Tokens read from a cache do not count.
+    /// Returns how many input tokens count against the input limit. Tokens that are read from a cache do not count
+    /// against this limit.
     pub fn limited_input_tokens(&self) -> u64 {
         self.input_tokens.saturating_add(self.cache_write_5m_tokens).saturating_add(self.cache_write_1h_tokens)
     }

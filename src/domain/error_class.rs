@@ -11,7 +11,7 @@ pub enum ErrorClass {
     RateLimit,
     /// The service was overloaded for longer than `--retry-for`.
     Overloaded,
-    /// The server failed.
+    /// The server failed to process the request.
     Server,
     /// No answer came in time.
     Timeout,
@@ -57,7 +57,7 @@ impl ErrorClass {
         Self::Expired,
     ];
 
-    /// Returns the name used in files and on the command line.
+    /// Returns the name of the class in files and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::InvalidInput => "invalid_input",

@@ -8,7 +8,7 @@ use super::{
     RateLimits, Reason, RunForecast, TakenFrom, Usage, shortened,
 };
 
-/// Version of the format of events.
+/// The version of the format of events.
 pub(crate) const EVENT_VERSION: u32 = 1;
 
 /// One event, with its time.
@@ -86,7 +86,7 @@ pub enum SteeredBy {
 }
 
 impl SteeredBy {
-    /// Returns the name shown to people and scripts.
+    /// Returns the name of this command or signal for people and scripts.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ctl => "ctl",
@@ -147,7 +147,7 @@ pub struct Outage {
     pub next_try: Option<Duration>,
 }
 
-/// The batches of a run that are open.
+/// The state of the open batches of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BatchesStatus {
     /// The number of batches that the API is processing.
@@ -234,13 +234,13 @@ pub enum EventBody {
         usage: Usage,
         /// The cost of this usage; `None` when the model has no price.
         cost: Option<Money>,
-        /// The cost that the row would have had without a prompt cache. `None` if the row used no cached tokens, or if
-        /// the model has no price.
+        /// The cost that the row would have had without a prompt cache. The value is `None` if the row used no cached
+        /// tokens, or if the model has no price.
         without_cache: Option<Money>,
         /// The time from the first send to the answer; `None` if the answer came in a batch.
         latency: Option<Duration>,
-        /// The time from the last send to the headers of the response. `None` if the answer came in a batch or from an
-        /// earlier run.
+        /// The time from the last send to the headers of the response. The value is `None` if the answer came in a
+        /// batch or from an earlier run.
         first_byte: Option<Duration>,
         /// The purpose of the last request, if the run did not accept the first answer; `None` for all other rows.
         mended: Option<Purpose>,
@@ -307,7 +307,7 @@ pub enum EventBody {
         wait: Duration,
         /// The kind of limit that caused the 429.
         kind: LimitKind,
-        /// The bucket that was empty; `None` if the response does not say which.
+        /// The bucket that was empty; `None` if the response does not name the bucket.
         dimension: Option<Dimension>,
     },
     /// A response reported a limit that differs from the current limit, so the run changed the current limit.
@@ -324,8 +324,8 @@ pub enum EventBody {
         /// The message of the API.
         message: String,
     },
-    /// The run begins to send rows of one provider to the next provider of the chain. This event is sent only when the
-    /// run begins this, not for each row.
+    /// The run begins to send rows of one provider to the next provider of the chain. One event is sent for this
+    /// change, not one event for each row.
     Diverted {
         /// The provider from which the rows come.
         from: Arc<str>,

@@ -1,4 +1,4 @@
-//! What is known about a failed attempt.
+//! The known facts about a failed attempt.
 
 use bytes::Bytes;
 
@@ -25,7 +25,7 @@ pub struct Failure {
     pub kind: Option<String>,
     /// `error.details.error_code`.
     pub code: Option<String>,
-    /// A message for people, at most 4 KiB.
+    /// A message for people, with a length of at most 4 KiB.
     pub message: String,
     /// The header `request-id`. The support of the API asks for this id.
     pub request_id: Option<String>,
@@ -45,8 +45,8 @@ pub enum LimitKind {
     /// A bucket of the server is empty: a limit per minute is used up. The run holds the pool: nothing is sent through
     /// the pool for some time.
     Rate,
-    /// The rate of requests rose too fast. The run holds the pool: it sends nothing for some time, and then raises the
-    /// rate slowly.
+    /// The rate of requests rose too fast. The run holds the pool: the run sends nothing through the pool for some
+    /// time, and then raises the rate slowly.
     Acceleration,
     /// Too many requests were open at the same time. The run lowers the number of requests that it keeps in flight.
     Concurrency,

@@ -1,4 +1,4 @@
-//! When a row is sent to the next provider of a chain.
+//! The cases in which a row is sent to the next provider of a chain.
 
 use std::time::Duration;
 
@@ -36,8 +36,8 @@ impl FallbackCase {
 /// The cases in which the request of a row is sent to the next provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FallbackOn {
-    /// The longest time that a row waits for the limits of its provider. A row that would wait longer is sent to the
-    /// next provider. `None` if rows wait without a time limit.
+    /// The longest time that a row waits because the limits of its provider are used up. A row that would wait longer
+    /// is sent to the next provider. The value is `None` if rows wait without a time limit.
     pub limit: Option<Duration>,
     /// The provider was overloaded at two attempts of the row, or the run sends nothing to the provider because all
     /// requests fail there.

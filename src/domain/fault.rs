@@ -6,7 +6,7 @@
 /// The kinds of faults of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WireErrorKind {
-    /// There is no credential to send.
+    /// The program has no credential (key or token) to send with the request.
     Authorization,
     /// The name of the server can't be resolved, no program listens at the address, or the network blocks the
     /// connection.
@@ -68,7 +68,7 @@ pub enum WriteTarget {
 pub enum WriteCause {
     /// The disk is full, or a quota or size limit is reached.
     Full,
-    /// The reader of the pipe has closed it.
+    /// The target is a pipe, and its reader has closed the pipe.
     ReaderGone,
     /// Anything else.
     Other,

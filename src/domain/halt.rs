@@ -7,9 +7,9 @@ use super::{ErrorClass, Failure, WriteFault};
 /// The reason why a whole run stops.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HaltReason {
-    /// The key is wrong, or the key permits nothing (401, or 403 before any success).
+    /// The key is wrong, or the key permits nothing (401, or 403 before the first success).
     Key(Failure),
-    /// The API forbade several consecutive rows (403).
+    /// The API answered several consecutive rows with 403 (forbidden).
     Forbidden(Failure),
     /// There is a problem with billing, credit or a spend limit, or the API has blocked the organization.
     Account(Failure),

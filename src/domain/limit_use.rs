@@ -8,11 +8,11 @@ pub struct LimitUse {
     /// The pool.
     pub pool: PoolId,
     /// The amounts that counted against the limits since the start of the run: requests, uncached input tokens and
-    /// output tokens. They are in the order of [`Dimension::ALL`].
+    /// output tokens. The amounts are in the order of [`Dimension::ALL`].
     pub counted: [u64; 3],
     /// The amounts that the limits allowed in the same time without a burst: the limit per minute times the minutes of
     /// the run. If a limit changed during the run, each value of the limit is multiplied by the minutes for which it
-    /// applied. `None` if the dimension has no limit.
+    /// applied. The value is `None` if the dimension has no limit.
     pub allowed: [Option<u64>; 3],
 }
 

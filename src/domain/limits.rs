@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::Dimension;
 
-/// A usage tier of an organization, or another start for the limits.
+/// The choice of the user that decides the limits at the start of a run: a usage tier of the organization, or one of
+/// two other starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tier {
     /// The tier is not known. The run begins with the limits of the lowest tier in use, and adopts the limits that
@@ -68,7 +69,7 @@ pub struct RateLimits {
 }
 
 impl RateLimits {
-    /// No limit in any dimension.
+    /// The limits of a pool without limits: `None` in all dimensions.
     pub const NONE: Self = Self { rpm: None, itpm: None, otpm: None };
 
     /// Returns limits in all three dimensions.
@@ -171,7 +172,7 @@ pub struct LearnedPool {
     /// The limits per minute that the server reported last. A limit that the server never reported is `None`.
     pub limits: RateLimits,
     /// The size of the server's bucket in each dimension, as far as the run could see it, in the order of
-    /// [`Dimension::ALL`]. `None` if no response showed a size.
+    /// [`Dimension::ALL`]. The value is `None` if no response showed a size.
     ///
     /// Units: requests or tokens. A number of tokens can be wrong by up to 500, because response headers round it. The
     /// real bucket is larger if it was never full when a response reported its level.
@@ -212,7 +213,7 @@ pub struct RateSignals {
     /// request.
     pub all_tokens: LimitSignal,
     /// The wait that the server asks for in `retry-after-ms` or `retry-after`. If both are valid, the longer wait is
-    /// used. `None` when both are missing or invalid.
+    /// used. The value is `None` when both are missing or invalid.
     pub retry_after: Option<Duration>,
     /// Whether the server tells the client to try the request again; `None` when the server does not say.
     pub should_retry: Option<bool>,

@@ -22,7 +22,7 @@ enum Step {
     /// This step leads to some elements of a list: they have a member with this name, and its value is a text that
     /// begins with the second text.
     EachWith(Box<str>, Box<str>),
-    /// The next step can match at every depth below this place.
+    /// The steps after this step can begin at every depth of the request.
     Anywhere,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct MemberFinder {
 /// A member or an element that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FoundMember {
-    /// The position of the path that found it, in the list of paths.
+    /// The position in the list of paths: the path that leads to the member or element.
     pub path: usize,
     /// The range to leave out: the member, with one comma if there is one. Without this range, the text is the same
     /// JSON without the member.

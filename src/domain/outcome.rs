@@ -25,8 +25,8 @@ pub struct AttemptRecord {
     pub usage: Usage,
     /// The cost of this usage; `None` for a model without a price.
     pub cost: Option<Money>,
-    /// The cost that the usage would have had without a prompt cache. `None` if the attempt used no cached tokens, or
-    /// if the model has no price.
+    /// The cost that the usage would have had without a prompt cache. The value is `None` if the attempt used no cached
+    /// tokens, or if the model has no price.
     pub without_cache: Option<Money>,
     /// `request-id`.
     pub request_id: Option<String>,

@@ -28,7 +28,7 @@ impl Params {
     /// `check` returns an error, reading ends.
     ///
     /// # Errors
-    /// The text is not an object, or `check` refuses a member.
+    /// Returns an error if the text is not an object, or if `check` refuses a member.
     pub(crate) fn of_object_if(
         json: &str,
         check: impl FnMut(&Self, &str) -> Result<(), String>,
@@ -73,8 +73,8 @@ impl Params {
     }
 }
 
-/// The parameters of a request, merged from two groups. The first group is the defaults that the row does not override.
-/// The second group is the row's own parameters. Each group keeps its order.
+/// The parameters of a request, merged from two groups. The first group contains the defaults that the row does not
+/// override. The second group contains the row's own parameters. Each group keeps its order.
 ///
 /// A function that takes `impl Into<Merged>` also accepts plain [`Params`]: the result then has no defaults.
 #[derive(Clone, Copy, Debug)]

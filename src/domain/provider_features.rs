@@ -9,7 +9,7 @@ pub struct ProviderFeatures {
     pub count_tokens: bool,
     /// The provider lists its models (`/v1/models`).
     pub model_list: bool,
-    /// The headers of its responses report limits.
+    /// The response headers of the provider report limits.
     pub rate_headers: bool,
     /// The provider has a prompt cache and accepts cache marks (`cache_control`).
     pub prompt_cache: bool,

@@ -1,4 +1,4 @@
-//! Requests as they are sent.
+//! Requests, in the form in which the program keeps and sends them.
 
 use bytes::Bytes;
 

@@ -10,7 +10,7 @@ pub struct RequestRules {
     /// A prefix of the provider's model names. The prefix is put in front of the name of each Claude model that is not
     /// in `models`. The prefix is empty if the provider uses the same names.
     pub model_prefix: Arc<str>,
-    /// The members that are left out of requests. The run reports them.
+    /// The members that are left out of requests. The run reports that it leaves these members out.
     pub drop: Vec<MemberPath>,
     /// The members that the provider refuses. A row with such a member is not sent.
     pub refuse: Vec<MemberPath>,

@@ -54,7 +54,8 @@ impl Taken {
     }
 }
 
-/// Returns whether an id was made by the simulator. The id is the id of a message (`msg_…`) or of a request (`req_…`).
+/// Returns whether an id was made by the simulator. The function takes the id of a message (`msg_…`) or of a request
+/// (`req_…`).
 ///
 /// The simulator writes a number of 128 bits as 22 letters and digits, the lowest digit first. The lower half of the
 /// number is a serial number, which is small. An id of the API looks like an id of the simulator with a probability of

@@ -31,8 +31,8 @@ pub enum Verdict {
     Overloaded {
         /// The wait that the server asks for; `None` when the server names no time.
         retry_after: Option<Duration>,
-        /// Whether the API has possibly billed the attempt. It is true if the error came after the headers of a 200
-        /// response.
+        /// Whether the API has possibly billed the attempt. The API has possibly billed it if the error came after the
+        /// headers of a 200 response.
         maybe_paid: bool,
         /// The failure.
         failure: Failure,

@@ -55,7 +55,7 @@ impl NumberOf {
         self.0[(hash >> 32) as usize % SHARDS].insert(hash, number);
     }
 
-    /// Returns the number of a hash, if it has one.
+    /// Returns the number that is stored for a hash; `None` if the hash is not in the map.
     pub(crate) fn get(&self, hash: u64) -> Option<u64> {
         self.0[(hash >> 32) as usize % SHARDS].get(&hash).copied()
     }

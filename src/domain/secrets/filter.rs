@@ -13,8 +13,8 @@ const RUN: usize = 5;
 const RUN_MASK: u64 = (1 << (8 * RUN)) - 1;
 /// The number of bytes that are loaded in one step. The stride for parts of twelve bytes is the same number.
 const PIECE: usize = 8;
-/// The number of entries of the table. The forms of a key have about a thousand runs, so their entries are about one in
-/// sixty. Even in a text without secrets, about one position in sixty causes a search in the list.
+/// The number of entries of the table. The forms of a key have about a thousand runs, so about one entry in sixty is
+/// set. In a text without secrets, about one position in sixty causes a search in the list.
 const ENTRIES: usize = 1 << 16;
 
 /// The runs of secrets.

@@ -288,8 +288,8 @@ impl Node {
     }
 
     /// Returns the number of times that this prefix must be written because of longer prefixes. The rows of a longer
-    /// prefix read the longer prefix, and only the first of these rows reads this prefix. If the rows of a longer
-    /// prefix take more than `seconds`, this prefix expires in this time.
+    /// prefix read the longer prefix, and only the first of these rows reads the shorter prefix. If sending the rows of
+    /// a longer prefix takes more than `seconds`, the shorter prefix expires in this time.
     ///
     /// The documentation of the API does not say whether a read of a longer prefix also renews the shorter prefix
     /// inside it. The plan assumes that such a read does not renew the shorter prefix.
