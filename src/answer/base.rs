@@ -1,5 +1,6 @@
 //! Makes the base of a follow-up (another request for the same row). The base is the first request for the row, with
-//! three changes. It has the model, the `max_tokens` and the form of the schema that were used for the last answer.
+//! three changes. The base has the model, the `max_tokens` and the form of the schema that were used for the last
+//! answer.
 
 use super::Form;
 use super::follow_up::{self, Base, params_of};

@@ -38,8 +38,8 @@ pub(super) struct Wrong {
 }
 
 impl Look<'_> {
-    /// Returns the whole answer if the request continued an earlier answer: joins the earlier answer and this one. An
-    /// answer from an earlier run is already whole, so it is not joined again.
+    /// Joins this answer with an earlier answer if the request continued the earlier answer, and returns the whole
+    /// answer. An answer from an earlier run is already whole, so it is not joined again.
     pub(super) fn joined(&self, message: &Message) -> Option<Message> {
         match self.ask.purpose {
             Purpose::Continue => {
@@ -67,7 +67,7 @@ impl Look<'_> {
 
     /// Returns a text that says what is wrong with a whole answer; `None` if the answer is accepted.
     pub(super) fn finding(&self, message: &Message, seen: &Seen<'_>) -> Option<String> {
-        // Without a schema, JSON is searched in the text of the answer, as if the prompt had asked for it.
+        // Without a schema, the JSON is taken from the text of the answer, as if the prompt had asked for JSON.
         let rung = self.last.rung.unwrap_or(Rung::Instruction);
         let json = rung.answer_json(&message.json).filter(|json| !json.trim().is_empty());
         let found = match (&self.rules.form, &json) {

@@ -96,7 +96,8 @@ struct Tools {
     are_served: bool,
     /// The largest number of calls of the tools that the API runs; `None` if one of these tools has no limit.
     most_calls: Option<u64>,
-    /// The sum of the limits (`max_uses`) of all search tools. The next field says whether a search tool has no limit.
+    /// The sum of the limits (`max_uses`) of all search tools. `has_endless_search` says whether a search tool has no
+    /// limit.
     searches: u64,
     has_endless_search: bool,
 }

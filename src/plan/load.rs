@@ -40,8 +40,8 @@ pub struct Load {
 /// The rows of one template.
 #[derive(Clone, Debug)]
 pub struct Group {
-    /// The number of the template: see [`crate::domain::Ask::template`]. `None` if the group has the rows of several
-    /// templates.
+    /// The number of the template: see [`crate::domain::Ask::template`]. The value is `None` if the group has the rows
+    /// of several templates.
     pub template: Option<u64>,
     /// The model.
     pub model: Arc<str>,

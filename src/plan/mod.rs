@@ -117,7 +117,7 @@ mod tests {
     use super::*;
     use crate::domain::json::{Cursor, DEEPEST};
 
-    /// Reads an object into parameters, in the order of the object.
+    /// Reads the members of an object as parameters, in their order.
     pub(super) fn params(json: &str) -> Params {
         let mut params = Params::default();
         let walk = Cursor::new(json.as_bytes()).object(|cursor, name| {

@@ -49,7 +49,7 @@ pub struct Planner {
     prefixes: PrefixFinder,
     /// The function that changes the request of each row before the request is sent.
     shaping: Option<Shaping>,
-    /// The parameters that replace parameters of rows, and the choice of the rows in which they do.
+    /// The parameters that replace parameters of rows, and the choice of the rows in which they are replaced.
     overrides: (Overrides, Overridden),
     /// The conditions that each answer must meet.
     conditions: Vec<Condition>,
@@ -358,7 +358,8 @@ impl Planner {
         })
     }
 
-    /// Makes the first request of a job again, from the job's own request. A row that was kept on disk needs this.
+    /// Makes the first request of a job again, from the job's own request. The method is for rows that were kept on
+    /// disk.
     ///
     /// # Errors
     /// The errors are the same as for [`Planner::plan`].

@@ -262,7 +262,7 @@ impl<'s> Walk<'s> {
             return self.content(cursor, depth);
         }
         let first = cursor.peek()?;
-        // A string can become a block only if it stands in place of the whole list. A string inside the list is not
+        // A string can become a block only if it is written in place of the whole list. A string inside the list is not
         // valid.
         let can_be_block = first == b'{' || (first == b'"' && depth == MOST_DEPTH);
         let (start, text, media) = (cursor.position(), self.text, self.media.likely);

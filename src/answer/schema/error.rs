@@ -17,7 +17,7 @@ pub enum SchemaError {
     /// An object has two members with the same name.
     #[error("{place}: {name} occurs twice; remove one of them")]
     Repeated {
-        /// The JSON pointer of the object, in words.
+        /// The JSON pointer of the object, in the form for messages.
         place: String,
         /// The name of the two members, in quotes.
         name: String,
@@ -25,7 +25,7 @@ pub enum SchemaError {
     /// The text is JSON, but not a schema.
     #[error("{place}: {words}")]
     NotASchema {
-        /// The JSON pointer of the value that is wrong, in words.
+        /// The JSON pointer of the value that is wrong, in the form for messages.
         place: String,
         /// A text that says what is wrong with the value.
         words: String,
@@ -43,7 +43,7 @@ pub enum SchemaError {
         "{place}: the reference to {target} leaves the file, and nothing is fetched; copy that schema into $defs and refer to it with #/$defs/NAME"
     )]
     Remote {
-        /// The JSON pointer of the reference, in words.
+        /// The JSON pointer of the reference, in the form for messages.
         place: String,
         /// The target of the reference, in quotes.
         target: String,
@@ -51,7 +51,7 @@ pub enum SchemaError {
     /// A reference leads to a place in the file that does not exist.
     #[error("{place}: nothing is at {target}, to which it refers")]
     Missing {
-        /// The JSON pointer of the reference, in words.
+        /// The JSON pointer of the reference, in the form for messages.
         place: String,
         /// The target of the reference, in quotes.
         target: String,
@@ -61,7 +61,7 @@ pub enum SchemaError {
         "{place}: the pattern {pattern} can't be used: it is not a regular expression of ECMAScript, or it is too large"
     )]
     Pattern {
-        /// The JSON pointer of the pattern, in words.
+        /// The JSON pointer of the pattern, in the form for messages.
         place: String,
         /// The pattern, in quotes.
         pattern: String,
@@ -71,7 +71,7 @@ pub enum SchemaError {
         "{place}: a pattern can't be used here: it is not a regular expression of ECMAScript, it is too large, or it looks around or back (only \"pattern\" may do so)"
     )]
     PatternProperty {
-        /// The JSON pointer of the pattern, in words.
+        /// The JSON pointer of the pattern, in the form for messages.
         place: String,
     },
     /// Too many subschemas apply to one value. A check could take extremely long.
@@ -79,7 +79,7 @@ pub enum SchemaError {
         "{place}: more than {limit} subschemas apply to one value here, because references are combined again and again; simplify it"
     )]
     TooWide {
-        /// The JSON pointer of the schema, in words.
+        /// The JSON pointer of the schema, in the form for messages.
         place: String,
         /// The highest allowed number of subschemas for one value.
         limit: u64,

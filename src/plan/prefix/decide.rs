@@ -509,8 +509,8 @@ mod tests {
 
     #[test]
     fn a_row_keeps_its_shorter_prefix_at_least_as_long_as_its_longer_prefix() {
-        // Two rows with the longer prefix are ten minutes apart. The last two of these rows also have the shorter
-        // prefix.
+        // The rows with the longer prefix are ten minutes apart. The last two rows with the longer prefix also have the
+        // shorter prefix.
         let number = |at: u64| if at.is_multiple_of(30) { row(&[(2, 5_000)]) } else { row(&[(100 + at, 5_000)]) };
         let both = row(&[(1, 2_000), (2, 5_000)]);
         let rows = (0..300).map(number).chain([both.clone(), both.clone()]);

@@ -11,9 +11,8 @@ use std::collections::HashMap;
 use super::census::PrefixCensus;
 use crate::domain::{Caching, Level, PrefixId, Prefixes, PromptCache};
 
-/// The longest time between two rows after which the second row can probably read a cache entry of the first row, in
-/// seconds. `FIVE_MINUTES` is for entries that are kept for five minutes, and `HOUR` for entries that are kept for an
-/// hour.
+/// The longest time between two rows, in seconds, for which the second row can probably read a cache entry of the first
+/// row. `FIVE_MINUTES` is for entries that are kept for five minutes, and `HOUR` for entries that are kept for an hour.
 const FIVE_MINUTES: u32 = 240;
 const HOUR: u32 = 3_300;
 /// The probability of a further row from which a mark saves money on average. A write for five minutes costs a quarter
