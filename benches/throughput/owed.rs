@@ -62,7 +62,7 @@ struct Files {
     marks: Arc<dyn DiskFile>,
 }
 
-/// The place where the loop puts the next body for a task, and from which the task takes the body.
+/// A place for one body: the loop puts the next body there, and a task takes it.
 #[derive(Default)]
 struct Desk {
     body: Mutex<Option<Bytes>>,

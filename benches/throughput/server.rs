@@ -65,7 +65,7 @@ async fn accept(latency: Duration) -> Result<Infallible, io::Error> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        // An error ends only the connection on which it happens. For example, the client has closed the connection.
+        // An error ends only one connection, for example if its client has closed it.
         tokio::spawn(async move { answer_all(stream, latency).await });
     }
 }

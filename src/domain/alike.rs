@@ -71,8 +71,8 @@ fn without_values(message: &str) -> String {
     }
     let mut shown = String::with_capacity(end);
     let mut chars = message[..end].chars().peekable();
-    // These two flags describe what is before the current character: a name, or a character after which a sign (`-`)
-    // can begin a number.
+    // The first flag says whether the current character is inside a name. The second flag says whether a `-` at this
+    // place can be the sign of a number.
     let (mut is_in_name, mut may_be_sign) = (false, true);
     while let Some(char) = chars.next() {
         match char {

@@ -13,13 +13,12 @@ use super::{Caching, Cost, Expense, Interval, Money, PoolId, Prefixes, Request, 
 /// A request for a row, with its route and its expected cost.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    /// The request. The request in the form in which the program keeps it. Before the request is sent, the provider's
-    /// code converts it to the form that the API expects. The first `Ask` of a row shares the bytes of
-    /// [`super::Job::request`].
+    /// The request. The request, as the program keeps it. Before the request is sent, the provider's code converts it
+    /// to the form that the API expects. The first `Ask` of a row shares the bytes of [`super::Job::request`].
     pub request: Request,
     /// The model, as written in `request`.
     pub model: Arc<str>,
-    /// The terms of the request, from which its price follows.
+    /// The terms of the request. They decide its price.
     pub terms: Terms,
     /// The route. Provider and account identify the endpoint. The whole id names the pool: the limits that apply to the
     /// request at this endpoint.

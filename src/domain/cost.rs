@@ -144,8 +144,8 @@ impl AddAssign for Usage {
     }
 }
 
-/// The longest time for which a request asks to cache parts of its input. Writing to a cache costs more than plain
-/// input, and the price depends on this time.
+/// The caching that a request asks for: the longest lifetime of its cache marks. Writing to a cache costs more than
+/// plain input, and the price depends on this time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Caching {
     /// The request does not ask to cache anything.
@@ -162,7 +162,7 @@ pub enum Caching {
 pub struct UsageBound {
     /// Input tokens, cached or not.
     pub input_tokens: u64,
-    /// The longest time for which these tokens can be cached.
+    /// The longest lifetime that these tokens can have in a cache.
     pub caching: Caching,
     /// Output tokens.
     pub output_tokens: u64,

@@ -32,8 +32,8 @@ pub struct PoolStatus {
     /// The level of each bucket, divided by the limit per minute, from 0 to 1; `None` if there is no limit. The buckets
     /// are in the order of [`Dimension::ALL`].
     pub level: [Option<f64>; 3],
-    /// The remaining time for which the pool is held; `None` when the pool is not held. A 429 holds a pool: nothing is
-    /// sent through the pool for some time.
+    /// The time until the pool is no longer held; `None` when the pool is not held. A 429 holds a pool: nothing is sent
+    /// through the pool for some time.
     pub held_for: Option<Duration>,
     /// The number of rows that wait until the limits of the pool allow their requests.
     pub ready: usize,
@@ -140,7 +140,7 @@ pub struct Outage {
     pub provider: Arc<str>,
     /// The latest failure.
     pub fault: Failure,
-    /// The time for which all requests have failed so far.
+    /// The duration of the outage so far.
     pub lasted: Duration,
     /// The time from now until the next request is sent to the endpoint; `None` if a request to the endpoint is in
     /// flight.
@@ -163,7 +163,7 @@ pub struct BatchesStatus {
     /// Whether the reply to the submission of a batch was lost. The run then looks for the batch in the API's list of
     /// batches.
     pub is_unclear: bool,
-    /// The number of batches that have ended, but of which the run has not read all results.
+    /// The number of ended batches with results that the run has not read.
     pub collecting: usize,
     /// The time until the run asks for the state of the batches again.
     pub next_look: Option<Duration>,
@@ -194,7 +194,8 @@ pub enum EventBody {
         /// The number of rows that earlier runs have finished.
         already_done: u64,
     },
-    /// The providers of the run, in the order in which they are tried. Only a run with several providers has this event.
+    /// The providers of the run, in the order in which they are tried. A run with only one provider does not have this
+    /// event.
     Providers(Arc<[Arc<str>]>),
     /// The expected cost and the expected duration of the run.
     Forecast(RunForecast),
@@ -303,7 +304,7 @@ pub enum EventBody {
     Held {
         /// The pool.
         pool: PoolId,
-        /// The time for which the pool is held.
+        /// The duration of the hold: nothing is sent through the pool in this time.
         wait: Duration,
         /// The kind of limit that caused the 429.
         kind: LimitKind,

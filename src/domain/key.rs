@@ -10,7 +10,7 @@ use std::fmt;
 pub struct JobKey(pub [u8; 16]);
 
 impl JobKey {
-    /// Returns the key in the form in which it is shown, as ASCII bytes.
+    /// Returns the shown form of the key, as ASCII bytes.
     pub fn text(self) -> [u8; 35] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = *b"k1:00000000000000000000000000000000";
@@ -34,8 +34,7 @@ impl fmt::Debug for JobKey {
 }
 
 impl JobKey {
-    /// Reads a key in the form in which keys are shown. Returns `None` for all other texts, for example for a damaged
-    /// key.
+    /// Reads the shown form of a key. Returns `None` for all other texts, for example for a damaged key.
     pub fn parse(text: &str) -> Option<Self> {
         let hex = text.strip_prefix("k1:")?;
         let digits: &[u8; 32] = hex.as_bytes().try_into().ok()?;

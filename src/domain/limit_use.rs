@@ -11,8 +11,8 @@ pub struct LimitUse {
     /// output tokens. The amounts are in the order of [`Dimension::ALL`].
     pub counted: [u64; 3],
     /// The amounts that the limits allowed in the same time without a burst: the limit per minute times the minutes of
-    /// the run. If a limit changed during the run, each value of the limit is multiplied by the minutes for which it
-    /// applied. The value is `None` if the dimension has no limit.
+    /// the run. If a limit changed during the run, each value of the limit counts for the minutes when it applied. The
+    /// value is `None` if the dimension has no limit.
     pub allowed: [Option<u64>; 3],
 }
 

@@ -1,10 +1,10 @@
 //! Prefixes of a request that the API can keep in its prompt cache, and the marks (`cache_control`) that ask for it.
 //!
-//! A prefix is everything up to the end of a block, in the order in which the API reads a request: tools, system,
-//! messages. A mark on the last block asks the API to keep the prefix, as a cache entry. A later request with the same
-//! prefix and a mark at the end of this prefix reads the entry. Tokens that are read cost a tenth of the price of plain
-//! input or less, and do not count against the input limit. A prefix of one request is also called a *level*: a request
-//! can have several levels, and each level contains all shorter levels.
+//! A prefix is everything up to the end of a block. The API reads a request in the order tools, system, messages. A
+//! mark on the last block asks the API to keep the prefix, as a cache entry. A later request with the same prefix and a
+//! mark at the end of this prefix reads the entry. Tokens that are read cost a tenth of the price of plain input or
+//! less, and do not count against the input limit. A prefix of one request is also called a *level*: a request can have
+//! several levels, and each level contains all shorter levels.
 //!
 //! The marks that the program adds are not part of a row. The program inserts its marks when the row's request is sent,
 //! so the key of a row never depends on these marks.
@@ -93,7 +93,7 @@ pub struct Level {
     pub tokens: u32,
     /// The place in the request at which the prefix ends.
     pub place: MarkPlace,
-    /// The time for which the API is asked to keep the prefix.
+    /// The lifetime that the request asks for: how long the API keeps the prefix.
     pub lifetime: Caching,
 }
 

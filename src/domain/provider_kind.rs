@@ -26,7 +26,7 @@ pub enum ProviderKind {
 }
 
 impl ProviderKind {
-    /// Every kind, in the order in which the program lists them.
+    /// Every kind, in the order of the program's lists.
     pub const ALL: [Self; 9] = [
         Self::Anthropic,
         Self::Aws,

@@ -21,7 +21,7 @@ pub enum Verdict {
     Limited {
         /// The kind of limit.
         kind: LimitKind,
-        /// The time for which nothing must be sent through the pool; `None` when the server names no time.
+        /// The time that the pool must wait before the next request; `None` when the server names no time.
         retry_after: Option<Duration>,
         /// The failure.
         failure: Failure,

@@ -202,8 +202,8 @@ impl Load {
     /// position.
     ///
     /// Rows of several templates can share a prefix, and the plan counts the tokens of the prefix in the group of the
-    /// first row. So all groups with the same model and terms get the same shares, except groups in which no row can be
-    /// marked.
+    /// first row. So all groups with the same model and terms get the same shares. Groups without markable rows get no
+    /// shares.
     pub(crate) fn set_caching(&mut self, plan: &CachePlan, rates: &dyn Fn(usize) -> CacheRates) {
         let mut sums: HashMap<(Arc<str>, Terms), Expected> = HashMap::new();
         for (at, (group, cached)) in self.groups.iter().zip(&plan.groups).enumerate() {

@@ -113,7 +113,7 @@ impl Models {
         }
     }
 
-    /// Sets today's date, by which models are recognized that have retired after the catalog was made.
+    /// Sets today's date. With this date, models that have retired after the catalog was made are recognized.
     pub(super) fn tell_date(&mut self, today: Date) {
         self.today = Some(today);
     }

@@ -49,7 +49,7 @@ pub struct Planner {
     prefixes: PrefixFinder,
     /// The function that changes the request of each row before the request is sent.
     shaping: Option<Shaping>,
-    /// The parameters that replace parameters of rows, and the choice of the rows in which they are replaced.
+    /// The parameters that replace parameters of rows, and the choice of these rows.
     overrides: (Overrides, Overridden),
     /// The conditions that each answer must meet.
     conditions: Vec<Condition>,
@@ -208,7 +208,7 @@ impl Planner {
         self
     }
 
-    /// Sets today's date, by which the planner recognizes models that have retired after the catalog was made.
+    /// Sets today's date. With this date, the planner recognizes models that have retired after the catalog was made.
     pub(crate) fn with_today(mut self, today: Date) -> Self {
         self.models.tell_date(today);
         self

@@ -13,8 +13,9 @@ const MOST_DEPTH: u32 = 8;
 /// tokens around each message. These tokens are fewer than the bytes of JSON around the message, so no bytes are added
 /// for them.
 pub(super) const BYTES_AROUND: u64 = 16;
-/// The range of the real number of tokens of a text, in thousandths of its weight (the estimated tokens). ASCII text is
-/// mostly Latin prose, code and data. Wide text is text in other scripts, and accented letters.
+/// The real number of tokens of a text compared with its weight (the estimated tokens): the lowest, likely and highest
+/// ratio, in thousandths. ASCII text is mostly Latin prose, code and data. Wide text is text in other scripts, and
+/// accented letters.
 ///
 /// No tokenizer is published. So two counts were compared on texts of ten languages, code, JSON and tables of numbers.
 /// One count used these weights. The other count cut the text into runs of letters, digits and punctuation. The ratio
@@ -92,7 +93,7 @@ pub(super) struct Part {
     /// The start and the end of the part, in bytes from the start of the member's value.
     pub start: usize,
     pub end: usize,
-    /// The position of the closing brace, before which a cache mark is inserted; `None` for a text that is written as a
+    /// The position of the closing brace, where a cache mark can be inserted; `None` for a text that is written as a
     /// plain string.
     pub brace: Option<usize>,
     /// The tokens of the part, in thousandths.

@@ -24,7 +24,7 @@ use super::text::{elements, members};
 use crate::domain::json::{first_byte, is_filled_array};
 use crate::domain::{Params, quoted, shortened};
 
-/// The highest number of members that are not required that the API accepts in a schema.
+/// The highest number of optional members that the API accepts in a schema.
 const MOST_OPTIONAL: usize = 24;
 
 /// The highest number of members with several types that the API accepts in a schema.
@@ -33,7 +33,7 @@ const MOST_UNIONS: usize = 16;
 /// The reason why a schema can't be sent as structured output.
 type Refusal = String;
 
-/// Rewrites a schema. `circle` is the place at which the schema contains itself, if it does.
+/// Rewrites a schema. If the schema contains itself, `circle` is the place where it does.
 ///
 /// # Errors
 /// Returns a text with the place and the reason: the API would refuse the schema, or all answers would be empty.

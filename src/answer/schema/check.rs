@@ -20,12 +20,12 @@ const PATTERN_BYTES: usize = 2 << 20;
 const STEPS: usize = 10_000;
 const LONGEST_LOOKED_AT: usize = 10_000;
 
-/// The largest answer for which violations are listed, in bytes. If the schema has alternatives, listing the violations
-/// takes some hundred times the memory of the answer.
+/// The size limit for listing violations, in bytes: a longer answer gets no list. If the schema has alternatives,
+/// listing the violations takes some hundred times the memory of the answer.
 const LONGEST_LISTED: usize = 256 << 10;
 
-/// The highest number of checks of one part of an answer for which violations are listed. This limit matters if a
-/// schema contains itself in several alternatives.
+/// The limit of repeated checks for listing violations: an answer gets no list if one part of it can be checked more
+/// often. This limit matters if a schema contains itself in several alternatives.
 const MOST_REPEATS: u64 = 1_000;
 
 /// The highest number of nested calls during a check. The number of calls is the depth of the answer, multiplied by the

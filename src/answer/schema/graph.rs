@@ -19,7 +19,7 @@ const WIDEST: u64 = 10_000;
 /// with another reference. Usual schemas have chains of less than ten.
 const DEEPEST: u64 = 64;
 
-/// The highest number of steps for computing how many times a part of a value is checked.
+/// The highest number of steps for computing how often a part of a value is checked.
 const MOST_STEPS: usize = 1_000_000;
 
 /// The subschemas of a schema (nodes), each with the subschemas that it applies.
@@ -67,8 +67,8 @@ impl Graph {
         Ok(sizes.iter().map(|(_, depth)| depth + 1).max().unwrap_or(1))
     }
 
-    /// Returns all nodes in an order in which a node comes after the nodes that it applies to the same value. In
-    /// circles, the order is not defined.
+    /// Returns all nodes, sorted: the nodes that a node applies to the same value come before this node. In circles,
+    /// the order is not defined.
     fn inner_first(&self) -> Vec<usize> {
         let mut order = Vec::with_capacity(self.nodes.len());
         let mut seen = vec![false; self.nodes.len()];
@@ -78,9 +78,9 @@ impl Graph {
         order
     }
 
-    /// Returns the number of times that a check of a value can check one part of the value, if the schema contains
-    /// itself. With 1, the time of a check is proportional to the number of parts. With 2 or more, the time at least
-    /// doubles with each level of the value.
+    /// Returns how often one part of a value can be checked during a check of the value, if the schema contains itself.
+    /// With 1, the time of a check is proportional to the number of parts. With 2 or more, the time at least doubles
+    /// with each level of the value.
     pub(super) fn repeats(&self) -> u32 {
         let circle = self.circles();
         let mut steps = 0;
@@ -137,8 +137,8 @@ impl Graph {
     }
 }
 
-/// Adds to `order` the nodes that can be reached from `start` and were not seen before. Each node comes after the nodes
-/// to which it leads. The function does not call itself, because a chain of references can be long.
+/// Adds to `order` the nodes that can be reached from `start` and were not seen before. A node comes after all nodes
+/// that can be reached from it. The function does not call itself, because a chain of references can be long.
 fn walk<'g>(start: usize, seen: &mut [bool], nexts: impl Fn(usize) -> &'g Vec<usize>, order: &mut Vec<usize>) {
     if std::mem::replace(&mut seen[start], true) {
         return;

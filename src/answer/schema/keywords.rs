@@ -25,8 +25,8 @@ enum Form {
     Map,
 }
 
-/// Returns the subschemas of a schema, each with its pointer relative to this schema and the values to which it
-/// applies.
+/// Returns the subschemas of a schema. Each comes with its pointer relative to this schema, and with the values that it
+/// applies to.
 pub(super) fn subschemas(schema: &Value) -> Vec<(String, Reach, &Value)> {
     let Some(members) = schema.as_object() else { return Vec::new() };
     let mut found = Vec::new();

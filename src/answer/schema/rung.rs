@@ -1,4 +1,4 @@
-//! Chooses the way in which a schema is put into a request, and reads the answers to such requests.
+//! Chooses how a schema is put into a request, and reads the answers to such requests.
 
 use std::borrow::Cow;
 

@@ -36,7 +36,7 @@ pub(super) enum Kind {
 /// A part of a text, in which some kinds of escapes were decoded.
 pub(super) struct View {
     bytes: Vec<u8>,
-    /// The source of each byte: the range of the original text from which it was decoded.
+    /// The source of each byte: the range of the original text that was decoded to this byte.
     sources: Vec<Range<usize>>,
 }
 
@@ -91,7 +91,7 @@ impl View {
         &self.bytes
     }
 
-    /// Returns the range of the original text from which some bytes of the view were decoded.
+    /// Returns the source of some bytes of the view: the range of the original text that was decoded to these bytes.
     pub(super) fn source(&self, bytes: Range<usize>) -> Range<usize> {
         self.sources[bytes.start].start..self.sources[bytes.end - 1].end
     }

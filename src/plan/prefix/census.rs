@@ -42,7 +42,7 @@ pub(super) struct Node {
     /// The numbers of the first and of the last row that have the prefix.
     pub(super) first: u32,
     pub(super) last: u32,
-    /// The position in the load of the group to which the rows of the prefix belong.
+    /// The group of the rows of the prefix, as a position in the load.
     pub(super) group: u32,
     /// The shortest prefix that the model of these rows caches, in tokens.
     pub(super) least: u32,

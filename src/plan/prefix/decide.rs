@@ -18,14 +18,14 @@ use super::super::seen::AsItIs;
 use super::census::{Node, PrefixCensus};
 use crate::domain::{Caching, PrefixId, Prefixes, PromptCache};
 
-/// The time after its last use for which the plan relies on a cache entry, in seconds. The API keeps an entry for 300
-/// or 3,600 seconds. The difference is a reserve for the time that requests take and for changes in the speed of the
-/// run.
+/// The lifetime of a cache entry that the plan relies on, in seconds after the last use of the entry. The API keeps an
+/// entry for 300 or 3,600 seconds. The difference is a reserve for the time that requests take and for changes in the
+/// speed of the run.
 const FIVE_MINUTES: f64 = 240.0;
 const HOUR: f64 = 3_300.0;
 /// The factor by which the estimated length of a prefix can be too low or too high.
 const ERROR: f64 = 1.5;
-/// The share of the cost of shared prefixes that must be saved before rows are read group by group.
+/// The smallest saving that is worth reading rows group by group, as a share of the cost of shared prefixes.
 const WORTH_ORDERING: f64 = 0.01;
 
 /// The prices of a cached token, as shares of the price of plain input.
@@ -109,7 +109,7 @@ pub struct Unmarked {
     pub tokens: u32,
     /// The shortest prefix that the model of these rows caches, in tokens.
     pub least: u32,
-    /// The position in the load of the group to which these rows belong.
+    /// The group of these rows, as a position in the load.
     pub group: usize,
     /// The number of rows of the prefix with the most rows.
     pub most_rows: u32,
@@ -274,7 +274,7 @@ impl Node {
         if rows_per_second > 0.0 { (rows - 1.0).max(0.0) / rows_per_second } else { 0.0 }
     }
 
-    /// Returns a record that says for which reason this prefix is not marked.
+    /// Returns a record that says why this prefix is not marked.
     fn as_unmarked(&self, reason: UnmarkedReason) -> Unmarked {
         Unmarked {
             reason,
@@ -335,7 +335,7 @@ impl Node {
 }
 
 impl CachePlan {
-    /// Returns the time for which a prefix is cached; `None` if the prefix is not marked.
+    /// Returns how long a prefix is cached; `None` if the prefix is not marked.
     pub fn lifetime(&self, prefix: PrefixId) -> Option<Caching> {
         self.chosen.get(&prefix.0).copied()
     }

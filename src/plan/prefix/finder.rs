@@ -30,7 +30,7 @@ enum Wanted {
 /// The prefixes of a row.
 pub(in crate::plan) struct Found {
     prefixes: Prefixes,
-    /// The time for which the request asks to cache the prefixes: the longest lifetime of its marks.
+    /// The caching that the request asks for: the longest lifetime of its cache marks.
     caching: Caching,
 }
 
@@ -70,8 +70,9 @@ impl PrefixFinder {
 }
 
 impl Found {
-    /// Returns the prefixes and the time for which they are cached. The prefixes say how much their marks raise the
-    /// highest cost of an answer. `most_if` returns the highest cost of an answer for the longest lifetime of a mark.
+    /// Returns the prefixes and how long they are cached. The prefixes also get the amounts by which their marks raise
+    /// the highest cost of an answer. `most_if` returns the highest cost of an answer for the longest lifetime of a
+    /// mark.
     pub(in crate::plan) fn priced(self, most_if: &dyn Fn(Caching) -> Money) -> (Prefixes, Caching) {
         let plain = most_if(Caching::None);
         let extra_most = [Caching::FiveMinutes, Caching::Hour].map(|caching| most_if(caching).less(plain));

@@ -11,17 +11,17 @@ use std::collections::HashMap;
 use super::census::PrefixCensus;
 use crate::domain::{Caching, Level, PrefixId, Prefixes, PromptCache};
 
-/// The longest time between two rows, in seconds, for which the second row can probably read a cache entry of the first
-/// row. `FIVE_MINUTES` is for entries that are kept for five minutes, and `HOUR` for entries that are kept for an hour.
+/// The longest time between two rows, in seconds, if the second row shall read a cache entry of the first row.
+/// `FIVE_MINUTES` is for entries that are kept for five minutes, and `HOUR` for entries that are kept for an hour.
 const FIVE_MINUTES: u32 = 240;
 const HOUR: u32 = 3_300;
-/// The probability of a further row from which a mark saves money on average. A write for five minutes costs a quarter
+/// The smallest probability of a further row that makes a mark worth its cost. A write for five minutes costs a quarter
 /// more than plain input, and a read saves nine tenths.
 const WORTH_A_WRITE: f64 = 0.28;
 /// The largest number of prefixes in `firsts`.
 const MOST_FIRSTS: usize = 1 << 16;
-/// The largest number of rows for which prefixes are counted separately. Prefixes with more rows are all treated in the
-/// same way.
+/// The largest number of rows that has a count of its own in `with_rows`. Prefixes with more rows are all treated in
+/// the same way.
 const MOST_COUNTED: usize = 8;
 
 /// The prefixes of the rows of a stream.
@@ -31,7 +31,7 @@ pub(crate) struct StreamCensus {
     census: PrefixCensus,
     /// The time at which each prefix was marked last, in seconds since the start of the run.
     marked: HashMap<PrefixId, u32>,
-    /// The time at which the row of each prefix with one row came. Only recent prefixes are kept.
+    /// The time of the row of each prefix that has only one row. Only recent prefixes are kept.
     firsts: HashMap<PrefixId, u32>,
     /// Counts of prefixes: entry `n` is the number of prefixes that have more than `n` rows so far. The entry 0 is not
     /// used.
