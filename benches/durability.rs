@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench durability` runs a part of each loop. With `-- full`, every loop runs in full, and its results
 //! are written into the page. If names of loops follow (`-- full kills power`), only the named loops run. The lines of
-//! the other loops in the page stay as they are. If a loop finds a violation, its line in the page says so, and the
+//! the other loops in the page are not changed. If a loop finds a violation, its line in the page says so, and the
 //! other loops still run.
 
 #[path = "../tests/durability/corpora.rs"]
@@ -119,7 +119,7 @@ Rust and `cargo-fuzz`. The loop `fuzzed` reads its output.
 
 ";
 
-/// Returns a table of changes. The table shows for each change what a second run does after it.
+/// Returns a table of changes. The table shows what a second run does after each change.
 fn cases() -> String {
     let cases = resume_cases::CASES.iter().map(|case| format!("| {} | {} |\n", case.change, case.answer));
     format!(

@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench security` runs a part of each loop. With `-- full`, every loop runs in full, and its results
 //! are written into the page. If names of loops follow (`-- full key files`), only the named loops run. The lines of
-//! the other loops in the page stay as they are.
+//! the other loops in the page are not changed.
 
 #[path = "../tests/support/hostile.rs"]
 mod hostile;

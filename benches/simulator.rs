@@ -105,7 +105,7 @@ fn server() -> (f64, &'static str) {
             let (server, model) = SimServer::serve(config(), address).await.expect("a free port");
             url_in.send(server.address()).expect("somebody waits");
             let before = processor_time();
-            // An error means that the sender of the channel was dropped. The server then ends too.
+            // An error means that the sender of the channel was dropped. In this case, the server ends.
             let _ = stopped.await;
             let after = processor_time();
             assert_eq!(lock(&model).books().statuses.get(&200), Some(&SERVED), "every request is answered");

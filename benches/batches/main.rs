@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench batches` runs a part of each loop. With `-- full`, every loop runs in full, and its results are
 //! written into the page. If names of loops follow (`-- full kills`), only the named loops run. The lines of the other
-//! loops in the page stay as they are.
+//! loops in the page are not changed.
 
 #![allow(dead_code, reason = "shared with tests that use all of it")]
 

@@ -2,8 +2,8 @@
 //!
 //! A policy is pure: it takes values and returns a decision. A [`Policy`] sees a row, the last request for the row, the
 //! result of that request, and the earlier attempts. A policy uses no queues, limits or files. The scheduler sends the
-//! request that a policy returns, when the limits of the request's route and the budget allow it. The journal keeps one
-//! line for the row, with the usage and cost of all its attempts.
+//! request that a policy returns, when limits and budget allow the request. The journal keeps one line for the row,
+//! with the usage and cost of all its attempts.
 //!
 //! [`schema`] checks answers against a JSON schema, and puts the schema into requests.
 //!
@@ -80,8 +80,8 @@ pub enum Then {
 }
 
 /// A function that decides what happens after the result of a request. The last argument lists the attempts for the
-/// row, oldest first, including the attempt that has just ended. If an earlier run left the row unfinished, its
-/// attempts are in the list too.
+/// row, oldest first, including the attempt that has just ended. If an earlier run left the row unfinished, the list
+/// also has the attempts of that run.
 ///
 /// A policy must limit the number of requests for a row. To do this, it counts the attempts in the list.
 pub type Policy = Box<dyn Fn(&Job, &Ask, Came<'_>, &[AttemptRecord]) -> Then + Send>;

@@ -104,8 +104,8 @@ impl Look<'_> {
             return self.fail(wrong, message);
         }
         self.follow_up(message, wrong, Purpose::MoreRoom, || {
-            // If the truncated answer is a correction of an earlier answer, the new request needs the conversation
-            // before it.
+            // If the truncated answer is a correction of an earlier answer, the new request must contain the
+            // conversation up to the correction.
             let is_repair = self.ask.purpose == Purpose::Repair;
             let base = if is_repair { self.asked() } else { self.base() };
             base?.changed(|mut params| {

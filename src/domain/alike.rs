@@ -4,8 +4,8 @@
 /// together in one number.
 const MOST: usize = 20;
 
-/// The number of bytes that are compared, from the start of each message. Only messages that list names are longer than
-/// this.
+/// The number of bytes that are compared, from the start of each message. Only messages that list names have more
+/// bytes.
 const COMPARED: usize = 1_000;
 
 /// Faults, grouped by their messages. Values from the rows, such as numbers, are ignored. The number of groups is

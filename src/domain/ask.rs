@@ -13,7 +13,7 @@ use super::{Caching, Cost, Expense, Interval, Money, PoolId, Prefixes, Request, 
 /// A request for a row, with its route and its expected cost.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    /// The request. The request, as the program keeps it. Before the request is sent, the provider's code converts it
+    /// The request. The request in the program's own form. Before the request is sent, the provider's code converts it
     /// to the form that the API expects. The first `Ask` of a row shares the bytes of [`super::Job::request`].
     pub request: Request,
     /// The model, as written in `request`.
@@ -41,7 +41,7 @@ pub struct Ask {
     pub body_bytes: u32,
     /// The purpose for which the request is sent.
     pub purpose: Purpose,
-    /// The first request for the row; `None` if this request is the first one.
+    /// The first request for the row; `None` if this `Ask` is the first request.
     pub base: Option<Box<Request>>,
     /// How the schema for the answer is put into the request; `None` without a schema.
     pub rung: Option<Rung>,

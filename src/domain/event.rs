@@ -156,7 +156,7 @@ pub struct BatchesStatus {
     pub rows: u64,
     /// The age of the oldest open batch.
     pub oldest: Duration,
-    /// The time until the first open batch expires; `None` if the API has not reported it.
+    /// The time until the first open batch expires; `None` if the API has not reported a time.
     pub expires_in: Option<Duration>,
     /// Whether the API is cancelling one of the batches.
     pub is_canceling: bool,
@@ -315,7 +315,7 @@ pub enum EventBody {
     LimitsChanged {
         /// The pool.
         pool: PoolId,
-        /// The limits that apply from this event on.
+        /// The new limits, which apply after this event.
         limits: RateLimits,
     },
     /// A model was not found: its rows wait for a later run.
@@ -355,7 +355,7 @@ pub enum EventBody {
         by: SteeredBy,
         /// A sentence for people that says what was changed.
         message: String,
-        /// The value of `--max-cost` from this event on.
+        /// The new value of `--max-cost`, which applies after this event.
         max_cost: Option<Money>,
     },
     /// The input could not be read to its end. The run finishes the rows that were read before.

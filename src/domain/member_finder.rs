@@ -37,7 +37,7 @@ pub(crate) struct MemberFinder {
 pub(crate) struct FoundMember {
     /// The position in the list of paths: the path that leads to the member or element.
     pub path: usize,
-    /// The range to leave out: the member, with one comma if there is one. Without this range, the text is the same
+    /// The range to leave out: the member, with one comma before or after it. Without this range, the text is the same
     /// JSON without the member.
     pub cut: Range<usize>,
 }
@@ -168,7 +168,7 @@ impl<'a> Search<'a> {
     fn object(&mut self, cursor: &mut Cursor<'a>, places: &[Place], depth: u32) -> Option<Option<usize>> {
         let (mut items, begun) = (Items::default(), self.found.len());
         cursor.object(|cursor, name| {
-            // `name` is a part of `json`, and a quote is before it.
+            // `name` is a part of `json`. The byte before `name` is a quote.
             let start = name.as_ptr().addr() - self.json.as_ptr().addr() - 1;
             let (by_name, inside) = self.after_name(places, &self.json[start..start + name.len() + 2]);
             let by_value = self.item(cursor, by_name, &inside, depth)?;

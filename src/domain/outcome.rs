@@ -45,7 +45,7 @@ pub struct AttemptRecord {
     pub lane: Lane,
     /// The provider that the request was sent to.
     pub provider: Arc<str>,
-    /// The pool of the request; `None` if an earlier run sent it.
+    /// The pool of the request; `None` if an earlier run sent the request.
     pub pool: Option<Arc<PoolId>>,
     /// The model that the request named.
     pub model: Arc<str>,

@@ -1,4 +1,5 @@
-//! Prefixes of a request that the API can keep in its prompt cache, and the marks (`cache_control`) that ask for it.
+//! Prefixes of a request that the API can keep in its prompt cache, and the marks (`cache_control`) that ask the API to
+//! keep them.
 //!
 //! A prefix is everything up to the end of a block. The API reads a request in the order tools, system, messages. A
 //! mark on the last block asks the API to keep the prefix, as a cache entry. A later request with the same prefix and a

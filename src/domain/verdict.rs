@@ -43,7 +43,7 @@ pub enum Verdict {
         class: ErrorClass,
         /// The wait that the server asks for; `None` when the server names no time.
         retry_after: Option<Duration>,
-        /// Whether the API has possibly run the request and billed it.
+        /// Whether the API has possibly billed the request, because it has possibly run the request.
         maybe_paid: bool,
         /// The failure.
         failure: Failure,

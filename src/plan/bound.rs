@@ -3,9 +3,9 @@
 //!
 //! The bound for the input tokens is the number of bytes of the input, because no tokenizer makes more tokens than
 //! bytes. The bound also includes the hidden prompts that the API adds for tools and output formats. The context window
-//! of the model is a bound too: the API refuses a prompt that is longer, and does not charge for it. If the API runs
-//! tools or asks servers, it can call the model several times for one request (turns). Each turn can read a whole
-//! context window again and write it to a cache.
+//! of the model is a bound too, because the API refuses a longer prompt and does not bill it. If the API runs tools or
+//! asks servers, it can call the model several times for one request (turns). Each turn can read a whole context window
+//! again and write it to a cache.
 //!
 //! The bound does not include an answer by another model, which a request can allow with `fallbacks`
 //! ([`Bound::may_fall_back`]). The bound also does not include services that the API bills by the hour.

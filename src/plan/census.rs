@@ -54,7 +54,7 @@ impl Repeats {
     }
 }
 
-/// Finds rows whose request is equal to the request of an earlier row.
+/// Finds equal rows: they have the same request as an earlier row.
 #[derive(Debug)]
 pub(crate) enum RequestCensus {
     /// A census of this kind counts the equal rows after all rows were added. The census needs eight bytes for each
@@ -171,8 +171,8 @@ pub fn is_suspect(label: &str, suspects: &[u64]) -> bool {
     suspects.binary_search(&label_hash(label)).is_ok()
 }
 
-/// Returns the first label that really repeats an earlier label. Only labels whose hash is among the sorted `suspects`
-/// are compared.
+/// Returns the first label that really repeats an earlier label. Two labels are compared only if their hash is among
+/// the sorted `suspects`.
 pub(crate) fn first_duplicate<L: AsRef<str>>(
     labels: impl IntoIterator<Item = (L, Origin)>,
     suspects: &[u64],

@@ -30,7 +30,7 @@ pub struct Dialect {
 /// of an escape.
 ///
 /// The key of a request must never change between versions of this program. If it did, finished rows would be sent and
-/// paid for again. If this rule for keys ever changes, the prefix `k1` must change too.
+/// paid for again. If the rule for keys ever changes, the prefix `k1` must be changed at the same time.
 pub fn key(dialect: &Dialect, params: &Params) -> JobKey {
     KeyMaker::new(dialect).key(params.0.iter().map(|(name, value)| (&**name, value.get())))
 }

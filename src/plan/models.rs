@@ -55,7 +55,7 @@ pub(super) struct Known {
     written: Box<str>,
     /// The name of the model. All rows of the model share this text, because copying it for each row would be slower.
     pub name: Arc<str>,
-    /// The model's entry in the catalog, if it has one.
+    /// The model's entry in the catalog; `None` if the catalog does not have the model.
     pub model: Option<Model>,
     /// The model's tokenizer family, which decides how the model splits text into tokens.
     pub family: TokenizerFamily,

@@ -12,7 +12,7 @@ use crate::domain::{Merged, Params};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overrides(Params);
 
-/// The rows whose requests get the overrides.
+/// The choice of the rows: their requests get the overrides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Overridden {
     /// All rows.

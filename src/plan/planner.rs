@@ -49,7 +49,7 @@ pub struct Planner {
     prefixes: PrefixFinder,
     /// The function that changes the request of each row before the request is sent.
     shaping: Option<Shaping>,
-    /// The parameters that replace parameters of rows, and the choice of these rows.
+    /// The parameters that replace parameters of rows, and the setting that says in which rows.
     overrides: (Overrides, Overridden),
     /// The conditions that each answer must meet.
     conditions: Vec<Condition>,

@@ -17,10 +17,10 @@ pub(super) const BYTES_AROUND: u64 = 16;
 /// ratio, in thousandths. ASCII text is mostly Latin prose, code and data. Wide text is text in other scripts, and
 /// accented letters.
 ///
-/// No tokenizer is published. So two counts were compared on texts of ten languages, code, JSON and tables of numbers.
-/// One count used these weights. The other count cut the text into runs of letters, digits and punctuation. The ratio
-/// of the two counts was 0.52 to 1.35 for ASCII texts and 0.46 to 1.44 for other texts. Measurements of third parties
-/// (April 2026) differ from each other by a fifth.
+/// No tokenizer is published. To check the weights, two counts were compared on texts of ten languages, code, JSON and
+/// tables of numbers. One count used these weights. The other count cut the text into runs of letters, digits and
+/// punctuation. The ratio of the two counts was 0.52 to 1.35 for ASCII texts and 0.46 to 1.44 for other texts.
+/// Measurements of third parties (April 2026) differ from each other by a fifth.
 const ASCII_TEXT: Interval<u64> = Interval { low: 550, likely: 1000, high: 1500 };
 const WIDE_TEXT: Interval<u64> = Interval { low: 500, likely: 1000, high: 1500 };
 /// The tokens that the API adds for each message.
@@ -41,14 +41,14 @@ const NOT_IN_PROMPT: [&[u8]; 12] = [
     b"cache_control",
 ];
 
-/// The numbers of tokens for each kind of content in a request. Each tokenizer has a scale, and the lower bound has a
-/// scale too.
+/// The numbers of tokens for each kind of content in a request. There are three scales: for the old tokenizer, for the
+/// new tokenizer, and for the lower bound.
 pub(super) struct Scale {
     weights: &'static Weights,
     message_tokens: u64,
     pub vision: Vision,
-    /// The number of tokens of the text of a PDF page. The tokens of the page's picture are added to it. Source: API
-    /// documentation, "PDF support": 1,500 to 3,000 tokens.
+    /// The number of tokens of the text of a PDF page. The tokens of the page's picture are added to this number.
+    /// Source: API documentation, "PDF support": 1,500 to 3,000 tokens.
     pub page_text_tokens: u64,
 }
 

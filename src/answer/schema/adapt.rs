@@ -33,7 +33,7 @@ const MOST_UNIONS: usize = 16;
 /// The reason why a schema can't be sent as structured output.
 type Refusal = String;
 
-/// Rewrites a schema. If the schema contains itself, `circle` is the place where it does.
+/// Rewrites a schema. If the schema contains itself, `circle` is the place of a subschema that contains itself.
 ///
 /// # Errors
 /// Returns a text with the place and the reason: the API would refuse the schema, or all answers would be empty.

@@ -79,8 +79,8 @@ impl Graph {
     }
 
     /// Returns how often one part of a value can be checked during a check of the value, if the schema contains itself.
-    /// With 1, the time of a check is proportional to the number of parts. With 2 or more, the time at least doubles
-    /// with each level of the value.
+    /// If the result is 1, the time of a check is proportional to the number of parts. If the result is 2 or more, the
+    /// time at least doubles with each level of the value.
     pub(super) fn repeats(&self) -> u32 {
         let circle = self.circles();
         let mut steps = 0;
@@ -113,8 +113,8 @@ impl Graph {
         Some(&self.nodes[at].pointer)
     }
 
-    /// Returns a number for each node: the number of the circle of references that contains the node, or `None` if no
-    /// circle contains it.
+    /// Returns for each node the number of its circle (subschemas that lead to each other). Returns `None` for a node
+    /// that is in no circle.
     fn circles(&self) -> Vec<Option<usize>> {
         let all = |at: usize| self.nodes[at].same.iter().copied().chain(self.nodes[at].inner.iter().map(|(_, to)| *to));
         let forward: Vec<Vec<usize>> = (0..self.nodes.len()).map(|at| all(at).collect()).collect();
@@ -238,7 +238,7 @@ impl<'s> Builder<'s> {
         Ok(())
     }
 
-    /// Adds a reference. If a reference names an anchor that is not found, the validator decides about it.
+    /// Adds a reference. A reference to an anchor that is not found is ignored here, because the validator reports it.
     fn refer(&mut self, from: usize, keyword: &str, base: &str, target: &str) -> Result<(), SchemaError> {
         let fragment = decoded(&target[1..]);
         let pointer = match fragment.is_empty() || fragment.starts_with('/') {

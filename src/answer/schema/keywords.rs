@@ -25,8 +25,8 @@ enum Form {
     Map,
 }
 
-/// Returns the subschemas of a schema. Each comes with its pointer relative to this schema, and with the values that it
-/// applies to.
+/// Returns the subschemas of a schema. The results also have the pointer of each subschema relative to this schema, and
+/// the values to which it applies.
 pub(super) fn subschemas(schema: &Value) -> Vec<(String, Reach, &Value)> {
     let Some(members) = schema.as_object() else { return Vec::new() };
     let mut found = Vec::new();

@@ -2,8 +2,8 @@
 //!
 //! The prefixes of all rows form a trie: the parent of a prefix is the next shorter prefix of the same row. Most
 //! prefixes belong to a single row. A node is kept only for a prefix that at least two rows have. Of the other prefixes
-//! of a row, only the shortest is kept, as a hash ([`SeenPrefixes`]). A longer prefix contains the shortest one, so no
-//! other row has a longer prefix before another row has the shortest one.
+//! of a row, only the shortest is kept, as a hash ([`SeenPrefixes`]). A longer prefix contains the shortest prefix. So
+//! a second row with a longer prefix is also a second row with the shortest prefix.
 //!
 //! So a prefix is recognized as shared when its second row comes. The longer prefixes of its first row are then needed
 //! too, because the second row possibly shares them. Rows with a common prefix are often neighbours, so the longer
@@ -17,7 +17,7 @@ use super::super::seen::AsItIs;
 use super::seen_prefixes::SeenPrefixes;
 use crate::domain::{Level, MarkPlace, Prefixes};
 
-/// The largest number of rows whose longer prefixes are kept.
+/// The largest number of recent rows that keep their longer prefixes.
 const RECENT: usize = 4096;
 
 type Map<V> = HashMap<u64, V, BuildHasherDefault<AsItIs>>;
@@ -106,7 +106,7 @@ impl PrefixCensus {
         self.recent = Map::default();
     }
 
-    /// Returns the number of rows that are known to have a prefix; 0 if fewer than two rows have it.
+    /// Returns the number of rows that are known to have a prefix; 0 if fewer than two rows have this prefix.
     pub(super) fn rows_of(&self, level: &Level) -> u32 {
         self.nodes.get(&level.id.0).map_or(0, |node| node.rows)
     }

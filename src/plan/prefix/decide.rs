@@ -8,8 +8,8 @@
 //! The length of a pause is the distance of the two rows in the input, divided by the number of rows that are sent in a
 //! second. If rows are read group by group, there are no pauses.
 //!
-//! In this file, a *longer* prefix contains a shorter prefix, and some of the rows with the shorter prefix have it. An
-//! *own* prefix ends at a cache mark that is part of the rows.
+//! In this file, a *longer* prefix contains a shorter prefix. Some of the rows with the shorter prefix also have the
+//! longer prefix. An *own* prefix ends at a cache mark that is part of the rows.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
@@ -67,8 +67,8 @@ pub struct CachePlan {
     pub is_ordered: bool,
     /// The number of prefixes that get marks.
     pub prefixes: u64,
-    /// The number of marked prefixes that are possibly too short for their model. The first answers show whether they
-    /// are.
+    /// The number of marked prefixes that are possibly too short for their model. The first answers show whether a
+    /// prefix is too short.
     pub uncertain: u64,
     /// Of the marked prefixes that are possibly too short, the prefix with the most rows.
     pub most_uncertain: Option<Unmarked>,
@@ -197,7 +197,7 @@ impl PrefixCensus {
         self.nodes.get(&node.parent)
     }
 
-    /// Returns the longest marked prefix that is shorter than this prefix and contained in it.
+    /// Returns the longest marked prefix that this prefix contains, other than itself.
     fn chosen_parent(&self, node: &Node, plan: &CachePlan) -> Option<(u64, &Node)> {
         let mut id = node.parent;
         loop {

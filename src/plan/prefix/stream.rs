@@ -2,9 +2,9 @@
 //!
 //! The rows of a pipe are not known in advance. So some rows are read ahead ([`StreamCensus::add`]) before the marks of
 //! the first of these rows are decided ([`StreamCensus::decide`]). A prefix is marked if an earlier row has written it
-//! to the cache, or if a row that was read ahead shares it. It is also marked if a later row will probably share it.
-//! The probability of a later row is estimated from the earlier prefixes that had the same number of rows: it is the
-//! share that later got one more row.
+//! to the cache, or if a row that was read ahead shares it. A prefix is also marked if a later row will probably share
+//! it. The probability of a later row is estimated from the earlier prefixes that had the same number of rows: it is
+//! the share that later got one more row.
 
 use std::collections::HashMap;
 
@@ -31,7 +31,7 @@ pub(crate) struct StreamCensus {
     census: PrefixCensus,
     /// The time at which each prefix was marked last, in seconds since the start of the run.
     marked: HashMap<PrefixId, u32>,
-    /// The time of the row of each prefix that has only one row. Only recent prefixes are kept.
+    /// For each prefix with only one row, the time when this row came. Only recent prefixes are kept.
     firsts: HashMap<PrefixId, u32>,
     /// Counts of prefixes: entry `n` is the number of prefixes that have more than `n` rows so far. The entry 0 is not
     /// used.
