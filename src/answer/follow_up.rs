@@ -12,7 +12,7 @@ use crate::domain::{Params, Request, Rung};
 /// The base of a follow-up: the request from which the follow-up is made.
 pub(super) struct Base {
     pub(super) params: Params,
-    /// How the schema is put into the parameters.
+    /// The way in which the schema is put into the parameters; `None` without a schema.
     pub(super) rung: Option<Rung>,
     /// The first request of the conversation; `None` if the base becomes the first request itself.
     pub(super) request: Option<Box<Request>>,

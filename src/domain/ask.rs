@@ -43,7 +43,7 @@ pub struct Ask {
     pub purpose: Purpose,
     /// The first request for the row; `None` if this `Ask` is the first request.
     pub base: Option<Box<Request>>,
-    /// How the schema for the answer is put into the request; `None` without a schema.
+    /// The way in which the schema for the answer is put into the request; `None` without a schema.
     pub rung: Option<Rung>,
     /// The prefixes of the request that the prompt cache can keep; `None` if there is no such prefix.
     pub prefixes: Option<Arc<Prefixes>>,
@@ -68,7 +68,7 @@ impl Ask {
     }
 }
 
-/// Why a request is sent for a row.
+/// The purpose of a request that is sent for a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Purpose {
     /// The row's own request is sent. A retry after a fault or a limit has the same purpose, because it sends the same

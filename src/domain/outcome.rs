@@ -32,7 +32,7 @@ pub struct AttemptRecord {
     pub request_id: Option<String>,
     /// The purpose for which the request was sent.
     pub purpose: Purpose,
-    /// How the schema for the answer was put into the request; `None` without a schema.
+    /// The way in which the schema for the answer was put into the request; `None` without a schema.
     pub rung: Option<Rung>,
     /// The highest number of output tokens that the request allowed for the answer.
     pub max_tokens: u32,

@@ -105,7 +105,7 @@ pub struct Sampled {
 #[derive(Clone, Debug)]
 struct Sample {
     rows: Vec<Sampled>,
-    /// The highest hash of a row in the sample. Rows with a higher hash are not in the sample.
+    /// The highest hash that a row of the sample can have. Rows with a higher hash are not in the sample.
     threshold: u64,
 }
 

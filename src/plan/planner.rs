@@ -65,7 +65,7 @@ pub type Shaping = Arc<dyn Fn(Merged<'_>) -> Shaped + Send + Sync>;
 pub struct Shaped {
     /// The parameters that are sent.
     pub params: Params,
-    /// How the schema for the answer was put into the parameters; `None` without a schema.
+    /// The way in which the schema for the answer was put into the parameters; `None` without a schema.
     pub rung: Option<Rung>,
 }
 
@@ -175,7 +175,7 @@ impl Planner {
         self
     }
 
-    /// Makes the planner reject each row that has no value for a column, if a condition on its answer needs the column.
+    /// Makes the planner reject each row that does not have all columns that conditions on its answer need.
     pub(crate) fn with_conditions(mut self, conditions: Vec<Condition>) -> Self {
         self.conditions = conditions;
         self

@@ -9,9 +9,9 @@ pub(crate) const DEEPEST: u32 = 127;
 ///
 /// Each method reads one part of the text, for example a string, and moves past it. A method that finds something else
 /// returns `None`, and the cursor must then not be used again. Some methods do not move the cursor when they find
-/// something else. Their docs say so, and the cursor can then be used again. Values are returned as they are written in
-/// the text, and nothing is copied. Skipping a deeply nested value uses no recursion. Recursion is possible only in the
-/// closures that callers give to [`Cursor::object`] and [`Cursor::array`].
+/// something else, as their docs say. After such a method, the cursor can be used again. Values are returned as they
+/// are written in the text, and nothing is copied. Skipping a deeply nested value uses no recursion. Recursion is
+/// possible only in the closures that callers give to [`Cursor::object`] and [`Cursor::array`].
 #[derive(Debug)]
 pub(crate) struct Cursor<'a> {
     json: &'a [u8],
