@@ -1,9 +1,10 @@
-//! Runs the loops of `tests/durability` in full, and makes the page `benches/DURABILITY.md` from their results.
+//! Runs the loops of `tests/durability` (repeated tests with kills and faults) in full, and makes the page
+//! `benches/DURABILITY.md` from their results.
 //!
 //! `cargo bench --bench durability` runs a part of each loop. With `-- full`, every loop runs in full, and its results
-//! are written into the page. If names of loops follow (`-- full kills power`), only those loops run, and the lines of
-//! the other loops stay as they are. If a loop finds a violation, its line in the page says so, and the other loops
-//! still run.
+//! are written into the page. If names of loops follow (`-- full kills power`), only the named loops run. The lines of
+//! the other loops in the page are not changed. If a loop finds a violation, its line in the page says so, and the
+//! other loops still run.
 
 #[path = "../tests/durability/corpora.rs"]
 mod corpora;
@@ -87,7 +88,7 @@ fn fuzzed(_size: Size) -> Vec<Seen> {
 fn fuzzed_target(name: &str, folder: &Path) -> String {
     let Ok(log) = fs::read_to_string(folder.join(format!("{name}.log"))) else { return format!("{name} NOT RUN") };
     assert!(!log.contains("SUMMARY: "), "{name} found something: {}", folder.join(format!("{name}.log")).display());
-    // If all went well, the log ends with "Done 1234 runs in 601 second(s)".
+    // If the fuzzing found no fault, the log ends with "Done 1234 runs in 601 second(s)".
     let done = log.lines().rev().find_map(|line| line.strip_prefix("Done ")?.strip_suffix(" second(s)"));
     match done.and_then(|done| done.split_once(" runs in ")) {
         Some((runs, seconds)) => format!("{name} {seconds} s, {runs} inputs, 0 crashes"),
@@ -95,15 +96,13 @@ fn fuzzed_target(name: &str, folder: &Path) -> String {
     }
 }
 
-/// Returns the folder of build results.
+/// Returns the folder in which Cargo puts the results of builds.
 fn target_folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
         .parent()
         .expect("the folder for temporary files is in the target folder")
         .to_owned()
 }
-
-// ---- the page -----------------------------------------------------------------------------------------------------
 
 const BEGINNING: &str = "\
 # Durability and faults: what was tried and what was seen
@@ -120,7 +119,7 @@ Rust and `cargo-fuzz`. The loop `fuzzed` reads its output.
 
 ";
 
-/// Returns a table of changes. For each change, it shows what a second run does after the change.
+/// Returns a table of changes. The table shows what a second run does after each change.
 fn cases() -> String {
     let cases = resume_cases::CASES.iter().map(|case| format!("| {} | {} |\n", case.change, case.answer));
     format!(

@@ -1,9 +1,10 @@
-//! Measures how many small answers per second the simulator gives on one core, and how much memory it needs in a long
-//! soak.
+//! Measures how many small answers per second the simulator gives on one core. Also measures how much memory the
+//! simulator needs in a soak (a very long run).
 //!
-//! Run it with `cargo bench --bench simulator`. On Linux, speed is measured by the processor time of the thread that
-//! answers. So the time of the client and of other programs on the machine does not count. The soak runs first, because
-//! the system reports the peak memory since the start of the process. Anything that ran earlier would count too.
+//! Run this benchmark with `cargo bench --bench simulator`. On Linux, speed is measured by the processor time of the
+//! thread that answers. So the time of the client and of other programs on the machine is not measured. The soak runs
+//! first, because the system reports the peak memory since the start of the process. The memory of an earlier
+//! measurement would be included.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -19,10 +20,10 @@ use claude_batch::sim::server::SimServer;
 use claude_batch::sim::transport::lock;
 use http::{HeaderMap, HeaderValue, Method};
 
-/// Number of answers in the soak. The simulator's records can distinguish at most a million request bodies. So the
-/// records are already full when the second million arrives.
+/// The number of answers in the soak. The simulator's records can distinguish at most a million request bodies. So the
+/// records are full when the second million of requests begins.
 const SOAK: u64 = 2_000_000;
-/// Number of answers over HTTP.
+/// The number of answers in the measurement over HTTP.
 const SERVED: u64 = 60_000;
 /// The number of connections.
 const CONNECTIONS: usize = 8;
@@ -50,7 +51,8 @@ fn body(number: u64) -> String {
     )
 }
 
-/// Returns how many answers per second the model alone gives, and the name of the clock that measured it.
+/// Returns the number of answers per second that the simulated API gives without HTTP, and the name of the clock that
+/// measured the time.
 fn model(count: u64) -> (f64, &'static str) {
     let mut model = Model::new(config());
     let bodies: Vec<String> = (0..count).map(body).collect();
@@ -63,7 +65,7 @@ fn model(count: u64) -> (f64, &'static str) {
     rate(count, spent, began.elapsed())
 }
 
-/// Returns a rate and the name of the clock that measured it. Processor time is used where it is known.
+/// Returns a rate and the name of the clock that measured the time. Processor time is used where the system reports it.
 fn rate(count: u64, spent: Option<Duration>, wall: Duration) -> (f64, &'static str) {
     let by = if spent.is_some() {
         "the processor time of its thread"
@@ -91,7 +93,8 @@ fn ask(model: &mut Model, headers: &HeaderMap, body: &str, number: u64) {
     model.finish(arrival.ticket, Ending::Played, now);
 }
 
-/// Returns how many answers per second the server gives, and the name of the clock that measured it.
+/// Returns the number of answers per second that the server gives over HTTP, and the name of the clock that measured
+/// the time.
 fn server() -> (f64, &'static str) {
     let (url_in, url) = mpsc::channel();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -102,7 +105,7 @@ fn server() -> (f64, &'static str) {
             let (server, model) = SimServer::serve(config(), address).await.expect("a free port");
             url_in.send(server.address()).expect("somebody waits");
             let before = processor_time();
-            // An error means that the other end of the channel is gone. This ends the server as well.
+            // An error means that the sender of the channel was dropped. In this case, the server ends.
             let _ = stopped.await;
             let after = processor_time();
             assert_eq!(lock(&model).books().statuses.get(&200), Some(&SERVED), "every request is answered");
@@ -120,8 +123,8 @@ fn server() -> (f64, &'static str) {
     rate(SERVED, thread.join().expect("the server ends"), wall)
 }
 
-/// Runs a small client. It sends several requests at a time and then reads their answers, until it has sent `count`
-/// requests.
+/// Runs a small client. The client sends several requests at a time and then reads their answers, until it has sent
+/// `count` requests.
 fn drive(address: SocketAddr, own: u64, count: u64) {
     let mut stream = TcpStream::connect(address).expect("a connection");
     let mut received = vec![0; 1 << 16];
@@ -150,13 +153,13 @@ fn request(number: u64) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Returns how many whole answers a text contains. Each of them contains `END` once.
+/// Returns the number of whole answers in a text. Each whole answer contains `END` once.
 fn answers(text: &[u8]) -> u64 {
     const END: &[u8] = br#""inference_geo":"global"}}"#;
     text.windows(END.len()).filter(|window| *window == END).count() as u64
 }
 
-/// Lets the model give many answers, and prints how much the memory of the process grew.
+/// Makes the model of the API give many answers, and prints how much the memory of the process grew.
 fn soak() {
     let mut model = Model::new(config());
     let headers = headers();

@@ -1,11 +1,11 @@
 //! Measures what prompt caching costs and saves. Whole runs are played on virtual time and compared with the cheapest
 //! plan.
 //!
-//! `cargo bench --bench caching` prints the table of results and writes `benches/CACHING.md`. Arguments may follow
-//! `--`:
+//! `cargo bench --bench caching` prints the table of results and writes `benches/CACHING.md`. These arguments are
+//! possible after `--`:
 //!
-//! - Names of workloads, or parts of names: only these workloads are played, and the page is not written. The names
-//!   `random` and `kills` stand for the random workloads and the killed runs.
+//! - Names of workloads, or parts of names: only these workloads are played, and the page is not written. The name
+//!   `random` selects the random workloads, and the name `kills` selects the killed runs.
 //! - `small=1` plays the small workloads of `tests/caching`, and the page is not written.
 //! - `seeds=N` and `kills=N` set the number of random workloads and of kills, and the page is not written.
 
@@ -36,11 +36,11 @@ use cases::Size;
 
 /// The number of random workloads.
 const SEEDS: u64 = 200;
-/// The number of kills.
+/// The number of runs that are killed.
 const KILLS: u64 = 100;
 /// The largest number of rows of a random workload.
 const RANDOM_ROWS: usize = 200;
-/// Workloads are played on this many threads.
+/// The number of threads on which workloads are played.
 const THREADS: usize = 2;
 
 fn main() {
@@ -78,7 +78,7 @@ fn main() {
     }
 }
 
-/// Calls `work` for each item, on several threads. The results are in the order of the items.
+/// Calls `work` for each item, on several threads. Returns the results in the order of the items.
 fn in_threads<I: Copy + Send, T: Send>(items: Vec<I>, work: impl Fn(I) -> T + Sync) -> Vec<T> {
     let next = Mutex::new(items.into_iter().enumerate());
     let done = Mutex::new(Vec::new());

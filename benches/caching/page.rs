@@ -1,4 +1,4 @@
-//! Returns the results as the page `benches/CACHING.md`.
+//! Makes the page `benches/CACHING.md` from the results.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use crate::judge::{Judged, MOST_COST, MOST_OF_PLAIN, MOST_TIME, MOST_TIME_OF_LIM
 use crate::kills::Killed;
 use crate::random::Random;
 
-/// Returns the page.
+/// Returns the text of the page.
 pub fn page(judged: &[Judged], random: &[Random], killed: &[Killed]) -> String {
     let mut text = String::from(HEAD);
     text += "| workload | rows | | cost | of the cheapest | of no cache | writes | expected | time | of a warm cache | of no prefixes | without cache | 429s | |\n\
@@ -46,7 +46,8 @@ pub fn page(judged: &[Judged], random: &[Random], killed: &[Killed]) -> String {
         .replace("{MOST_OF_PLAIN}", &MOST_OF_PLAIN.to_string())
 }
 
-/// Returns the summary of the random workloads, and a line for each that misses its bar.
+/// Returns the summary of the random workloads, and a line for each workload that costs more than allowed (misses its
+/// bar).
 pub fn of_random(random: &[Random]) -> String {
     let Some(worst) = random.iter().max_by(|one, other| one.of_plain.total_cmp(&other.of_plain)) else {
         return String::new();
@@ -83,7 +84,7 @@ pub fn of_random(random: &[Random]) -> String {
     text
 }
 
-/// Returns the summary of the killed runs, and a line for each that misses its bar.
+/// Returns the summary of the killed runs, and a line for each run that misses its bar.
 pub fn of_kills(killed: &[Killed]) -> String {
     if killed.is_empty() {
         return String::new();

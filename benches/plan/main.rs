@@ -1,8 +1,10 @@
-//! Measures how exact plans are: makes plans of 24 workloads, runs the workloads on virtual time, and compares both.
+//! Measures how exact plans are: makes plans of 24 workloads, runs the workloads on virtual time, and compares the
+//! plans with the runs.
 //!
-//! `cargo bench --bench plan` prints the table of results and writes `benches/PLAN.md`. Arguments may follow `--`:
+//! `cargo bench --bench plan` prints the table of results and writes `benches/PLAN.md`. These arguments are possible
+//! after `--`:
 //!
-//! - `seeds=N` judges the workloads of the first N seeds, and the page is not written.
+//! - `seeds=N` measures only the workloads of the first N seeds, and the page is not written.
 //! - `from=N` begins with another seed, and the page is not written.
 
 #[path = "../../tests/support/mod.rs"]
@@ -21,7 +23,7 @@ const THREADS: usize = 2;
 /// The largest number of rows of a workload.
 const MOST_ROWS: usize = 60_000;
 
-/// The bars of the judge.
+/// The numbers that the plans of all workloads together must reach.
 const LEAST_HELD: usize = 22;
 const LEAST_CLOSE: usize = 20;
 const LEAST_HELD_BLIND: usize = 20;

@@ -1,8 +1,8 @@
-//! Measures how exact the scheduler is. It plays every scenario of `fixtures/scenarios` on virtual time, with many
-//! seeds.
+//! Measures how exact the scheduler is. The benchmark plays every scenario of `fixtures/scenarios` on virtual time,
+//! with many seeds.
 //!
-//! `cargo bench --bench scheduling` prints the table of results and writes `benches/SCHEDULING.md`. Arguments may
-//! follow `--`:
+//! `cargo bench --bench scheduling` prints the table of results and writes `benches/SCHEDULING.md`. These arguments are
+//! possible after `--`:
 //!
 //! - Names of scenarios, or parts of names: only these scenarios run, and the page is not written.
 //! - `seeds=N` makes a shorter run with fewer seeds.
@@ -21,7 +21,7 @@ use std::time::Instant;
 use support::judge::{Measures, run};
 use support::scenario::Scenario;
 
-/// The seeds of a scenario are run on this many threads.
+/// The number of threads on which the seeds of a scenario are run.
 const THREADS: usize = 2;
 
 fn main() {
@@ -49,7 +49,7 @@ fn main() {
     }
 }
 
-/// Runs every seed. The results are in the order of the seeds.
+/// Runs every seed. Returns the results in the order of the seeds.
 fn run_seeds(scenario: &Scenario, rows: usize, seeds: u64) -> Vec<Measures> {
     let next = Mutex::new(1..=seeds);
     let done = Mutex::new(std::collections::BTreeMap::new());

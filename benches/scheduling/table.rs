@@ -7,13 +7,13 @@ use crate::support::scenario::Scenario;
 pub struct Line {
     /// The name of the measure.
     pub measure: String,
-    /// The allowed range of its values, as text.
+    /// The allowed range of the measure's values, as text.
     pub target: String,
-    /// The median of all seeds.
+    /// The median of the values of all seeds.
     pub median: f64,
-    /// The worst value of all seeds.
+    /// The worst of the values of all seeds.
     pub worst: f64,
-    /// Whether every seed is inside the range.
+    /// Whether the value of every seed is in the allowed range.
     pub holds: bool,
 }
 
@@ -57,7 +57,7 @@ pub fn lines(scenario: &Scenario, seeds: &[Measures], is_all: bool) -> String {
     text
 }
 
-/// Returns the page.
+/// Returns the text of the page `benches/SCHEDULING.md`.
 pub fn page(all: &[(Scenario, usize, Vec<Measures>)], admitted: f64, ended: f64) -> String {
     let mut text = String::from(HEAD);
     let (admitted, ended) = (admitted / 1e6, ended / 1e6);

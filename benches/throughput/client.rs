@@ -1,5 +1,5 @@
-//! The two sides of the comparison: a run of the library over real sockets and files, and a bare loop over the same
-//! HTTP client.
+//! The two sides of the comparison. One side is a run of the library over real sockets and files. The other side is a
+//! bare loop that only sends requests over the same HTTP client.
 //!
 //! Each side runs in a process of its own, so its CPU time and peak memory can be measured separately.
 
@@ -38,7 +38,7 @@ use super::files::{self, prompt_of};
 use super::in_process::InProcess;
 use super::measure::Seen;
 
-/// How many rows can wait between reader and loop. The program uses the same number.
+/// The number of rows that can wait between the reader and the loop. The program uses the same number.
 pub const FEED: usize = 256;
 /// One million.
 const MILLION: u64 = 1_000_000;
@@ -51,10 +51,10 @@ pub struct Plain {
 }
 
 impl Plain {
-    /// Makes a client that keeps up to `at_once` connections.
+    /// Returns a client that keeps up to `at_once` connections.
     pub fn new(url: &str, at_once: usize) -> io::Result<Self> {
-        // The transport of the library installs the same provider of cryptography. An error means that a provider is
-        // already installed.
+        // The transport of the library uses the same provider of cryptography. The result is ignored, because an error
+        // only means that a provider is already installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().http1_only().no_proxy().pool_max_idle_per_host(at_once).build();
         let url = format!("{url}/v1/messages").parse().map_err(io::Error::other)?;
@@ -76,7 +76,7 @@ impl Plain {
     }
 }
 
-/// Sends `requests` requests over a plain client, with `at_once` of them in flight.
+/// Sends `requests` requests over a plain client, with up to `at_once` requests in flight.
 pub fn bare(url: &str, requests: usize, at_once: usize) -> io::Result<Seen> {
     let client = Plain::new(url, at_once)?;
     let bodies: Arc<[Bytes]> = (0..1024).map(|row| Bytes::from(files::body(&prompt_of(row, 200)))).collect();
@@ -108,7 +108,8 @@ pub fn runner(url: &str, input: &Path, folder: &Path, at_once: usize) -> io::Res
     run.go(transport, Report::new(Box::new(Silent)), answered).map(|(seen, _)| seen)
 }
 
-/// Runs `input` through the library against the simulator in the same process, on a thread of its own.
+/// Runs `input` through the library against the simulator. The simulator runs in the same process, on a separate
+/// thread.
 pub fn beside_simulator(input: &Path, folder: &Path, at_once: usize) -> io::Result<Seen> {
     let (url_in, url) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -127,10 +128,10 @@ pub fn beside_simulator(input: &Path, folder: &Path, at_once: usize) -> io::Resu
     runner(&url, input, folder, at_once)
 }
 
-/// Runs `input` through the library, with answers that are made in this process. Also returns the rows per second for
+/// Runs `input` through the library, with answers that are made in this process. Also returns the rows per second of
 /// each million rows.
 ///
-/// Without `input`, rows come from standard input.
+/// If `input` is `None`, the rows are read from standard input.
 pub fn in_process(input: Option<&Path>, folder: &Path, at_once: usize) -> io::Result<(Seen, Vec<f64>)> {
     let given = input.unwrap_or(Path::new("-"));
     let run = Run {
@@ -158,7 +159,7 @@ pub fn planner(catalog: &Arc<Catalog>) -> Planner {
     Planner::new(RequestDefaults::default(), dialect, catalog.clone(), "anthropic".into(), "".into())
 }
 
-/// Returns a plan that reads the whole of one input with default options.
+/// Returns a plan for reading one input from start to end, with default options.
 pub fn input_plan(input: Input) -> InputPlan {
     InputPlan { inputs: vec![input], options: Options::default(), skip: 0, limit: None, requests: 0 }
 }
@@ -169,7 +170,7 @@ struct Run<'a> {
     folder: &'a Path,
     origin: &'a str,
     window: Window,
-    /// Whether results are written to a file. If not, the result lines are made and then dropped.
+    /// Whether results are written to a file. If this is false, the result lines are made and then dropped.
     is_kept: bool,
 }
 
@@ -178,7 +179,7 @@ impl<'a> Run<'a> {
         Self { input: Input::File(input.to_owned()), folder, origin, window: Window::fixed(256), is_kept: true }
     }
 
-    /// Runs to the end. `answered` returns how many rows were answered, according to the reporter.
+    /// Runs all rows of the input. `answered` returns the number of answered rows that the reporter has counted.
     fn go<T: Transport, R: Reporter + Send + 'static>(
         self,
         transport: T,

@@ -1,10 +1,10 @@
-//! Makes the inputs. They are the same in each run.
+//! Makes the input files. The files are the same in each run of the benchmark.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-/// An address where nobody listens, for runs that need no server.
+/// An address at which no server listens, for runs that need no server.
 pub const NOBODY: &str = "http://127.0.0.1:9";
 
 const WORDS: [&str; 16] = [
@@ -26,7 +26,7 @@ const WORDS: [&str; 16] = [
     "costs",
 ];
 
-/// Returns a prompt of `chars` characters, different for each row.
+/// Returns a prompt of `chars` characters. The prompt of each row is different.
 pub fn prompt_of(row: u64, chars: usize) -> String {
     let mut prompt = format!("{row}:");
     let mut state = row.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -62,7 +62,7 @@ pub fn write_unnamed(path: &Path, rows: u64, chars: usize) -> io::Result<()> {
     file.flush()
 }
 
-/// Writes rows in the canonical shape, each with a prompt of `chars` characters.
+/// Writes rows in the canonical form (`custom_id` and `params`), each with a prompt of `chars` characters.
 pub fn write_canonical(path: &Path, rows: u64, chars: usize) -> io::Result<()> {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
     for row in 0..rows {

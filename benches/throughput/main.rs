@@ -1,10 +1,10 @@
-//! Benchmarks of whole runs: how close the program comes to the speed of a bare loop over its HTTP client, and how much
-//! memory it needs.
+//! Benchmarks of whole runs. The benchmarks compare the speed of the program with the speed of a bare loop over the
+//! same HTTP client. They also measure how much memory the program needs.
 //!
-//! `cargo bench --bench throughput` runs all parts. This takes about ten minutes and 12 GB of temporary files. Names
-//! select some parts: `cargo bench --bench throughput -- loop version`. The two sides of a comparison run in turn, each
-//! in a separate process. The output shows medians. The benchmark runs only on Linux, because CPU time and memory are
-//! read from `/proc`.
+//! `cargo bench --bench throughput` runs all parts. All parts take about ten minutes and need 12 GB for temporary
+//! files. Names select some parts: `cargo bench --bench throughput -- loop version`. The two sides of a comparison run
+//! one after the other, several times, each in a separate process. The output shows medians. The benchmark runs only on
+//! Linux, because CPU time and memory are read from `/proc`.
 
 mod client;
 mod files;
@@ -29,11 +29,11 @@ use claude_batch::source::{self, Input, Item, Options};
 use measure::{Seen, in_child, median, watched};
 use server::Server;
 
-/// The allocator of the program. The bare loop uses it as well.
+/// The allocator of the program. The bare loop uses the same allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How many times each side of a comparison is repeated.
+/// The number of times that each side of a comparison is repeated.
 const TIMES: usize = 5;
 /// The number of requests in flight.
 const AT_ONCE: &str = "256";
@@ -81,7 +81,7 @@ fn all(wanted: &[&str]) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs one part in this process, and prints its result on one line.
+/// Runs one part of the benchmark in this process, and prints its result on one line.
 fn child(part: &[&str]) -> io::Result<()> {
     raise_open_files();
     let number = |text: &str| text.parse::<usize>().expect("a number");
@@ -134,7 +134,7 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("temporary folders have plain names")
 }
 
-/// Runs the bare loop, `owed` and the runner in turn, and prints their results.
+/// Runs the bare loop, `owed` and the runner one after the other, several times, and prints their results.
 fn side_by_side(folder: &Path, what: &str, latency: Duration, rows: u64, times: usize) -> io::Result<()> {
     let input = folder.join("side.jsonl");
     files::write_rows(&input, rows, 200)?;
@@ -170,8 +170,8 @@ fn ratio(seen: &[Seen], of_bare: &[Seen], what: fn(&Seen) -> f64) -> f64 {
 }
 
 fn zero_latency(folder: &Path) -> io::Result<()> {
-    // The speed of a virtual machine changes from second to second, so many short turns show more than a few long
-    // turns.
+    // The speed of a virtual machine changes from second to second, so many short measurements show more than a few
+    // long ones.
     side_by_side(folder, "loop", Duration::ZERO, 100_000, 3 * TIMES)
 }
 
@@ -238,7 +238,7 @@ fn connections(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs ten million small rows from a pipe. A pipe can be read only once.
+/// Runs ten million small rows from a pipe. A pipe can be read only once, so the run has no first pass over the input.
 fn pipe(folder: &Path) -> io::Result<()> {
     const ROWS: u64 = 10_000_000;
     for (name, write) in [("named", files::write_rows as fn(&Path, u64, usize) -> _), ("unnamed", files::write_unnamed)]
@@ -293,8 +293,8 @@ fn rows_and_resume(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Measures the first step of a resumed run: it reads the results of the first run.
-/// Compares recovery with the command `report`, which reads the same lines. `RECOVER_ROWS=10000000` measures more rows.
+/// Measures recovery, which is the first step of a resumed run: it reads the results of the first run. Compares
+/// recovery with the command `report`, which reads the same lines. `RECOVER_ROWS=10000000` measures more rows.
 fn recover_results(folder: &Path) -> io::Result<()> {
     let rows = std::env::var("RECOVER_ROWS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(1_000_000_u64);
     for chars in [40, 1_200] {

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 pub struct Seen {
     /// The number of rows or requests.
     pub rows: u64,
-    /// How long it took, in seconds.
+    /// The duration by the clock, in seconds.
     pub secs: f64,
-    /// CPU time of the process, in seconds.
+    /// The CPU time of the process, in seconds.
     pub cpu_secs: f64,
-    /// Its peak memory, in kB.
+    /// The peak memory of the process, in kB.
     pub peak_kb: u64,
 }
 
@@ -37,7 +37,8 @@ impl Seen {
         self.cpu_secs * 1000.0 / self.rows as f64
     }
 
-    /// Reads the measurements that a child wrote. More words may follow on the line.
+    /// Reads the measurements from the line that a child process wrote. The line can have more words after the
+    /// measurements.
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace();
         let mut next = || words.next();
@@ -56,7 +57,7 @@ impl fmt::Display for Seen {
     }
 }
 
-/// Runs a part of this benchmark in a process of its own.
+/// Runs a part of this benchmark in a separate process.
 pub fn in_child(args: &[&str], stdin: Stdio) -> io::Result<(Seen, String)> {
     let output = Command::new(std::env::current_exe()?).args(args).stdin(stdin).stderr(Stdio::inherit()).output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -74,7 +75,7 @@ pub fn watched(command: &mut Command, rows: u64) -> io::Result<Seen> {
         std::thread::sleep(Duration::from_millis(2));
     }
     let elapsed = started.elapsed();
-    // The process has ended, but its CPU time can still be read: `wait` has not been called yet.
+    // The process has ended, but its CPU time can be read until `wait` is called.
     let (cpu_secs, _) = usage(&folder_of(&child));
     let status = child.wait()?;
     if !status.success() {
@@ -91,7 +92,7 @@ fn is_over(child: &Child) -> bool {
     stat(&folder_of(child)).is_none_or(|fields| fields.first().is_some_and(|state| state == "Z"))
 }
 
-/// Returns the fields after the name of the process.
+/// Returns the fields of `/proc/PID/stat` after the name of the process.
 fn stat(folder: &Path) -> Option<Vec<String>> {
     let text = std::fs::read_to_string(folder.join("stat")).ok()?;
     let (_, fields) = text.rsplit_once(')')?;
@@ -100,7 +101,7 @@ fn stat(folder: &Path) -> Option<Vec<String>> {
 
 /// Returns the CPU seconds of a process and its peak memory in kB.
 fn usage(folder: &Path) -> (f64, u64) {
-    // Linux counts CPU time in hundredths of a second.
+    // In `/proc`, Linux counts CPU time in hundredths of a second.
     const TICKS: f64 = 100.0;
     let tick = |fields: &[String], at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
     let cpu_secs = stat(folder).map_or(0.0, |fields| (tick(&fields, 11) + tick(&fields, 12)) / TICKS);
@@ -122,7 +123,7 @@ fn own_cpu_secs() -> Option<f64> {
     None
 }
 
-/// Returns the median.
+/// Returns the median of some values.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]

@@ -1,9 +1,10 @@
 //! Sends rows over a plain client, and does only the work that every runner must do.
 //!
 //! One thread reads and plans rows. Before it sends more rows, the loop writes the answers that have arrived, and a
-//! mark for each row that it sends next. Another thread syncs. There is no scheduler. Answers are not parsed: each line
-//! contains the bytes of an answer as they came. So the difference between the bare loop and `owed` is the cost of
-//! keeping the promises about lost rows. The difference between `owed` and the runner is the cost of the runner's code.
+//! mark for each row that it sends next. Another thread syncs the files. This loop has no scheduler. Answers are not
+//! parsed: each line contains the bytes of an answer as they came. So the difference between the bare loop and `owed`
+//! is the cost of the promise that no row gets lost. The difference between `owed` and the runner is the cost of the
+//! runner's code.
 
 use std::io;
 use std::path::Path;
@@ -23,12 +24,13 @@ use tokio::sync::{Notify, mpsc};
 use super::client::{FEED, Plain, input_plan, planner};
 use super::measure::Seen;
 
-/// The interval between syncs, as in the program.
+/// The interval between syncs. The program has the same interval.
 const SYNC_EVERY: Duration = Duration::from_millis(200);
-/// The bytes of a mark. A mark in a file records that a row is in flight. The program's own marks have the same length.
+/// The length of a mark in bytes. A mark in a file records that a row is in flight. The program's own marks have the
+/// same length.
 const MARK: [u8; 24] = [1; 24];
 
-/// Sends the rows of `input`, with `at_once` of them in flight.
+/// Sends the rows of `input`, with up to `at_once` rows in flight.
 pub fn owed(url: &str, input: &Path, folder: &Path, at_once: usize) -> io::Result<Seen> {
     let client = Plain::new(url, at_once)?;
     let plan = input_plan(Input::File(input.to_owned()));
@@ -43,8 +45,8 @@ pub fn owed(url: &str, input: &Path, folder: &Path, at_once: usize) -> io::Resul
     let (over, is_over) = std::sync::mpsc::channel::<()>();
     let syncer = std::thread::spawn(move || sync_until(&is_over, &*lines));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    // This runs as a task, like the runner's loop. If it did not, `block_on` would run the future itself, and each
-    // wake-up would need a system call.
+    // The loop runs as a task, like the runner's loop. If `block_on` ran the loop directly, each wake-up would need a
+    // system call.
     let loop_ = async move { tokio::spawn(answer_all(client, at_once, rows, files)).await };
     let answered = runtime.block_on(loop_).expect("the loop does not panic")?;
     drop(over);
@@ -60,7 +62,7 @@ struct Files {
     marks: Arc<dyn DiskFile>,
 }
 
-/// The place where the loop puts the next body for a task, and where the task takes it.
+/// A place for one body: the loop puts the next body there, and a task takes it.
 #[derive(Default)]
 struct Desk {
     body: Mutex<Option<Bytes>>,
@@ -96,7 +98,7 @@ async fn answer_all(
         tokio::spawn(async move {
             loop {
                 let answer = client.answer(desks[at].take().await).await;
-                // After the last answer, there is no receiver any more.
+                // The result is ignored, because the receiver is dropped after the last answer.
                 let _ = answers.send((at, answer));
             }
         });
@@ -104,7 +106,7 @@ async fn answer_all(
     let mut free: Vec<usize> = (0..at_once).collect();
     let mut came: Vec<(usize, Bytes)> = Vec::new();
     let (mut lines, mut marks) = (Vec::new(), Vec::new());
-    // A row is kept in memory until it is answered, as in the runner.
+    // As in the runner, each row is kept in memory until it is answered.
     let mut in_flight: Vec<Option<Planned>> = vec![None; at_once];
     let mut next = Vec::new();
     let mut answered = 0;
@@ -140,7 +142,7 @@ async fn answer_all(
     }
 }
 
-/// Syncs again and again until the other end of the channel is dropped. After that, syncs once more.
+/// Syncs again and again until the other end of the channel is dropped. After that, the function syncs one last time.
 fn sync_until(is_over: &std::sync::mpsc::Receiver<()>, file: &dyn DiskFile) -> io::Result<()> {
     loop {
         let waited = is_over.recv_timeout(SYNC_EVERY);

@@ -1,4 +1,4 @@
-//! Measures only recovery: it opens a results file that a run has left.
+//! Measures only recovery, which is the opening of a results file that an earlier run has written.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -19,7 +19,7 @@ use claude_batch::sink::{RecordContext, outcome_line};
 use crate::files::prompt_of;
 use crate::measure::Seen;
 
-/// Writes this many result lines, each with an answer of this many characters.
+/// Writes `rows` result lines, each with an answer of `chars` characters.
 pub fn write_results(path: &Path, rows: u64, chars: usize) -> io::Result<()> {
     let context = RecordContext {
         run: "20260822T101112-abcdef".into(),
@@ -71,7 +71,7 @@ fn answered(row: u64, chars: usize) -> Outcome {
     Outcome { job: Box::new(job), attempts: vec![attempt], ended: Ended::Succeeded(message) }
 }
 
-/// Opens the journal of `folder` and closes it again.
+/// Opens the journal (the files of the run) in `folder` and closes it again.
 pub fn recover(folder: &Path) -> io::Result<Seen> {
     let started = Instant::now();
     let options = JournalOptions {

@@ -1,8 +1,9 @@
 //! A server that uses as little CPU time as possible: it reads a request, waits for the given latency, and writes one
 //! fixed answer.
 //!
-//! It uses no HTTP library, so that the measured time is mostly the time of the client. It runs in a process of its
-//! own. The server ends when its parent process ends, because its standard input is a pipe that the parent holds open.
+//! The server uses no HTTP library, so the measured time is mostly the time of the client. The server runs in a
+//! separate process. The server ends when its parent process ends, because its standard input is a pipe that the parent
+//! holds open.
 
 use std::convert::Infallible;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -15,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 const BODY: &str = r#"{"id":"msg_01XFDUDYJgAACzvnptvVoYEL","type":"message","role":"assistant","model":"claude-haiku-4-5-20251001","content":[{"type":"text","text":"The committee agreed that the roof should be looked at by an engineer before anything else is decided about it."}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":61,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"cache_creation":{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":0},"output_tokens":24,"service_tier":"standard"}}"#;
 
-/// A server in a process of its own.
+/// A server that runs in a separate process.
 pub struct Server {
     child: Child,
     /// The address at which the server listens.
@@ -23,7 +24,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server that answers after `latency`.
+    /// Starts a server that waits for `latency` before each answer.
     pub fn start(latency: Duration) -> io::Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .args(["serve", &latency.as_millis().to_string()])
@@ -39,13 +40,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The server may have ended by itself.
+        // The results are ignored, because the server has possibly ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Serves until standard input ends.
+/// Answers requests until standard input ends.
 pub fn serve(latency: Duration) -> io::Result<()> {
     std::thread::spawn(|| {
         let _ = io::stdin().read_to_end(&mut Vec::new());
@@ -64,7 +65,7 @@ async fn accept(latency: Duration) -> Result<Infallible, io::Error> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        // An error of one connection, for example because its client is gone, ends only that connection.
+        // An error ends only one connection, for example if its client has closed it.
         tokio::spawn(async move { answer_all(stream, latency).await });
     }
 }

@@ -1,5 +1,6 @@
-//! The request that a follow-up is made from. It is the first request for the row, but with the model, the `max_tokens`
-//! and the form of the schema that were used for the last answer.
+//! Makes the base of a follow-up (another request for the same row). The base is the first request for the row, with
+//! three changes. The base has the model, the `max_tokens` and the form of the schema that were used for the last
+//! answer.
 
 use super::Form;
 use super::follow_up::{self, Base, params_of};
@@ -9,9 +10,9 @@ use crate::catalog::Catalog;
 use crate::domain::{Merged, Params, ProviderFeatures, Request, Rung};
 
 impl Look<'_> {
-    /// Returns the first request for the row, with the model, the `max_tokens` and the form of the schema that were
-    /// used for the last answer. These may differ from the first request, for example if an earlier run got the answer
-    /// from another model.
+    /// Returns the first request for the row, with the model, the `max_tokens` and the form of the schema of the last
+    /// answer. The last answer can differ from the first request in these values, for example if an earlier run got the
+    /// answer from another model.
     pub(super) fn base(&self) -> Option<Base> {
         let mut base = self.first_with(&self.last.model, self.last.rung)?;
         let is_first = base.rung == self.ask.rung;
@@ -20,13 +21,14 @@ impl Look<'_> {
         Some(base)
     }
 
-    /// Returns the last request.
+    /// Returns the last request for the row as the base.
     pub(super) fn asked(&self) -> Option<Base> {
         let request = Some(Box::new(self.first().clone()));
         Some(Base { params: params_of(&self.ask.request)?, rung: self.ask.rung, request })
     }
 
-    /// Returns the first request for the row, for another model. It becomes the first request of a new conversation.
+    /// Returns the first request for the row, changed for another model. This request becomes the first request of a
+    /// new conversation.
     pub(super) fn base_for(&self, model: &str) -> Option<Base> {
         let first = params_of(self.first())?;
         let rung = match (&self.rules.form, self.without_schema(&first)) {
@@ -45,7 +47,7 @@ impl Look<'_> {
     }
 
     /// Returns the first request with another model, the `max_tokens` of the last answer, and the schema in another
-    /// form. If the form can't be changed, it stays as it is.
+    /// form. If the form of the schema can't be changed, the schema stays as it is.
     fn first_with(&self, model: &str, rung: Option<Rung>) -> Option<Base> {
         let (mut params, mut own_rung) = (params_of(self.first())?, self.ask.rung);
         if rung != own_rung
@@ -62,9 +64,9 @@ impl Look<'_> {
         Some(Base { params, rung: own_rung, request: None })
     }
 
-    /// Returns the first request without the schema. It is the row's own request, except for what flags of `resume`
-    /// replaced. `None` if adding the schema to the result does not give the first request again: then something would
-    /// be lost.
+    /// Returns the first request without the schema: the row's own request, with the parameters that flags of `resume`
+    /// replaced. Returns `None` if a part of the first request would be lost: adding the schema to the result must give
+    /// the first request again.
     fn without_schema(&self, first: &Params) -> Option<Params> {
         let Form::Schema(schema) = &self.rules.form else { return None };
         let mut own = params_of(&self.job.request)?;
@@ -83,7 +85,7 @@ impl Look<'_> {
     }
 }
 
-/// Puts a schema into a request, in the best way that the model of the request and the provider support.
+/// Puts a schema into a request, in the best way that both the model of the request and the provider support.
 pub fn shaped(schema: &Schema, catalog: &Catalog, features: ProviderFeatures, params: Merged<'_>) -> (Params, Rung) {
     let name = params.get("model").and_then(|json| serde_json::from_str::<String>(json).ok());
     let rung = Rung::of(schema, name.and_then(|name| catalog.model(&name)), features, params);

@@ -1,7 +1,7 @@
-//! Makes the requests that follow an answer that is not accepted.
+//! Makes follow-ups: the requests that are sent for a row after an answer that was not accepted.
 //!
 //! Each follow-up is made from the first request for the row and the last answer, never from other follow-ups. So a run
-//! that was killed can continue with the last answer alone, and a conversation does not grow with each try.
+//! that was killed can continue with only the last answer, and a conversation does not get longer with each try.
 
 use serde_json::value::RawValue;
 
@@ -9,12 +9,12 @@ use super::seen::Seen;
 use crate::domain::json::is_filled_array;
 use crate::domain::{Params, Request, Rung};
 
-/// A request that a follow-up is made from.
+/// The base of a follow-up: the request from which the follow-up is made.
 pub(super) struct Base {
     pub(super) params: Params,
-    /// How the schema is put into it.
+    /// The way in which the schema is put into the parameters; `None` without a schema.
     pub(super) rung: Option<Rung>,
-    /// The first request of the conversation; `None` if this is the first request itself.
+    /// The first request of the conversation; `None` if the base becomes the first request itself.
     pub(super) request: Option<Box<Request>>,
 }
 
@@ -40,8 +40,9 @@ pub(super) fn set_text(params: &mut Params, name: &str, text: &str) {
     params.set(name, raw(serde_json::Value::from(text).to_string()));
 }
 
-/// Adds the answer and a message that says what is wrong with it. The blocks of the answer are sent back unchanged: the
-/// API checks the signatures of thinking. Each tool call gets a result, which the API requires.
+/// Adds the answer and a message that says what is wrong with the answer. The blocks of the answer are sent back
+/// unchanged, because the API checks the signatures of thinking blocks. Each tool call gets a result, because the API
+/// requires one.
 pub(super) fn repair(mut params: Params, seen: &Seen<'_>, finding: &str) -> Option<Params> {
     let wanted = format!("This answer is not accepted: {finding}. Answer again, and correct this.");
     let user = if seen.tool_calls.is_empty() {
@@ -56,14 +57,16 @@ pub(super) fn repair(mut params: Params, seen: &Seen<'_>, finding: &str) -> Opti
     Some(params)
 }
 
-/// Adds the answer so far, so that the model continues it. Returns `None` if the answer does not end with text.
+/// Adds the text of a truncated answer, so that the model continues this text. Returns `None` if the answer does not
+/// end with text.
 pub(super) fn go_on(mut params: Params, seen: &Seen<'_>) -> Option<Params> {
     let text = kept_text(seen)?;
     push_messages(&mut params, &[assistant(&serde_json::Value::from(text).to_string())])?;
     Some(params)
 }
 
-/// Returns the part of a truncated text that the model can continue. The API refuses blanks at its end.
+/// Returns the part of a truncated text that the model can continue. Blanks at the end are left out, because the API
+/// refuses them.
 pub(super) fn kept_text<'s>(seen: &'s Seen<'_>) -> Option<&'s str> {
     let text = seen.text.trim_end();
     let is_text = seen.last_kind == "text" && seen.tool_calls.is_empty();
@@ -71,8 +74,9 @@ pub(super) fn kept_text<'s>(seen: &'s Seen<'_>) -> Option<&'s str> {
     (is_text && !seen.has_citations && !text.is_empty()).then_some(text)
 }
 
-/// Returns whether a message of the assistant can be added for the model to continue. This is not possible with
-/// thinking, tools or a format, or if the row already ends with such a message.
+/// Returns whether a message of the assistant can be added to the request, so that the model continues this message.
+/// Such a message is not possible with thinking, tools or a format. It is also not possible if the request already ends
+/// with a message of the assistant.
 ///
 /// Source: API documentation, "Prefill Claude's response", "Structured outputs" (2026).
 pub(super) fn is_open_to_prefill(params: &Params) -> bool {
@@ -85,8 +89,8 @@ pub(super) fn is_open_to_prefill(params: &Params) -> bool {
     !thinks && !has_tools && !has_format && !ends_with_assistant
 }
 
-/// Adds the blocks of a paused answer, so that the API continues it. Returns `None` if there are no blocks: the API refuses
-/// a message without content.
+/// Adds the blocks of a paused answer, so that the API continues the answer. Returns `None` if the answer has no
+/// blocks, because the API refuses a message without content.
 pub(super) fn unpause(mut params: Params, seen: &Seen<'_>) -> Option<Params> {
     if seen.sendable.is_empty() {
         return None;
@@ -95,7 +99,8 @@ pub(super) fn unpause(mut params: Params, seen: &Seen<'_>) -> Option<Params> {
     Some(params)
 }
 
-/// If the last message of a request is from the assistant, returns its content. The answer continues this content.
+/// Returns the content of the last message of a request if this message is from the assistant. The answer to such a
+/// request continues this content.
 pub(super) fn continued(request: &Request) -> Option<Box<RawValue>> {
     #[derive(serde::Deserialize)]
     struct Turn {
@@ -116,7 +121,7 @@ fn blocks(seen: &Seen<'_>) -> String {
     format!("[{}]", seen.sendable.iter().map(|block| block.get()).collect::<Vec<_>>().join(","))
 }
 
-/// Adds messages at the end.
+/// Adds messages at the end of the parameter `messages`.
 fn push_messages(params: &mut Params, added: &[String]) -> Option<()> {
     let own = params.get("messages")?.trim();
     let own = own.strip_prefix('[')?.strip_suffix(']')?.trim();

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use super::seen::Seen;
 use crate::domain::{Message, Params};
 
-/// Returns the last message with the text of an earlier part in front of its own text.
+/// Returns the message with the last part of an answer, and puts the text of the earlier parts in front of its text.
 pub(super) fn with_text(before: &str, message: &Message) -> Option<Message> {
     let seen = Seen::of(message);
     let text = serde_json::Value::from(format!("{before}{}", seen.text));
@@ -14,8 +14,8 @@ pub(super) fn with_text(before: &str, message: &Message) -> Option<Message> {
     with_content(&blocks.collect::<Vec<_>>().join(","), message)
 }
 
-/// Returns the last message with the blocks of an earlier part in front of its own blocks. `before` has the earlier
-/// blocks as a JSON list.
+/// Returns the message with the last part of an answer, and puts the blocks of the earlier parts in front of its
+/// blocks. `before` has the earlier blocks as a JSON list.
 pub(super) fn with_blocks(before: &str, message: &Message) -> Option<Message> {
     let before = before.trim().strip_prefix('[')?.strip_suffix(']')?.trim();
     let seen = Seen::of(message);
@@ -33,7 +33,7 @@ fn is_text(block: &str) -> bool {
     serde_json::from_str::<Kind<'_>>(block).is_ok_and(|block| block.kind == "text")
 }
 
-/// Returns the message with other blocks. All other members keep their bytes and their order.
+/// Returns the message with `blocks` as its content. All other members keep their bytes and their order.
 fn with_content(blocks: &str, message: &Message) -> Option<Message> {
     let mut members = Params::of_object(str::from_utf8(&message.json).ok()?)?;
     members.set("content", RawValue::from_string(format!("[{blocks}]")).ok()?);

@@ -1,4 +1,4 @@
-//! Checks an answer: whether it is accepted, and what happens to its row.
+//! Checks an answer. The check decides whether the answer is accepted, and what happens to its row.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -13,11 +13,12 @@ use crate::domain::{
     Ask, AttemptRecord, ErrorClass, Failure, Job, Message, Params, PoolId, Purpose, Request, Rung, Usage, quoted,
 };
 
-/// Makes requests from parameters: estimates them, and finds their limits and their cost. The pool is the pool of the
-/// row's last request, because the next request goes to the same provider. An error is a message.
+/// A function that makes a request from parameters: it estimates the tokens of the request, and finds its limits and
+/// its cost. The given pool is the pool of the row's last request, because the next request is sent to the same
+/// provider. The error is a message for people.
 pub type Measure = Box<dyn FnMut(&Params, Option<Rung>, Purpose, &PoolId) -> Result<Ask, String> + Send>;
 
-/// An answer that is being checked, with all that is known about its row.
+/// An answer that is being checked, with all known facts about its row.
 pub(super) struct Look<'a> {
     pub(super) rules: &'a Rules,
     pub(super) catalog: &'a Catalog,
@@ -30,15 +31,15 @@ pub(super) struct Look<'a> {
     pub(super) last: &'a AttemptRecord,
 }
 
-/// Why an answer is not accepted.
+/// The reason why an answer is not accepted.
 pub(super) struct Wrong {
     pub(super) class: ErrorClass,
     pub(super) words: String,
 }
 
 impl Look<'_> {
-    /// If the request continued an earlier answer, joins the two and returns the whole answer. An answer that
-    /// an earlier run got is already whole, so there is nothing to join.
+    /// Joins this answer with an earlier answer if the request continued the earlier answer, and returns the whole
+    /// answer. An answer from an earlier run is already whole, so it is not joined again.
     pub(super) fn joined(&self, message: &Message) -> Option<Message> {
         match self.ask.purpose {
             Purpose::Continue => {
@@ -64,9 +65,9 @@ impl Look<'_> {
         Then::Fail { class, failure: self.failure_of(words, message) }
     }
 
-    /// Returns what is wrong with a whole answer; `None` if it is accepted.
+    /// Returns a text that says what is wrong with a whole answer; `None` if the answer is accepted.
     pub(super) fn finding(&self, message: &Message, seen: &Seen<'_>) -> Option<String> {
-        // Without a schema, JSON is searched in the text of the answer, as if the prompt had asked for it.
+        // Without a schema, the JSON is taken from the text of the answer, as if the prompt had asked for JSON.
         let rung = self.last.rung.unwrap_or(Rung::Instruction);
         let json = rung.answer_json(&message.json).filter(|json| !json.trim().is_empty());
         let found = match (&self.rules.form, &json) {
@@ -105,7 +106,7 @@ impl Look<'_> {
         Wrong { class: ErrorClass::Truncated, words }
     }
 
-    /// Sends a request. If no request is possible any more, the row fails.
+    /// Decides that a follow-up is sent. If no follow-up is allowed or possible any more, the row fails.
     pub(super) fn follow_up(
         &self,
         message: &Message,
@@ -131,7 +132,7 @@ impl Look<'_> {
         }
     }
 
-    /// Returns the first request for the row. Its schema is put into it as [`Ask::rung`] says.
+    /// Returns the first request for the row. [`Ask::rung`] says how this request contains the schema.
     pub(super) fn first(&self) -> &Request {
         self.ask.base.as_deref().unwrap_or(&self.ask.request)
     }
@@ -147,7 +148,7 @@ impl Look<'_> {
     }
 }
 
-/// Returns what is wrong with an answer that has no JSON at all.
+/// Returns a text that says why an answer contains no JSON.
 fn without_json(rung: Rung, seen: &Seen<'_>) -> String {
     match (rung, seen.tool_names.first()) {
         (Rung::StrictTool | Rung::Tool, _) => "it does not call the tool that takes the answer".to_owned(),

@@ -1,14 +1,14 @@
 //! Decides what to do with an answer or a failure: keep it, fail the row, or send another request.
 //!
 //! A policy is pure: it takes values and returns a decision. A [`Policy`] sees a row, the last request for the row, the
-//! result of that request, and the earlier attempts. It knows nothing of queues, limits or files. The scheduler sends
-//! the request that a policy returns, within the limits of the request's route and the budget. The journal keeps one
-//! line for the row, with the usage and cost of all its attempts.
+//! result of that request, and the earlier attempts. A policy uses no queues, limits or files. The scheduler sends the
+//! request that a policy returns, when limits and budget allow the request. The journal keeps one line for the row,
+//! with the usage and cost of all its attempts.
 //!
 //! [`schema`] checks answers against a JSON schema, and puts the schema into requests.
 //!
-//! A policy does not decide about the first request of a row: the row itself is that request. It also does not decide
-//! about a retry after a limit or a fault: the same request is sent again.
+//! A policy does not decide about the first request of a row, because the row contains this request. A policy also does
+//! not decide about a retry after a limit or a fault, because the same request is then sent again.
 
 mod base;
 mod follow_up;
@@ -35,50 +35,53 @@ use crate::domain::{Ask, AttemptRecord, ErrorClass, Failure, HaltReason, Job, Me
 pub enum Came<'a> {
     /// A whole answer.
     Answer(&'a Message),
-    /// An answer that the API paused: it has to be continued.
+    /// An answer that the API paused. A paused answer is incomplete, so another request must continue it.
     Pause(&'a Message),
-    /// A failure. If the same request were sent again, it would fail again.
+    /// A failure. The request failed, and would fail again if it were sent again unchanged.
     Failure {
         /// The class of the failure.
         class: ErrorClass,
         /// The last failure.
         failure: &'a Failure,
     },
-    /// There is no result: nothing more is sent to the endpoint of the request in this run.
+    /// The request has no result, because the endpoint of the request has stopped: nothing more is sent there in this
+    /// run.
     Halt(&'a HaltReason),
 }
 
-/// What to do next.
+/// The decision of a policy about the result of a request.
 #[derive(Debug)]
 pub enum Then {
-    /// Keep the result. If the result is an answer, the row is answered. If it is a failure, the row has failed. After
-    /// a halt, the row stays pending.
+    /// Keep the result. If the result is an answer, the row is answered. If the result is a failure, the row has
+    /// failed. If the endpoint has stopped, the row gets no result in this run.
     Keep,
     /// The row fails with this class and failure.
     Fail {
         /// The class of the failure.
         class: ErrorClass,
-        /// The failure that the row gets.
+        /// The failure that is written for the row.
         failure: Failure,
     },
-    /// Send this request next for the row, over the route that the request names.
+    /// Send this request for the row next, on the route that the request names.
     Ask(Box<Ask>),
     /// Keep this answer, which was made from several answers.
     Answer(Box<Message>),
-    /// The answer is not accepted, and another request may get a better answer. Record the answer with this class and
+    /// The answer is not accepted, but another request can get a better answer. Record the answer with this class and
     /// failure, and send the request.
     FollowUp {
         /// The request.
         ask: Box<Ask>,
-        /// The class with which the row would fail now.
+        /// The class of the failure if the row fails without another answer.
         class: ErrorClass,
-        /// The failure that the row would get now. It contains the answer.
+        /// The failure of the row if it fails without another answer. The failure contains the answer that was not
+        /// accepted.
         failure: Box<Failure>,
     },
 }
 
-/// Decides what to do next. The last argument lists the attempts for the row, oldest first, including the attempt that
-/// has just ended. If an earlier run left the row unfinished, its attempts are in the list too.
+/// A function that decides what happens after the result of a request. The last argument lists the attempts for the
+/// row, oldest first, including the attempt that has just ended. If an earlier run left the row unfinished, the list
+/// also has the attempts of that run.
 ///
-/// A policy must not return new requests for ever. It uses the list of attempts to limit their number.
+/// A policy must limit the number of requests for a row. To do this, it counts the attempts in the list.
 pub type Policy = Box<dyn Fn(&Job, &Ask, Came<'_>, &[AttemptRecord]) -> Then + Send>;

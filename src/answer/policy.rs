@@ -1,5 +1,5 @@
-//! The policy that follows from the user's rules. It looks at each answer, and decides what happens: the answer is
-//! kept, the row fails, or another request is sent.
+//! The policy that applies the user's rules for answers. The policy decides about each answer: the answer is kept, the
+//! row fails, or another request is sent.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use super::{Came, Form, OnInvalid, OnRefusal, OnTruncate, Policy, Rules, Then};
 use crate::catalog::Catalog;
 use crate::domain::{Ask, ErrorClass, Message, Purpose, Quality};
 
-/// To get a longer answer, `max_tokens` of the first request is multiplied by this. The number is small because most
-/// truncated answers are only a little too long.
+/// The factor by which `max_tokens` of the first request is multiplied to get a longer answer. A small factor is
+/// enough, because most truncated answers are only a little too long.
 const MORE_ROOM: u32 = 4;
 
-/// Makes the policy of a run.
+/// Returns the policy of a run.
 pub fn policy(rules: Rules, catalog: Arc<Catalog>, measure: Measure) -> Policy {
     let measure = RefCell::new(measure);
     Box::new(move |job, ask, came, attempts| {
@@ -28,7 +28,8 @@ pub fn policy(rules: Rules, catalog: Arc<Catalog>, measure: Measure) -> Policy {
     })
 }
 
-/// Returns false if the answer is kept in any case. This is so for most answers, so they are not read.
+/// Returns whether a rule can apply to the answer. No rule applies to most answers, so the policy does not have to read
+/// them.
 fn needs_look(rules: &Rules, ask: &Ask, message: &Message) -> bool {
     let is_part = matches!(ask.purpose, Purpose::Continue | Purpose::Unpause);
     is_part
@@ -36,7 +37,7 @@ fn needs_look(rules: &Rules, ask: &Ask, message: &Message) -> bool {
             Quality::Ok => !matches!(rules.form, Form::Any) || !rules.conditions.is_empty(),
             Quality::Truncated => rules.on_truncate != OnTruncate::Keep,
             Quality::Refused => rules.on_refusal != OnRefusal::Keep,
-            // The answer may come from an earlier run, and may be a paused answer.
+            // The answer is possibly a paused answer from an earlier run.
             Quality::Unknown => true,
         }
 }
@@ -92,8 +93,8 @@ impl Look<'_> {
         }
     }
 
-    /// Asks again with more room. A row gets more room only once: if its `max_tokens` is as high as wanted already, the
-    /// row fails.
+    /// Asks again with a higher `max_tokens`. The row fails if its `max_tokens` is already as high as wanted, so
+    /// `max_tokens` is raised only once.
     fn grow(&self, message: &Message, cut: Cut, wanted: Option<u32>) -> Then {
         let most = self.catalog.model(&self.last.model).map_or(u32::MAX, |model| model.max_output_tokens);
         let first = self.first_max_tokens().unwrap_or(self.last.max_tokens);
@@ -103,7 +104,8 @@ impl Look<'_> {
             return self.fail(wrong, message);
         }
         self.follow_up(message, wrong, Purpose::MoreRoom, || {
-            // A correction that was truncated needs the conversation before it.
+            // If the truncated answer is a correction of an earlier answer, the new request must contain the
+            // conversation up to the correction.
             let is_repair = self.ask.purpose == Purpose::Repair;
             let base = if is_repair { self.asked() } else { self.base() };
             base?.changed(|mut params| {

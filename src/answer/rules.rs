@@ -5,43 +5,43 @@ use crate::domain::{Job, ProviderFeatures, Usage};
 
 /// The rules for answers.
 pub struct Rules {
-    /// Which text every answer must be.
+    /// The form that every answer must have.
     pub form: Form,
-    /// Further conditions. Each one says in words why an answer does not meet it.
+    /// The further conditions on answers. Each condition can say in words why an answer does not meet it.
     pub conditions: Vec<Condition>,
-    /// What happens after an answer that is not as required.
+    /// The action after an answer that does not have the form or does not meet a condition.
     pub on_invalid: OnInvalid,
-    /// What happens after a truncated answer.
+    /// The action after a truncated answer.
     pub on_truncate: OnTruncate,
-    /// What happens after a refusal.
+    /// The action after a refusal of the model.
     pub on_refusal: OnRefusal,
-    /// How many requests a row may have after its first answer.
+    /// The highest number of requests for a row after its first answer.
     pub max_follow_ups: u32,
-    /// What the provider can do. It decides how a schema is put into a request to another model.
+    /// The features of the provider. These features decide how a schema is put into a request to another model.
     pub features: ProviderFeatures,
 }
 
-/// A condition on an answer. If the answer does not meet it, the condition returns why, in words.
+/// A condition on an answer. If the answer does not meet the condition, the function returns a text that says why.
 pub type Condition = Box<dyn Fn(&Answer<'_>) -> Result<(), String> + Send>;
 
-/// An answer, as a condition sees it.
+/// The facts about an answer that a condition can use.
 pub struct Answer<'a> {
     /// The row.
     pub job: &'a Job,
     /// The text of the answer.
     pub text: &'a str,
-    /// The JSON text of the answer: its text without a fence around it, or the input of the tool call that a schema asks
-    /// for. It need not be JSON.
+    /// The part of the answer that should be JSON. This is the input of the tool call if the schema was sent as a tool,
+    /// and otherwise the text without a code block around it. It is possible that this part is not JSON.
     pub json: &'a str,
-    /// What all answers to the row have used.
+    /// The usage of all answers to the row together.
     pub usage: Usage,
     /// The API's reason why the answer ended.
     pub stop_reason: Option<&'a str>,
-    /// The model that was asked.
+    /// The model to which the request was sent.
     pub model: &'a str,
 }
 
-/// Which text every answer must be.
+/// The form that every answer must have.
 pub enum Form {
     /// Any text.
     Any,
@@ -51,18 +51,18 @@ pub enum Form {
     Schema(Schema),
 }
 
-/// What an answer must be, if there is no schema for it (`--expect`).
+/// The form that an answer must have if no schema is given (`--expect`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
     /// Any JSON.
     Json,
 }
 
-/// What happens after an answer that does not match its schema, is not JSON, or does not meet a condition
+/// The action after an answer that does not match its schema, is not JSON, or does not meet a condition
 /// (`--on-invalid`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnInvalid {
-    /// The model is told what is wrong, and asked for a corrected answer.
+    /// A request tells the model what is wrong and asks for a corrected answer.
     Repair,
     /// The same request is sent again.
     Retry,
@@ -76,7 +76,7 @@ impl OnInvalid {
     /// Every choice.
     pub const ALL: [Self; 4] = [Self::Repair, Self::Retry, Self::Fail, Self::Keep];
 
-    /// Returns the name as it is typed.
+    /// Returns the name of the action as the user types it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Repair => "repair",
@@ -87,25 +87,26 @@ impl OnInvalid {
     }
 }
 
-/// What happens after a truncated answer (`--on-truncate`).
+/// The action after a truncated answer (`--on-truncate`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnTruncate {
     /// The answer is kept.
     Keep,
     /// The row fails.
     Fail,
-    /// The same request is sent once more, with a larger `max_tokens`.
+    /// The same request is sent one more time, with a larger `max_tokens`.
     Grow {
-        /// The new `max_tokens`. If it is not given, `max_tokens` is four times as large as in the first request. It is
-        /// never above the highest value that the model accepts.
+        /// The new `max_tokens`. Without this number, `max_tokens` is four times as large as in the first request. The
+        /// new `max_tokens` is never above the highest value that the model accepts.
         max_tokens: Option<u32>,
     },
-    /// The model is asked to continue the answer. If the model can't do that, the answer grows.
+    /// The model is asked to continue the answer. If the model can't continue an answer, the request is sent again with
+    /// a larger `max_tokens`.
     Continue,
 }
 
 impl OnTruncate {
-    /// Returns the choice as it is typed.
+    /// Returns the action as the user types it.
     pub(crate) fn typed(self) -> String {
         match self {
             Self::Keep => "keep".to_owned(),
@@ -117,19 +118,19 @@ impl OnTruncate {
     }
 }
 
-/// What happens after a refusal (`--on-refusal`).
+/// The action after a refusal of the model (`--on-refusal`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OnRefusal {
     /// The refusal is kept as the answer.
     Keep,
     /// The row fails.
     Fail,
-    /// Another model is asked once.
+    /// The request is sent to another model, but only one time.
     Model(String),
 }
 
 impl OnRefusal {
-    /// Returns the choice as it is typed.
+    /// Returns the action as the user types it.
     pub(crate) fn typed(&self) -> String {
         match self {
             Self::Keep => "keep".to_owned(),

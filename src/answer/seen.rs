@@ -1,4 +1,4 @@
-//! Reads an answer: its texts, its tool calls, and why it ended.
+//! Reads an answer: its texts, its tool calls, and the reason why it ended.
 
 use std::borrow::Cow;
 
@@ -11,36 +11,36 @@ use crate::domain::json::is_filled_array;
 /// The parts of an answer that the rules for answers need.
 #[derive(Debug, Default)]
 pub(super) struct Seen<'a> {
-    /// The blocks, in order. Each block has its own JSON text.
+    /// The content blocks of the answer, in order, each as JSON text.
     pub(super) blocks: Vec<&'a RawValue>,
-    /// The blocks that the API accepts in a request: all blocks except blank texts.
+    /// The content blocks that the API accepts in a request: all blocks except blank texts.
     pub(super) sendable: Vec<&'a RawValue>,
     /// The text of all text blocks together.
     pub(super) text: String,
     /// The ids of the tool calls that the caller has to answer.
     pub(super) tool_calls: Vec<Cow<'a, str>>,
-    /// The names of the tools of these calls.
+    /// The names of the tools that are called.
     pub(super) tool_names: Vec<Cow<'a, str>>,
-    /// Whether a text has citations.
+    /// Whether a text block of the answer has citations.
     pub(super) has_citations: bool,
-    /// The type of the last block.
+    /// The type of the last content block.
     pub(super) last_kind: Cow<'a, str>,
     /// The API's reason why the answer ended.
     pub(super) stop_reason: Option<Cow<'a, str>>,
-    /// Whether there is anything but thinking and blank texts.
+    /// Whether the answer has a block that is not thinking and not a blank text.
     has_words: bool,
-    /// How many output tokens were thinking.
+    /// The number of output tokens that the model used for thinking.
     thinking_tokens: u64,
 }
 
-/// Why an answer ended too early.
+/// The reason why an answer ended too early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cut {
-    /// It reached `max_tokens`.
+    /// The answer reached `max_tokens`.
     MaxTokens,
-    /// It reached `max_tokens`, and consists of thinking only.
+    /// The answer reached `max_tokens`, and consists of thinking only.
     Thinking,
-    /// Prompt and answer fill the context window of the model.
+    /// The prompt and the answer together fill the context window of the model.
     Window,
 }
 
@@ -78,14 +78,14 @@ struct Block<'a> {
     citations: Option<&'a RawValue>,
 }
 
-/// The reason with which the API pauses an answer.
+/// The value of `stop_reason` in an answer that the API paused.
 const PAUSED: &str = "pause_turn";
-/// The reason with which an answer ends at the end of the context window.
+/// The value of `stop_reason` in an answer that ended at the end of the context window.
 const WINDOW: &str = "model_context_window_exceeded";
 
 impl<'a> Seen<'a> {
-    /// Reads a message. The provider has checked that it is an object with a list of blocks. For any other value, the
-    /// result is empty.
+    /// Reads a message. The provider's code has checked that the message is an object with a list of blocks. For all
+    /// other values, the result is empty.
     pub(super) fn of(message: &'a Message) -> Self {
         let Ok(Body { content, stop_reason, usage }) = serde_json::from_slice::<Body<'a>>(&message.json) else {
             return Self::default();
@@ -125,8 +125,8 @@ impl<'a> Seen<'a> {
         self.stop_reason.as_deref() == Some(PAUSED)
     }
 
-    /// Returns whether the answer can be sent back, with a message about it. The API refuses an answer that has no
-    /// content or consists of thinking only.
+    /// Returns whether the answer can be sent back to the model with a message about it. The API refuses an answer that
+    /// has no content or consists of thinking only.
     pub(super) fn can_be_discussed(&self) -> bool {
         self.has_words
     }

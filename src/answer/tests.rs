@@ -1,4 +1,4 @@
-//! Tests of the policy: what is decided about each kind of answer, and what the next request is.
+//! Tests of the policy for answers: its decision about each kind of answer, and the next request.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::domain::{
 
 const HAIKU: &str = "claude-haiku-4-5";
 const OPUS: &str = "claude-opus-5";
-/// It knows no structured output.
+/// A model that has no structured output.
 const OLD: &str = "claude-opus-4-20250514";
 const SCHEMA: &str = r#"{"type":"object","properties":{"a":{"type":"integer"}},"required":["a"]}"#;
 
@@ -26,7 +26,7 @@ struct Row {
     attempts: Vec<AttemptRecord>,
 }
 
-/// What the policy decided.
+/// The decision of the policy.
 #[derive(Debug)]
 enum Did {
     Kept,
@@ -93,7 +93,8 @@ impl Row {
         Self { rules, job, ask, attempts: Vec::new() }
     }
 
-    /// Gives the policy an answer. If the policy sends another request, that request becomes the current request.
+    /// Gives the policy an answer. If the policy decides to send another request, that request becomes the current
+    /// request.
     fn gets(&mut self, content: &str, stop_reason: &str) -> Did {
         let quality = match stop_reason {
             "end_turn" | "tool_use" | "stop_sequence" => Quality::Ok,
@@ -132,7 +133,8 @@ impl Row {
         }
     }
 
-    /// Changes the row to what a later run sees: its request is the first request again, and its attempts are known.
+    /// Changes the row to the state that a later run finds. Its request is the first request again, and its attempts
+    /// are known.
     fn restarted(mut self) -> Self {
         let first = Self::of_request(str::from_utf8(self.job.request.json()).expect("JSON"), self.rules);
         self.ask = first.ask;
@@ -216,8 +218,8 @@ fn text(text: &str) -> String {
     json!([{"type": "text", "text": text}]).to_string()
 }
 
-/// Asserts that a follow-up can read the prompt cache of the first request: the first messages and all other members
-/// have the same bytes and the same order.
+/// Asserts that a follow-up (a later request for the row) can read the prompt cache of the first request. The first
+/// messages and all other members must have the same bytes and the same order.
 fn assert_same_prefix(first: &Request, next: &Request) {
     let [first, next] = [first, next].map(|request| {
         let json = str::from_utf8(request.json()).expect("JSON is text");

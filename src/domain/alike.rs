@@ -1,12 +1,15 @@
-//! Groups equal faults of many rows: each fault has a count and an example.
+//! Groups equal faults of many rows. Each group has a count and an example.
 
-/// At most this many different faults get a group. Rows with other faults are only counted together, in one number.
+/// The highest number of groups. The first faults that differ each get a group. Rows with further faults are counted
+/// together in one number.
 const MOST: usize = 20;
 
-/// Only this many bytes of a message are compared. Only messages that list names are longer.
+/// The number of bytes that are compared, from the start of each message. Only messages that list names have more
+/// bytes.
 const COMPARED: usize = 1_000;
 
-/// Faults, grouped by their messages. Values from the rows, such as numbers, are ignored. The memory in use is bounded.
+/// Faults, grouped by their messages. Values from the rows, such as numbers, are ignored. The number of groups is
+/// limited, so the memory in use is limited too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alike<T> {
     groups: Vec<Group<T>>,
@@ -17,9 +20,9 @@ pub struct Alike<T> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group<T> {
     message: String,
-    /// How many rows there are.
+    /// The number of rows with this fault.
     pub rows: u64,
-    /// The example: the value that was stored for the first of these rows.
+    /// The example of the group: the value that the caller gave for the first row with this fault.
     pub first: T,
 }
 
@@ -30,8 +33,8 @@ impl<T> Default for Alike<T> {
 }
 
 impl<T> Alike<T> {
-    /// Counts a row with this message. If this is the first row with such a message, calls `first` to get the example
-    /// of the group.
+    /// Counts a row with this message. The first row with such a message starts a group, and `first` is called to get
+    /// the example of the group.
     pub fn add(&mut self, message: &str, first: impl FnOnce() -> T) {
         let message = without_values(message);
         match self.groups.iter().position(|group| group.message == message) {
@@ -68,7 +71,8 @@ fn without_values(message: &str) -> String {
     }
     let mut shown = String::with_capacity(end);
     let mut chars = message[..end].chars().peekable();
-    // What comes before the current character: a name, a character that can be the sign of a number, or anything else.
+    // The first flag says whether the current character is inside a name. The second flag says whether a `-` at this
+    // place can be the sign of a number.
     let (mut is_in_name, mut may_be_sign) = (false, true);
     while let Some(char) = chars.next() {
         match char {

@@ -1,9 +1,10 @@
-//! The current request of a row: what is sent for the row at this moment.
+//! The current request of a row: the request that is sent for the row next, or that is in flight.
 //!
 //! A row and its request are different things. The row ([`super::Job`]) always keeps its label, its key and its own
-//! request. The request that is sent may change. If an answer does not fit its schema, a request to repair the answer
-//! is sent. If an answer is truncated, a request that allows a longer answer is sent. After a failure, the same request
-//! may be sent on another route. Each of these is a new `Ask` of the same job.
+//! request. The request that is sent for the row can change. If an answer does not fit its schema, a request to repair
+//! the answer is sent. If an answer is truncated, a request that allows a longer answer is sent. After a failure, the
+//! same request can be sent on another route, for example to another provider. Each of these requests is a new `Ask` of
+//! the same job.
 
 use std::sync::Arc;
 
@@ -12,46 +13,47 @@ use super::{Caching, Cost, Expense, Interval, Money, PoolId, Prefixes, Request, 
 /// A request for a row, with its route and its expected cost.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    /// The request. Before it is sent, the provider converts it to the form that the API expects. The first ask of a
-    /// row shares the bytes of [`super::Job::request`].
+    /// The request. The request in the program's own form. Before the request is sent, the provider's code converts it
+    /// to the form that the API expects. The first `Ask` of a row shares the bytes of [`super::Job::request`].
     pub request: Request,
     /// The model, as written in `request`.
     pub model: Arc<str>,
-    /// The terms of the request.
+    /// The terms of the request. They decide its price.
     pub terms: Terms,
-    /// The route. Provider and account identify the endpoint. The whole id identifies the limits that apply to the
+    /// The route. Provider and account identify the endpoint. The whole id names the pool: the limits that apply to the
     /// request at this endpoint.
     pub pool: Arc<PoolId>,
-    /// The estimated cost. It consists of one request, the input tokens estimated from its text, and `max_tokens`
-    /// output tokens. The estimate assumes that no input is cached. It does not use the answers of this run.
+    /// The estimated amounts that the request takes from the limits: one request, the input tokens estimated from its
+    /// text, and `max_tokens` output tokens. The estimate assumes that no input is cached. The estimate does not use
+    /// the answers of this run.
     pub cost: Cost,
     /// The estimated input tokens as an interval. `cost` contains the likely value of this interval.
     pub input_tokens: Interval<u32>,
     /// The cost of one answer to this request; `None` when its model has no price. The cost is computed from the
-    /// request, so a policy that changes the request must compute the cost again.
+    /// request, so code that changes the request must compute the cost again.
     pub expense: Option<Expense>,
-    /// The highest number of output tokens that the answer may have.
+    /// The highest number of output tokens that the request allows for the answer.
     pub max_tokens: u32,
-    /// Rows with the same number share their predictions. They have the same template, system prompt and `max_tokens`,
-    /// so their answers have similar lengths.
+    /// The number of the row's template. Rows with the same number have the same template, system prompt and
+    /// `max_tokens`. The answers to these rows have similar lengths, so the rows share one prediction of the length.
     pub template: u64,
-    /// Length of the request body in bytes, before the provider adds anything to it.
+    /// The length of the request body in bytes, before the provider's code adds anything to the body.
     pub body_bytes: u32,
-    /// Why the request is sent.
+    /// The purpose for which the request is sent.
     pub purpose: Purpose,
-    /// The first request for the row, if this request is a later request for the row.
+    /// The first request for the row; `None` if this `Ask` is the first request.
     pub base: Option<Box<Request>>,
-    /// How the schema for the answer is put into the request; `None` without a schema.
+    /// The way in which the schema for the answer is put into the request; `None` without a schema.
     pub rung: Option<Rung>,
-    /// The prefixes of the request that the prompt cache may keep; `None` if there is no such prefix.
+    /// The prefixes of the request that the prompt cache can keep; `None` if there is no such prefix.
     pub prefixes: Option<Arc<Prefixes>>,
     /// Whether the row has cache marks of its own (`cache_control`).
     pub has_own_marks: bool,
 }
 
 impl Ask {
-    /// Raises the highest cost of an answer in each lane: the request is marked, and `lifetime` is the longest lifetime
-    /// of its marks.
+    /// Raises the highest cost of an answer, both online and in a batch. The cost of writing the marked prefixes to the
+    /// prompt cache is added. `lifetime` is the longest lifetime of the request's cache marks.
     pub(crate) fn expect_writes(&mut self, prefixes: &Prefixes, lifetime: Caching) {
         let [minutes, hour] = prefixes.extra_most;
         if let Some(expense) = &mut self.expense {
@@ -66,25 +68,26 @@ impl Ask {
     }
 }
 
-/// Why a request is sent for a row.
+/// The purpose of a request that is sent for a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Purpose {
-    /// The row's own request. A retry after a fault or a limit uses the same ask, not a new ask.
+    /// The row's own request is sent. A retry after a fault or a limit has the same purpose, because it sends the same
+    /// request again.
     #[default]
     First,
-    /// The policy did not accept an answer, and the model is told why.
+    /// An answer did not fit the rules, for example its schema, and a new request tells the model what is wrong.
     Repair,
-    /// The policy did not accept an answer, and the same request is sent once more.
+    /// An answer did not fit the rules, and the same request is sent again.
     Again,
     /// An answer was truncated, and the same request is sent with a larger `max_tokens`.
     MoreRoom,
     /// An answer was truncated, and the model is asked to continue.
     Continue,
-    /// The API paused an answer, and is asked to continue it.
+    /// The API paused an answer, and the request asks the API to continue the answer.
     Unpause,
-    /// The row's own request again, on another route or to another model.
+    /// The row's own request is sent again, on another route or to another model.
     Fallback,
-    /// A canary: it belongs to no row, and shows whether the endpoint works.
+    /// A canary is sent: a request that belongs to no row and tests whether the endpoint works.
     Canary,
 }
 
@@ -101,7 +104,7 @@ impl Purpose {
         Self::Canary,
     ];
 
-    /// Returns the name that files use.
+    /// Returns the name of the purpose in files.
     pub fn name(self) -> &'static str {
         match self {
             Self::First => "first",
@@ -121,16 +124,17 @@ impl Purpose {
     }
 }
 
-/// How a schema for the answer is put into a request. The first rung that the model supports is used.
+/// The ways to put a schema for the answer into a request (rungs, from the best to the weakest). The program uses the
+/// first rung that the model supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rung {
     /// Structured output: the API makes the model follow the schema.
     Format,
     /// A tool that the model must call, with `strict`: the API makes the input of the call follow the schema.
     StrictTool,
-    /// A tool that the model must call. Its input may break the schema.
+    /// A tool that the model must call, without `strict`. The input of the call can differ from the schema.
     Tool,
-    /// A text that asks for JSON of this schema.
+    /// A text in the prompt that asks for JSON that fits the schema.
     Instruction,
 }
 
@@ -138,7 +142,7 @@ impl Rung {
     /// Every rung, the best first.
     pub const ALL: [Self; 4] = [Self::Format, Self::StrictTool, Self::Tool, Self::Instruction];
 
-    /// Returns the name that files use.
+    /// Returns the name of the rung in files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Format => "format",

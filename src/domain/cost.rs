@@ -1,11 +1,11 @@
-//! How much a request takes from the limits, and how much it costs: dimensions, tokens, money.
+//! The amounts that a request takes from the limits, and its cost: dimensions, tokens, money.
 
 use std::fmt;
 use std::ops::{Add, AddAssign};
 
 use super::Interval;
 
-/// What a limit counts. More variants may be added later, so match every variant by name.
+/// The quantities that a limit can count. More variants can be added later, so a `match` must name every variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dimension {
     /// Requests per minute.
@@ -17,10 +17,10 @@ pub enum Dimension {
 }
 
 impl Dimension {
-    /// Every dimension. Pools check their buckets in this order.
+    /// Every dimension. The dimensions, in the order in which pools check their buckets.
     pub const ALL: [Self; 3] = [Self::Requests, Self::InputTokens, Self::OutputTokens];
 
-    /// Returns the name shown to people.
+    /// Returns the name of the dimension for people.
     pub fn name(self) -> &'static str {
         match self {
             Self::Requests => "requests",
@@ -29,7 +29,7 @@ impl Dimension {
         }
     }
 
-    /// Returns the position in [`Dimension::ALL`].
+    /// Returns the position of the dimension in [`Dimension::ALL`].
     pub fn index(self) -> usize {
         match self {
             Self::Requests => 0,
@@ -42,7 +42,7 @@ impl Dimension {
 /// The amounts that a request reserves, one for each dimension.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Requests: 1 for a request to the messages endpoint.
+    /// The number of requests: 1 for a request to the messages endpoint.
     pub requests: u32,
     /// Uncached input tokens.
     pub input_tokens: u32,
@@ -51,7 +51,7 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// Returns the amount in one dimension.
+    /// Returns the amount that is reserved in one dimension.
     pub fn of(&self, dimension: Dimension) -> u32 {
         match dimension {
             Dimension::Requests => self.requests,
@@ -61,7 +61,7 @@ impl Cost {
     }
 }
 
-/// What an answer really used, as the API reports it.
+/// The tokens and searches that an answer really used, as the API reports them.
 ///
 /// Units: tokens. Source: API reference, `usage` of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -75,13 +75,13 @@ pub struct Usage {
     /// Input tokens written to the cache for an hour.
     #[serde(default)]
     pub cache_write_1h_tokens: u64,
-    /// Input tokens read from the cache. They do not count against input limits.
+    /// Input tokens read from the cache. These tokens do not count against input limits.
     #[serde(default)]
     pub cache_read_tokens: u64,
     /// Output tokens, including hidden thinking.
     #[serde(default)]
     pub output_tokens: u64,
-    /// Web searches, each of which is billed.
+    /// The number of web searches. The API bills each search.
     #[serde(default)]
     pub web_searches: u64,
 }
@@ -109,14 +109,15 @@ impl Usage {
         self.cache_write_5m_tokens.saturating_add(self.cache_write_1h_tokens)
     }
 
-    /// Returns how many input tokens count against the input limit. Tokens read from a cache do not count.
+    /// Returns how many input tokens count against the input limit. Tokens that are read from a cache do not count
+    /// against this limit.
     pub fn limited_input_tokens(&self) -> u64 {
         self.input_tokens.saturating_add(self.cache_write_5m_tokens).saturating_add(self.cache_write_1h_tokens)
     }
 }
 
 impl Usage {
-    /// Returns what is left after `other` is taken away. No number goes below zero.
+    /// Returns this usage minus `other`. A number that would be below zero becomes zero.
     pub(crate) fn less(self, other: Self) -> Self {
         Self {
             input_tokens: self.input_tokens.saturating_sub(other.input_tokens),
@@ -131,7 +132,7 @@ impl Usage {
 
 impl AddAssign for Usage {
     /// Adds each member of `other` to the same member of this usage. Numbers that are read from files can have any
-    /// size, so each sum saturates.
+    /// size, so each sum stops at the largest `u64`.
     fn add_assign(&mut self, other: Self) {
         let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
         add(&mut self.input_tokens, other.input_tokens);
@@ -143,8 +144,8 @@ impl AddAssign for Usage {
     }
 }
 
-/// A request can ask to cache parts of its input. `Caching` is the longest time that the request asks for. The time
-/// matters, because writing to a cache costs more than plain input.
+/// The caching that a request asks for: the longest lifetime of its cache marks. Writing to a cache costs more than
+/// plain input, and the price depends on this time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Caching {
     /// The request does not ask to cache anything.
@@ -156,12 +157,12 @@ pub enum Caching {
     Hour,
 }
 
-/// Upper limits: one paid answer to a request never uses more than this.
+/// The highest usage that one paid answer to a request can have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UsageBound {
     /// Input tokens, cached or not.
     pub input_tokens: u64,
-    /// How long these tokens may be cached.
+    /// The longest lifetime that these tokens can have in a cache.
     pub caching: Caching,
     /// Output tokens.
     pub output_tokens: u64,
@@ -169,28 +170,29 @@ pub struct UsageBound {
     pub web_searches: u64,
 }
 
-/// What one answer to a request costs.
+/// The cost of one answer to a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Expense {
-    /// The cost of its prompt. The lowest value assumes that everything is read from a cache if the request has cache
-    /// marks. The highest value then assumes that everything is written to the cache.
+    /// The cost of the prompt. For a request with cache marks, the lowest value assumes that the whole prompt is read
+    /// from the cache. The highest value assumes that the whole prompt is written to the cache.
     pub input: Interval<Money>,
     /// The price of one output token, for a prompt of the likely length.
     pub output_token: Money,
-    /// The upper bound: no single paid answer costs more. When an answer breaks off and the request is sent again, the
-    /// next answer is paid in addition.
+    /// The highest cost of one paid answer. If the connection breaks during an answer and the request is sent again,
+    /// the next answer is paid in addition.
     pub most: Money,
-    /// The same bound for an answer from a batch. Batches refuse `fallbacks`, so no other model is counted.
+    /// The highest cost of one paid answer from a batch. Batches refuse the parameter `fallbacks`, so the prices of
+    /// fallback models are not included.
     pub most_in_batch: Money,
 }
 
-/// An amount of money, in pico-dollars (10⁻¹² USD). This unit is small enough for prices: at 0.01 dollars per million
-/// tokens, one token costs 10,000 pico-dollars.
+/// An amount of money, in pico-dollars (10⁻¹² USD). In this unit, prices per token are whole numbers: at 0.01 dollars
+/// per million tokens, one token costs 10,000 pico-dollars.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Money(pub u128);
 
 impl Money {
-    /// Pico-dollars in a dollar.
+    /// The number of pico-dollars in a dollar.
     pub(crate) const PICO: u64 = 1_000_000_000_000;
 
     /// Nothing.
@@ -217,21 +219,21 @@ impl Money {
         Self(self.0.saturating_mul(u128::from(count)))
     }
 
-    /// Returns half of the amount. Half of an odd number of pico-dollars is rounded up, so that a bound never gets too
-    /// low.
+    /// Returns half of the amount. Half of an odd number of pico-dollars is rounded up, because an upper bound must not
+    /// become too low.
     pub(crate) fn half(self) -> Self {
         Self(self.0.div_ceil(2))
     }
 
-    /// Returns the amount rounded up to the last decimal place that is shown. A bound rounded this way is never shown
-    /// too low.
+    /// Returns the amount rounded up to the last decimal place that is shown. An upper bound that is rounded up is
+    /// never shown too low.
     pub(crate) fn rounded_up(self) -> Self {
         let dollar = u128::from(Self::PICO);
         let place = if self.0 >= dollar { dollar / 100 } else { dollar / 10_000 };
         Self(self.0.div_ceil(place).saturating_mul(place))
     }
 
-    /// Returns the amount minus `other`, but at least zero.
+    /// Returns the amount minus `other`; zero if `other` is larger.
     pub fn less(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }

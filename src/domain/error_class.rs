@@ -1,17 +1,17 @@
-//! Classes of failure. The error log gives a class for each row, and `--only` selects rows by their class.
+//! Classes of failure. The error log names a class for each failed row, and `--only` selects rows by their class.
 
 use std::fmt;
 
 /// Classes of failure, as written in the error log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ErrorClass {
-    /// The row itself can't be sent: it is not JSON, has no prompt, or repeats a label.
+    /// The row can't be sent: for example, it is not JSON, has no prompt, or repeats a label.
     InvalidInput,
     /// A rate limit refused the row for longer than `--retry-for`.
     RateLimit,
     /// The service was overloaded for longer than `--retry-for`.
     Overloaded,
-    /// The server failed.
+    /// The server failed to process the request.
     Server,
     /// No answer came in time.
     Timeout,
@@ -25,7 +25,7 @@ pub enum ErrorClass {
     Auth,
     /// There is a problem with billing, credit or a spend limit.
     Billing,
-    /// The model refused.
+    /// The model refused to answer.
     Refused,
     /// The answer ended at `max_tokens` or at the end of the model's context window.
     Truncated,
@@ -57,7 +57,7 @@ impl ErrorClass {
         Self::Expired,
     ];
 
-    /// Returns the name used in files and on the command line.
+    /// Returns the name of the class in files and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::InvalidInput => "invalid_input",
@@ -83,8 +83,8 @@ impl ErrorClass {
         Self::ALL.into_iter().find(|class| class.name() == text)
     }
 
-    /// Returns whether an unchanged row that failed with this class can succeed in another run. Call this only if the
-    /// class is the only known fact about the failure.
+    /// Returns whether an unchanged row that failed with this class can succeed in another run. Call this function only
+    /// if nothing but the class is known about the failure.
     pub(crate) fn may_pass(self) -> bool {
         match self {
             Self::RateLimit

@@ -1,4 +1,4 @@
-//! The events of a run, for reporters. Every report is made only from these events.
+//! The events of a run. Every report of the run (progress line, log, JSON) is made from these events only.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use super::{
     RateLimits, Reason, RunForecast, TakenFrom, Usage, shortened,
 };
 
-/// Version of the format of events.
+/// The version of the format of events.
 pub(crate) const EVENT_VERSION: u32 = 1;
 
 /// One event, with its time.
 #[derive(Clone, Debug)]
 pub struct RunEvent {
-    /// When it happened, by the wall clock.
+    /// The time of the event, by the wall clock.
     pub at: jiff::Timestamp,
     /// The id of the run.
     pub run: Arc<str>,
@@ -22,28 +22,28 @@ pub struct RunEvent {
     pub body: EventBody,
 }
 
-/// State of one pool, as the progress line shows it.
+/// The state of one pool (a set of limits), as the progress line shows it.
 #[derive(Clone, Debug)]
 pub struct PoolStatus {
     /// The pool.
     pub pool: PoolId,
     /// The limits that apply at this moment.
     pub limits: RateLimits,
-    /// How full each bucket is: its level divided by the limit per minute, from 0 to 1. `None` if there is no limit.
-    /// The buckets are in the order of [`Dimension::ALL`].
+    /// The level of each bucket, divided by the limit per minute, from 0 to 1; `None` if there is no limit. The buckets
+    /// are in the order of [`Dimension::ALL`].
     pub level: [Option<f64>; 3],
-    /// After a 429, the pool is held: nothing is sent through it for some time. This is the time that is left; `None`
-    /// when the pool is not held.
+    /// The time until the pool is no longer held; `None` when the pool is not held. A 429 holds a pool: nothing is sent
+    /// through the pool for some time.
     pub held_for: Option<Duration>,
-    /// The number of rows that wait to be admitted by the pool.
+    /// The number of rows that wait until the limits of the pool allow their requests.
     pub ready: usize,
-    /// What has counted against each limit since the start of the run: see [`LimitUse::counted`].
+    /// The amount that has counted against each limit since the start of the run: see [`LimitUse::counted`].
     pub counted: [u64; 3],
-    /// What each limit has allowed since the start of the run: see [`LimitUse::allowed`].
+    /// The amount that each limit has allowed since the start of the run: see [`LimitUse::allowed`].
     pub allowed: [Option<u64>; 3],
 }
 
-/// A row whose attempt ended without an answer and will be tried again.
+/// A row that will be tried again, because its attempt ended without an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetriedRow {
     /// The label of the row, shortened.
@@ -58,7 +58,8 @@ pub struct RetriedRow {
     pub next_try: u32,
 }
 
-/// The use of one limit of a pool has risen above a threshold, or has fallen clearly below it again.
+/// A change in the use of one limit of a pool. The use has risen above a threshold, or has fallen clearly below the
+/// threshold again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Crossing {
     /// The pool.
@@ -67,25 +68,25 @@ pub struct Crossing {
     pub dimension: Dimension,
     /// The threshold, in percent of the limit.
     pub threshold: u8,
-    /// The mean use of the last five minutes, divided by what the limit allowed in this time.
+    /// The use of the limit in the last five minutes, divided by the amount that the limit allowed in these minutes.
     pub share: f64,
     /// Whether the use has risen above the threshold.
     pub is_above: bool,
 }
 
-/// Who changed the settings of a run while it was in progress.
+/// The command or the signal that changed the settings of a run in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SteeredBy {
-    /// The command `ctl`.
+    /// The command `ctl` changed the settings.
     Ctl,
-    /// The signal USR2: the configuration files were read again.
+    /// The signal USR2 changed the settings: the configuration files were read again.
     Signal,
     /// `--schedule`.
     Schedule,
 }
 
 impl SteeredBy {
-    /// Returns the name shown to people and scripts.
+    /// Returns the name of this command or signal for people and scripts.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ctl => "ctl",
@@ -95,26 +96,26 @@ impl SteeredBy {
     }
 }
 
-/// A row that failed and is not tried again. It is shown to people as an example.
+/// A row that failed and is not tried again. Reports show such rows as examples.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedRow {
-    /// The label of the row. If the row has no label, this is the file and the line from which the row was read.
+    /// The label of the row, or, if the row has no label, its file and line.
     pub label: String,
-    /// The last HTTP status; `None` if there was no HTTP response.
+    /// The HTTP status of the last attempt; `None` if there was no HTTP response.
     pub status: Option<u16>,
-    /// The last message about the failure. The message and the label are shortened, because many such rows can be in
-    /// memory at once, until their lines are on disk.
+    /// The last message about the failure. The message and the label are shortened, because many failed rows can wait
+    /// in memory for their lines to be written to disk.
     pub message: String,
     /// Whether the unchanged row can succeed in another run.
     pub is_retryable: bool,
-    /// How many output tokens the answer to its last request could have at most; 0 if the row was not sent.
+    /// The highest number of output tokens that the row's last request allowed; 0 if the row was not sent.
     pub max_tokens: u32,
-    /// The pool of its last request; `None` if the row was not sent by this run.
+    /// The pool of the row's last request; `None` if this run did not send the row.
     pub pool: Option<Arc<PoolId>>,
 }
 
 impl FailedRow {
-    /// Returns a row that was not sent, with its label and message shortened.
+    /// Returns a failed row that was not sent. The label and the message are shortened.
     pub fn new(label: &str, status: Option<u16>, message: &str, is_retryable: bool) -> Self {
         let (label, message) = (shortened(label).into_owned(), shortened(message).into_owned());
         Self { label, status, message, is_retryable, max_tokens: 0, pool: None }
@@ -124,74 +125,79 @@ impl FailedRow {
 /// Rows that wait for their next try.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backoffs {
-    /// The number of these rows.
+    /// The number of rows that wait for their next try.
     pub rows: usize,
-    /// The time from this moment until the first of these rows can be sent.
+    /// The time from now until the first waiting row can be sent.
     pub first_in: Duration,
-    /// The time from this moment until all of these rows can be sent.
+    /// The time from now until all waiting rows can be sent.
     pub last_in: Duration,
 }
 
-/// An endpoint at which all requests fail at this moment.
+/// An outage: all requests to an endpoint fail at this moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outage {
     /// The provider of the endpoint.
     pub provider: Arc<str>,
     /// The latest failure.
     pub fault: Failure,
-    /// How long all requests have failed.
+    /// The duration of the outage so far.
     pub lasted: Duration,
-    /// The time from this moment until the next request is sent to the endpoint; `None` while a request is in flight.
+    /// The time from now until the next request is sent to the endpoint; `None` if a request to the endpoint is in
+    /// flight.
     pub next_try: Option<Duration>,
 }
 
-/// The batches of a run that are open.
+/// The state of the open batches of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BatchesStatus {
-    /// How many batches are being processed.
+    /// The number of batches that the API is processing.
     pub open: usize,
-    /// How many rows they have.
+    /// The number of rows in these batches.
     pub rows: u64,
-    /// The age of the oldest batch.
+    /// The age of the oldest open batch.
     pub oldest: Duration,
-    /// The time until the first of them expires; `None` if that is not known yet.
+    /// The time until the first open batch expires; `None` if the API has not reported a time.
     pub expires_in: Option<Duration>,
-    /// Whether one of them is being cancelled.
+    /// Whether the API is cancelling one of the batches.
     pub is_canceling: bool,
-    /// Whether the reply to a submission was lost, so that the run looks for the batch in the list.
+    /// Whether the reply to the submission of a batch was lost. The run then looks for the batch in the API's list of
+    /// batches.
     pub is_unclear: bool,
-    /// How many batches have ended and are being collected.
+    /// The number of ended batches with results that the run has not read.
     pub collecting: usize,
-    /// The time until the run looks at them again.
+    /// The time until the run asks for the state of the batches again.
     pub next_look: Option<Duration>,
-    /// Whether rows wait for the first answer to a request like theirs. This request is sent online.
+    /// Whether rows for batches wait for the answer to a trial request. The first request of each kind is sent online,
+    /// as a trial. Similar rows are put into a batch only after the trial request was answered.
     pub is_trying: bool,
 }
 
 /// The state of the batches at the end of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BatchesEnd {
-    /// How many batches are open or not collected.
+    /// The number of batches that are open, plus the number of ended batches with results that the run has not read.
     pub left: u64,
-    /// How many rows of these batches have no line yet.
+    /// The number of rows in these batches that have no line in the results.
     pub left_rows: u64,
-    /// How many rows were sent online because batches do not accept them, by the parameter that batches refuse.
+    /// The numbers of rows that were sent online because batches do not accept them: one number for each parameter that
+    /// batches refuse.
     pub refused: Vec<(String, u64)>,
 }
 
-/// What can happen in a run.
+/// The kinds of events: everything that can happen in a run.
 #[derive(Clone, Debug)]
 pub enum EventBody {
     /// The run began.
     Started {
-        /// Rows in the input; `None` on a pipe.
+        /// The number of rows in the input; `None` if the input is a pipe.
         total: Option<u64>,
-        /// Rows already done by earlier runs.
+        /// The number of rows that earlier runs have finished.
         already_done: u64,
     },
-    /// The providers of the run, in the order in which they are tried. Only a run with several providers has this event.
+    /// The providers of the run, in the order in which they are tried. A run with only one provider does not have this
+    /// event.
     Providers(Arc<[Arc<str>]>),
-    /// What the run is expected to cost, and how long it is expected to take.
+    /// The expected cost and the expected duration of the run.
     Forecast(RunForecast),
     /// The number of rows that the run sends to each model.
     Models(Arc<[(Arc<str>, u64)]>),
@@ -204,18 +210,18 @@ pub enum EventBody {
         /// The pool.
         pool: Arc<PoolId>,
     },
-    /// An attempt ended without an answer and will be tried again.
+    /// An attempt ended without an answer, and its row will be tried again.
     Retried {
-        /// The row and its next try. It is in a `Box`, so that events stay small: see [`EventBody::Ended`].
+        /// The row and its next try, in a `Box` that keeps events small: see [`EventBody::Ended`].
         row: Box<RetriedRow>,
         /// The class of the failure.
         class: ErrorClass,
         /// The kind of limit, if a limit was the reason.
         limit: Option<LimitKind>,
-        /// Whether the attempt may have been billed.
+        /// Whether the API has possibly billed the attempt.
         maybe_paid: bool,
     },
-    /// A row is done and its line is on disk.
+    /// A row has an answer, and its line is on disk.
     Succeeded {
         /// The label of the row.
         row: Box<str>,
@@ -223,94 +229,93 @@ pub enum EventBody {
         pool: Option<Arc<PoolId>>,
         /// The model that answered.
         model: Arc<str>,
-        /// How good the answer is.
+        /// The quality of the answer.
         quality: Quality,
-        /// What all its attempts used since the last [`EventBody::Mending`].
+        /// The usage of all attempts of the row since the last [`EventBody::Mending`] of this row.
         usage: Usage,
         /// The cost of this usage; `None` when the model has no price.
         cost: Option<Money>,
-        /// What the row would have cost without a prompt cache; `None` if it wrote and read no cached tokens, or if the
-        /// model has no price.
+        /// The cost that the row would have had without a prompt cache. The value is `None` if the row used no cached
+        /// tokens, or if the model has no price.
         without_cache: Option<Money>,
         /// The time from the first send to the answer; `None` if the answer came in a batch.
         latency: Option<Duration>,
-        /// The time from the last send to the head of its response; `None` if the answer came in a batch or from an earlier
-        /// run.
+        /// The time from the last send to the headers of the response. The value is `None` if the answer came in a
+        /// batch or from an earlier run.
         first_byte: Option<Duration>,
-        /// The purpose of the last request, if the first answer was not accepted; `None` for all other rows.
+        /// The purpose of the last request, if the run did not accept the first answer; `None` for all other rows.
         mended: Option<Purpose>,
     },
-    /// The answer to a row was not accepted. The answer is on disk, and another request is sent for the row.
+    /// The run did not accept the answer to a row. The answer is on disk, and another request is sent for the row.
     Mending {
         /// The label of the row.
         row: Box<str>,
-        /// The pool of the last request; `None` if it was sent by an earlier run.
+        /// The pool of the last request; `None` if an earlier run sent this request.
         pool: Option<Arc<PoolId>>,
-        /// The purpose of that request.
+        /// The purpose of the last request.
         purpose: Purpose,
-        /// What the row has used since its last event.
+        /// The usage of the row since its last event.
         usage: Usage,
         /// The cost of this usage; `None` when the model has no price.
         cost: Option<Money>,
     },
-    /// A row took its answer from another line, and nothing was sent for the row. Its own line is on disk.
+    /// A row took its answer from another line, and nothing was sent for the row. The row's own line is on disk.
     Taken {
         /// The label of the row.
         row: Box<str>,
-        /// Where the answer was found.
+        /// The place where the answer was found.
         from: TakenFrom,
-        /// How good the answer is.
+        /// The quality of the answer.
         quality: Quality,
-        /// What the answer cost when it was paid for; zero if that is not known.
+        /// The cost of the answer when it was paid for; zero if the cost is not known.
         saved: Money,
     },
-    /// A row failed and is not tried again. Its line is on disk.
+    /// A row failed and is not tried again. The row's line is on disk.
     Failed {
         /// The class of the failure.
         class: ErrorClass,
-        /// The row, and the last message about it. Both are in a `Box`, so that events stay small: see
-        /// [`EventBody::Ended`].
+        /// The row and the last message about the row, in a `Box` that keeps events small: see [`EventBody::Ended`].
         row: Box<FailedRow>,
-        /// What its attempts used.
+        /// The usage of the row's attempts.
         usage: Usage,
         /// The cost of this usage; `None` when the model has no price.
         cost: Option<Money>,
     },
-    /// The state of the scheduler. It is sent a few times per second.
+    /// The state of the scheduler. This event is sent a few times per second.
     Status {
-        /// Requests in flight.
+        /// The number of requests in flight.
         in_flight: usize,
-        /// The concurrency window.
+        /// The concurrency window: the highest number of requests in flight.
         window: usize,
-        /// Why nothing more is sent at this moment.
+        /// The reason why nothing more is sent at this moment.
         reason: Reason,
         /// Rows that wait for their next try.
         backoffs: Backoffs,
-        /// The state of each pool that has work.
+        /// The state of each pool that has rows to send.
         pools: Vec<PoolStatus>,
     },
-    /// The state of the batches. It is sent at the same interval as `Status`. `None` is sent once, when no batch is open
-    /// any more.
+    /// The state of the batches. This event is sent as often as `Status`. When the last open batch has ended, one event
+    /// with `None` is sent.
     Batches(Option<BatchesStatus>),
-    /// The state of an outage. While the outage lasts, this event is sent at the same interval as `Status`. `None` is
-    /// sent once, when the outage is over.
+    /// The state of an outage. During the outage, this event is sent as often as `Status`. When the outage is over, one
+    /// event with `None` is sent.
     Outage(Option<Box<Outage>>),
     /// A pool was held: after a 429, nothing is sent through the pool for some time.
     Held {
         /// The pool.
         pool: PoolId,
-        /// How long the pool is held.
+        /// The duration of the hold: nothing is sent through the pool in this time.
         wait: Duration,
-        /// The kind of limit.
+        /// The kind of limit that caused the 429.
         kind: LimitKind,
-        /// The bucket that was empty; `None` if the response does not say which.
+        /// The bucket that was empty; `None` if the response does not name the bucket.
         dimension: Option<Dimension>,
     },
-    /// A response reported a limit that differs from the current limit. So the current limit was changed.
+    /// A response reported a limit that differs from the current limit, so the run changed the current limit.
     LimitsChanged {
         /// The pool.
         pool: PoolId,
-        /// The limits that apply from this event on.
+        /// The new limits, which apply after this event.
         limits: RateLimits,
     },
     /// A model was not found: its rows wait for a later run.
@@ -320,24 +325,24 @@ pub enum EventBody {
         /// The message of the API.
         message: String,
     },
-    /// Rows of a provider begin to be sent to the next provider of the chain. There is one event for each episode, not
-    /// one for each row.
+    /// The run begins to send rows of one provider to the next provider of the chain. One event is sent for this
+    /// change, not one event for each row.
     Diverted {
-        /// The provider that the rows leave.
+        /// The provider from which the rows come.
         from: Arc<str>,
-        /// The provider to which they are sent.
+        /// The provider to which the rows are sent.
         to: Arc<str>,
-        /// Why they are sent there.
+        /// The reason why the rows are sent to the next provider.
         why: FallbackCase,
     },
-    /// One of several providers has stopped. The run continues with the other providers.
+    /// The run sends nothing more to one of its providers. The run continues with the other providers.
     ProviderStopped {
         /// The provider.
         provider: Arc<str>,
-        /// Why nothing more is sent to it.
+        /// The reason why nothing more is sent to this provider.
         reason: Box<HaltReason>,
     },
-    /// A provider works again, and gets its own rows again.
+    /// A provider works again, and the run sends this provider's rows to it again.
     Returned {
         /// The provider.
         to: Arc<str>,
@@ -346,40 +351,39 @@ pub enum EventBody {
     Crossed(Box<Crossing>),
     /// The settings of the run were changed, or the run was paused or continued.
     Steered {
-        /// Who changed them.
+        /// The command or the signal that changed the settings.
         by: SteeredBy,
-        /// What was changed, as a sentence for people.
+        /// A sentence for people that says what was changed.
         message: String,
-        /// `--max-cost` from this event on.
+        /// The new value of `--max-cost`, which applies after this event.
         max_cost: Option<Money>,
     },
     /// The input could not be read to its end. The run finishes the rows that were read before.
     InputBroke,
-    /// A message for the user, which is shown once.
+    /// A message for the user. The run shows each message only one time.
     Warned(String),
     /// A message that answers a signal of the user, or says which format a stream of rows has.
     Noted(String),
-    /// From now on, no requests are sent. The run only waits for the requests in flight.
+    /// The run sends no more requests and only waits for the requests in flight (it drains).
     Draining {
-        /// How many requests are in flight.
+        /// The number of requests in flight.
         in_flight: usize,
-        /// Why the run drains; `None` when the input has ended normally.
+        /// The reason why the run drains; `None` when the input has ended normally.
         reason: Option<Box<HaltReason>>,
     },
     /// The run is over.
     Ended {
-        /// Rows that were read and have no result yet.
+        /// The number of rows that were read and have no result yet.
         pending: u64,
-        /// Why the run was stopped; `None` if it ended with the last row. The reason is in a `Box`, so that events stay
-        /// small. Thousands of events may wait for the disk, and each of them needs as much memory as the largest
-        /// variant.
+        /// The reason why the run was stopped; `None` if the run ended with the last row. The reason is in a `Box`,
+        /// which keeps events small. Thousands of events can wait for the disk, and each event needs the memory of the
+        /// largest variant.
         reason: Option<Box<HaltReason>>,
-        /// Why the run had to wait: each reason, with the share of the run's time that it took. The largest share comes
-        /// first.
+        /// The reasons why the run had to wait, each with its share of the run's time. The largest share comes first.
         reasons: Vec<(Reason, f64)>,
-        /// How much of its limits each pool has used over the run.
+        /// The use of the limits of each pool over the whole run.
         uses: Vec<LimitUse>,
-        /// How long the run took.
+        /// The duration of the run.
         elapsed: Duration,
         /// The highest number of requests in flight.
         max_in_flight: usize,

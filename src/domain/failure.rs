@@ -1,50 +1,53 @@
-//! What is known about a failed attempt.
+//! The known facts about a failed attempt.
 
 use bytes::Bytes;
 
 use super::{Usage, WireErrorKind};
 
-/// What was wrong with a stream that came after a 200 head.
+/// The ways in which a stream can fail after the headers of a 200 response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamFault {
-    /// The stream does not look like a stream of the API: events are missing, out of order or unreadable. The same
-    /// server will send such streams again.
+    /// The stream does not look like a stream of the API: events are missing, out of order or unreadable. The server is
+    /// probably not the Claude API, so its next streams will fail in the same way.
     Foreign,
     /// The stream ended without an error, but before its last event.
     Cut,
 }
 
-/// A failed attempt, or a failed job: what is known about the cause.
+/// The known facts about the cause of a failed attempt or a failed job.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Failure {
-    /// The HTTP status, if one came.
+    /// The HTTP status, if a response came.
     pub status: Option<u16>,
-    /// What went wrong on the wire, if the wire failed.
+    /// The fault of the connection, if the connection caused the failure.
     pub wire: Option<WireErrorKind>,
     /// `error.type` as the API sent it.
     pub kind: Option<String>,
     /// `error.details.error_code`.
     pub code: Option<String>,
-    /// A message for people, at most 4 KiB.
+    /// A message for people, with a length of at most 4 KiB.
     pub message: String,
-    /// `request-id`, which support asks for.
+    /// The header `request-id`. The support of the API asks for this id.
     pub request_id: Option<String>,
-    /// The usage of the attempt that the response reported; zero if it reported no usage. For example, a stream can
-    /// report usage and then break off.
+    /// The usage that the response to the attempt reported; zero if the response reported none. For example, a stream
+    /// can report usage and then end too early.
     pub usage: Usage,
-    /// What was wrong with the stream, if the stream caused the failure.
+    /// The fault of the stream, if the stream caused the failure.
     pub stream: Option<StreamFault>,
-    /// The answer, if one came and was not accepted: the API's message, as in [`super::Message::json`].
+    /// The answer, if an answer came and the run did not accept it. The answer is the API's message, as in
+    /// [`super::Message::json`].
     pub answer: Option<Bytes>,
 }
 
-/// Kinds of 429.
+/// The kinds of limits that a 429 can report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitKind {
-    /// A bucket of the server is empty. The pool is held, which means that nothing is sent through it for some time.
+    /// A bucket of the server is empty: a limit per minute is used up. The run holds the pool: nothing is sent through
+    /// the pool for some time.
     Rate,
-    /// The rate rose too fast. The pool is held, and its rate rises slowly afterwards.
+    /// The rate of requests rose too fast. The run holds the pool: the run sends nothing through the pool for some
+    /// time, and then raises the rate slowly.
     Acceleration,
-    /// Too many requests were open at the same time. The window shrinks.
+    /// Too many requests were open at the same time. The run lowers the number of requests that it keeps in flight.
     Concurrency,
 }

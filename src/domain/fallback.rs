@@ -1,11 +1,11 @@
-//! When a row is sent to the next provider of a chain.
+//! The cases in which a row is sent to the next provider of a chain.
 
 use std::time::Duration;
 
 /// A case in which rows are sent to the next provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FallbackCase {
-    /// The rows would wait too long because of limits.
+    /// The rows would wait too long, because the limits of the provider are used up.
     Limit,
     /// The provider is overloaded.
     Overload,
@@ -13,7 +13,7 @@ pub enum FallbackCase {
     Endpoint,
     /// The model refused to answer.
     Refusal,
-    /// The provider does not have the model, or does not allow it.
+    /// The provider does not have the model, or does not allow its use.
     Model,
     /// The key, the credit or the spend limit of the provider stops all requests.
     Account,
@@ -36,15 +36,17 @@ impl FallbackCase {
 /// The cases in which the request of a row is sent to the next provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FallbackOn {
-    /// The row would wait longer than this because of limits; `None` if rows wait as long as they must.
+    /// The longest time that a row waits because the limits of its provider are used up. A row that would wait longer
+    /// is sent to the next provider. The value is `None` if rows wait without a time limit.
     pub limit: Option<Duration>,
-    /// The provider was overloaded at two attempts of the row, or nothing is sent to the provider because it fails.
+    /// The provider was overloaded at two attempts of the row, or the run sends nothing to the provider because all
+    /// requests fail there.
     pub overload: bool,
-    /// The provider does not work, or the row has used up its tries there.
+    /// The provider does not work, or the row has used up its tries at this provider.
     pub endpoint: bool,
     /// The model refused to answer.
     pub refusal: bool,
-    /// The provider does not have the model, or does not allow it.
+    /// The provider does not have the model, or does not allow its use.
     pub model: bool,
     /// The key, the credit or the spend limit of the provider stops all requests.
     pub account: bool,
@@ -65,7 +67,8 @@ impl FallbackOn {
 }
 
 impl Default for FallbackOn {
-    /// Returns every case except refusals. Limits count if a row would wait for more than five minutes.
+    /// Returns every case except refusals. The case of limits applies to rows that would wait for more than five
+    /// minutes.
     fn default() -> Self {
         Self {
             limit: Some(Duration::from_secs(5 * 60)),

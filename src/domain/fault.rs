@@ -1,30 +1,30 @@
-//! Faults that do not come from the API: faults of the connection that carries a request, and of the files that results
-//! are written to.
+//! Faults that do not come from the API: faults of connections to the API, and faults of the files that the run writes.
 //!
-//! A function that fails returns one of these types. Its callers can see from the type what happened, and never have to
-//! read a message. The code that makes messages for people gets the type too.
+//! A function that fails returns one of these types. Its callers see from the type what happened, so no code has to
+//! read a message. The code that writes messages for people uses the same types.
 
-/// What went wrong on the wire.
+/// The kinds of faults of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WireErrorKind {
-    /// There is no credential to send.
+    /// The program has no credential (key or token) to send with the request.
     Authorization,
-    /// The name can't be resolved, nothing listens at the address, or the network blocks the connection.
+    /// The name of the server can't be resolved, no program listens at the address, or the network blocks the
+    /// connection.
     Connect,
     /// The proxy can't be reached, or does not connect to the server.
     Proxy,
     /// The proxy asks for a user name and a password, or refuses the name and the password that were sent (407).
     ProxyAuth,
-    /// The connection is not safe: a certificate is not valid, the TLS handshake fails, or a name resolves to an
-    /// address that can't belong to the API.
+    /// The connection is not safe. A certificate is not valid, the TLS handshake fails, or the address of a name can't
+    /// belong to the API.
     Tls,
     /// The whole request took longer than `--timeout`.
     Timeout,
-    /// Nothing came for longer than `--idle-timeout`.
+    /// The server sent nothing for longer than `--idle-timeout`.
     Idle,
-    /// The connection broke, and the request may already have been sent.
+    /// The connection broke, and the request has possibly reached the server.
     Broken,
-    /// The body is larger than allowed.
+    /// The body of the response is larger than allowed.
     TooLarge,
 }
 
@@ -43,14 +43,14 @@ impl WireErrorKind {
     ];
 }
 
-/// Why lines can't be written.
+/// The reason why lines can't be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteFault {
     /// The target of the lines.
     pub target: WriteTarget,
-    /// What is wrong with the target.
+    /// The kind of fault of the target.
     pub cause: WriteCause,
-    /// Which operation failed, on which target, and the message of the system.
+    /// A text that names the operation that failed and its target, with the message of the operating system.
     pub message: String,
 }
 
@@ -63,12 +63,12 @@ pub enum WriteTarget {
     StandardOutput,
 }
 
-/// What is wrong with the target of the lines.
+/// The kinds of faults of a target of lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteCause {
     /// The disk is full, or a quota or size limit is reached.
     Full,
-    /// The reader of the pipe has closed it.
+    /// The target is a pipe, and its reader has closed the pipe.
     ReaderGone,
     /// Anything else.
     Other,

@@ -1,30 +1,30 @@
-//! Why a whole run stops.
+//! The reasons why a whole run stops.
 
 use std::time::Duration;
 
 use super::{ErrorClass, Failure, WriteFault};
 
-/// Why a whole run stops.
+/// The reason why a whole run stops.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HaltReason {
-    /// The key is wrong, or the key permits nothing (401, or 403 before any success).
+    /// The key is wrong, or the key permits nothing (401, or 403 before the first success).
     Key(Failure),
-    /// The API forbade several consecutive rows (403).
+    /// The API answered several consecutive rows with 403 (forbidden).
     Forbidden(Failure),
-    /// There is a problem with billing, credit or a spend cap, or the API has put the organization on hold.
+    /// There is a problem with billing, credit or a spend limit, or the API has blocked the organization.
     Account(Failure),
     /// No model of the run is available: the API answered 404 for each model.
     Models(Failure),
-    /// The server asks to wait longer than the user allows.
+    /// The server asks the run to wait longer than the user allows.
     RetryAfter {
-        /// How long the server asks to wait.
+        /// The wait that the server asks for.
         wait: Duration,
         /// The longest wait that the user allows: `--retry-for`.
         allowed: Duration,
     },
     /// The TLS connection or its certificates are not valid.
     Tls(Failure),
-    /// The proxy refuses to pass requests on (407).
+    /// The proxy refuses to forward requests (407).
     Proxy(Failure),
     /// The server says that the API is at another address (3xx).
     Redirect {
@@ -33,18 +33,18 @@ pub enum HaltReason {
         /// The failure that the response describes.
         failure: Failure,
     },
-    /// The endpoint can't be reached or answers nothing but faults.
+    /// The endpoint can't be reached, or every request to it fails.
     Endpoint(Failure),
     /// The API refuses to create batches, or does not have them.
     Batches(Failure),
-    /// The open batches belong to another organization or workspace than the key.
+    /// The open batches belong to one organization or workspace, and the key belongs to another one.
     OtherWorkspace,
-    /// The `--halt` rule stops the run, because too many rows failed. Depending on the rule, the first ten rows failed
-    /// in the same way, or the number or share of failed rows is too large.
+    /// The `--halt` rule stops the run, because too many rows failed. The rule decides what is too many: ten equal
+    /// failures at the start, a number of rows, or a share of all rows.
     AllFail {
-        /// How many rows failed.
+        /// The number of rows that failed.
         rows: u64,
-        /// How many rows were finished.
+        /// The number of finished rows, with and without an answer.
         finished: u64,
         /// The class of the last failure.
         class: ErrorClass,
@@ -53,11 +53,11 @@ pub enum HaltReason {
     },
     /// Results could not be written.
     Disk(WriteFault),
-    /// The run was interrupted by a signal (INT, TERM or HUP). The value is the number of the signal.
+    /// The run was interrupted by a signal (INT, TERM or HUP). The value of the variant is the number of the signal.
     Signal(i32),
-    /// The command `ctl` ended the run. `is_drain` says whether the requests in flight were waited for.
+    /// The command `ctl` ended the run.
     Ctl {
-        /// Whether the run waits for the requests in flight.
+        /// Whether the run waits for the requests in flight before it ends.
         is_drain: bool,
     },
     /// A limit that the user set is reached: requests, tokens, time or cost.
@@ -65,7 +65,7 @@ pub enum HaltReason {
 }
 
 impl HaltReason {
-    /// Returns the failure that the reason is about; `None` if there is none.
+    /// Returns the failure that caused the stop; `None` if the reason has no failure.
     pub(crate) fn failure(&self) -> Option<&Failure> {
         match self {
             Self::Key(failure)
@@ -87,7 +87,7 @@ impl HaltReason {
         }
     }
 
-    /// Returns whether the reason concerns only one endpoint. If so, the run may continue at the other endpoints.
+    /// Returns whether the reason concerns only one endpoint. The run can then continue at its other endpoints.
     pub(crate) fn is_of_endpoint(&self) -> bool {
         match self {
             Self::Key(_)

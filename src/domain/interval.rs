@@ -2,12 +2,12 @@
 
 use std::ops::{Add, AddAssign};
 
-/// A value that is not known exactly: the lowest, the likely and the highest value that it may have.
+/// A value that is not known exactly: its lowest, its likely and its highest possible value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Interval<T> {
     /// The lowest value.
     pub low: T,
-    /// The likely value. It is never below `low`, and never above `high`.
+    /// The likely value. The likely value is never below `low`, and never above `high`.
     pub likely: T,
     /// The highest value.
     pub high: T,
@@ -19,7 +19,7 @@ impl<T: Copy> Interval<T> {
         Self { low: value, likely: value, high: value }
     }
 
-    /// Changes each of the three values in the same way. The change must keep their order.
+    /// Applies `change` to each of the three values. The change must keep their order.
     pub fn map<U>(self, change: impl Fn(T) -> U) -> Interval<U> {
         Interval { low: change(self.low), likely: change(self.likely), high: change(self.high) }
     }

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use super::{Ask, Identity, JobKey, Params, Request, RowId};
 
-/// Number of a job in its run: the position of its row among all rows that the run reads, from 0. Blank lines are not
-/// counted.
+/// The number of a job in its run: the position of the job's row among all rows that the run reads, from 0. Blank lines
+/// are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub u64);
 
-/// Where a row was read.
+/// The place from which a row was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// Name of the input as it is shown: the file's path as the user typed it, or `stdin`.
+    /// The name of the input in messages: the path of the file as the user typed it, or `stdin`.
     pub source: Arc<str>,
-    /// Line on which the row starts, from 1.
+    /// The number of the line on which the row starts, from 1.
     pub line: u64,
 }
 
@@ -26,35 +26,35 @@ pub struct Job {
     pub id: JobId,
     /// The label of the row: the label that the user gave, or `<source>:<line>`.
     pub custom_id: String,
-    /// The key, computed from the request.
+    /// The key of the row: a hash of its request.
     pub key: JobKey,
-    /// How a later run recognizes the row.
+    /// The identity by which a later run recognizes the row.
     pub identity: Identity,
     /// The identity in a short form of 16 bytes.
     pub row: RowId,
-    /// The row's request. It consists of the row's own parameters and of parameters from flags. If both set a
-    /// parameter, the row's own value is used. The request always has `model` and `max_tokens`. It never has `stream`,
-    /// because the runner decides whether an answer is streamed. The key is computed from this request. If the row
-    /// fails, the request is part of its entry in the error log.
+    /// The row's request. The request contains the row's own parameters and the parameters from flags. If both set a
+    /// parameter, the row's own value is used. The request always has `model` and `max_tokens`. The request never has
+    /// `stream`, because the runner decides whether an answer is streamed. The key of the row is computed from this
+    /// request. If the row fails, the request is part of its entry in the error log.
     pub request: Request,
-    /// Fields that are kept with the row but not sent: the members of one JSON object, as raw values.
+    /// The fields that are kept with the row but not sent. These fields are members of one JSON object, as raw values.
     pub extra: Params,
-    /// Where the row was read.
+    /// The file and line from which the row was read.
     pub origin: Origin,
     /// The row's position among all rows of the first run that read it, from 0. Blank lines are not counted. A row from
-    /// an error log was first read by an earlier run. For any other row, this run is the first, so the position is the
-    /// same number as `id`.
+    /// an error log was first read by an earlier run. All other rows are first read by this run, so their position is
+    /// the same number as `id`.
     pub index: u64,
 }
 
 impl Job {
-    /// Returns the number of bytes of the job's texts: label, request and the fields that are not sent.
+    /// Returns the number of bytes of the job's texts: the label, the request, and the fields that are not sent.
     pub fn bytes(&self) -> usize {
         self.custom_id.len() + self.request.json().len() + self.extra.bytes()
     }
 }
 
-/// A job together with the request that is sent for it next. The scheduler queues these pairs.
+/// A job with the request that is sent for the job next. The scheduler queues such pairs.
 #[derive(Clone, Debug)]
 pub struct Planned {
     /// The job.

@@ -1,16 +1,16 @@
-//! Keys: how a later run recognizes a row.
+//! The key of a row, by which a later run recognizes the row.
 
 use std::fmt;
 
 /// A hash of a job's request, 128 bits long. Two rows with the same key have the same request.
 ///
-/// Shape: it is shown as `k1:` and 32 hexadecimal digits. [`crate::plan::key`] makes it from the logical request: API
-/// version, sorted betas, model and params without insignificant white space.
+/// A key is shown as `k1:` and 32 hexadecimal digits. [`crate::plan::key`] computes the key from the API version, the
+/// sorted beta headers, the model and the parameters. White space between the JSON values does not count.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobKey(pub [u8; 16]);
 
 impl JobKey {
-    /// Returns the key as it is shown, in ASCII.
+    /// Returns the shown form of the key, as ASCII bytes.
     pub fn text(self) -> [u8; 35] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = *b"k1:00000000000000000000000000000000";
@@ -34,7 +34,7 @@ impl fmt::Debug for JobKey {
 }
 
 impl JobKey {
-    /// Reads a key as it is shown; `None` for any other text, for example a key of another version or a damaged line.
+    /// Reads the shown form of a key. Returns `None` for all other texts, for example for a damaged key.
     pub fn parse(text: &str) -> Option<Self> {
         let hex = text.strip_prefix("k1:")?;
         let digits: &[u8; 32] = hex.as_bytes().try_into().ok()?;
@@ -47,15 +47,15 @@ impl JobKey {
     }
 }
 
-/// How a later run recognizes a row.
+/// The facts by which a later run recognizes a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// The user named the row. The row's label and key together identify the row.
+    /// The user gave the row a label. The label and the key together identify the row.
     Named,
-    /// The row has no name. The row's key and its number among equal rows identify the row. The numbers begin at 0, in
-    /// input order.
+    /// The user gave the row no label. The row's key and its number among equal rows identify the row. Equal rows are
+    /// numbered from 0, in input order.
     ///
-    /// So a later run still recognizes such rows after the user has inserted a line above them.
+    /// A later run recognizes such a row also after the user has inserted a line above it.
     Nth(u32),
 }
 

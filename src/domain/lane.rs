@@ -1,9 +1,9 @@
-//! The two ways to send a request, online or in a batch, and the choice of the user.
+//! The two lanes in which a request can be sent, online or in a batch, and the choice of the user.
 
-/// Whether a request is sent alone or in a batch.
+/// The lane of a request: the request is sent alone, or as part of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Lane {
-    /// One request, one answer.
+    /// The request is sent alone, and its answer comes in the response.
     #[default]
     Online,
     /// The request is part of a Message Batch.
@@ -11,7 +11,7 @@ pub enum Lane {
 }
 
 impl Lane {
-    /// Returns the name that files use.
+    /// Returns the name of the lane in files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Online => "online",
@@ -20,15 +20,15 @@ impl Lane {
     }
 }
 
-/// The lanes that a run may use.
+/// The lanes that a run is allowed to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LaneChoice {
-    /// Only the online lane.
+    /// The run uses only the online lane.
     #[default]
     Online,
-    /// Batches. Only rows that batches refuse are sent online.
+    /// Batches. The run uses batches. Only rows that batches refuse are sent online.
     Batch,
-    /// Batches, and the online lane for rows that would otherwise be late.
+    /// The run uses batches. It sends a row online if the row would be late in a batch.
     Auto,
 }
 
@@ -36,7 +36,7 @@ impl LaneChoice {
     /// Every choice.
     pub const ALL: [Self; 3] = [Self::Online, Self::Batch, Self::Auto];
 
-    /// Returns the name that the user types.
+    /// Returns the name of the choice as the user types it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Online => "online",
@@ -45,7 +45,7 @@ impl LaneChoice {
         }
     }
 
-    /// Returns whether the run may send batches.
+    /// Returns whether the run is allowed to send batches.
     pub(crate) fn uses_batches(self) -> bool {
         match self {
             Self::Online => false,

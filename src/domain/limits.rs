@@ -6,26 +6,28 @@ use std::time::Duration;
 
 use super::Dimension;
 
-/// A usage tier of an organization, or no tier.
+/// The choice of the user that decides the limits at the start of a run: a usage tier of the organization, or one of
+/// two other starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tier {
-    /// The run begins with the strictest preset in use, and adopts the limits that responses report.
+    /// The tier is not known. The run begins with the limits of the lowest tier in use, and adopts the limits that
+    /// responses report.
     Auto,
-    /// The program sets no limits itself. Limits that response headers report still apply.
+    /// The program sets no limits itself. The limits that response headers report apply.
     None,
-    /// Tier 1 (until 2026-06-25).
+    /// Tier 1, a name that the API used until 2026-06-25.
     One,
-    /// Tier 2 (until 2026-06-25).
+    /// Tier 2, a name that the API used until 2026-06-25.
     Two,
-    /// Tier 3 (until 2026-06-25).
+    /// Tier 3, a name that the API used until 2026-06-25.
     Three,
-    /// Tier 4 (until 2026-06-25).
+    /// Tier 4, a name that the API used until 2026-06-25.
     Four,
-    /// Start (since 2026-06-26).
+    /// The tier Start, a name that the API uses since 2026-06-26.
     Start,
-    /// Build (since 2026-06-26).
+    /// The tier Build, a name that the API uses since 2026-06-26.
     Build,
-    /// Scale (since 2026-06-26).
+    /// The tier Scale, a name that the API uses since 2026-06-26.
     Scale,
 }
 
@@ -34,7 +36,7 @@ impl Tier {
     pub const ALL: [Self; 9] =
         [Self::Auto, Self::None, Self::One, Self::Two, Self::Three, Self::Four, Self::Start, Self::Build, Self::Scale];
 
-    /// Returns the name as users type it.
+    /// Returns the name of the tier as users type it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -49,7 +51,7 @@ impl Tier {
         }
     }
 
-    /// Reads a name that a user typed, in upper or lower case.
+    /// Reads the name of a tier that a user typed, in upper or lower case.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|tier| tier.name().eq_ignore_ascii_case(text))
     }
@@ -67,7 +69,7 @@ pub struct RateLimits {
 }
 
 impl RateLimits {
-    /// No limit in any dimension.
+    /// The limits of a pool without limits: `None` in all dimensions.
     pub const NONE: Self = Self { rpm: None, itpm: None, otpm: None };
 
     /// Returns limits in all three dimensions.
@@ -75,7 +77,7 @@ impl RateLimits {
         Self { rpm: Some(rpm), itpm: Some(itpm), otpm: Some(otpm) }
     }
 
-    /// Returns these limits. In a dimension without a limit, the limit of `others` is used.
+    /// Returns these limits, filled up with `others`: a dimension without a limit gets the limit of `others`.
     pub fn or(self, others: Self) -> Self {
         Self { rpm: self.rpm.or(others.rpm), itpm: self.itpm.or(others.itpm), otpm: self.otpm.or(others.otpm) }
     }
@@ -101,7 +103,7 @@ impl fmt::Display for ModelClass {
     }
 }
 
-/// Speed of service. Each speed has its own limits.
+/// The speed of service that a request asks for. Each speed has its own limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Speed {
     /// The usual speed.
@@ -112,7 +114,7 @@ pub enum Speed {
 }
 
 impl Speed {
-    /// Returns the name in the Messages API.
+    /// Returns the name of the speed in the Messages API.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Standard => "standard",
@@ -120,13 +122,13 @@ impl Speed {
         }
     }
 
-    /// Reads a name of the Messages API.
+    /// Reads the name of a speed in the Messages API.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Standard, Self::Fast].into_iter().find(|speed| speed.name() == text)
     }
 }
 
-/// Identifies one set of limits.
+/// The id of a pool: one set of limits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PoolId {
     /// The provider that serves the models, for example `anthropic`.
@@ -140,7 +142,8 @@ pub struct PoolId {
 }
 
 impl PoolId {
-    /// Returns the name of the pool. If the run has several providers, the name says which: `haiku-4.5 at openrouter`.
+    /// Returns the name of the pool. If the run has several providers, the name includes the provider: `haiku-4.5 at
+    /// openrouter`.
     pub(crate) fn named(&self, has_several: bool) -> String {
         if has_several { format!("{self} at {}", self.provider) } else { self.to_string() }
     }
@@ -155,9 +158,9 @@ impl fmt::Display for PoolId {
     }
 }
 
-/// What a run learned about the limits of one pool from response heads.
+/// The limits of one pool that a run learned from response headers.
 ///
-/// It contains no limit from a preset, and no limit that the user set.
+/// A `LearnedPool` contains no limit from the catalog of tiers, and no limit that the user set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LearnedPool {
     /// The provider that reported the limits.
@@ -168,11 +171,11 @@ pub struct LearnedPool {
     pub speed: Speed,
     /// The limits per minute that the server reported last. A limit that the server never reported is `None`.
     pub limits: RateLimits,
-    /// The size of the server's bucket that the run saw in each dimension, in the order of [`Dimension::ALL`]; `None`
-    /// if no head and no refusal showed a size.
+    /// The size of the server's bucket in each dimension, as far as the run could see it, in the order of
+    /// [`Dimension::ALL`]. The value is `None` if no response showed a size.
     ///
-    /// Units: requests or tokens. A number of tokens may be wrong by up to 500, because heads round it. The real bucket
-    /// may be larger, if it was never full when a head reported its level.
+    /// Units: requests or tokens. A number of tokens can be wrong by up to 500, because response headers round it. The
+    /// real bucket is larger if it was never full when a response reported its level.
     pub bursts: [Option<u32>; 3],
 }
 
@@ -183,16 +186,17 @@ impl LearnedPool {
     }
 }
 
-/// What one response head says about one dimension.
+/// The limit of one dimension, as the headers of one response report it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LimitSignal {
-    /// The limit per minute. Some proxies send a value above four billion for "no limit"; such a value becomes `None`.
+    /// The limit per minute. Some proxies send a value above four billion for "no limit". Such a value becomes `None`.
     pub limit: Option<u32>,
-    /// How much of the limit is left. The server rounds tokens to the nearest thousand. Requests are exact.
+    /// The amount of the limit that is left. The server rounds numbers of tokens to the nearest thousand. Numbers of
+    /// requests are exact.
     pub remaining: Option<u32>,
 }
 
-/// What one response head says about limits. All members are empty when a proxy hides the headers.
+/// The limits that the headers of one response report. All members are empty when a proxy removes these headers.
 ///
 /// Source: API documentation, "Rate limits", response headers (2026-08-22).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -203,19 +207,21 @@ pub struct RateSignals {
     pub input_tokens: LimitSignal,
     /// Output tokens.
     pub output_tokens: LimitSignal,
-    /// Input and output tokens together. The Claude API reports here the limit with the least room. Its limits for
-    /// input and for output are then in the head as well. Some other servers report only this limit. It counts the input
-    /// and `max_tokens` of a request when the request is admitted.
+    /// The limit on input and output tokens together. The Claude API repeats in this header the token limit that is
+    /// closest to being used up. The Claude API also sends its separate limits for input and for output. Some other
+    /// servers send only this limit. Such a server counts the input and `max_tokens` of a request when it admits the
+    /// request.
     pub all_tokens: LimitSignal,
-    /// `retry-after-ms` or `retry-after`, the longer wait when both are valid; `None` when both are missing or invalid.
+    /// The wait that the server asks for in `retry-after-ms` or `retry-after`. If both are valid, the longer wait is
+    /// used. The value is `None` when both are missing or invalid.
     pub retry_after: Option<Duration>,
-    /// Whether the server says that the client should try the request again; `None` when the server says nothing about
-    /// this.
+    /// Whether the server tells the client to try the request again; `None` when the server does not say.
     pub should_retry: Option<bool>,
 }
 
 impl RateSignals {
-    /// Returns the signal of one dimension. A limit on input and output together is a limit of the input dimension.
+    /// Returns the signal of one dimension. If the server reports only one limit on input and output together, this
+    /// limit is the signal of the input dimension.
     pub fn of(&self, dimension: Dimension) -> LimitSignal {
         match dimension {
             Dimension::Requests => self.requests,
@@ -225,19 +231,20 @@ impl RateSignals {
         }
     }
 
-    /// Returns whether the head reports one limit on input and output together, and no limit on either of them.
+    /// Returns whether the response reports a limit on input and output together, and no separate limit for input or
+    /// for output.
     pub(crate) fn counts_together(&self) -> bool {
         let none = LimitSignal::default();
         self.all_tokens != none && self.input_tokens == none && self.output_tokens == none
     }
 
-    /// Returns whether the head reported any limit on tokens.
+    /// Returns whether the response reported a limit on tokens.
     pub(crate) fn has_token_limits(&self) -> bool {
         [self.input_tokens, self.output_tokens, self.all_tokens].iter().any(|signal| *signal != LimitSignal::default())
     }
 
-    /// Returns whether the head reported any limit. A 429 for concurrency reports no limit, and a proxy can hide the
-    /// headers.
+    /// Returns whether the response reported a limit. A 429 for concurrency reports no limit, and a proxy can remove
+    /// the headers.
     pub(crate) fn has_limits(&self) -> bool {
         Dimension::ALL.iter().any(|&dimension| {
             let signal = self.of(dimension);

@@ -1,31 +1,32 @@
 //! Finds members of a request by their paths, in the text of the request.
 //!
-//! A path is what [`MemberPath`] describes. A path may begin with `**.`, which means that the member may be anywhere in
-//! the request: `**.cache_control`. Such a path does not look into texts that belong to the user (see [`OWN`]).
+//! [`MemberPath`] describes the form of a path. A path that begins with `**.` finds a member anywhere in the request,
+//! for example `**.cache_control`. Such a path finds nothing inside values that belong to the user (see [`OWN`]).
 
 use std::ops::Range;
 
 use super::MemberPath;
 use super::json::{Cursor, DEEPEST, inside_quotes, unescaped};
 
-/// Members whose values belong to the user: inputs and schemas of tools. Names in them have a meaning of their own.
+/// The members with values that belong to the user: inputs and schemas of tools. The names inside these values are
+/// chosen by the user and have no meaning for the API.
 const OWN: [&str; 3] = ["input", "input_schema", "schema"];
 
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
-    /// The member with this name.
+    /// This step leads to the member with this name.
     Name(Box<str>),
-    /// Each element of a list.
+    /// This step leads to each element of a list.
     Each,
-    /// Each element of a list that has a member with this name, if the value of this member is a text that begins with
-    /// the second text.
+    /// This step leads to some elements of a list: they have a member with this name, and its value is a text that
+    /// begins with the second text.
     EachWith(Box<str>, Box<str>),
-    /// The rest of the path may begin at any depth.
+    /// The steps after this step can begin at every depth of the request.
     Anywhere,
 }
 
-/// Paths of members, in a form that is fast to search for.
+/// The paths of members, parsed into steps so that a search is fast.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MemberFinder {
     paths: Vec<Vec<Step>>,
@@ -34,10 +35,10 @@ pub(crate) struct MemberFinder {
 /// A member or an element that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FoundMember {
-    /// The position of its path in the list of paths.
+    /// The position in the list of paths: the path that leads to the member or element.
     pub path: usize,
-    /// The range to leave out: the member, and one comma if there is one. What remains is the same JSON without the
-    /// member.
+    /// The range to leave out: the member, with one comma before or after it. Without this range, the text is the same
+    /// JSON without the member.
     pub cut: Range<usize>,
 }
 
@@ -47,19 +48,19 @@ impl MemberFinder {
         Self { paths: paths.iter().map(|path| steps(&path.0)).collect() }
     }
 
-    /// Returns whether nothing is searched for.
+    /// Returns whether the finder has no paths.
     pub(crate) fn is_empty(&self) -> bool {
         self.paths.is_empty()
     }
 
-    /// Returns the members and elements of a JSON object that have one of the paths, in order. If all members of an
-    /// object or all elements of a list are found, the object or list itself is found instead. Nothing is found in a
-    /// text that is not a JSON object.
+    /// Returns the members and elements that are at one of the paths in a JSON object, in order. If a search finds all
+    /// members of an object or all elements of a list, the object or list itself is returned instead. Nothing is found
+    /// in a text that is not a JSON object.
     pub(crate) fn find(&self, json: &[u8]) -> Vec<FoundMember> {
         let mut search = Search { paths: &self.paths, json, found: Vec::new() };
         let all = (0..self.paths.len()).map(|path| Place { path, step: 0 }).collect::<Vec<_>>();
         let mut cursor = Cursor::new(json);
-        // The request itself always stays, even without members.
+        // The braces of the request always stay, also when all of its members are found.
         if !all.is_empty() && search.value(&mut cursor, &all, 0).is_none() {
             return Vec::new();
         }
@@ -72,7 +73,7 @@ impl MemberFinder {
 pub(crate) fn top_level_value(json: &[u8], wanted: &str) -> Option<Range<usize>> {
     let mut cursor = Cursor::new(json);
     let mut range = None;
-    // The walk ends early when the member is found, so the result of the walk is ignored.
+    // The reading ends early when the member is found, so the result of `object` is ignored.
     let _ = cursor.object(|cursor, name| {
         cursor.peek()?;
         let start = cursor.position();
@@ -104,7 +105,7 @@ fn steps(path: &str) -> Vec<Step> {
     steps
 }
 
-/// How far a path has been followed.
+/// A path and the next step of the path.
 #[derive(Clone, Copy)]
 struct Place {
     path: usize,
@@ -117,7 +118,7 @@ struct Search<'a> {
     found: Vec<FoundMember>,
 }
 
-/// What was decided about the items of an object or a list so far.
+/// The members of an object or the elements of a list (items), and which of them were found so far.
 #[derive(Default)]
 struct Items {
     /// The end of the item before the current item.
@@ -125,7 +126,8 @@ struct Items {
     has_kept: bool,
     /// The path of the first item that was found.
     first_found: Option<usize>,
-    /// An item that was found before any item that stays. It is cut up to the begin of the next item.
+    /// An item that was found, if no item before it stays. The text is cut from this item to the start of the next
+    /// item.
     leading: Option<(usize, usize)>,
 }
 
@@ -143,8 +145,8 @@ impl Items {
         self.previous_end = Some(item.end);
     }
 
-    /// Ends the object or list. If nothing of it stays, the object or list itself is removed. Then this returns the
-    /// path by which it was found.
+    /// Ends the object or list. If no item stays, the whole object or list is removed, and the path that found its
+    /// first item is returned.
     fn end(self, begun: usize, found: &mut Vec<FoundMember>) -> Option<usize> {
         let path = self.first_found.filter(|_| !self.has_kept)?;
         found.truncate(begun);
@@ -153,8 +155,8 @@ impl Items {
 }
 
 impl<'a> Search<'a> {
-    /// Reads a value. If nothing of the value stays, the value itself is removed. Then this returns the path by which
-    /// it was found.
+    /// Reads a value. If no part of the value stays, the whole value is removed, and the path that found its first part
+    /// is returned.
     fn value(&mut self, cursor: &mut Cursor<'a>, places: &[Place], depth: u32) -> Option<Option<usize>> {
         match cursor.peek()? {
             b'{' if !places.is_empty() && depth < DEEPEST => self.object(cursor, places, depth),
@@ -166,7 +168,7 @@ impl<'a> Search<'a> {
     fn object(&mut self, cursor: &mut Cursor<'a>, places: &[Place], depth: u32) -> Option<Option<usize>> {
         let (mut items, begun) = (Items::default(), self.found.len());
         cursor.object(|cursor, name| {
-            // The name is a part of the text, after its quote.
+            // `name` is a part of `json`. The byte before `name` is a quote.
             let start = name.as_ptr().addr() - self.json.as_ptr().addr() - 1;
             let (by_name, inside) = self.after_name(places, &self.json[start..start + name.len() + 2]);
             let by_value = self.item(cursor, by_name, &inside, depth)?;
@@ -194,7 +196,7 @@ impl<'a> Search<'a> {
         Some(items.end(begun, &mut self.found))
     }
 
-    /// Reads the value of an item. An item that is found is only skipped.
+    /// Reads the value of an item. If the item was found, its value is skipped without a search.
     fn item(
         &mut self,
         cursor: &mut Cursor<'a>,
@@ -206,8 +208,8 @@ impl<'a> Search<'a> {
         self.value(cursor, places, depth + 1)
     }
 
-    /// Returns the path that a member with this name completes, and how far the other paths have been followed. The name
-    /// has its quotes.
+    /// Returns the path that ends at a member with this name, and the places of the paths that continue inside the
+    /// member. `name` includes its quotes.
     fn after_name(&self, places: &[Place], name: &[u8]) -> (Option<usize>, Vec<Place>) {
         let is = |wanted: &str| match inside_quotes(name) {
             Some(plain) if !plain.contains(&b'\\') => plain == wanted.as_bytes(),
@@ -216,7 +218,8 @@ impl<'a> Search<'a> {
         self.after(places, |step| matches!(step, Step::Name(wanted) if is(wanted)), !OWN.iter().any(|own| is(own)))
     }
 
-    /// Does the same as [`Self::after_name`] for an element of a list. The element begins at the start of `element`.
+    /// Does the same as [`Self::after_name`] for an element of a list. `element` is the text from the start of the
+    /// element.
     fn after_element(&self, places: &[Place], element: &[u8]) -> (Option<usize>, Vec<Place>) {
         let meets = |step: &Step| match step {
             Step::Each => true,
@@ -250,8 +253,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Returns whether a JSON value is an object with a member `name`, and the value of this member is a text that begins
-/// with `begins`.
+/// Returns whether a JSON value is an object with a member `name` that is a text and begins with `begins`.
 fn text_begins(value: &[u8], name: &str, begins: &str) -> bool {
     let Some(range) = top_level_value(value, name) else { return false };
     unescaped(&value[range]).is_some_and(|text| text.starts_with(begins))

@@ -1,4 +1,4 @@
-//! Answers: what the API sent and what was read from it.
+//! An answer: the bytes that the API sent, and the facts that were read from them.
 
 use std::ops::Range;
 
@@ -6,13 +6,15 @@ use bytes::Bytes;
 
 use super::Usage;
 
-/// The name of the tool whose input is the answer, if a schema is sent as the input of a tool.
+/// The name of the tool that takes the answer. If a schema is sent as the schema of a tool, the answer is the input of
+/// the call of this tool.
 pub const ANSWER_TOOL: &str = "structured_answer";
 
-/// How good an answer is. All answers are kept. Each quality is counted separately.
+/// The quality of an answer: the way in which it ended. Answers of every quality are kept, and the answers of each
+/// quality are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Quality {
-    /// The answer ended by itself.
+    /// The answer is complete: the model ended it.
     Ok,
     /// The answer ended at `max_tokens` or at the end of the model's context window.
     Truncated,
@@ -26,7 +28,7 @@ impl Quality {
     /// Every quality.
     pub const ALL: [Self; 4] = [Self::Ok, Self::Truncated, Self::Refused, Self::Unknown];
 
-    /// Returns the name that files use.
+    /// Returns the name of the quality in files.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -37,29 +39,32 @@ impl Quality {
     }
 }
 
-/// An answer: the API's own bytes and what was read from them.
+/// An answer: the API's own bytes, and the facts that were read from them.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// One JSON object on one line: the API's own bytes, or, for a stream, the message that was built from the events.
+    /// The message of the API as one JSON object on one line. These are the API's own bytes or, for a stream, the
+    /// message that was built from the events.
     pub json: Bytes,
     /// The usage of the answer.
     pub usage: Usage,
     /// The quality of the answer.
     pub quality: Quality,
-    /// The range of the content in [`Message::json`]. The content is what the model said, and every byte of it is kept.
+    /// The range of the content in [`Message::json`]. The content holds the words of the model, and every byte of the
+    /// content is kept.
     pub content: Range<usize>,
 }
 
 impl Message {
-    /// Returns whether the answer costs nothing, whatever its usage says: the model refused before any output.
+    /// Returns whether the answer costs nothing because the model refused before it wrote any output. The usage of such
+    /// an answer is not billed.
     ///
     /// Source: API documentation, "Refusals and fallback" (2026-08).
     pub(crate) fn is_free(&self) -> bool {
         self.quality == Quality::Refused && self.usage.output_tokens == 0
     }
 
-    /// Returns the API's reason why the answer ended. This parses the message, so call it only for the few answers that
-    /// are shown.
+    /// Returns the API's reason why the answer ended. This method parses the message, so call it only for the few
+    /// answers that are shown.
     pub fn stop_reason(&self) -> Option<String> {
         #[derive(serde::Deserialize)]
         struct Ended {
@@ -68,8 +73,9 @@ impl Message {
         serde_json::from_slice::<Ended>(&self.json).ok()?.stop_reason
     }
 
-    /// Returns the API's reason why a prefix was not read from the prompt cache. The API gives one only if the request
-    /// asks for `diagnostics`. This parses the message, so call it only for the few answers that are shown.
+    /// Returns the API's reason why a prefix was not read from the prompt cache. The API gives a reason only if the
+    /// request asks for `diagnostics`. This method parses the message, so call it only for the few answers that are
+    /// shown.
     pub(crate) fn cache_miss_reason(&self) -> Option<String> {
         #[derive(serde::Deserialize)]
         struct Diagnosed {

@@ -8,47 +8,48 @@ use crate::clock::Instant;
 /// One attempt, as recorded in the outcome of a job.
 #[derive(Clone, Debug)]
 pub struct AttemptRecord {
-    /// When the request was sent.
+    /// The time at which the request was sent.
     pub started_at: Instant,
-    /// When the attempt ended.
+    /// The time at which the attempt ended.
     pub ended_at: Instant,
-    /// When the head of the response came; `None` if no head came, or if this is not known.
+    /// The time at which the headers of the response came; `None` if no headers came, or if the time is not known.
     pub head_at: Option<Instant>,
     /// The class of the failure; `None` if the request was answered.
     pub failed: Option<ErrorClass>,
-    /// Whether the attempt may have been billed although its answer is not kept.
+    /// Whether the API has possibly billed the attempt although its answer is not kept.
     pub maybe_paid: bool,
-    /// The amount that the attempt may have cost in addition to `cost`. Zero if `maybe_paid` is false, or for a model
-    /// without a price.
+    /// The highest amount that the API has possibly billed for the attempt in addition to `cost`. The amount is zero if
+    /// `maybe_paid` is false, or if the model has no price.
     pub maybe_cost: Money,
     /// The known usage of the attempt.
     pub usage: Usage,
     /// The cost of this usage; `None` for a model without a price.
     pub cost: Option<Money>,
-    /// What the usage would have cost without a prompt cache; `None` if no cached tokens were written or read, or if
-    /// the model has no price.
+    /// The cost that the usage would have had without a prompt cache. The value is `None` if the attempt used no cached
+    /// tokens, or if the model has no price.
     pub without_cache: Option<Money>,
     /// `request-id`.
     pub request_id: Option<String>,
-    /// Why the request was sent.
+    /// The purpose for which the request was sent.
     pub purpose: Purpose,
-    /// How the schema for the answer was put into the request; `None` without a schema.
+    /// The way in which the schema for the answer was put into the request; `None` without a schema.
     pub rung: Option<Rung>,
-    /// The highest number of output tokens that the answer could have.
+    /// The highest number of output tokens that the request allowed for the answer.
     pub max_tokens: u32,
-    /// Whether a line of the error log contains the attempt already: its row is not finished.
+    /// Whether a line of the error log already contains the attempt. An earlier run wrote that line, because its row
+    /// was not finished.
     pub is_recorded: bool,
-    /// How good the answer was, before any rule for answers was applied; `None` without an answer.
+    /// The quality of the answer, before any rule for answers was applied; `None` without an answer.
     pub quality: Option<Quality>,
     /// Whether the request was sent alone or as part of a batch.
     pub lane: Lane,
     /// The provider that the request was sent to.
     pub provider: Arc<str>,
-    /// The pool of the request; `None` if an earlier run sent it.
+    /// The pool of the request; `None` if an earlier run sent the request.
     pub pool: Option<Arc<PoolId>>,
-    /// The model that the request was for.
+    /// The model that the request named.
     pub model: Arc<str>,
-    /// The template of the request: see [`super::Ask::template`].
+    /// The number of the request's template: see [`super::Ask::template`].
     pub template: u64,
     /// The input tokens of the request, estimated from its text.
     pub estimated_input: u32,
@@ -96,7 +97,8 @@ impl AttemptRecord {
         }
     }
 
-    /// Adds the usage and the money of an earlier attempt whose record is removed.
+    /// Adds the usage and the cost of an earlier attempt to this record. The record of the earlier attempt is then
+    /// removed.
     pub(crate) fn take_over(&mut self, earlier: &Self) {
         self.usage += earlier.usage;
         let without = |attempt: &Self| attempt.without_cache.or(attempt.cost);
@@ -108,13 +110,13 @@ impl AttemptRecord {
         self.maybe_paid |= earlier.maybe_paid;
     }
 
-    /// Returns the highest amount that the attempt may have cost.
+    /// Returns the highest amount that the attempt can have cost.
     pub(crate) fn at_most(&self) -> Money {
         self.cost.unwrap_or(Money::ZERO) + self.maybe_cost
     }
 }
 
-/// How a job ended.
+/// The end of a job: an answer or a failure.
 #[derive(Clone, Debug)]
 pub enum Ended {
     /// The job has an answer.
@@ -135,24 +137,24 @@ pub enum Ended {
 pub struct Outcome {
     /// The job.
     pub job: Box<Job>,
-    /// The attempts for the job, oldest first. Empty for a row that was never sent.
+    /// The attempts for the job, oldest first. The list is empty for a row that was never sent.
     pub attempts: Vec<AttemptRecord>,
-    /// How the job ended.
+    /// The end of the job: an answer or a failure.
     pub ended: Ended,
 }
 
 impl Outcome {
-    /// Returns how many attempts may have been billed although their answer is not kept.
+    /// Returns the number of attempts that the API has possibly billed although their answers are not kept.
     pub fn maybe_paid(&self) -> u32 {
         self.attempts.iter().map(|attempt| u32::from(attempt.maybe_paid)).sum()
     }
 
-    /// Returns how much these attempts may have cost in addition to [`Outcome::cost`].
+    /// Returns the highest amount that all attempts together can have cost in addition to [`Outcome::cost`].
     pub fn maybe_cost(&self) -> Money {
         self.attempts.iter().fold(Money::ZERO, |sum, attempt| sum + attempt.maybe_cost)
     }
 
-    /// Returns the attempts that no earlier line contains.
+    /// Returns the attempts that are not in a line of the error log already.
     pub(crate) fn unrecorded(&self) -> impl Iterator<Item = &AttemptRecord> + Clone {
         self.attempts.iter().filter(|attempt| !attempt.is_recorded)
     }
@@ -168,8 +170,8 @@ impl Outcome {
         cost_of(self.attempts.iter())
     }
 
-    /// Returns what all attempts would have cost without a prompt cache; `None` if no attempt wrote or read cached
-    /// tokens, or if the model has no price.
+    /// Returns the cost that all attempts would have had without a prompt cache. Returns `None` if no attempt used
+    /// cached tokens, or if the model has no price.
     pub fn without_cache(&self) -> Option<Money> {
         without_cache_of(self.attempts.iter())
     }
@@ -182,12 +184,12 @@ pub(crate) fn usage_of<'a>(attempts: impl Iterator<Item = &'a AttemptRecord>) ->
     sum
 }
 
-/// Returns the cost of these attempts; `None` if one of them has no price.
+/// Returns the cost of these attempts; `None` if one of the attempts has no price.
 pub(crate) fn cost_of<'a>(mut attempts: impl Iterator<Item = &'a AttemptRecord>) -> Option<Money> {
     attempts.try_fold(Money::ZERO, |sum, attempt| Some(sum + attempt.cost?))
 }
 
-/// Returns what these attempts would have cost without a prompt cache: see [`Outcome::without_cache`].
+/// Returns the cost that these attempts would have had without a prompt cache: see [`Outcome::without_cache`].
 pub(crate) fn without_cache_of<'a>(mut attempts: impl Iterator<Item = &'a AttemptRecord> + Clone) -> Option<Money> {
     if attempts.clone().all(|attempt| attempt.without_cache.is_none()) {
         return None;
@@ -201,7 +203,7 @@ mod tests {
     use super::super::{Identity, JobId, JobKey, Origin, Params, Request, RowId};
     use super::*;
 
-    /// Returns an attempt with this cost, and this cost without a cache.
+    /// Returns the record of an attempt with these two costs: with and without a prompt cache.
     fn attempt(cost: Option<u128>, without_cache: Option<u128>) -> AttemptRecord {
         AttemptRecord {
             cost: cost.map(Money),
@@ -227,7 +229,7 @@ mod tests {
             };
             let ended = Ended::Failed { class: ErrorClass::Server, failure: Failure::default(), is_retryable: true };
             let whole = Outcome { job: Box::new(job), attempts: attempts.to_vec(), ended }.without_cache();
-            // The sum is the same if the first record is removed.
+            // The sum is the same if the earlier records are merged into the last record.
             let mut last = attempts[attempts.len() - 1].clone();
             attempts[..attempts.len() - 1].iter().for_each(|earlier| last.take_over(earlier));
             assert_eq!(last.without_cache, whole);

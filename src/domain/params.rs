@@ -1,5 +1,5 @@
-//! Parameters of a request: a row's own parameters, alone or merged with the parameters from flags. Merging copies no
-//! parameter.
+//! The parameters of a request: a row's own parameters, alone or merged with the parameters from flags. No parameter is
+//! copied for the merge.
 
 use std::fmt;
 
@@ -11,23 +11,24 @@ use super::json::{write_json_str, write_on_one_line};
 
 /// Request parameters: names and raw JSON values, in the order in which they were written.
 ///
-/// Values are never changed: no code parses a value and writes it again. So the API gets the same bytes as in the
-/// input: the spelling of numbers, the order of keys and the escapes do not change. Prompt caching needs this, because
-/// equal prefixes must have equal bytes. Names are unique.
+/// Values are never changed: no code parses a value and writes it again. The API gets the same bytes as in the input:
+/// the spelling of numbers, the order of keys and the escapes do not change. Prompt caching needs these equal bytes,
+/// because equal prefixes must have equal bytes. No name is in the list twice.
 #[derive(Clone, Debug, Default)]
 pub struct Params(pub Vec<(Box<str>, Box<RawValue>)>);
 
 impl Params {
-    /// Reads the members of an object, in their order; `None` for any other text.
+    /// Reads the members of a JSON object, in their order; `None` for all other texts.
     pub(crate) fn of_object(json: &str) -> Option<Self> {
         Self::of_object_if(json, |_, _| Ok(())).ok()
     }
 
-    /// Reads the members of an object, in their order, without parsing their values. `check` is called for each member,
-    /// with the members before it and its name. If `check` returns an error, reading ends.
+    /// Reads the members of an object, in their order, without parsing their values. The closure `check` is called for
+    /// each member. The arguments of `check` are the members that were read before, and the name of the new member. If
+    /// `check` returns an error, reading ends.
     ///
     /// # Errors
-    /// The text is not an object, or `check` refuses a member.
+    /// Returns an error if the text is not an object, or if `check` refuses a member.
     pub(crate) fn of_object_if(
         json: &str,
         check: impl FnMut(&Self, &str) -> Result<(), String>,
@@ -43,7 +44,7 @@ impl Params {
         self.0.iter().find(|(own, _)| &**own == name).map(|(_, value)| value.get())
     }
 
-    /// Sets a parameter. An existing parameter keeps its place; a new one is added at the end.
+    /// Sets a parameter. A parameter that exists already keeps its place. A new parameter is added at the end.
     pub fn set(&mut self, name: &str, value: Box<RawValue>) {
         match self.0.iter_mut().find(|(own, _)| &**own == name) {
             Some((_, own)) => *own = value,
@@ -51,31 +52,31 @@ impl Params {
         }
     }
 
-    /// Adds a parameter, if there is none with this name yet.
+    /// Adds a parameter. Nothing changes if the name exists already.
     pub(crate) fn set_default(&mut self, name: &str, value: &RawValue) {
         if self.get(name).is_none() {
             self.0.push((name.into(), value.to_owned()));
         }
     }
 
-    /// Returns how many bytes of text the parameters have.
+    /// Returns the number of bytes in the names and values of the parameters.
     pub fn bytes(&self) -> usize {
         self.0.iter().map(|(name, value)| name.len() + value.get().len()).sum()
     }
 
     /// Writes the parameters as one JSON object, with no white space between the members.
     ///
-    /// Line breaks inside the raw values become blanks, so the object stays on one line. The values stay the same,
-    /// because JSON has no line breaks inside strings.
+    /// Line breaks inside the raw values become blanks, so the object stays on one line. The meaning of the values
+    /// stays the same, because JSON has no line breaks inside strings.
     pub(crate) fn write_object(&self, out: &mut Vec<u8>) {
         Merged::from(self).write_object(out);
     }
 }
 
-/// The parameters of a request. First come the defaults, but only those that the row does not override. Then come the
-/// row's own parameters. Each group keeps its order.
+/// The parameters of a request, merged from two groups. The first group contains the defaults that the row does not
+/// override. The second group contains the row's own parameters. Each group keeps its order.
 ///
-/// A function that takes `impl Into<Merged>` also accepts plain [`Params`], which then have no defaults.
+/// A function that takes `impl Into<Merged>` also accepts plain [`Params`]: the result then has no defaults.
 #[derive(Clone, Copy, Debug)]
 pub struct Merged<'p> {
     defaults: &'p [(Box<str>, Box<RawValue>)],
@@ -100,17 +101,18 @@ impl<'p> Merged<'p> {
         find(self.own, name)
     }
 
-    /// Returns a string parameter, unescaped; `None` when it is missing or is not a string.
+    /// Returns the decoded text of a string parameter; `None` when the parameter is missing or is not a string.
     pub(crate) fn get_str(self, name: &str) -> Option<String> {
         serde_json::from_str(self.get(name)?).ok()
     }
 
-    /// Returns an unsigned integer parameter; `None` when it is missing or is not such a number.
+    /// Returns the value of an unsigned integer parameter; `None` when the parameter is missing or is not an unsigned
+    /// integer.
     pub(crate) fn get_u64(self, name: &str) -> Option<u64> {
         self.get(name)?.parse().ok()
     }
 
-    /// Returns names and raw values in the order in which they are sent.
+    /// Returns the names and raw values of the parameters in the order in which they are sent.
     pub fn iter(self) -> impl Iterator<Item = (&'p str, &'p str)> + Clone {
         let is_missing = move |name: &str| self.own.iter().all(|(own, _)| &**own != name);
         let missing = self.defaults.iter().filter(move |(name, _)| is_missing(name));
@@ -138,7 +140,7 @@ impl<'p> From<&'p Params> for Merged<'p> {
     }
 }
 
-/// Reads the members of an object, and checks each of them.
+/// Reads the members of an object, and checks each member.
 struct Members<F>(F);
 
 impl<'de, F: FnMut(&Params, &str) -> Result<(), String>> Visitor<'de> for Members<F> {

@@ -1,30 +1,31 @@
-//! Prefixes of a request that the API can keep in its prompt cache, and the marks (`cache_control`) that ask for it.
+//! Prefixes of a request that the API can keep in its prompt cache, and the marks (`cache_control`) that ask the API to
+//! keep them.
 //!
-//! A prefix is everything up to the end of a block, in the order in which the API reads a request: tools, system,
-//! messages. A mark on that block asks the API to keep the prefix, as a cache entry. A later request with the same
-//! prefix and a mark at its end reads the entry. This costs a tenth of the price of plain input or less, and does not
-//! count against the input limit. A prefix of one request is also called a *level*: a request can have several levels,
-//! and each level contains all shorter levels.
+//! A prefix is everything up to the end of a block. The API reads a request in the order tools, system, messages. A
+//! mark on the last block asks the API to keep the prefix, as a cache entry. A later request with the same prefix and a
+//! mark at the end of this prefix reads the entry. Tokens that are read cost a tenth of the price of plain input or
+//! less, and do not count against the input limit. A prefix of one request is also called a *level*: a request can have
+//! several levels, and each level contains all shorter levels.
 //!
-//! The marks that the program adds are not part of a row. They are inserted when the row's request is sent, so the key
-//! of a row never depends on them.
+//! The marks that the program adds are not part of a row. The program inserts its marks when the row's request is sent,
+//! so the key of a row never depends on these marks.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::{Caching, Money};
 
-/// Whether and for how long shared prefixes are cached.
+/// The choice of the user whether, and for how long, shared prefixes are cached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PromptCache {
-    /// Where it saves money. The program chooses between five minutes and an hour.
+    /// Prefixes are cached where this saves money. The program chooses between five minutes and an hour.
     #[default]
     Auto,
-    /// Never. Marks that are part of a row are still sent.
+    /// Never. The program adds no marks. Marks that are part of a row are sent.
     Off,
-    /// Where it saves money, for five minutes after the last use.
+    /// Prefixes are cached where this saves money, for five minutes after the last use.
     FiveMinutes,
-    /// Where it saves money, for an hour after the last use.
+    /// Prefixes are cached where this saves money, for an hour after the last use.
     Hour,
 }
 
@@ -32,7 +33,7 @@ impl PromptCache {
     /// Every setting.
     pub const ALL: [Self; 4] = [Self::Auto, Self::Off, Self::FiveMinutes, Self::Hour];
 
-    /// Returns the name that the user types.
+    /// Returns the name of the choice as the user types it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -43,7 +44,7 @@ impl PromptCache {
     }
 }
 
-/// Identifies a prefix: a hash of its content and of everything else that a cache entry depends on. It is valid only
+/// The id of a prefix: a hash of its content and of everything else that a cache entry depends on. The id is valid only
 /// within this process.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PrefixId(pub u64);
@@ -57,53 +58,56 @@ impl fmt::Debug for PrefixId {
 /// The place in a request at which a prefix ends. All positions are bytes of the request's JSON text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MarkPlace {
-    /// At the end of an object: a tool or a content block.
+    /// The prefix ends with an object: a tool or a content block.
     Block {
         /// The position of the closing brace.
         brace: u32,
     },
-    /// At the end of a text that is written as a plain string. The string becomes a list with one text block, which
-    /// means the same to the API. The positions include the quotation marks.
+    /// The prefix ends with a text that is written as a plain string. The string becomes a list with one text block,
+    /// which has the same meaning for the API. The positions include the quotation marks.
     Text {
-        /// Where the string begins.
+        /// The start of the string.
         start: u32,
-        /// Where the string ends.
+        /// The end of the string.
         end: u32,
     },
-    /// Inside a plain string. The string becomes a list of two text blocks, and the prefix ends with the first block.
+    /// The prefix ends inside a plain string. The string becomes a list of two text blocks, and the prefix ends with
+    /// the first block.
     Cut {
-        /// Where the string begins.
+        /// The start of the string.
         start: u32,
-        /// Where the first block ends.
+        /// The end of the first block.
         cut: u32,
-        /// Where the string ends.
+        /// The end of the string.
         end: u32,
     },
-    /// At a mark that is part of the row. Nothing is inserted.
+    /// The prefix ends at a mark that is part of the row. The program inserts nothing.
     Own,
 }
 
-/// A prefix of one request, and the place at which it ends.
+/// A level: a prefix of one request, with the place at which the prefix ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level {
-    /// Which prefix it is.
+    /// The id of the prefix.
     pub id: PrefixId,
     /// The estimated tokens of the whole prefix.
     pub tokens: u32,
-    /// Where it ends.
+    /// The place in the request at which the prefix ends.
     pub place: MarkPlace,
-    /// How long the API is asked to keep the prefix.
+    /// The lifetime that the request asks for: how long the API keeps the prefix.
     pub lifetime: Caching,
 }
 
-/// The prefixes of one request that may be cached, from the shortest to the longest.
+/// The prefixes of one request that can be cached, from the shortest to the longest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prefixes {
-    /// When the request is sent, at most [`Prefixes::MOST`]. In the survey, there can be more levels.
+    /// The levels of the request. A request that is sent has at most [`Prefixes::MOST`] levels. During the survey
+    /// before a run, a request can have more levels.
     pub levels: Vec<Level>,
     /// The shortest prefix that the model caches, in tokens.
     pub least_tokens: u32,
-    /// How much marks raise the highest cost of an answer: first marks for five minutes, then marks for an hour.
+    /// The two amounts by which cache marks raise the highest cost of an answer: with marks for five minutes, and with
+    /// marks for an hour.
     pub extra_most: [Money; 2],
 }
 
@@ -113,7 +117,7 @@ impl Prefixes {
     /// The largest number of marks in one request. Source: API documentation, "Prompt caching" (2026-08-22).
     pub const MOST_MARKS: usize = 4;
 
-    /// Returns whether the marks are part of the row. Such a row gets no other marks.
+    /// Returns whether the row has cache marks of its own. Such a row gets no other marks.
     pub(crate) fn are_own(&self) -> bool {
         self.levels.iter().any(|level| level.place == MarkPlace::Own)
     }
@@ -124,7 +128,7 @@ impl Prefixes {
     }
 }
 
-/// Which levels of a request are marked when it is sent.
+/// The set of a request's levels that get a cache mark when the request is sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks(u16);
 
@@ -138,7 +142,7 @@ impl Marks {
         Self(self.0 | 1 << level)
     }
 
-    /// Adds all levels of `other`.
+    /// Adds all levels that `other` contains.
     #[must_use]
     pub(crate) fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -159,13 +163,13 @@ impl Marks {
         self.0.count_ones() as usize
     }
 
-    /// Returns the position of the longest marked level.
+    /// Returns the position of the longest marked level in [`Prefixes::levels`].
     pub fn last(self) -> Option<usize> {
         self.0.checked_ilog2().map(|last| last as usize)
     }
 }
 
-/// The prefixes of a request, and which of them are marked when it is sent.
+/// The prefixes of a request, and the levels that get a cache mark when the request is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Marked {
     /// The prefixes.

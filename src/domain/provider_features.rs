@@ -1,26 +1,26 @@
-//! What a provider can do.
+//! The features of a provider.
 
-/// What a provider can do, in addition to answering requests.
+/// The features that a provider has in addition to answering requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProviderFeatures {
-    /// It has Message Batches.
+    /// The provider has Message Batches.
     pub batches: bool,
-    /// It counts tokens (`/v1/messages/count_tokens`).
+    /// The provider counts tokens (`/v1/messages/count_tokens`).
     pub count_tokens: bool,
-    /// It lists its models (`/v1/models`).
+    /// The provider lists its models (`/v1/models`).
     pub model_list: bool,
-    /// The headers of its responses report limits.
+    /// The response headers of the provider report limits.
     pub rate_headers: bool,
-    /// It has a prompt cache, and takes cache marks (`cache_control`).
+    /// The provider has a prompt cache and accepts cache marks (`cache_control`).
     pub prompt_cache: bool,
-    /// It makes answers follow a schema (`output_config.format`).
+    /// The provider makes answers follow a schema (`output_config.format`).
     pub structured_outputs: bool,
-    /// It makes calls of tools follow their schema (`strict`).
+    /// The provider makes tool calls follow the schemas of the tools (`strict`).
     pub strict_tools: bool,
 }
 
 impl ProviderFeatures {
-    /// Everything that the Claude API can do.
+    /// All features: the Claude API has each of them.
     pub const ALL: Self = Self {
         batches: true,
         count_tokens: true,
@@ -31,7 +31,7 @@ impl ProviderFeatures {
         strict_tools: true,
     };
 
-    /// Returns what both providers can do.
+    /// Returns the features that both providers have.
     #[must_use]
     pub(crate) fn and(self, other: Self) -> Self {
         Self {

@@ -1,9 +1,10 @@
 //! Kinds of providers: the platforms that speak the Messages API.
 
-/// A kind of provider. It decides how a provider is reached, what its errors mean, and which requests it refuses.
+/// A kind of provider. The kind decides how the program reaches a provider, what its errors mean, and which requests
+/// the provider refuses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProviderKind {
-    /// The Claude API, or a gateway that behaves as the API does.
+    /// The Claude API, or a gateway that behaves like the Claude API.
     #[default]
     Anthropic,
     /// Claude Platform on AWS.
@@ -25,7 +26,7 @@ pub enum ProviderKind {
 }
 
 impl ProviderKind {
-    /// Every kind, in the order in which the program lists them.
+    /// Every kind, in the order of the program's lists.
     pub const ALL: [Self; 9] = [
         Self::Anthropic,
         Self::Aws,
@@ -38,7 +39,7 @@ impl ProviderKind {
         Self::Messages,
     ];
 
-    /// Returns the name that users type.
+    /// Returns the name of the kind as users type it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Anthropic => "anthropic",

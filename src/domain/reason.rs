@@ -1,26 +1,26 @@
-//! Why nothing more is being sent at this moment.
+//! The reasons why a run sends nothing more at this moment.
 
 use super::Dimension;
 
-/// The reason why nothing more is being sent at this moment.
+/// The reason why a run sends nothing more at this moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
     /// A limit of the pool is used up.
     Limit(Dimension),
-    /// The concurrency window is full.
+    /// The concurrency window is full: the highest number of requests is in flight.
     Window,
-    /// A pool is held after a 429.
+    /// A pool is held after a 429: nothing is sent through it for some time.
     Hold,
     /// The rate is being raised step by step.
     Ramp,
-    /// A failing endpoint is being probed.
+    /// All requests to an endpoint fail, and single requests test whether the endpoint works again.
     Probe,
-    /// Each remaining row shares a prefix with another row, and waits until that row has written the prefix to the
+    /// Each remaining row shares a prefix with another row, and waits until the other row has written the prefix to the
     /// prompt cache.
     Gate,
     /// All remaining rows wait for their next try.
     Backoff,
-    /// The requests in flight may use up the rest of the budget. The run waits for their answers.
+    /// The requests in flight can use up the rest of the budget, so the run waits for their answers.
     Budget,
     /// The next row of the input has not been read yet.
     Input,
@@ -30,7 +30,7 @@ pub enum Reason {
     Disk,
     /// The run is paused.
     Paused,
-    /// All remaining rows are in batches.
+    /// All remaining rows are in batches that have not ended.
     Batches,
     /// Nothing is left to send. The run waits for the requests in flight.
     Draining,
@@ -57,7 +57,7 @@ impl Reason {
         Self::Draining,
     ];
 
-    /// Returns the name for scripts. People read `report::words::doing_words`.
+    /// Returns the name of the reason for scripts. The words for people are in `report::words::doing_words`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Limit(Dimension::Requests) => "requests per minute",

@@ -1,16 +1,16 @@
-//! Requests as they are sent.
+//! Requests, in the form in which the program keeps and sends them.
 
 use bytes::Bytes;
 
 use super::{Lane, Merged, Speed};
 
-/// The largest request body that the API accepts, in bytes. The API says 32 MB, which can mean 32 million bytes or 32
-/// MiB. This is the larger of the two.
+/// The largest request body that the API accepts, in bytes. The documentation says 32 MB, which can mean 32 million
+/// bytes or 32 MiB. The constant is the larger value, 32 MiB.
 ///
 /// Source: API documentation, "Errors", request size limits (2026-10).
 pub(crate) const MAX_BODY_BYTES: usize = 32 << 20;
 
-/// Returns a text with a request's size and the largest size allowed: `40.0 MB, above the API's 32 MB`.
+/// Returns a text with the size of a request and the largest allowed size: `40.0 MB, above the API's 32 MB`.
 pub(crate) fn too_large_words(body_bytes: usize) -> String {
     let megabytes = |bytes: usize| bytes as f64 / f64::from(1 << 20);
     format!("{:.1} MB, above the API's {} MB", megabytes(body_bytes), megabytes(MAX_BODY_BYTES))
@@ -18,8 +18,8 @@ pub(crate) fn too_large_words(body_bytes: usize) -> String {
 
 /// A request as it is sent: the merged parameters as one JSON object on one line.
 ///
-/// A request is made once, when its row is read. Several places share the bytes of the request: the request in flight,
-/// its retries, and the line that is written if the row fails.
+/// A request is made one time, when its row is read. The task that sends the request, its retries, and the line that is
+/// written if the row fails share the same bytes.
 #[derive(Clone, Debug)]
 pub struct Request(Bytes);
 
@@ -33,12 +33,12 @@ impl Request {
         Self(json.into())
     }
 
-    /// Returns a request of a JSON object that this program wrote before.
+    /// Returns the request with this JSON object, which this program wrote before.
     pub(crate) fn written(json: Bytes) -> Self {
         Self(json)
     }
 
-    /// Returns the JSON object.
+    /// Returns the request as a JSON object.
     pub fn json(&self) -> &Bytes {
         &self.0
     }
@@ -51,22 +51,22 @@ impl Default for Request {
     }
 }
 
-/// The terms of a request. Its price follows from these terms, the model and the tokens.
+/// The terms of a request. The price of the request follows from these terms, the model and the tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Terms {
-    /// The speed of service.
+    /// The speed of service that the request asks for.
     pub speed: Speed,
     /// Whether the request asks to be served in the United States only, which costs 1.1 times as much.
     pub is_us_only: bool,
     /// Whether the request is sent alone or in a batch, where tokens cost half as much.
     pub lane: Lane,
-    /// Whether batches refuse the request, so that it can only be sent online.
+    /// Whether batches refuse the request. Such a request can only be sent online.
     pub is_online_only: bool,
 }
 
 impl Terms {
-    /// Reads the terms from a request's parameters: `speed` and `inference_geo`. No parameter names the lane. It is the
-    /// online lane until the request is put into a batch.
+    /// Reads the terms from a request's parameters: `speed` and `inference_geo`. The lane (online or batch) is not a
+    /// parameter. The terms have the online lane until the request is put into a batch.
     pub fn of<'p>(params: impl Into<Merged<'p>>) -> Self {
         let params = params.into();
         let speed = if params.get("speed") == Some(r#""fast""#) { Speed::Fast } else { Speed::Standard };
@@ -78,15 +78,15 @@ impl Terms {
         }
     }
 
-    /// Returns the same terms in a batch.
+    /// Returns the same terms with the lane of a batch.
     #[must_use]
     pub fn in_batch(self) -> Self {
         Self { lane: Lane::Batch, ..self }
     }
 }
 
-/// Returns whether batches refuse a request with these parameters. `stream` does not count, because a request in a batch
-/// is sent without it.
+/// Returns whether batches refuse a request with these parameters. The parameter `stream` does not matter here, because
+/// a request in a batch is sent without `stream`.
 ///
 /// Source: API documentation, "Batch processing" (2026-09-20); the official Python client 2.10.0 (`billing_policy`).
 fn is_online_only(params: Merged<'_>) -> bool {

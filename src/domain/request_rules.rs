@@ -1,23 +1,23 @@
-//! What a provider changes in requests: its names of models, and the members that it does not take.
+//! The changes that a provider needs in requests: its names of models, and the members that it does not accept.
 
 use std::sync::Arc;
 
-/// How the requests of rows are changed for a provider. Rows and their keys do not change.
+/// The rules by which requests are changed for a provider. Rows and their keys do not change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestRules {
-    /// Names of models: ours, and the provider's.
+    /// Pairs of model names: the name in the rows, and the provider's name of the same model.
     pub models: Vec<(Arc<str>, Arc<str>)>,
-    /// The prefix of the provider's names. It is put in front of our names of Claude models that are not in `models`.
-    /// It is empty if the names are equal.
+    /// A prefix of the provider's model names. The prefix is put in front of the name of each Claude model that is not
+    /// in `models`. The prefix is empty if the provider uses the same names.
     pub model_prefix: Arc<str>,
-    /// Members that are left out of requests, and reported.
+    /// The members that are left out of requests. The run reports that it leaves these members out.
     pub drop: Vec<MemberPath>,
-    /// Members that the provider refuses. A row with such a member is not sent.
+    /// The members that the provider refuses. A row with such a member is not sent.
     pub refuse: Vec<MemberPath>,
 }
 
 impl RequestRules {
-    /// Returns whether requests are sent as they are, and no request is refused.
+    /// Returns whether the rules are empty: no request is changed, and no request is refused.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -34,10 +34,10 @@ impl RequestRules {
     }
 }
 
-/// Where a member is in a request: names with dots between them. `[]` after a name means each element of a list, for
-/// example `output_config.format` or `tools[].strict`. An element may have a condition: `tools[type=web_search]` means
-/// the whole elements whose `type` begins with this text. A path that begins with `**.` means that the member may be
-/// anywhere, for example `**.cache_control`, but not inside the inputs and schemas of tools.
+/// The path of a member in a request: names with dots between them. `[]` after a name means each element of a list, for
+/// example `output_config.format` or `tools[].strict`. A condition can select elements: `tools[type=web_search]` means
+/// the whole elements with a `type` that begins with this text. A path that begins with `**.` finds the member
+/// anywhere, for example `**.cache_control`. Such a path finds nothing inside the inputs and schemas of tools.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MemberPath(pub Arc<str>);
 

@@ -6,22 +6,23 @@ use ring::digest::{Context, SHA256};
 
 use super::{Identity, JobKey};
 
-/// Identity of a row across runs.
+/// The identity of a row across runs.
 ///
-/// Shape: a label and a key of 64 bits each. The key is half of the row's [`JobKey`]; it is 0 for a row that never
-/// became a request. The label of a named row is the beginning of the SHA-256 of its name. The label of an unnamed row
-/// is the other half of the `JobKey`, plus a number that depends on the occurrence. So for an unnamed row, label and
-/// key together contain all 128 bits of the `JobKey`.
+/// The identity consists of a label and a key, with 64 bits each. The key is half of the row's [`JobKey`]. The key is 0
+/// for a row that never became a request. The label of a named row is the beginning of the SHA-256 of its name. The
+/// label of an unnamed row is a sum: the other half of the `JobKey`, plus a number for the row's place among equal
+/// rows. So the label and the key of an unnamed row together contain all 128 bits of the `JobKey`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId {
-    /// Made from the row's name, or from its number among equal rows.
+    /// A number made from the row's name, or from the row's number among equal rows.
     pub label: u64,
     /// Half of the row's [`JobKey`].
     pub key: u64,
 }
 
 impl RowId {
-    /// Returns the identity of a row with a request. It computes a hash of the name, so call it only once for each row.
+    /// Returns the identity of a row with a request. The function computes a hash of the name, so call it only once for
+    /// each row.
     pub fn of(custom_id: &str, key: JobKey, identity: &Identity) -> Self {
         match *identity {
             Identity::Named => Self::named(custom_id, Some(key)),
@@ -34,11 +35,11 @@ impl RowId {
         Self { label: hash(&[b"label", custom_id.as_bytes()]), key: key.map_or(0, |key| halves(key).0) }
     }
 
-    /// Returns the identity of an unnamed row, which is the `occurrence`-th row with this key.
+    /// Returns the identity of an unnamed row. `occurrence` is the number of the row among the rows with this key.
     pub fn nth(occurrence: u32, key: JobKey) -> Self {
         let (key, rest) = halves(key);
-        // The factor is large, so the labels of neighbouring occurrences are far apart. It is odd, so no two
-        // occurrences get the same label.
+        // The factor is large, so the labels of equal rows are far apart. The factor is odd, so two equal rows never
+        // get the same label.
         let label = rest.wrapping_add(u64::from(occurrence).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         Self { label, key }
     }
@@ -49,13 +50,13 @@ impl RowId {
         Self { label, key: 0 }
     }
 
-    /// Returns a part of the key, for messages: the half that is kept in memory.
+    /// Returns the half of the key that is kept in memory, for messages.
     pub(crate) fn key_part(self) -> KeyPart {
         KeyPart(self.key)
     }
 }
 
-/// The half of a [`JobKey`] that is kept in memory. It is shown as the beginning of the key.
+/// The half of a [`JobKey`] that is kept in memory. This half is shown as the beginning of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyPart(u64);
 

@@ -1,4 +1,4 @@
-//! The expected cost and duration of a run, before its first request.
+//! The expected cost and duration of a run, estimated before its first request.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ pub struct RunForecast {
     pub rows: u64,
     /// The cost of the rows whose model has a price; `None` if no row has a price.
     pub cost: Option<Interval<Money>>,
-    /// The highest cost of the same rows if one answer to each row is paid; `None` if no row has a price.
+    /// The highest cost of these rows if the API bills one answer to each row; `None` if no row has a price.
     pub at_most: Option<Money>,
-    /// How long the run takes; `None` if that is not known.
+    /// The duration of the run; `None` if the duration can't be estimated.
     pub time: Option<Interval<Duration>>,
 }

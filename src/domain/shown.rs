@@ -1,13 +1,13 @@
-//! Shortens texts from files and servers for messages to people: an id or a name may be megabytes long, but a message
+//! Shortens texts from files and servers for messages to people. An id or a name can be megabytes long, but a message
 //! must be short.
 
 use std::borrow::Cow;
 use std::error::Error;
 
-/// A message shows at most this many characters of an id, a name or a value.
+/// The highest number of characters of an id, a name or a value that a message shows.
 const MOST: usize = 200;
 
-/// Returns a text for a message: its first 200 characters, with `…` after them if there are more.
+/// Returns the first 200 characters of a text for a message. If the text is longer, the result ends with `…`.
 pub(crate) fn shortened(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}…", &text[..end]).into(),
@@ -15,14 +15,14 @@ pub(crate) fn shortened(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Returns a text for a message, in quotes and with escapes. Like `shortened`, it keeps the first 200 characters.
+/// Returns the first 200 characters of a text for a message, in quotes and with escapes.
 pub fn quoted(text: &str) -> String {
     format!("{:?}", shortened(text))
 }
 
 /// Returns an error with its causes, the outermost first: `can't write a.jsonl: no space left on device`.
 ///
-/// Many errors repeat their cause in their own text. Such a cause is not added again.
+/// Many errors repeat their cause in their own text. A cause that is in the text already is not added again.
 pub(crate) fn causes(error: &dyn Error) -> String {
     let mut shown = error.to_string();
     let mut last = shown.clone();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Job, JobKey, Lane, Message, Money, Usage};
 
-/// The content of a result line: an answer, and where it comes from.
+/// The content of a result line: an answer and its origin.
 #[derive(Clone, Debug)]
 pub struct StoredAnswer {
     /// The key of the request that was answered.
@@ -13,9 +13,9 @@ pub struct StoredAnswer {
     pub label: String,
     /// The id of the run that wrote the line.
     pub run: String,
-    /// The answer. Its usage is zero, because it is not paid for again.
+    /// The answer. The answer. The usage of the answer is zero here, because the answer is not paid for again.
     pub message: Message,
-    /// What the line says about the usage of the answer; zero if the line itself took its answer from another line.
+    /// The usage of the answer in the line; zero if that line itself took its answer from another line.
     pub used: Usage,
     /// The model that answered; `None` if the line does not say.
     pub model: Option<Arc<str>>,
@@ -23,11 +23,11 @@ pub struct StoredAnswer {
     pub provider: Option<Arc<str>>,
     /// Whether the answered request was sent alone or as part of a batch.
     pub lane: Lane,
-    /// What the answer cost when it was paid for; zero if that is not known.
+    /// The cost of the answer when it was paid for; zero if the cost is not known.
     pub cost: Money,
 }
 
-/// Why a row takes its answer from another line.
+/// The reason why a row takes its answer from another line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TakenFrom {
     /// The line belongs to an equal row of the same results.
@@ -43,7 +43,7 @@ pub struct Taken {
     pub job: Box<Job>,
     /// The answer.
     pub answer: StoredAnswer,
-    /// Where the answer was found.
+    /// The place where the answer was found.
     pub from: TakenFrom,
 }
 
@@ -54,11 +54,12 @@ impl Taken {
     }
 }
 
-/// Returns whether the simulator made an id. The id belongs to a message (`msg_…`) or to a request (`req_…`).
+/// Returns whether an id was made by the simulator. The function takes the id of a message (`msg_…`) or of a request
+/// (`req_…`).
 ///
 /// The simulator writes a number of 128 bits as 22 letters and digits, the lowest digit first. The lower half of the
-/// number is a serial number, which is small. The probability that an id of the API is mistaken for an id of the
-/// simulator is about one in ten million.
+/// number is a serial number, which is small. An id of the API looks like an id of the simulator with a probability of
+/// about one in ten million.
 pub(crate) fn is_simulated_id(id: &str) -> bool {
     const MOST_SERIALS: u64 = 1 << 40;
     let Some(digits) = id.strip_prefix("msg_01").or_else(|| id.strip_prefix("req_01")) else { return false };

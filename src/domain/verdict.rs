@@ -1,18 +1,18 @@
-//! What one attempt meant.
+//! The verdict on one attempt: what its end means for the row and the run.
 
 use std::time::Duration;
 
 use super::{ErrorClass, Failure, HaltReason, LimitKind, Message, Usage};
 
-/// What one attempt meant.
+/// The verdict on one attempt: what its end means for the row and the run.
 #[derive(Clone, Debug)]
 pub enum Verdict {
     /// The request was answered.
     Answered(Message),
-    /// The API paused the answer. The same request would be paused again; a request that continues the answer may
+    /// The API paused the answer. The same request would be paused again. A request that continues the answer can
     /// complete it. If no such request is sent, the row fails.
     Paused {
-        /// The answer so far.
+        /// The part of the answer that was sent before the pause.
         message: Message,
         /// The failure.
         failure: Failure,
@@ -21,7 +21,7 @@ pub enum Verdict {
     Limited {
         /// The kind of limit.
         kind: LimitKind,
-        /// How long the pool must send nothing; `None` when the server does not say.
+        /// The time that the pool must wait before the next request; `None` when the server names no time.
         retry_after: Option<Duration>,
         /// The failure.
         failure: Failure,
@@ -29,48 +29,49 @@ pub enum Verdict {
     /// The API is overloaded: it sent a 529, or the same error inside a stream. The attempt does not use up a try of
     /// the row.
     Overloaded {
-        /// How long to wait; `None` when the server does not say.
+        /// The wait that the server asks for; `None` when the server names no time.
         retry_after: Option<Duration>,
-        /// Whether the attempt may have been billed: the error came after a 200 head.
+        /// Whether the API has possibly billed the attempt. The API has possibly billed it if the error came after the
+        /// headers of a 200 response.
         maybe_paid: bool,
         /// The failure.
         failure: Failure,
     },
-    /// Another try may succeed. This attempt uses up a try of the row.
+    /// The attempt failed, but another try can succeed. This attempt uses up a try of the row.
     Transient {
         /// The class with which the row fails if no try is left.
         class: ErrorClass,
-        /// How long to wait; `None` when the server does not say.
+        /// The wait that the server asks for; `None` when the server names no time.
         retry_after: Option<Duration>,
-        /// Whether the request may have run and been billed.
+        /// Whether the API has possibly billed the request, because it has possibly run the request.
         maybe_paid: bool,
         /// The failure.
         failure: Failure,
     },
-    /// This row can't succeed until somebody changes it.
+    /// This row can't succeed until somebody changes the row.
     Rejected {
         /// The class with which the row fails.
         class: ErrorClass,
         /// The failure.
         failure: Failure,
     },
-    /// The request is forbidden (403). If no request has succeeded before, the key is the cause. Otherwise the row is
-    /// the cause.
+    /// The request is forbidden (403). If no request has succeeded before, the key is the cause. If another request has
+    /// succeeded, the row is the cause.
     Forbidden(Failure),
-    /// The model is unknown or retired (404). Its rows are set aside.
+    /// The model is unknown or retired (404). The rows of this model wait for a later run.
     NoModel(Failure),
-    /// No request can succeed any more.
+    /// No further request to this endpoint can succeed. If the run has no other endpoint, the run stops.
     Halt(HaltReason),
-    /// This program aborted the attempt, after a second interrupt or the end of the grace period. Its row stays
-    /// pending.
+    /// This program aborted the attempt, after a second interrupt or at the end of the grace period. The row has no
+    /// result and is sent again by a later run.
     Aborted,
 }
 
 impl Verdict {
-    /// Returns whether the attempt may have been billed although no answer is kept.
+    /// Returns whether the API has possibly billed the attempt although no answer is kept.
     ///
-    /// Any error that comes after a 200 head may have been billed, because the answer had begun. An answer that was too
-    /// large to keep may have been billed too.
+    /// If an error comes after the headers of a 200 response, the API has possibly billed the attempt, because the
+    /// answer had begun. The API has possibly also billed an answer that was too large to keep.
     pub fn is_maybe_paid(&self) -> bool {
         match self {
             Self::Overloaded { maybe_paid, .. } | Self::Transient { maybe_paid, .. } => *maybe_paid,

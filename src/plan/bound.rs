@@ -1,41 +1,42 @@
-//! An upper bound for what one paid answer to a request can use. Plans and reports show this bound as "at most", and a
-//! budget reserves it.
+//! An upper bound for the tokens and searches that one paid answer to a request can use. Plans and reports show the
+//! cost of this bound as "at most", and a budget reserves this cost.
 //!
-//! The bound for input is the number of its bytes and not the estimate, because no tokenizer makes more tokens than
-//! bytes. Two more facts matter. The API adds hidden prompts for tools and output formats. The API also refuses a
-//! prompt that is longer than the model's context window, and does not charge for it. If the API runs tools or asks
-//! servers, one request may take several turns. Each turn may read a whole window again and write it to a cache.
+//! The bound for the input tokens is the number of bytes of the input, because no tokenizer makes more tokens than
+//! bytes. The bound also includes the hidden prompts that the API adds for tools and output formats. The context window
+//! of the model is a bound too, because the API refuses a longer prompt and does not bill it. If the API runs tools or
+//! asks servers, it can call the model several times for one request (turns). Each turn can read a whole context window
+//! again and write it to a cache.
 //!
-//! Two costs are not bounded here: an answer by another model, which a request can allow with `fallbacks`
-//! ([`Bound::may_fall_back`]), and services that the API bills by the hour.
+//! The bound does not include an answer by another model, which a request can allow with `fallbacks`
+//! ([`Bound::may_fall_back`]). The bound also does not include services that the API bills by the hour.
 
 use super::estimate::Estimate;
 use crate::catalog::Model;
 use crate::domain::json::{Cursor, DEEPEST, inside_quotes, is_filled_array};
 use crate::domain::{Caching, Merged, UsageBound};
 
-/// An upper bound for a hidden prompt. The largest published hidden prompt for tools has 804 tokens. Hidden prompts for
-/// output formats are not published.
+/// An upper bound for the tokens of a hidden prompt. The largest published hidden prompt for tools has 804 tokens.
+/// Hidden prompts for output formats are not published.
 const MOST_HIDDEN_TOKENS: u64 = 1000;
-/// The largest number of turns of a request: the turns that the API takes on its own before it ends the answer with
-/// `pause_turn`, plus the last turn.
+/// The largest number of turns (calls of the model) of a request. The API takes ten turns before it ends the answer
+/// with `pause_turn`, and one more turn is counted for the last answer.
 ///
 /// Source: API documentation, "Server tools", a limit of ten iterations (2026-08).
 const MOST_TURNS: u64 = 11;
-/// The tokens of the shortest tool call: a name and a query, in the format of a call.
+/// The number of tokens of the shortest tool call: a name and a query, in the format of a call.
 const LEAST_CALL_TOKENS: u64 = 16;
-/// The largest context window of any model. It is used for a model that is not in the catalog.
+/// The largest context window of any model. The program uses this size for a model that is not in the catalog.
 const LARGEST_WINDOW: u64 = 1_000_000;
-/// Beginnings of tool types. Tools of these types are defined by the API but run by the client.
+/// The beginnings of the tool types that the API defines but the client runs.
 const RUN_BY_CLIENT: [&[u8]; 4] = [b"bash_", b"text_editor_", b"computer_", b"memory_"];
-/// Members of a request with which the API can take several turns.
+/// The members of a request that allow the API to call the model several times (take several turns).
 const SERVED: [&str; 3] = ["mcp_servers", "thread", "compaction"];
 
-/// An upper bound for what one answer can use.
+/// An upper bound for the usage of one answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bound {
     pub usage: UsageBound,
-    /// The bound for an answer from a batch. It differs only for tools that the API runs.
+    /// The bound for an answer from a batch. The bound in a batch differs from `usage` only if the API runs tools.
     pub usage_in_batch: UsageBound,
     /// Whether the API is allowed to ask up to [`FALLBACKS`] other models when this model refuses.
     pub may_fall_back: bool,
@@ -44,7 +45,7 @@ pub(super) struct Bound {
 /// The largest number of fallback models in a request. Source: API reference, "Messages", `fallbacks` (2026-10).
 pub(super) const FALLBACKS: u64 = 3;
 
-/// Returns an upper bound for what one paid answer can use. `estimate` is the estimate for the same request.
+/// Returns an upper bound for the usage of one paid answer. `estimate` is the estimate for the same request.
 pub(super) fn bound(params: Merged<'_>, estimate: &Estimate, model: Option<&Model>, max_tokens: u32) -> Bound {
     let tools = Tools::of(params.get("tools").unwrap_or_default().as_bytes());
     let forms = u64::from(has(params, "output_format")) + u64::from(says(params, "output_config", "format"));
@@ -63,8 +64,9 @@ pub(super) fn bound(params: Merged<'_>, estimate: &Estimate, model: Option<&Mode
         };
         UsageBound { input_tokens, caching, output_tokens, web_searches: tools.searches(output_tokens) }
     };
-    // In a batch, the API takes more turns on its own, and the number is not published. But each call uses output
-    // tokens. Source: API documentation, "Batch processing" (2026-09-20).
+    // For a request in a batch, the API takes more turns on its own than online, and the largest number is not
+    // published. The number of turns is limited by the output tokens, because each tool call uses output tokens.
+    // Source: API documentation, "Batch processing" (2026-09-20).
     let usage_in_batch = within(MOST_TURNS.max(most_calls(output_tokens).saturating_add(1)));
     Bound { usage: within(MOST_TURNS), usage_in_batch, may_fall_back: has(params, "fallbacks") }
 }
@@ -79,8 +81,8 @@ fn has(params: Merged<'_>, name: &str) -> bool {
     params.get(name).is_some_and(|value| value != "null")
 }
 
-/// Returns whether a member may contain this word. An escape may hide the word, so the result is also true for a member
-/// with escapes.
+/// Returns whether a member possibly contains this word. An escape can hide the word, so the result is also true for a
+/// member with escapes.
 fn says(params: Merged<'_>, name: &str, word: &str) -> bool {
     params.get(name).is_some_and(|value| value.contains(word) || value.contains('\\'))
 }
@@ -92,9 +94,10 @@ struct Tools {
     hidden: u64,
     /// Whether the API runs at least one of the tools.
     are_served: bool,
-    /// How many times the API can call the tools that it runs; `None` if one of these tools has no limit.
+    /// The largest number of calls of the tools that the API runs; `None` if one of these tools has no limit.
     most_calls: Option<u64>,
-    /// The sum of the limits on web searches, and whether there is a search tool without a limit.
+    /// The sum of the limits (`max_uses`) of all search tools. `has_endless_search` says whether a search tool has no
+    /// limit.
     searches: u64,
     has_endless_search: bool,
 }
@@ -133,8 +136,8 @@ impl Tools {
         }
     }
 
-    /// Returns the largest number of turns that the API takes on its own, but not more than `most`; `None` if the API
-    /// runs no tool of the request.
+    /// Returns the largest number of turns (calls of the model) that the API takes, but not more than `most`. Returns
+    /// `None` if the API runs no tool of the request.
     fn turns(&self, most: u64) -> Option<u64> {
         let turns = self.most_calls.map_or(most, |calls| calls.saturating_add(1).min(most));
         self.are_served.then_some(turns)
@@ -152,17 +155,17 @@ impl Tools {
 
 /// The parts of a tool that matter for the bound.
 struct Tool<'a> {
-    /// Its type, with its escapes.
+    /// The type of the tool. Escapes in the type are not decoded.
     kind: Option<&'a [u8]>,
     max_uses: Option<u64>,
 }
 
 impl<'a> Tool<'a> {
-    /// For a value that may be any tool. Such a value counts as the most expensive tool.
+    /// The most expensive tool. A value that can't be read is treated as this tool, because the value can be any tool.
     const ANY: Tool<'static> = Tool { kind: Some(b"\\"), max_uses: None };
 
-    /// Reads a tool. Returns `None` when the tool is nested too deep, or when a name in it has escapes, because escapes
-    /// can spell any name.
+    /// Reads a tool. Returns `None` when the tool is nested too deep, or when a member name has escapes. A name with
+    /// escapes can be any name.
     fn of(tool: &'a [u8]) -> Option<Self> {
         let mut own = Self { kind: None, max_uses: None };
         if !tool.starts_with(b"{") {
@@ -236,7 +239,8 @@ mod tests {
         };
         let turns = |json: &str| of_haiku(json).input_tokens / 200_000;
 
-        // Without a limit, the number of searches is the output divided by the 16 tokens of a call.
+        // A search tool without a limit can be called as often as the output tokens allow, with 16 tokens for each
+        // call.
         assert_eq!(search(""), (11, 0, 101, Caching::FiveMinutes));
         assert_eq!(search(r#","max_uses":3"#), (4, 0, 3, Caching::FiveMinutes));
         assert_eq!(search(r#","max_uses":500"#), (11, 0, 101, Caching::FiveMinutes));

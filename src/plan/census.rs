@@ -1,8 +1,9 @@
 //! A first pass over the input, which finds the keys and labels that occur more than once.
 //!
-//! Both collections take eight bytes for each row. A key is already a hash, so its first half is enough. If two halves
-//! are equal by chance, a row is counted unnecessarily, and nothing else goes wrong. Two labels with the same hash may
-//! be equal. A second pass compares the labels themselves.
+//! The collection of keys and the collection of labels need eight bytes for each row. A key is a hash, so only its
+//! first half is stored. If the first halves of two keys are equal by chance, a row is counted unnecessarily, and
+//! nothing else goes wrong. A label is stored as a hash. Two labels with the same hash are possibly equal, so a second
+//! pass compares the labels themselves.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -15,7 +16,7 @@ use crate::domain::{JobKey, Origin, quoted};
 pub(crate) struct KeyCensus(Vec<u64>);
 
 impl KeyCensus {
-    /// Adds the key of a row that has no label of its own.
+    /// Adds the key of an unnamed row, which is a row that has no label of its own.
     pub(crate) fn add(&mut self, key: JobKey) {
         self.0.push(half(key));
     }
@@ -26,23 +27,23 @@ impl KeyCensus {
     }
 }
 
-/// The keys that several rows have. Only rows with these keys have to be counted.
+/// The keys that several rows have. Only the rows with these keys need a number among equal rows.
 #[derive(Clone, Debug, Default)]
 pub struct Repeats(Vec<u64>);
 
 impl Repeats {
-    /// Returns whether a key may occur more than once. If the result is `false`, the key occurs at most once. If it is
-    /// `true`, the key probably occurs more than once.
+    /// Returns whether a key probably occurs more than once. If the result is `false`, the key certainly occurs at most
+    /// once.
     pub fn contains(&self, key: JobKey) -> bool {
         self.has_half(half(key))
     }
 
-    /// Returns the same as [`Repeats::contains`], for the half of a key that is kept in memory.
+    /// Does the same as [`Repeats::contains`] for the half of a key that is kept in memory.
     pub(crate) fn has_half(&self, half: u64) -> bool {
         self.0.binary_search(&half).is_ok()
     }
 
-    /// Returns how many different keys occur more than once.
+    /// Returns the number of different keys that occur more than once.
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -53,22 +54,24 @@ impl Repeats {
     }
 }
 
-/// Finds rows whose request is equal to the request of an earlier row.
+/// Finds equal rows: they have the same request as an earlier row.
 #[derive(Debug)]
 pub(crate) enum RequestCensus {
-    /// Counts these rows when all rows are known. This needs eight bytes for each row.
+    /// A census of this kind counts the equal rows after all rows were added. The census needs eight bytes for each
+    /// row.
     Counting(Vec<u64>),
-    /// Recognizes these rows when they are added. This needs up to 16 bytes for each row.
+    /// A census of this kind recognizes an equal row when the row is added. The census needs up to 16 bytes for each
+    /// row.
     Recognizing {
-        /// The requests so far.
+        /// The hashes of the requests that were added so far.
         seen: Seen,
-        /// The requests of more than one row.
+        /// The hashes of the requests that more than one row has.
         again: Vec<u64>,
     },
 }
 
 impl RequestCensus {
-    /// Returns a census that only counts.
+    /// Returns a census that counts equal rows only at the end.
     pub(crate) fn counting() -> Self {
         Self::Counting(Vec::new())
     }
@@ -93,8 +96,8 @@ impl RequestCensus {
         }
     }
 
-    /// Returns how many rows have the request of an earlier row, and the keys of these requests. A census that only
-    /// counts returns no keys.
+    /// Returns the number of rows that have the same request as an earlier row, and the keys of these requests. A
+    /// census that only counts returns no keys.
     pub(crate) fn finish(self) -> (u64, Repeats) {
         match self {
             Self::Counting(mut keys) => {
@@ -130,20 +133,21 @@ impl LabelCensus {
         self.0.push(label_hash(label));
     }
 
-    /// Returns the hashes that occurred more than once, sorted. They are the `suspects` of [`first_duplicate`].
+    /// Returns the hashes of labels that occurred more than once, sorted. [`first_duplicate`] takes these hashes as
+    /// `suspects`.
     pub(crate) fn finish(self) -> Vec<u64> {
         repeated(self.0)
     }
 }
 
-/// A label that two rows have.
+/// A label that two rows of the input have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DuplicateLabel {
     /// The label.
     pub label: String,
-    /// The first row that has the label.
+    /// The place of the first row that has the label.
     pub first: Origin,
-    /// The next row that has it.
+    /// The place of the next row that has the label.
     pub second: Origin,
 }
 
@@ -162,13 +166,13 @@ impl std::fmt::Display for DuplicateLabel {
     }
 }
 
-/// Returns whether a label's hash is among the sorted `suspects`.
+/// Returns whether the hash of a label is among `suspects`, which are sorted.
 pub fn is_suspect(label: &str, suspects: &[u64]) -> bool {
     suspects.binary_search(&label_hash(label)).is_ok()
 }
 
-/// Returns the first label that really repeats an earlier label. Only labels whose hash is among the sorted `suspects`
-/// are compared.
+/// Returns the first label that really repeats an earlier label. Two labels are compared only if their hash is among
+/// the sorted `suspects`.
 pub(crate) fn first_duplicate<L: AsRef<str>>(
     labels: impl IntoIterator<Item = (L, Origin)>,
     suspects: &[u64],

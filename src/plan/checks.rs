@@ -1,7 +1,7 @@
 //! Finds rows that certainly can't work, before anything is sent.
 //!
-//! Only rows that are certain to fail are rejected. Any other row is sent: only the API knows what it accepts, and it
-//! accepts more over time.
+//! Only rows that are certain to fail are rejected. Every other row is sent, because only the API knows what it
+//! accepts, and it accepts more over time.
 
 use std::fmt::Write;
 
@@ -17,10 +17,10 @@ use crate::source::{Condition, found_list};
 /// size limits (2026-10).
 const MAX_MESSAGES: u32 = 100_000;
 
-/// The longest model name that is accepted, in bytes. It is several times as long as any existing name.
+/// The longest model name that is accepted, in bytes. All existing model names are several times shorter.
 const MAX_MODEL_BYTES: usize = 256;
 
-/// What is wrong with a row.
+/// The fault of a row that can't work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub class: ErrorClass,
@@ -35,7 +35,7 @@ fn too_large(message: String) -> Fault {
     Fault { class: ErrorClass::TooLarge, message }
 }
 
-/// Reads the model's name.
+/// Reads the name of the model from the parameters of a request.
 pub(super) fn model_name(params: Merged<'_>) -> Result<String, Fault> {
     let is_name = |name: &String| (1..=MAX_MODEL_BYTES).contains(&name.len());
     params.get_str("model").filter(is_name).ok_or_else(|| {
@@ -48,8 +48,8 @@ pub(super) fn too_many_models(name: &str, most: usize) -> Fault {
     invalid(format!("model is {}, but a run can have at most {most} different models", excerpt(Some(name))))
 }
 
-/// Checks that a row has the columns that conditions on its answer need. Otherwise no answer could meet them. `extra` is
-/// what is kept with the row.
+/// Checks that a row has the columns that the conditions on its answer need. Without these columns, no answer can meet
+/// the conditions. `extra` holds the fields that are kept with the row.
 pub(super) fn columns(conditions: &[Condition], extra: &Params) -> Result<(), Fault> {
     for condition in conditions {
         if let Some(column) = condition.missing_column(extra) {
@@ -64,7 +64,7 @@ pub(super) fn columns(conditions: &[Condition], extra: &Params) -> Result<(), Fa
     Ok(())
 }
 
-/// Reads `max_tokens`. Zero is allowed: such a request fills a prompt cache.
+/// Reads `max_tokens`. The value 0 is allowed, because a request with `max_tokens` 0 fills the prompt cache.
 ///
 /// `may_exceed` is true when a beta raises the model's cap.
 pub(super) fn max_tokens(params: Merged<'_>, model: Option<&Model>, may_exceed: bool) -> Result<u32, Fault> {
@@ -100,7 +100,7 @@ pub(super) fn messages(params: Merged<'_>, estimate: &Estimate) -> Result<(), Fa
     }
 }
 
-/// Checks that a request has no member that the provider refuses. `refused` finds these members.
+/// Checks that a request has no member that the provider refuses. The finder `refused` searches for these members.
 pub(super) fn refused(
     provider: &str,
     rules: &RequestRules,
@@ -116,7 +116,7 @@ pub(super) fn refused(
     )))
 }
 
-/// Checks the body's size.
+/// Checks that the body of a request is not too large.
 pub(super) fn body(body_bytes: usize) -> Result<(), Fault> {
     if body_bytes <= MAX_BODY_BYTES {
         return Ok(());
@@ -125,8 +125,8 @@ pub(super) fn body(body_bytes: usize) -> Result<(), Fault> {
     Err(too_large(format!("the request is {size}; split the row, or refer to files by URL or file id")))
 }
 
-/// Checks that the input fits the model's context window. A row is rejected only if even the lowest estimate does not
-/// fit.
+/// Checks that the input fits the model's context window. A row is rejected only if its lowest estimate is larger than
+/// the window.
 pub(super) fn window(params: Merged<'_>, estimate: &Estimate, model: Option<&Model>) -> Result<(), Fault> {
     let Some(model) = model.filter(|model| estimate.tokens.likely > model.context_tokens) else {
         return Ok(());
@@ -142,13 +142,13 @@ pub(super) fn window(params: Merged<'_>, estimate: &Estimate, model: Option<&Mod
     )))
 }
 
-/// Returns the start of a value, for a message.
+/// Returns the first characters of a value for a message.
 fn excerpt(value: Option<&str>) -> String {
     const CHARS: usize = 40;
     let Some(value) = value else { return "missing".to_owned() };
     let mut shown: String = value.chars().take(CHARS).collect();
     if shown.len() < value.len() {
-        // Writing to a string can't fail.
+        // The result is ignored, because writing to a string can't fail.
         _ = write!(shown, "…");
     }
     shown
@@ -240,7 +240,7 @@ mod tests {
             let estimate = estimate(&params, TokenizerFamily::Old, ToolPrompt::UNPUBLISHED);
             window(Merged::from(&params), &estimate, catalog.model(name)).map_err(|fault| fault.message)
         };
-        // By the estimate, these are about 290,000 tokens. They are at least 167,000.
+        // This text has about 290,000 tokens by the estimate, and at least 167,000 tokens.
         let doubtful = "some words of a prompt ".repeat(43_500);
         let hopeless = "some words of a prompt ".repeat(60_000);
 

@@ -5,7 +5,7 @@ use crate::catalog::Catalog;
 use crate::domain::Params;
 use crate::domain::json::{raw_value, string_value};
 
-/// The `max_tokens` that is used when neither the row nor a flag gives one.
+/// The value of `max_tokens` for a row without this parameter, if no flag sets it.
 pub(crate) const DEFAULT_MAX_TOKENS: u32 = 1024;
 
 /// Puts defaults into the order in which they are sent: model, max_tokens and system, then the parameters of `--param`
@@ -24,7 +24,7 @@ pub(super) fn in_order(defaults: RequestDefaults, catalog: &Catalog) -> Params {
     ordered
 }
 
-/// Returns the model, max_tokens and system of these defaults, if they are set.
+/// Returns the parameters `model`, `max_tokens` and `system` of these defaults, if they are set.
 pub(super) fn named(defaults: &RequestDefaults) -> Params {
     let RequestDefaults { model, system, max_tokens, params, model_map: _ } = defaults;
     let named = [

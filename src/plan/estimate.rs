@@ -1,8 +1,9 @@
 //! Estimates the input tokens of a request from its raw text.
 //!
-//! It walks over `messages`, `system`, `tools` and `output_config`. Pictures and documents count by their kind and
-//! size, never by the length of their base64 text. The same walk with smaller weights gives the lowest possible number
-//! of tokens. The walk also collects the figures for the upper bound ([`super::bound`]).
+//! The estimate reads `messages`, `system`, `tools` and `output_config` once. The tokens of pictures and documents
+//! depend on their kind and size, never on the length of their base64 text. Reading the same members with smaller
+//! weights gives the lowest possible number of tokens. The reading also collects the figures for the upper bound
+//! ([`super::bound`]).
 //!
 //! An estimate never gets smaller when text is appended to a message.
 
@@ -14,25 +15,25 @@ use crate::domain::{Caching, Interval, Merged};
 /// The estimated input of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Estimate {
-    /// Input tokens, including cached ones. `likely` is the estimate. The real number is probably between `low` and
-    /// `high`, but these are not bounds. [`Estimate::most_tokens`] is an upper bound.
+    /// Input tokens, including cached ones. The member `likely` is the estimate. The real number is probably between
+    /// `low` and `high`, but it can be outside. A true upper bound is [`Estimate::most_tokens`].
     pub tokens: Interval<u32>,
-    /// The number of entries of `messages`.
+    /// The number of elements of the list `messages`.
     pub messages: u32,
-    /// An upper bound for the input tokens of the request's own content: one for every byte of text, and the highest
-    /// possible count for pictures and documents. Hidden prompts and texts that the API fetches itself are not
-    /// included.
+    /// An upper bound for the input tokens of the request's own content. Every byte of text is one token, and pictures
+    /// and documents have their highest possible number of tokens. Hidden prompts, and texts that the API fetches, are
+    /// not included.
     pub most_tokens: u64,
     /// The longest time for which the request asks to cache a part of itself.
     pub caching: Caching,
 }
 
-/// Estimates a request's input.
+/// Estimates the input tokens of a request.
 pub fn estimate<'p>(params: impl Into<Merged<'p>>, family: TokenizerFamily, tool_prompt: ToolPrompt) -> Estimate {
     estimate_with_parts(params.into(), family, tool_prompt, false).0
 }
 
-/// Estimates a request's input. With `wants_parts`, also returns the parts of the prompt.
+/// Estimates the input tokens of a request. With `wants_parts`, also returns the parts of the prompt.
 pub(super) fn estimate_with_parts(
     params: Merged<'_>,
     family: TokenizerFamily,
@@ -56,7 +57,7 @@ pub(super) fn estimate_with_parts(
     (estimate, walk.parts)
 }
 
-/// Returns a lower bound for the tokens of the request's text. Pictures and documents count as zero.
+/// Returns a lower bound for the tokens of the request's text. Pictures and documents are not counted.
 pub(super) fn least_input_tokens(params: Merged<'_>) -> u64 {
     Walk::over(named(params), &Scale::FLOOR, false).tokens()
 }
@@ -381,8 +382,8 @@ pub(super) mod tests {
             let both = of_content(&quoted(&[head.as_str(), tail.as_str()].concat()));
             let (head, tail) = (of_content(&quoted(&head)), of_content(&quoted(&tail)));
 
-            // If the cut is inside a word or a series of similar characters, the sum differs by at most one token.
-            // Rounding adds at most one more.
+            // A cut inside a word or a series of similar characters changes the sum of the two estimates by at most one
+            // token. Rounding adds a difference of at most one more token.
             prop_assert!(both >= head);
             prop_assert!((i64::from(head + tail - 7) - i64::from(both)).abs() <= 2);
         }

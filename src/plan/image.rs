@@ -1,8 +1,10 @@
-//! The tokens of pictures: the first bytes of a picture give its size, and the size gives its tokens.
+//! Computes the tokens of pictures. The first bytes of a picture tell its width and height, and these decide its number
+//! of tokens.
 
 use crate::domain::json::special;
 
-/// A model's limits for one picture: its longest edge and its number of tokens. Larger pictures are scaled down.
+/// A model's limits for one picture: the longest edge in pixels and the largest number of tokens. The API scales larger
+/// pictures down.
 ///
 /// Source: API documentation, "Vision" (2026-08-22).
 #[derive(Clone, Copy, Debug)]
@@ -12,9 +14,9 @@ pub(super) struct Vision {
 }
 
 impl Vision {
-    /// The values for models before Opus 4.7.
+    /// The limits of models before Opus 4.7.
     pub(super) const OLD: Self = Self { longest_edge_px: 1568, max_tokens: 1568 };
-    /// The values for Opus 4.7 and later models.
+    /// The limits of Opus 4.7 and later models.
     pub(super) const NEW: Self = Self { longest_edge_px: 2576, max_tokens: 4784 };
 
     /// Returns the tokens of a picture given as base64 text; `None` if its size can't be read.
@@ -22,8 +24,8 @@ impl Vision {
         dimensions(base64).map(|(width, height)| self.tokens(width, height))
     }
 
-    /// Returns the tokens of a picture after scaling down: one for each square of 28 by 28 pixels. A square that is
-    /// only partly covered counts as well.
+    /// Returns the number of tokens of a picture. After the API has scaled the picture down, each square of 28 by 28
+    /// pixels is one token. A square that the picture covers only in part is counted too.
     pub(super) fn tokens(&self, width: u32, height: u32) -> u32 {
         let longest = u64::from(width.max(height)).max(1);
         let edge = u64::from(self.longest_edge_px).min(longest);
@@ -33,10 +35,10 @@ impl Vision {
     }
 }
 
-/// Returns width and height of a PNG, GIF, WebP or JPEG picture; `None` when they can't be read.
+/// Returns the width and the height of a PNG, GIF, WebP or JPEG picture; `None` when they can't be read.
 fn dimensions(base64: &[u8]) -> Option<(u32, u32)> {
-    // An escape in the text would shift all characters after it. Pictures with escapes are not measured, because
-    // encoders that escape base64 are rare.
+    // An escape in the base64 text would shift all characters after it. A picture with escapes is not measured: such
+    // pictures are rare, because few encoders escape base64.
     if special(base64, 0).is_some() {
         return None;
     }
@@ -63,10 +65,10 @@ fn webp(bytes: &Base64) -> Option<(u32, u32)> {
     }
 }
 
-/// Walks a JPEG's segments to its frame header.
+/// Returns the width and the height from the frame header of a JPEG. The segments before the frame header are skipped.
 fn jpeg(bytes: &Base64) -> Option<(u32, u32)> {
     let mut at = 2;
-    // No real picture has this many segments before its frame.
+    // The loop ends after this number of segments. No real picture has so many segments before its frame header.
     for _ in 0..1000 {
         if bytes.at(at)? != 0xff {
             return None;
@@ -81,7 +83,7 @@ fn jpeg(bytes: &Base64) -> Option<(u32, u32)> {
     None
 }
 
-/// Base64 text whose bytes are decoded one at a time.
+/// Base64 text. The byte at a position is decoded when a caller reads it.
 struct Base64<'a>(&'a [u8]);
 
 impl Base64<'_> {
@@ -160,7 +162,7 @@ pub(super) mod tests {
         assert_eq!(Vision::OLD.tokens(320, 240), 12 * 9);
         assert_eq!(Vision::OLD.tokens(8000, 8000), 1568);
         assert_eq!(Vision::NEW.tokens(8000, 8000), 4784);
-        // Scaled to 1568 by 196: 56 by 7 squares.
+        // The API scales the picture to 1568 by 196 pixels, which are 56 by 7 squares.
         assert_eq!(Vision::OLD.tokens(3136, 392), 56 * 7);
         assert_eq!(Vision::OLD.tokens(0, u32::MAX), 56);
     }

@@ -1,4 +1,4 @@
-//! Keys: two rows with the same key have the same request.
+//! Computes the keys of rows. Two rows with the same key have the same request.
 
 use ring::digest::{Context, SHA256};
 
@@ -10,39 +10,41 @@ use crate::domain::{JobKey, Params};
 pub struct Dialect {
     /// `anthropic-version`.
     pub api_version: String,
-    /// `anthropic-beta` values, sorted.
+    /// The values of the header `anthropic-beta`, sorted.
     pub betas: Vec<String>,
 }
 
 /// Returns the key of a request: 128 bits of the SHA-256 of its content. The key does not depend on white space, or on
 /// whether the answer is streamed.
 ///
-/// Shape of the hashed text:
+/// The hashed text consists of:
 /// - The line `k1`.
-/// - The API version as a JSON string, on a line of its own.
-/// - The betas as JSON strings, each on a line of its own. They are sorted, and each occurs once.
+/// - The API version as a JSON string, on a separate line.
+/// - The beta names as JSON strings, each on a separate line. The names are sorted and have no repeats.
 /// - An empty line.
-/// - The parameters as `name:value`, each on a line of its own. They are sorted by name, and have no white space
-///   outside strings. `stream` is left out, because it only says how the answer is sent.
+/// - The parameters as `name:value`, each on a separate line. The parameters are sorted by name, and have no white
+///   space outside strings. The parameter `stream` is left out, because it only says how the answer is sent.
 ///
-/// So three things make no difference: the order of parameters, white space such as a line break after a comma, and
-/// whether a value came from the row or from a flag. Every other byte matters, even the spelling of numbers and
-/// escapes.
+/// So three differences do not change the key: another order of the parameters, other white space between values, and a
+/// value from a flag instead of from the row. Every other difference changes the key, also the spelling of a number or
+/// of an escape.
 ///
-/// A key must never change between versions of this program, because finished rows would be paid for again. If the rule
-/// changes, the prefix `k1` must change too.
+/// The key of a request must never change between versions of this program. If it did, finished rows would be sent and
+/// paid for again. If the rule for keys ever changes, the prefix `k1` must be changed at the same time.
 pub fn key(dialect: &Dialect, params: &Params) -> JobKey {
     KeyMaker::new(dialect).key(params.0.iter().map(|(name, value)| (&**name, value.get())))
 }
 
-/// How many bytes are collected before they are hashed. A longer piece is hashed without being copied.
+/// The number of bytes that are collected before they are hashed. A longer piece of text is hashed without being
+/// copied.
 const GATHERED: usize = 4096;
 
-/// Makes keys for one dialect. The beginning, which all keys have in common, is hashed only once, and memory is reused.
+/// Makes keys for one dialect. The hashed texts of all keys have the same beginning, which is hashed only one time. The
+/// memory for the rest is reused.
 pub(super) struct KeyMaker {
     begun: Context,
-    /// Text that has not been hashed yet. It is collected, because hashing a few long pieces is faster than hashing
-    /// many short pieces.
+    /// The text that has not been hashed yet. Text is collected here, because hashing a few long pieces is faster than
+    /// hashing many short pieces.
     text: Vec<u8>,
 }
 
@@ -53,14 +55,14 @@ impl std::fmt::Debug for KeyMaker {
 }
 
 impl KeyMaker {
-    /// Creates a maker. For each key, the text to hash begins with the dialect's part.
+    /// Creates a maker of keys. The hashed text of each key begins with the API version and the betas of `dialect`.
     pub(super) fn new(dialect: &Dialect) -> Self {
         let mut begun = Context::new(&SHA256);
         begun.update(&prelude(dialect));
         Self { begun, text: Vec::new() }
     }
 
-    /// Returns the key of a request whose parameters are given as names and raw values, in any order.
+    /// Returns the key of a request. `params` are the names and raw values of its parameters, in any order.
     pub(super) fn key<'p>(&mut self, params: impl Iterator<Item = (&'p str, &'p str)>) -> JobKey {
         let mut members: Vec<(&str, &str)> = params.filter(|(name, _)| *name != "stream").collect();
         members.sort_unstable();
@@ -102,7 +104,8 @@ fn prelude(dialect: &Dialect) -> Vec<u8> {
     out
 }
 
-/// Passes valid JSON text to `pass` without the white space outside strings, in pieces that are as long as possible.
+/// Passes valid JSON text to `pass` without the white space outside strings. Pieces are long, because a piece ends only
+/// where white space is left out.
 fn without_white_space(json: &[u8], mut pass: impl FnMut(&[u8])) {
     let (mut start, mut at) = (0, 0);
     while let Some(byte) = json.get(at) {
@@ -142,7 +145,7 @@ mod tests {
         };
         let odd = r#"{"a\"b":[1.50, "x \" y", {"k" : null}],"é":"\u00e9 中"}"#;
 
-        // These keys must never change: if they do, every finished row is paid for again.
+        // These keys must never change. If they change, every finished row is sent and paid for again.
         assert_eq!(key_of(ROW).to_string(), "k1:9703fd6fda1b2dd191062e675dce56a0");
         assert_eq!(key(&betas, &params(ROW)).to_string(), "k1:854b965603132f596979a22f1e7d67b0");
         assert_eq!(key_of(odd).to_string(), "k1:196dc6ab0d7e6f047b66fd8f8a045c58");

@@ -1,13 +1,13 @@
-//! What a run has to do: the rows to be sent, summed up by template, and a sample of them.
+//! The load of a run: the rows to be sent, summed up by template, and a sample of these rows.
 //!
-//! The size of a load does not depend on the number of rows. It has at most [`MOST_TEMPLATES`] groups of one template
-//! each. The rows of further templates share groups, one for each pair of a model and terms. The sample has at most
-//! [`SAMPLED`] rows. A row is in the sample if a hash of its number is below a threshold. When the sample is full, the
-//! threshold is halved. So every row has the same chance, the rows of the sample keep their order, and the same input
-//! always gives the same sample.
+//! The size of a load does not depend on the number of rows. A load has at most [`MOST_TEMPLATES`] groups with one
+//! template each. The rows of further templates share groups: one group for each pair of a model and terms. The sample
+//! has at most [`SAMPLED`] rows. A row is in the sample if a hash of its number is below a threshold. When the sample
+//! is full, the threshold is halved. So every row is in the sample with the same probability, and the rows of the
+//! sample keep their order. The same input always gives the same sample.
 //!
-//! The load also contains some requests, so that the API can count their tokens. They are from random rows, and at least
-//! a few are for each model, however rare the model is.
+//! The load also contains some requests, so that the API can count their tokens. These requests are from random rows.
+//! Each model has a few of these requests, also a model that few rows name.
 
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use std::sync::Arc;
 use super::prefix::{CachePlan, CacheRates, GroupCaching};
 use crate::domain::{Caching, Interval, Money, Planned, PoolId, Request, Terms};
 
-/// How many templates have a group of their own.
+/// The largest number of templates that have a group of their own.
 const MOST_TEMPLATES: usize = 1024;
 /// The largest number of rows in the sample.
 const SAMPLED: usize = 1 << 15;
-/// At least this many requests of each model are kept for counting their tokens, if there are enough places.
+/// The smallest number of requests of each model that are kept for counting their tokens, if there are enough places.
 const OF_EACH_MODEL: usize = 5;
-/// The requests that are kept for counting their tokens have at most this many bytes together.
+/// The largest number of bytes that the requests kept for counting their tokens have together.
 const REQUEST_BYTES: usize = 64 << 20;
 
 /// The rows that a run has to send.
@@ -30,7 +30,7 @@ pub struct Load {
     groups: Vec<Group>,
     by_template: HashMap<(u64, Terms), usize>,
     by_model: HashMap<(Arc<str>, Terms), usize>,
-    /// The group of the last row.
+    /// The position of the group of the row that was added last.
     last: usize,
     rows: u64,
     sample: Sample,
@@ -40,8 +40,8 @@ pub struct Load {
 /// The rows of one template.
 #[derive(Clone, Debug)]
 pub struct Group {
-    /// The number of the template: see [`crate::domain::Ask::template`]. `None` if the group has the rows of several
-    /// templates.
+    /// The number of the template: see [`crate::domain::Ask::template`]. The value is `None` if the group has the rows
+    /// of several templates.
     pub template: Option<u64>,
     /// The model.
     pub model: Arc<str>,
@@ -61,42 +61,43 @@ pub struct Group {
     pub output_token: Money,
     /// The sum of `max_tokens` of all rows.
     pub max_tokens: u64,
-    /// The highest cost of one paid answer to each row.
+    /// The highest cost of the rows if the API bills one answer to each row.
     pub most: Money,
-    /// The same if all rows are sent in batches, without marks that the program adds.
+    /// The highest cost of the rows if all rows are sent in batches, without cache marks that the program adds.
     pub most_in_batch: Money,
     /// The number of rows that have cache marks of their own.
     pub own_marks: u64,
-    /// The number of rows that can be marked.
+    /// The number of rows to which the program can add cache marks.
     pub markable: u64,
-    /// How much higher `most` is if all rows that can be marked are marked, for five minutes and for an hour.
+    /// The two amounts by which `most` is higher if the program adds cache marks to all markable rows: with marks for
+    /// five minutes, and with marks for an hour.
     pub extra_most: [Money; 2],
-    /// What is expected of the prompt cache; `None` if nothing is planned.
+    /// The expected effect of the prompt cache; `None` if no caching is planned.
     pub caching: Option<CachedShares>,
 }
 
-/// What is expected of the prompt cache for the rows of a group.
+/// The expected effect of the prompt cache on the rows of a group.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CachedShares {
-    /// The share of the input tokens that count against the input limit, from 0 to 1: all that are not read from the
-    /// cache.
+    /// The share of the input tokens that are not read from the cache, from 0 to 1. Tokens that are not read from the
+    /// cache count against the input limit.
     pub limited: f64,
     /// The cost of the prompts, divided by their cost without a cache.
     pub price: f64,
-    /// How much the marks raise the highest cost. [`Group::most`] includes this.
+    /// The amount by which the cache marks raise the highest cost. [`Group::most`] includes this amount.
     pub extra_most: Money,
 }
 
 /// One row of the sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sampled {
-    /// The position of its group in [`Load::groups`].
+    /// The position of the row's group in [`Load::groups`].
     pub group: u32,
-    /// Its estimated input tokens.
+    /// The estimated input tokens of the row.
     pub input_tokens: u32,
-    /// The highest number of output tokens that its answer may have.
+    /// The highest number of output tokens that the row's request allows.
     pub max_tokens: u32,
-    /// A random number that belongs to the row. It is the same whenever the same input is read.
+    /// A random number that belongs to the row. The same input gives the same number in each run.
     pub hash: u64,
 }
 
@@ -104,7 +105,7 @@ pub struct Sampled {
 #[derive(Clone, Debug)]
 struct Sample {
     rows: Vec<Sampled>,
-    /// Rows with a hash up to this value are in the sample.
+    /// The highest hash that a row of the sample can have. Rows with a higher hash are not in the sample.
     threshold: u64,
 }
 
@@ -114,8 +115,8 @@ impl Default for Sample {
     }
 }
 
-/// Some requests, kept for counting their tokens: the requests whose rows have the lowest hashes, and a few of each
-/// model.
+/// The requests that are kept for counting their tokens: the requests of the rows with the lowest hashes, and a few
+/// requests of each model.
 #[derive(Clone, Debug, Default)]
 struct Requests {
     wanted: usize,
@@ -160,7 +161,7 @@ impl Load {
         Self { requests: Requests { wanted: requests, ..Requests::default() }, ..Self::default() }
     }
 
-    /// Adds a row that is to be sent. Returns the position of its group.
+    /// Adds a row that will be sent. Returns the position of the row's group.
     pub fn add(&mut self, planned: &Planned) -> usize {
         let ask = &planned.ask;
         let group = self.group_of(planned);
@@ -197,10 +198,12 @@ impl Load {
         group
     }
 
-    /// Sets what is expected of the prompt cache. `rates` returns the prices for the group at a position.
+    /// Sets the expected effect of the prompt cache on each group. `rates` returns the cache prices for the group at a
+    /// position.
     ///
-    /// Rows of several templates may share a prefix, and the plan counts the tokens of the prefix in the group of the
-    /// first row. So all groups with the same model and terms have the same shares, if their rows can be marked.
+    /// Rows of several templates can share a prefix, and the plan counts the tokens of the prefix in the group of the
+    /// first row. So all groups with the same model and terms get the same shares. Groups without markable rows get no
+    /// shares.
     pub(crate) fn set_caching(&mut self, plan: &CachePlan, rates: &dyn Fn(usize) -> CacheRates) {
         let mut sums: HashMap<(Arc<str>, Terms), Expected> = HashMap::new();
         for (at, (group, cached)) in self.groups.iter().zip(&plan.groups).enumerate() {
@@ -222,9 +225,10 @@ impl Load {
         }
     }
 
-    /// Returns the load as it would be without a prompt cache.
+    /// Returns the load with the figures for a run without a prompt cache.
     pub(crate) fn without_caching(&self) -> Self {
-        // Without these shares, a forecast would take them from earlier answers, which may have used a cache.
+        // A forecast takes missing shares from earlier answers, and these have possibly used a cache. So the shares are
+        // set here.
         let plain = CachedShares { limited: 1.0, price: 1.0, extra_most: Money::ZERO };
         let of = |group: &Group| Group {
             most: group.most.less(group.caching.map_or(Money::ZERO, |planned| planned.extra_most)),
@@ -234,8 +238,8 @@ impl Load {
         self.changed(of, |row| *row)
     }
 
-    /// Returns the load as it is if rows are sent in batches, at half the price and without cache marks that the program
-    /// adds. Rows that batches refuse stay online.
+    /// Returns the load with the figures for a run in batches: at half the price, and without cache marks that the
+    /// program adds. Rows that batches refuse stay online.
     pub(crate) fn in_batches(&self) -> Self {
         let plain = CachedShares { limited: 1.0, price: 1.0, extra_most: Money::ZERO };
         let in_batch = |group: &Group| Group {
@@ -243,8 +247,8 @@ impl Load {
             input_cost: group.input_cost.map(Money::half),
             output_token: group.output_token.half(),
             most: group.most_in_batch,
-            // Prompts count as plain input, whatever earlier answers read from a cache. It is not known whether a batch
-            // reads what an earlier request has written to the cache.
+            // Prompts in batches are counted as plain input, also if earlier answers were read from a cache. It is not
+            // known whether a batch can read cache entries of earlier requests.
             caching: Some(plain),
             ..group.clone()
         };
@@ -320,8 +324,7 @@ impl Load {
         rows.iter().filter(|row| row.hash < threshold).copied().collect()
     }
 
-    /// Returns the kept requests in random order. Each comes with the position of its group, and with its estimated
-    /// input tokens.
+    /// Returns the kept requests in random order, each with the position of its group and its estimated input tokens.
     pub fn requests(&self) -> impl Iterator<Item = (&Request, usize, u32)> {
         let mut kept: Vec<&Kept> = self.requests.by_model.values().flatten().collect();
         kept.sort_unstable();
@@ -334,14 +337,15 @@ impl Load {
     }
 }
 
-/// What a plan for the prompt cache expects of all groups with the same model and terms.
+/// The expected effect of the prompt cache on all groups with the same model and terms.
 #[derive(Default)]
 struct Expected {
     /// The estimated input tokens of all rows.
     input_tokens: f64,
     /// The tokens that are read from the cache.
     read: f64,
-    /// The tokens whose price is saved. Tokens that are read or written at another price count in part.
+    /// The saved cost, as a number of tokens of plain input. Reading a token from the cache adds the saved part of its
+    /// price. Writing a token to the cache subtracts the extra part of its price.
     saved: f64,
     lifetime: Caching,
 }
@@ -404,13 +408,13 @@ impl Requests {
         let last = || self.by_model.values().filter_map(|of_model| of_model.peek()).map(|kept| kept.hash).max();
         match self.by_model.get(model) {
             _ if self.count < self.wanted => true,
-            // If there is no place for each model, the first models have the places.
+            // If there are fewer places than models, the models that came first have the places.
             None => self.by_model.len() < self.wanted,
             Some(of_model) => of_model.len() < self.share() || last().is_some_and(|last| hash < last),
         }
     }
 
-    /// Returns how many requests a model keeps, even if their hashes are high.
+    /// Returns the number of requests that each model keeps, also if other models have requests with lower hashes.
     fn share(&self) -> usize {
         (self.wanted / self.by_model.len().max(1)).clamp(1, OF_EACH_MODEL)
     }
@@ -424,8 +428,8 @@ impl Requests {
         }
     }
 
-    /// Drops the request with the highest hash. If some models have more requests than their share, only requests of
-    /// these models are considered.
+    /// Drops the request with the highest hash. If some models have more requests than their `share`, the dropped
+    /// request is from one of these models.
     fn drop_one(&mut self) {
         let share = self.share();
         let order = |of_model: &BinaryHeap<Kept>| (of_model.len() > share, of_model.peek().map(|kept| kept.hash));
@@ -438,7 +442,7 @@ impl Requests {
     }
 }
 
-/// Returns a hash of a row's number (the function SplitMix64).
+/// Returns a hash of a row's number, by the function SplitMix64.
 fn mixed(number: u64) -> u64 {
     let mut bits = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,10 +1,10 @@
 //! Checks the cache marks (`cache_control`) that are part of a row's request.
 //!
-//! The API refuses a request with more than four marks, and a request in which a mark for an hour comes after a mark
-//! for five minutes. This module counts only marks that the API certainly counts: marks on tools, on blocks of the
-//! system prompt, on content blocks, and on blocks inside a tool result. A mark at the top level of the request makes
-//! the API mark the last block. It is counted too. Its lifetime is not checked, because the place of the mark is not
-//! known.
+//! The API refuses a request with more than four marks. It also refuses a request in which a mark for an hour comes
+//! after a mark for five minutes. This module counts only marks that the API certainly counts. These are marks on
+//! tools, on blocks of the system prompt, on content blocks, and on blocks inside a tool result. A mark at the top
+//! level of the request makes the API mark the last block, so this mark is counted too. The lifetime of a mark at the
+//! top level is not checked, because the place where the API puts the mark is not known.
 //!
 //! Source: API documentation, "Prompt caching" (2026-09).
 
@@ -16,13 +16,13 @@ use super::checks::{Fault, invalid};
 use crate::domain::json::{Cursor, DEEPEST, inside_quotes};
 use crate::domain::{Caching, Merged};
 
-/// How many marks a request can have.
+/// The largest number of cache marks in a request.
 const MOST_MARKS: usize = 4;
 
-/// How deep lists of blocks are read: 2 includes the blocks inside a tool result.
+/// The depth to which nested lists of blocks are read. The depth 2 includes the blocks inside a tool result.
 const MOST_DEPTH: u32 = 2;
 
-/// Checks the number and the order of the marks.
+/// Checks the number and the order of the cache marks of a request.
 pub(super) fn check(params: Merged<'_>, caching: Caching) -> Result<(), Fault> {
     if caching == Caching::None {
         return Ok(());
@@ -50,13 +50,13 @@ pub(super) fn check(params: Merged<'_>, caching: Caching) -> Result<(), Fault> {
     }
 }
 
-/// A mark. Its lifetime is `None` if it is not a known lifetime.
+/// A mark. The lifetime of the mark; `None` if the lifetime is not known.
 struct Mark {
     place: Place,
     lifetime: Option<Caching>,
 }
 
-/// Where a mark is. Numbers count from 1.
+/// The place of a mark. Numbers begin at 1.
 #[derive(Clone, Copy)]
 enum Place {
     Tool(usize),
@@ -84,7 +84,7 @@ impl Marks {
     fn of(params: Merged<'_>) -> Self {
         let mut marks = Self::default();
         let value = |name: &str| Cursor::new(params.get(name).unwrap_or("null").as_bytes());
-        // If a value can't be read, it is not certain that any mark in it counts.
+        // If a value can't be read, its marks are not counted, because it is not certain that the API counts them.
         let _ = marks.list(&mut value("tools"), MOST_DEPTH - 1, &Place::Tool);
         let _ = marks.list(&mut value("system"), MOST_DEPTH - 1, &Place::System);
         let _ = marks.messages(&mut value("messages"));
@@ -144,12 +144,12 @@ fn read(mark: &[u8]) -> Option<Option<Caching>> {
     })
 }
 
-/// Reads the elements of an array. Any other value is skipped.
+/// Reads the elements of an array. A value that is not an array is skipped.
 fn array<'a>(cursor: &mut Cursor<'a>, element: impl FnMut(&mut Cursor<'a>) -> Option<()>) -> Option<()> {
     if cursor.peek()? == b'[' { cursor.array(element) } else { cursor.skip_value(DEEPEST) }
 }
 
-/// Reads the members of an object. Any other value is skipped.
+/// Reads the members of an object. A value that is not an object is skipped.
 fn object<'a>(cursor: &mut Cursor<'a>, member: impl FnMut(&mut Cursor<'a>, &'a [u8]) -> Option<()>) -> Option<()> {
     if cursor.peek()? == b'{' { cursor.object(member) } else { cursor.skip_value(DEEPEST) }
 }

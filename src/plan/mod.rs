@@ -1,20 +1,21 @@
 //! Planning: a row becomes a job with a key, a pool and an estimated cost, or is rejected before anything is sent.
 //!
 //! Pure. This module merges rows with the flags, identifies rows, estimates their cost, and computes upper bounds for
-//! the cost. It knows nothing of time, files or the limits of the run.
+//! the cost. The module uses no clock, no files and no limits of the run.
 //!
 //! Invariants:
 //! - A row's own parameters override flags, and keep their bytes and order. Parameters that come only from flags or
-//!   defaults are put before the row's own: first `model`, `max_tokens` and `system`, then the parameters of `--param`
-//!   in order. The parameters never contain `stream`, because the runner decides whether an answer is streamed.
+//!   defaults are put before the row's own parameters. First come `model`, `max_tokens` and `system`, then the
+//!   parameters of `--param` in their order. The parameters never contain `stream`, because the runner decides whether
+//!   an answer is streamed.
 //! - A key never changes between versions of this program ([`key()`]).
-//! - Only requests that certainly can't work are rejected. All other requests are sent. A request that will probably
-//!   fail gets a `Notice`.
+//! - Only requests that certainly can't work are rejected. All other requests are sent. For a request that will
+//!   probably fail, the user gets a `Notice`.
 //!
 //! Rejected:
-//! - Parsing each row into a tree. This takes three times as much memory and ten times as much time as reading the raw
-//!   text.
-//! - A list of allowed parameters. New parameters come to the API faster than to this program.
+//! - Parsing each row into a tree of values: this would take three times the memory and ten times the time of reading
+//!   the raw text.
+//! - A list of allowed parameters: the API gets new parameters faster than this program.
 
 mod bound;
 mod census;
@@ -62,18 +63,19 @@ pub(crate) use walk::walks;
 
 use crate::domain::{ErrorClass, Identity, JobKey, Origin, Params, Request};
 
-/// Parameters from the flags; a row's own parameters override them, except for [`RequestDefaults::model_map`].
+/// The parameters from the flags. A row's own parameters override them, but not [`RequestDefaults::model_map`].
 #[derive(Clone, Debug, Default)]
 pub struct RequestDefaults {
-    /// `--model`. Without it, the catalog's default is used.
+    /// `--model`. Without this flag, the default model of the catalog is used.
     pub model: Option<String>,
-    /// `--system`, if it is a text. A list of blocks is a parameter, in `params`.
+    /// `--system`, if its value is a text. A list of blocks is in `params` instead.
     pub system: Option<String>,
     /// `--max-tokens`.
     pub max_tokens: Option<u32>,
-    /// `--param`, in order.
+    /// The parameters of `--param`, in the order in which they were given.
     pub params: Params,
-    /// `--map-model`. Unlike the other defaults, it also changes rows that name a model themselves.
+    /// `--map-model`. This flag also changes the model of rows that name a model themselves. The other flags do not
+    /// change such rows.
     pub model_map: ModelMap,
 }
 
@@ -87,23 +89,24 @@ impl RequestDefaults {
 /// A row that is not sent.
 #[derive(Clone, Debug)]
 pub struct Rejected {
-    /// Its label: the label that the user gave, or `<source>:<line>`.
+    /// The label of the row: the label that the user gave, or `<source>:<line>`.
     pub custom_id: String,
-    /// Where it was read.
+    /// The file and line from which the row was read.
     pub origin: Origin,
-    /// Its position in the input that it came from, counted from 0.
+    /// The position of the row in its input, counted from 0.
     pub index: u64,
-    /// The key, computed from the request.
+    /// The key of the row, computed from its request.
     pub key: JobKey,
-    /// How a later run recognizes it.
+    /// The identity by which a later run recognizes the row.
     pub identity: Identity,
-    /// The row's request, so that the error entry is a valid row.
+    /// The row's request. The entry in the error log contains this request, so that the entry is a valid row.
     pub request: Request,
-    /// Fields that are kept with the row, so that the error entry contains all of the row.
+    /// The fields that are kept with the row but not sent. The entry in the error log contains these fields, so that
+    /// the entry contains the whole row.
     pub extra: Params,
-    /// `InvalidInput` or `TooLarge`.
+    /// The class of the failure: `InvalidInput` or `TooLarge`.
     pub class: ErrorClass,
-    /// A message that says what is wrong, with the numbers, and what to do.
+    /// A message that says what is wrong, gives the numbers, and says what to do.
     pub message: String,
 }
 
@@ -114,7 +117,7 @@ mod tests {
     use super::*;
     use crate::domain::json::{Cursor, DEEPEST};
 
-    /// Reads an object into parameters, in the order of the object.
+    /// Reads the members of an object as parameters, in their order.
     pub(super) fn params(json: &str) -> Params {
         let mut params = Params::default();
         let walk = Cursor::new(json.as_bytes()).object(|cursor, name| {

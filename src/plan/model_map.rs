@@ -1,18 +1,18 @@
-//! `--map-model`: rows that name one model are sent to another model.
+//! Applies `--map-model`: rows that name one model are sent to another model.
 //!
-//! The model is replaced in the row before anything else is done with it. So the row's pool, price and key belong to
-//! the model that answers. The rest of the row stays as it is written.
+//! The model of a row is replaced first, before the row is identified and measured. So the row's pool, price and key
+//! belong to the new model. All other parameters of the row stay as they are written.
 
 use crate::domain::json::string_value;
 use crate::domain::{Merged, Params};
 
-/// Models that are replaced, each with its replacement. Each model is replaced by only one other model.
+/// The models that are replaced, each with its replacement. A model occurs only once in this list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModelMap(pub Vec<(String, String)>);
 
 impl ModelMap {
-    /// Replaces the model of a row. Returns the position of the pair that was used. If the row names no model, the
-    /// default model is replaced.
+    /// Replaces the model of a row. Returns the position of the used pair (model and replacement). If the row names no
+    /// model, the default model is replaced.
     pub(super) fn apply(&self, defaults: &Params, own: &mut Params) -> Option<usize> {
         if self.0.is_empty() {
             return None;
@@ -22,7 +22,8 @@ impl ModelMap {
         let model = string_value(&self.0[at].1);
         match own.get("model") {
             Some(_) => own.set("model", model),
-            // The model comes first in a request. It also comes first in the defaults.
+            // The new model is put at the start of the row's parameters, because `model` is the first parameter of a
+            // request.
             None => own.0.insert(0, ("model".into(), model)),
         }
         Some(at)

@@ -1,5 +1,5 @@
-//! The models that rows have named, and the facts about each model that planning needs. If a row names the same model
-//! as the row before, no hash is computed.
+//! The models that rows have named, and the facts about each model that planning needs. A row that names the same model
+//! as the row before needs no hash of the name.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use crate::catalog::{Catalog, Model, Prices, TokenizerFamily, ToolPrompt};
 use crate::domain::{Merged, Money, Params, PoolId, Speed, Terms, UsageBound};
 
 /// The largest number of models in a run. The number is limited because each model has its own limits, statistics and
-/// warnings. If rows name more models than this, the values are certainly not names of models.
+/// warnings. If rows name more models than this, the values in the rows are certainly not names of models.
 const MAX_MODELS: usize = 1_000;
 
-/// The facts about each model. They are looked up by the JSON text of the model's name, so that a row needs no
-/// allocation.
+/// The facts about each model. The facts are found by the JSON text of the model's name, so no memory is allocated for
+/// a row.
 #[derive(Debug)]
 pub(super) struct Models {
     catalog: Arc<Catalog>,
@@ -29,14 +29,14 @@ pub(super) struct Models {
     /// The position of the model that the last row named.
     last: usize,
     today: Option<Date>,
-    /// What the user has not been told yet.
+    /// The notices that the user has not seen yet.
     pub notices: Vec<Notice>,
     /// Whether there are notices about models that the catalog does not know.
     pub tells_unknown: bool,
 }
 
 impl Models {
-    /// Replaces the model of a request. The number of output tokens is lowered to what the model can write.
+    /// Replaces the model of a request. If `max_tokens` is larger than the new model allows, it is lowered.
     pub(super) fn replace(&self, params: &mut Params, name: &str) {
         let raw = |json: String| RawValue::from_string(json).expect("it is JSON");
         let most = self.catalog.model(name).map_or(u32::MAX, |model| model.max_output_tokens);
@@ -51,28 +51,28 @@ impl Models {
 /// A model that a row has named.
 #[derive(Debug)]
 pub(super) struct Known {
-    /// Its name as JSON text.
+    /// The name of the model as JSON text.
     written: Box<str>,
-    /// Its name. All rows of this model share it, because a copy for each row would be slower than a reference count.
+    /// The name of the model. All rows of the model share this text, because copying it for each row would be slower.
     pub name: Arc<str>,
-    /// Its entry in the catalog, if it has one.
+    /// The model's entry in the catalog; `None` if the catalog does not have the model.
     pub model: Option<Model>,
-    /// Its tokenizer family: how it splits text into tokens.
+    /// The model's tokenizer family, which decides how the model splits text into tokens.
     pub family: TokenizerFamily,
-    /// The hidden prompt that is added when a request has tools.
+    /// The hidden prompt that the API adds to a request with tools.
     pub tool_prompt: ToolPrompt,
     /// The shortest prefix that the prompt cache keeps for this model, in tokens.
     pub cache_min_tokens: u32,
-    /// Its pools at standard and at fast speed.
+    /// The model's pools (sets of limits) at standard and at fast speed.
     pools: [Arc<PoolId>; 2],
-    /// Its prices at standard and at fast speed.
+    /// The model's prices at standard and at fast speed.
     prices: [Option<Prices>; 2],
     catalog: Arc<Catalog>,
     told_of_sampling: bool,
 }
 
 impl Known {
-    /// Returns its pool at a speed.
+    /// Returns the model's pool at a speed.
     pub(super) fn pool(&self, speed: Speed) -> Arc<PoolId> {
         let [standard, fast] = &self.pools;
         match speed {
@@ -81,7 +81,7 @@ impl Known {
         }
     }
 
-    /// Returns its prices at a speed.
+    /// Returns the model's prices at a speed.
     pub(super) fn prices(&self, speed: Speed) -> Option<&Prices> {
         let [standard, fast] = &self.prices;
         match speed {
@@ -90,14 +90,15 @@ impl Known {
         }
     }
 
-    /// Returns the highest cost of an answer, whichever model the API chooses.
+    /// Returns the highest cost that an answer with this usage can have from a model of the catalog. This cost is used
+    /// for requests that the API is allowed to pass to another model.
     pub(super) fn most_of_any(&self, terms: Terms, usage: &UsageBound) -> Money {
         self.catalog.most_of_any(terms, usage)
     }
 }
 
 impl Models {
-    /// Returns a collection without models. `provider` and `account` become part of the pools' ids.
+    /// Returns an empty collection of models. `provider` and `account` become part of the ids of the pools.
     pub(super) fn new(catalog: Arc<Catalog>, provider: Arc<str>, account: Arc<str>) -> Self {
         Self {
             catalog,
@@ -112,12 +113,12 @@ impl Models {
         }
     }
 
-    /// Sets today's date, so that models retired since the catalog was made are recognized.
+    /// Sets today's date. With this date, models that have retired after the catalog was made are recognized.
     pub(super) fn tell_date(&mut self, today: Date) {
         self.today = Some(today);
     }
 
-    /// Returns the notices since the last call. Each notice is returned only once.
+    /// Returns the notices that were added since the last call. Each notice is returned only once.
     pub(super) fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
     }
@@ -125,7 +126,7 @@ impl Models {
     /// Returns the model that a row names.
     ///
     /// # Errors
-    /// A [`Fault`] when the model is missing or not a string.
+    /// Returns a [`Fault`] when the model is missing or is not a string.
     pub(super) fn meant(&mut self, params: Merged<'_>) -> Result<&Known, Fault> {
         let written = params.get("model").unwrap_or_default();
         if self.known.get(self.last).is_none_or(|known| &*known.written != written) {
@@ -155,7 +156,7 @@ impl Models {
         }
     }
 
-    /// Adds a model that is named for the first time. Returns its position.
+    /// Adds a model that a row names for the first time. Returns the position of the model.
     fn meet(&mut self, written: &str, name: String) -> usize {
         let name: Arc<str> = name.into();
         let model = self.catalog.model(&name).cloned();
@@ -169,7 +170,7 @@ impl Models {
             written: written.into(),
             pools: [Speed::Standard, Speed::Fast].map(|speed| Arc::new(pool(speed))),
             prices: [Speed::Standard, Speed::Fast].map(|speed| self.catalog.prices(speed, &name)),
-            // A model that is not in the catalog gets the figures that give the higher estimate.
+            // For a model that is not in the catalog, the program uses the figures that give the higher estimate.
             family: model.as_ref().map_or(TokenizerFamily::New, |model| model.family),
             tool_prompt: model.as_ref().map_or(ToolPrompt::UNPUBLISHED, |model| model.tool_prompt),
             cache_min_tokens: model
@@ -196,8 +197,8 @@ impl Models {
     }
 }
 
-/// Returns a sampling parameter of the request that a model without sampling parameters would refuse. A parameter that
-/// has its default value is accepted.
+/// Returns a sampling parameter of the request that a model without sampling parameters would refuse. Such a model
+/// accepts only the default value of a sampling parameter.
 fn refused_sampling(params: Merged<'_>) -> Option<&'static str> {
     ["temperature", "top_p", "top_k"].into_iter().find(|name| match params.get(name) {
         Some("null") | None => false,

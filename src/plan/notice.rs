@@ -1,4 +1,4 @@
-//! Notices: problems that a request will probably have. They are not certain enough to reject the request.
+//! Notices: problems that a request will probably have. The problems are not certain, so the request is not rejected.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use super::unknown::UnknownModel;
 use crate::domain::{MemberPath, quoted, shortened};
 
-/// Something that the user should know. It is printed once, before or while rows are sent.
+/// A notice: a fact that the user should know. The program prints each notice once, before or while rows are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
     /// The model is not in the catalog.
@@ -17,14 +17,14 @@ pub(crate) enum Notice {
     Retired {
         /// The name of the model.
         model: Arc<str>,
-        /// The day of its retirement, if known.
+        /// The day on which the model retired, if it is known.
         since: Option<Date>,
     },
-    /// The date on which the model will retire is known.
+    /// The model will retire on a known day.
     Retiring {
         /// The name of the model.
         model: Arc<str>,
-        /// The day of its retirement.
+        /// The day on which the model will retire.
         on: Date,
     },
     /// The model answers with 400 if this sampling parameter differs from its default.
@@ -34,7 +34,7 @@ pub(crate) enum Notice {
         /// The parameter.
         param: &'static str,
     },
-    /// Rows have a member that is left out of requests, because the provider does not take it.
+    /// Rows have a member that is left out of requests, because the provider does not accept the member.
     Dropped {
         /// The name of the provider.
         provider: Arc<str>,

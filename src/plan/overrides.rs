@@ -1,7 +1,7 @@
 //! Parameters that replace parameters of a row in its request. The row keeps its own request and its key.
 //!
-//! `--rerun` and `resume` use them. For example, a row whose answer was truncated is asked for again with a larger
-//! `max_tokens`. It must still be recognized as the same row.
+//! `--rerun` and `resume` use these parameters. For example, a row with a truncated answer is sent again with a larger
+//! `max_tokens`. A later run must recognize it as the same row, so its key does not change.
 
 use super::RequestDefaults;
 use super::defaults::named;
@@ -12,12 +12,12 @@ use crate::domain::{Merged, Params};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overrides(Params);
 
-/// The rows whose requests get the overrides.
+/// The choice of the rows: their requests get the overrides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Overridden {
     /// All rows.
     All,
-    /// Only rows that are run again because their answer was truncated or refused.
+    /// Only rows that are sent again because their answer was truncated or refused.
     #[default]
     Reruns,
 }
@@ -28,7 +28,7 @@ impl Overrides {
         Self(named(flags))
     }
 
-    /// Returns whether nothing is replaced.
+    /// Returns whether no parameter is replaced.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.0.is_empty()
     }

@@ -30,34 +30,34 @@ use crate::domain::{
 };
 use crate::source::{Condition, Row};
 
-/// Turns rows into jobs, in input order.
+/// The planner turns rows into jobs, in input order.
 pub struct Planner {
     /// The parameters from flags and defaults, in the order in which they are sent.
     defaults: Params,
     dialect: Dialect,
     model_map: ModelMap,
-    /// The pair of `model_map` that replaced the model of the last identified row.
+    /// The position of the pair of `model_map` that replaced the model of the last identified row.
     mapped: Option<usize>,
     keys: KeyMaker,
     models: Models,
     templates: Templates,
     repeats: Option<Repeats>,
-    /// The keys of the unnamed rows so far.
+    /// The keys of the unnamed rows that were identified so far.
     seen: Seen,
-    /// For each key that occurred more than once, the number of its occurrences after the first.
+    /// The number of repeats of each key that occurred more than once. The first row with the key is not counted.
     again: HashMap<u64, u32>,
     prefixes: PrefixFinder,
-    /// What is changed in the request of each row before it is sent.
+    /// The function that changes the request of each row before the request is sent.
     shaping: Option<Shaping>,
-    /// Parameters that replace parameters of rows, and the rows for which this is done.
+    /// The parameters that replace parameters of rows, and the setting that says in which rows.
     overrides: (Overrides, Overridden),
     /// The conditions that each answer must meet.
     conditions: Vec<Condition>,
-    /// What the provider does not take; `None` if it takes everything.
+    /// The members that the provider does not accept; `None` if the provider accepts all members.
     rules: Option<ProviderRules>,
 }
 
-/// Changes the request that is sent for a row. The row keeps its own request and its key.
+/// A function that changes the request that is sent for a row. The row keeps its own request and its key.
 pub type Shaping = Arc<dyn Fn(Merged<'_>) -> Shaped + Send + Sync>;
 
 /// A request that was changed before it is sent.
@@ -65,7 +65,7 @@ pub type Shaping = Arc<dyn Fn(Merged<'_>) -> Shaped + Send + Sync>;
 pub struct Shaped {
     /// The parameters that are sent.
     pub params: Params,
-    /// How the schema for the answer was put into them; `None` without a schema.
+    /// The way in which the schema for the answer was put into the parameters; `None` without a schema.
     pub rung: Option<Rung>,
 }
 
@@ -85,30 +85,30 @@ struct Measured {
 /// A row reduced to its identity, before anything is estimated.
 #[derive(Clone, Debug)]
 pub struct Identified {
-    /// Its number in this run.
+    /// The number of the row in this run.
     pub id: JobId,
-    /// Its label: the label that the user gave, or `<source>:<line>`.
+    /// The label of the row: the label that the user gave, or `<source>:<line>`.
     pub custom_id: String,
-    /// The key, computed from the request.
+    /// The key of the row, computed from its request.
     pub key: JobKey,
-    /// How a later run recognizes it.
+    /// The identity by which a later run recognizes the row.
     pub identity: Identity,
-    /// The identity, reduced to 16 bytes.
+    /// The identity in a short form of 16 bytes.
     pub row: RowId,
     /// The row's own parameters.
     pub params: Params,
-    /// Fields that are kept with the row and not sent.
+    /// The fields that are kept with the row but not sent.
     pub extra: Params,
-    /// Where it was read.
+    /// The file and line from which the row was read.
     pub origin: Origin,
-    /// Its position in the input that it came from: see [`Job::index`].
+    /// The position of the row in its input: see [`Job::index`].
     pub index: u64,
 }
 
 /// The parts of an entry in an error log that identify a row: its number among equal rows, and its position in the
 /// input.
 ///
-/// Each part is parsed separately, so that a wrong value in one part does not hide the other part.
+/// Each part is parsed separately, so a wrong value in one part does not make the other part unreadable.
 #[derive(Default, Deserialize)]
 struct ErrorMark<'a> {
     #[serde(borrow)]
@@ -128,7 +128,7 @@ impl ErrorMark<'_> {
 }
 
 impl Planner {
-    /// Creates a planner. `provider` and `account` become part of the pools' ids.
+    /// Creates a planner. `provider` and `account` become part of the ids of the pools.
     pub fn new(
         defaults: RequestDefaults,
         dialect: Dialect,
@@ -156,7 +156,7 @@ impl Planner {
     }
 
     /// Makes the planner reject each row with a member that the provider refuses, and note each member that is left out
-    /// of requests. `provider` is the name of the provider. This does not change any request.
+    /// of requests. `provider` is the name of the provider. The planner itself changes no request for the provider.
     pub(crate) fn with_rules(mut self, provider: Arc<str>, rules: Arc<RequestRules>) -> Self {
         self.rules = ProviderRules::new(provider, rules);
         self
@@ -168,44 +168,47 @@ impl Planner {
         self
     }
 
-    /// Makes the planner replace parameters in the requests of these rows. It does this before a [`Shaping`] changes them.
+    /// Makes the planner replace parameters in the requests of these rows. The parameters are replaced before a
+    /// [`Shaping`] changes the requests.
     pub(crate) fn with_overrides(mut self, overrides: Overrides, of: Overridden) -> Self {
         self.overrides = (overrides, of);
         self
     }
 
-    /// Makes the planner reject each row that lacks a column which a condition on its answer needs.
+    /// Makes the planner reject each row that does not have all columns that conditions on its answer need.
     pub(crate) fn with_conditions(mut self, conditions: Vec<Condition>) -> Self {
         self.conditions = conditions;
         self
     }
 
-    /// Makes the planner find all prefixes of each row that may be cached. Used for the survey of the input.
+    /// Makes the planner find all prefixes of each row that can be cached. The survey of the input before a run needs
+    /// all prefixes.
     pub fn finding_prefixes(mut self, fixed_starts: &[String]) -> Self {
         self.prefixes = PrefixFinder::of_survey(fixed_starts);
         self
     }
 
-    /// Makes the planner find only the prefixes that are marked by `plan`. Used for the run.
+    /// Makes the planner find only the prefixes that `plan` marks. The run needs only these prefixes.
     pub fn with_caching(mut self, plan: Arc<CachePlan>, fixed_starts: &[String]) -> Self {
         self.prefixes = PrefixFinder::of_run(plan, fixed_starts);
         self
     }
 
-    /// Makes the planner count only the keys that a first pass found more than once. Counting then needs little memory.
+    /// Makes the planner count only the keys that a first pass found more than once. Counting only these keys needs
+    /// little memory.
     pub fn with_repeats(mut self, repeats: Repeats) -> Self {
         self.repeats = Some(repeats);
         self
     }
 
-    /// Turns off notices about models that the catalog does not know. Use it if the caller counts the rows of each
-    /// model.
+    /// Turns off notices about models that the catalog does not know. A caller that counts the rows of each model does
+    /// not need these notices.
     pub(crate) fn without_unknown_models(mut self) -> Self {
         self.models.tells_unknown = false;
         self
     }
 
-    /// Sets today's date, so that the planner recognizes models that have retired since the catalog was made.
+    /// Sets today's date. With this date, the planner recognizes models that have retired after the catalog was made.
     pub(crate) fn with_today(mut self, today: Date) -> Self {
         self.models.tell_date(today);
         self
@@ -213,28 +216,28 @@ impl Planner {
 
     /// Turns a row into a job.
     ///
-    /// A row's own parameters override the defaults. A named row is identified by its label and key. An unnamed row
-    /// is identified by its key and the number of equal rows before it. An entry of an error log can have `occurrence`,
-    /// which means that it was made from an unnamed row. The entry keeps its label, but is otherwise treated as that
-    /// row. If an entry has `index`, it keeps that index.
+    /// A row's own parameters override the defaults. A named row is identified by its label and key. An unnamed row is
+    /// identified by its key and the number of equal rows before it. An entry of an error log that was made from an
+    /// unnamed row has the member `occurrence`. This entry keeps its label, but it is identified like the unnamed row.
+    /// If an entry has the member `index`, it keeps this index.
     ///
     /// # Errors
-    /// [`Rejected`] when the row certainly can't work:
-    /// - It has no messages, or too many.
-    /// - Its model is not a string.
-    /// - Its `max_tokens` is not a number, or is above the model's cap.
-    /// - Its body is above 32 MB.
-    /// - Its prompt is certainly longer than the model's context window.
-    /// - It has more than four cache marks, or a mark for an hour after a mark for five minutes.
-    /// - It lacks a column that a condition on its answer needs.
-    /// - It has a member that the provider refuses.
+    /// Returns [`Rejected`] when the row certainly can't work:
+    /// - The row has no messages, or too many messages.
+    /// - The model of the row is not a string.
+    /// - The parameter `max_tokens` is not a number, or is above the limit of the model.
+    /// - The body of the request is larger than 32 MB.
+    /// - The prompt of the row is certainly longer than the model's context window.
+    /// - The row has more than four cache marks, or a mark for an hour after a mark for five minutes.
+    /// - The row does not have a column that a condition on its answer needs.
+    /// - The row has a member that the provider refuses.
     pub fn plan(&mut self, row: Row, id: JobId) -> Result<Planned, Box<Rejected>> {
         let identified = self.identify(row, id);
         self.measure(identified)
     }
 
-    /// Finds a row's identity. This is half of the work of planning. The other half is not needed for a row that an
-    /// earlier run has finished.
+    /// Finds the identity of a row, which takes half of the time of planning. A row that an earlier run has finished
+    /// does not need the other half.
     pub(crate) fn identify(&mut self, mut row: Row, id: JobId) -> Identified {
         self.mapped = self.model_map.apply(&self.defaults, &mut row.params);
         let key = self.key_of(&row);
@@ -250,17 +253,18 @@ impl Planner {
     /// Makes the job of a row whose identity is known.
     ///
     /// # Errors
-    /// The same as for [`Planner::plan`].
+    /// The errors are the same as for [`Planner::plan`].
     pub fn measure(&mut self, identified: Identified) -> Result<Planned, Box<Rejected>> {
         let is_overridden = self.overrides.1 == Overridden::All;
         self.measure_with(identified, is_overridden)
     }
 
-    /// Makes the job of a row that is run again because its answer was truncated or refused. Its request is only sent
-    /// online: results of batches are recognized by their rows, and this row has an answer already.
+    /// Makes the job of a row that is run again because its answer was truncated or refused. The new request is only
+    /// sent online. The result of a batch is matched to its row by the row's identity, and this row has an answer
+    /// already.
     ///
     /// # Errors
-    /// The same as for [`Planner::plan`].
+    /// The errors are the same as for [`Planner::plan`].
     pub(crate) fn measure_rerun(&mut self, identified: Identified) -> Result<Planned, Box<Rejected>> {
         let mut planned = self.measure_with(identified, true)?;
         planned.ask.terms.is_online_only = true;
@@ -292,8 +296,8 @@ impl Planner {
         }
     }
 
-    /// Returns the first request of a row whose parameters are replaced. It is sent online only, because the files of a
-    /// batch can contain only the row's own request.
+    /// Returns the first request of a row with replaced parameters. This request is only sent online, because a batch
+    /// can contain only the row's own request.
     fn overridden_ask(&mut self, params: Merged<'_>) -> Result<Ask, Fault> {
         let replaced = self.overrides.0.over(params);
         let mut ask = self.ask_of_row((&replaced).into(), &Request::of(&replaced))?;
@@ -301,7 +305,8 @@ impl Planner {
         Ok(ask)
     }
 
-    /// Returns the first request that is sent for a row. Without a [`Shaping`], it is the row's own request.
+    /// Returns the first request that is sent for a row. Without a [`Shaping`], the first request is the row's own
+    /// request.
     fn ask_of_row(&mut self, params: Merged<'_>, request: &Request) -> Result<Ask, Fault> {
         match &self.shaping {
             Some(shape) => {
@@ -313,10 +318,10 @@ impl Planner {
         }
     }
 
-    /// Returns the request with these parameters, which is sent for `purpose`.
+    /// Returns the request with these parameters, to be sent for `purpose`.
     ///
     /// # Errors
-    /// A message that says why the request can't work.
+    /// Returns a message that says why the request can't work.
     pub fn ask_for(&mut self, params: &Params, rung: Option<Rung>, purpose: Purpose) -> Result<Ask, String> {
         let ask = self.ask_of(params.into(), Request::of(params), purpose).map_err(|fault| fault.message)?;
         Ok(Ask { rung, ..ask })
@@ -353,10 +358,11 @@ impl Planner {
         })
     }
 
-    /// Makes the first request of a job again, from the job's own request. It is for a row that was kept on disk.
+    /// Makes the first request of a job again, from the job's own request. The method is for rows that were kept on
+    /// disk.
     ///
     /// # Errors
-    /// The same as for [`Planner::plan`].
+    /// The errors are the same as for [`Planner::plan`].
     pub(crate) fn measure_again(&mut self, job: Job) -> Result<Planned, Box<Rejected>> {
         let own: Params = raw_members(job.request.json());
         let Job { id, custom_id, key, identity, row, extra, origin, index, .. } = job;
@@ -367,12 +373,12 @@ impl Planner {
         planned
     }
 
-    /// Returns the request of a row for another provider. It is made from the row's own request. With `model`, that model
-    /// is asked, with at most as many output tokens as it can write. `is_rerun` says whether the row has an answer and is
-    /// run again because of it.
+    /// Returns the request of a row for another provider. The request is made from the row's own request. If `model` is
+    /// given, it replaces the model of the row, and `max_tokens` is lowered to the limit of this model. `is_rerun` says
+    /// whether the row is sent again because its answer was truncated or refused.
     ///
     /// # Errors
-    /// A message that says why the request can't work there.
+    /// Returns a message that says why the request can't work at the other provider.
     pub(crate) fn ask_elsewhere(&mut self, job: &Job, model: Option<&str>, is_rerun: bool) -> Result<Ask, String> {
         let mut params = raw_members(job.request.json());
         if is_rerun || self.overrides.1 == Overridden::All {
@@ -386,12 +392,12 @@ impl Planner {
         Ok(Ask { purpose: Purpose::Fallback, ..ask })
     }
 
-    /// Returns the key that a row will have. It is for a first pass over the input.
+    /// Returns the key that a row will have. A first pass over the input needs only this key.
     pub fn key_of(&mut self, row: &Row) -> JobKey {
         self.keys.key(Merged::new(&self.defaults, &row.params).iter())
     }
 
-    /// Returns the notices since the last call. Each notice is returned once.
+    /// Returns the notices that were added since the last call. Each notice is returned only once.
     pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
         self.models.take_notices()
     }
@@ -469,7 +475,8 @@ fn raw_members(json: &[u8]) -> Params {
     str::from_utf8(json).ok().and_then(Params::of_object).unwrap_or_default()
 }
 
-/// Betas like `output-300k-2026-03-24` raise the cap of `max_tokens`. Only the API knows how high the cap then is.
+/// Returns whether the dialect has a beta that raises the limit of `max_tokens`, for example `output-300k-2026-03-24`.
+/// Only the API knows the raised limit.
 fn raises_output_cap(dialect: &Dialect) -> bool {
     dialect.betas.iter().any(|beta| beta.starts_with("output-"))
 }
@@ -806,8 +813,8 @@ mod tests {
         };
         let model = |name: &str, rest: &str| format!(r#","model":"{name}"{rest}"#);
 
-        // The estimate is 9 tokens of input and 256 of output. The upper bound is 48 of input and 300 of output.
-        // Amounts are in millionths of a dollar.
+        // The estimate is 9 input tokens and 256 output tokens. The upper bound is 48 input tokens and 300 output
+        // tokens. Amounts are in millionths of a dollar.
         assert_eq!(expense(""), Some((9.0 + 256.0 * 5.0, 48.0 + 1500.0)));
         assert_eq!(expense(r#","cache_control":{"type":"ephemeral"}"#), Some((1289.0, 48.0 * 1.25 + 1500.0)));
         assert_eq!(expense(&model("claude-opus-5", "")).map(|(_, most)| most), Some(48.0 * 5.0 + 7500.0));
@@ -817,7 +824,8 @@ mod tests {
         assert_eq!(us.map(|(_, most)| most.round()), Some((7740.0_f64 * 1.1).round()));
         assert_eq!(expense(&model("claude-opus-5-5", r#","speed":"fast""#)), None, "its fast price is unpublished");
         assert_eq!(expense(&model("my-proxy-model", "")), None);
-        // Any of three other models may answer. The most expensive model costs $20 and $50 per million.
+        // The request allows three other models to answer. The most expensive model costs $20 per million input tokens
+        // and $50 per million output tokens.
         let others = expense(r#","fallbacks":"default""#).map(|(_, most)| most - 1500.0);
         assert!(others.is_some_and(|most| most > 3.0 * 300.0 * 50.0), "{others:?}");
     }
@@ -975,7 +983,7 @@ mod tests {
         }
     }
 
-    /// Makes two lists of a map's members: one in the map's order, and one shuffled.
+    /// Returns two lists of the members of a map: one in the order of the map, and one in a random order.
     trait ShuffleMembers {
         fn prop_shuffle_members(self) -> impl Strategy<Value = (Members, Members)>;
     }

@@ -1,4 +1,4 @@
-//! The cost of an answer to one request.
+//! Computes the cost of an answer to one request.
 
 use super::bound::{Bound, FALLBACKS, bound};
 use super::estimate::Estimate;
@@ -6,7 +6,7 @@ use super::models::Known;
 use crate::catalog::Prices;
 use crate::domain::{Caching, Expense, Interval, Merged, Money, Terms, Usage, UsageBound};
 
-/// Everything on which the cost of an answer depends, except how the prompt is cached.
+/// All facts on which the cost of an answer depends, except the caching of the prompt.
 pub(super) struct Pricing<'a> {
     prices: &'a Prices,
     terms: Terms,
@@ -29,13 +29,13 @@ impl<'a> Pricing<'a> {
         Some(Self { prices, terms, bound, known, tokens: estimate.tokens })
     }
 
-    /// Returns the expected and the highest cost of an answer. `caching` is the longest lifetime of the marks in the
-    /// request.
+    /// Returns the expected and the highest cost of an answer. `caching` is the longest lifetime of the cache marks in
+    /// the request.
     pub(super) fn expense(&self, caching: Caching) -> Expense {
         let Self { prices, terms, tokens, .. } = *self;
         let most = self.most(caching);
-        // What may happen to the tokens of the prompt: they are plain input, or, if the request has cache marks, they
-        // are read from the cache or written to it.
+        // The ways in which the tokens of the prompt can be billed. Without cache marks, the tokens are plain input.
+        // With cache marks, the tokens can also be read from the cache or written to the cache.
         let ways: &[fn(u64) -> Usage] = match caching {
             Caching::None => &[uncached],
             Caching::FiveMinutes => &[uncached, from_cache, to_cache_for_minutes],
@@ -50,7 +50,7 @@ impl<'a> Pricing<'a> {
         Expense { input, output_token, most, most_in_batch: self.most_in_batch(caching) }
     }
 
-    /// Returns the highest cost of an answer. `caching` is the longest lifetime of the marks in the request.
+    /// Returns the highest cost of an answer. `caching` is the longest lifetime of the cache marks in the request.
     pub(super) fn most(&self, caching: Caching) -> Money {
         let usage = UsageBound { caching: self.bound.usage.caching.max(caching), ..self.bound.usage };
         let others = match self.bound.may_fall_back {

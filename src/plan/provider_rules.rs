@@ -1,4 +1,5 @@
-//! What the provider of a planner does not take: members that reject a row, and members that are left out.
+//! The members that the provider of a planner does not accept. A row with some of these members is rejected, and other
+//! members are left out of requests.
 
 use std::sync::Arc;
 
@@ -14,12 +15,12 @@ pub(super) struct ProviderRules {
     rules: Arc<RequestRules>,
     refused: MemberFinder,
     dropped: MemberFinder,
-    /// For each dropped member, whether the user has been warned about it.
+    /// Whether the user has been warned about each member that is left out.
     told: Vec<bool>,
 }
 
 impl ProviderRules {
-    /// Returns the rules of a provider with this name; `None` if there is nothing to check.
+    /// Returns the rules of a provider with this name; `None` if no member has to be checked.
     pub(super) fn new(provider: Arc<str>, rules: Arc<RequestRules>) -> Option<Self> {
         let (refused, dropped) = (MemberFinder::new(&rules.refuse), MemberFinder::new(&rules.drop));
         let told = vec![false; rules.drop.len()];
@@ -27,11 +28,11 @@ impl ProviderRules {
         (!is_empty).then_some(Self { provider, rules, refused, dropped, told })
     }
 
-    /// Checks that a request has no member that the provider refuses. Adds a notice for each member that is left out of
-    /// requests, when it occurs for the first time.
+    /// Checks that a request has no member that the provider refuses. When a member that is left out of requests occurs
+    /// for the first time, a notice is added.
     ///
     /// # Errors
-    /// The provider refuses a member of the request.
+    /// Returns a fault if the provider refuses a member of the request.
     pub(super) fn check(&mut self, request: &[u8], notices: &mut Vec<Notice>) -> Result<(), Fault> {
         checks::refused(&self.provider, &self.rules, &self.refused, request)?;
         if self.told.iter().all(|told| *told) {

@@ -1,9 +1,9 @@
 //! A set of hashes that needs little memory, for inputs that are read once.
 //!
-//! The set is made of many small sets. Some bits of a hash choose the small set for the hash. A set that grows needs
-//! memory for its old and its new table. Here only one small set grows at a time. With ten million rows, a single large
-//! set would need 227 MB for a moment. This set needs at most 152 MB. The values are used as hashes directly, so an
-//! attacker must not be able to choose them.
+//! The set consists of many small sets. Some bits of a hash choose its small set. A set that grows needs memory for its
+//! old and its new table, but only one small set grows at a time. With ten million rows, a single large set would need
+//! 227 MB during its growth. The small sets together need at most 152 MB. The values are used as hashes without further
+//! hashing, so an attacker must not be able to choose them.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -27,7 +27,7 @@ impl Seen {
         self.0[(hash >> 32) as usize % SHARDS].insert(hash)
     }
 
-    /// Returns how many hashes there are.
+    /// Returns the number of hashes in the set.
     pub fn len(&self) -> usize {
         self.0.iter().map(HashSet::len).sum()
     }
@@ -38,7 +38,8 @@ impl Seen {
     }
 }
 
-/// A map from 64-bit hashes to numbers. Like [`Seen`], it grows in small steps.
+/// A map from 64-bit hashes to numbers. Like [`Seen`], the map consists of many small maps, so little memory is needed
+/// when it grows.
 #[derive(Debug)]
 pub(crate) struct NumberOf(Vec<HashMap<u64, u64, BuildHasherDefault<AsItIs>>>);
 
@@ -54,7 +55,7 @@ impl NumberOf {
         self.0[(hash >> 32) as usize % SHARDS].insert(hash, number);
     }
 
-    /// Returns the number of a hash, if it has one.
+    /// Returns the number that is stored for a hash; `None` if the hash is not in the map.
     pub(crate) fn get(&self, hash: u64) -> Option<u64> {
         self.0[(hash >> 32) as usize % SHARDS].get(&hash).copied()
     }
@@ -70,7 +71,7 @@ impl Hasher for AsItIs {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        // Not used: hashes are written by `write_u64`.
+        // This method is not used, because hashes are written with `write_u64`.
         self.0 = bytes.iter().fold(self.0, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     }
 

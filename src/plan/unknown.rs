@@ -1,4 +1,5 @@
-//! Models that the catalog does not know. Such a model is from another vendor, or misspelt, or newer than this program.
+//! Models that the catalog does not know. An unknown model is from another vendor, has a misspelled name, or is newer
+//! than this program.
 
 use std::fmt;
 
@@ -6,7 +7,7 @@ use crate::catalog::{Catalog, vendor_of};
 use crate::domain::{Speed, shortened};
 use crate::source::nearest_names;
 
-/// A model that the catalog does not know, and what it may be.
+/// A model that the catalog does not know, with guesses about its vendor and its right name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownModel {
     /// Its name.
@@ -18,7 +19,7 @@ pub struct UnknownModel {
 }
 
 impl UnknownModel {
-    /// Returns what is known about a name; `None` if the model is in the catalog or in a price file.
+    /// Returns the guesses for the name of an unknown model; `None` if the model is in the catalog or in a price file.
     pub fn find(catalog: &Catalog, name: &str) -> Option<Self> {
         if catalog.model(name).is_some() {
             return None;
@@ -36,7 +37,7 @@ impl UnknownModel {
 }
 
 impl fmt::Display for UnknownModel {
-    /// Writes `claude-haku-4-5, which is not in the catalog (did you mean claude-haiku-4-5?)`.
+    /// Writes a text such as `claude-haku-4-5, which is not in the catalog (did you mean claude-haiku-4-5?)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", shortened(&self.name))?;
         match self.vendor {

@@ -1,28 +1,31 @@
-//! Walks once over a request: over the parts that the model reads, and over the cache marks (`cache_control`), which
-//! make the API write to a cache.
+//! Reads a request once, from its start to its end (a walk). A walk reads the parts that the model sees, and the cache
+//! marks (`cache_control`), which make the API write to a cache.
 
 use super::image::Vision;
 use super::weights::{self, Class, Weighed, Weights, weigh, weigh_escaped, weigh_wide};
 use crate::domain::json::{Cursor, DEEPEST, inside_quotes};
 use crate::domain::{Caching, Interval};
 
-/// Blocks inside blocks are read down to this depth. The API nests three levels. Deeper content counts as plain text.
+/// The depth to which blocks inside blocks are read. The API nests three levels. Deeper content is counted as plain
+/// text.
 const MOST_DEPTH: u32 = 8;
-/// The API adds tokens around a whole request. They are counted as this many bytes. The API also adds tokens around
-/// each message, but these are fewer than the bytes of JSON around the message, so no bytes are added for them.
+/// The number of bytes that are counted for the tokens that the API adds around a whole request. The API also adds
+/// tokens around each message. These tokens are fewer than the bytes of JSON around the message, so no bytes are added
+/// for them.
 pub(super) const BYTES_AROUND: u64 = 16;
-/// How far the real tokens of a text may be from its weight, in thousandths of the weight. ASCII text is mostly Latin
-/// prose, code and data. Other text is text in other scripts, and accented letters.
+/// The real number of tokens of a text compared with its weight (the estimated tokens): the lowest, likely and highest
+/// ratio, in thousandths. ASCII text is mostly Latin prose, code and data. Wide text is text in other scripts, and
+/// accented letters.
 ///
-/// No tokenizer is published. Texts of ten languages, code, JSON and tables of numbers were counted in two ways: with
-/// these weights, and with a counter that cuts text into runs of letters, digits and punctuation. The ratio of the two
-/// counts was 0.52 to 1.35 for ASCII texts and 0.46 to 1.44 for other texts. Measurements of third parties (April 2026)
-/// differ by a fifth among themselves.
+/// No tokenizer is published. To check the weights, two counts were compared on texts of ten languages, code, JSON and
+/// tables of numbers. One count used these weights. The other count cut the text into runs of letters, digits and
+/// punctuation. The ratio of the two counts was 0.52 to 1.35 for ASCII texts and 0.46 to 1.44 for other texts.
+/// Measurements of third parties (April 2026) differ from each other by a fifth.
 const ASCII_TEXT: Interval<u64> = Interval { low: 550, likely: 1000, high: 1500 };
 const WIDE_TEXT: Interval<u64> = Interval { low: 500, likely: 1000, high: 1500 };
 /// The tokens that the API adds for each message.
 const MESSAGE: Interval<u64> = Interval { low: 3, likely: 7, high: 10 };
-/// Parameters that are not part of a prompt.
+/// The parameters that are not part of a prompt.
 const NOT_IN_PROMPT: [&[u8]; 12] = [
     b"model",
     b"max_tokens",
@@ -38,13 +41,14 @@ const NOT_IN_PROMPT: [&[u8]; 12] = [
     b"cache_control",
 ];
 
-/// The number of tokens for each kind of content in a request.
+/// The numbers of tokens for each kind of content in a request. There are three scales: for the old tokenizer, for the
+/// new tokenizer, and for the lower bound.
 pub(super) struct Scale {
     weights: &'static Weights,
     message_tokens: u64,
     pub vision: Vision,
-    /// The text of a PDF page. The picture of the page counts in addition. Source: API documentation, "PDF support":
-    /// 1,500 to 3,000 tokens.
+    /// The number of tokens of the text of a PDF page. The tokens of the page's picture are added to this number.
+    /// Source: API documentation, "PDF support": 1,500 to 3,000 tokens.
     pub page_text_tokens: u64,
 }
 
@@ -58,27 +62,27 @@ impl Scale {
         Self { weights: &weights::FLOOR, message_tokens: 0, vision: NO_VISION, page_text_tokens: 0 };
 }
 
-/// One walk over a request.
+/// One reading of a request, with the counts that it collects.
 pub(super) struct Walk<'s> {
     pub scale: &'s Scale,
-    /// Tokens of text, in thousandths.
+    /// The tokens of all text, in thousandths.
     text: u64,
     /// The part of `text` that comes from characters outside ASCII.
     wide: u64,
-    /// Tokens of pictures and documents.
+    /// The tokens of all pictures and documents.
     pub media: Interval<u64>,
     pub messages: u32,
-    /// The number of bytes of everything that may be part of a prompt, with escapes as they are written.
+    /// The number of bytes of everything that can be part of a prompt. Escapes are counted as they are written.
     pub bytes: u64,
-    /// The number of these bytes that are not text: the data of pictures and documents, and the extra bytes of escapes
-    /// (an escape is longer than its text).
+    /// The part of `bytes` that is not text: the data of pictures and documents, and the extra bytes of escapes. An
+    /// escape is longer than its text.
     pub left_out: u64,
-    /// Tokens of pictures and documents, each counted at its highest possible value.
+    /// The highest possible number of tokens of all pictures and documents.
     pub most_media_tokens: u64,
     pub caching: Caching,
-    /// Whether the API accepts a mark on the text or block that was read last.
+    /// Whether the API accepts a cache mark on the text or block that was read last.
     can_be_marked: bool,
-    /// The parts of the prompt, in the order of the members in the JSON text; `None` if they are not wanted.
+    /// The parts of the prompt, in the order of the members in the JSON text; `None` if they are not collected.
     pub parts: Option<Vec<Part>>,
 }
 
@@ -86,21 +90,22 @@ pub(super) struct Walk<'s> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
     pub section: Section,
-    /// Where the part begins and ends, in bytes of the value of its member.
+    /// The start and the end of the part, in bytes from the start of the member's value.
     pub start: usize,
     pub end: usize,
-    /// The position of the closing brace: a mark is inserted before it. `None` for a text that is written as a plain
-    /// string.
+    /// The position of the closing brace, where a cache mark can be inserted; `None` for a text that is written as a
+    /// plain string.
     pub brace: Option<usize>,
     /// The tokens of the part, in thousandths.
     pub weight: u64,
-    /// Whether the API accepts a mark on the part.
+    /// Whether the API accepts a cache mark on the part.
     pub can_be_marked: bool,
-    /// The lifetime of the mark that the part itself has, if it has a mark.
+    /// The lifetime of the part's own cache mark, if the part has a mark.
     pub own_mark: Caching,
 }
 
-/// The section of the prompt to which a part belongs. Sections are ordered as the API reads them.
+/// The section of the prompt to which a part belongs. The order of the sections is the order in which the API reads
+/// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Section {
     Tools,
@@ -110,7 +115,8 @@ pub(super) enum Section {
 }
 
 impl<'s> Walk<'s> {
-    /// Walks over members. A member has a name and a value. The name is given as it is written between its quotes.
+    /// Reads the members of a request. Each member is a name and a value. The name is the text between its quotes, with
+    /// its escapes.
     ///
     /// With `wants_parts`, the parts of the prompt are collected.
     pub(super) fn over<'m>(
@@ -154,8 +160,8 @@ impl<'s> Walk<'s> {
                 _ => Some(()),
             };
             if is_read.is_none() {
-                // The value is nested deeper than a row may be. So all its text counts as it is written, and the value
-                // counts as if it contained every cache mark.
+                // The value is nested too deep to be read. So its whole text is counted as it is written. The value is
+                // treated like a value with a cache mark for an hour.
                 (walk.text, walk.wide, walk.media, walk.left_out) = (text, wide, media, left_out);
                 walk.verbatim(value);
                 walk.caching = Caching::Hour;
@@ -165,13 +171,13 @@ impl<'s> Walk<'s> {
         walk
     }
 
-    /// Adds a cache mark: the API may write everything before the mark to a cache.
+    /// Notes a cache mark: the API can write everything before the mark to a cache.
     fn mark(&mut self, value: &[u8]) {
         self.caching = self.caching.max(lifetime(value));
     }
 
-    /// Treats a name with escapes as a cache mark of the most expensive kind, because the escapes can spell any name.
-    /// In practice nobody writes such names.
+    /// Treats a name with escapes as a cache mark of the most expensive kind, because a name with escapes can be any
+    /// name. In practice, no row has such names.
     pub(super) fn note_escapes(&mut self, name: &[u8]) {
         if name.contains(&b'\\') {
             self.caching = Caching::Hour;
@@ -227,7 +233,7 @@ impl<'s> Walk<'s> {
         })
     }
 
-    /// Reads the tools, which are one part.
+    /// Reads all tools, which together are one part of the prompt.
     fn all_tools(&mut self, value: &[u8]) -> Option<()> {
         let (text, caching) = (self.text, std::mem::take(&mut self.caching));
         self.verbatim(value);
@@ -257,7 +263,8 @@ impl<'s> Walk<'s> {
             return self.content(cursor, depth);
         }
         let first = cursor.peek()?;
-        // Only a string in place of the whole list can become a block. A string inside the list is not valid.
+        // A string can become a block only if it is written in place of the whole list. A string inside the list is not
+        // valid.
         let can_be_block = first == b'{' || (first == b'"' && depth == MOST_DEPTH);
         let (start, text, media) = (cursor.position(), self.text, self.media.likely);
         let caching = std::mem::take(&mut self.caching);
@@ -279,7 +286,8 @@ impl<'s> Walk<'s> {
     }
 
     /// Reads the marks of tools, and the position of the closing brace of the last tool that can have a mark. Some
-    /// tools are loaded only when they are needed. They are not part of the prompt, and the API refuses marks on them.
+    /// tools are loaded only when they are needed. Such tools are not part of the prompt, and the API refuses marks on
+    /// them.
     fn tools(&mut self, cursor: &mut Cursor<'_>, last_brace: &mut Option<usize>) -> Option<()> {
         if cursor.peek()? != b'[' {
             return Some(());
@@ -355,11 +363,11 @@ impl<'s> Walk<'s> {
             }
             Some(())
         })?;
-        // Blocks inside a block end before it, so the kind of the outermost block is decisive.
+        // Blocks inside a block end before the outer block, so the outermost block sets these flags last.
         let is_thinking = matches!(kind, b"thinking" | b"redacted_thinking" | b"") || kind.contains(&b'\\');
         self.can_be_marked = !has_mark && !is_empty && !is_thinking;
         if !matches!(kind, b"text" | b"tool_result" | b"image" | b"document") {
-            // The model may see such a block as it is written.
+            // The model possibly sees a block of another kind as it is written, so all of its bytes are counted.
             self.left_out = left_out_before;
         }
         match (source, kind) {
@@ -374,7 +382,7 @@ impl<'s> Walk<'s> {
         Some(())
     }
 
-    /// Adds the tokens of the content of a string, or of the text of any other value.
+    /// Adds the tokens of a value as it is written. For a string, only its content is counted.
     pub(super) fn verbatim(&mut self, value: &[u8]) {
         let mut previous = Class::Break;
         let weights = self.scale.weights;
@@ -391,9 +399,9 @@ impl<'s> Walk<'s> {
     }
 }
 
-/// Returns whether a text contains nothing but blanks. The text may contain the escapes of JSON.
+/// Returns whether a text contains nothing but blanks. The text can contain escapes of JSON.
 pub(super) fn is_blank(text: &[u8]) -> bool {
-    // Nearly every text ends this search at its first byte.
+    // For nearly every text, the loop ends at the first byte.
     let mut at = 0;
     while let Some(&byte) = text.get(at) {
         let rest = &text[at..];
@@ -432,7 +440,7 @@ fn first_char(text: &[u8]) -> Option<char> {
 fn lifetime(mark: &[u8]) -> Caching {
     match mark {
         b"null" => Caching::None,
-        // An escape may hide the lifetime.
+        // An escape can hide the lifetime, so the longer lifetime is assumed.
         mark if has(mark, b"1h") || mark.contains(&b'\\') => Caching::Hour,
         _ => Caching::FiveMinutes,
     }
@@ -445,7 +453,7 @@ fn has(text: &[u8], part: &[u8]) -> bool {
 /// Returns the value of an object's first member with this name.
 pub(super) fn member<'a>(object: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
     let mut found = None;
-    // The walk ends where the member is found.
+    // The reading ends where the member is found, so the result of `object` is ignored.
     let _ = Cursor::new(object).object(|cursor, name| {
         let value = cursor.value(DEEPEST)?;
         found = (name == wanted).then_some(value);
@@ -456,11 +464,11 @@ pub(super) fn member<'a>(object: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
 
 #[cfg(test)]
 thread_local! {
-    /// Walks on this thread.
+    /// The number of walks over a request on this thread.
     static WALKS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
-/// Returns how many walks over a request there were on this thread.
+/// Returns the number of walks over a request on this thread.
 #[cfg(test)]
 pub(crate) fn walks() -> u64 {
     WALKS.get()

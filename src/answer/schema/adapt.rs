@@ -1,18 +1,19 @@
 //! Rewrites a schema into a form that the API accepts as structured output.
 //!
-//! The API takes only a part of JSON Schema. Constraints that it does not take are moved into `description`, so that the
-//! model can still follow them. This program checks answers against them. If the meaning of a schema would be lost, the
-//! schema is not rewritten but sent unchanged by other means.
+//! The API accepts only a part of JSON Schema. The other constraints are moved into `description`, so that the model
+//! can follow them, and this program checks answers against them. If the meaning of a schema would be lost, the schema
+//! is not rewritten. The unchanged schema is then sent as the schema of a tool, or as a text in the prompt.
 //!
-//! Sources: the official Python client 2.14.0, `lib/_parse/_transform.py` (2026-11-24), for what is kept and what is
-//! moved. API documentation, "Structured outputs", JSON Schema limitations (2026), for what is refused: schemas that
-//! contain themselves (the API answers 400 with "Circular reference detected in schema definitions"), `allOf` with
-//! `$ref`, more than 24 optional members, more than 16 members with several types.
+//! Source for the constraints that are kept and moved: the official Python client 2.14.0, `lib/_parse/_transform.py`
+//! (2026-11-24). Source for the schemas that the API refuses: API documentation, "Structured outputs", JSON Schema
+//! limitations (2026). The API refuses schemas that contain themselves: it answers 400 with "Circular reference
+//! detected in schema definitions". It also refuses `allOf` with `$ref`, more than 24 optional members, and more than
+//! 16 members with several types.
 //!
-//! It differs from the official client in these points:
-//! - Lists of types are kept, because the API takes them.
-//! - Members without a name in the schema are forbidden only if the schema names some members. Otherwise the object
-//!   could only be empty.
+//! This program differs from the official client in these points:
+//! - Lists of types are kept, because the API accepts them.
+//! - Members that the schema does not name are forbidden only if the schema names some members. If the schema names
+//!   none, the object could only be empty.
 //! - `type` is added where `properties` or `items` show which type is meant.
 //! - `definitions` is treated like `$defs`.
 
@@ -23,19 +24,19 @@ use super::text::{elements, members};
 use crate::domain::json::{first_byte, is_filled_array};
 use crate::domain::{Params, quoted, shortened};
 
-/// The API accepts at most this many members that are not required.
+/// The highest number of optional members that the API accepts in a schema.
 const MOST_OPTIONAL: usize = 24;
 
-/// The API accepts at most this many members with several types.
+/// The highest number of members with several types that the API accepts in a schema.
 const MOST_UNIONS: usize = 16;
 
-/// Why a schema can't be sent as structured output.
+/// The reason why a schema can't be sent as structured output.
 type Refusal = String;
 
-/// Rewrites a schema. `circle` is the place at which it contains itself.
+/// Rewrites a schema. If the schema contains itself, `circle` is the place of a subschema that contains itself.
 ///
 /// # Errors
-/// The place, and the reason: the API would refuse the schema, or all its answers would be empty.
+/// Returns a text with the place and the reason: the API would refuse the schema, or all answers would be empty.
 pub(super) fn adapt(schema: &str, circle: Option<&str>) -> Result<Strict, Refusal> {
     if let Some(circle) = circle {
         return Err(format!("{}: the schema contains itself", shown_place(circle)));
@@ -190,8 +191,8 @@ impl Adapter {
         Ok(())
     }
 
-    /// Takes everything that is left, and notes which constraints are not sent. Returns what is added to the
-    /// description.
+    /// Takes the keywords that are left in the schema, and notes the constraints that are not sent. Returns the members
+    /// that are added to the description.
     fn moved(&mut self, rest: &mut Params, also_left_out: &[&str], at: &str) -> Params {
         let mut left = std::mem::take(rest);
         left.0.retain(|(name, _)| !LEFT_OUT.contains(&&**name) && !also_left_out.contains(&&**name));
@@ -243,7 +244,7 @@ impl Adapter {
     }
 }
 
-/// Checks an `allOf`: the API does not accept `$ref` in it, and several objects in it would forbid each other's
+/// Checks an `allOf`. The API does not accept `$ref` in an `allOf`, and several objects in it would forbid each other's
 /// members.
 fn check_all_of(list: &[&str], at: &str) -> Result<(), Refusal> {
     let has = |keyword: &str| list.iter().any(|one| members(one).get(keyword).is_some());
@@ -257,7 +258,7 @@ fn check_all_of(list: &[&str], at: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The types of a value, as JSON: a name or a list of names. Empty if the value has no type.
+/// The types of a value, as JSON: a name or a list of names. The text is empty if the value has no type.
 #[derive(Default)]
 struct Kind(String);
 
@@ -286,7 +287,7 @@ fn check_reference(target: &str, at: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Takes an `allOf` that has only one reference in it, and returns the reference.
+/// Takes an `allOf` that consists of only one reference, and returns the reference.
 fn take_sole_reference(rest: &mut Params) -> Option<String> {
     let list = rest.get("allOf")?;
     let [one] = elements(list)[..] else { return None };
@@ -304,7 +305,8 @@ fn string(json: &str) -> Option<String> {
     serde_json::from_str(json).ok()
 }
 
-/// Returns whether a value has no parts. The API takes only such values in `enum` and `const`.
+/// Returns whether a value has no parts (no members, no elements). The API accepts only such values in `enum` and
+/// `const`.
 fn is_plain(json: &str) -> bool {
     !matches!(first_byte(json.as_bytes()), Some(b'{' | b'['))
 }
@@ -314,7 +316,7 @@ mod tests {
     use super::super::Schema;
     use super::*;
 
-    /// Returns what is sent, and what was changed.
+    /// Returns the schema that is sent, and the list of changes.
     fn adapted(schema: &str) -> (String, Vec<String>) {
         let strict = adapt(schema, None).unwrap_or_else(|why| panic!("{schema}: {why}"));
         (strict.json, strict.changes)

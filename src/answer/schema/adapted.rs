@@ -1,15 +1,15 @@
-//! A schema in the form that the API takes as structured output, and functions that write it.
+//! A schema in the form that the API accepts as structured output, and functions that write this form.
 
 use super::text::members;
 use crate::domain::Params;
 use crate::domain::json::write_json_str;
 
-/// A schema in the form that the API takes as structured output.
+/// A schema in the form that the API accepts as structured output.
 #[derive(Debug)]
 pub(super) struct Strict {
     /// The schema, as JSON.
     pub(super) json: String,
-    /// What was changed, in words.
+    /// The changes of the schema, in words.
     pub(super) changes: Vec<String>,
     /// Whether the schema is an object without alternatives. Only such a schema can be the input of a tool.
     pub(super) is_object: bool,
@@ -22,8 +22,8 @@ impl Strict {
     }
 }
 
-/// Returns whether a schema can be the input of a tool. The API needs `"type": "object"` at the root, and takes no
-/// `anyOf`, `oneOf` or `allOf` there.
+/// Returns whether a schema can be the input of a tool. The API needs `"type": "object"` at the root of such a schema,
+/// and accepts no `anyOf`, `oneOf` or `allOf` at the root.
 pub(super) fn is_object(schema: &str) -> bool {
     let schema = members(schema);
     let combines = ["anyOf", "oneOf", "allOf"].iter().any(|keyword| schema.get(keyword).is_some());
@@ -35,7 +35,7 @@ pub(super) fn is_object(schema: &str) -> bool {
 pub(super) struct Object(Vec<(String, String)>);
 
 impl Object {
-    /// Adds a member. The value is JSON.
+    /// Adds a member. The value is given as JSON text.
     pub(super) fn push(&mut self, name: &str, json: String) {
         self.0.push((name.to_owned(), json));
     }

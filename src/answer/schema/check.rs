@@ -1,4 +1,4 @@
-//! Checks answers against the schema as it was given, including the parts that the API ignores.
+//! Checks answers against the schema of the user, including the parts that the API ignores.
 
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::paths::Location;
@@ -10,27 +10,27 @@ use super::finding::{Finding, words};
 use super::graph::Graph;
 use crate::domain::{quoted, shortened};
 
-/// The largest size of a compiled pattern, in bytes. A pattern like `(a{1000}){1000}` is larger. Chosen: most patterns
-/// need some thousand bytes, and patterns with Unicode classes some hundred thousand.
+/// The largest size of a compiled pattern, in bytes. A pattern like `(a{1000}){1000}` is larger. Reason for this size:
+/// most patterns need some thousand bytes, and patterns with Unicode classes need some hundred thousand bytes.
 const PATTERN_BYTES: usize = 2 << 20;
 
-/// A pattern with look-around or back-references gets at most this many steps, and is matched only with texts of at
-/// most this many bytes. A step may read the whole text, so both numbers together bound the time. Chosen: less than a
-/// second.
+/// The limits for matching a pattern with look-around or back-references: the highest number of steps, and the largest
+/// size of the text in bytes. A step can read the whole text, so both limits together limit the time of a match to less
+/// than a second.
 const STEPS: usize = 10_000;
 const LONGEST_LOOKED_AT: usize = 10_000;
 
-/// The violations of an answer are listed only if the answer has at most this many bytes. If the schema has
-/// alternatives, listing them takes some hundred times the memory of the answer.
+/// The size limit for listing violations, in bytes: a longer answer gets no list. If the schema has alternatives,
+/// listing the violations takes some hundred times the memory of the answer.
 const LONGEST_LISTED: usize = 256 << 10;
 
-/// If a schema contains itself in several alternatives, violations are listed only if one part of the answer can be
-/// checked at most this many times.
+/// The limit of repeated checks for listing violations: an answer gets no list if one part of it can be checked more
+/// often. This limit matters if a schema contains itself in several alternatives.
 const MOST_REPEATS: u64 = 1_000;
 
-/// The depth of the answer, multiplied by the number of subschemas that apply because of each other, is at most this.
-/// Both lead to nested calls. Chosen: this many calls take about a megabyte of the stack in a build without
-/// optimization.
+/// The highest number of nested calls during a check. The number of calls is the depth of the answer, multiplied by the
+/// number of subschemas that apply because of each other. In a build without optimization, 1,500 calls take about a
+/// megabyte of the stack.
 const MOST_CALLS: u64 = 1_500;
 
 /// A compiled schema.
@@ -39,12 +39,12 @@ pub(super) struct Checker {
     validator: Validator,
     /// See [`Graph::repeats`].
     repeats: u32,
-    /// How deep an answer may be nested.
+    /// The highest number of levels of nesting in an answer.
     deepest: u64,
 }
 
 impl Checker {
-    /// Compiles a schema. Nothing is fetched.
+    /// Compiles a schema. No other document is fetched.
     pub(super) fn new(schema: &Value, graph: &Graph) -> Result<Self, SchemaError> {
         let options = options(PatternOptions::regex().size_limit(PATTERN_BYTES)).with_keyword("pattern", pattern);
         let validator = options.build(schema).map_err(|error| refused(schema, &error))?;
@@ -73,12 +73,12 @@ impl Checker {
     }
 }
 
-/// Returns the options of every validator: formats are checked, and nothing is fetched.
+/// Returns the options of all validators: formats are checked, and no other document is fetched.
 fn options<E>(patterns: PatternOptions<E>) -> ValidationOptions<'static> {
     jsonschema::options().offline().should_validate_formats(true).with_pattern_options(patterns)
 }
 
-/// Returns how deep a value is nested; 0 for a value without parts.
+/// Returns the number of levels of nesting in a value; 0 for a value without parts.
 fn depth(value: &Value) -> u32 {
     match value {
         Value::Array(elements) => 1 + elements.iter().map(depth).max().unwrap_or_default(),
@@ -87,7 +87,7 @@ fn depth(value: &Value) -> u32 {
     }
 }
 
-/// A pattern that is matched in bounded time.
+/// A pattern that is matched in limited time.
 struct Pattern {
     matcher: Validator,
     /// Whether the pattern has look-around or back-references.
@@ -119,8 +119,8 @@ impl<'i> Keyword<'i> for Pattern {
     }
 }
 
-/// Compiles a pattern. Most patterns are matched in linear time. A pattern with look-around or back-references can't
-/// be, so its steps and the length of the text are limited.
+/// Compiles a pattern. Most patterns are matched in linear time. A pattern with look-around or back-references can need
+/// much more time, so its steps and the length of the text are limited.
 fn pattern<'a>(
     _: &'a Map<String, Value>,
     value: &'a Value,
@@ -136,7 +136,7 @@ fn pattern<'a>(
     Ok(Box::new(Pattern { matcher, looks, pattern: pattern.to_owned() }))
 }
 
-/// Returns why a schema can't be compiled.
+/// Returns the error that says why a schema can't be compiled.
 fn refused(schema: &Value, error: &ValidationError<'_>) -> SchemaError {
     let place = || shown_place(error.instance_path().as_str());
     match error.kind() {

@@ -1,14 +1,14 @@
-//! Why a schema is refused.
+//! The reasons why a schema is refused.
 
-/// Why a text can't be used as a schema for answers. Each message names the place in the schema.
+/// The reason why a text can't be used as a schema for answers. Most messages name the place in the schema.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// The text is longer than a schema may be.
+    /// The text is longer than the largest allowed schema.
     #[error("the schema has {bytes} bytes; at most {limit} are possible")]
     TooLarge {
-        /// How many bytes it has.
+        /// The length of the text, in bytes.
         bytes: usize,
-        /// How many bytes a schema may have.
+        /// The largest allowed length of a schema, in bytes.
         limit: usize,
     },
     /// The text is not JSON.
@@ -17,17 +17,17 @@ pub enum SchemaError {
     /// An object has two members with the same name.
     #[error("{place}: {name} occurs twice; remove one of them")]
     Repeated {
-        /// The JSON pointer of the object, in words.
+        /// The JSON pointer of the object, in the form for messages.
         place: String,
-        /// The name, in quotes.
+        /// The name of the two members, in quotes.
         name: String,
     },
     /// The text is JSON, but not a schema.
     #[error("{place}: {words}")]
     NotASchema {
-        /// The JSON pointer of the value that is wrong, in words.
+        /// The JSON pointer of the value that is wrong, in the form for messages.
         place: String,
-        /// What is wrong.
+        /// A text that says what is wrong with the value.
         words: String,
     },
     /// `$schema` names a dialect that the validator doesn't know.
@@ -35,25 +35,25 @@ pub enum SchemaError {
         "$schema names {dialect}, which is not known; use https://json-schema.org/draft/2020-12/schema or leave it out"
     )]
     Dialect {
-        /// The name, in quotes.
+        /// The name of the dialect, in quotes.
         dialect: String,
     },
-    /// A reference to another document. Nothing is ever fetched.
+    /// A reference leads to another document. The program never fetches documents.
     #[error(
         "{place}: the reference to {target} leaves the file, and nothing is fetched; copy that schema into $defs and refer to it with #/$defs/NAME"
     )]
     Remote {
-        /// The JSON pointer of the reference, in words.
+        /// The JSON pointer of the reference, in the form for messages.
         place: String,
-        /// The target, in quotes.
+        /// The target of the reference, in quotes.
         target: String,
     },
-    /// A reference to a place in the file that does not exist.
+    /// A reference leads to a place in the file that does not exist.
     #[error("{place}: nothing is at {target}, to which it refers")]
     Missing {
-        /// The JSON pointer of the reference, in words.
+        /// The JSON pointer of the reference, in the form for messages.
         place: String,
-        /// The target, in quotes.
+        /// The target of the reference, in quotes.
         target: String,
     },
     /// A pattern can't be used.
@@ -61,32 +61,33 @@ pub enum SchemaError {
         "{place}: the pattern {pattern} can't be used: it is not a regular expression of ECMAScript, or it is too large"
     )]
     Pattern {
-        /// The JSON pointer of the pattern, in words.
+        /// The JSON pointer of the pattern, in the form for messages.
         place: String,
         /// The pattern, in quotes.
         pattern: String,
     },
-    /// The name of a pattern property can't be used as a pattern.
+    /// A name in `patternProperties` can't be used as a pattern.
     #[error(
         "{place}: a pattern can't be used here: it is not a regular expression of ECMAScript, it is too large, or it looks around or back (only \"pattern\" may do so)"
     )]
     PatternProperty {
-        /// The JSON pointer of the pattern, in words.
+        /// The JSON pointer of the pattern, in the form for messages.
         place: String,
     },
-    /// Too many subschemas apply to one value. A check could take for ever.
+    /// Too many subschemas apply to one value. A check could take extremely long.
     #[error(
         "{place}: more than {limit} subschemas apply to one value here, because references are combined again and again; simplify it"
     )]
     TooWide {
-        /// The JSON pointer of the schema, in words.
+        /// The JSON pointer of the schema, in the form for messages.
         place: String,
-        /// How many subschemas may apply.
+        /// The highest allowed number of subschemas for one value.
         limit: u64,
     },
 }
 
-/// Returns a JSON pointer as it is shown: the empty pointer, which is the whole document, is shown as `the root`.
+/// Returns a JSON pointer in the form for messages. The empty pointer, which means the whole document, is shown as `the
+/// root`.
 pub(super) fn shown_place(pointer: &str) -> String {
     match pointer {
         "" => "the root".to_owned(),

@@ -1,11 +1,11 @@
-//! The names of the members that a schema gives to an answer.
+//! Finds the names of the members that a schema defines for an answer.
 
 use super::text::{elements, members};
 
-/// At most this many references are followed.
+/// The highest number of references that are followed one after the other.
 const MOST_REFERENCES: u32 = 32;
 
-/// Returns the names of the members at the root, in the order of the schema.
+/// Returns the names of the members at the root of an answer, in the order of the schema.
 pub(super) fn fields(schema: &str) -> Vec<String> {
     let mut names = Vec::new();
     add(schema, schema, MOST_REFERENCES, &mut names);
@@ -35,7 +35,7 @@ fn add(root: &str, schema: &str, references: u32, names: &mut Vec<String>) {
     }
 }
 
-/// Returns what a reference like `#/$defs/NAME` names; `None` for references of another form.
+/// Returns the subschema to which a reference like `#/$defs/NAME` leads; `None` for a reference of another form.
 fn at(root: &str, target: &str) -> Option<String> {
     let mut found = root.to_owned();
     for name in target.strip_prefix("#/")?.split('/') {

@@ -1,4 +1,4 @@
-//! What is wrong with an answer, in words.
+//! Findings: texts that say what is wrong with an answer.
 
 use std::fmt;
 
@@ -8,19 +8,19 @@ use serde_json::Value;
 
 use super::error::shown_place;
 
-/// At most this many violations are listed.
+/// The highest number of violations that a finding lists.
 const MOST: usize = 5;
 
-/// At most this many characters of a value are shown.
+/// The highest number of characters of a value that a finding shows.
 const LONGEST_VALUE: usize = 60;
 
-/// At most this many names of members are listed.
+/// The highest number of member names that a finding lists.
 const MOST_NAMES: usize = 3;
 
-/// What is wrong with an answer, in words. The text is short even for a long answer.
+/// A text that says what is wrong with an answer. The text is short, also for a long answer.
 ///
-/// Shape: one or more violations with `; ` between them. Each begins with the JSON pointer of the value that is wrong,
-/// or `the root`: `/age: -3 is less than the minimum of 0`.
+/// The text lists one or more violations with `; ` between them. Each violation begins with the JSON pointer of the
+/// wrong value, or with `the root`: `/age: -3 is less than the minimum of 0`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding(pub(super) String);
 
@@ -31,7 +31,7 @@ impl fmt::Display for Finding {
 }
 
 impl Finding {
-    /// The answer is not JSON.
+    /// Returns the finding for an answer that is not JSON.
     pub(super) fn not_json(error: &serde_json::Error) -> Self {
         let words = error.to_string();
         match words.strip_prefix("recursion limit exceeded") {
@@ -40,17 +40,18 @@ impl Finding {
         }
     }
 
-    /// The answer is nested more than this many levels deep.
+    /// Returns the finding for an answer that has more than `levels` levels of nesting.
     pub(super) fn too_deep(levels: u64, place: &str) -> Self {
         Self(format!("it is nested more than {levels} levels deep{place}"))
     }
 
-    /// The answer doesn't fit, and the violations can't be listed for this reason.
+    /// Returns the finding for an answer that does not fit the schema, when the violations can't be listed. `why` is
+    /// the reason.
     pub(super) fn unlisted(why: &str) -> Self {
         Self(format!("it does not fit the schema; what is wrong is not listed, because {why}"))
     }
 
-    /// Lists the first violations.
+    /// Returns the finding that lists the first violations.
     pub(super) fn list<'e>(violations: impl Iterator<Item = ValidationError<'e>>) -> Self {
         let mut lines: Vec<String> = Vec::new();
         for violation in violations {
@@ -72,8 +73,9 @@ fn line(violation: &ValidationError<'_>) -> String {
     format!("{}: {}", shown_place(violation.instance_path().as_str()), words(violation))
 }
 
-/// Returns what is wrong with a value. If it fits no alternative, the first violation of the closest alternative is
-/// added. If that alternative has alternatives too, this is repeated with the closest of them.
+/// Returns a text that says what is wrong with a value. If the value fits no alternative, the text also has the first
+/// violation of the closest alternative. If this violation is about alternatives too, the text has the violation of the
+/// closest alternative at the deepest level.
 pub(super) fn words(violation: &ValidationError<'_>) -> String {
     let said = said(violation);
     match std::iter::successors(closest(violation), |&inner| closest(inner)).last() {
@@ -85,10 +87,9 @@ pub(super) fn words(violation: &ValidationError<'_>) -> String {
     }
 }
 
-/// Returns the first violation of the closest alternative. Alternatives are compared in this order. An alternative for
-/// values of another type is the farthest. An alternative with another constant comes next: such a constant is often
-/// the name of the alternative. Among all other alternatives, the alternative with the fewest violations is the
-/// closest.
+/// Returns the first violation of the closest alternative. An alternative for values of another type is the farthest.
+/// An alternative with another constant is the next farthest, because such a constant is often the name of the
+/// alternative. Of all other alternatives, the alternative with the fewest violations is the closest.
 fn closest<'v>(violation: &'v ValidationError<'_>) -> Option<&'v ValidationError<'static>> {
     use ValidationErrorKind as Kind;
 
@@ -143,7 +144,7 @@ fn said(violation: &ValidationError<'_>) -> String {
         Kind::MaxProperties { limit } => format!("it has {} members, more than {limit}", names()),
         Kind::PropertyNames { error } => format!("the name of a member: {}", said(error)),
         Kind::Custom { message, .. } => format!("{value} {message}"),
-        // The remaining kinds are faults of the pattern engine, of a content encoding and of a reference.
+        // The other kinds of violations are faults of the pattern engine, of a content encoding or of a reference.
         _ => cut(&violation.masked().to_string()),
     }
 }

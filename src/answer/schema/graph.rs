@@ -1,8 +1,8 @@
-//! The subschemas of a schema, and which of them apply because another subschema applies.
+//! The graph of the subschemas of a schema. An edge leads from a subschema to a subschema that it applies.
 //!
 //! The graph answers three questions: whether a reference leaves the file, how many subschemas apply to one value, and
-//! whether a schema contains itself. These decide how long a check of an answer can take. It follows a `$dynamicRef` to
-//! the place that it names, as if it were a `$ref`.
+//! whether a schema contains itself. The last two answers decide how long a check of an answer can take. The graph
+//! treats a `$dynamicRef` like a `$ref`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,29 +12,30 @@ use super::error::{SchemaError, shown_place};
 use super::keywords::{REFERENCES, Reach, subschemas};
 use crate::domain::quoted;
 
-/// At most this many subschemas may apply to one value. Chosen: a check of this size takes some milliseconds.
+/// The highest allowed number of subschemas that apply to one value. With this number, a check takes some milliseconds.
 const WIDEST: u64 = 10_000;
 
-/// A chain of subschemas that apply to one value may have at most this length: a reference leads to an `allOf` with a
-/// reference, and so on. Chosen: usual schemas need less than ten.
+/// The highest allowed length of a chain of subschemas that apply to one value, for example a reference to an `allOf`
+/// with another reference. Usual schemas have chains of less than ten.
 const DEEPEST: u64 = 64;
 
-/// At most this many steps are taken to find how many times a part of a value is checked.
+/// The highest number of steps for computing how often a part of a value is checked.
 const MOST_STEPS: usize = 1_000_000;
 
-/// The subschemas, each with the subschemas that it applies.
+/// The subschemas of a schema (nodes), each with the subschemas that it applies.
 pub(super) struct Graph {
     nodes: Vec<Node>,
-    /// The length of the longest chain of subschemas that apply to one value: each applies the next one.
+    /// The length of the longest chain of subschemas that apply to one value. Each subschema in a chain applies the
+    /// next one.
     pub(super) depth: u64,
 }
 
 #[derive(Default)]
 struct Node {
     pointer: String,
-    /// The subschemas that apply to the same value.
+    /// The positions of the subschemas that this subschema applies to the same value.
     same: Vec<usize>,
-    /// The subschemas that apply to parts of the value.
+    /// The positions of the subschemas that this subschema applies to parts of the value.
     inner: Vec<(Reach, usize)>,
 }
 
@@ -42,15 +43,15 @@ impl Graph {
     /// Reads the subschemas of a schema.
     ///
     /// # Errors
-    /// [`SchemaError::Remote`], [`SchemaError::Missing`] and [`SchemaError::TooWide`].
+    /// Returns [`SchemaError::Remote`], [`SchemaError::Missing`] or [`SchemaError::TooWide`].
     pub(super) fn new(schema: &Value) -> Result<Self, SchemaError> {
         let mut graph = Builder::new(schema).build()?;
         graph.depth = graph.check_width()?;
         Ok(graph)
     }
 
-    /// Checks how many subschemas apply to one value. Returns the highest number of subschemas that apply because of
-    /// each other.
+    /// Checks how many subschemas apply to one value. Returns the length of the longest chain of subschemas that apply
+    /// to one value.
     fn check_width(&self) -> Result<u64, SchemaError> {
         let mut sizes = vec![(0_u64, 0_u64); self.nodes.len()];
         for at in self.inner_first() {
@@ -66,8 +67,8 @@ impl Graph {
         Ok(sizes.iter().map(|(_, depth)| depth + 1).max().unwrap_or(1))
     }
 
-    /// Returns all nodes in this order: a node comes after the nodes that it applies to the same value. In circles, the
-    /// order is not defined.
+    /// Returns all nodes, sorted: the nodes that a node applies to the same value come before this node. In circles,
+    /// the order is not defined.
     fn inner_first(&self) -> Vec<usize> {
         let mut order = Vec::with_capacity(self.nodes.len());
         let mut seen = vec![false; self.nodes.len()];
@@ -77,9 +78,9 @@ impl Graph {
         order
     }
 
-    /// If the schema contains itself, returns how many times a check of a value can check one part of it. 1 means that
-    /// the time of a check is proportional to the number of parts. 2 or more means that the time at least doubles with
-    /// each level of the value.
+    /// Returns how often one part of a value can be checked during a check of the value, if the schema contains itself.
+    /// If the result is 1, the time of a check is proportional to the number of parts. If the result is 2 or more, the
+    /// time at least doubles with each level of the value.
     pub(super) fn repeats(&self) -> u32 {
         let circle = self.circles();
         let mut steps = 0;
@@ -106,13 +107,14 @@ impl Graph {
         anywhere + counts.into_values().max().unwrap_or_default()
     }
 
-    /// Returns the pointer of a schema that contains itself.
+    /// Returns the pointer of a subschema that contains itself.
     pub(super) fn circle(&self) -> Option<&str> {
         let at = self.circles().iter().position(Option::is_some)?;
         Some(&self.nodes[at].pointer)
     }
 
-    /// Returns the number of the circle of each node; `None` for a node in no circle.
+    /// Returns for each node the number of its circle (subschemas that lead to each other). Returns `None` for a node
+    /// that is in no circle.
     fn circles(&self) -> Vec<Option<usize>> {
         let all = |at: usize| self.nodes[at].same.iter().copied().chain(self.nodes[at].inner.iter().map(|(_, to)| *to));
         let forward: Vec<Vec<usize>> = (0..self.nodes.len()).map(|at| all(at).collect()).collect();
@@ -135,8 +137,8 @@ impl Graph {
     }
 }
 
-/// Adds to `order` the nodes that can be reached from `start` and were not seen before. Each node comes after the nodes
-/// that it leads to. It does not call itself, because a chain of references can be long.
+/// Adds to `order` the nodes that can be reached from `start` and were not seen before. A node comes after all nodes
+/// that can be reached from it. The function does not call itself, because a chain of references can be long.
 fn walk<'g>(start: usize, seen: &mut [bool], nexts: impl Fn(usize) -> &'g Vec<usize>, order: &mut Vec<usize>) {
     if std::mem::replace(&mut seen[start], true) {
         return;
@@ -158,11 +160,11 @@ fn walk<'g>(start: usize, seen: &mut [bool], nexts: impl Fn(usize) -> &'g Vec<us
     }
 }
 
-/// A schema that is not read yet.
+/// A subschema that is not read yet.
 struct Open<'s> {
     at: usize,
     value: &'s Value,
-    /// The pointer of the closest enclosing schema with an `$id`. References are relative to it.
+    /// The pointer of the closest enclosing schema with an `$id` (the base). References are relative to the base.
     base: String,
 }
 
@@ -195,7 +197,7 @@ impl<'s> Builder<'s> {
         }
     }
 
-    /// Returns the node at a pointer. A new node is read later.
+    /// Returns the node at a pointer. If the node is new, its subschema is read later.
     fn node(&mut self, pointer: String, value: &'s Value, base: &str) -> usize {
         if let Some(&at) = self.by_pointer.get(&pointer) {
             return at;
@@ -236,7 +238,7 @@ impl<'s> Builder<'s> {
         Ok(())
     }
 
-    /// Adds a reference. A name that is not found is left to the validator.
+    /// Adds a reference. A reference to an anchor that is not found is ignored here, because the validator reports it.
     fn refer(&mut self, from: usize, keyword: &str, base: &str, target: &str) -> Result<(), SchemaError> {
         let fragment = decoded(&target[1..]);
         let pointer = match fragment.is_empty() || fragment.starts_with('/') {
@@ -256,7 +258,7 @@ impl<'s> Builder<'s> {
     }
 }
 
-/// Returns a fragment without its percent escapes.
+/// Returns the fragment of a reference with its percent escapes decoded.
 fn decoded(fragment: &str) -> String {
     let mut bytes = Vec::with_capacity(fragment.len());
     let mut rest = fragment.as_bytes();

@@ -4,20 +4,20 @@
 
 use serde_json::Value;
 
-/// To which values a subschema applies.
+/// The values to which a subschema applies.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Reach {
-    /// It applies to the same value as the schema around it.
+    /// The subschema applies to the same value as the schema around it.
     Same,
-    /// It applies to the member with this name.
+    /// The subschema applies to the member with this name.
     Member(Box<str>),
-    /// It applies to several members or elements, and the keyword does not name each of them.
+    /// The subschema applies to several members or elements that the keyword does not name one by one.
     Inner,
-    /// It applies to no value by itself. References lead to it.
+    /// The subschema is a definition, which applies to a value only if a reference leads to the definition.
     Nothing,
 }
 
-/// How the subschemas of a keyword are written.
+/// The form of the value of a keyword: one subschema, a list or a map of subschemas.
 enum Form {
     One,
     List,
@@ -25,7 +25,8 @@ enum Form {
     Map,
 }
 
-/// Returns the subschemas of a schema: the pointer of each from this schema, and its value.
+/// Returns the subschemas of a schema. The results also have the pointer of each subschema relative to this schema, and
+/// the values to which it applies.
 pub(super) fn subschemas(schema: &Value) -> Vec<(String, Reach, &Value)> {
     let Some(members) = schema.as_object() else { return Vec::new() };
     let mut found = Vec::new();
@@ -51,7 +52,7 @@ pub(super) fn subschemas(schema: &Value) -> Vec<(String, Reach, &Value)> {
     found
 }
 
-/// Returns the name of a member as it is written in a JSON pointer.
+/// Returns the name of a member with the escapes that a JSON pointer needs.
 pub(super) fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
@@ -80,10 +81,11 @@ fn form(keyword: &str) -> Option<(Form, Reach)> {
     })
 }
 
-/// The keywords that refer to another schema, which then applies to the same value.
+/// The keywords that refer to another schema. The other schema applies to the same value.
 pub(super) const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
-/// Formats that the API enforces. Source: the official Python client 2.14.0, `lib/_parse/_transform.py` (2026-11-24).
+/// The formats of strings that the API enforces. Source: the official Python client 2.14.0, `lib/_parse/_transform.py`
+/// (2026-11-24).
 pub(super) const FORMATS: [&str; 10] =
     ["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
 
@@ -91,11 +93,11 @@ pub(super) const FORMATS: [&str; 10] =
 pub(super) const OTHER_FORMATS: [&str; 7] =
     ["iri", "iri-reference", "json-pointer", "regex", "relative-json-pointer", "uri-reference", "uri-template"];
 
-/// Keywords that do not describe an answer. They are not sent to the API.
+/// The keywords that do not describe an answer. These keywords are not sent to the API.
 pub(super) const LEFT_OUT: [&str; 9] =
     ["$schema", "$id", "id", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$vocabulary", "$comment", "deprecated"];
 
-/// Keywords that inform the model but do not constrain an answer.
+/// The keywords that inform the model but do not constrain an answer.
 pub(super) const REMARKS: [&str; 6] =
     ["default", "examples", "readOnly", "writeOnly", "contentEncoding", "contentMediaType"];
 

@@ -1,32 +1,38 @@
-//! Schemas for answers: how a schema is sent, and whether an answer fits it.
+//! Schemas for answers: this module puts a schema into a request, and checks whether an answer fits the schema.
 //!
-//! A [`Schema`] is read from a text. The API takes only a part of JSON Schema, so a schema is sent in another form
-//! (`adapt.rs`), by the best means that the model and the row allow ([`Rung`](crate::domain::Rung)). Answers are always checked here against
-//! the schema as it was given. This module is pure, and it never fetches a schema: a reference that leaves the file is
-//! refused.
+//! A [`Schema`] is read from a text. The API accepts only a part of JSON Schema, so a schema is sent in another form
+//! (`adapt.rs`). A [`Rung`](crate::domain::Rung) is the best way of sending a schema that the model and the row allow.
+//! Answers are always checked here against the schema of the user. This module uses no files and no network, so it
+//! refuses a reference that leaves the file.
 //!
-//! # What is checked
+//! # What a check covers
 //!
-//! - The draft is 2020-12, unless `$schema` names another draft. Drafts 4, 6, 7 and 2019-09 are known too.
-//! - `format` is checked for the formats of the draft, except for `idn-email` and `idn-hostname`. Other formats are not
-//!   checked.
-//! - Patterns are matched in linear time. The value of `pattern` may look around or back (`(?=…)`, `(?<!…)`, `\1`). In
-//!   that case, its steps and the length of the text are limited, and a text that is too long does not match. A pattern
-//!   that can't be compiled is refused. In `patternProperties`, a pattern that looks around or back is refused too.
-//! - Numbers are read as 64-bit integers or else as 64-bit floating-point numbers. So two integers above 2^64 may count
-//!   as equal, and a number above 1.8e308 is not read: the answer counts as not JSON.
-//! - If an object has two members with the same name, the last member counts. In a schema this is refused.
-//! - An answer that is nested more than 127 levels deep does not fit. The number is lower if more than 11 subschemas apply
-//!   to one value because of each other (`$ref` to `allOf` to `$ref` and so on).
+//! - A schema is read by the draft that `$schema` names. Without `$schema`, the draft is 2020-12. The drafts 4, 6, 7
+//!   and 2019-09 are supported too.
+//! - `format` is checked for the formats of the draft, except for `idn-email` and `idn-hostname`. Formats that the
+//!   draft does not define are not checked.
+//! - Most patterns are matched in linear time. The value of `pattern` can use look-around and back-references (`(?=…)`,
+//!   `(?<!…)`, `\1`). The steps of such a pattern and the length of the text are limited, and a text that is too long
+//!   does not match. A pattern that can't be compiled is refused. In `patternProperties`, a pattern with look-around or
+//!   back-references is refused too.
+//! - Numbers are read as 64-bit integers or, if this is not possible, as 64-bit floating-point numbers. So two
+//!   different integers above 2^64 can be treated as equal. A number above 1.8e308 can't be read, and its answer is
+//!   treated as not JSON.
+//! - If an object of an answer has two members with the same name, only the last member is checked. A schema with two
+//!   such members is refused.
+//! - An answer that is nested more than 127 levels deep does not fit. The limit is lower if more than 11 subschemas
+//!   apply to one value because of each other, for example a `$ref` to an `allOf` with another `$ref`.
 //!
-//! # How long a check takes
+//! # The time that a check takes
 //!
-//! - A schema has at most 1 MiB and 127 levels.
-//! - A schema is refused if more than 10,000 subschemas apply to one value, or more than 64 because of each other.
-//! - A schema may contain itself. The results of its subschemas are kept during a check, so alternatives that contain
+//! - A schema can have at most 1 MiB and 127 levels.
+//! - A schema is refused if more than 10,000 subschemas apply to one value, or if more than 64 subschemas apply because
+//!   of each other.
+//! - A schema is allowed to contain itself. A check keeps the results of subschemas, so alternatives that contain
 //!   themselves do not double the time with each level.
-//! - The violations of an answer are not listed if making the list could take long. This is so if the answer is long,
-//!   or if it is nested deeply and the schema contains itself in several alternatives.
+//! - The violations of an answer are not listed if making the list could take long. So the violations of a long answer
+//!   are not listed. If the schema contains itself in several alternatives, the violations of a deeply nested answer
+//!   are not listed.
 
 mod adapt;
 mod adapted;
@@ -54,19 +60,19 @@ use check::Checker;
 use error::shown_place;
 use graph::Graph;
 
-/// The largest size of a schema, in bytes. Chosen: schemas of large standards have some hundred thousand bytes. The API
-/// accepts much less.
+/// The largest size of a schema, in bytes. Schemas of large standards have some hundred thousand bytes. The API accepts
+/// only much smaller schemas.
 const LARGEST: usize = 1 << 20;
 
-/// A schema for answers. A clone shares everything with its original.
+/// A schema for answers. A clone shares its memory with the original.
 #[derive(Clone, Debug)]
 pub struct Schema(Arc<Parts>);
 
 #[derive(Debug)]
 struct Parts {
-    /// The schema as it was given, without white space.
+    /// The schema of the user, without white space.
     text: String,
-    /// The form for structured output; `None` if there is none.
+    /// The form of the schema for structured output; `None` if the API does not accept the schema.
     strict: Option<Strict>,
     changes: Vec<String>,
     checker: Checker,
@@ -78,7 +84,7 @@ impl Schema {
     /// Reads a schema.
     ///
     /// # Errors
-    /// A [`SchemaError`] that says what is wrong and where.
+    /// Returns a [`SchemaError`] that says what is wrong in the schema, and where.
     pub fn parse(text: &str) -> Result<Self, SchemaError> {
         let text = text.trim_start_matches('\u{feff}');
         if text.len() > LARGEST {
@@ -107,21 +113,22 @@ impl Schema {
         Ok(Self(Arc::new(Parts { text, strict, changes, checker, fields, digest })))
     }
 
-    /// Returns what is changed before the schema is sent as structured output, in words. Each begins with the place. If
-    /// the API does not take the schema, there is only one text, which says why. It is empty if nothing is changed.
+    /// Returns texts for the changes that are made before the schema is sent as structured output. Each text begins
+    /// with the place of the change. If the API does not accept the schema, the only text says why. The list is empty
+    /// if nothing is changed.
     ///
-    /// Shape: `/properties/age: minimum is not sent; answers are checked for it here`.
+    /// Example of such a text: `/properties/age: minimum is not sent; answers are checked for it here`.
     pub fn changes(&self) -> &[String] {
         &self.0.changes
     }
 
-    /// Returns the names of the members that the root of an answer has by the schema, in the order of the schema. It is
-    /// the order of `properties` at the root and in the schemas that the root refers to or combines with `allOf`.
+    /// Returns the names of the members that the schema defines for the root of an answer. The names come from
+    /// `properties` at the root, and from the schemas that the root refers to or combines with `allOf`, in their order.
     pub fn fields(&self) -> &[String] {
         &self.0.fields
     }
 
-    /// Checks an answer, which is JSON text. The comment of this module lists what is checked.
+    /// Checks an answer, which is JSON text. The comment of this module says what a check covers.
     ///
     /// # Errors
     /// The [`Finding`] says what is wrong with the answer.
@@ -129,12 +136,12 @@ impl Schema {
         self.0.checker.check(json)
     }
 
-    /// Returns the schema as it was given, without white space.
+    /// Returns the schema of the user, without white space.
     pub(crate) fn text(&self) -> &str {
         &self.0.text
     }
 
-    /// Returns whether the schema can be the input of a tool, as it was given.
+    /// Returns whether the schema of the user can be the input of a tool without changes.
     pub(crate) fn is_object(&self) -> bool {
         adapted::is_object(&self.0.text)
     }
@@ -145,10 +152,10 @@ impl Schema {
     }
 }
 
-/// Checks that a text is JSON. It may be of any kind and depth.
+/// Checks that a text is JSON. Every kind of JSON value is allowed.
 ///
 /// # Errors
-/// The [`Finding`] says where it is not JSON.
+/// The [`Finding`] says where the text is not JSON.
 pub(crate) fn expect_json(text: &str) -> Result<(), Finding> {
     serde_json::from_str::<IgnoredAny>(text).map(|_| ()).map_err(|error| Finding::not_json(&error))
 }

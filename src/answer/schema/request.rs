@@ -15,8 +15,8 @@ const INSTRUCTION: &str = "Answer with one JSON value that fits this JSON schema
                            no code block around it.";
 
 impl Rung {
-    /// Returns the parameters of a request together with the schema. The request's own values are kept: the other
-    /// members of its `output_config`, a format of its own, and its system prompt.
+    /// Returns the parameters of a request with the schema added. The values of the request are kept: the other members
+    /// of its `output_config`, its own format if it has one, and its system prompt.
     pub fn apply(self, schema: &Schema, params: Merged<'_>) -> Params {
         let own = params.iter().map(|(name, json)| (name.into(), raw_value(json.to_owned())));
         let mut params = Params(own.collect());
@@ -60,8 +60,8 @@ fn add_tool(params: &mut Params, schema: &str, is_strict: bool) {
     params.set("tool_choice", raw_value(choice.json()));
 }
 
-/// Adds the instruction at the end of the system prompt. A text stays a text, and a list gets one more block, so marks
-/// of the prompt cache stay where they are.
+/// Adds the instruction at the end of the system prompt. A system prompt that is a text stays a text. A list of blocks
+/// gets one more block, so the cache marks in the list stay where they are.
 fn add_instruction(params: &mut Params, schema: &str) {
     let words = format!("{INSTRUCTION}\n\n{schema}");
     let own = params.get("system").filter(|system| *system != "null");
@@ -80,7 +80,7 @@ fn with_block(system: &str, words: &str) -> Box<RawValue> {
     raw_value(format!("[{}]", blocks.join(",")))
 }
 
-/// Adds words to a JSON string. Its own text stays as it is written.
+/// Adds words to a JSON string. The text of the string stays as it is written.
 fn with_words(system: &str, words: &str) -> String {
     let words = quoted_json(&format!("\n\n{words}"));
     match (system.trim().strip_suffix('"'), words.strip_prefix('"')) {
@@ -97,7 +97,7 @@ mod tests {
     const STRICT: &str = r#"{"type":"object","properties":{"a":{"type":"integer","description":"{minimum: 0}"}},"additionalProperties":false}"#;
     const COMPACT: &str = r#"{"type":"object","properties":{"a":{"type":"integer","minimum":0}}}"#;
 
-    /// Returns the parameters with the schema.
+    /// Returns the parameters with the schema added, as JSON text.
     fn applied(rung: Rung, defaults: &str, own: &str) -> String {
         let schema = Schema::parse(SCHEMA).unwrap_or_else(|error| panic!("{error}"));
         let [defaults, own] = [defaults, own].map(members);

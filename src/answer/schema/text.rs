@@ -1,4 +1,4 @@
-//! The text of a schema: its members in their order, without white space.
+//! Reads the text of a schema: its members in their order, without white space.
 
 use serde_json::value::RawValue;
 
@@ -21,19 +21,19 @@ pub(super) fn compact(json: &str) -> String {
     String::from_utf8(out).expect("white space is cut out between characters")
 }
 
-/// Returns the members of an object in their order; no members for any other value.
+/// Returns the members of an object in their order. For a value that is not an object, returns no members.
 pub(super) fn members(json: &str) -> Params {
     Params::of_object(json).unwrap_or_default()
 }
 
-/// Returns the elements of an array; no elements for any other value.
+/// Returns the elements of an array. For a value that is not an array, returns no elements.
 pub(super) fn elements(json: &str) -> Vec<&str> {
     let elements: Vec<&RawValue> = serde_json::from_str(json).unwrap_or_default();
     elements.into_iter().map(RawValue::get).collect()
 }
 
-/// Checks that no object has two members with the same name. Most parsers would keep only one of the two, and not all
-/// parsers keep the same one.
+/// Checks that no object has two members with the same name. Most parsers keep only one of two such members: some keep
+/// the first, others the last.
 pub(super) fn check_names(json: &str, pointer: &str) -> Result<(), SchemaError> {
     match first_byte(json.as_bytes()) {
         Some(b'{') => {

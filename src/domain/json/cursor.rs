@@ -1,16 +1,17 @@
-//! A position in JSON text. It moves forward as values are read.
+//! A position in JSON text. The position moves forward while values are read.
 
 use super::scan::{blanks_end, number_end, plain_text, string_end, word_end};
 
-/// The deepest nesting that is accepted. Common parsers accept no deeper nesting.
+/// The deepest nesting that the cursor accepts. Common JSON parsers have the same limit.
 pub(crate) const DEEPEST: u32 = 127;
 
 /// A place in JSON text.
 ///
-/// Each method reads one thing and moves past it. A method that finds something else returns `None`. After that, the
-/// cursor must not be used again. The exceptions are the methods whose docs say that the cursor does not move. Values
-/// are returned as they are written, and nothing is copied. Skipping a deeply nested value needs no stack. Only the
-/// closures of [`Cursor::object`] and [`Cursor::array`] may recurse.
+/// Each method reads one part of the text, for example a string, and moves past it. A method that finds something else
+/// returns `None`, and the cursor must then not be used again. Some methods do not move the cursor when they find
+/// something else, as their docs say. After such a method, the cursor can be used again. Values are returned as they
+/// are written in the text, and nothing is copied. Skipping a deeply nested value uses no recursion. Recursion is
+/// possible only in the closures that callers give to [`Cursor::object`] and [`Cursor::array`].
 #[derive(Debug)]
 pub(crate) struct Cursor<'a> {
     json: &'a [u8],
@@ -18,12 +19,12 @@ pub(crate) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    /// Begins at the start of a text.
+    /// Returns a cursor at the start of a text.
     pub(crate) fn new(json: &'a [u8]) -> Self {
         Self { json, at: 0 }
     }
 
-    /// Returns the position, in bytes from the start of the text.
+    /// Returns the position of the cursor, in bytes from the start of the text.
     pub(crate) fn position(&self) -> usize {
         self.at
     }
@@ -35,32 +36,32 @@ impl<'a> Cursor<'a> {
         self.json.get(self.at).copied()
     }
 
-    /// Skips blanks, and moves past the byte `wanted`.
+    /// Skips blanks and moves past the byte `wanted`.
     #[inline]
     pub(crate) fn take(&mut self, wanted: u8) -> Option<()> {
         (self.peek()? == wanted).then(|| self.at += 1)
     }
 
-    /// Moves past exactly these bytes. Blanks before them are not skipped. When the bytes differ, the cursor does not
-    /// move.
+    /// Moves past exactly these bytes. Blanks before these bytes are not skipped. If the text continues with other
+    /// bytes, the cursor does not move.
     #[inline]
     pub(crate) fn literal(&mut self, text: &[u8]) -> Option<()> {
         self.json.get(self.at..)?.starts_with(text).then(|| self.at += text.len())
     }
 
-    /// Returns `Some` when nothing but blanks is left.
+    /// Returns `Some` if the rest of the text contains only blanks.
     pub(crate) fn end(&mut self) -> Option<()> {
         self.peek().is_none().then_some(())
     }
 
-    /// Reads an object. For each member, calls `member` with the name, whose escapes are not decoded. `member` must
-    /// read the value.
+    /// Reads an object. For each member, calls `member` with the name. Escapes in the name are not decoded. The closure
+    /// `member` must read the value.
     #[inline]
     pub(crate) fn object(&mut self, member: impl FnMut(&mut Self, &'a [u8]) -> Option<()>) -> Option<()> {
         self.members(Self::string, member)
     }
 
-    /// Reads an object as [`Cursor::object`] does; `None` when a name has escapes.
+    /// Reads an object as [`Cursor::object`] does. Returns `None` if the name of a member has escapes.
     #[inline]
     pub(crate) fn plain_object(&mut self, member: impl FnMut(&mut Self, &'a [u8]) -> Option<()>) -> Option<()> {
         self.members(Self::plain_string, member)
@@ -79,7 +80,7 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// Reads an array. `element` is called for each value and must read it.
+    /// Reads an array. The closure `element` is called for each element and must read its value.
     #[inline]
     pub(crate) fn array(&mut self, element: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         self.list(b'[', b']', element)
@@ -109,8 +110,9 @@ impl<'a> Cursor<'a> {
         self.json.get(start + 1..self.at - 1)
     }
 
-    /// Reads a string and returns it with its quotes. The text between the quotes is not checked, so this is only for
-    /// text that was checked before. For long strings, it is several times as fast as [`Cursor::string`].
+    /// Reads a string and returns it with its quotes. The text between the quotes is not checked, so use this method
+    /// only for text that was checked before. For long strings, this method is several times as fast as
+    /// [`Cursor::string`].
     #[inline]
     pub(crate) fn checked_string(&mut self) -> Option<&'a [u8]> {
         let start = self.at;
@@ -142,8 +144,8 @@ impl<'a> Cursor<'a> {
         self.json.get(start..self.at)
     }
 
-    /// Reads a number that is written with digits only and fits 64 bits. When something else follows, the cursor does
-    /// not move.
+    /// Reads a number that is written with digits only and fits in 64 bits. If the text continues with something else,
+    /// the cursor does not move.
     #[inline]
     pub(crate) fn count(&mut self) -> Option<u64> {
         self.peek()?;
@@ -175,7 +177,7 @@ impl<'a> Cursor<'a> {
     /// Skips any value that is nested at most `deepest` levels. `deepest` is at most [`DEEPEST`].
     #[inline]
     pub(crate) fn skip_value(&mut self, deepest: u32) -> Option<()> {
-        // Most values are strings and numbers. They are skipped without tracking brackets.
+        // Most values are strings and numbers. Skipping a string or a number needs no tracking of brackets.
         self.at = match self.peek()? {
             b'"' => string_end(self.json, self.at)?,
             b'0'..=b'9' => number_end(self.json, self.at)?,
@@ -184,8 +186,8 @@ impl<'a> Cursor<'a> {
         Some(())
     }
 
-    /// The text must be valid JSON. Returns the position of its first bracket that is nested deeper than `deepest`
-    /// levels.
+    /// Returns the position of the first bracket that is nested deeper than `deepest` levels. The text must be valid
+    /// JSON.
     pub(crate) fn deeper_than(mut self, deepest: usize) -> Option<usize> {
         let mut depth = 0;
         loop {
@@ -201,10 +203,10 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Skips any blanks at `at` and the value after them, and returns the position after the value. Returns `None` when
-/// there is no value, or when the value is nested deeper than `deepest` levels. `deepest` is at most [`DEEPEST`].
+/// Skips the blanks at `at` and the value after the blanks, and returns the position after the value. Returns `None`
+/// when there is no value, or when the value is nested deeper than `deepest` levels. `deepest` is at most [`DEEPEST`].
 fn value_end(bytes: &[u8], mut at: usize, deepest: u32) -> Option<usize> {
-    // `open` has one bit for each open bracket: 1 for an object, 0 for an array.
+    // The number `open` has one bit for each open bracket: 1 for an object, 0 for an array.
     let (mut open, mut depth) = (0_u128, 0);
     loop {
         at = blanks_end(bytes, at);
@@ -233,7 +235,7 @@ fn value_end(bytes: &[u8], mut at: usize, deepest: u32) -> Option<usize> {
             at = if is_object(open) { name_end(bytes, at)? } else { at };
             continue;
         }
-        // The position is after a value, or before the closing bracket of an empty object or array.
+        // Here, `at` is the position after a value, or before the closing bracket of an empty object or array.
         loop {
             if depth == 0 {
                 return Some(at);

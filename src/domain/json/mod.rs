@@ -1,14 +1,14 @@
 //! Reads raw JSON text with a cursor, writes JSON, and puts JSON on one line.
 //!
-//! The program uses only a small part of an answer or of a line of results. The rest only has to be valid JSON, so it
-//! is checked but not parsed. [`Cursor`] is as strict as a parser and several times as fast. It accepts what RFC 8259
-//! accepts, up to a depth of [`DEEPEST`]. If the cursor does not accept a text, the caller gives the text to the
-//! parser, and the parser makes the error message. Like the parser, the cursor does not check whether skipped text is
-//! UTF-8.
+//! The program uses only a small part of an answer or of a result line. The other parts only have to be valid JSON, so
+//! the program checks them but does not parse them. [`Cursor`] is as strict as a parser and several times as fast. A
+//! cursor accepts all JSON of RFC 8259, up to a depth of [`DEEPEST`]. If the cursor does not accept a text, the caller
+//! gives the text to the parser, and the parser makes the error message. Like the parser, the cursor does not check
+//! whether skipped text is UTF-8.
 //!
-//! All code that reads raw bytes uses the cursor: the estimates of a row, the scan of a reply, and the reading of
-//! result lines when a run is resumed. Rows themselves are read by `serde_json`, which returns each value as a
-//! `RawValue`. The cursor would need a second step: a value that it finds must be parsed again to become a `RawValue`.
+//! All code that reads raw bytes uses the cursor. Examples are the estimates of a row, the scan of a reply, and the
+//! reading of result lines. The rows of the input are read by `serde_json`, which returns each value as a `RawValue`.
+//! With the cursor, each value would have to be parsed a second time to become a `RawValue`.
 
 mod cursor;
 mod scan;
@@ -28,7 +28,7 @@ pub(crate) fn is_within_depth(json: &[u8], deepest: u32) -> bool {
     Cursor::new(json).skip_value(deepest).is_some()
 }
 
-/// Returns the kind of a value, with its article ("a number").
+/// Returns the kind of a value, with an article ("a number").
 pub(crate) fn kind(json: &str) -> &'static str {
     match first_byte(json.as_bytes()) {
         Some(b'{') => "an object",
@@ -40,13 +40,13 @@ pub(crate) fn kind(json: &str) -> &'static str {
     }
 }
 
-/// Returns the first byte of a JSON value, which shows the type of the value; `None` for blank text.
+/// Returns the first byte of a JSON value; `None` for blank text. This byte shows the type of the value.
 pub(crate) fn first_byte(json: &[u8]) -> Option<u8> {
     json.iter().copied().find(|byte| !byte.is_ascii_whitespace())
 }
 
-/// Returns the text between the quotes of a JSON string, with its escapes; `None` for any other value. There must be no
-/// blanks around the value.
+/// Returns the text between the quotes of a JSON string, with its escapes; `None` for any other value. The caller must
+/// remove blanks around the value.
 pub(crate) fn inside_quotes(json: &[u8]) -> Option<&[u8]> {
     json.strip_prefix(b"\"")?.strip_suffix(b"\"")
 }

@@ -1,7 +1,7 @@
-//! Finds the tokens of JSON text quickly: it looks at sixteen bytes at a time.
+//! Finds the tokens of JSON text quickly, by comparing sixteen bytes at a time.
 //!
-//! These are plain functions with a text and a position as arguments. The position is passed by value, so the compiler
-//! can keep it in a register. Other modules use [`super::Cursor`].
+//! The functions of this module take a text and a position as arguments. The position is passed by value, so the
+//! compiler can keep it in a register. Other modules use [`super::Cursor`] instead.
 
 use std::ops::Range;
 
@@ -34,7 +34,7 @@ pub(super) fn plain_text(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     special(bytes, start).filter(|&end| bytes[end] == b'"').map(|end| start..end)
 }
 
-/// Returns the position after an escape; `at` is the position after its backslash.
+/// Returns the position after an escape; `at` is the position after the backslash.
 fn escape_end(bytes: &[u8], at: usize) -> Option<usize> {
     match bytes.get(at)? {
         b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(at + 1),
@@ -66,14 +66,15 @@ fn digits_end(bytes: &[u8], at: usize) -> Option<usize> {
     (count > 0).then_some(at + count)
 }
 
-/// Returns the position after `true`, `false` or `null`.
+/// Returns the position after the word `true`, `false` or `null` that begins at `at`; `None` when no such word begins
+/// there.
 pub(super) fn word_end(bytes: &[u8], at: usize) -> Option<usize> {
     let rest = bytes.get(at..)?;
     let words: [&[u8]; 3] = [b"true", b"false", b"null"];
     words.into_iter().find(|word| rest.starts_with(word)).map(|word| at + word.len())
 }
 
-/// The number of bytes that processors compare in one step.
+/// The size of a piece: the number of bytes that processors compare in one step.
 const PIECE: usize = 16;
 
 /// Returns the position of the first quote, backslash or control character from `at` on.
@@ -89,7 +90,8 @@ pub(crate) fn special(bytes: &[u8], mut at: usize) -> Option<usize> {
             PIECE => at += PIECE,
             more => return Some(at + more),
         }
-        // Most strings end in their first piece. A long string is searched in steps of four pieces, which is faster.
+        // Most strings end within sixteen bytes. The rest of a long string is searched 64 bytes at a time, which is
+        // faster.
         while let Some(four) = bytes.get(at..)?.first_chunk() {
             match special_of_four(four) {
                 0 => at += 4 * PIECE,
@@ -99,13 +101,14 @@ pub(crate) fn special(bytes: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// Returns the position of the first special byte in a piece, or the piece's length.
+/// Returns the position of the first special byte (quote, backslash or control character) in a piece. Returns the
+/// length of the piece if it has no special byte.
 #[inline]
 fn first_special(piece: &[u8; PIECE]) -> usize {
     (special_of(piece) | (1 << PIECE)).trailing_zeros() as usize
 }
 
-/// Returns one bit for each byte of a piece. The bit is set if the byte is special.
+/// Returns one bit for each byte of a piece. The bit is 1 if the byte is a quote, a backslash or a control character.
 #[inline]
 fn special_of(piece: &[u8; PIECE]) -> u32 {
     let piece = u8x16::new(*piece);
@@ -121,15 +124,15 @@ fn special_of_four(four: &[u8; 4 * PIECE]) -> u64 {
     pieces.iter().zip([0, 16, 32, 48]).fold(0, |marks, (piece, shift)| marks | (u64::from(special_of(piece)) << shift))
 }
 
-/// Returns the last bytes of a text as a piece of full length. The rest of the piece is filled with a letter that is
-/// never searched for.
+/// Returns the last bytes of a text as a piece of full length. The rest of the piece is filled with the letter `x`,
+/// which is never searched for.
 fn padded(rest: &[u8]) -> [u8; PIECE] {
     let mut piece = [b'x'; PIECE];
     piece[..rest.len()].copy_from_slice(rest);
     piece
 }
 
-/// What a text contains.
+/// Facts about the characters of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Traits {
     /// Whether the text contains nothing but ASCII.
@@ -141,7 +144,7 @@ pub(crate) struct Traits {
 }
 
 impl Traits {
-    /// Looks at a whole text, in one pass.
+    /// Reads a whole text in one pass and returns the facts about its characters.
     pub(crate) fn of(text: &[u8]) -> Self {
         let (pieces, rest) = text.as_chunks();
         let last = padded(rest);
@@ -163,7 +166,8 @@ impl Traits {
     }
 }
 
-/// Returns whether a text contains any of three bytes. None of the three may be `x`.
+/// Returns whether a text contains any of three bytes. The byte `x` is not allowed among the three, because it fills
+/// the last piece of the text.
 pub(crate) fn has_any(text: &[u8], bytes: [u8; 3]) -> bool {
     let (pieces, rest) = text.as_chunks();
     let [one, two, three] = bytes.map(u8x16::splat);

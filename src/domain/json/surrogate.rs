@@ -1,4 +1,5 @@
-//! Finds lone surrogates: escapes of one half of a UTF-16 pair without the other half.
+//! Finds lone surrogates. A lone surrogate is an escape that encodes one half of a UTF-16 pair, without the escape of
+//! the other half.
 
 /// Returns the position of the first lone surrogate in valid JSON.
 ///
@@ -20,7 +21,7 @@ pub(crate) fn lone_surrogate(text: &str) -> Option<usize> {
     None
 }
 
-/// Returns the UTF-16 unit that the escape `\uXXXX` at `at` means.
+/// Returns the UTF-16 unit that the escape `\uXXXX` at `at` encodes.
 fn unit_at(text: &str, at: usize) -> Option<u16> {
     u16::from_str_radix(text.get(at..at + 6)?.strip_prefix("\\u")?, 16).ok()
 }

@@ -1,13 +1,13 @@
-//! The text of a JSON string.
+//! Decodes JSON strings.
 
 use std::borrow::Cow;
 
 use super::inside_quotes;
 
-/// Returns the text of a JSON string. `json` includes the quotes. `None` if it is not a string.
+/// Returns the decoded text of a JSON string; `None` if `json` is not a string. The text in `json` includes the quotes.
 ///
-/// The text is copied only if it has escapes. Anything that is not a character becomes U+FFFD: an escape of half a
-/// character without the other half, or bytes that are not UTF-8.
+/// The text is copied only if it has escapes. Two things become U+FFFD because they are not characters: a lone
+/// surrogate, and bytes that are not UTF-8.
 pub(crate) fn unescaped(json: &[u8]) -> Option<Cow<'_, str>> {
     let inside = lossy(inside_quotes(json)?);
     if !inside.as_bytes().contains(&b'\\') {
@@ -25,13 +25,13 @@ pub(crate) fn unescaped(json: &[u8]) -> Option<Cow<'_, str>> {
     Some(text.into())
 }
 
-/// Returns bytes as text. For long text, checking the bytes is most of the work, so the check handles several bytes in
-/// each step.
+/// Returns bytes as text. For a long text, checking that the bytes are UTF-8 takes most of the time. So this check
+/// handles several bytes in each step.
 fn lossy(bytes: &[u8]) -> Cow<'_, str> {
     simdutf8::basic::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
-/// Returns the character of an escape, and its length. `rest` begins after the backslash.
+/// Returns the character that an escape encodes, and the length of the escape. `rest` begins after the backslash.
 fn escape(rest: &[u8]) -> Option<(char, usize)> {
     let char = match rest.first()? {
         b'n' => '\n',

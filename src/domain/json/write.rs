@@ -1,4 +1,4 @@
-//! Writing JSON: strings, and values that have to fit on one line.
+//! Writes JSON: strings, and values that must fit on one line.
 
 use serde_json::value::RawValue;
 
@@ -15,8 +15,8 @@ pub(crate) fn write_json_str(text: &str, out: &mut Vec<u8>) {
     serde_json::to_writer(out, text).expect("a string can always be written to memory");
 }
 
-/// Appends JSON text with blanks in place of its line breaks, so that it fits on one line. Its value stays the same:
-/// JSON has no line breaks inside strings.
+/// Appends JSON text and replaces each line break with a blank, so that the text fits on one line. The value stays the
+/// same, because JSON has no line breaks inside strings.
 pub(crate) fn write_on_one_line(json: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(json);
@@ -25,8 +25,8 @@ pub(crate) fn write_on_one_line(json: &[u8], out: &mut Vec<u8>) {
 
 /// Replaces the line breaks of JSON text with blanks.
 pub(crate) fn put_on_one_line(json: &mut [u8]) {
-    // Every byte is written, even if it is unchanged. So the loop has no branch, and the processor can handle many
-    // bytes in each step.
+    // Every byte is written, also a byte that stays the same. So the loop has no branch, and the processor can handle
+    // many bytes in each step.
     json.iter_mut().for_each(|byte| *byte = if matches!(*byte, b'\n' | b'\r') { b' ' } else { *byte });
 }
 

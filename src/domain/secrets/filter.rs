@@ -1,9 +1,9 @@
-//! Checks quickly whether a text may contain a secret.
+//! A quick filter that finds out whether a text can contain a secret.
 //!
-//! A run is five consecutive bytes. Only every n-th position of a text is checked; n is the stride. Only parts of a
-//! secret that have a minimum length are searched for. The stride is small. So each such part contains a run that
-//! begins at a checked position, wherever the part itself begins. Each run at a checked position is looked up in a
-//! table. If the table contains the run, the run is then searched for in the list of all runs of the secrets. A typical
+//! In this file, a run is a sequence of five bytes. The filter checks only every n-th position of a text; n is the
+//! stride. The filter searches only for parts of a secret that have a minimum length. The stride is so small that each
+//! such part contains a run that begins at a checked position. Each run at a checked position is looked up in a table.
+//! If the table contains the run, the filter also searches for it in the list of all runs of the secrets. A typical
 //! answer has only about fifty positions to check, so four positions are looked up before the first branch.
 
 use zeroize::Zeroizing;
@@ -11,17 +11,17 @@ use zeroize::Zeroizing;
 /// The length of a run, in bytes.
 const RUN: usize = 5;
 const RUN_MASK: u64 = (1 << (8 * RUN)) - 1;
-/// How many bytes are loaded in one step. This is also the stride for parts of twelve bytes.
+/// The number of bytes that are loaded in one step. The stride for parts of twelve bytes is the same number.
 const PIECE: usize = 8;
-/// Entries of the table. A key has about a thousand runs. So in a text without secrets, about one position in sixty
-/// still causes a search in the list.
+/// The number of entries of the table. The forms of a key have about a thousand runs, so about one entry in sixty is
+/// set. In a text without secrets, about one position in sixty causes a search in the list.
 const ENTRIES: usize = 1 << 16;
 
 /// The runs of secrets.
 pub(super) struct Filter {
-    /// The entry of each run is 1; all other entries are 0.
+    /// A table with the entry 1 for each run of the secrets, and 0 everywhere else.
     table: Box<Zeroizing<[u8; ENTRIES]>>,
-    /// All runs, sorted.
+    /// All runs of the secrets, sorted.
     runs: Zeroizing<Vec<u64>>,
     stride: usize,
 }
@@ -44,8 +44,8 @@ impl Filter {
         Self { table, runs, stride: shortest + 1 - RUN }
     }
 
-    /// Returns whether `text` may contain a part of a secret. If the result is `false`, the text surely contains no
-    /// such part. If it is `true`, the text must be searched.
+    /// Returns whether `text` possibly contains a part of a secret. If the result is `false`, the text certainly
+    /// contains no such part. If the result is `true`, the caller must search the text.
     pub(super) fn may_contain(&self, text: &[u8]) -> bool {
         if self.stride != PIECE {
             return text.windows(RUN).step_by(self.stride).any(|bytes| self.has(run(bytes)));
@@ -68,7 +68,7 @@ fn run(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |run, &byte| run << 8 | u64::from(byte))
 }
 
-/// Returns the entry of a run in the table. Bytes after the run do not count.
+/// Returns the position of a run's entry in the table. Bytes of the argument after the run are ignored.
 fn index_of(run: u64) -> usize {
     let run = run << (64 - 8 * RUN);
     (run.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - ENTRIES.ilog2())) as usize

@@ -1,4 +1,4 @@
-//! The forms of a secret that are looked for.
+//! The forms of a secret that the program searches for.
 
 use zeroize::Zeroizing;
 
@@ -7,7 +7,7 @@ use super::view::{VIEWS, View};
 const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const FOR_URLS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// Returns the forms of a secret: as it is, with its own escapes decoded, in base64 and in hex.
+/// Returns the forms of a secret: the secret itself, the secret with its escapes decoded, its base64 and its hex form.
 pub(super) fn of(secret: &str) -> Vec<Zeroizing<Vec<u8>>> {
     let views = View::of(secret.as_bytes(), 0..secret.len()).all(VIEWS);
     let mut forms: Vec<_> = views.map(|view| Zeroizing::new(view.bytes().to_vec())).collect();
@@ -42,7 +42,8 @@ mod tests {
 
     #[test]
     fn base64_matches_the_standard_at_every_alignment() {
-        // Of "foobar", "xfoobar" and "xxfoobar": Zm9vYmFy, eGZvb2Jhcg==, eHhmb29iYXI=.
+        // The base64 of "foobar" is Zm9vYmFy, the base64 of "xfoobar" is eGZvb2Jhcg==, and the base64 of "xxfoobar" is
+        // eHhmb29iYXI=.
         let at = |before| String::from_utf8_lossy(&base64(b"foobar", before, STANDARD)).into_owned();
 
         assert_eq!([at(0), at(1), at(2)], ["Zm9vYmFy", "Zvb2Jhc", "mb29iYX"]);

@@ -1,24 +1,24 @@
-//! Removes secrets from everything that servers send. Secrets must never be shown.
+//! Removes secrets from everything that servers send, because secrets must never be shown.
 //!
-//! A server can send the key back: in an error, in a header, in a broken answer, escaped or encoded. So everything from
-//! a server passes through [`Secrets`] once, after it was decoded and before anything is shown, written or counted. For
-//! each secret, the following is found:
+//! A server can send the key back: in an error, in a header or in a broken answer, and also escaped or encoded. So each
+//! text from a server passes through [`Secrets`] after it was decoded, and before it is shown, written or counted. For
+//! each secret, [`Secrets`] finds:
 //!
 //! - Any twelve or more consecutive characters of the secret, of its base64 form (both alphabets, any alignment) or of
 //!   its hex form. A secret of 8 to 11 characters is found only as a whole.
-//! - The same text in an escaped form: percent signs, backslashes or HTML entities. Up to three layers of escapes are
-//!   decoded, and the kinds may be mixed. In a long text, only some orders of the kinds are tried. A text is long if it
-//!   has more than a megabyte without the content of the answer.
+//! - The same characters in an escaped form, with percent signs, backslashes or HTML entities. Up to three layers of
+//!   escapes are decoded, and the layers can be of different kinds. In a long text, only some orders of the kinds of
+//!   escapes are tried. A text is long if it has more than a megabyte, not counting the content of the answer.
 //!
 //! Each part that is found is replaced with `[key]`. Two things are not found: a part with other text between its
-//! characters, and a secret with fewer than eight characters. Such a short secret may also be part of an ordinary word,
-//! so removing it would only damage the text.
+//! characters, and a secret with fewer than eight characters. A secret that is so short can be part of an ordinary
+//! word, so removing it would only damage the text.
 //!
-//! The content of an answer is not changed, because it must be the model's own words, byte for byte.
+//! The content of an answer is not changed, because the results must have the model's own words, byte for byte.
 //!
 //! Checking a successful answer costs little. A filter checks every eighth position outside the content. A text is
-//! searched only if the filter says that it may contain a secret. The tables contain the secrets, so they are zeroed
-//! when they are dropped.
+//! searched only if the filter finds a sign of a secret. The tables of the filter contain parts of the secrets, so the
+//! memory of these tables is set to zero when they are dropped.
 
 mod filter;
 mod forms;
@@ -35,20 +35,20 @@ use self::filter::Filter;
 use self::view::{VIEWS, VIEWS_OF_LONG, View, hash};
 use super::{Failure, HaltReason, Message, Verdict, WriteFault, json};
 
-/// A secret with fewer characters counts as a placeholder (`x`, `key`). It is not searched for.
+/// The smallest length of a secret that is searched for. A shorter secret is treated as a placeholder (`x`, `key`).
 pub(crate) const SHORTEST: usize = 8;
-/// A part of a secret is removed if it has at least this many characters.
+/// The smallest length of a part of a secret that is removed, in characters.
 const PART: usize = 12;
-/// What replaces a secret.
+/// The text that replaces a secret.
 const MARK: &str = "[key]";
-/// A text with at least this many bytes counts as long.
+/// The size of the shortest long text, in bytes.
 const LONG: usize = 1 << 20;
 
-/// Text that must never be shown. Its `Debug` form does not show it.
+/// The secrets: texts that must never be shown. The `Debug` form of this type does not show them.
 #[derive(Default)]
 pub struct Secrets {
     filter: Filter,
-    /// The hashes of all parts to look for: for each length, a sorted list.
+    /// The hashes of all parts that are searched for: a sorted list for each length.
     parts: Vec<(usize, Zeroizing<Vec<u64>>)>,
 }
 
@@ -59,7 +59,8 @@ impl std::fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Returns a `Secrets` that finds these texts. Texts that are shorter than `SHORTEST` or not ASCII are left out.
+    /// Returns a `Secrets` that finds these texts. A text that is shorter than `SHORTEST`, or that is not ASCII, is
+    /// left out.
     pub fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         let texts = texts.into_iter().filter(|text| text.len() >= SHORTEST && text.is_ascii());
         let forms: Vec<_> = texts.flat_map(forms::of).filter(|form| form.len() >= SHORTEST).collect();
@@ -89,8 +90,8 @@ impl Secrets {
         if !self.is_suspect(text.as_bytes()) {
             return;
         }
-        // The last range is replaced first, so the positions of the ranges before it stay valid. Secrets are ASCII, so
-        // no character is cut.
+        // The last range is replaced first, so the positions of the earlier ranges stay valid. Secrets are ASCII, so no
+        // character is cut.
         for found in self.find(text.as_bytes(), text.len()).into_iter().rev() {
             text.replace_range(found, MARK);
         }
@@ -141,7 +142,7 @@ impl Secrets {
         [kind, code, request_id].into_iter().flatten().for_each(|text| self.clean(text));
     }
 
-    /// Removes the secrets from everything except the content.
+    /// Removes the secrets from a message, except from its content.
     fn clean_message(&self, message: &mut Message) {
         let Range { start, end } = message.content;
         let (before, after) = (&message.json[..start], &message.json[end..]);
@@ -161,12 +162,14 @@ impl Secrets {
         message.json = Bytes::from(json);
     }
 
-    /// Returns whether a text may contain a secret. For a text without a secret, the result is nearly always `false`.
+    /// Returns whether a text possibly contains a secret. For a text without a secret, the result is nearly always
+    /// `false`.
     fn is_suspect(&self, text: &[u8]) -> bool {
         !self.parts.is_empty() && (view::has_escapes(text) || self.filter.may_contain(text))
     }
 
-    /// Returns the replacements for a part of JSON, with their positions. The part must begin and end between values.
+    /// Returns the replacements for a part of a JSON text, with their positions. The part must begin and end between
+    /// values.
     fn edits(&self, json: &[u8]) -> Vec<(Range<usize>, &'static str)> {
         let mut edits = Vec::new();
         let mut at = 0;
@@ -190,8 +193,8 @@ impl Secrets {
         edits
     }
 
-    /// Returns the ranges of secrets, in order and without overlaps. No range cuts an escape. `whole_bytes` is the size
-    /// of all text that is searched.
+    /// Returns the ranges of secrets, in order and without overlaps. No range begins or ends inside an escape.
+    /// `whole_bytes` is the size of all text that is searched.
     fn find(&self, text: &[u8], whole_bytes: usize) -> Vec<Range<usize>> {
         let views = if whole_bytes < LONG { VIEWS } else { VIEWS_OF_LONG };
         let mut found = Vec::new();

@@ -9,7 +9,7 @@ fn cleaned(secret: &str, text: &str) -> String {
     text
 }
 
-/// Spells each character in one of the ways that JSON allows.
+/// Returns a text with each character written in one of the ways that JSON allows.
 fn escaped(text: &str, random: &mut fastrand::Rng) -> String {
     let spell = |char: char| match random.u8(0..4) {
         0 => format!("\\u{:04x}", u32::from(char)),
@@ -41,7 +41,7 @@ fn entities(text: &str, random: &mut fastrand::Rng) -> String {
     text.chars().map(spell).collect()
 }
 
-/// A key of visible ASCII.
+/// A key that consists of visible ASCII characters.
 fn key(random: &mut fastrand::Rng, length: usize) -> String {
     (0..length).map(|_| char::from(random.u8(b'!'..=b'~'))).collect()
 }

@@ -1,4 +1,5 @@
-//! A text with its escapes decoded. For each decoded byte, the view records its place in the original text.
+//! Views of a text. A view is the text with its escapes decoded. For each decoded byte, the view records the place of
+//! the byte in the original text.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hasher};
@@ -9,18 +10,19 @@ use crate::domain::json;
 /// The number of views of a text. A view is decoded in zero to three steps, and each step decodes one of the three
 /// kinds of escapes.
 pub(super) const VIEWS: usize = 40;
-/// The number of views of a long text. All 40 views would take seconds. No honest server hides a key in a megabyte of
-/// text.
+/// The number of views of a long text. All 40 views would take seconds. A server does not hide a key in a megabyte of
+/// text by accident.
 pub(super) const VIEWS_OF_LONG: usize = 4;
-/// A longer text is searched in pieces of this size, because a view stores the source of each byte, which takes memory.
+/// The size of a piece, in bytes. A longer text is searched piece by piece, because a view stores the source of each
+/// byte, and this needs memory.
 const PIECE: usize = 16 * 1024;
-/// How many bytes of a piece are also in the next piece. A part of a secret is shorter than this, even with three
-/// layers of escapes.
+/// The number of bytes of a piece that are also in the next piece. A part of a secret is shorter than this, also with
+/// three layers of escapes.
 const OVERLAP: usize = 4 * 1024;
-/// The byte that replaces every decoded character beyond ASCII. No secret contains this byte.
+/// The byte that replaces every decoded character that is not ASCII. No secret contains this byte.
 const OTHER: u8 = 0xff;
 
-/// Kinds of escapes. A text can be escaped several times, each time with any of these kinds.
+/// The kinds of escapes. A text can be escaped several times, each time with another or the same kind.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     /// Escapes of JSON and of programming languages: `\u002b`, `\/`, `\x2b`.
@@ -31,16 +33,16 @@ pub(super) enum Kind {
     Entity,
 }
 
-/// A part of a text, decoded in some way.
+/// A part of a text, in which some kinds of escapes were decoded.
 pub(super) struct View {
     bytes: Vec<u8>,
-    /// For each byte, the range of the text that it comes from.
+    /// The source of each byte: the range of the original text that was decoded to this byte.
     sources: Vec<Range<usize>>,
 }
 
 impl View {
-    /// Returns a part of `text` unchanged. All bytes of one escape have the whole escape as their source, so that no
-    /// escape is ever cut in two.
+    /// Returns the view of a part of `text` in which no escape is decoded. All bytes of one escape have the whole
+    /// escape as their source, so an escape is never cut in two.
     pub(super) fn of(text: &[u8], range: Range<usize>) -> Self {
         let mut sources = Vec::with_capacity(range.len());
         let mut at = range.start;
@@ -52,8 +54,9 @@ impl View {
         Self { bytes: text[range].to_vec(), sources }
     }
 
-    /// Returns this view first, and then the decoded views. Each decoded view is made from an earlier view: one more
-    /// kind of escapes is decoded. So every order of the kinds is tried. Returns at most `most` views.
+    /// Returns this view first, and then the decoded views. Each decoded view is made from an earlier view by decoding
+    /// one kind of escapes. So all orders of the three kinds of escapes are tried. The iterator returns at most `most`
+    /// views.
     pub(super) fn all(self, most: usize) -> impl Iterator<Item = Self> {
         let mut waiting = VecDeque::from([self]);
         let mut known = HashSet::new();
@@ -70,7 +73,7 @@ impl View {
         })
     }
 
-    /// Decodes the escapes of one kind once, and returns the result; `None` when the view has no such escapes.
+    /// Returns the view with one layer of escapes of one kind decoded; `None` when the view has no such escapes.
     fn decoded(&self, kind: Kind) -> Option<Self> {
         self.bytes.contains(&kind.first()).then_some(())?;
         let mut decoded = Self { bytes: Vec::with_capacity(self.bytes.len()), sources: Vec::new() };
@@ -88,7 +91,7 @@ impl View {
         &self.bytes
     }
 
-    /// Returns the range of the text that some bytes of the view come from.
+    /// Returns the source of some bytes of the view: the range of the original text that was decoded to these bytes.
     pub(super) fn source(&self, bytes: Range<usize>) -> Range<usize> {
         self.sources[bytes.start].start..self.sources[bytes.end - 1].end
     }
@@ -101,7 +104,7 @@ pub(super) fn hash(part: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// Returns whether a text may have escapes.
+/// Returns whether a text has a character that can begin an escape.
 pub(super) fn has_escapes(text: &[u8]) -> bool {
     json::has_any(text, [Kind::Backslash, Kind::Percent, Kind::Entity].map(Kind::first))
 }
@@ -131,7 +134,8 @@ impl Kind {
         }
     }
 
-    /// Returns the length of the first escape or byte of `text`, and its decoded byte.
+    /// Returns the length of the first escape of `text` and the byte that it encodes. If `text` does not begin with an
+    /// escape, returns 1 and the first byte.
     fn unit(self, text: &[u8]) -> (usize, u8) {
         if text[0] != self.first() {
             return (1, text[0]);
@@ -145,7 +149,7 @@ impl Kind {
     }
 }
 
-/// Reads an escape of JSON or of a programming language, after its backslash.
+/// Reads an escape of JSON or of a programming language. The text begins after the backslash.
 fn backslash(rest: &[u8]) -> Option<(usize, u8)> {
     Some(match *rest.first()? {
         b'u' if rest.get(1) == Some(&b'{') => {
@@ -164,7 +168,7 @@ fn backslash(rest: &[u8]) -> Option<(usize, u8)> {
     })
 }
 
-/// Reads an entity of HTML after its `&`.
+/// Reads an HTML entity. The text begins after the `&`.
 fn entity(rest: &[u8]) -> Option<(usize, u8)> {
     let end = rest.iter().take(10).position(|&byte| byte == b';')?;
     let byte = match &rest[..end] {

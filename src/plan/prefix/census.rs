@@ -1,14 +1,14 @@
 //! Counts how many rows share each prefix.
 //!
 //! The prefixes of all rows form a trie: the parent of a prefix is the next shorter prefix of the same row. Most
-//! prefixes belong to a single row. A node is kept only for prefixes that at least two rows have. For each row, only
-//! the shortest of its other prefixes is kept, as a hash ([`SeenPrefixes`]). As long as no other row has this prefix,
-//! no other row has a longer prefix of this row.
+//! prefixes belong to a single row. A node is kept only for a prefix that at least two rows have. Of the other prefixes
+//! of a row, only the shortest is kept, as a hash ([`SeenPrefixes`]). A longer prefix contains the shortest prefix. So
+//! a second row with a longer prefix is also a second row with the shortest prefix.
 //!
-//! So a prefix is recognized as shared when its second row comes. At that moment, the longer prefixes of its first row
-//! are needed too: the second row may share them. Rows with a common prefix are often neighbours, so the longer
-//! prefixes are kept only for up to [`RECENT`] recent rows. If the first row came earlier, it is not counted for its
-//! longer prefixes.
+//! So a prefix is recognized as shared when its second row comes. The longer prefixes of its first row are then needed
+//! too, because the second row possibly shares them. Rows with a common prefix are often neighbours, so the longer
+//! prefixes are kept only for up to [`RECENT`] recent rows. If the first row came before these rows, it is not counted
+//! for its longer prefixes.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
@@ -17,7 +17,7 @@ use super::super::seen::AsItIs;
 use super::seen_prefixes::SeenPrefixes;
 use crate::domain::{Level, MarkPlace, Prefixes};
 
-/// The largest number of rows whose longer prefixes are kept.
+/// The largest number of recent rows that keep their longer prefixes.
 const RECENT: usize = 4096;
 
 type Map<V> = HashMap<u64, V, BuildHasherDefault<AsItIs>>;
@@ -33,27 +33,29 @@ pub struct PrefixCensus {
 /// A prefix that several rows have.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Node {
-    /// The next shorter prefix; 0 if there is none.
+    /// The id of the next shorter prefix; 0 if there is none.
     pub(super) parent: u64,
-    /// How many rows have it.
+    /// The number of rows that have the prefix.
     pub(super) rows: u32,
-    /// Its estimated tokens.
+    /// The estimated number of tokens of the prefix.
     pub(super) tokens: u32,
-    /// The number of the first and of the last row that have it.
+    /// The numbers of the first and of the last row that have the prefix.
     pub(super) first: u32,
     pub(super) last: u32,
-    /// The group of a load to which its rows belong.
+    /// The group of the rows of the prefix, as a position in the load.
     pub(super) group: u32,
-    /// The shortest prefix that the model of its rows caches, in tokens.
+    /// The shortest prefix that the model of these rows caches, in tokens.
     pub(super) least: u32,
-    /// How many rows have the most frequent of the next longer prefixes. This is computed when the plan is made.
+    /// The number of rows that have the most frequent of the next longer prefixes. This number is computed when the
+    /// plan is made.
     pub(super) most_of_longer: u32,
-    /// Whether the marks are part of the rows.
+    /// Whether the prefix ends at a cache mark that is part of the rows.
     pub(super) is_own: bool,
 }
 
 impl PrefixCensus {
-    /// Adds a row. `row` is its number in reading order, and `group` is the position of its group in the load.
+    /// Adds a row. `row` is the number of the row in reading order, and `group` is the position of the row's group in
+    /// the load.
     pub fn add(&mut self, row: u64, group: usize, prefixes: &Prefixes) {
         let (row, group) = (u32::try_from(row).unwrap_or(u32::MAX), group as u32);
         self.add_levels(row, group, prefixes.least_tokens, 0, &prefixes.levels);
@@ -98,19 +100,19 @@ impl PrefixCensus {
         }
     }
 
-    /// Frees the memory for prefixes that only one row has. After this, no row can be added.
+    /// Frees the memory for prefixes that only one row has. After this call, no row can be added.
     pub(super) fn keep_shared_only(&mut self) {
         self.seen = SeenPrefixes::default();
         self.recent = Map::default();
     }
 
-    /// Returns how many rows are known to have a prefix; 0 if it is at most one row.
+    /// Returns the number of rows that are known to have a prefix; 0 if fewer than two rows have this prefix.
     pub(super) fn rows_of(&self, level: &Level) -> u32 {
         self.nodes.get(&level.id.0).map_or(0, |node| node.rows)
     }
 
-    /// Returns how many rows have a prefix, and the number of the last of these rows; `None` if at most one row has the
-    /// prefix.
+    /// Returns the count of rows that have a prefix, and the position of the last of these rows. Returns `None` if
+    /// fewer than two rows have the prefix.
     pub(super) fn last_of(&self, level: &Level) -> Option<(u32, u32)> {
         self.nodes.get(&level.id.0).map(|node| (node.rows, node.last))
     }

@@ -1,15 +1,15 @@
-//! Decides which prefixes are marked, and for how long.
+//! Decides which prefixes get cache marks, and for how long they are cached.
 //!
-//! If `rows` rows share a prefix, one token of it costs `write × W + read × (rows − W)` in all. `write` and `read` are
-//! shares of the price of plain input. `W` is the number of writes: one, and one more for each pause between two rows
-//! that is longer than the lifetime. Without a mark, the token costs `rows`. Each prefix gets the cheapest of three
-//! ways: five minutes, an hour, or no mark.
+//! A prefix that `rows` rows share costs `write × W + read × (rows − W)` for each of its tokens in the whole run.
+//! `write` and `read` are shares of the price of plain input. `W` is the number of writes: one, and one more for each
+//! pause between two rows that is longer than the lifetime. Without a mark, each token of the prefix costs `rows`. The
+//! plan chooses the cheapest way for each prefix: a mark for five minutes, a mark for an hour, or no mark.
 //!
-//! The length of the pauses follows from how many rows are sent in a second, and from how far apart the rows are in the
-//! input. If rows are read group by group, there are no pauses.
+//! The length of a pause is the distance of the two rows in the input, divided by the number of rows that are sent in a
+//! second. If rows are read group by group, there are no pauses.
 //!
-//! In this file, a *longer* prefix contains a shorter prefix, and belongs to some of the rows of the shorter prefix. An
-//! *own* prefix ends at a mark that is part of the rows.
+//! In this file, a *longer* prefix contains a shorter prefix. Some of the rows with the shorter prefix also have the
+//! longer prefix. An *own* prefix ends at a cache mark that is part of the rows.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
@@ -18,78 +18,81 @@ use super::super::seen::AsItIs;
 use super::census::{Node, PrefixCensus};
 use crate::domain::{Caching, PrefixId, Prefixes, PromptCache};
 
-/// How long the plan counts on a cache entry after its last use, in seconds. The API keeps it for 300 and 3,600
-/// seconds. The difference is a reserve for the time that requests take and for differences in the speed of the run.
+/// The lifetime of a cache entry that the plan relies on, in seconds after the last use of the entry. The API keeps an
+/// entry for 300 or 3,600 seconds. The difference is a reserve for the time that requests take and for changes in the
+/// speed of the run.
 const FIVE_MINUTES: f64 = 240.0;
 const HOUR: f64 = 3_300.0;
-/// The estimate of a prefix may be too low or too high by this factor.
+/// The factor by which the estimated length of a prefix can be too low or too high.
 const ERROR: f64 = 1.5;
-/// Rows are read group by group if the order of the input would make shared prefixes cost more by this share.
+/// The smallest saving that is worth reading rows group by group, as a share of the cost of shared prefixes.
 const WORTH_ORDERING: f64 = 0.01;
 
 /// The prices of a cached token, as shares of the price of plain input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct CacheRates {
-    /// Written for five minutes.
+    /// The price of a token that is written for five minutes.
     pub write_5m: f64,
-    /// Written for an hour.
+    /// The price of a token that is written for an hour.
     pub write_1h: f64,
     /// Read.
     pub read: f64,
 }
 
 impl Default for CacheRates {
-    /// Returns the shares of most models. Source: API documentation, "Prompt caching" (2026-08-22).
+    /// Returns the prices that most models have. Source: API documentation, "Prompt caching" (2026-08-22).
     fn default() -> Self {
         Self { write_5m: 1.25, write_1h: 2.0, read: 0.1 }
     }
 }
 
-/// What a plan depends on, in addition to the prefixes.
+/// The facts on which a plan for the cache depends, in addition to the prefixes.
 pub(crate) struct CacheSetting<'a> {
-    /// The user's setting.
+    /// The value of `--prompt-cache`.
     pub cache: PromptCache,
-    /// How many rows of the run are probably sent in a second.
+    /// The number of rows that the run will probably send in a second.
     pub rows_per_second: f64,
     /// Whether rows can be read in any order.
     pub can_be_ordered: bool,
-    /// The prices of a group of the load.
+    /// A function that returns the cache prices of a group of the load.
     pub rates: &'a dyn Fn(usize) -> CacheRates,
 }
 
-/// What is cached in a run.
+/// The plan for the prompt cache in a run: the prefixes that get marks, and the expected effect.
 #[derive(Clone, Debug, Default)]
 pub struct CachePlan {
     chosen: HashMap<u64, Caching, BuildHasherDefault<AsItIs>>,
-    /// Whether rows are read group by group, because their prefixes would not live long enough in the order of the
-    /// input.
+    /// Whether rows are read group by group. In the order of the input, the cache entries of their prefixes would
+    /// expire too early.
     pub is_ordered: bool,
-    /// How many prefixes are marked.
+    /// The number of prefixes that get marks.
     pub prefixes: u64,
-    /// How many of the marked prefixes may be too short for their model. The first answers show it.
+    /// The number of marked prefixes that are possibly too short for their model. The first answers show whether a
+    /// prefix is too short.
     pub uncertain: u64,
-    /// The uncertain prefix with the most rows.
+    /// Of the marked prefixes that are possibly too short, the prefix with the most rows.
     pub most_uncertain: Option<Unmarked>,
-    /// How many rows get at least one mark, or have marks of their own.
+    /// The number of rows that get at least one mark, or have marks of their own.
     pub rows: u64,
-    /// How many rows have marks of their own.
+    /// The number of rows that have marks of their own.
     pub own_rows: u64,
-    /// What is expected for each group of the load, by its position. Groups without a cached prefix may be missing.
+    /// The expected cached tokens of each group of the load, in the order of the groups. The list can end before the
+    /// last group if the last groups have no cached prefix.
     pub groups: Vec<GroupCaching>,
-    /// Prefixes that rows share and that are not marked.
+    /// The prefixes that rows share but that get no mark.
     pub unmarked: Vec<Unmarked>,
 }
 
 /// The cached tokens of one group of a load.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct GroupCaching {
-    /// Tokens written for five minutes. All tokens here are estimates.
+    /// The estimated number of tokens that are written for five minutes.
     pub write_5m: f64,
-    /// Tokens written for an hour.
+    /// The estimated number of tokens that are written for an hour.
     pub write_1h: f64,
     /// Tokens read.
     pub read: f64,
-    /// The longest lifetime of any mark.
+    /// The longest lifetime of a mark in the group.
     pub lifetime: Caching,
 }
 
@@ -98,32 +101,33 @@ pub struct GroupCaching {
 pub struct Unmarked {
     /// The reason.
     pub reason: UnmarkedReason,
-    /// How many prefixes there are.
+    /// The number of these prefixes.
     pub prefixes: u64,
-    /// How many rows have one of these prefixes. A row with several of them is counted several times.
+    /// The number of rows with one of these prefixes. A row with several of these prefixes is counted several times.
     pub rows: u64,
     /// The estimated tokens of the prefix with the most rows.
     pub tokens: u32,
-    /// The shortest prefix that the model of its rows caches, in tokens.
+    /// The shortest prefix that the model of these rows caches, in tokens.
     pub least: u32,
-    /// The group of the load to which its rows belong.
+    /// The group of these rows, as a position in the load.
     pub group: usize,
-    /// How many rows the prefix with the most rows has.
+    /// The number of rows of the prefix with the most rows.
     pub most_rows: u32,
 }
 
-/// Why a prefix is not marked.
+/// The reason why a shared prefix gets no mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnmarkedReason {
     /// The prefix is shorter than the model requires.
     TooShort,
-    /// The rows are too far apart in the input: the prefix would have to be written again and again.
+    /// The rows of the prefix are too far apart in the input, so the cache entry would expire and be written again many
+    /// times.
     TooFarApart,
     /// With the chosen lifetime, a write costs more than the reads save.
     TooFew,
 }
 
-/// How a prefix would be cached.
+/// A way to cache a prefix, with its number of writes and its cost.
 #[derive(Clone, Copy)]
 struct Choice {
     lifetime: Caching,
@@ -132,7 +136,7 @@ struct Choice {
 }
 
 impl PrefixCensus {
-    /// Decides what is cached. After this, no row can be added.
+    /// Decides which prefixes are cached. After this call, no row can be added.
     pub(crate) fn decide(&mut self, setting: &CacheSetting<'_>) -> CachePlan {
         let mut plan = CachePlan::default();
         if setting.cache == PromptCache::Off {
@@ -178,7 +182,7 @@ impl PrefixCensus {
         }
     }
 
-    /// Returns whether reading rows group by group saves enough to be worth it.
+    /// Returns whether reading rows group by group saves enough.
     fn is_worth_ordering(&self, setting: &CacheSetting<'_>) -> bool {
         let (mut ordered, mut as_written) = (0.0, 0.0);
         for node in self.nodes.values().filter(|node| !node.is_own && !node.is_too_short()) {
@@ -193,7 +197,7 @@ impl PrefixCensus {
         self.nodes.get(&node.parent)
     }
 
-    /// Returns the longest of the shorter prefixes that are marked.
+    /// Returns the longest marked prefix that this prefix contains, other than itself.
     fn chosen_parent(&self, node: &Node, plan: &CachePlan) -> Option<(u64, &Node)> {
         let mut id = node.parent;
         loop {
@@ -205,8 +209,8 @@ impl PrefixCensus {
         }
     }
 
-    /// Makes the lifetime of each prefix at least as long as the lifetimes of longer prefixes of the same rows. The API
-    /// refuses other marks.
+    /// Gives each prefix at least the lifetime that the longer prefixes of its rows have. The API refuses a request in
+    /// which a longer prefix lives longer than a shorter prefix.
     fn lengthen_outer(&self, plan: &mut CachePlan) {
         let hours: Vec<u64> =
             plan.chosen.iter().filter(|(_, lifetime)| **lifetime == Caching::Hour).map(|(id, _)| *id).collect();
@@ -221,7 +225,7 @@ impl PrefixCensus {
         }
     }
 
-    /// Adds up what the plan is expected to write and to read.
+    /// Adds up the tokens that rows will probably write to the cache and read from the cache.
     fn sum_up(&self, plan: &mut CachePlan, setting: &CacheSetting<'_>, gap: &dyn Fn(&Node) -> f64) {
         let mut groups = Vec::new();
         for (id, &lifetime) in &plan.chosen {
@@ -264,13 +268,13 @@ impl PrefixCensus {
 }
 
 impl Node {
-    /// Returns the mean time between two of its rows, if rows are sent in the order of the input.
+    /// Returns the mean time between two rows of the prefix, in seconds, if rows are sent in the order of the input.
     fn gap_seconds(&self, rows_per_second: f64) -> f64 {
         let rows = f64::from(self.last - self.first) / f64::from(self.rows.max(2) - 1);
         if rows_per_second > 0.0 { (rows - 1.0).max(0.0) / rows_per_second } else { 0.0 }
     }
 
-    /// Returns this prefix as one that is not marked, for this reason.
+    /// Returns a record that says why this prefix is not marked.
     fn as_unmarked(&self, reason: UnmarkedReason) -> Unmarked {
         Unmarked {
             reason,
@@ -283,12 +287,12 @@ impl Node {
         }
     }
 
-    /// Returns how many times this prefix must be written because of longer prefixes. The rows of a longer prefix read
-    /// the longer prefix; only the first of these rows uses this prefix. If the rows of a longer prefix take more than
-    /// `seconds`, this prefix expires meanwhile.
+    /// Returns the number of times that this prefix must be written because of longer prefixes. The rows of a longer
+    /// prefix read the longer prefix, and only the first of these rows reads the shorter prefix. If sending the rows of
+    /// a longer prefix takes more than `seconds`, the shorter prefix expires in this time.
     ///
     /// The documentation of the API does not say whether a read of a longer prefix also renews the shorter prefix
-    /// inside it. So the plan does not count on that.
+    /// inside it. The plan assumes that such a read does not renew the shorter prefix.
     fn least_writes(&self, seconds: f64, rows_per_second: f64) -> f64 {
         let of_longer = f64::from(self.most_of_longer);
         let is_slow = self.most_of_longer > 1 && of_longer > seconds * rows_per_second;
@@ -303,7 +307,7 @@ impl Node {
         f64::from(self.tokens) < f64::from(self.least) * ERROR
     }
 
-    /// Returns the cheapest way to cache the prefix, or not to cache it.
+    /// Returns the cheapest choice for the prefix, which can be no caching.
     fn choice(&self, setting: &CacheSetting<'_>, gap: f64) -> Choice {
         let rates = (setting.rates)(self.group as usize);
         let plain = Choice { lifetime: Caching::None, writes: 0.0, cost: f64::from(self.rows) };
@@ -323,7 +327,7 @@ impl Node {
             Caching::Hour => (rates.write_1h, HOUR),
             Caching::None | Caching::FiveMinutes => (rates.write_5m, FIVE_MINUTES),
         };
-        // The share of the pauses that are longer than the lifetime, if rows come at random.
+        // The share of the pauses that are longer than the lifetime, if the rows of the prefix come at random times.
         let missed = if gap > 0.0 { (-seconds / gap).exp() } else { 0.0 };
         let writes = (1.0 + (rows - 1.0) * missed).max(self.least_writes(seconds, rows_per_second));
         Choice { lifetime, writes, cost: write * writes + rates.read * (rows - writes) }
@@ -331,12 +335,12 @@ impl Node {
 }
 
 impl CachePlan {
-    /// Returns how long a prefix is cached; `None` if it is not marked.
+    /// Returns how long a prefix is cached; `None` if the prefix is not marked.
     pub fn lifetime(&self, prefix: PrefixId) -> Option<Caching> {
         self.chosen.get(&prefix.0).copied()
     }
 
-    /// Removes the prefixes of a row that are not marked, and sets how long each remaining prefix is cached.
+    /// Removes the prefixes of a row that are not marked, and sets the lifetime of each remaining prefix.
     pub(super) fn keep_chosen(&self, prefixes: &mut Prefixes) {
         let are_own = prefixes.are_own();
         prefixes.levels.retain_mut(|level| {
@@ -344,14 +348,14 @@ impl CachePlan {
             level.lifetime = chosen.filter(|_| !are_own).unwrap_or(level.lifetime);
             chosen.is_some()
         });
-        // If there are too many, the longest prefixes are kept: they contain the shorter prefixes.
+        // If a row has too many prefixes, the longest prefixes are kept, because they contain the shorter prefixes.
         let extra = prefixes.levels.len().saturating_sub(Prefixes::MOST);
         prefixes.levels.drain(..extra);
         if are_own {
             return;
         }
-        // The API refuses a longer prefix that lives longer than a shorter prefix. A plan may contain such a pair,
-        // because it may not know that all rows of the longer prefix also have the shorter prefix.
+        // The API refuses a longer prefix that lives longer than a shorter prefix. A plan can contain such a pair,
+        // because the plan does not always know that a row with the longer prefix also has the shorter prefix.
         let mut longest = Caching::None;
         for level in prefixes.levels.iter_mut().rev() {
             longest = longest.max(level.lifetime);
@@ -359,7 +363,7 @@ impl CachePlan {
         }
     }
 
-    /// Returns whether nothing is cached.
+    /// Returns whether the plan caches no prefix.
     pub fn is_empty(&self) -> bool {
         self.chosen.is_empty()
     }
@@ -382,7 +386,7 @@ mod tests {
 
     const LEAST: u32 = 1_024;
 
-    /// Returns a row with these prefixes, each with its tokens.
+    /// Returns the prefixes of a row, from pairs of an id and a number of tokens.
     fn row(levels: &[(u64, u32)]) -> Prefixes {
         let level = |&(id, tokens): &(u64, u32)| Level {
             id: PrefixId(id),
@@ -419,7 +423,7 @@ mod tests {
 
     #[test]
     fn only_prefixes_after_which_rows_differ_are_marked() {
-        // All rows share 1 and 2. Then there are two documents for two rows each.
+        // All rows share the prefixes 1 and 2. Each of the two documents (prefixes 10 and 11) is shared by two rows.
         let document = |document: u64, row_number: u64| {
             row(&[(1, 2_000), (2, 3_000), (document, 6_000), (100 + row_number, 6_100)])
         };
@@ -456,7 +460,7 @@ mod tests {
 
     #[test]
     fn rows_that_are_far_apart_are_read_group_by_group_or_cached_for_longer() {
-        // Each prefix has ten rows, one in every hundred rows.
+        // Each prefix has ten rows: every hundredth row has this prefix.
         let rows = || (0..1_000).map(|number| row(&[(1 + number % 100, 5_000)]));
 
         let fast = plan(&mut census(rows()), 10.0, PromptCache::Auto, true);
@@ -475,7 +479,7 @@ mod tests {
     #[test]
     fn a_prefix_that_is_not_used_while_a_longer_prefix_is_read_is_cached_for_longer() {
         let rows = || (0..90).map(|number| row(&[(1, 2_000), (10 + number / 30, 4_000)]));
-        // The rows of a document take five seconds, five minutes, and more than an hour.
+        // In the three cases, the rows of a document take five seconds, five minutes, and more than an hour.
         let lifetimes = [6.0, 0.1, 0.008].map(|rows_per_second| {
             let plan = plan(&mut census(rows()), rows_per_second, PromptCache::Auto, false);
             [1, 10].map(|id| plan.lifetime(PrefixId(id)).unwrap_or(Caching::None))
@@ -505,8 +509,8 @@ mod tests {
 
     #[test]
     fn a_row_keeps_its_shorter_prefix_at_least_as_long_as_its_longer_prefix() {
-        // Ten minutes are between the rows with the longer prefix. The last two of these rows also have the shorter
-        // prefix.
+        // The rows with the longer prefix are ten minutes apart. The last two rows with the longer prefix also have the
+        // shorter prefix.
         let number = |at: u64| if at.is_multiple_of(30) { row(&[(2, 5_000)]) } else { row(&[(100 + at, 5_000)]) };
         let both = row(&[(1, 2_000), (2, 5_000)]);
         let rows = (0..300).map(number).chain([both.clone(), both.clone()]);

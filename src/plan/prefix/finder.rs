@@ -15,7 +15,7 @@ pub(in crate::plan) struct PrefixFinder {
     levels: LevelFinder,
 }
 
-/// Which prefixes are wanted.
+/// The choice of the prefixes that the finder returns.
 #[derive(Debug, Default)]
 enum Wanted {
     /// No prefixes.
@@ -30,23 +30,23 @@ enum Wanted {
 /// The prefixes of a row.
 pub(in crate::plan) struct Found {
     prefixes: Prefixes,
-    /// How long the request asks to cache them: the longest lifetime of its marks.
+    /// The caching that the request asks for: the longest lifetime of its cache marks.
     caching: Caching,
 }
 
 impl PrefixFinder {
-    /// Finds all prefixes of each row.
+    /// Returns a finder of all prefixes of each row.
     pub(in crate::plan) fn of_survey(fixed_starts: &[String]) -> Self {
         Self { wanted: Wanted::All, levels: LevelFinder::new(FixedStarts::of(fixed_starts)) }
     }
 
-    /// Finds the prefixes of each row that the plan marks.
+    /// Returns a finder of the prefixes that the plan marks.
     pub(in crate::plan) fn of_run(plan: Arc<CachePlan>, fixed_starts: &[String]) -> Self {
         let wanted = if plan.is_empty() { Wanted::Nothing } else { Wanted::Chosen(plan) };
         Self { wanted, levels: LevelFinder::new(FixedStarts::of(fixed_starts)) }
     }
 
-    /// Returns whether any prefix is wanted.
+    /// Returns whether the finder can return a prefix.
     pub(in crate::plan) fn is_wanted(&self) -> bool {
         !matches!(self.wanted, Wanted::Nothing)
     }
@@ -70,8 +70,9 @@ impl PrefixFinder {
 }
 
 impl Found {
-    /// Returns the prefixes, how long they are cached, and how much the marks raise the highest cost of an answer.
-    /// `most_if` returns the highest cost of an answer for the longest lifetime of a mark.
+    /// Returns the prefixes and how long they are cached. The prefixes also get the amounts by which their marks raise
+    /// the highest cost of an answer. `most_if` returns the highest cost of an answer for the longest lifetime of a
+    /// mark.
     pub(in crate::plan) fn priced(self, most_if: &dyn Fn(Caching) -> Money) -> (Prefixes, Caching) {
         let plain = most_if(Caching::None);
         let extra_most = [Caching::FiveMinutes, Caching::Hour].map(|caching| most_if(caching).less(plain));

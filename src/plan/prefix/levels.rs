@@ -1,4 +1,4 @@
-//! Finds the levels of one request: the prefixes that the prompt cache may keep.
+//! Finds the levels of one request: the prefixes that the prompt cache can keep.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -9,14 +9,14 @@ use super::super::walk::{Part, Section, is_blank};
 use crate::domain::json::write_json_str;
 use crate::domain::{Caching, Level, MarkPlace, Merged, Money, PrefixId, Prefixes};
 
-/// The shortest prefix, in tokens, that any model caches. Shorter ones are ignored.
+/// The shortest prefix, in tokens, that any model caches. Shorter prefixes are ignored.
 const LEAST_OF_ANY: u32 = 512;
-/// A token has at least about this many bytes. A prompt is ignored if it has fewer bytes than this number times the
-/// tokens of the shortest prefix.
+/// The smallest number of bytes that a token has on average. A prompt is ignored if it has fewer bytes than this number
+/// times the tokens of the shortest prefix.
 const LEAST_BYTES_OF_TOKEN: usize = 2;
 /// The largest number of prefixes that are found in one request. Longer prefixes are left out.
 const MOST_LEVELS: usize = 256;
-/// Parameters on which cache entries do not depend.
+/// The parameters that do not change the cache entry of a prompt, and the parameters of the prompt itself.
 const NOT_IN_CACHE: [&str; 13] = [
     "max_tokens",
     "metadata",
@@ -33,20 +33,21 @@ const NOT_IN_CACHE: [&str; 13] = [
     "tools",
 ];
 
-/// Returns whether a request may be long enough for the cache, or has cache marks of its own. This is checked first, so
-/// that nothing is computed for short requests.
+/// Returns whether a request is possibly long enough for the cache. The length is checked first, so that nothing is
+/// computed for short requests.
 pub(in crate::plan) fn wants_parts(params: Merged<'_>) -> bool {
     let bytes = |name| params.get(name).map_or(0, str::len);
     bytes("messages") + bytes("system") + bytes("tools") >= LEAST_BYTES_OF_TOKEN * LEAST_OF_ANY as usize
 }
 
-/// The fixed starts of the texts that a template fills in: the parts that all rows have in common. They are JSON text
-/// without quotation marks, the longest first.
+/// The fixed starts of the texts of a template: the parts before the first placeholder, which all rows have in common.
+/// The fixed starts are JSON text without quotation marks, sorted from the longest to the shortest.
 #[derive(Clone, Debug, Default)]
 pub(in crate::plan) struct FixedStarts(Vec<String>);
 
 impl FixedStarts {
-    /// Returns these starts. A start that has only blanks can't be a block of its own, so it is left out.
+    /// Returns the fixed starts in the form of JSON text. A start that has only blanks can't be a separate block, so it
+    /// is left out.
     pub(in crate::plan) fn of(texts: &[String]) -> Self {
         let escaped = |text: &String| {
             let mut json = Vec::new();
@@ -59,8 +60,9 @@ impl FixedStarts {
         Self(starts)
     }
 
-    /// Returns where the first block of a string ends, in bytes after its quotation mark; `None` if there is no such
-    /// block. The string must begin with a fixed start, and the rest must be able to be a block of its own.
+    /// Returns the length of the first block of a string that is cut after a fixed start, in bytes after the quotation
+    /// mark. Returns `None` if the string begins with no fixed start, or if its rest has only blanks and can't be a
+    /// separate block.
     fn cut(&self, body: &[u8]) -> Option<usize> {
         let start = self.0.iter().find(|start| body.starts_with(start.as_bytes()))?;
         let rest = &body[start.len()..];
@@ -82,11 +84,11 @@ impl LevelFinder {
         Self { starts, name: Vec::new() }
     }
 
-    /// Returns the prefixes that may be long enough for the cache of any model, from the shortest to the longest;
-    /// `None` if there is none. `parts` are the parts of this request. `least` is the shortest prefix that its model
-    /// caches, in tokens.
+    /// Returns the prefixes of a request that are possibly long enough for the cache, from the shortest to the longest.
+    /// Returns `None` if there is no such prefix. `parts` are the parts of this request. `least` is the length of the
+    /// shortest prefix that the request's model caches, in tokens.
     ///
-    /// If the row itself has marks, only the prefixes at these marks are returned.
+    /// If the row has marks of its own, only the prefixes at these marks are returned.
     pub(in crate::plan) fn find(
         &mut self,
         params: Merged<'_>,
@@ -165,7 +167,7 @@ impl LevelFinder {
         (!levels.is_empty()).then_some(Prefixes { levels, least_tokens: least, extra_most: [Money::ZERO; 2] })
     }
 
-    /// Returns where the values of `tools`, `system` and `messages` begin in the JSON text of the request, as
+    /// Returns the positions of the values of `tools`, `system` and `messages` in the JSON text of the request, as
     /// [`Merged::write_object`] writes it.
     fn offsets(&mut self, params: Merged<'_>) -> [usize; 3] {
         let mut offsets = [0; 3];
@@ -186,15 +188,15 @@ impl LevelFinder {
 /// Returns a hash of everything that a cache entry depends on, except the prompt. The order of the parameters does not
 /// matter.
 ///
-/// Some of these parameters matter only for a part of the prompt. Rows that differ in them could still share a prefix,
-/// but count as rows that share nothing. This is safe: it only saves less.
+/// Some parameters matter only for a part of the prompt. Rows that differ in such a parameter could share a prefix, but
+/// are treated as rows that share nothing. This treatment is safe, because the run only saves less.
 fn scope(params: Merged<'_>) -> u64 {
     let others = params.iter().filter(|(name, _)| !NOT_IN_CACHE.contains(name));
     others
         .fold(0, |sum: u64, (name, value)| sum.wrapping_add(Chain(0).bytes(name.as_bytes()).bytes(value.as_bytes()).0))
 }
 
-/// A hash of a growing text.
+/// A hash of a text that is computed part by part.
 #[derive(Clone, Copy)]
 struct Chain(u64);
 

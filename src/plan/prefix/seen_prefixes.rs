@@ -1,18 +1,19 @@
-//! A set of hashes of prefixes that needs little memory. In rare cases, it takes one hash for another.
+//! A set of hashes of prefixes that needs little memory. In rare cases, the set takes one hash for another.
 //!
-//! The set uses 44 bits of each hash: 12 bits choose a small set, and the other 32 bits are kept in it. So a hash takes
-//! six to twelve bytes. Among ten million hashes, about three are mistaken for another hash. Then a prefix is marked
-//! although only one row has it, and the row pays a quarter more for this prefix.
+//! The set consists of many small sets and uses 44 bits of each hash. 12 bits choose the small set, and the small set
+//! stores the other 32 bits. So a hash takes six to twelve bytes. Among ten million hashes, about three are mistaken
+//! for another hash. After such a mistake, a prefix is marked although only one row has it, and the row pays a quarter
+//! more for this prefix.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
 
 const SHARDS: usize = 1 << 12;
 
-/// The prefixes of the rows so far.
+/// The prefixes of the rows that were added so far.
 #[derive(Debug, Default)]
 pub(super) struct SeenPrefixes {
-    /// Empty until the first hash is added.
+    /// The list of the small sets. It is empty until the first hash is added.
     shards: Vec<HashSet<u32, BuildHasherDefault<Spread>>>,
     count: usize,
 }
@@ -23,20 +24,20 @@ impl SeenPrefixes {
         if self.shards.is_empty() {
             self.shards.resize_with(SHARDS, HashSet::default);
         }
-        // The product of different hashes is different, and its high bits depend on all bits of the hash.
+        // Different hashes have different products, and the high bits of a product depend on all bits of the hash.
         let mixed = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let is_new = self.shards[(mixed >> 52) as usize].insert((mixed >> 20) as u32);
         self.count += usize::from(is_new);
         is_new
     }
 
-    /// Returns how many hashes there are.
+    /// Returns the number of hashes in the set.
     pub(super) fn len(&self) -> usize {
         self.count
     }
 }
 
-/// Spreads 32 bits of a hash over the 64 bits that a table uses.
+/// A hasher that spreads 32 bits of a hash over the 64 bits that a hash table uses.
 #[derive(Debug, Default)]
 struct Spread(u64);
 
@@ -46,7 +47,7 @@ impl Hasher for Spread {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        // Not used: the set writes its hashes with `write_u32`.
+        // This method is not used, because the set writes its hashes with `write_u32`.
         self.0 = bytes.iter().fold(self.0, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     }
 

@@ -1,26 +1,27 @@
 //! Finds shared prefixes in rows that can be read only once.
 //!
 //! The rows of a pipe are not known in advance. So some rows are read ahead ([`StreamCensus::add`]) before the marks of
-//! the first of them are decided ([`StreamCensus::decide`]). A prefix is marked in three cases: an earlier row has
-//! written it to the cache, a row that was read ahead shares it, or a later row will probably share it. The probability
-//! is estimated from the prefixes so far. It is the share of prefixes with this number of rows that later got one more
-//! row.
+//! the first of these rows are decided ([`StreamCensus::decide`]). A prefix is marked if an earlier row has written it
+//! to the cache, or if a row that was read ahead shares it. A prefix is also marked if a later row will probably share
+//! it. The probability of a later row is estimated from the earlier prefixes that had the same number of rows: it is
+//! the share that later got one more row.
 
 use std::collections::HashMap;
 
 use super::census::PrefixCensus;
 use crate::domain::{Caching, Level, PrefixId, Prefixes, PromptCache};
 
-/// If a row comes at most this many seconds after another row, it can probably read an entry of that row. The first
-/// number is for entries that are kept for five minutes, and the second for entries that are kept for an hour.
+/// The longest time between two rows, in seconds, if the second row shall read a cache entry of the first row.
+/// `FIVE_MINUTES` is for entries that are kept for five minutes, and `HOUR` for entries that are kept for an hour.
 const FIVE_MINUTES: u32 = 240;
 const HOUR: u32 = 3_300;
-/// A write for five minutes costs a quarter more than plain input, and a read saves nine tenths. So a mark saves money
-/// on average if the probability of a further row is above this.
+/// The smallest probability of a further row that makes a mark worth its cost. A write for five minutes costs a quarter
+/// more than plain input, and a read saves nine tenths.
 const WORTH_A_WRITE: f64 = 0.28;
-/// `firsts` keeps at most this many prefixes.
+/// The largest number of prefixes in `firsts`.
 const MOST_FIRSTS: usize = 1 << 16;
-/// Prefixes with more rows than this are all treated in the same way.
+/// The largest number of rows that has a count of its own in `with_rows`. Prefixes with more rows are all treated in
+/// the same way.
 const MOST_COUNTED: usize = 8;
 
 /// The prefixes of the rows of a stream.
@@ -28,20 +29,22 @@ const MOST_COUNTED: usize = 8;
 pub(crate) struct StreamCensus {
     cache: PromptCache,
     census: PrefixCensus,
-    /// When a prefix was marked last, in seconds since the start of the run.
+    /// The time at which each prefix was marked last, in seconds since the start of the run.
     marked: HashMap<PrefixId, u32>,
-    /// For prefixes with one row: when this row came. Only recent prefixes are kept.
+    /// For each prefix with only one row, the time when this row came. Only recent prefixes are kept.
     firsts: HashMap<PrefixId, u32>,
-    /// The entry `n` is the number of prefixes with more than `n` rows so far. The entry 0 is not used.
+    /// Counts of prefixes: entry `n` is the number of prefixes that have more than `n` rows so far. The entry 0 is not
+    /// used.
     with_rows: [u64; MOST_COUNTED + 1],
 }
 
-/// What was known about the prefixes of a row when the row was read.
+/// The facts that were known about the prefixes of a row when the row was read.
 #[derive(Clone, Debug)]
 pub(crate) struct Before {
     /// The time since the start of the run, in seconds.
     now: u32,
-    /// For each prefix: how many earlier rows have it, and how many seconds before this row the last of them came.
+    /// Two numbers for each prefix: the count of earlier rows that have the prefix, and the seconds between the last of
+    /// these rows and the current row.
     rows: Vec<(u32, u32)>,
 }
 
@@ -68,7 +71,7 @@ impl StreamCensus {
             let after = self.census.rows_of(level);
             if after == 0 {
                 self.firsts.insert(level.id, now);
-                // No earlier row has a longer prefix.
+                // No earlier row has this prefix, so no earlier row has a longer prefix.
                 break;
             }
             self.firsts.remove(&level.id);
@@ -79,7 +82,7 @@ impl StreamCensus {
 
     /// Removes the prefixes of a row that are not worth a mark, and sets how long the remaining prefixes are cached.
     /// `before` comes from [`StreamCensus::add`]. Rows must be decided in the order in which they were added. Returns
-    /// the longest lifetime; `None` if no prefix is left.
+    /// the longest lifetime of the remaining prefixes; `None` if no prefix is left.
     pub(crate) fn decide(&mut self, prefixes: &mut Prefixes, before: &Before) -> Option<Caching> {
         if prefixes.are_own() {
             let own = prefixes.levels.iter().map(|level| level.lifetime).max();
@@ -113,7 +116,7 @@ impl StreamCensus {
         Some(longest)
     }
 
-    /// Returns how many rows have had a prefix, and how many seconds ago the last of them came.
+    /// Returns the number of rows that have had a prefix, and the seconds since the last of these rows came.
     fn before(&self, level: &Level, now: u32) -> (u32, u32) {
         match (self.census.last_of(level), self.firsts.get(&level.id)) {
             (Some((rows, last)), _) => (rows, now.saturating_sub(last)),
@@ -128,8 +131,8 @@ impl StreamCensus {
         let rows = (rows as usize).min(MOST_COUNTED - 1);
         let with = |rows: usize| if rows == 0 { self.census.distinct() as u64 } else { self.with_rows[rows] };
         let sum = |rows: std::ops::Range<usize>| rows.map(with).sum::<u64>() as f64;
-        // The share among prefixes with fewer rows is included with the weight of two prefixes. It decides as long as
-        // almost no prefix has had this many rows.
+        // The share among prefixes with fewer rows is included with the weight of two prefixes. So the prefixes with
+        // fewer rows decide as long as almost no prefix has had `rows` rows.
         let fewer = sum(1..rows + 1) / (sum(0..rows) + 1.0);
         (with(rows + 1) as f64 + 2.0 * fewer) / (with(rows) as f64 + 2.0) > WORTH_A_WRITE
     }
@@ -151,7 +154,8 @@ mod tests {
         Prefixes { levels, least_tokens: 1_024, extra_most: [Money::ZERO; 2] }
     }
 
-    /// Returns the marked prefixes of each row, if this many rows are read ahead. Rows come at these seconds.
+    /// Returns the marked prefixes of each row. `ahead` is the number of rows that are read ahead, and each row comes
+    /// with its time in seconds.
     fn marked(rows: &[(u32, &[u64])], ahead: usize) -> Vec<Vec<u64>> {
         let mut census = StreamCensus::new(PromptCache::Auto);
         let mut window = std::collections::VecDeque::new();
