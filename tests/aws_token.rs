@@ -22,7 +22,8 @@ struct Input {
     valid_for: u64,
 }
 
-/// Reads `inputs.jsonl` in the folder that the variable names, and writes `tokens.txt` there: one line for each input.
+/// Reads `inputs.jsonl` in the folder that `AWS_TOKEN_FOLDER` names, and writes `tokens.txt` there: one line for each
+/// input.
 #[test]
 #[ignore = "it needs inputs that tests/judges/aws_token.py has made"]
 fn every_input_gets_a_token() {

@@ -1,4 +1,4 @@
-//! Checks `--max-cost` against the books of the simulated API, on virtual time. One to three runs write to the same
+//! Checks `--max-cost` against the charges of the simulated API, on virtual time. One to three runs write to the same
 //! results. Rows of several models, budgets, faults and kills are random.
 //!
 //! The real loop, scheduler, planner and journal are used. Two promises are checked after each run:
@@ -12,7 +12,7 @@
 //!   highest possible cost of that attempt. The next row can be any unfinished row, so the test uses the most expensive
 //!   unfinished row.
 //!
-//! `RUNS=20000 cargo test --test budget` tries more runs; `FIRST` is the first seed.
+//! `RUNS=20000 cargo test --test budget` tries more runs. The variable `FIRST` sets the first seed.
 
 mod support;
 
@@ -41,8 +41,8 @@ use tokio::sync::mpsc;
 
 const MODELS: [&str; 5] =
     ["claude-haiku-4-5", "claude-haiku-5-5", "claude-sonnet-5-5", "claude-opus-5", "claude-fable-5-1"];
-/// A request that belongs to no row has up to 20 tokens of input and one of output. This is their price for the most
-/// expensive model. If the process dies, a later run does not know of these requests.
+/// The highest price of a request that belongs to no row: 20 input tokens and one output token of the most expensive
+/// model. If the process dies, a later run does not know of these requests.
 const DEAREST_CANARY: Money = Money(250_000_000);
 
 #[test]
@@ -59,7 +59,7 @@ fn no_run_spends_more_than_its_budget_or_stops_before_the_budget_is_used() {
 
     println!("{seen:?} in {runs}");
     assert!(wrong.is_empty(), "{} of {runs} runs:\n{}", wrong.len(), wrong.join("\n"));
-    // The test is useful only if its runs really lose answers, stop and resume.
+    // The test is useful only if its runs lose answers, stop and resume.
     let Seen { lost, stopped, finished, killed, resumed, canaries } = seen;
     assert!(
         lost > runs && stopped.min(finished).min(killed).min(resumed) > runs / 20 && canaries > runs / 100,
@@ -67,7 +67,7 @@ fn no_run_spends_more_than_its_budget_or_stops_before_the_budget_is_used() {
     );
 }
 
-/// What happened in all cases together.
+/// The counts of what happened, summed over all cases.
 #[derive(Debug, Default)]
 struct Seen {
     /// Answers that were charged but did not reach the client completely.
@@ -99,7 +99,7 @@ struct Case {
     retry_for_s: u64,
 }
 
-/// What ends a run, if the run does not end by itself first.
+/// The event that ends a run, if the run has not ended before.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum How {
     ByItself,
@@ -116,7 +116,8 @@ impl Case {
         let mut rng = Rng::with_seed(seed);
         let rows = rows(&mut rng);
         let total = rows.iter().fold(Money::ZERO, |sum, row| sum + most(row));
-        // The budget is enough for less than one row, for more than all rows, or for something between.
+        // The budget is enough for less than one row, for more than all rows, or for a number of rows between these
+        // two.
         let share = [0.02, 0.1, 0.3, 0.6, 1.2, 3.0][rng.usize(..6)] * (0.5 + rng.f64());
         let budget = Money::from_dollars(total.dollars() * share);
         let faults = faults(&mut rng, seed);
@@ -229,10 +230,10 @@ impl Case {
         let model = Arc::new(Mutex::new(Model::new(self.sim.clone())));
         let runtime = runtime.expect("a runtime can be built");
         let finish = runtime.block_on(self.run_inside(how, name, disk, model.clone()));
-        // Ends the tasks of the requests: the clients leave.
+        // Ends the request tasks, as if the clients had disconnected.
         drop(runtime);
         let mut model = lock(&model);
-        // The API finishes the requests that it is still processing.
+        // Asking for statistics makes the API finish the requests that it is still processing.
         model.stats(Instant::from_secs(1_000_000));
         let books = model.books();
         let (calls, usd) = books.by_id.values().fold((0, 0.0), |(calls, usd), own| (calls + own.calls, usd + own.usd));
@@ -245,7 +246,7 @@ impl Case {
         }
     }
 
-    /// Does one run; `None` if the process dies.
+    /// Does one run. Returns `None` if the process dies.
     async fn run_inside(&self, how: How, name: &str, disk: &MemDisk, model: SharedModel) -> Option<Finish> {
         let clock = RunClock::start_at(jiff::Timestamp::UNIX_EPOCH);
         if let How::DiesAtChange(change) = how {
@@ -318,9 +319,9 @@ impl Case {
     }
 }
 
-/// One run on the results, as the API saw it.
+/// One run that wrote to the results, as the API saw it.
 struct RunEnded {
-    /// How it ended; `None` if the process died.
+    /// The end of the run; `None` if the process died.
     finish: Option<Finish>,
     billed: Money,
     lost: u64,

@@ -1,4 +1,4 @@
-//! The command line: parsing, layers of settings, inputs and keys.
+//! Tests the command line: parsing, the order in which settings override each other, inputs, and keys.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -2,10 +2,10 @@
 //! simulated API must be within this bound, and so must the cost of every usage that is possible for the request.
 //!
 //! There are two judges. One is the simulator, which counts tokens with its own code. The test also multiplies this
-//! count, up to the highest possible count: no tokenizer makes more tokens than bytes. The other is the most expensive
-//! usage that is possible. It has one token for each byte of text, written to the cache with the longest lifetime in
-//! the cache marks. Each turn of a tool that the API runs uses a whole window. The money for a usage is computed in
-//! this file.
+//! count, up to the highest possible count: one token for each byte. The other is the most expensive usage that is
+//! possible. This usage has one token for each byte of text, written to the cache with the longest lifetime that the
+//! cache marks name. Each turn of a tool that the API runs uses a whole context window. The money for a usage is
+//! computed in this file.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -32,12 +32,12 @@ const MODELS: [&str; 10] = [
     "claude-opus-5",
     "claude-opus-5-5",
     "claude-fable-5-1",
-    // Only the price file has it.
+    // Only the price file has this model.
     "my-proxy-model",
 ];
-/// How many rows are tried. `ROWS=20000 cargo test --test costs` tries more rows.
+/// The number of rows that are tried. `ROWS=20000 cargo test --test costs` tries more rows.
 const ROWS: u64 = 1_000;
-/// How many rows a run has.
+/// The number of rows in a run.
 const RUN: usize = 10;
 
 #[test]
@@ -140,8 +140,8 @@ impl PlannedRow {
         Prompt::of(&self.body, CATALOG.get_or_init(Catalog::builtin))
     }
 
-    /// Returns the usage of two answers. The first request writes to the cache. The second can read from it. `skew` is
-    /// how many tokens the API counts for one of the simulator's usual tokens.
+    /// Returns the usage of two answers. The first request writes to the cache. The second request can read from the
+    /// cache. `skew` is the number of tokens that the API counts for one usual token of the simulator.
     fn answers(&self, random: &mut fastrand::Rng, skew: f64) -> Vec<Usage> {
         let lengths = OutputLengths { per_max_token: 1.2 * random.f64(), ..OutputLengths::default() };
         let endings = Endings { tool_use: 0.5, stop_sequence: 0.3, refusal: 0.02 };
@@ -163,8 +163,8 @@ impl PlannedRow {
         answers
     }
 
-    /// Returns the largest factor by which a real tokenizer could exceed these tokens of the prompt: no tokenizer makes
-    /// more tokens than bytes, and a picture has a limited number of tokens.
+    /// Returns the largest factor by which the count of a real tokenizer can exceed this count. A tokenizer makes at
+    /// most one token for each byte, and a picture has a limited number of tokens.
     fn physical_skew(&self, tokens: u64) -> f64 {
         let Prompt { own_tokens, picture, .. } = self.prompt();
         let text = self.body.to_string();
@@ -210,8 +210,8 @@ fn planner(catalog: &Arc<Catalog>) -> Planner {
     Planner::new(RequestDefaults::default(), dialect, catalog.clone(), "anthropic".into(), "".into())
 }
 
-/// Plans a request. Returns `None` if it has too many cache marks, or marks in the wrong order: the API refuses such
-/// requests.
+/// Plans a request. Returns `None` if the request has too many cache marks, or marks in the wrong order. The API
+/// refuses such requests.
 fn planned(body: &Value, planner: &mut Planner) -> Option<Planned> {
     let members: BTreeMap<Box<str>, Box<RawValue>> =
         serde_json::from_str(&body.to_string()).expect("a request is an object");
@@ -309,7 +309,7 @@ struct Tariff {
     steps: Vec<(u64, Dollars)>,
     dollars_for_a_thousand_searches: f64,
     is_us: bool,
-    /// Whether the simulator charges the same prices. It knows no price file, no fast mode and no region.
+    /// Whether the simulator charges the same prices. The simulator knows no price file, no fast mode and no region.
     is_usual: bool,
 }
 
@@ -343,9 +343,9 @@ impl Tariff {
 
 // ---- requests -----------------------------------------------------------------------------------------------------
 
-/// Returns a random request: texts of any script and length, pictures, documents, tools of clients and of the API,
-/// forced tools, an output schema, thinking, cache marks, and options that change the price. `has_price_file` allows a
-/// model that only a price file has.
+/// Returns a random request. It can have texts of any script and length, pictures, documents, tools of clients and of
+/// the API, forced tools, an output schema, thinking, cache marks, and options that change the price. `has_price_file`
+/// allows a model that only a price file has.
 fn request(random: &mut fastrand::Rng, has_price_file: bool) -> Value {
     let models = if has_price_file { &MODELS[..] } else { &MODELS[..MODELS.len() - 1] };
     let model = models[random.usize(0..models.len())];
@@ -398,7 +398,7 @@ const FORCED: [&str; 6] = [
     "claude-opus-5",
 ];
 
-/// Adds tools: of the client, of the API, or of both. Perhaps one of these tools is forced.
+/// Adds tools: of the client, of the API, or of both. Some requests force the use of one of these tools.
 fn tools(random: &mut fastrand::Rng, body: &mut Value) {
     let mut tools = Vec::new();
     for at in 0..random.usize(1..4) {
@@ -446,7 +446,7 @@ fn messages(random: &mut fastrand::Rng) -> Value {
     turns.map(|(turn, content)| json!({"role": role(turn), "content": content})).collect::<Vec<_>>().into()
 }
 
-/// Returns the blocks of a content. If it is a text, it becomes a block.
+/// Returns the blocks of a content. If the content is a text, it becomes one block.
 fn blocks(content: &mut Value) -> &mut Vec<Value> {
     if content.is_string() {
         *content = json!([{"type": "text", "text": content.take()}]);
@@ -491,8 +491,8 @@ fn mark(random: &mut fastrand::Rng) -> Value {
     }
 }
 
-/// Returns text of one kind: words, punctuation (one token for each character), digits, another script, or characters
-/// that are escaped.
+/// Returns text of one kind: words, punctuation (one token for each character), digits, text in another script, or
+/// characters that JSON escapes.
 fn text(random: &mut fastrand::Rng) -> String {
     const PIECES: [&str; 8] = ["word ", "{}[];:,.!?", "1234567890", "日本語", "слово ", "\"\\\n\t", "😀", "a b c d "];
     let piece = PIECES[random.usize(0..PIECES.len())];
@@ -514,7 +514,8 @@ struct Prompt {
     /// The tokens of a picture.
     picture: u64,
     most_tokens: u64,
-    /// The same in a batch, where the API takes as many turns as there are calls.
+    /// The largest number of input tokens in a batch. There, the API takes one turn for each tool call, without the
+    /// usual limit.
     most_tokens_in_batch: u64,
     is_marked: bool,
     is_for_an_hour: bool,
@@ -540,7 +541,7 @@ impl Prompt {
             tools.iter().filter(|tool| kind(tool, start)).map(|tool| tool["max_uses"].as_u64().unwrap_or(1_000)).sum()
         };
         let calls = uses("web_search") + uses("web_fetch");
-        // Each call uses at least 16 output tokens.
+        // Each tool call uses at least 16 output tokens.
         let turns_in_batch = calls.min(max_tokens / 16 + 1) + 1;
         let most_in = |turns: u64| if calls > 0 { turns * window.min(1_000_000) } else { own_tokens.min(window) };
         let text = body.to_string();

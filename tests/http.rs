@@ -88,7 +88,7 @@ async fn without_a_credential_no_header_authorizes_the_request() {
     assert!(!request.contains("x-api-key") && !request.contains("authorization"), "{request}");
 }
 
-/// Gives a new token at each request, and fails after the second token.
+/// A token source that gives a new token at each request, and fails after the second token.
 #[derive(Debug, Default)]
 struct ShortLived(AtomicUsize);
 
@@ -125,12 +125,12 @@ async fn a_credential_that_expires_is_asked_for_at_each_request() {
     assert_eq!(said, "you sent [key] and [key]");
 }
 
-/// Gives the same token until it is renewed, and counts the renewals.
+/// A token source that gives the same token until the token is renewed, and counts the renewals.
 #[derive(Debug)]
 struct Renewable {
     current: Mutex<Arc<Credential>>,
     renewals: AtomicUsize,
-    /// How many tokens there are.
+    /// The number of tokens that the source can give.
     tokens: usize,
 }
 
@@ -248,7 +248,7 @@ async fn requests_that_are_refused_together_lead_to_one_renewal() {
     assert_eq!(tokens.renewals(), 1);
 }
 
-/// Runs futures side by side, and returns their outputs.
+/// Runs futures at the same time, and returns their outputs.
 async fn futures_of<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
     let mut running: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
     std::future::poll_fn(|context| {
@@ -266,7 +266,7 @@ async fn futures_of<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Outpu
     running.into_iter().filter_map(|(_, output)| output).collect()
 }
 
-/// A source of this many letters.
+/// A request body that consists of this many letters.
 #[derive(Debug)]
 struct Letters(u64);
 
@@ -450,7 +450,8 @@ async fn a_stream_in_many_chunks_is_one_message() {
 
     let (_, reply) = send(&server.transport(), request()).await.expect("a stream");
 
-    // The recorded head has an id, and this head has no id. The id is not part of a message.
+    // The headers of the recorded response have an id, and the headers of this response have no id. The id is not part
+    // of a message.
     assert_eq!(format!("{reply:?}"), expected);
 }
 
@@ -906,7 +907,7 @@ async fn a_source_is_sent_over_http2_too() {
     let (head, answer) = body(&transport(config.clone()), upload(&Arc::new(good))).await.expect("an answer");
     let error = transport(config).send(upload(&Arc::new(bad))).await.expect_err("the source fails");
 
-    // The body arrived, and is not JSON.
+    // The body arrived completely, but it is not JSON.
     assert_eq!(head.status, 400);
     assert!(String::from_utf8_lossy(&answer).contains("not valid JSON"));
     assert_eq!((error.kind, error.maybe_sent), (WireErrorKind::Broken, false), "{error}");
@@ -1076,7 +1077,8 @@ fn connection(mut stream: TcpStream, script: &Script, log: &Mutex<Log>) {
     }
 }
 
-/// Reads a head, and then a body of the length that the head gives. Returns `None` when the client hangs up.
+/// Reads the head of a request (request line and headers), and then a body of the length that the head gives. Returns
+/// `None` when the client hangs up.
 fn read_request(stream: &mut impl Read) -> Option<String> {
     let mut bytes = Vec::new();
     let mut piece = [0; 4096];
@@ -1114,13 +1116,13 @@ fn until_client_hangs_up(stream: &mut TcpStream) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A source whose bytes follow a pattern, so that they need no memory.
+/// A request body whose bytes follow a pattern, so that they need no memory.
 #[derive(Debug)]
 struct Pattern {
     bytes: u64,
-    /// Reads beyond this place fail.
+    /// The position in the body after which reads fail.
     stops_at: u64,
-    /// Whether a read beyond that place finds the end instead of failing.
+    /// Whether a read after that position finds the end of the body instead of failing.
     is_short: bool,
     read_to: AtomicU64,
     largest_read: AtomicUsize,
@@ -1171,8 +1173,8 @@ fn accept_one<T: Send + 'static>(
     (url, std::thread::spawn(move || script(listener.accept().expect("a client").0)))
 }
 
-/// Reads a head and at most `most` bytes of the body. Fewer bytes are read if the body is shorter or breaks off.
-/// Without a head, only bytes of the body are read.
+/// Reads the head of a request (request line and headers), and at most `most` bytes of the body. Fewer bytes are read
+/// if the body is shorter or breaks off. If the head was already read, only bytes of the body are read.
 fn read_upload(stream: &mut TcpStream, most: u64) -> (String, Vec<u8>) {
     let mut bytes = vec![0; 64 << 10];
     let (mut head, mut body) = (String::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! Bad and odd inputs. A mistake in a row gives a clear message and does not affect other rows.
+//! Tests bad and odd inputs. A mistake in a row gives a clear message and does not affect other rows.
 
 use std::io::{self, Cursor, Read, Write as _};
 use std::path::PathBuf;
@@ -328,7 +328,8 @@ enum Outcome {
     Nothing,
 }
 
-/// The longest line that the property test allows. It is small, so that lines that are too long are cheap to make.
+/// The longest line that the property test allows. The limit is small, because the test makes many lines that are too
+/// long.
 const CAP: usize = 4200;
 
 proptest! {
@@ -476,7 +477,7 @@ fn zstd_in_frames(bytes: &[u8]) -> Vec<u8> {
     bytes.chunks(10_000).flat_map(zstd).collect()
 }
 
-/// A reader whose disk fails.
+/// A reader that fails, as if the disk had failed.
 struct Failing;
 
 impl Read for Failing {

@@ -1,8 +1,8 @@
-//! Tests the promises of the journal at every point: each write fails once, the process dies at each change, and a file
-//! is cut at each byte.
+//! Tests the promises of the journal at every point of a run. Each write fails once, the process dies at each change,
+//! and a file is cut off at each byte.
 //!
-//! The rule is simple: each row that was reported as done must have exactly one complete line in the files. After the
-//! same command is run again, each row must have exactly one line.
+//! Each row that was reported as done must have exactly one complete line in the files. After the same command is run
+//! again, each row must have exactly one line.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
@@ -30,7 +30,7 @@ const ERRORS: &str = "d/out.errors.jsonl";
 const ROWS: u64 = 12;
 /// The highest possible cost of a row in flight.
 const AT_MOST: Money = Money(7_000_000_000);
-/// Each attempt in a line may have cost this much more than its known cost.
+/// The largest amount by which the real cost of each attempt in a line can exceed its known cost.
 const MAYBE_COST: Money = Money(2_000_000);
 
 // ---- every failed write, every death -------------------------------------------------------------------------------

@@ -1,10 +1,11 @@
-//! Answers that are not what their user asked for: whole runs on virtual time against a simulated model that cuts 5 %
-//! of its answers, refuses 1 % of the rows, and breaks the schema in 8 %.
+//! Tests answers that are not what their user asked for. Whole runs on virtual time use a simulated model. The model
+//! cuts off 5 % of its answers, refuses 1 % of the rows, and breaks the schema in 8 % of its answers.
 //!
-//! - No such answer counts as `ok`. With the policies on, every row that can be mended is mended.
-//! - The lines, the sums with which a resumed run starts, and the books of the simulated API contain the same amounts
+//! - The program never counts such an answer as `ok`. With the rules for answers on, every answer that a further
+//!   request can correct is corrected.
+//! - The lines, the sums with which a resumed run starts, and the records of the simulated API contain the same amounts
 //!   of money.
-//! - A budget holds, whatever follow-ups cost.
+//! - Further requests for a row never make a run exceed its budget.
 
 mod lines;
 mod script;
@@ -87,7 +88,7 @@ fn runs_that_were_stopped_and_resumed_pay_for_each_answer_once() {
                 let why = finish.halted.as_ref().map_or("end", |halted| name(halted));
                 *stops.entry(why).or_insert(0) += 1;
                 assert_eq!(finish.maybe_paid, 0, "nothing is aborted");
-                // The answers of a batch that was left open are charged, and are not collected yet.
+                // The answers of a batch that was left open are charged, but they are not collected yet.
                 if lane == LaneChoice::Online {
                     assert_money(world, &Lines::of(&world.disk)).await;
                 }
@@ -107,7 +108,7 @@ fn runs_that_were_stopped_and_resumed_pay_for_each_answer_once() {
             assert_eq!(books.billed_calls + free, paid, "no answer is paid for twice");
         });
     }
-    // The test is useful only if its runs are stopped in every way, and some of them between an answer and its
+    // The test is useful only if runs are stopped in every way, and if some runs are stopped between an answer and its
     // follow-up.
     assert!(["cost", "requests", "signal", "unfinished rows"].iter().all(|name| stops.contains_key(name)), "{stops:?}");
     assert!(stops["unfinished rows"] > 0, "{stops:?}");
@@ -176,7 +177,8 @@ fn equal_rows_copy_only_answers_that_are_accepted() {
             let answer: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {copy}"));
             assert!(answer["name"].is_string() && answer["score"].is_i64(), "{answer}");
         }
-        // The refusal is free, the failure is not copied, and the other rows get their second answer.
+        // A refusal costs nothing. A failed answer is not copied, so its rows are all sent. The other rows get a second
+        // answer.
         assert_eq!(world.books().await.billed_calls - before, 2 + 2 + 1 + 4 * 3);
         assert_money(world, &lines).await;
     });
@@ -232,7 +234,7 @@ fn assert_fates(lines: &Lines, kinds: &BTreeMap<String, Kind>) {
     }
 }
 
-/// Asserts that the lines, the sums that the next run will know, and the books of the API contain the same amounts of
+/// Asserts that the lines, the sums that the next run will know, and the records of the API contain the same amounts of
 /// money.
 async fn assert_money(world: &World, lines: &Lines) {
     let (totals, books) = (world.recovered().totals, world.books().await);

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 pub const MODEL: &str = "claude-haiku-4-5";
 /// The model that is asked after a refusal.
 pub const OTHER: &str = "claude-opus-4-8";
-/// `max_tokens` of all rows. An answer that grows may have four times as many tokens.
+/// `max_tokens` of all rows. A follow-up request allows an answer with up to four times as many tokens.
 pub const MAX_TOKENS: u32 = 300;
 /// The schema of all answers.
 pub const SCHEMA: &str = r#"{"type":"object","properties":{"name":{"type":"string"},"score":{"type":"integer"},
@@ -22,9 +22,9 @@ pub const SCHEMA: &str = r#"{"type":"object","properties":{"name":{"type":"strin
 /// What the model does with a row. The name is in the prompt of the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// It answers as it should.
+    /// The model gives a good answer.
     Plain,
-    /// The answer is cut off, unless there is more room.
+    /// The first answer is cut off. With a higher `max_tokens`, the answer is complete.
     Cut,
     /// The answer is always cut off.
     AlwaysCut,
@@ -40,11 +40,12 @@ pub enum Kind {
     NoJson,
     /// Every answer lacks a member.
     AlwaysBroken,
-    /// The answer is cut off; with more room, it lacks a member.
+    /// The first answer is cut off. With a higher `max_tokens`, the answer lacks a member.
     CutThenBroken,
     /// The model refuses, and the answer of the other model lacks a member.
     RefusedThenBroken,
-    /// The answer is cut off; with more room, the model refuses; the answer of the other model lacks a member.
+    /// The first answer is cut off. With a higher `max_tokens`, the model refuses. The answer of the other model lacks
+    /// a member.
     ThreeFaults,
 }
 
@@ -58,7 +59,7 @@ use Kind::{
 pub struct Fate {
     /// The class of the failure; `None` if the row is answered.
     pub class: Option<ErrorClass>,
-    /// How many answers are paid for.
+    /// The number of answers that are paid for.
     pub answers: u64,
 }
 
@@ -104,14 +105,14 @@ impl Kind {
         }
     }
 
-    /// Returns how a row ends if everything is mended that two follow-ups can mend.
+    /// Returns how a row ends if a run sends up to two follow-up requests to get a good answer.
     pub fn mended(self) -> Fate {
         let fate = |class, answers| Fate { class, answers };
         match self {
             Plain => fate(None, 1),
             Cut | Refused | RefusedLate | Broken | NoJson => fate(None, 2),
             CutThenBroken | RefusedThenBroken => fate(None, 3),
-            // An answer gets more room once.
+            // Only one follow-up request raises `max_tokens`.
             AlwaysCut => fate(Some(ErrorClass::Truncated), 2),
             AlwaysRefused => fate(Some(ErrorClass::Refused), 2),
             AlwaysBroken | ThreeFaults => fate(Some(ErrorClass::InvalidOutput), 3),

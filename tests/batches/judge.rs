@@ -1,4 +1,5 @@
-//! Judges the runs in a world by the books of the API and by the files. It reads the log of batches by itself.
+//! Checks the runs in a test world against the records of the API and against the files. The judge reads the log of
+//! batches with its own code.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +28,7 @@ pub struct Submission {
 pub struct Verdict {
     /// How many times a row was charged again.
     pub billed_again: u64,
-    /// Rows that were sent, online or in a batch, while another batch with them was open or had answered them.
+    /// Rows that were sent although an earlier batch with them was open or had answered them.
     pub overlaps: u64,
     /// Rows that the log reports as possibly billed twice.
     pub told: u64,
@@ -35,7 +36,7 @@ pub struct Verdict {
     pub died_online: u64,
 }
 
-/// Returns the submissions of each row in batches, in the order in which the API got them.
+/// Returns, for each row, its submissions in batches, in the order in which the API got them.
 pub fn submissions(world: &World) -> BTreeMap<String, Vec<Submission>> {
     let mut all: BTreeMap<String, Vec<Submission>> = BTreeMap::new();
     let names: BTreeMap<String, String> = (0..1_000)
@@ -71,7 +72,8 @@ pub fn log(world: &World) -> Vec<Value> {
     lines(&world.disk, &format!("{FOLDER}/log.jsonl"))
 }
 
-/// Returns the chunks that may exist at the API and are not collected, according to the log.
+/// Returns the chunks (the rows of one batch) whose batch can exist at the API and is not collected, according to the
+/// log.
 pub fn open_chunks(world: &World) -> BTreeSet<u64> {
     let mut open = BTreeSet::new();
     for record in log(world) {
@@ -110,8 +112,8 @@ pub fn verdict(world: &World, what: &str) -> Verdict {
     found
 }
 
-/// Asserts that each row has exactly one line with the right answer, that no failed row is left, and that every batch
-/// is collected and its files are gone.
+/// Asserts that each row has exactly one line with the right answer, and that no failed row is left. Also asserts that
+/// every batch is collected and that no files of batches are left.
 pub fn assert_complete(world: &World, rows: &[u64], answers: &BTreeMap<String, Value>, what: &str) {
     let content = world.disk.content(RESULTS).unwrap_or_default();
     assert!(content.ends_with(b"\n"), "{what}: a half-written line is left");
@@ -140,7 +142,7 @@ pub fn assert_collected(world: &World, what: &str) {
     assert!(left.is_empty(), "{what}: files are left: {left:?}");
 }
 
-/// Asserts that not more than this was charged. The batches of other clients do not count.
+/// Asserts that at most this amount was charged. The batches of other clients do not count.
 pub fn assert_within(world: &World, most: Money, what: &str) {
     let api = world.api();
     let theirs = api.books().by_id.get("theirs").map_or(0.0, |theirs| theirs.usd);

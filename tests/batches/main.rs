@@ -1,8 +1,8 @@
-//! The batch lane as a whole: no row is lost, submitted twice or paid twice, whatever happens to the run, to the API
-//! and to the batches.
+//! Tests the whole batch lane (the part that sends rows in batches). No row is lost, submitted twice or paid twice.
+//! This is true for all faults of the run, the API and the batches.
 //!
-//! Whole runs are played on virtual time against the simulated API, which outlives them ([`world`]). The judge reads the
-//! books of the API and the files ([`judge`]).
+//! Whole runs take place on virtual time. The simulated API outlives the runs ([`world`]). The judge compares the
+//! records of the API with the files ([`judge`]).
 //!
 //! `cargo bench --bench batches -- full` runs the full loops and writes the page `benches/BATCHES.md`.
 #![cfg(feature = "sim")]

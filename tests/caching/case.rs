@@ -12,12 +12,12 @@ use claude_batch::sim::faults::FaultPlan;
 use claude_batch::sim::presets;
 use serde_json::{Value, json};
 
-/// A part of a prompt. A cached prefix can end after it.
+/// A part of a prompt. A cached prefix can end after each part.
 #[derive(Clone, Copy, Debug)]
 pub struct Chunk {
-    /// Identifies the content.
+    /// The number that identifies the content of the part.
     pub content: u64,
-    /// The tokens, as the simulated API counts them.
+    /// The number of tokens of the part, as the simulated API counts them.
     pub tokens: u64,
 }
 
@@ -33,7 +33,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// Returns the same row, with a single word in place of the content of each of the first `chunks` chunks.
+    /// Returns the same row with its first `chunks` parts shortened: a single word replaces the content of each.
     pub fn without(&self, chunks: usize) -> Self {
         let Ok(mut line) = serde_json::from_str::<Value>(&self.line) else { return self.clone() };
         let mut left = chunks;
@@ -60,29 +60,29 @@ impl Row {
 
 /// A workload.
 pub struct Case {
-    /// A short name.
+    /// The short name of the workload.
     pub name: String,
-    /// What its rows are like, in words.
+    /// A description of the rows.
     pub about: String,
     /// The number of rows.
     pub rows: usize,
-    /// Makes a row.
+    /// The function that makes a row.
     pub row: Box<dyn Fn(usize) -> Row + Send + Sync>,
     /// The template, if the rows are lines of a CSV file with the columns `id` and `q`.
     pub template: Option<String>,
-    /// The limits, which the client knows.
+    /// The limits of the server, which the client knows.
     pub limits: RateLimits,
     /// The burst of the limits: how much the server allows at once.
     pub burst: Burst,
     /// The number of requests that are in flight at once; `None` if the scheduler chooses it.
     pub at_once: Option<usize>,
-    /// Output tokens of each answer.
+    /// The number of output tokens of each answer.
     pub output: u32,
     /// The time to the first token.
     pub first_token: Duration,
     /// Faults of the server.
     pub faults: FaultPlan,
-    /// Whether the input is a pipe, which can be read only once.
+    /// Whether the input is a pipe. A pipe can be read only once.
     pub is_pipe: bool,
     /// The seed of the server and of the scheduler.
     pub seed: u64,
@@ -254,7 +254,7 @@ fn fresh_words(content: u64, tokens: u64) -> String {
     text
 }
 
-/// Returns a number for a content. It is different for each `kind` and `number`.
+/// Returns a number that identifies a content. Each pair of `kind` and `number` has a number of its own.
 pub fn content(kind: u64, number: usize) -> u64 {
     kind << 40 | number as u64
 }

@@ -1,4 +1,4 @@
-//! Runs that are killed while prefixes are being written to the cache, and resumed.
+//! Kills runs while they write prefixes to the cache, and resumes them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use super::cheapest::{Begins, cheapest};
 use super::play::{Played, Session};
 use super::support::{RESULTS, journal_options};
 
-/// Rows in flight at once.
+/// The number of rows in flight at the same time.
 const AT_ONCE: usize = 24;
 
-/// What was seen after a kill.
+/// The result of a kill and of the next run.
 #[derive(Clone, Copy, Debug)]
 pub struct Killed {
     /// When the run was killed, and how long the pause was, in seconds.
@@ -28,9 +28,9 @@ pub struct Killed {
     pub has_ended: bool,
     /// How many cache entries all runs together wrote.
     pub writes: u64,
-    /// How many prefixes there are.
+    /// The number of different prefixes of the rows.
     pub prefixes: u64,
-    /// How many rows were billed twice.
+    /// The number of rows that were billed twice.
     pub billed_again: u64,
 }
 

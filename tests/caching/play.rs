@@ -1,4 +1,4 @@
-//! Plays whole runs on virtual time: the real survey, plan, feeder, scheduler and loop run against the simulated API.
+//! Plays whole runs on virtual time. The real code surveys, plans, reads and schedules the rows. The API is simulated.
 //!
 //! The reader is a thread. While the loop waits for the reader, virtual time stands still, as if reading took no time.
 
@@ -24,7 +24,7 @@ use super::support::{self, Counts, MemLedger};
 
 /// The number of rows that the channel between the reader and the loop holds, as in the program.
 const FEED: usize = 256;
-/// The most requests in flight, as in the program.
+/// The largest number of requests in flight, as in the program.
 const WIDEST: usize = 1_000;
 
 /// What a run did, as the simulated API saw it.
@@ -34,9 +34,9 @@ pub struct Played {
     pub answered: u64,
     /// Rows that failed.
     pub failed: u64,
-    /// How long the run took, in seconds of virtual time.
+    /// The duration of the run, in seconds of virtual time.
     pub seconds: f64,
-    /// What the server billed.
+    /// The money that the server billed.
     pub cost: Money,
     /// The billed tokens.
     pub usage: Usage,
@@ -48,7 +48,7 @@ pub struct Played {
     pub refused: u64,
 }
 
-/// A server, an input and a clock. Several runs can follow each other.
+/// A server, an input and a clock. Several runs can use them one after the other.
 pub struct Session<'c> {
     case: &'c Case,
     input: PathBuf,
@@ -96,7 +96,8 @@ impl<'c> Session<'c> {
     }
 
     /// Runs the rows that earlier runs have not finished. If the run has not ended after `killed_after`, it is dropped.
-    /// Returns what the run did, and, if it was not dropped, how it ended and its ledger.
+    /// Returns what the run did. If the run was not dropped, also returns how it ended, and its ledger (the lines that
+    /// it wrote).
     pub fn run_with<L: Ledger>(
         &self,
         cache: PromptCache,

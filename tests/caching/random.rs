@@ -1,4 +1,5 @@
-//! Random workloads: many shapes of rows, lengths around the shortest prefix of the model, slow limits, broken caches.
+//! Tests random workloads: many kinds of prompts, prompt lengths near the shortest prefix that the model caches, low
+//! limits, and broken caches.
 
 use std::time::Duration;
 
@@ -23,7 +24,8 @@ const MODELS: [(&str, u64); 6] = [
 
 const NO_FAULTS: &str = r#"{"rules":[]}"#;
 /// The largest cost with a server that loses entries, divided by the cost without a cache. Only the answers show that
-/// entries are lost. Until then, each row may pay for a write, which costs 1.25 times the price of plain input.
+/// entries are lost. Before such an answer arrives, each row can pay for a cache write, which costs 1.25 times the
+/// price of plain input.
 const MOST_OF_LOST: f64 = 1.25;
 /// Faults of caches, and of an overloaded API.
 const FAULTS: [(&str, &str); 6] = [
@@ -55,7 +57,7 @@ pub struct Random {
 
 impl Random {
     /// Returns whether every row was answered, at no more than the allowed cost. If the server loses entries, each row
-    /// may cost as much as a write of its whole prompt.
+    /// is allowed to cost as much as a cache write of its whole prompt.
     pub fn is_bounded(&self) -> bool {
         self.holds() || (self.loses_entries && self.played.answered == self.rows && self.of_plain <= MOST_OF_LOST)
     }
@@ -66,7 +68,7 @@ impl Random {
     }
 }
 
-/// Plays the workload of a seed. It has at most `most_rows` rows.
+/// Plays the workload of a seed. The workload has at most `most_rows` rows.
 pub fn play(seed: u64, most_rows: usize) -> Random {
     let case = case(seed, most_rows);
     let best = cheapest(&case, Begins::Cold);
@@ -101,7 +103,7 @@ pub fn case(seed: u64, most_rows: usize) -> Case {
     if order > 0 {
         rows = if order == 1 { in_turn(rows) } else { shuffled_rows(rows, seed) };
     }
-    // Rows get their numbers after their order is decided.
+    // The order of the rows is decided first. Then each row gets its number.
     let rows: Vec<Row> = rows.into_iter().enumerate().map(|(number, row)| numbered(row, number)).collect();
     let rpm = [2, 5, 20, 100, 1_000][random.usize(0..5)];
     let itpm = [30_000, 450_000, 5_000_000][random.usize(0..3)];

@@ -1,7 +1,7 @@
-//! Tests of whole runs over a chain of two providers. The first provider has a problem, and the second one takes its
-//! rows.
+//! Tests of whole runs over a chain of two providers. The first provider has a problem, and its rows go to the second
+//! provider.
 //!
-//! Each run is judged by the books of the two simulated APIs: which rows they charged, and how many requests came. The
+//! The judge uses the records of the two simulated APIs: which rows they charged, and how many requests they got. The
 //! time is compared with the least time that the limits allow, which [`Capacity`] computes from the settings alone.
 
 #[path = "../support/mod.rs"]
@@ -14,11 +14,12 @@ use claude_batch::domain::Dimension;
 use world::{BURST, Played, Setting, play};
 
 const SEEDS: u64 = 50;
-/// Fewer seeds, for the cases in which a limit on tokens binds: their runs take longer.
+/// The number of seeds for the cases in which a token limit is used up first. It is smaller, because these runs take
+/// longer.
 const TOKEN_SEEDS: u64 = 15;
 /// The longest time of a run, as a multiple of the least time that the limits allow.
 const MOST_TIME: f64 = 1.1;
-/// The largest amount of work that an API may get, as a multiple of what its limits allow.
+/// The largest amount of work that an API is allowed to get, as a multiple of what its limits allow.
 const MOST_ASKED: f64 = 1.05;
 /// How long the first API stalls.
 const STALL_S: f64 = 600.0;
@@ -134,7 +135,7 @@ fn rows_of_a_model_that_the_first_provider_lacks_are_answered_by_the_second() {
                 world::MODELS[1]
             );
             let capacity = case.rpm.map(|rpm| Capacity::of(rpm, &[(0.0, f64::INFINITY)]));
-            // The numbers of rows are chosen so that each provider has work for most of the run.
+            // The numbers of rows are chosen so that each provider answers rows during most of the run.
             let counts = [case.at_s + STALL_S, case.at_s + STALL_S + case.more_s - 150.0];
             let counts: Vec<usize> = capacity.iter().zip(counts).map(|(own, time)| own.by(time) as usize).collect();
             let least =
@@ -158,7 +159,7 @@ struct Case {
     rpm: [u32; 2],
     /// When the trouble begins, in seconds.
     at_s: f64,
-    /// A further time between 150 and 300 seconds.
+    /// A second random time, between 150 and 300 seconds.
     more_s: f64,
 }
 
@@ -183,7 +184,7 @@ fn rules(rule: &str) -> String {
     format!(r#"{{"rules":[{rule}]}}"#)
 }
 
-/// Plays a run for each seed and judges it. The limit on requests binds.
+/// Plays a run for each seed and judges it. The limit on requests is used up first.
 fn judge_all(name: &str, trial: impl Fn(&Case) -> Trial, check: impl Fn(&Played)) {
     judge_bound(name, Dimension::Requests, trial, check);
 }
@@ -230,7 +231,7 @@ fn paid_twice(played: &Played) -> u64 {
 }
 
 /// Returns what was asked of one limit of an API, as a share of what the limit allows in the time of the run. Refused
-/// requests count as well. Requests that got an injected fault do not count: they never reach the limits.
+/// requests count too. Requests that got an injected fault do not count, because they never reach the limits.
 fn of_limit(setting: &Setting, played: &Played, at: usize, dimension: Dimension) -> f64 {
     let (books, row) = (&played.books[at], setting.row());
     let used = [books.billed_calls, books.billed.input_tokens, books.billed.output_tokens][dimension.index()];
@@ -245,10 +246,11 @@ fn of_limit(setting: &Setting, played: &Played, at: usize, dimension: Dimension)
     asked / (f64::from(limit) / 60.0 * (played.elapsed + BURST).as_secs_f64())
 }
 
-/// How many rows an API allows over time, by the limit that binds. The other limits allow more.
+/// The number of rows that an API allows over time, according to the limit that is used up first. The other limits
+/// allow more.
 struct Capacity {
     per_second: f64,
-    /// When the API works and gets rows: the first and the last second of each period.
+    /// The periods in which the API works and gets rows: the first and the last second of each.
     open: Vec<(f64, f64)>,
 }
 

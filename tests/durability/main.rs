@@ -1,5 +1,5 @@
-//! No row is lost, and no row with a written line is paid twice. These tests run a part of each loop, some with the
-//! real program and some without it.
+//! Tests that no row is lost, and that no row with a written line is paid twice. These tests run a part of each loop,
+//! some with the real program and some without it.
 //!
 //! `cargo bench --bench durability -- full` runs the full loops and writes the page `benches/DURABILITY.md`.
 #![cfg(feature = "sim")]
@@ -183,6 +183,6 @@ fn every_answer_is_one_line_with_the_bytes_that_the_server_sent() {
 #[cfg(target_os = "linux")]
 #[test]
 fn large_answers_at_once_fit_in_bounded_memory() {
-    // Only 16 answers, not 64: without optimization, making and reading them is slow.
+    // The bench makes 64 answers, and this test only 16. Without optimization, making and reading answers is slow.
     answers::Large::new(16).within(1 << 20);
 }

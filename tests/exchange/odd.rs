@@ -1,8 +1,8 @@
 //! Odd answers, made by random changes to a good answer. Each answer is sent plain and as a stream, and has an expected
 //! result.
 //!
-//! [`expected`] computes the expected result from a parsed tree, and shares no code with the program. Both follow the table
-//! in `provider::anthropic::shape`.
+//! [`expected`] computes the expected result from a parsed tree, and shares no code with the program. The program and
+//! this function follow the table in `provider::anthropic::shape`.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ pub enum Expected {
     Paused,
 }
 
-/// The members of an object, in order: names and JSON texts. A name may come twice.
+/// The members of an object, in order: names and JSON texts. A name can occur twice.
 type Members = Vec<(String, String)>;
 
 /// An answer before it is sent.
@@ -107,7 +107,7 @@ impl Odd {
         Exchange::new(200, &[("content-type", "application/json")], body.as_bytes())
     }
 
-    /// Returns a streamed response. All its events together contain this answer.
+    /// Returns a streamed response whose events together contain this answer.
     pub fn streamed(&self, random: &mut Rng) -> Exchange {
         let mut start = Vec::new();
         let (mut delta, mut usage) = (Vec::new(), None);
@@ -188,7 +188,8 @@ pub fn expected(odd: &Odd, is_stream: bool, offered: &[&str]) -> Expected {
     };
     let is_twice =
         is_twice(&odd.members, &LOOKED_AT) || odd.sent_blocks().any(|block| is_twice(block, &LOOKED_AT_IN_BLOCKS));
-    // A number that is too large for the parsed tree is still valid JSON. So a small number replaces it before parsing.
+    // A number that is too large for the parsed tree is still valid JSON. So a small number replaces the large number
+    // before parsing.
     let tree: Value = serde_json::from_str(&odd.json().replace("1e999", "1")).expect("odd answers are JSON");
     if is_twice || tree["type"] != "message" {
         return Expected::Refused;

@@ -1,5 +1,5 @@
-//! Answers of any kind. The program writes each of them as one line that contains the bytes that the server sent. Large
-//! answers need only bounded memory.
+//! Tests answers of any kind. The program writes each of them as one line that contains the bytes that the server sent.
+//! Large answers need only bounded memory.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -17,8 +17,8 @@ use claude_batch::sink::{RecordContext, line_around, outcome_line};
 use super::program::{Outcome, Workspace};
 use super::{Seen, Size};
 
-/// Makes the output for each of `cases` answers. Checks that the output is one line and contains the bytes that the
-/// server sent. The first answer is 32 MB long.
+/// Makes the output line for each of `cases` answers. Checks that the output is exactly one line and contains the bytes
+/// that the server sent. The first answer is 32 MB long.
 pub fn every_line(cases: u64, seed: u64) {
     let context = RecordContext {
         run: "r".into(),
@@ -49,8 +49,8 @@ pub fn every_line(cases: u64, seed: u64) {
     }
 }
 
-/// Makes the line as the writer does when an answer is long. It first makes the line without the message, and then
-/// inserts the message.
+/// Makes the line as the program makes it for a long answer: first the line without the message, and then the message
+/// is inserted.
 fn in_parts(outcome: &RowOutcome, context: &RecordContext) -> Vec<u8> {
     let Ended::Succeeded(message) = &outcome.ended else { panic!("it has an answer") };
     let mut line = Vec::new();
@@ -122,7 +122,7 @@ fn answered(json: String) -> RowOutcome {
     RowOutcome { job: Box::new(job), attempts: vec![attempt], ended: Ended::Succeeded(message) }
 }
 
-/// Answers of ten megabytes each, `at_once` of them at the same time.
+/// The input and the server for answers of ten megabytes each. The server sends `at_once` answers at the same time.
 pub struct Large {
     at_once: usize,
     workspace: Workspace,
@@ -173,7 +173,7 @@ impl Large {
             peak = peak.max(high_water_kib(&child));
             match child.try_wait().expect("it can be asked") {
                 Some(status) => break status,
-                // This sleep sets how often memory is measured. It does not wait for an event.
+                // This sleep sets how often memory is measured. The sleep does not wait for an event.
                 None => std::thread::sleep(Duration::from_millis(2)),
             }
         };

@@ -1,8 +1,8 @@
-//! Runs over a chain of two providers that die. The first provider is overloaded for some rows, and breaks off the
-//! answers to other rows. Later it refuses the key. So rows move to the second provider at all stages of the run. The
-//! next run has the same chain, no chain, or only the second provider.
+//! Kills runs that use a chain of two providers. The first provider is overloaded for some rows, and breaks off the
+//! answers to other rows. Later the first provider refuses the key. So rows move to the second provider at all stages
+//! of the run. The next run has the same chain, no chain, or only the second provider.
 //!
-//! The books of both simulated APIs say what was paid.
+//! The records of both simulated APIs say what was paid.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::virtual_run::{ERRORS, IN_FLIGHT, Load, NO_FAULTS, RESULTS, Roads, SECOND, label, run, whole_labels};
 
-/// What the first provider does.
+/// The faults of the first provider.
 const FAULTS: &str = r#"{"rules":[
     {"status":529,"contains":"row 1"},
     {"kind":"reset_mid","contains":"tenth","first_attempts_only":true},
@@ -21,11 +21,11 @@ const FAULTS: &str = r#"{"rules":[
 /// Sums over runs that died.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Deaths {
-    /// How often a run died.
+    /// The number of times that a run died.
     pub points: u64,
-    /// Answers by the second provider that a run wrote before it died.
+    /// The number of answers of the second provider that runs wrote before they died.
     pub moved: u64,
-    /// Requests that were paid and are in no line.
+    /// The number of requests that were paid and are in no line.
     pub paid_again: u64,
 }
 
@@ -58,7 +58,7 @@ pub fn deaths(rows: u64, step: usize) -> Deaths {
         let paid: u64 = dead.billed.values().chain(next.billed.values()).sum();
         // A stream that breaks off may be billed, and the row is sent again.
         let broken = (0..rows).filter(|row| row % 10 == 7).count() as u64 * 2;
-        // Each provider has a window of its own.
+        // Each provider has a limit of its own on requests in flight.
         assert!(next.dead_in_flight <= 2 * IN_FLIGHT as u64, "{what}: {next:?}");
         assert!(paid - rows <= next.dead_in_flight + broken, "{what}: {} paid for nothing", paid - rows);
         all.points += 1;

@@ -1,4 +1,4 @@
-//! At each change that a run makes to the disk, the disk fails or the process dies. Then the next run resumes the work.
+//! At each change that a run makes to the disk, the disk fails or the process dies. After that, the next run resumes.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;

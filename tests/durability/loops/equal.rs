@@ -1,5 +1,5 @@
-//! Runs that send one of several equal requests. The process dies at each change that such a run makes to the disk. The
-//! next run copies the answers that were written before.
+//! Tests runs that send only one of several equal requests. The process dies at each change that such a run makes to
+//! the disk. The next run copies the answers that were written before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,7 @@ pub fn undisturbed(rows: u64) {
 
     assert!(run.closed.is_some() && run.finish.pending == 0, "{run:?}");
     let paid: u64 = run.billed.values().sum();
-    // A refusal costs nothing. After a refusal, the next row of its kind is sent.
+    // A refusal costs nothing. After a refused row, the next row with the same request is sent.
     assert_eq!(paid, KINDS, "{:?}", run.billed);
     let answers = assert_ends(&disk, load(rows), "undisturbed");
     assert_eq!(answers.len() as u64, rows);
@@ -68,7 +68,8 @@ const FAULTS: [&str; 6] = [
     r#"{"rules":[{"status":402,"arrivals":[1]},{"status":500,"share":0.3,"draw":"attempt"}]}"#,
 ];
 
-/// Runs with faults. Asserts that each row has a line or is pending, and that the next runs answer all rows.
+/// Runs with faults. Asserts that each row has a line or is pending (not finished), and that the next runs answer all
+/// rows.
 pub fn faults(rows: u64) {
     for faults in FAULTS {
         let disk = MemDisk::new();
@@ -83,8 +84,8 @@ pub fn faults(rows: u64) {
     }
 }
 
-/// Asserts that all rows with the same request have the same answer, and that only one of them has a cost, except for
-/// answers that were lost in a crash.
+/// Asserts that all rows with the same request have the same answer. Also asserts that only one of these rows has a
+/// cost, except for answers that were lost in a crash.
 fn assert_copied(disk: &MemDisk, what: &str) {
     let content = String::from_utf8(disk.content(RESULTS).expect("there are results")).expect("it is text");
     let lines: Vec<Value> = content.lines().map(|line| serde_json::from_str(line).expect("a line")).collect();

@@ -9,11 +9,11 @@ use serde_json::Value;
 use super::program::{Api, IN_FLIGHT, Outcome, ROWS, Workspace};
 use super::{Seen, Size};
 
-/// Rows with "tenth" in their text are refused once. One of them is refused for a different reason. So the error log,
-/// its compaction and `resume` are used.
+/// Rows with "tenth" in their text are refused once. One of these rows is refused for a different reason. So these runs
+/// also use the error log, its compaction, and `resume`.
 pub const FAULTS: &str = r#"{"rules":[{"status":413,"contains":"tenth row 7:","first_attempts_only":true},{"status":400,"contains":"tenth","first_attempts_only":true}]}"#;
 
-/// What a loop of killed runs saw.
+/// The counts of a loop of killed runs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Deaths {
     /// Kills that hit a living process.
@@ -54,7 +54,7 @@ pub fn undisturbed() -> (BTreeMap<String, Value>, Duration) {
     (answers, took)
 }
 
-/// One input whose runs are killed, with the counts from the last check.
+/// The input whose runs are killed, and the counts from the last check.
 struct KilledInput {
     api: Api,
     workspace: Workspace,
@@ -84,7 +84,7 @@ impl KilledInput {
         self.deaths.most_unwritten = self.deaths.most_unwritten.max(more);
         self.deaths.marked += marked;
         self.unwritten = unwritten;
-        // The next start reports every row whose answer may have been lost when the program was killed.
+        // When the program was killed, it can have lost answers. The next start reports every such row.
         assert!(more <= marked, "{more} answers produced and not written, {marked} marked");
     }
 
@@ -111,7 +111,7 @@ impl KilledInput {
 /// Kills a command after a time. Returns whether it was still running.
 pub fn kill_after(mut command: Command, moment: Duration) -> bool {
     let mut child = command.spawn().expect("the program can be started");
-    // This sleep chooses the moment of the kill. It does not wait for an event.
+    // This sleep chooses the moment of the kill. The sleep does not wait for an event.
     std::thread::sleep(moment);
     let is_alive = child.try_wait().expect("it can be asked").is_none();
     child.kill().expect("it can be killed");
@@ -119,7 +119,7 @@ pub fn kill_after(mut command: Command, moment: Duration) -> bool {
     is_alive
 }
 
-/// Kills each run once at a random moment. Then lets further runs finish the rows.
+/// Kills each run once at a random moment. After that, lets further runs finish the rows.
 pub fn at_random_moments(kills: u64, seed: u64) -> Deaths {
     let (expected, took) = undisturbed();
     let mut random = fastrand::Rng::with_seed(seed);
@@ -161,16 +161,16 @@ pub fn again_and_again(sequences: u64, seed: u64) -> Deaths {
     all
 }
 
-/// Whether strace works on this machine. The loops need strace to change system calls.
+/// Returns whether strace works on this machine. The loops need strace to change system calls.
 pub fn has_strace() -> bool {
     let works = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).output();
     works.is_ok_and(|output| output.status.success())
 }
 
-/// System calls on one file. strace makes one of these calls fail, or kills the process at that call.
+/// A kind of system call on one file. strace makes one of these calls fail, or kills the process at that call.
 #[derive(Clone, Copy, Debug)]
 pub struct Point {
-    /// The names of the calls in strace.
+    /// The names that strace has for these calls.
     pub calls: &'static str,
     /// The file, relative to the folder of the workspace.
     pub file: &'static str,
@@ -199,7 +199,7 @@ pub const POINTS: &[Point] = &[
     Point { calls: "mkdir,mkdirat", file: "out.jsonl.run" },
 ];
 
-/// Wraps a command in strace. strace applies `how` to the `nth` of the calls of `point`.
+/// Runs a command under strace. strace applies `how` to the `nth` of the system calls that `point` describes.
 ///
 /// strace recognizes calls on an open file by the whole path, and other calls by the path in their arguments.
 pub fn under_strace(command: &Command, workspace: &Workspace, point: Point, how: &str, nth: u64) -> Command {
@@ -220,7 +220,7 @@ pub fn under_strace(command: &Command, workspace: &Workspace, point: Point, how:
 }
 
 /// Kills the program at the N-th write, sync, rename and so on of each of its files. N grows until a run and its
-/// `resume`s end before the N-th call.
+/// `resume` commands end before the N-th call.
 ///
 /// Only every `every`-th N is tried, because some calls are frequent.
 pub fn at_every_change(every: u64) -> Deaths {
@@ -252,8 +252,8 @@ pub fn at_every_change(every: u64) -> Deaths {
 ///
 /// A row's slot is filled before the row is sent. The slot is freed after the row's line is synced. The program hands
 /// the line to the system before it reuses the slot for another row. So two things are true at each kill, and the test
-/// asserts both. The number of answers that were produced but not written is at most the number of requests in flight.
-/// The next start reports all these answers.
+/// asserts both. First, the number of answers that were produced but not written is at most the number of requests in
+/// flight. Second, the next start reports all these answers.
 pub fn page(size: Size) -> Vec<Seen> {
     // The program makes its calls on files in groups. So strace can kill it at only about 160 different points. The
     // other kills are at random moments.

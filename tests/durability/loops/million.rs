@@ -1,5 +1,5 @@
-//! A long input with bad lines among good ones. Each bad line gets one entry in the error log, all other lines are
-//! answered, and memory stays bounded.
+//! Tests a long input with bad lines among good lines. Each bad line gets one entry in the error log. All other lines
+//! are answered, and the memory of the run stays bounded.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -48,15 +48,15 @@ const BAD: [&[u8]; 12] = [
 /// The result of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Long {
-    /// Bad lines written.
+    /// The number of bad lines in the input.
     pub bad: u64,
-    /// Entries in the error log.
+    /// The number of entries in the error log.
     pub entries: u64,
-    /// Lines in the results.
+    /// The number of lines in the results.
     pub answered: u64,
     /// Peak memory of the process so far, in KiB; 0 where the system does not report it.
     pub most_kib: u64,
-    /// How long it took, in seconds.
+    /// The duration of the run, in seconds.
     pub seconds: f64,
 }
 

@@ -1,4 +1,4 @@
-//! Some attempts may have been billed, but their answers are lost. The summary and the files must count these attempts.
+//! Some attempts were possibly billed, but their answers are lost. The summary and the files must count these attempts.
 
 use std::fs;
 
@@ -13,7 +13,8 @@ const BROKEN: &str = r#"{"rules":[{"kind":"reset_mid","contains":"tenth","first_
 /// The first request of each row gets no answer.
 const SILENT: &str = r#"{"rules":[{"kind":"stall","first_attempts_only":true}]}"#;
 
-/// The summary and the lines count the ambiguous attempts that are retried. The API counts the same number.
+/// The summary and the lines count the ambiguous attempts that are retried. This number is the same as the number that
+/// the API counted.
 pub fn retried_attempts_are_counted() {
     let (api, workspace) = (Api::start(BROKEN), Workspace::with_rows(20));
 
@@ -24,7 +25,8 @@ pub fn retried_attempts_are_counted() {
     assert_eq!(sum_of(&workspace, "out.jsonl", "meta"), 2);
 }
 
-/// With `--no-retry-ambiguous` such rows fail, and their entries say so. `resume` sends them again.
+/// With `--no-retry-ambiguous`, rows whose attempt was possibly billed fail, and their entries say so. `resume` sends
+/// these rows again.
 pub fn attempts_that_are_not_retried_are_counted() {
     let (api, workspace) = (Api::start(BROKEN), Workspace::with_rows(20));
 
@@ -38,12 +40,12 @@ pub fn attempts_that_are_not_retried_are_counted() {
     assert_eq!((run.code, sent, charged, maybe_paid), (Some(3), 20, 20, 2), "{run:?}");
     assert!(run.stderr.contains("possibly billed twice: 2 answers"), "{}", run.stderr);
     assert_eq!((resumed.code, api.requests(), workspace.answers().map(|answers| answers.len())), (Some(0), 22, Ok(20)));
-    // The entries are removed from the log, but their counts are kept.
+    // The entries are removed from the log, but the number of possibly billed attempts is kept.
     assert_eq!(workspace.reported(), 2);
 }
 
 /// `--no-retry-ambiguous` applies only to attempts that failed. After a kill, nobody knows whether the rows in flight
-/// were answered. No line says that they failed, so they are sent again, and all of them are counted.
+/// were answered. No line says that these rows failed, so they are sent again, and all of them are counted.
 pub fn a_kill_is_counted_with_or_without_the_flag() {
     for flags in [&[][..], &["--no-retry-ambiguous"]] {
         let (api, workspace) = (Api::start(SILENT), Workspace::with_rows(IN_FLIGHT));

@@ -1,6 +1,6 @@
-//! Kills the real program while it makes an output from the results. The output is made by `results`, or by a `run`
-//! that has nothing left to send. An unfinished output never has the final name, and the next command makes the
-//! complete output. The results and the error log never change, even if parts of the run folder are deleted.
+//! Kills the real program while it makes an output from the results. The program is `results`, or a `run` that has no
+//! rows left to send. An unfinished output never has the final name, and the next command makes the complete output.
+//! The results and the error log never change, even if parts of the run folder are deleted.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -46,7 +46,7 @@ pub struct Kills {
     pub unfinished: u64,
 }
 
-/// A run that has ended. Its outputs can be made again.
+/// The files of a run that has ended. The outputs of this run can be made again.
 struct Made {
     api: Api,
     workspace: Workspace,

@@ -1,5 +1,5 @@
-//! What a second run does when something has changed since the first run. Each case runs the real program, which must
-//! do what the documentation says.
+//! Tests what a second run does when something has changed after the first run. Each case runs the real program, which
+//! must do what the documentation says.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use super::Seen;
 use super::program::{Api, Outcome, Workspace};
 
 const FAULTS: &str = r#"{"rules":[{"status":400,"contains":"hopeless"}]}"#;
-/// Three named rows, two unnamed rows, and one row that always fails.
+/// Three rows with an id, two rows without an id, and one row that always fails.
 const INPUT: &str = "\
 {\"custom_id\":\"a\",\"prompt\":\"first\"}
 {\"custom_id\":\"b\",\"prompt\":\"second\"}
@@ -25,7 +25,7 @@ pub struct Case {
     pub answer: &'static str,
     meddle: fn(&Workspace),
     args: &'static [&'static str],
-    /// Exit code, requests sent, and a part of the messages.
+    /// The expected result: exit code, number of requests, and a part of the messages.
     expected: (i32, u64, &'static str),
 }
 

@@ -18,7 +18,7 @@ use crate::support;
 /// The largest number of requests in flight.
 const MOST: usize = 256;
 
-/// What a soak saw.
+/// The counts of a soak test (a long run with random faults).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SoakCounts {
     /// Requests.
@@ -59,7 +59,7 @@ fn faults(random: &mut fastrand::Rng, hours: u64) -> String {
         let until = minute + random.u64(3..30);
         for _ in 0..random.usize(0..4) {
             let kind = kinds[random.usize(0..kinds.len())];
-            // A stalled request occupies the window for a minute, so stalls are rare.
+            // A stalled request counts as a request in flight for a minute, so stalls are rare.
             let most = if kind.contains("stall") { 0.01 } else { 0.12 };
             let share = random.f64() * most;
             let _ = write!(
@@ -82,7 +82,7 @@ pub fn soak(seed: u64, hours: u64) -> SoakCounts {
     let mut random = fastrand::Rng::with_seed(seed);
     let rpm = random.u32(100..1_000);
     let limits = RateLimits::new(rpm, rpm * 400, rpm * 90);
-    // As many rows as the limits allow in that time.
+    // The number of rows that the limits allow in that time.
     let rows = u64::from(rpm) * 60 * hours;
     let plan = FaultPlan::parse(&faults(&mut random, hours), "faults.json").expect("the plan is well-formed");
     let sim = SimConfig::new(presets::models())
@@ -111,14 +111,16 @@ pub fn soak(seed: u64, hours: u64) -> SoakCounts {
         run.books.refused.iter().filter(|(reason, _)| **reason != "ordered").map(|(_, count)| count).sum();
     assert!(refused * 100 <= run.seen.sent, "{what}: {refused} of {} refused by the limits", run.seen.sent);
     assert_eq!(run.seen.early, 0, "{what}");
-    // (5): the window is never exceeded; (6): attempts are bounded; (7): the counts are equal to the numbers of lines.
+    // (5): there are never too many requests in flight; (6): the number of attempts is bounded; (7): the counts are
+    // equal to the numbers of lines.
     assert!(run.books.highest_in_flight <= MOST as u64, "{what}: {} in flight", run.books.highest_in_flight);
     assert!(run.ledger.attempts as u64 <= rows * 2, "{what}: {} attempts", run.ledger.attempts);
     assert_eq!(run.stats.succeeded_total(), run.ledger.answered.len() as u64, "{what}");
     assert_eq!(run.stats.failed_total(), run.ledger.failed.len() as u64, "{what}");
-    // (8): no silence is longer than this sum: the longest wait, the slowest probe and the longest silence of a server.
+    // (8): no time without events is longer than the sum of three times: the longest wait, the slowest test request,
+    // and the longest time for which a server is silent.
     assert!(run.longest_silence <= Duration::from_secs(180), "{what}: silent for {:?}", run.longest_silence);
-    // (9): if a request was charged but has no line, it is reported.
+    // (9): if a request was charged but has no line, the run reports it.
     let charged_besides = run.books.billed_calls - run.ledger.answered.len() as u64;
     assert!(
         run.finish.maybe_paid >= charged_besides,

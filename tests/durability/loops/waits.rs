@@ -1,5 +1,5 @@
-//! Checks that a run waits for as long as servers tell it to wait. There are runs with each valid form of
-//! `retry-after`, with values of `retry-after` that make no sense, and with an outage.
+//! Checks that a run waits for as long as servers tell it to wait. Some runs get each valid form of `retry-after`, some
+//! get values of `retry-after` that make no sense, and some have an outage.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ pub fn nonsense(value: &str) -> Judgement {
     run(sim(TIER_2, &faults), || support::config(TIER_2, Window::auto(1000), 1), 60)
 }
 
-/// Asserts that no value in [`NONSENSE`] stops a run or makes it hang.
+/// Asserts that no value in [`NONSENSE`] stops a run or makes the run hang.
 pub fn assert_nonsense_is_survived() {
     for value in NONSENSE {
         let run = nonsense(value);
