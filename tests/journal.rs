@@ -426,9 +426,9 @@ fn a_death_while_superseded_answers_are_removed_loses_no_answer_and_no_cost() {
             check_changed(&disk.after_death(), &reported, at);
             reported.closed.is_some()
         });
-        // Each row changes the disk four times: its slot is filled, its line is written, the line is synced, and the
-        // slot is emptied. The other changes come from opening the journal, from saving the sums, and from replacing
-        // the file.
+        // Each row changes the disk four times: its slot (the record of a request in flight) is filled, its line is
+        // written, the line is synced, and the slot is emptied. The other changes come from opening the journal, from
+        // saving the sums, and from replacing the file.
         assert!(untouched.is_some_and(|at| at > 4 * CHANGED.len() as u64 + 15), "{untouched:?}");
     }
 }
@@ -481,10 +481,10 @@ fn several_deaths_while_superseded_answers_are_removed_end_with_one_line_for_eac
     }
 }
 
-/// Named rows whose request changes.
+/// The rows with an id whose request changes.
 const CHANGED: &[u64] = &[0, 4, 6, 10];
 
-/// Returns a disk after a complete run, which has answered every row.
+/// Returns a disk after a complete run that has answered every row.
 fn answered_once() -> MemDisk {
     let disk = MemDisk::new();
     assert!(run(&disk, "r1", NONE_FAIL).closed.is_some());
@@ -500,7 +500,7 @@ fn rerun(disk: &MemDisk, name: &str, of: &[u64]) -> Reported {
     run_rows(disk, name, job, outcome)
 }
 
-/// Returns a row with the same name and another request.
+/// Returns a row with the same id and another request.
 fn changed(id: u64) -> Job {
     let mut job = job(id);
     job.key = key(id + 1000);
@@ -550,7 +550,7 @@ fn keys(disk: &MemDisk) -> BTreeSet<(String, String)> {
     all_keys(disk)
 }
 
-/// Returns labels and keys of the complete lines of the results. Ignores everything else.
+/// Returns labels and keys of the complete lines of the results. Ignores incomplete lines.
 fn all_keys(disk: &MemDisk) -> BTreeSet<(String, String)> {
     let content = disk.content(RESULTS).unwrap_or_default();
     let whole = content.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
@@ -703,7 +703,7 @@ fn rows_in_flight_at_a_death_count_once_unless_they_have_a_line() {
     let (_, recovered) = open(&disk, "last", Start::Continue).expect("the disk works");
 
     assert!(counts.iter().sum::<u64>() <= 3, "{counts:?}");
-    // The lines of rows 0 and 1 count two attempts.
+    // The lines of rows 0 and 1 report two possibly billed attempts.
     assert_eq!(recovered.totals.maybe_paid, 3 + 2);
     assert_eq!(recovered.totals.maybe_spend, AT_MOST.times(3) + MAYBE_COST.times(2));
 }
@@ -1067,8 +1067,8 @@ proptest! {
     #[test]
     fn the_set_of_done_rows_gives_the_same_results_as_a_simple_map(runs in prop::collection::vec(prop::collection::vec(step(), 0..12), 1..4)) {
         let disk = MemDisk::new();
-        // For each row, `answered` has the key of the last answer. `failures` has the key that failed after that
-        // answer.
+        // For each row, `answered` has the key of the last answer. `failures` has the key of the failure that came
+        // after that answer.
         let mut answered: HashMap<(Option<u8>, u8, u8), u8> = HashMap::new();
         let mut failures: HashMap<(Option<u8>, u8, u8), u8> = HashMap::new();
         for (number, steps) in runs.iter().enumerate() {
@@ -1123,13 +1123,13 @@ proptest! {
 
 // ---- runs ---------------------------------------------------------------------------------------------------------
 
-/// Rows that fail.
+/// The labels of the rows that fail.
 const FAILS: &[u64] = &[1, 4, 5];
 const NONE_FAIL: &[u64] = &[];
 
 #[derive(Debug, Default)]
 struct Reported {
-    /// Labels whose line was reported durable.
+    /// The labels of the rows whose lines were reported durable.
     committed: BTreeSet<String>,
     /// What closing the journal reported; `None` if anything failed.
     closed: Option<Closed>,
@@ -1229,7 +1229,7 @@ fn ids(disk: &MemDisk, path: impl AsRef<Path>) -> BTreeSet<String> {
     ids
 }
 
-/// Returns the labels of the complete lines. Ignores everything else.
+/// Returns the labels of the complete lines. Ignores incomplete lines.
 fn complete_ids(disk: &MemDisk, path: &str) -> Vec<String> {
     let content = disk.content(path).unwrap_or_default();
     let whole = content.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
@@ -1248,7 +1248,8 @@ fn label_of(line: &Value) -> String {
 
 // ---- rows ---------------------------------------------------------------------------------------------------------
 
-/// Returns a job. Even rows are named, odd rows are not.
+/// Returns the job of the row with this number. Rows with an even number have an id, and rows with an odd number have
+/// none.
 fn job(id: u64) -> Job {
     let raw = |json: &str| RawValue::from_string(json.to_owned()).expect("the test writes JSON");
     let identity = if id.is_multiple_of(2) { Identity::Named } else { Identity::Nth(0) };

@@ -1,5 +1,5 @@
-//! Checks the architecture: which module may use which other module, what the core may use, and where each foreign
-//! crate is used. Also checks the length of files, finds import cycles, and finds unused dependencies.
+//! Checks the architecture: which modules each module is allowed to use, what the core is allowed to use, and where
+//! each foreign crate is used. Also checks the length of files, finds import cycles, and finds unused dependencies.
 //!
 //! The rules are the tables in `tables.rs`. The sources are read as text, in three steps:
 //!

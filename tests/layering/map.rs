@@ -33,7 +33,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| c != '_' && !c.is_alphanumeric())
 }
 
-// The rule must find each fault, and must report nothing where there is no fault.
+// Tests that the rule finds each fault, and that it reports nothing where there is no fault.
 mod tests {
     use super::*;
 

@@ -372,7 +372,8 @@ pub fn assert_ends(disk: &MemDisk, load: Load, what: &str) -> BTreeMap<String, V
     assert_eq!(answers.len() as u64, load.rows, "{what}: rows are lost");
     let left_over = disk.paths().into_iter().find(|path| path.to_string_lossy().contains(".tmp"));
     assert_eq!(left_over, None, "{what}: a temporary file is left");
-    // When a run ends without failures, it removes an empty error log. A log that the user named stays.
+    // When a run ends without failures, it removes the empty error log. If the empty log possibly belongs to another
+    // program, it stays.
     let is_compacted = disk.content(Path::new(ERRORS)).is_none_or(|log| log.is_empty());
     assert!(is_compacted, "{what}: the error log is not compacted");
     answers
