@@ -1,4 +1,4 @@
-//! The error policy, row by row: what each kind of response means, and what each failure on the wire means.
+//! Tests the error policy, row by row: what each kind of response means, and what each failure of a connection means.
 //!
 //! Each row is tested completely: from the bytes of a response, or from a failure, to the verdict. The scheduler
 //! decides how long a run waits, how often it tries again, and when it gives up.

@@ -1,4 +1,5 @@
-//! What each view writes for the same scripted run. The views are opened through the public factory.
+//! Tests what each view (a kind of report) writes for the same scripted run. The views are opened through the public
+//! factory.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -277,7 +278,7 @@ impl Write for Buffer {
     }
 }
 
-/// A standard error that is closed.
+/// A standard error stream that is closed.
 struct Closed;
 
 impl Write for Closed {

@@ -30,8 +30,9 @@ fn run_at_tier_2(sim: SimConfig, rows: Vec<WholeRow>) -> Whole {
     whole_run(sim, || support::config(TIER_2, Window::auto(1000), 1), rows, |_| {})
 }
 
-/// Runs every scenario that has a short form, with its first seeds. The short form must stay in the same ranges, except
-/// for the measures in [`NOT_IN_SHORT_RUNS`]. `cargo bench --bench scheduling` prints the whole table.
+/// Runs every scenario that has a short form, with its first seeds. The measures of a short run must stay in the ranges
+/// of the scenario, except for the measures in [`NOT_IN_SHORT_RUNS`]. `cargo bench --bench scheduling` prints the whole
+/// table.
 #[test]
 fn every_scenario_stays_within_its_ranges() {
     let mut missed = Vec::new();
@@ -40,8 +41,8 @@ fn every_scenario_stays_within_its_ranges() {
         for seed in 1..=2 {
             let measures = judge::run(&scenario, rows, seed);
             if let Some([_, most]) = scenario.expect.get("of_bound") {
-                // The start takes the same time in a short run and in a whole run. The start is a large part of a short
-                // run, so a short run gets 25 seconds more.
+                // The start of a run takes the same time in a short run and in a whole run. In a short run, this is a
+                // large part of the time, so a short run gets 25 seconds more.
                 let (elapsed, bound) = (measures["elapsed_s"], measures["bound_s"]);
                 if elapsed > bound * most + 25.0 {
                     missed.push(format!("{} with seed {seed}: {elapsed} s for a bound of {bound} s", scenario.name));
@@ -60,7 +61,7 @@ fn every_scenario_stays_within_its_ranges() {
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
 
-/// The measures that a short run can't provide, because they are shares of the whole run or need more time than a short
+/// The measures that a short run can't provide. They are shares of the whole run, or they need more time than a short
 /// run takes.
 const NOT_IN_SHORT_RUNS: [&str; 8] = [
     "attempts_per_row_later",

@@ -1,8 +1,8 @@
 //! Tests runs in which rows can go to several endpoints, send a second request, or wait for another row.
 //!
-//! Each feature is first tested alone: one account fails while another works, a policy requests a repair, and other
-//! rows wait for one row. Then random runs combine all of them. After every event, the invariants of the scheduler's
-//! module doc are checked.
+//! Each feature is first tested alone: one account fails and another works; a policy requests a repair; other rows wait
+//! for one row. Then random runs combine all these features. After every event, the tests check the invariants that the
+//! module doc of the scheduler lists.
 
 mod support;
 
@@ -317,14 +317,14 @@ fn random_runs_over_several_endpoints_keep_every_invariant() {
     for_each_seed(SEEDS, random_run);
 }
 
-/// Several endpoints. They fail and halt at random.
+/// Several endpoints. The endpoints fail and halt at random.
 struct SeveralEndpoints {
     window: usize,
     /// For each row in flight, the account that it was sent to.
     in_flight: BTreeMap<u64, String>,
     /// Accounts that have halted.
     halted: BTreeSet<String>,
-    /// For each row in flight whose answer has not begun: its marked prefixes, with the account.
+    /// For each row in flight whose answer has not begun: its marked prefixes, each with the account.
     unanswered: BTreeMap<u64, Vec<(String, PrefixId)>>,
     /// The prefixes of rows whose answers have begun.
     known: BTreeSet<(String, PrefixId)>,
@@ -414,7 +414,8 @@ impl World for SeveralEndpoints {
                 Verdict::Halt(HaltReason::Account(Failure::default()))
             }
             chance if chance < self.halts + self.faults => fault(false),
-            // Most answers read something: otherwise the scheduler would stop using the cache, and no row would wait.
+            // Most answers read from the cache. Without such answers, the scheduler would stop using the cache, and no
+            // row would wait.
             _ if rng.u8(0..8) > 0 => cached(&Usage { input_tokens: 20, cache_read_tokens: 40, ..written(40) }),
             _ => answer(100, 50),
         };
@@ -431,17 +432,17 @@ fn random_runs_over_a_chain_keep_every_invariant_and_no_row_moves_back() {
     for_each_seed(SEEDS, random_chain_run);
 }
 
-/// A chain of endpoints, each with its own troubles.
+/// A chain of endpoints, each with its own kinds of trouble.
 struct Chain {
     window: usize,
     /// For each row in flight, the place of its endpoint in the chain.
     in_flight: BTreeMap<u64, usize>,
-    /// For each row, the furthest place to which it was sent.
+    /// For each row, the last place in the chain to which it was sent.
     furthest: BTreeMap<u64, usize>,
     halted: BTreeSet<usize>,
     held_until: [Instant; 3],
     lacks: BTreeSet<usize>,
-    /// The share of each kind of trouble: at each endpoint, faults, refusals, overloads and refused answers.
+    /// The shares of four kinds of trouble at each endpoint: faults, refusals, overloads and refused answers.
     troubles: [[f64; 4]; 3],
     halts: f64,
 }
@@ -497,7 +498,7 @@ fn random_chain_run(seed: u64) {
     assert!(!is_complete || player.scheduler.halted().is_none(), "{:?}", player.scheduler.halted());
 }
 
-/// Every eleventh row stays where it is.
+/// Returns the request of a row for another endpoint. Every eleventh row must stay at its endpoint.
 fn ask_for(job: &Job, id: &EndpointId) -> Result<Ask, Box<Failure>> {
     match job.id.0 % 11 {
         10 => Err(Box::default()),

@@ -1,4 +1,4 @@
-//! Every command of every page does what the page says, or at least runs.
+//! Tests that every command of every page runs, and checks its results where possible.
 
 use std::process::Child;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::page::{Page, pages};
 use crate::shell::{folder_of_a_user, shell};
 use crate::support::*;
 
-/// Commands that no test of this file runs: how the line begins, and why.
+/// Commands that no test of this file runs: the beginning of the line, and the reason.
 const NOT_RUN: &[(&str, &str)] = &[
     ("cargo run --release", "builds the program; tests/sessions/main_uses.rs runs the same command without the build"),
     ("cargo test", "this is one of its tests"),
@@ -34,7 +34,7 @@ fn every_command_of_every_page_runs() {
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
 }
 
-/// Runs the commands of a page in order, and then looks at what they made. Returns what went wrong.
+/// Runs the commands of a page in order, and then checks what they made. Returns what went wrong.
 fn run_page(page: &Page) -> Vec<String> {
     let folder = folder_of_a_user();
     let api = api_of(page);
@@ -91,9 +91,9 @@ fn api_of(page: &Page) -> Api {
     };
     match page.path.as_str() {
         DURING_A_RUN => Api::new(config.with_latency(slow)),
-        // Some rows fail, so that there are failed rows to list.
+        // Some rows fail, because the page lists failed rows.
         "src/export/TABLES.md" => Api::new(config.with_faults(failing(r#"{"status": 400, "share": 0.05}"#))),
-        // One row of prompts.jsonl fails until it is sent again, so that there is a failed row to resume.
+        // One row of prompts.jsonl fails until it is sent again, because the page resumes a failed row.
         "README.md" | "src/journal/RESUMING.md" => {
             let rule = r#"{"status": 400, "contains": "a speaking invitation", "first_attempts_only": true}"#;
             Api::new(config.with_faults(failing(rule)))

@@ -1,4 +1,4 @@
-//! README.md and the pages beside the code say what is true.
+//! Checks that README.md and the pages beside the code say what is true.
 //!
 //! The pages are read when the tests run, so a changed text needs no new build. `commands.rs` runs every command of
 //! every page against the simulated API. `first_minutes.rs` follows the README as a new user does. The other files check

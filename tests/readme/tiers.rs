@@ -1,4 +1,4 @@
-//! The tables of tiers have the numbers of the catalog.
+//! Checks that the tables of tiers have the same numbers as the catalog.
 
 use claude_batch::catalog::Catalog;
 use claude_batch::domain::{ModelClass, RateLimits, Tier};

@@ -72,8 +72,8 @@ impl Window {
         ended(&mut self.child)
     }
 
-    /// Returns all lines that are on the terminal or have scrolled off it, without blanks at their ends. A wrapped line is
-    /// several lines.
+    /// Returns all lines that are on the terminal or have scrolled off it, without blanks at their ends. A wrapped line
+    /// counts as several lines.
     pub fn shown(&self) -> Vec<String> {
         let mut lines: Vec<_> =
             self.terminal.screen().all_lines().map(|line| line.text().trim_end().to_owned()).collect();
@@ -95,7 +95,7 @@ fn set_size(terminal: &File, columns: u16, rows: u16) {
     tcsetwinsize(terminal, size).expect("the size can be set");
 }
 
-/// Reads what the program writes, in whole characters.
+/// Reads what the program writes. A character that is split between two reads is kept whole.
 fn reads(mut terminal: File) -> Receiver<String> {
     let (sender, written) = channel();
     std::thread::spawn(move || {
