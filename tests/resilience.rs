@@ -5,9 +5,9 @@
 //! row can be pending (not finished) instead. Each bad row is in the error log. `RUNS=2000 cargo test --test
 //! resilience` tries 2,000 runs.
 //!
-//! An outage ends before the time of `--retry-for` is over, or it never ends. Known exception: of the first 2,000 runs,
-//! one (568) puts a good row into the log. In that run, half of the rows always fail. They get status 500. A gateway
-//! hides its limits, and refuses most of the other rows with the same status.
+//! An outage ends before the time of `--retry-for` is over, or it never ends. There is one known exception: of the
+//! first 2,000 runs, run 568 puts a good row into the error log. In that run, half of the rows get status 500 at every
+//! attempt. A gateway hides the limits, and refuses most of the other rows with the same status.
 
 mod support;
 

@@ -778,12 +778,12 @@ impl Api {
         self.now = self.now + time;
     }
 
-    /// Sends a call to the batch endpoints. `path` follows their common path.
+    /// Sends a call to the batch endpoints. `path` is added to the common path of these endpoints.
     fn call(&mut self, method: Method, path: &str, body: Option<Value>) -> Answer {
         self.raw(method, path, body.map(|body| body.to_string()).unwrap_or_default().as_bytes())
     }
 
-    /// Sends a body. A path that begins with `/v1/` belongs to another endpoint.
+    /// Sends a body. If the path begins with `/v1/`, the request is for another endpoint.
     fn raw(&mut self, method: Method, path: &str, body: &[u8]) -> Answer {
         let mut headers = HeaderMap::new();
         headers.insert("x-api-key", HeaderValue::from_static(self.key));

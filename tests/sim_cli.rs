@@ -265,12 +265,12 @@ impl Simulator {
 
 impl Drop for Simulator {
     fn drop(&mut self) {
-        // If a test fails, the simulator is still running at this point, so it is ended here.
+        // If a test has failed, the simulator is running at this point, so this function ends it.
         let _ = self.child.kill();
     }
 }
 
-/// How a simulator ended.
+/// The end of a simulator: its output and its exit status.
 struct End {
     code: Option<i32>,
     said: String,

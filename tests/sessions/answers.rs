@@ -1,4 +1,4 @@
-//! Answers that are not as required: what is asked again, and what the files say about it.
+//! Tests answers that are not as required: which further requests a run sends, and what the files say about them.
 
 use claude_batch::sim::answers::AnswerPlan;
 use claude_batch::sim::config::{BatchConfig, BatchTime};

@@ -1,4 +1,4 @@
-//! What a run in batches tells its user.
+//! Tests what a run in batches tells its user.
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use crate::hostile::{Hostile, response};
 use crate::support::*;
 
 const STUCK: BatchTime = BatchTime::Stuck;
-/// So long that a run has left before the batches end.
+/// The time that a batch takes. It is so long that the run has ended before its batches end.
 const SOON: BatchTime = BatchTime::Fixed(Duration::from_secs(2));
 
 #[test]
@@ -313,7 +313,7 @@ fn detached(time: BatchTime) -> (Folder, Api) {
     detached_from(time, r#"{"rules": []}"#)
 }
 
-/// Like [`detached`], with these faults.
+/// Returns the same folder and API as [`detached`], with these faults of the API.
 fn detached_from(time: BatchTime, faults: &str) -> (Folder, Api) {
     let batches = BatchConfig { time, cancel_time: Duration::ZERO, ..BatchConfig::default() };
     let faults = FaultPlan::parse(faults, "faults").expect("a fault plan");

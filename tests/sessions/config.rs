@@ -1,4 +1,5 @@
-//! The command `config`: the settings and where they come from, the files that are read, and a new file.
+//! Tests the command `config`. It shows the settings and where they come from, shows the files that are read, and makes
+//! a new file.
 
 use crate::support::*;
 
@@ -29,7 +30,7 @@ fn show(folder: &Folder, more: &[&str]) -> Said {
     Said::of(command.env("CLAUDE_BATCH_RPM", "100").output().expect("the program starts"))
 }
 
-/// Returns the line about a setting without its padding, and the lines below it that have no name.
+/// Returns the line about a setting without its padding, and the lines without a name below it.
 fn about(said: &Said, name: &str) -> String {
     let mut lines =
         said.out.lines().skip_while(|line| line.get(2..).and_then(|rest| rest.split(' ').next()) != Some(name));

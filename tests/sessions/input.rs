@@ -1,4 +1,5 @@
-//! Inputs as users have them: rows of many shapes (some of them broken), tables, parts of inputs, and several files.
+//! Tests inputs as users have them: rows of many forms (some of them broken), tables, parts of inputs, and several
+//! files.
 
 use crate::support::*;
 

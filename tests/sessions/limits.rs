@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::hostile::{Hostile, response};
 use crate::support::*;
 
-/// A key of an administrator.
+/// The API key of an administrator.
 const ADMIN: &str = "sk-ant-admin01-0123456789abcdef";
 
 /// Returns an API with limits that runs can learn.
@@ -20,7 +20,7 @@ fn api() -> Api {
     Api::new(quick().with_limits(limits).with_burst(Burst::Time(Duration::from_secs(10))))
 }
 
-/// Returns what a run has kept.
+/// Returns the limits that a run has written to its run folder.
 fn kept(folder: &Folder, run: &str) -> Value {
     serde_json::from_str(&folder.read(&format!("{run}/limits.json"))).expect("it is JSON")
 }
@@ -47,7 +47,7 @@ fn a_run_keeps_what_responses_report_about_limits() {
         [&limits["rpm"], &limits["itpm"], &limits["otpm"]],
         [1_200, 900_000, 120_000].map(Value::from).each_ref()
     );
-    // Ten seconds of the limit. Several requests may come before the first response.
+    // The bucket holds the requests of ten seconds. Several requests can be sent before the first response.
     let burst = pool["bursts"]["requests"].as_u64().expect("it is known");
     assert!((170..=200).contains(&burst), "{pool}");
     assert_eq!(kept(&folder, "halted.jsonl.run")["pools"][0]["limits"]["rpm"], 1_200);

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 
-# What each line offers. The last word is the one that is completed.
+# The expected completions of each line. The shell completes the last word of the line.
 CASES = [
     ("a subcommand", "claude-batch resu", ["results", "resume"]),
     ("a verb", "claude-batch batches c", ["collect", "cancel"]),
@@ -49,14 +49,15 @@ FOREIGN = """
 [profile."nine lives"]
 """
 
-# How each shell reads a script without running it. Elvish can't: it knows its editor only in an interactive shell.
+# How each shell reads a script without running it. Elvish can't do this, because its editor exists only in an
+# interactive shell.
 CHECKS = {
     "bash": ["bash", "-n"],
     "zsh": ["zsh", "-n"],
     "fish": ["fish", "--no-config", "--no-execute"],
 }
 
-# Longest wait for one completion, in seconds. A busy machine needs some of them.
+# The longest wait for one completion, in seconds. On a busy machine, a completion takes several seconds.
 PATIENCE = 30
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[=>()][A-Z0-9]?|\r|\x07|\x1b\][^\x07]*\x07")
 
@@ -102,7 +103,7 @@ def in_terminal(args, env, folder, start, tabs):
             if not terminal.read_until(lambda seen: re.search(r"(?<!echo )is-read\s*> *$", seen)):
                 return f"the shell did not start: {terminal.seen!r}"
             terminal.seen = ""
-            # The line itself may contain a word that is expected, so only what follows it counts.
+            # The line itself can contain an expected word, so only the text after the line counts.
             terminal.type(line)
             terminal.read_until(lambda seen: line in seen, 5)
             terminal.seen = terminal.seen.split(line)[-1]
@@ -110,7 +111,7 @@ def in_terminal(args, env, folder, start, tabs):
             last = line.rsplit(" ", 1)[-1]
 
             def is_there(seen):
-                # A single candidate is inserted into the line: only its rest appears.
+                # A single candidate is inserted into the line, so only the rest of the word appears.
                 whole = last + seen.lstrip()
                 return all(word in seen or (len(words) == 1 and whole.startswith(word)) for word in words)
 
@@ -167,7 +168,7 @@ def elvish(folder, env, script):
         finally:
             terminal.close()
         names = out.read_text().split() if out.exists() else [f"nothing: {terminal.seen!r}"]
-        # As elvish does itself, only candidates that begin with the word are offered.
+        # Elvish itself offers only candidates that begin with the word, so this script does the same.
         names = [name for name in names if name.startswith(line.rsplit(" ", 1)[-1])] or names
         missing = [word for word in words if word not in names]
         return f"{missing} is not in {names[:20]}" if missing else None

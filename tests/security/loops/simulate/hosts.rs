@@ -1,5 +1,5 @@
-//! Tests which host names the simulator accepts, and which web pages it answers. The names are generated, and sent in
-//! every part of a request that can contain a host name.
+//! Tests which host names the simulator accepts, and which web pages it answers. The tests generate names, and send
+//! them in every part of a request that can contain a host name.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -129,14 +129,15 @@ fn foreign_host(rng: &mut fastrand::Rng) -> Vec<u8> {
     };
     let mut bytes = (other + if rng.u8(..3) == 0 { ":8080" } else { "" }).into_bytes();
     if bytes.len() > 1 && rng.u8(..8) == 0 {
-        // The byte is put inside the name. The new name is never a name of this machine.
+        // An odd byte is inserted into the name. The changed name is never a name of this machine.
         let at = rng.usize(1..bytes.len());
         bytes.insert(at, [b'\\', b'|', b'^', 0x80, 0xC3, 0xFF, b'"', b'<'][rng.usize(..8)]);
     }
     bytes
 }
 
-/// Sends requests with `:authority` over HTTP/2. Returns how many of each kind were sent.
+/// Sends requests with `:authority` over HTTP/2. Returns how many requests with a local host were sent; the number of
+/// requests with a foreign host is the same.
 fn over_http2(simulator: &Simulator, rng: &mut fastrand::Rng, count: u64) -> u64 {
     for number in 0..count {
         let (local, foreign) = (local_host(rng), foreign_host(rng));
@@ -174,7 +175,8 @@ fn http2(address: SocketAddr, authority: &[u8]) -> Vec<u8> {
     rest(&mut stream)
 }
 
-/// Sends requests with an origin. Returns how many origins were local, and how many requests came from other origins.
+/// Sends requests with an `origin` header. Returns how many origins were local, and how many requests came from other
+/// origins.
 fn origins(simulator: &Simulator, rng: &mut fastrand::Rng, count: u64) -> (u64, u64) {
     let address = simulator.address;
     let reset =
@@ -194,7 +196,7 @@ fn origins(simulator: &Simulator, rng: &mut fastrand::Rng, count: u64) -> (u64, 
             }
         }
     }
-    // A reset clears the simulator's records, so it is sent before the requests that are counted.
+    // A reset clears the records of the simulator, so the reset is sent before the requests that are counted.
     let local = |rng: &mut fastrand::Rng| {
         let origin = String::from_utf8(local_origin(rng)).expect("the name is ASCII");
         format!("host: localhost\r\nconnection: close\r\norigin: {origin}\r\nsec-fetch-site: same-site")
@@ -232,7 +234,7 @@ fn foreign_origin(rng: &mut fastrand::Rng) -> Vec<u8> {
     }
 }
 
-/// Sends heads that no ordinary program sends. Returns how many heads were refused.
+/// Sends request lines and headers that no ordinary program sends. Returns how many of these requests were refused.
 fn odd_heads(simulator: &Simulator) -> usize {
     let none = "";
     let form = |kind: &str| format!("host: localhost\r\ncontent-type: {kind}\r\n");

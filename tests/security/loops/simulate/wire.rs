@@ -72,14 +72,14 @@ impl Answer {
 /// Sends bytes on a new connection and returns the answer. The request must contain `connection: close`.
 pub fn ask(address: SocketAddr, bytes: &[u8]) -> Answer {
     let mut stream = connect(address);
-    // The server may have refused the request before it was sent completely.
+    // A write can fail, because the server can refuse a request before it is sent completely.
     let _ = stream.write_all(bytes);
     answer_of(&rest(&mut stream))
 }
 
 pub fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("a connection");
-    // If the server forgets a connection, the test must fail and not hang.
+    // If the server never closes a connection, the test must fail and not hang.
     stream.set_read_timeout(Some(Duration::from_secs(150))).expect("a timeout can be set");
     stream
 }

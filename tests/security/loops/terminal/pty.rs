@@ -16,10 +16,10 @@ use rustix::termios::{Winsize, tcsetwinsize};
 /// If a program takes longer than this, it counts as hanging.
 const LONGEST: Duration = Duration::from_secs(120);
 
-/// Columns of an ordinary terminal.
+/// The number of columns of an ordinary terminal.
 pub const USUAL: u16 = 80;
 /// With this many columns, the program never breaks a line. So if a line begins with a mark, the line comes from a
-/// string.
+/// string of a test.
 pub const WIDE: u16 = 60_000;
 
 /// A pseudo-terminal with both its ends.
@@ -55,10 +55,10 @@ impl Pty {
         self.theirs.try_clone().expect("the descriptor can be copied").into()
     }
 
-    /// Returns the program's end of a terminal that has hung up.
+    /// Returns the program's end of a terminal whose other end is closed.
     ///
-    /// A program that another thread starts at this moment holds a copy of our end until it is executed. So this waits
-    /// until the last copy is closed.
+    /// Another thread can be starting a program at this moment. Its child process has a copy of the other end until the
+    /// program begins. So this function waits until the last copy is closed.
     pub fn hung_up(self) -> Stdio {
         let Self { ours, theirs } = self;
         drop(ours);
@@ -70,14 +70,14 @@ impl Pty {
         theirs.into()
     }
 
-    /// Starts reading what is written. The program must already have its end of the terminal.
+    /// Starts to read what the program writes. The program must already have its end of the terminal.
     pub fn read(self) -> JoinHandle<Vec<u8>> {
         let Self { ours, theirs } = self;
         drop(theirs);
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
-            // When the last program closes the terminal, reading it gives an error on Linux, and the end of the file
-            // elsewhere.
+            // After the last program has closed the terminal, a read fails on Linux. On other systems, a read finds the
+            // end of the file.
             let _ = File::from(ours).read_to_end(&mut bytes);
             bytes
         })
