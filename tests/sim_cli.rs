@@ -270,7 +270,7 @@ impl Drop for Simulator {
     }
 }
 
-/// The end of a simulator: its output and its exit status.
+/// The exit code of a simulator, and what it printed on standard error.
 struct End {
     code: Option<i32>,
     said: String,

@@ -20,7 +20,7 @@ fn api() -> Api {
     Api::new(quick().with_limits(limits).with_burst(Burst::Time(Duration::from_secs(10))))
 }
 
-/// Returns the limits that a run has written to its run folder.
+/// Returns the content of `limits.json` in a run folder.
 fn kept(folder: &Folder, run: &str) -> Value {
     serde_json::from_str(&folder.read(&format!("{run}/limits.json"))).expect("it is JSON")
 }

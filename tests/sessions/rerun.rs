@@ -135,8 +135,7 @@ fn a_budget_counts_old_and_new_answers() {
     let folder = table();
     let api = Api::quick();
     folder.run_at(&api, &[&["run", "in.csv"][..], &TEMPLATE, &SHORT].concat()).ends_with(0);
-    // The budget of the first run is enough for a new answer alone, but not for the old answers and a new answer
-    // together.
+    // The first budget is enough for a new answer alone, but not for the old answers and a new answer together.
     let said = folder.run_at(&api, &[&["run", "in.csv", "--max-cost", "0.0004"][..], &AGAIN].concat());
     let again = folder.run_at(&api, &[&["run", "in.csv", "--max-cost", "1"][..], &AGAIN].concat());
 

@@ -1,5 +1,5 @@
-//! Random texts and JSON values of all kinds. They have characters from all planes of Unicode, control characters,
-//! numbers that fit no machine type, and members in a random order.
+//! Random texts and JSON values of all kinds. These values have characters from all planes of Unicode, control
+//! characters, numbers that fit no machine type, and members in a random order.
 
 use std::fmt::Write as _;
 

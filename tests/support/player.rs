@@ -1,5 +1,5 @@
-//! Plays random runs of the scheduler alone, on virtual time. After each event, it checks what must be true in every
-//! run.
+//! Plays random runs of the scheduler alone, on virtual time. After each event, the player checks what must be true in
+//! every run.
 //!
 //! A test implements [`World`] to say how attempts end, and what else must be true. Each run is made from one seed.
 
@@ -14,15 +14,16 @@ use claude_batch::domain::{
 };
 use claude_batch::scheduler::{Config, Next, Scheduler, Step, Ticket};
 
-/// A run with more events than this counts as one that never ends.
+/// A run with more events than this number counts as a run that never ends.
 const MOST_EVENTS: u64 = 100_000;
 
 /// How attempts end in a run, and what else must be true.
 pub trait World {
-    /// Checks that a row may be sent.
+    /// Checks that it is correct to send a row now.
     fn on_sent(&mut self, planned: &Planned, now: Instant);
 
-    /// Returns how an attempt for this row ends. If `row` is `None`, the attempt is a canary.
+    /// Returns how an attempt for this row ends. If `row` is `None`, the attempt is a canary (a request that tests a
+    /// blocked provider).
     fn verdict(&mut self, row: Option<u64>, rng: &mut fastrand::Rng, now: Instant) -> Verdict;
 
     /// The player calls this when an answer to a row has begun, or when the row has ended.
@@ -40,7 +41,7 @@ pub struct Player<W> {
     /// Rows that are finished, and rows that are left for a later run.
     pub finished: BTreeSet<u64>,
     pub pending: BTreeSet<u64>,
-    /// The largest number of requests that were in flight at once, including canaries.
+    /// The largest number of requests in flight at the same time, including canaries (test requests).
     pub most_in_flight: usize,
     longest: Duration,
     ends: BinaryHeap<Reverse<(Instant, u64, Ticket)>>,
@@ -65,7 +66,7 @@ impl<W: World> Player<W> {
         }
     }
 
-    /// Plays until nothing is left to do. With `halt_at`, a signal stops the run after that many events.
+    /// Plays until the run has ended. With `halt_at`, a signal stops the run after that many events.
     pub fn play(&mut self, halt_at: Option<u64>) {
         let mut events = 0;
         while self.step() {
@@ -121,7 +122,7 @@ impl<W: World> Player<W> {
         self.most_in_flight = self.most_in_flight.max(self.ends.len());
     }
 
-    /// Ends one attempt: the one that is due next. For half of the attempts, the head arrives before the end.
+    /// Ends the attempt that is due next. For half of the attempts, the response begins before the attempt ends.
     fn end_first(&mut self) {
         let Some(Reverse((_, _, ticket))) = self.ends.pop() else { return };
         let row = self.rows.remove(&ticket);

@@ -138,7 +138,7 @@ impl Case {
             // file.
             return match self.kind {
                 _ if is_open => Expected::Refused,
-                // The program never reads `limits.json`, but only replaces it. If this fails, the run ends as usual.
+                // The program does not write into `limits.json`, but replaces it. If this fails, the run ends as usual.
                 _ if name.starts_with("limits.json") => Expected::Used,
                 Kind::Other if name.ends_with(".tmp") => Expected::Refused,
                 _ if name.ends_with(".tmp") => Expected::Used,

@@ -256,7 +256,7 @@ fn run(url: &str, at_once: usize, stream: bool) -> Ran {
         "2s",
     ]);
     command.args(["--stream", if stream { "on" } else { "off" }]).env("ANTHROPIC_API_KEY", CANARY);
-    // The output of the program is written to a file. A pipe would have to be read during the run.
+    // Standard error is written to a file. A pipe would have to be read during the run.
     let log = fs::File::create(folder.path("err.txt")).expect("the file can be created");
     let begun = Instant::now();
     let mut child = command.stdout(Stdio::null()).stderr(log).spawn().expect("the program starts");

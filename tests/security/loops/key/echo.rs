@@ -25,7 +25,7 @@ pub struct Echo {
     text: String,
     /// The text, escaped for JSON.
     json: String,
-    /// A random number, which chooses one of several forms of the response.
+    /// A random number, which varies the response.
     any: usize,
 }
 

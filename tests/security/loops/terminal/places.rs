@@ -279,7 +279,7 @@ fn parked(folder: &Folder, strings: &[Nasty], turn: usize) -> Shown {
 fn stopped(folder: &Folder, strings: &[Nasty], turn: usize) -> Shown {
     folder.write("prompts.jsonl", &super::super::super::support::rows(12));
     let (body, raw) = (error_body(&json(strings)), joined(strings).into_vec());
-    // Only some control characters are sent. With the other ones, the header would end the answer too early.
+    // The id contains no control characters, because they would break off the answer at this header.
     let id: Vec<u8> = raw.into_iter().filter(|byte| !byte.is_ascii_control()).take(8_000).collect();
     let status = [401, 403, 400, 402, 404, 413, 529, 301][turn % 8];
     let server = Hostile::new(move |_, connection| {
