@@ -3,13 +3,14 @@
 //!
 //! The real loop, scheduler, planner and journal are used. Two promises are checked after each run:
 //!
-//! - **The budget is never exceeded.** The money that the API charged in all runs so far is at most the budget. This
-//!   includes answers that were charged and lost. An answer is lost if the connection broke in the middle of it, it
-//!   came too late, its stream contained an error, it was aborted, or the process died before its line was written.
+//! - **The budget is never exceeded.** The money that the API charged in all runs so far is at most the budget. The
+//!   charged money includes answers that were charged and then lost. An answer is lost if the connection broke in the
+//!   middle of it, it came too late, its stream contained an error, it was aborted, or the process died before its line
+//!   was written.
 //! - **The budget is used.** If the budget stops a run, then *what is left* is less than the highest cost of the next
 //!   row, or less than 3 % of the budget. What is left is the budget minus what the program counts. The program counts
-//!   the cost of each answer that it has. If an answer is lost and may have been charged, the program counts the
-//!   highest possible cost of that attempt. The next row can be any unfinished row, so the test uses the most expensive
+//!   the cost of each answer that it has. If an answer is lost and was possibly charged, the program counts the highest
+//!   possible cost of the attempt. The next row can be any unfinished row, so the test uses the most expensive
 //!   unfinished row.
 //!
 //! `RUNS=20000 cargo test --test budget` tries more runs. The variable `FIRST` sets the first seed.
@@ -370,7 +371,7 @@ fn most(row: &Planned) -> Money {
     row.ask.expense.expect("every model of these has a price").most
 }
 
-/// Up to four kinds of faults. Each kind affects some of the attempts, during the whole run or a part of it.
+/// Up to four kinds of faults. Each kind of fault affects some of the attempts, during the whole run or a part of it.
 fn faults(rng: &mut Rng, seed: u64) -> Value {
     let rules: Vec<Value> = (0..rng.usize(..5))
         .map(|_| {

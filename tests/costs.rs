@@ -1,11 +1,12 @@
-//! Checks the stated cost bounds. Before a request is sent, the program states a bound for its cost. Every bill of the
-//! simulated API must be within this bound, and so must the cost of every usage that is possible for the request.
+//! Checks the stated cost bounds. Before a request is sent, the program states a bound for its cost. The cost of every
+//! bill of the simulated API must be within this bound. The cost of every usage that is possible for the request must
+//! be within this bound too.
 //!
-//! There are two judges. One is the simulator, which counts tokens with its own code. The test also multiplies this
-//! count, up to the highest possible count: one token for each byte. The other is the most expensive usage that is
-//! possible. This usage has one token for each byte of text, written to the cache with the longest lifetime that the
-//! cache marks name. Each turn of a tool that the API runs uses a whole context window. The money for a usage is
-//! computed in this file.
+//! There are two judges. The first judge is the simulator, which counts tokens with its own code. The test also
+//! multiplies this count, up to the highest possible count: one token for each byte. The second judge is the most
+//! expensive usage that is possible. This usage has one token for each byte of text, written to the cache with the
+//! longest lifetime that the cache marks name. Each turn of a tool that the API runs uses a whole context window. The
+//! money for a usage is computed in this file.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -109,7 +110,7 @@ struct PlannedRow {
     tariff: Tariff,
 }
 
-/// Returns all rows. Both tests use the same rows, because planning takes most of the time.
+/// Returns the rows of all tests. The rows are planned only once, because planning takes most of the time.
 fn rows() -> &'static [PlannedRow] {
     static ALL: OnceLock<Vec<PlannedRow>> = OnceLock::new();
     ALL.get_or_init(|| {
@@ -343,9 +344,9 @@ impl Tariff {
 
 // ---- requests -----------------------------------------------------------------------------------------------------
 
-/// Returns a random request. It can have texts of any script and length, pictures, documents, tools of clients and of
-/// the API, forced tools, an output schema, thinking, cache marks, and options that change the price. `has_price_file`
-/// allows a model that only a price file has.
+/// Returns a random request. The request can have texts of any script and length, pictures, documents, and tools of
+/// clients or of the API. It can also have a forced tool, an output schema, thinking, cache marks, and options that
+/// change the price. `has_price_file` allows a model that only a price file has.
 fn request(random: &mut fastrand::Rng, has_price_file: bool) -> Value {
     let models = if has_price_file { &MODELS[..] } else { &MODELS[..MODELS.len() - 1] };
     let model = models[random.usize(0..models.len())];
@@ -507,15 +508,15 @@ fn text(random: &mut fastrand::Rng) -> String {
 // ---- the most expensive usage ---------------------------------------------------------------------------------------
 
 /// The most that a request can use: one token for each byte of text, in each turn that the API can take. Usually only a
-/// prompt with cache marks can use the cache. A tool that the API runs can use the cache even without cache marks.
+/// prompt with cache marks can use the cache. A tool that the API runs can also use the cache without cache marks.
 struct Prompt {
     /// The tokens of the prompt itself.
     own_tokens: u64,
     /// The tokens of a picture.
     picture: u64,
     most_tokens: u64,
-    /// The largest number of input tokens in a batch. There, the API takes one turn for each tool call, without the
-    /// usual limit.
+    /// The largest number of input tokens in a batch. In a batch, the API takes one turn for each tool call, without
+    /// the usual limit.
     most_tokens_in_batch: u64,
     is_marked: bool,
     is_for_an_hour: bool,

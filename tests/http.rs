@@ -999,8 +999,8 @@ async fn no_failure_names_the_key_or_the_path() {
 
 type Script = dyn Fn(&mut TcpStream, &str) -> std::io::Result<()> + Send + Sync;
 
-/// A server on its own thread. It answers each request with its script, and closes the connection when the script
-/// fails.
+/// A server on its own thread. The server answers each request with its script, and closes the connection when the
+/// script fails.
 struct Server {
     address: SocketAddr,
     log: Arc<Mutex<Log>>,
@@ -1116,7 +1116,7 @@ fn until_client_hangs_up(stream: &mut TcpStream) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A request body whose bytes follow a pattern, so that they need no memory.
+/// A request body whose bytes follow a pattern. So the body needs no memory.
 #[derive(Debug)]
 struct Pattern {
     bytes: u64,

@@ -205,7 +205,7 @@ fn an_answered_row_is_done_and_a_changed_row_is_recognized() {
 
 #[test]
 fn a_long_results_file_is_recovered_like_a_short_one() {
-    // Several megabytes, so that the file is read in several blocks, on several threads.
+    // The file has several megabytes, so the program reads it in several blocks, on several threads.
     let rows = 6_000;
     let disk = MemDisk::new();
     let (mut journal, _) = open_with(&disk, "r1", Start::Continue, Fsync::Off).expect("the disk works");
@@ -426,9 +426,9 @@ fn a_death_while_superseded_answers_are_removed_loses_no_answer_and_no_cost() {
             check_changed(&disk.after_death(), &reported, at);
             reported.closed.is_some()
         });
-        // Each row changes the disk four times: its slot (the record of a request in flight) is filled, its line is
-        // written, the line is synced, and the slot is emptied. The other changes come from opening the journal, from
-        // saving the sums, and from replacing the file.
+        // Each row changes the disk four times: its slot (the record of a request in flight) is filled and later
+        // emptied, and its line is written and synced. The other changes come from opening the journal, from saving the
+        // sums, and from replacing the file.
         assert!(untouched.is_some_and(|at| at > 4 * CHANGED.len() as u64 + 15), "{untouched:?}");
     }
 }
@@ -538,7 +538,7 @@ fn spent(answers: u64) -> Money {
     Money(1_500_000).times(answers)
 }
 
-/// Returns the keys that the results must have at the end: each row once.
+/// Returns the keys that the results must have at the end. Each row has one key.
 fn keys_after(of: &[u64]) -> BTreeSet<(String, String)> {
     let key_of = |id| if of.contains(&id) { changed(id).key } else { key(id) };
     (0..ROWS).map(|id| (label(id), key_of(id).to_string())).collect()
@@ -676,7 +676,7 @@ fn truncated_rows(disk: &MemDisk) -> usize {
     lines(&content).iter().filter(|line| line["meta"]["quality"] == "truncated").count()
 }
 
-// ---- what may have been paid for -----------------------------------------------------------------------------------
+// ---- attempts that were possibly paid for----------------------------------------------------------------------------
 
 #[test]
 fn rows_in_flight_at_a_death_count_once_unless_they_have_a_line() {

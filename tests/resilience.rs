@@ -1,5 +1,5 @@
-//! Tests random runs with trouble, on virtual time: rows that always fail, outages, limits that a gateway hides, models
-//! that do not exist, and endpoints that fail for ever.
+//! Tests random runs with problems, on virtual time. The problems are rows that always fail, outages, limits that a
+//! gateway hides, models that do not exist, and endpoints that fail for ever.
 //!
 //! In all cases a run ends by itself and says why. Each good row is answered. If the run gives up the endpoint, a good
 //! row can be pending (not finished) instead. Each bad row is in the error log. `RUNS=2000 cargo test --test
@@ -84,7 +84,7 @@ impl Case {
         }
     }
 
-    /// Returns whether an outage never ends. In this case, the run should give up the endpoint.
+    /// Returns whether an outage never ends. If an outage never ends, the run should give up the endpoint.
     fn is_dead(&self) -> bool {
         self.outages.iter().any(|outage| outage.until.is_none())
     }

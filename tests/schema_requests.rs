@@ -1,5 +1,5 @@
-//! Sends requests with a schema to the simulated API: each model must accept the request, and the answer must be found in
-//! the message and fit the schema.
+//! Sends requests with a schema to the simulated API. Each model must accept the request. The program must find the
+//! answer in the message, and the answer must fit the schema.
 
 use claude_batch::answer::schema::Schema;
 use claude_batch::catalog::Catalog;

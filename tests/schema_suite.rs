@@ -1,9 +1,9 @@
 //! Runs the official JSON Schema Test Suite, draft 2020-12, with the code that checks answers.
 //!
 //! The suite is in `fixtures/json-schema-suite`, as its authors published it. Each group of the suite has a schema and
-//! some values, and says for each value whether it fits the schema. Some schemas are, or refer to, a document that
-//! would have to be fetched. The check fetches nothing, so it must refuse such a group. All other groups must be judged
-//! as the suite says, except for those in [`EXCLUDED`].
+//! some values, and says for each value whether it fits the schema. Some groups use a schema or meta-schema that is a
+//! document on the web. The check downloads nothing, so it must refuse such a group. All other groups must be judged as
+//! the suite says, except for those in [`EXCLUDED`].
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Tests `claude-batch simulate` as users start it: its output, its address, how it ends, and a whole run against it.
+//! Tests `claude-batch simulate` as users start it: its output, its address, its end, and a whole run against it.
 #![cfg(all(feature = "sim", unix))]
 
 use std::io::{BufRead, BufReader, Read, Write};

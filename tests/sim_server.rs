@@ -273,7 +273,7 @@ fn config() -> SimConfig {
         .with_lengths(OutputLengths::fixed(60))
 }
 
-/// Batches that end at once.
+/// The settings of batches that end immediately.
 fn at_once() -> SimConfig {
     config().with_batches(BatchConfig { time: BatchTime::Fixed(Duration::ZERO), ..BatchConfig::default() })
 }

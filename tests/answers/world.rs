@@ -1,6 +1,6 @@
 //! A test world that outlives its runs: the simulated API with scripted answers, a disk in memory, and virtual time.
 //!
-//! A run in this world uses the real loop, scheduler, policy, planner and journal. They are connected as in the
+//! A run in this world uses the real loop, scheduler, policy, planner and journal. These parts are connected as in the
 //! program.
 
 use std::path::Path;
@@ -175,7 +175,7 @@ impl World {
         if let Some(after) = run.interrupted_after {
             tokio::spawn(async move {
                 tokio::time::sleep(after).await;
-                // Sending fails if the run has ended before. This is not an error.
+                // If the run has already ended, the send fails, and the failure is ignored.
                 let _ = interrupts_in.send(Interrupt::End(2)).await;
             });
         }

@@ -81,8 +81,8 @@ fn run(lane: LaneChoice, rows: u64) -> Run {
 
 /// Returns the cost of the cheapest way to meet the deadline. This is the cost for a client that knows in advance how
 /// fast each batch is. The client cancels the batches that are too slow, the slowest first, at the last possible
-/// moment. The client always uses the whole rate limit for online requests. One row is sent online in any case, to see
-/// whether the API accepts it.
+/// moment. The client always uses the whole rate limit for online requests. One row is always sent online, because the
+/// run first checks that the API accepts a row.
 fn cheapest(seed: u64) -> f64 {
     let Case { rows, rpm, deadline, time, cancel } = case(seed);
     let batches = BatchConfig { time, cancel_time: cancel, ..BatchConfig::default() };
@@ -118,7 +118,7 @@ fn cheapest(seed: u64) -> f64 {
     (rows as f64 + online) / 2.0
 }
 
-/// No run can meet this deadline. The run says so. It uses batches and online requests to end as early as possible.
+/// No run can meet this deadline. The run says so, and uses batches and online requests to end as early as possible.
 pub fn too_early() {
     let limits = RateLimits::new(60, 100_000_000, 100_000_000);
     let time = BatchTime::Fixed(Duration::from_secs(900));
@@ -173,8 +173,8 @@ pub fn a_death_before_a_cancellation() {
     assert!(tried > 0);
 }
 
-/// The survey of the input also counts rows that copy the answers of other rows. These rows are never sent. Batches are
-/// cancelled in time in spite of this.
+/// The survey of the input also counts rows that copy the answers of other rows. Rows that copy an answer are never
+/// sent. The run must cancel batches in time, although the count is too high.
 pub fn rows_that_are_never_sent() {
     let batches = BatchConfig { time: BatchTime::Stuck, expiry: Duration::from_secs(7_200), ..BatchConfig::default() };
     play(NO_FAULTS, batches, async |world| {

@@ -39,7 +39,7 @@ fn recorded(world: &World, kind: &str) -> usize {
 // ---- batches whose creation is uncertain ----------------------------------------------------------------------------
 
 /// The reply to the creation of a batch is lost, or is a server error. The run does not know whether the batch exists.
-/// The rows are billed once. The run reports them as possibly billed twice only if it finds no batch.
+/// The rows of the batch are billed only once. The run reports them as possibly billed twice only if it finds no batch.
 pub fn unclear_creations() {
     for (rule, is_created) in [
         (r#""kind":"reset_before","takes_effect":true"#, true),
@@ -121,8 +121,8 @@ pub fn a_collected_batch_is_not_mistaken_for_a_lost_batch() {
 }
 
 /// Somebody else creates batches of the same size at the same moment. The run can mistake a batch of somebody else for
-/// its own. The run never cancels such a batch, and gives it up when the batch ends. Then the run finds its own batch.
-/// If its own batch does not exist, the run submits its rows again.
+/// its own. The run never cancels such a batch, and gives it up when the batch ends. After that, the run finds its own
+/// batch. If its own batch does not exist, the run submits the rows again.
 pub fn foreign_batches_of_the_same_size() {
     for (effect, told) in [("true", 0), ("false", 20)] {
         let faults = format!(
@@ -144,7 +144,7 @@ pub fn foreign_batches_of_the_same_size() {
 }
 
 /// Two batches of a run have the same size, and the run does not know whether they exist. The first batch does not
-/// exist, but the run mistook somebody else's batch for the first. The second batch exists, but the reply to its
+/// exist, but the run mistook the batch of another client for it. The second batch exists, but the reply to its
 /// creation is lost. The next batch that appears in the list is the second batch.
 pub fn two_unclear_batches() {
     let faults = r#"{"rules":[
@@ -158,8 +158,8 @@ pub fn two_unclear_batches() {
         let (ended, found) = run_to_end(world, &Run::of(0..41), "two unclear batches").await;
 
         assert_eq!((found.billed_again, found.overlaps, found.told), (0, 0, 20), "{ended:?} {:?}", log(world));
-        // The run mistook only the batch of the other client for a batch of its own: at most once for each of its two
-        // batches.
+        // The run mistook only the batch of the other client for its own batch. This happened at most once for each of
+        // its two batches.
         assert!(recorded(world, "foreign") <= 2, "{:?}", log(world));
     });
 }
@@ -246,8 +246,8 @@ const TOO_LARGE: &str =
 const NOT_FOUND: &str = r#"{"type":"error","error":{"type":"not_found_error","message":"Not found"}}"#;
 const INVALID: &str = r#"{"type":"error","error":{"type":"invalid_request_error","message":"no batches for you"}}"#;
 
-/// The endpoint does not support batches. The run says so and stops. With the lane `auto`, the run sends every row
-/// online instead.
+/// The endpoint does not support batches. The run says so and stops. With `--lane auto`, the run sends every row online
+/// instead.
 pub fn an_endpoint_without_batches() {
     for (status, text) in [(404, NOT_FOUND), (405, NOT_FOUND), (501, NOT_FOUND), (400, INVALID)] {
         play(NO_FAULTS, quick(), async |world| {
@@ -342,7 +342,7 @@ pub fn results_that_lack_rows() {
     });
 }
 
-/// Results contain lines that nobody asked for: a row twice, and a row of somebody else. Such lines have no effect.
+/// The results of a batch contain wrong lines: a row twice, and a row of another client. Such lines have no effect.
 pub fn extra_results() {
     let foreign = r#"{"kind":"result_extra","contains":":5:","custom_id":"somebody-else"}"#;
     let mixed =
@@ -373,8 +373,8 @@ pub fn results_of_unknown_types() {
     });
 }
 
-/// All batches are stuck until they expire. With the lane `batch`, rows fail after the last try, and their error lines
-/// say why. With the lane `auto`, rows are sent online after the second try.
+/// All batches are stuck until they expire. With `--lane batch`, rows fail after the last try, and their error lines
+/// say why. With `--lane auto`, rows are sent online after the second try.
 pub fn expired_batches() {
     let stuck = || BatchConfig { time: BatchTime::Stuck, ..quick() };
     play(NO_FAULTS, stuck(), async |world| {
@@ -605,8 +605,8 @@ pub fn interrupts() {
 
 // ---- rows -----------------------------------------------------------------------------------------------------------
 
-/// Rows whose requests have the same structure have the same shape. The first rows of a shape fail online. The run
-/// tries the next row of this shape. Batches begin only after a row is answered.
+/// The first rows with a new kind of request fail online. The run then sends the next such row online. Batches with
+/// this kind of request begin only after one row is answered.
 pub fn a_shape_whose_first_rows_fail() {
     let faults = r#"{"rules":[{"status":400,"contains":[":0:",":1:",":2:"],"first_attempts_only":true}]}"#;
     play(faults, quick(), async |world| {
@@ -647,8 +647,8 @@ pub fn rows_that_batches_refuse() {
     });
 }
 
-/// The requests of the rows have many different structures (shapes). The first row of each shape is sent online, and
-/// all other rows share batches.
+/// The rows have many different kinds of requests. The first row of each kind is sent online, and all other rows share
+/// batches.
 pub fn many_shapes() {
     fn of_many_shapes(number: u64) -> Planned {
         let mut planned = row(number);
@@ -673,8 +673,8 @@ pub fn many_shapes() {
     });
 }
 
-/// Only one of several rows with equal requests is sent in a batch. The equal rows copy its answer. This is also true
-/// for a run that ends as soon as everything is submitted.
+/// Only one of several rows with equal requests is sent in a batch. The other rows copy the answer. Rows are also
+/// copied in a run that ends as soon as everything is submitted.
 pub fn equal_rows() {
     fn of_twenty(number: u64) -> Planned {
         let (mut planned, like) = (row(number), shaped(number % 20, "equal row"));

@@ -117,8 +117,8 @@ pub fn at_calls(step: usize) -> Deaths {
     all
 }
 
-/// Lets every `step`-th change of the disk fail once, with an error of this kind. The process does not die. It ends the
-/// run in an orderly way.
+/// Lets every `step`-th change of the disk fail once, with an error of this kind. The process does not die, and ends
+/// the run in an orderly way.
 pub fn faults(step: usize, kind: ErrorKind) -> Deaths {
     let answers = answers(&run().rows, row);
     let mut all = Deaths::default();
@@ -163,8 +163,8 @@ pub fn before_a_loss_of_power(step: usize) -> Deaths {
     all
 }
 
-/// Kills several runs one after the other. Each dies at a random change of the disk or a random call, during a run or a
-/// resume.
+/// Kills several runs one after the other, at random changes of the disk and at random calls. Some of them are resumed
+/// runs.
 pub fn in_a_row(sequences: u64, seed: u64) -> Deaths {
     let answers = answers(&run().rows, row);
     let (changes, calls) = undisturbed();

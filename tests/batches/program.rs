@@ -145,7 +145,7 @@ fn peak_mb(process: u32) -> u64 {
     kilobytes.unwrap_or_default() / 1024
 }
 
-/// Runs the program, kills it, and runs it again. Then checks the results file and what the simulator has counted.
+/// Runs the program, kills it, and runs it again. Checks the results file and the counts of the simulator at the end.
 pub fn play(scale: Scale) -> Played {
     let begun = Instant::now();
     let folder = tempfile::tempdir().expect("a temporary folder can be made");

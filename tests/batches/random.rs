@@ -1,6 +1,7 @@
-//! Tests random sequences of commands and events. They contain runs in all lanes, resumes, cancellations, deletions by
-//! other clients, changes of the input, and waits. A run can end, leave its batches open, be interrupted or die. After
-//! each command, the judge checks the records of the API. At the end, each row has exactly one line.
+//! Tests random sequences of commands and events. The sequences contain runs in all lanes (online, batch, auto),
+//! resumes, cancellations, deletions by other clients, changes of the input, and waits. A run can end, leave its
+//! batches open, be interrupted or die. After each command, the judge checks the records of the API. At the end, each
+//! row has exactly one line.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::seen::Kill;
 use crate::support::ERRORS;
 use crate::world::{MOST_IN_BATCH, Run, World, labels, play, row};
 
-/// How many rows an input may have.
+/// The largest number of rows of an input.
 const ROWS: u64 = 40;
 
 /// Counts of what happened in the sequences.

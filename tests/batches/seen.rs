@@ -55,11 +55,11 @@ pub struct Traffic {
     pub died_online: Vec<String>,
     /// Whether the run is dead.
     pub is_dead: bool,
-    /// Replies that a test has prepared: the kind of call, the status, the text, and how many calls get this reply.
-    /// Such calls never reach the API.
+    /// Replies that a test has prepared: the kind of call, the status, the text, and how many calls get this reply. A
+    /// call with a prepared reply never reaches the API.
     pub refusals: Vec<(Call, u16, &'static str, u64)>,
-    /// The number of calls that are still to fail because no connection can be made. Only calls that create batches
-    /// fail in this way.
+    /// The number of next calls that fail, because no connection can be made. Only calls that create batches fail in
+    /// this way.
     pub unconnected: u64,
     /// Texts to replace in the results of batches: the old text and the new text.
     pub spoilt_results: Vec<(&'static str, &'static str)>,
@@ -76,7 +76,7 @@ impl Traffic {
         self.online_in_run.clear();
     }
 
-    /// Notes that the run has ended or died. After that, tasks that are still running do nothing.
+    /// Notes that the run has ended or died. From this moment on, the tasks of the run do nothing.
     pub fn end(&mut self) {
         self.is_dead = true;
     }

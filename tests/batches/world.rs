@@ -80,7 +80,7 @@ pub struct Run {
     pub deadline: Option<Duration>,
     /// What the survey of the input found, if there is a deadline.
     pub unread: Demand,
-    /// The limits of the online lane.
+    /// The rate limits of online requests.
     pub limits: RateLimits,
     /// The largest number of requests that can be in flight online.
     pub window: usize,
@@ -124,7 +124,7 @@ pub struct Ended {
     pub said: Vec<String>,
     /// The error classes of the failed rows, as the run reported them.
     pub failed: Vec<claude_batch::domain::ErrorClass>,
-    /// The number of rows that were in flight online when the previous run died. These rows were possibly billed twice.
+    /// The number of rows that were in flight online when the previous run died, and that were possibly billed twice.
     pub dead_in_flight: u64,
     /// How many calls of the batch endpoints the run made.
     pub calls: u64,
@@ -267,7 +267,7 @@ impl World {
             .await
         };
         self.traffic().end();
-        // The tasks of the dead process notice that it is gone.
+        // The tasks of the dead process run once more, notice the death, and end.
         tokio::task::yield_now().await;
         tokio::task::yield_now().await;
         ended.calls = self.traffic().calls_of_run();
@@ -322,7 +322,7 @@ impl World {
             let interrupts_in = interrupts_in.clone();
             tokio::spawn(async move {
                 tokio::time::sleep(at).await;
-                // Sending fails if the run has ended before. This is not an error.
+                // If the run has already ended, the send fails, and the failure is ignored.
                 let _ = interrupts_in.send(Interrupt::End(2)).await;
             });
         }

@@ -72,7 +72,7 @@ pub struct Case {
     pub template: Option<String>,
     /// The limits of the server, which the client knows.
     pub limits: RateLimits,
-    /// The burst of the limits: how much the server allows at once.
+    /// The burst of the limits: the amount that the server allows at the same moment.
     pub burst: Burst,
     /// The number of requests that are in flight at once; `None` if the scheduler chooses it.
     pub at_once: Option<usize>,
@@ -88,7 +88,7 @@ pub struct Case {
     pub seed: u64,
 }
 
-/// The model of most workloads. It caches prefixes of 1,024 tokens or more.
+/// The model of most workloads. This model caches prefixes of 1,024 tokens or more.
 pub const MODEL: &str = "claude-sonnet-4-6";
 /// The limits of most workloads: the limits of tier 2.
 pub const TIER_2: RateLimits = RateLimits::new(1_000, 450_000, 90_000);
@@ -228,7 +228,7 @@ pub fn template(start: (u64, u64)) -> String {
     format!("{} {{{{q}}}}", words(start.0, start.1))
 }
 
-/// Returns a text with this many tokens: words of two to six letters, each of which is one token.
+/// Returns a text with this many tokens. It consists of words of two to six letters, and each word is one token.
 pub fn words(content: u64, tokens: u64) -> String {
     // Long texts are kept, because the next row usually needs them again.
     thread_local!(static LAST: RefCell<HashMap<(u64, u64), String>> = RefCell::default());

@@ -101,7 +101,7 @@ fn many_prefixes(size: Size, order: Order) -> Case {
     Case { burst: short(size, case.burst), ..case }
 }
 
-/// Three rows for each prefix, all of which could be sent at once.
+/// Three rows for each prefix. The limits allow all rows to be sent at the same time.
 fn small_groups(size: Size) -> Case {
     let (count, at_once) = (rows(size, 300, 90), rows(size, 200, 60));
     let row = |number: usize| {
@@ -123,7 +123,7 @@ pub fn first_run(size: Size) -> Case {
     about_documents(size, rows(size, 1_500, 120), Order::Groups, 0)
 }
 
-/// Rows with other questions about the documents of [`first_run`]. These documents are still cached.
+/// Rows with other questions about the documents of [`first_run`], which are in the cache.
 pub fn second_run(size: Size) -> Case {
     let case = about_documents(size, rows(size, 1_500, 120), Order::Groups, 1_000_000);
     let about = format!("other questions about cached documents: {}", case.about);
@@ -164,7 +164,7 @@ fn around_the_minimum(name: &str, tokens: u64, size: Size) -> Case {
     Case { burst: short(size, case.burst), ..case }
 }
 
-/// Rows of several conversations, in alternation. Each row continues the row before it in its conversation.
+/// Rows of several conversations, in alternation. Each row is the next turn of its conversation.
 fn conversations(size: Size) -> Case {
     let (talks, turns) = (rows(size, 100, 8), rows(size, 12, 8));
     let system = rows(size, 2_500, 1_200) as u64;
@@ -228,7 +228,7 @@ fn slow_nested(size: Size) -> Case {
     Case { limits: RateLimits { rpm: Some(4), ..TIER_2 }, burst: Burst::Time(Duration::from_secs(15)), ..case }
 }
 
-/// Rows from a pipe. Their prefixes are not known in advance.
+/// Rows from a pipe. The prefixes of these rows are not known in advance.
 fn pipe(size: Size) -> Case {
     let (count, groups) = (rows(size, 2_000, 120), rows(size, 100, 12));
     let row = move |number: usize| {

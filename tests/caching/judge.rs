@@ -1,5 +1,5 @@
-//! Plays a workload and compares it with the cheapest plan and with a run on a *warm* cache. A warm cache contains all
-//! prefixes from the start.
+//! Plays a workload, and compares its cost and time with the cheapest plan and with a run on a *warm* cache. A warm
+//! cache contains all prefixes from the start.
 
 use std::time::Duration;
 

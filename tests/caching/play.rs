@@ -1,6 +1,6 @@
 //! Plays whole runs on virtual time. The real code surveys, plans, reads and schedules the rows. The API is simulated.
 //!
-//! The reader is a thread. While the loop waits for the reader, virtual time stands still, as if reading took no time.
+//! The reader is a thread. Virtual time stands still when the loop waits for the reader, as if reading took no time.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -72,7 +72,7 @@ impl<'c> Session<'c> {
         Self { case, input, _folder: folder, runtime, clock, model }
     }
 
-    /// Gives the server the cache entries of another session's server, changed so that they never expire.
+    /// Copies the cache entries from the server of another session to this server. The copied entries never expire.
     pub fn warm_like(self, other: &Self) -> Self {
         let other = lock(&other.model);
         lock(&self.model).warm_like(&other);
@@ -230,7 +230,7 @@ impl<'c> Session<'c> {
     }
 }
 
-/// Passes rows on to the loop. While this function waits for the reader, it blocks the only thread of the runtime, so
+/// Passes rows on to the loop. When this function waits for the reader, it blocks the only thread of the runtime. So
 /// virtual time stands still.
 async fn pass_on(mut rows: mpsc::Receiver<Incoming>, out: mpsc::Sender<Incoming>) {
     loop {

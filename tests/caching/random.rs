@@ -103,7 +103,7 @@ pub fn case(seed: u64, most_rows: usize) -> Case {
     if order > 0 {
         rows = if order == 1 { in_turn(rows) } else { shuffled_rows(rows, seed) };
     }
-    // The order of the rows is decided first. Then each row gets its number.
+    // Each row gets its number after the order of the rows is decided.
     let rows: Vec<Row> = rows.into_iter().enumerate().map(|(number, row)| numbered(row, number)).collect();
     let rpm = [2, 5, 20, 100, 1_000][random.usize(0..5)];
     let itpm = [30_000, 450_000, 5_000_000][random.usize(0..3)];
@@ -131,16 +131,16 @@ pub fn case(seed: u64, most_rows: usize) -> Case {
     }
 }
 
-/// The shape of the rows of a group.
+/// The kind of prompts of the rows of a group.
 #[derive(Clone, Copy, Debug)]
 enum Shape {
     /// A system prompt, and a question for each row.
     System,
-    /// One short system prompt for all groups, then a document for the group and a question for each row.
+    /// All groups share one short system prompt. Each group has a document, and each row has a question.
     Nested,
     /// Examples in several blocks, then the question in the same message.
     Blocks,
-    /// Each row continues the row before it.
+    /// Each row continues the conversation of the row before it.
     Talk,
     /// All rows of a group are equal.
     Equal,
@@ -149,7 +149,7 @@ enum Shape {
 impl Shape {
     const ALL: [Self; 5] = [Self::System, Self::Nested, Self::Blocks, Self::Talk, Self::Equal];
 
-    /// Adds the rows of a group. Their numbers are set later.
+    /// Adds the rows of a group, without their numbers.
     fn group(
         self,
         rows: &mut Vec<Row>,

@@ -14,8 +14,8 @@ use claude_batch::domain::Dimension;
 use world::{BURST, Played, Setting, play};
 
 const SEEDS: u64 = 50;
-/// The number of seeds for the cases in which a token limit is used up first. It is smaller, because these runs take
-/// longer.
+/// The number of seeds for the cases in which a token limit is used up first. These runs take longer, so the number is
+/// smaller.
 const TOKEN_SEEDS: u64 = 15;
 /// The longest time of a run, as a multiple of the least time that the limits allow.
 const MOST_TIME: f64 = 1.1;
@@ -153,7 +153,7 @@ fn rows_of_a_model_that_the_first_provider_lacks_are_answered_by_the_second() {
     );
 }
 
-/// The random values of a run. They depend on the seed.
+/// The random values of a run, made from the seed.
 struct Case {
     seed: u64,
     rpm: [u32; 2],
@@ -225,7 +225,7 @@ fn judge_bound(name: &str, binding: Dimension, trial: impl Fn(&Case) -> Trial, c
     println!("{name}: {mean:.3} of the least time on average, at most {most:.3}; at most {most_asked:.3} of a limit");
 }
 
-/// Returns how many rows were charged more than once, by both APIs together.
+/// Returns how many rows the two APIs together charged more than once.
 fn paid_twice(played: &Played) -> u64 {
     played.charged.values().filter(|calls| **calls > 1).count() as u64
 }

@@ -65,8 +65,7 @@ fn read(format: InputFormat, data: &[u8], options: Options) -> Option<usize> {
         let origin = match item.ok()? {
             Item::Row(row) => {
                 let origin = row.origin.clone();
-                // Planning must not panic, and the parameters must stay on one line. This is also true for a rejected
-                // row.
+                // Planning must not panic, also for a rejected row. The parameters of the row must stay on one line.
                 if let Ok(planned) = planner.plan(*row, JobId(items as u64)) {
                     assert!(!planned.job.request.json().contains(&b'\n'));
                 }
@@ -184,8 +183,8 @@ fn decoded(head: &ReplyHead, data: &[u8], size: usize) -> String {
     }
     let reply = decoder.finish(head, &asked());
     if let Reply::Message(message) = &reply {
-        // This checks only the grammar. A number that is too large for any number type is valid JSON too, and is passed
-        // on unchanged.
+        // `RawValue` checks only the grammar of the JSON. A number that is too large for any number type is valid JSON
+        // too, and is passed on unchanged.
         serde_json::from_slice::<&serde_json::value::RawValue>(&message.json).expect("a message is JSON");
     }
     format!("{reply:?}")
@@ -211,7 +210,7 @@ pub fn config(data: &[u8]) {
     if let Err(error) = Config::of_run(&args, &world) {
         assert!(!error.to_string().is_empty());
     }
-    // When targets run in parallel, another target may have removed the file already.
+    // When targets run in parallel, another target has possibly removed the file already.
     let _ = std::fs::remove_file(path);
     if let Ok(text) = std::str::from_utf8(data) {
         let _ = FaultPlan::parse(text, "faults.json");

@@ -24,7 +24,8 @@ from page_section import write_section
 
 KEY = "sk-proxy-key-of-the-judge-0123456789"
 
-# The faults that llmock plays. Each has the flags of llmock, the flags of the program, and the expected end of the run.
+# The faults that llmock plays. Each fault has the flags of llmock, the flags of the program, and the expected end of
+# the run.
 #
 # If all requests fail, the run ends at its time limit, and its rows stay pending for the next run. llmock reports this
 # as a client that gave up ("gave_up"), so this report does not count as an error of the program.
@@ -43,7 +44,7 @@ FAULTS = {
     # takes the client's next try for another call, and reports that the client ignored the fault. So this report counts
     # only if the client made fewer further tries than there were faults.
     "malformed events": (["--stream-fault", "malformed=0.1"], ["--stream", "on"], EACH),
-    # With a time limit of 1 s, llmock itself was too slow on a busy machine: most of the requests that ended by the time
+    # The time limit is 3 s. With 1 s, llmock itself was too slow on a busy machine: most requests that reached the time
     # limit had no injected fault.
     "silence of 20 s": (
         ["--stream-fault", "stall=0.05", "--stream-stall-seconds", "20"],
@@ -120,7 +121,7 @@ class Runs:
         return place
 
     def run(self, place, count, arguments, **variables):
-        """Returns the run, how many rows are answered once, and how many failed. No row may have two lines."""
+        """Returns the run, how many rows are answered once, and how many failed. No row must have two lines."""
         rows = ({"custom_id": f"r{at}", "prompt": f"Hello {at}", "max_tokens": 60} for at in range(count))
         (place / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         command = [self.program, "run", "rows.jsonl", "-o", "out.jsonl", "--config", "providers.toml", "--yes", *arguments]
@@ -181,8 +182,8 @@ def by_llmock(runs, llmock, only):
         mistaken = {"gave_up"} if end == "the time ends" else set()
         if case == "malformed events" and tries >= verdict["faults_injected"]:
             mistaken.add("malformed_chunk_ignored")
-        # The program does not repeat a failed probe (a test request). It sends a row instead. llmock reports the probe
-        # as a call that was given up.
+        # After a failed probe (a test request), the program sends a row and not the same probe. So llmock reports the
+        # probe as a call that was given up.
         found = [one for one in verdict["findings"] if one["code"] != "gave_up" or not sent_as_probes.issuperset(one["requests"])]
         counted = [one for one in found if one["code"] not in mistaken]
         problems = [f"{one['code']}: {one['title']}" for one in counted]

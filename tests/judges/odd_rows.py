@@ -26,7 +26,7 @@ def of_any_plane(rng):
 
 
 def text(rng):
-    """Returns a random text. It can be empty."""
+    """Returns a random text. The text can be empty."""
     parts = []
     for _ in range(rng.randrange(12)):
         kind = rng.randrange(4)

@@ -82,7 +82,7 @@ def tools(program, given):
     ]
 
 
-# Tools that send batches. They are left out of some cases, because limits per minute do not apply to batches.
+# Tools that send batches. Such tools are left out of some cases, because limits per minute do not apply to batches.
 BATCHES = {"claude-batch --lane batch", "Message Batches by hand"}
 
 
@@ -130,7 +130,7 @@ def main():
         about = {"tool": tool.name, "version": tool.version(), "shown": tool.shown, "most_seconds": case.most_seconds}
         return {**about, "case": case.name, "turn": turn, **found}
 
-    # Measurements of earlier calls with the same folder count too, so that a part can be measured again.
+    # Measurements of earlier calls with the same folder count too. So a part can be measured again alone.
     with concurrent.futures.ThreadPoolExecutor(given.at_once) as threads, kept.open("a") as out:
         for found in threads.map(one, work):
             out.write(json.dumps(found) + "\n")

@@ -12,7 +12,7 @@ def ends(answered=(), failed=(), marked=()):
 
 
 def json_lines(path):
-    """Returns the whole lines of a file."""
+    """Returns the complete lines of a file."""
     text = path.read_text(errors="replace") if path.exists() else ""
     lines = []
     for line in text.splitlines():

@@ -51,8 +51,8 @@ fn is_raw_prefix(chars: &[char], at: usize) -> bool {
     matches!(chars[at - 1], 'b' | 'c') && (at == 1 || !is_word_part(chars[at - 2]))
 }
 
-/// Searches from the position `from`. Returns the first position where `is_there` accepts the rest of the text, or the
-/// end of the text.
+/// Searches from the position `from`. Returns the first position where `is_there` accepts the rest of the text. If
+/// there is no such position, returns the end of the text.
 pub fn find(chars: &[char], from: usize, is_there: impl Fn(&[char]) -> bool) -> usize {
     (from..chars.len()).find(|&at| is_there(&chars[at..])).unwrap_or(chars.len())
 }

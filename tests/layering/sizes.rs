@@ -1,6 +1,6 @@
 //! Checks the sizes of files. Lines of tests do not count.
 
-/// The largest number of lines that a file may have.
+/// The largest number of lines that a file is allowed to have.
 const MOST_LINES: usize = 500;
 /// The largest number of lines that nine of ten files are allowed to have.
 const MOST_LINES_OF_NINE_IN_TEN: usize = 300;

@@ -84,8 +84,8 @@ pub const CORE: &[&str] = &["domain", "plan", "limiter", "scheduler", "provider"
 pub const NOT_IN_CORE: &[&str] =
     &["tokio", "reqwest", "std::fs", "std::net", "std::thread", "std::env", "std::process", "std::time::Instant"];
 
-/// Names that the core must not use, because each of them belongs to a clock. They are forbidden no matter which crate
-/// they come from.
+/// Names that the core must not use, because each of them belongs to a clock. These names are forbidden no matter which
+/// crate they come from.
 pub const NAMES_NOT_IN_CORE: &[&str] = &["SystemTime", "RunClock", "time::Instant", "Timestamp::now", "Zoned::now"];
 
 /// Foreign crates, and the places where each is allowed: a file, or a folder with a slash at the end.
@@ -143,9 +143,9 @@ pub const STREAMS: (&[&str], &[&str]) = (
     &["cli/say.rs", "cli/config/world.rs", "journal/open.rs", "journal/disk/system.rs"],
 );
 
-/// Words of the Messages API and of other platforms (types and codes of errors, names of headers), and the folders that
-/// are allowed to contain them. Only the provider decides what a reply means. Upper and lower case are the same. A word
-/// is also found inside a longer word, in a comment, and in a test.
+/// Words of the Messages API and of other platforms, and the folders that are allowed to contain them. The words are
+/// types and codes of errors, and names of headers. Only the provider decides what a reply means. Upper and lower case
+/// are the same. A word is also found inside a longer word, in a comment, and in a test.
 pub const OF_A_PROVIDER: (&[&str], &[&str]) = (
     &[
         "invalid_request_error",

@@ -74,7 +74,7 @@ fn every_command_on_a_page_is_one_that_the_program_understands() {
     assert!(checked >= 60, "only {checked} commands were found");
 }
 
-/// Returns the commands that call the program. They are in blocks of commands, or as code in the text.
+/// Returns the commands that call the program. Such commands are in blocks, or as code in the text.
 fn commands(page: &Page) -> Vec<String> {
     let blocks = page.blocks();
     let typed = blocks.iter().filter(|block| block.language == "sh").map(|block| block.text.replace("\\\n", " "));
@@ -88,7 +88,7 @@ fn commands(page: &Page) -> Vec<String> {
     typed.chain(code).map(|rest| format!("claude-batch {rest}")).collect()
 }
 
-/// Returns the rest of a command. It ends at the first line break that is not inside quotation marks.
+/// Returns the rest of a command. A command ends at the first line break that is not inside quotation marks.
 fn whole_command(rest: &str) -> String {
     let mut quote = None;
     let is_part = |char: &char| {

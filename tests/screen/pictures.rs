@@ -2,8 +2,8 @@
 //! a terminal, with the simulator.
 //!
 //! To make the pictures again: `UPDATE_PICTURES=1 cargo test --test screen pictures`. Without this variable, the tests
-//! compare each line of a picture with the lines that the program prints now. Numbers and bars may differ. If a line
-//! depends on the timing of a run, only its label is compared.
+//! compare each line of a picture with the lines that the program prints now. Numbers and bars are allowed to differ.
+//! If a line depends on the timing of a run, only its label is compared.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -95,7 +95,8 @@ fn set_size(terminal: &File, columns: u16, rows: u16) {
     tcsetwinsize(terminal, size).expect("the size can be set");
 }
 
-/// Reads what the program writes. A character that is split between two reads is kept whole.
+/// Reads what the program writes. If a character is split between two reads, it is passed on only after the second
+/// read.
 fn reads(mut terminal: File) -> Receiver<String> {
     let (sender, written) = channel();
     std::thread::spawn(move || {

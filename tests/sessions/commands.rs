@@ -79,7 +79,7 @@ fn printed_commands_finish_the_run_with_any_names_and_settings() {
             variables: &[key],
             results: "p.results.jsonl",
         },
-        // `--fresh` renames earlier results once. Resuming the run does not rename them again.
+        // `--fresh` renames earlier results when the run starts. A resume of the run does not rename them again.
         Case { args: &["run", "p.jsonl", "--base-url", url, "--fresh"], variables: &[key], results: "p.results.jsonl" },
         Case {
             args: &["run", "p.jsonl", "--base-url", url],
@@ -103,7 +103,7 @@ fn finished_by_printed_commands(api: &Api, case: &Case<'_>, quoted: &str) {
     let filled = |text: &str| text.replace("URL", &api.url);
     // Only an argument that is exactly `URL` is replaced, because names of variables contain `URL` too.
     let value = |text: &str| if text == "URL" { filled(text) } else { text.to_owned() };
-    // Rows are sent one after the other, so that the failing row has failed before the limit is reached.
+    // The program sends one row after the other. So the first row fails before the limit on requests is reached.
     let window = if case.args.contains(&"-c2") { None } else { Some("-c1") };
     let more = ["--max-requests", "4", "--max-retries", "0"].into_iter().chain(window).map(str::to_owned);
     let args: Vec<_> = case.args.iter().map(|arg| value(arg)).chain(more).collect();

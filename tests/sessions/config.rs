@@ -1,5 +1,5 @@
-//! Tests the command `config`. It shows the settings and where they come from, shows the files that are read, and makes
-//! a new file.
+//! Tests the command `config`. The command shows the settings and their sources, shows the files that are read, and
+//! makes a new file.
 
 use crate::support::*;
 

@@ -1,5 +1,5 @@
-//! Tests runs that are refused before anything is sent. Such a run prints one clear message, ends with exit code 2, and
-//! leaves no files.
+//! Tests runs that are refused before anything is sent. A refused run prints one clear message, ends with exit code 2,
+//! and leaves no files.
 //!
 //! A dry run refuses nearly everything that a run refuses, with the same message and the same exit code. So each case
 //! here is tried as a run and as a dry run. A dry run skips only the checks of things that are needed to send requests.

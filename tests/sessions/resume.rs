@@ -42,7 +42,7 @@ fn resume_runs_only_the_given_classes_and_keeps_rows_that_still_fail_in_the_log(
     let bad = Api::with_faults(
         r#"{"rules": [{"status": 400, "contains": "number 1."}, {"status": 413, "contains": "number 2."}]}"#,
     );
-    // The same server starts again with other faults.
+    // The faults stay, so rows 1 and 2 fail each time that they are sent.
     folder.run_at(&bad, &["run", "prompts.jsonl"]).ends_with(3).tells(&["28 answered", "2 failed"]);
 
     let only = folder.run_at(&bad, &["resume", "prompts.errors.jsonl", "--only", "too_large"]);

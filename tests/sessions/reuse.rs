@@ -254,7 +254,7 @@ fn a_plan_does_not_learn_from_copied_and_reused_answers() {
     assert_eq!(plan["basis"]["history"]["answers"], 40);
 }
 
-/// Returns `count` rows. They use `kinds` different requests in turn. Every third row has no label.
+/// Returns `count` rows with `kinds` different requests, which the rows use in turn. Every third row has no label.
 fn equal_rows(count: usize, kinds: usize) -> String {
     let mut text = String::new();
     for at in 0..count {

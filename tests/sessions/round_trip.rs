@@ -2,8 +2,8 @@
 //! format.
 //!
 //! The server looks up each request by its bytes, so a request that was changed on the way is not found. Short readers
-//! in this file read the outputs. They share no code with the program. `.ci/judges` makes the same test with many more
-//! rows, with Parquet and Excel, and with readers from other authors.
+//! in this file read the outputs. These readers share no code with the program. `.ci/judges` makes the same test with
+//! many more rows, with Parquet and Excel, and with readers from other authors.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Write};
@@ -89,7 +89,7 @@ impl Server {
         Self { hostile, arrived, strange }
     }
 
-    /// Runs `input`, and checks that each row arrived once and unchanged.
+    /// Runs `input`, and checks that each row arrived exactly once and unchanged.
     fn run(&self, folder: &Folder, input: &str) {
         let mut command = folder.command(&["run", input, "-o", "out.jsonl", "--stream", "off", "--tier", "none"]);
         command.args(["-q", "-c", "8"]).env("ANTHROPIC_API_KEY", CANARY).env("ANTHROPIC_BASE_URL", &self.hostile.url);
@@ -134,7 +134,7 @@ fn tables_and_their_answers_arrive_byte_for_byte() {
     }
 }
 
-/// Runs an input and checks the requests that arrive. Then makes every output and checks its content. `asked` returns
+/// Runs an input and checks the requests that arrive. Also makes every output and checks its content. `asked` returns
 /// the key of a row from the body of its request.
 #[track_caller]
 fn round_trip(input: &str, content: &str, rows: &[Row], asked: fn(&[u8]) -> String) {
@@ -295,7 +295,7 @@ fn packed(name: &str, bytes: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Reads a file that may be compressed.
+/// Reads a file. If the file is compressed, it is unpacked.
 fn unpacked(folder: &Folder, name: &str) -> String {
     let bytes = std::fs::read(folder.path(name)).expect("it was made");
     let mut text = String::new();

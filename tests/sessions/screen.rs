@@ -18,7 +18,7 @@ const SIZES: [(u16, u16); 6] = [(40, ROWS), (250, ROWS), (80, 12), (20, ROWS), (
 /// size.
 const DRAWINGS: usize = 3;
 
-/// The sequence at the end of a redraw of several lines. It moves the cursor back to the first line.
+/// The sequence at the end of a redraw of several lines, which moves the cursor back to the first line.
 const DRAWN: &str = "\x1b[1A\r";
 
 #[test]
@@ -67,7 +67,7 @@ struct Window {
     ours: File,
     terminal: avt::Terminal,
     written: Receiver<String>,
-    /// The output since the last change of size.
+    /// The output after the last change of size.
     latest: String,
 }
 
@@ -113,8 +113,8 @@ impl Window {
         }
     }
 
-    /// Waits until the limits are printed, which is after the first answer. Then returns the text above the block of
-    /// progress lines. After the limits, nothing more is printed above the block.
+    /// Waits until the limits are printed, and returns the text above the block of progress lines. The limits come
+    /// after the first answer, and nothing more is printed above the block after them.
     #[track_caller]
     fn whole_header(&mut self) -> String {
         while !self.latest.contains("the API says") {

@@ -1,7 +1,7 @@
 """Completes commands in real shells, with the scripts that the program prints.
 
 bash and zsh run in a pseudo-terminal, where this script types a line and the Tab key. fish has a command that prints what
-it would offer. Elvish offers its completions only in an interactive shell, so its start file asks for them.
+it would offer. Elvish offers its completions only in an interactive shell, so the start file of Elvish requests them.
 
 Usage: main.py PROGRAM [SHELL...]
 """
@@ -38,7 +38,8 @@ CASES = [
     ("a shell", "claude-batch completions f", ["fish"]),
 ]
 
-# A file in the working folder, which may come from a stranger. No name in it may run, whatever the shell does with names.
+# A configuration file in the working folder, as a stranger could have written it. The names of its profiles contain
+# commands. The shell must not run them.
 FOREIGN = """
 [profile."$(touch RAN-1)"]
 [profile."`touch RAN-2`"]

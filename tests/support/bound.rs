@@ -1,5 +1,5 @@
-//! Computes the least time that a run needs, which is the time in which the limits of the server allow everything that
-//! the run used.
+//! Computes the least time that a run needs. In this time, the limits of the server allow exactly the amounts that the
+//! run used.
 //!
 //! This file shares no code with the limiter and the scheduler.
 
@@ -28,7 +28,7 @@ impl Account<'_> {
     /// Returns the least time, and the limit (requests, input tokens or output tokens) that decides it.
     ///
     /// Requests and input tokens are counted when the server accepts a row. So a row is accepted only when the limits
-    /// have allowed this row and all rows before it. After that, the row ends after its own latency. Output tokens are
+    /// have allowed this row and all rows before it. The row ends one latency after it is accepted. Output tokens are
     /// counted while they are produced. So when the run ends, the limits have allowed all output tokens except the debt
     /// that the server permits.
     pub fn least_time(&self) -> (f64, Dimension) {
@@ -78,8 +78,8 @@ impl Account<'_> {
 /// Returns the least time for this much input under the acceleration limit. Under this limit, one minute can use `step`
 /// tokens more than the minute before. `floor` tokens are always allowed.
 ///
-/// Each minute uses as much as the limit and the bucket allow. The last minute uses the rest as soon as the bucket
-/// contains enough tokens.
+/// Each minute uses all the tokens that the limit and the bucket allow. The last minute uses the rest as soon as the
+/// bucket contains enough tokens.
 pub fn ramp(server: &Server, input_tokens: f64) -> Option<f64> {
     let [floor, step] = server.acceleration?.map(|tokens| tokens as f64);
     let (limit, capacity) = (f64::from(server.limits[1]), f64::from(server.limits[1]) * server.burst_s[1] / 60.0);

@@ -91,7 +91,7 @@ fn serve(mut connection: TcpStream, answer: &dyn Fn(&Asked, &mut TcpStream) -> i
     let mut reading = BufReader::new(reading);
     while let Ok(Some((head, body))) = read_request(&mut reading) {
         let asked = Asked { number: numbers.fetch_add(1, Ordering::AcqRel), head, body };
-        // The program can close the connection at any moment. This is not an error.
+        // The program is allowed to close the connection at any moment, so a failed write is ignored.
         match answer(&asked, &mut connection) {
             Ok(Then::Keep) => {}
             Ok(Then::Close) | Err(_) => return,

@@ -272,7 +272,7 @@ impl Judge<'_> {
         self.scenario.model_of(&self.scenario.load.kinds[self.kinds[row as usize]])
     }
 
-    /// Returns what the rows of one model used. If there is only one model, this is everything that the server counted.
+    /// Returns what the rows of one model used. If there is only one model, returns everything that the server counted.
     fn account(&self, model: &str) -> Account<'_> {
         let mut in_order: Vec<_> =
             self.seen.answers.iter().filter(|answer| self.model_of_row(answer.row) == model).collect();
@@ -302,8 +302,8 @@ impl Judge<'_> {
         let work: f64 = self.seen.answers.iter().map(|answer| answer.latency).sum();
         let by_window = at_once.map_or(0.0, |n| work / n as f64);
         match server.cap_lifted_at_s {
-            // The limit on open requests decides the time until this limit is removed. After that, the rate limits
-            // decide the time.
+            // The limit on open requests decides the time until this limit is removed. After its removal, the rate
+            // limits decide the time.
             Some(lifted) if by_window > lifted => (lifted + by_limits * (1.0 - lifted / by_window), Some(binding)),
             _ if by_window > by_limits => (by_window, None),
             _ => (by_limits, Some(binding)),
@@ -429,7 +429,7 @@ impl Judge<'_> {
         let limit = f64::from(self.scenario.server.limits[1]);
         let Some(big) = kinds.iter().position(|kind| kind.words as f64 >= limit * 0.9) else { return };
         let (mut small_wait, mut big_wait) = (0.0_f64, 0.0_f64);
-        // The rows that are already read but not yet sent. Each entry has the time when the row will be sent, and the
+        // The rows that were read and have not been sent. Each entry has the time when the row will be sent, and the
         // kind of the row.
         let mut ahead: Vec<(f64, usize)> = Vec::new();
         for (&row, &offered) in &self.seen.offered {

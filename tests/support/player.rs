@@ -49,7 +49,7 @@ pub struct Player<W> {
 }
 
 impl<W: World> Player<W> {
-    /// Returns a run without rows. Each of its attempts takes at most `longest`.
+    /// Returns a run without rows. An attempt takes at most `longest`.
     pub fn new(config: Config, world: W, longest: Duration, rng: fastrand::Rng) -> Self {
         Self {
             scheduler: Scheduler::new(config),

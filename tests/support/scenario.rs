@@ -2,7 +2,7 @@
 //! ranges in which the measures of the run must stay.
 //!
 //! Times are in seconds. Members that are left out have defaults. By default, the API has the limits of tier 2, a burst
-//! of a whole minute and no faults, and the scheduler has the defaults of the command line.
+//! of a whole minute, and no faults. The scheduler has the defaults of the command line.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -267,7 +267,7 @@ impl Scenario {
         kind.model.as_deref().unwrap_or(&self.load.model)
     }
 
-    /// Returns the models of the load, each of them once.
+    /// Returns the different models of the load.
     pub fn models(&self) -> std::collections::BTreeSet<&str> {
         self.load.kinds.iter().map(|kind| self.model_of(kind)).collect()
     }

@@ -87,7 +87,8 @@ pub fn whole_run_behind(
     whole_run_counted(Counts::default(), hides, sim, config, rows, meddle)
 }
 
-/// Runs rows until all have ended, and writes the run's events as `--progress json` does. Also returns these lines.
+/// Runs rows until all have ended, and writes the run's events as `--progress json` does. Also returns the lines with
+/// the events.
 pub fn whole_run_in_json(
     sim: SimConfig,
     config: impl FnOnce() -> Config,

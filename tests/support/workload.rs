@@ -1,8 +1,8 @@
 //! Workloads for the judge of plans: random rows, and a random server that the plan does not know.
 //!
-//! The whole workload is run on virtual time, with the real loop and scheduler against the simulated API. This gives
-//! the true cost and time of the workload. The plan is made from the rows alone, or from the rows, the answers to 50 of
-//! them, and some token counts.
+//! To find its true cost and time, the whole workload is run on virtual time, with the real loop and scheduler against
+//! the simulated API. The plan is made from the rows alone, or from the rows, the answers to 50 of them, and some token
+//! counts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -59,7 +59,7 @@ fn in_parts(outcome: &RowOutcome, context: &RecordContext) -> Vec<u8> {
     line
 }
 
-/// Returns random text of an answer, escaped in one of the ways a server may use.
+/// Returns random text of an answer, escaped in one of the ways that a server can use.
 fn escaped(random: &mut fastrand::Rng) -> String {
     const PIECES: [&str; 16] = [
         "word ",

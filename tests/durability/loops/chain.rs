@@ -29,8 +29,8 @@ pub struct Deaths {
     pub paid_again: u64,
 }
 
-/// Makes a run die at every `step`-th change to the disk, with a separate run for each change. Then another run ends
-/// all rows.
+/// Makes a run die at every `step`-th change to the disk, with a separate run for each change. After each death,
+/// another run finishes all rows.
 pub fn deaths(rows: u64, step: usize) -> Deaths {
     let mut all = Deaths::default();
     for (at, roads) in (0..).step_by(step).zip([Roads::Two, Roads::One, Roads::Second].into_iter().cycle()) {
@@ -56,7 +56,7 @@ pub fn deaths(rows: u64, step: usize) -> Deaths {
         let is_again = |label: &String| before.contains_key(label) && next.billed.contains_key(label);
         assert!(!(0..rows).map(label).any(|label| is_again(&label)), "{what}: an answered row was sent again");
         let paid: u64 = dead.billed.values().chain(next.billed.values()).sum();
-        // A stream that breaks off may be billed, and the row is sent again.
+        // If a stream breaks off, the answer can be billed, and the row is sent again.
         let broken = (0..rows).filter(|row| row % 10 == 7).count() as u64 * 2;
         // Each provider has a limit of its own on requests in flight.
         assert!(next.dead_in_flight <= 2 * IN_FLIGHT as u64, "{what}: {next:?}");

@@ -1,4 +1,5 @@
-//! At each change that a run makes to the disk, the disk fails or the process dies. After that, the next run resumes.
+//! At each change that a run makes to the disk, the disk fails or the process dies. After each disturbance, the next
+//! run resumes.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -19,7 +20,7 @@ fn undisturbed(rows: u64) -> BTreeMap<String, Value> {
     assert_ends(&disk, load(rows), "undisturbed")
 }
 
-/// Sums over runs that were each disturbed once, by a fault or a crash.
+/// Sums over runs. Each run was disturbed once, by a fault or a crash.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Disturbed {
     /// Runs.
@@ -33,7 +34,7 @@ pub struct Disturbed {
 }
 
 /// Makes the process die at every `step`-th change, with a separate run for each death. If the change is a write, its
-/// first `cut` bytes are still written.
+/// first `cut` bytes reach the disk.
 pub fn deaths(rows: u64, step: usize, cut: usize) -> Disturbed {
     let expected = undisturbed(rows);
     let mut all = Disturbed::default();

@@ -13,8 +13,8 @@ use super::kills::{FAULTS, POINTS, Point, has_strace, under_strace};
 use super::program::{Api, Outcome, ROWS, Workspace};
 use super::{Seen, Size};
 
-/// The number of rows in each run in which one call fails. With [`ROWS`] rows, there would be three times as many calls
-/// on each file.
+/// The number of rows in each run in which one call fails. With [`ROWS`] rows, a run would make three times as many
+/// calls on each file.
 const FAULTED_ROWS: usize = 60;
 /// The time after which the loop tries only every fourth call number. If this happens, the page of results says so.
 const MOST: Duration = Duration::from_secs(40 * 60);
@@ -158,7 +158,7 @@ pub fn closed_pipe() {
     assert_eq!(status.code(), Some(7));
 }
 
-/// A slow reader gets every line once, and each line is complete.
+/// A slow reader gets every line exactly once and complete.
 pub fn slow_pipe() {
     let (api, workspace) = (Api::start(r#"{"rules":[]}"#), Workspace::with_rows(ROWS));
     let mut child =

@@ -269,8 +269,8 @@ impl std::ops::AddAssign for Disturbed {
 
 // ---- the disturbances ---------------------------------------------------------------------------------------------
 
-/// Runs without a disturbance. Asserts that each row gets exactly the requests that it needs, and that the cost in its
-/// line is what was paid, to the last digit.
+/// Runs without a disturbance. Asserts that each row gets exactly the requests that it needs. Also asserts that the
+/// cost in its line is exactly the cost that was paid.
 pub fn undisturbed(rows: u64) {
     let disk = MemDisk::new();
     let mut history = History::new(rows, "undisturbed".to_owned());
@@ -285,7 +285,7 @@ pub fn undisturbed(rows: u64) {
 /// The way in which a run ends early.
 #[derive(Clone, Copy, Debug)]
 pub enum End {
-    /// The process dies. If the change is a write, this many bytes of it are still written.
+    /// The process dies. If the change is a write, this many of its bytes reach the disk.
     Death(usize),
     /// The power fails, and some of the changes that were not synced are lost.
     PowerLoss,

@@ -36,8 +36,8 @@ pub struct Seen {
     hold_until: Instant,
 }
 
-/// A transport that records all requests and replies. It assumes that all requests share one limit, so after a refusal
-/// all requests have to wait.
+/// A transport that records all requests and replies. The judge assumes that all requests share one limit. So all
+/// requests have to wait after a refusal.
 struct Judge {
     inside: SimTransport,
     provider: Anthropic,
@@ -81,7 +81,7 @@ impl Judge {
         let mut seen = self.seen.lock().expect("nobody panics");
         seen.sent += 1;
         *seen.sent_in.entry(now.as_secs_f64() as u64).or_default() += 1;
-        // A request at the same instant as the refusal may have been sent before the refusal was read.
+        // A request at the same instant as the refusal was possibly sent before the refusal was read.
         seen.early += u64::from(seen.hold_from < now && now < seen.hold_until);
     }
 

@@ -20,12 +20,12 @@ pub struct Deaths {
     pub kills: u64,
     /// Answers that the server produced twice.
     pub twice: u64,
-    /// Answers that the server had produced but that were not yet written when the program was killed.
+    /// The number of answers that the server had produced and the program had not written when it was killed.
     pub unwritten: u64,
-    /// Rows reported as possibly paid.
+    /// The number of rows that were reported as possibly paid.
     pub reported: u64,
-    /// Slots that were filled when the program was killed. Each slot is for a row that was sent and whose line was not
-    /// yet synced.
+    /// The number of slots that were filled when the program was killed. A filled slot records a row that was sent and
+    /// has no synced line.
     pub marked: u64,
     /// For one kill, the highest number of answers that were produced but not written.
     pub most_unwritten: u64,
@@ -108,7 +108,7 @@ impl KilledInput {
     }
 }
 
-/// Kills a command after a time. Returns whether it was still running.
+/// Kills a command after a time. Returns whether the command was running until then.
 pub fn kill_after(mut command: Command, moment: Duration) -> bool {
     let mut child = command.spawn().expect("the program can be started");
     // This sleep chooses the moment of the kill. The sleep does not wait for an event.
@@ -119,7 +119,7 @@ pub fn kill_after(mut command: Command, moment: Duration) -> bool {
     is_alive
 }
 
-/// Kills each run once at a random moment. After that, lets further runs finish the rows.
+/// Kills each run once at a random moment, and lets further runs finish the rows.
 pub fn at_random_moments(kills: u64, seed: u64) -> Deaths {
     let (expected, took) = undisturbed();
     let mut random = fastrand::Rng::with_seed(seed);
@@ -136,8 +136,8 @@ pub fn at_random_moments(kills: u64, seed: u64) -> Deaths {
     all
 }
 
-/// Kills runs. After each of these kills, starts `run` or `resume` up to four more times, and kills each of them during
-/// recovery, compaction or normal work.
+/// Kills runs. Kills runs at random moments. After each kill, starts `run` or `resume` up to four more times, and kills
+/// it during recovery, compaction or normal work.
 pub fn again_and_again(sequences: u64, seed: u64) -> Deaths {
     let (expected, took) = undisturbed();
     let mut random = fastrand::Rng::with_seed(seed);
@@ -201,7 +201,8 @@ pub const POINTS: &[Point] = &[
 
 /// Runs a command under strace. strace applies `how` to the `nth` of the system calls that `point` describes.
 ///
-/// strace recognizes calls on an open file by the whole path, and other calls by the path in their arguments.
+/// strace recognizes a call on an open file by the full path of the file. It recognizes other calls by the path in
+/// their arguments.
 pub fn under_strace(command: &Command, workspace: &Workspace, point: Point, how: &str, nth: u64) -> Command {
     let file = workspace.path(point.file);
     let file = file.to_string_lossy().trim_end_matches('/').to_owned();
@@ -250,10 +251,10 @@ pub fn at_every_change(every: u64) -> Deaths {
 
 /// Returns the lines of this loop for `benches/DURABILITY.md`.
 ///
-/// A row's slot is filled before the row is sent. The slot is freed after the row's line is synced. The program hands
-/// the line to the system before it reuses the slot for another row. So two things are true at each kill, and the test
-/// asserts both. First, the number of answers that were produced but not written is at most the number of requests in
-/// flight. Second, the next start reports all these answers.
+/// The slot of a row is filled before the row is sent. The slot is freed after the line of the row is synced. The
+/// program passes the line to the operating system before it reuses the slot for another row. So two things are true at
+/// each kill, and the test asserts both. First, the number of answers that were produced but not written is at most the
+/// number of requests in flight. Second, the next start reports all these answers.
 pub fn page(size: Size) -> Vec<Seen> {
     // The program makes its calls on files in groups. So strace can kill it at only about 160 different points. The
     // other kills are at random moments.

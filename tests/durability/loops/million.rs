@@ -221,7 +221,8 @@ fn most_kib() -> u64 {
     most.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
 }
 
-/// Runs in a separate process, so that only this run's memory is measured: `durability million-child ROWS`.
+/// Runs in a separate process, so that only the memory of this run is measured. The command is `durability
+/// million-child ROWS`.
 pub fn child(rows: u64) {
     let Long { bad, entries, answered, most_kib, seconds } = long(rows);
     println!("{bad} {entries} {answered} {most_kib} {seconds}");

@@ -1,4 +1,5 @@
-//! Some attempts were possibly billed, but their answers are lost. The summary and the files must count these attempts.
+//! Tests attempts that were possibly billed although their answers are lost. The summary and the files must count these
+//! attempts.
 
 use std::fs;
 
@@ -13,8 +14,7 @@ const BROKEN: &str = r#"{"rules":[{"kind":"reset_mid","contains":"tenth","first_
 /// The first request of each row gets no answer.
 const SILENT: &str = r#"{"rules":[{"kind":"stall","first_attempts_only":true}]}"#;
 
-/// The summary and the lines count the ambiguous attempts that are retried. This number is the same as the number that
-/// the API counted.
+/// The summary and the lines count the ambiguous attempts that are retried. The API counts the same number of attempts.
 pub fn retried_attempts_are_counted() {
     let (api, workspace) = (Api::start(BROKEN), Workspace::with_rows(20));
 

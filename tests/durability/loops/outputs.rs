@@ -1,6 +1,6 @@
 //! Kills the real program while it makes an output from the results. The program is `results`, or a `run` that has no
 //! rows left to send. An unfinished output never has the final name, and the next command makes the complete output.
-//! The results and the error log never change, even if parts of the run folder are deleted.
+//! The results and the error log never change, also if parts of the run folder are deleted.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -38,7 +38,7 @@ const CALLS: [&str; 5] = ["openat", "ftruncate", "pwrite64", "fdatasync,fsync", 
 pub struct Kills {
     /// Kills that hit a living process.
     pub kills: u64,
-    /// How many times the output was still in the old state: missing, or with the old content.
+    /// How many times the output was in the old state: missing, or with the old content.
     pub old: u64,
     /// How many times the output was already complete.
     pub whole: u64,

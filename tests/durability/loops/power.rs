@@ -2,7 +2,8 @@
 //! every state of the other files.
 //!
 //! The journal runs with its threads, as in the program, so several groups of lines are being written when the power is
-//! lost. Each write that was not synced may be complete, dropped, reordered, cut at a multiple of 512 bytes, or zeroed.
+//! lost. After a failure, each write that was not synced can be complete, missing, in another order, cut at a multiple
+//! of 512 bytes, or zeroed.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};

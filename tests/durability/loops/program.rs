@@ -167,7 +167,8 @@ impl Workspace {
         command
     }
 
-    /// Returns the command with these arguments, which sends to `api`. It has no `-q`, so it prints its messages.
+    /// Returns the command with these arguments, which sends to `api`. The command has no `-q`, so it prints its
+    /// messages.
     pub fn command_with_messages(&self, api: &Api, args: &[&str]) -> Command {
         let mut command = self.plain_command(args);
         command.args(["--tier", "none", "--base-url", &api.url, "--concurrency", &IN_FLIGHT.to_string()]);
@@ -204,7 +205,8 @@ impl Workspace {
         whole.filter(|line| serde_json::from_slice::<Value>(line).is_ok()).count() as u64
     }
 
-    /// Returns how many slots are filled. Each filled slot belongs to a request that was in flight when the run died.
+    /// Returns how many slots are filled. A filled slot is the record of a request that was in flight when the run
+    /// died.
     pub fn marked(&self) -> u64 {
         let content = fs::read(self.path("out.jsonl.run/inflight")).unwrap_or_default();
         content.chunks_exact(64).skip(1).filter(|slot| slot.iter().any(|&byte| byte != 0)).count() as u64
@@ -216,8 +218,8 @@ impl Workspace {
         manifest.map_or(0, |manifest| manifest.carried.maybe_paid)
     }
 
-    /// Returns the answers by label. The ids of the messages are left out, since the simulator numbers them in the
-    /// order of arrival.
+    /// Returns the answers by label. The ids of the messages are left out, because the simulator numbers messages in
+    /// the order of arrival.
     ///
     /// # Errors
     /// Panics if a line is half-written, repeated, or not a result.

@@ -19,9 +19,9 @@ const INPUT: &str = "\
 
 /// A case: what changed, which command is run then, and the result.
 pub struct Case {
-    /// What changed since the first run.
+    /// The change after the first run.
     pub change: &'static str,
-    /// What the second run does about the change.
+    /// The expected reaction of the second run to the change.
     pub answer: &'static str,
     meddle: fn(&Workspace),
     args: &'static [&'static str],

@@ -96,7 +96,7 @@ pub fn soak(seed: u64, hours: u64) -> SoakCounts {
 
     let what = format!("seed {seed}");
     assert_eq!(run.finish.halted, None, "{what}");
-    // (1), (2): each row is in exactly one list, and that list contains it only once.
+    // (1), (2): each row is in exactly one list, and only once in this list.
     let labels: HashSet<&str> = run
         .ledger
         .answered
@@ -117,8 +117,8 @@ pub fn soak(seed: u64, hours: u64) -> SoakCounts {
     assert!(run.ledger.attempts as u64 <= rows * 2, "{what}: {} attempts", run.ledger.attempts);
     assert_eq!(run.stats.succeeded_total(), run.ledger.answered.len() as u64, "{what}");
     assert_eq!(run.stats.failed_total(), run.ledger.failed.len() as u64, "{what}");
-    // (8): no time without events is longer than the sum of three times: the longest wait, the slowest test request,
-    // and the longest time for which a server is silent.
+    // (8): the longest time without events is bounded by the sum of three times. These are the longest wait, the
+    // slowest test request, and the longest time for which a server is silent.
     assert!(run.longest_silence <= Duration::from_secs(180), "{what}: silent for {:?}", run.longest_silence);
     // (9): if a request was charged but has no line, the run reports it.
     let charged_besides = run.books.billed_calls - run.ledger.answered.len() as u64;
@@ -167,7 +167,8 @@ fn record_path() -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("soak.txt")
 }
 
-/// Returns the lines of this loop for `benches/DURABILITY.md`. If a seed breaks an invariant, the other seeds are still tried.
+/// Returns the lines of this loop for `benches/DURABILITY.md`. If a seed breaks an invariant, the other seeds are tried
+/// nevertheless.
 pub fn page(size: Size) -> Vec<Seen> {
     const MOST_SECONDS: f64 = 20.0;
     let (seeds, hours) = size.pick((4, 1), (100, 8));

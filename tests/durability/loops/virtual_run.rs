@@ -70,7 +70,7 @@ pub struct Load {
     pub rows: u64,
     /// Faults, in the form of a fault file.
     pub faults: &'static str,
-    /// The number of different requests, each of which is sent once; `None` if all requests differ.
+    /// The number of different requests; `None` if all requests differ. Rows with equal requests are sent only once.
     pub kinds: Option<u64>,
     /// Whether answers are scripted and have to follow rules, as in [`follow_ups`](super::follow_ups).
     pub mends: bool,
@@ -92,8 +92,8 @@ pub enum Roads {
 /// The name of the second provider.
 pub const SECOND: &str = "second";
 
-/// Rows that contain "tenth" fail once. So the program has entries of the error log to compact, and `resume` has rows
-/// to send.
+/// A fault: the rows that contain "tenth" fail once. So the program has entries of the error log to compact, and
+/// `resume` has rows to send.
 pub const REFUSED_ONCE: &str = r#"{"rules":[{"status":400,"contains":"tenth","first_attempts_only":true}]}"#;
 /// Nothing goes wrong.
 pub const NO_FAULTS: &str = r#"{"rules":[]}"#;

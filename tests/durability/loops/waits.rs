@@ -71,7 +71,7 @@ pub struct Outage {
     /// Requests per minute during the outage, as a share of the rate before the outage. The first half minute is left
     /// out.
     pub rate: f64,
-    /// Requests per row over the whole run.
+    /// The number of requests per row, over the whole run.
     pub amplification: f64,
     /// Seconds from the end of the outage until the rate is nine tenths of the rate before the outage. The rate is
     /// measured over ten seconds.

@@ -56,7 +56,8 @@ fn lines_of(what: &str, path: &Path) -> Vec<Value> {
 
 // Inputs.
 
-/// Inputs that are not files of rows. Each case has arguments, a standard input, and a part of the expected message.
+/// Tests inputs that are not files of rows. Each case has arguments, a standard input, and a part of the expected
+/// message.
 fn inputs(size: Size) -> Vec<Seen> {
     let folder = Folder::new();
     let mut random = fastrand::Rng::with_seed(7);
@@ -242,7 +243,8 @@ fn templates(size: Size) -> Seen {
 
 // Names.
 
-/// Tests ids, and names of models, columns and members. They can have any length, and are tried in every form of a row.
+/// Tests ids, and names of models, columns and members. These texts can have any length, and are tried in every form of
+/// a row.
 fn names(size: Size) -> Seen {
     let lengths = size.pick(vec![200, 10_000, 1 << 20], vec![199, 200, 201, 10_000, 65_000, 65_600, 1 << 20, 10 << 20]);
     let mut tried = 0;

@@ -1,5 +1,5 @@
-//! Tests configuration files that somebody else may have written: `claude-batch.toml` in the working folder, and the
-//! user's own file.
+//! Tests configuration files that another user can have written: `claude-batch.toml` in the working folder, and the
+//! file in the home folder.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -99,7 +99,7 @@ fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("text is JSON")
 }
 
-/// Values, each of which is valid for some flag.
+/// Values of flags. Each value is valid for at least one flag.
 const VALUES: [&str; 32] = [
     "true",
     "false",

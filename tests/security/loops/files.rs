@@ -2,7 +2,7 @@
 //! file, folder and link, with every owner, at every path, in every kind of folder. Some of them appear after the
 //! program has checked a path and before it opens the file.
 //!
-//! The judge shares no code with the program. The judge knows which user made which file. It checks three things.
+//! The judge shares no code with the program. The judge knows which user made which file, and checks three things.
 //! First, nothing outside the folder was changed. Second, the program used nothing from other users. Third, other users
 //! can't open the files that the program left.
 
@@ -453,8 +453,8 @@ fn ended(mut command: Command) -> Said {
 
 // ---- between the check and the opening ------------------------------------------------------------------------------
 
-/// Opens a path again and again, while a thread keeps replacing the file at this path with a link, a FIFO or another
-/// user's file. Returns the line for the page.
+/// Opens a path again and again. At the same time, a thread replaces the file at this path with a link, a FIFO or a
+/// file of another user, again and again. Returns the line for the page.
 fn race_of_openings(size: Size) -> Seen {
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::set_permissions(folder.path(), Permissions::from_mode(0o1777)).expect("the test owns the file");
@@ -492,7 +492,7 @@ fn race_of_openings(size: Size) -> Seen {
             let mode = [OpenMode::Edit, OpenMode::CreateNew, OpenMode::Existing][number % 3];
             match disk.open(&path, mode) {
                 Ok(file) => {
-                    // The test writes a mark to the opened file. No file of another user may contain this mark.
+                    // The test writes a mark to the opened file. No file of another user must contain this mark.
                     file.write_at(b"mark", 0).expect("the file belongs to the test");
                     opened += 1;
                 }
@@ -600,7 +600,7 @@ fn race_of_runs(size: Size) -> Seen {
     )
 }
 
-/// Gives a file or link the name `path` in one step. There must be nothing at the new path.
+/// Gives a file or link the name `path` in one step. The caller makes sure that there is nothing at the new path.
 fn link_in_place(trap: &Path, path: &Path) -> bool {
     // A hard link to a symbolic link is the same symbolic link with another name.
     let is_linked = fs::hard_link(trap, path).is_ok();

@@ -260,7 +260,7 @@ fn from_commands_and_files(keys: &[Key]) -> Seen {
         ];
         for script in scripts {
             let folder = Folder::with_rows(2);
-            // This folder is not searched, because the script contains the key.
+            // The script with the key is in a second folder, which is not searched.
             let elsewhere = Folder::new();
             elsewhere.write("key.sh", &script);
             elsewhere.write("key", &format!("{}\n", key.text));

@@ -1,8 +1,8 @@
 //! Tests two runs whose outputs are related. No row is lost, because a run that would disturb the other run is refused.
 //!
 //! The tests try every way in which the names and files of two outputs can be related. If a run was not refused, each
-//! of its rows must be in exactly one line at the end, counted over all files. This must be true no matter when the
-//! runs begin.
+//! of its rows must be in exactly one line at the end, counted over all files. The tests check this for runs that begin
+//! at random moments.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -225,8 +225,8 @@ fn with_common<'a>(args: &[&'a str]) -> Vec<&'a str> {
     args.iter().chain(halts_never).chain(&["-c", "4"]).copied().collect()
 }
 
-/// Returns an API that needs some milliseconds for an answer and refuses some of the rows, so that both files get
-/// lines.
+/// Returns an API that needs some milliseconds for an answer. It refuses some of the rows, so that the results and the
+/// error log get lines.
 fn api(random: &mut fastrand::Rng) -> Api {
     let faults = format!(r#"{{"seed": {}, "rules": [{{"status": 400, "share": 0.3}}]}}"#, random.u32(..));
     let latency = Latency { first_token: Duration::from_millis(random.u64(1..25)), jitter: 0.4, ..Latency::ZERO };
@@ -258,7 +258,7 @@ fn found(folder: &Folder, said: &[Said]) -> BTreeMap<String, Vec<String>> {
         let is_input = path.parent() == Some(Path::new(&folder.path("")).components().as_path()) && is_input(&path);
         let is_of_run = path.components().any(|part| part.as_os_str().to_string_lossy().ends_with(".run"));
         if !is_input && !is_of_run {
-            // A file is counted once, also if it has two names or is reached through a linked folder.
+            // A file is counted only once, also if it has two names or is reached through a linked folder.
             let metadata = fs::metadata(&path).expect("the file exists");
             let text = String::from_utf8(bytes).expect("lines are text");
             texts.insert((metadata.dev(), metadata.ino()), (path.display().to_string(), text));
@@ -288,7 +288,7 @@ fn wait_until(is_so: impl Fn() -> bool) {
 /// Makes several threads open the same log again and again. Each time, a thread adds entries to the log. The entries
 /// are compacted at the end of a run, or at the next start if the run dies. Returns the line for the page.
 ///
-/// No thread must be able to open the log while the log is being replaced. Such a thread would write to the old file,
+/// No thread must be able to open the log during its replacement. Otherwise, the thread would write to the old file,
 /// and its entry would be lost.
 fn replacements(size: Size) -> Seen {
     const THREADS: u64 = 3;
@@ -310,7 +310,7 @@ fn replacements(size: Size) -> Seen {
                     let start = if random.bool() { Start::Resume } else { Start::Continue };
                     match open(&format!("t{thread}-{number}"), start) {
                         Ok((mut journal, _)) => {
-                            // The second entry replaces the first, since both belong to the same row.
+                            // The second entry replaces the first entry, because both belong to the same row.
                             journal.append_broken(&row, Instant::ZERO, 1).expect("the disk works");
                             std::thread::yield_now();
                             journal.append_broken(&row, Instant::ZERO, 2).expect("the disk works");
@@ -343,7 +343,7 @@ fn replacements(size: Size) -> Seen {
 
 /// Opens the log as soon as nobody has locked it. Locks of this process can last a little longer, because another test
 /// can be starting a program at the same time. Until that program runs, its process has copies of all open files and
-/// their locks. This lasts only milliseconds.
+/// their locks. The copies exist only for milliseconds.
 fn opened_soon<T>(open: impl Fn() -> Result<T, JournalError>) -> T {
     for _ in 0..500 {
         match open() {

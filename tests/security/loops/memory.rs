@@ -228,7 +228,7 @@ struct Ran {
     folder: Folder,
 }
 
-/// Runs the program with this many rows, all in flight at once.
+/// Runs the program with this many rows. All rows are in flight at the same time.
 fn run(url: &str, at_once: usize, stream: bool) -> Ran {
     let folder = Folder::new();
     folder.write("in.jsonl", &rows(at_once));

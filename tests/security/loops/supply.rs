@@ -104,7 +104,7 @@ fn package() -> Seen {
     Seen::new(what, "only src/, Cargo's own files, licences, README and CHANGELOG", format!("{} files", files.len()))
 }
 
-/// Checks the files that sources include. These files must be below `src/`.
+/// Checks the files that sources include. All included files must be below `src/`.
 fn inclusions() -> Seen {
     let mut found = 0;
     for file in files_below(&Path::new(ROOT).join("src")).iter().filter(|file| file.extension() == Some("rs".as_ref()))

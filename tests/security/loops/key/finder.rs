@@ -91,8 +91,8 @@ fn number(digits: &[u8], radix: u32) -> Option<u32> {
     if digits.starts_with('+') { None } else { u32::from_str_radix(digits, radix).ok() }
 }
 
-/// Replaces each escape that begins with `mark`. `decode` gets the text after the mark. It returns the number of bytes
-/// of this text that belong to the escape, and the code of the character.
+/// Replaces each escape that begins with `mark`. `decode` gets the text after the mark. `decode` returns the number of
+/// bytes that belong to the escape, and the code of the character.
 fn undo(text: &[u8], mark: u8, decode: fn(&[u8]) -> Option<(usize, u32)>) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = text;

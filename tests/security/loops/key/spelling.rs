@@ -6,8 +6,8 @@ pub struct Key {
     pub variable: &'static str,
 }
 
-/// Returns three keys: one like the keys of the API, one with the special characters of base64, and one with every
-/// character that is special in some format.
+/// Returns three keys. The first is like the keys of the API, the second has the special characters of base64, and the
+/// third has every character that is special in a format.
 pub fn keys() -> Vec<Key> {
     let mut random = fastrand::Rng::with_seed(2026);
     let mut text = |start: &str, alphabet: &[u8], length: usize| -> String {
@@ -28,7 +28,7 @@ type Way = fn(&str, &mut fastrand::Rng) -> String;
 
 /// Escapes that can be applied one after the other.
 const ESCAPES: [Way; 6] = [json, json_all, percent, percent_all, entities, as_is];
-/// Ways to encode the whole text. In some spellings, one of these encodings is applied before the escapes.
+/// Ways to encode the whole text. In some spellings, an encoding of the whole text is applied before the escapes.
 const ENCODINGS: [Way; 4] = [base64, base64_within, hex, as_is];
 /// The number of spellings, without combinations of them.
 pub const WAYS: usize = ESCAPES.len() + ENCODINGS.len() - 1;

@@ -70,7 +70,7 @@ fn arrive(model: &mut Model, number: u64, key: &str) -> u16 {
     let (body, path) = (prompt(&number.to_string()), "/v1/messages");
     let request = Request { method: &Method::POST, path, query: None, headers: &headers, body: body.as_bytes() };
     let arrival = model.arrive(&request, Instant::ZERO);
-    // If a call was admitted, its reply has not begun. Its status will be 200.
+    // If the simulator accepts a call, the reply begins later, with status 200.
     arrival.head.map_or(200, |head| head.status)
 }
 

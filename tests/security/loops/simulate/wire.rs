@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::super::super::support::Folder;
 
-/// A running `claude-batch simulate`. It is killed when this value is dropped.
+/// A running `claude-batch simulate`. When this value is dropped, the simulator is killed.
 pub struct Simulator {
     child: Child,
     pub address: SocketAddr,
@@ -19,7 +19,7 @@ impl Simulator {
     pub fn start(args: &[&str]) -> Self {
         let folder = Folder::new();
         let mut command = folder.command(&["simulate", "--port", "0", "--latency", "0ms,1000000"]);
-        // Messages for people go to a file, because a pipe that nobody reads would fill up.
+        // The messages of the simulator are written to a file, because a pipe without a reader would fill up.
         let errors = std::fs::File::create(folder.path("stderr")).expect("a file");
         let mut child = command.args(args).stderr(errors).stdout(Stdio::piped()).spawn().expect("the program starts");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe"));

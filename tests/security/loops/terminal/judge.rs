@@ -2,9 +2,9 @@
 //!
 //! The list is: text in UTF-8, line feed, carriage return, and the escape sequences that the program itself needs. Some
 //! of these sequences set the colours of the progress and of the help: reset, bold, dim, underline, and five colours.
-//! The other sequences redraw the progress lines in place: they erase what follows, move the cursor up a line, and turn
-//! wrapping off and on. The tests give strings to the program. No string contains a whole sequence of the list. So if
-//! the output contains a whole sequence, the program itself wrote it.
+//! The other sequences redraw the progress lines in place: they erase the text after the cursor, move the cursor up a
+//! line, and turn line wrapping off and on. The tests give strings to the program. No string contains a whole sequence
+//! of the list. So if the output contains a whole sequence, the program itself wrote it.
 
 /// The beginning of a forged line. If a line of the output begins with this text, the line comes from a string that a
 /// test gave to the program.
@@ -42,9 +42,9 @@ pub fn fault(bytes: &[u8], breaks_lines: bool) -> Option<String> {
     None
 }
 
-/// Returns whether a terminal treats the character in a special way instead of showing it. This is true for control
-/// characters, and for characters that change the direction of text, are invisible, or break lines. This function uses
-/// the tables of Unicode, not the program's own list.
+/// Returns whether a terminal treats the character in a special way instead of showing it. The result is true for
+/// control characters, and for characters that change the direction of text, are invisible, or break lines. This
+/// function uses the tables of Unicode, not the program's own list.
 fn is_obeyed(char: char) -> bool {
     let code = u32::from(char);
     let is_between = |ranges: &[(u32, u32)]| ranges.iter().any(|(first, last)| (*first..=*last).contains(&code));

@@ -17,7 +17,7 @@ use super::side_by_side;
 
 /// The file that a shell creates if it runs a part of a name or an argument.
 const CANARY: &str = "PWN";
-/// The value of a header. No printed command may contain this value.
+/// The value of a header. No printed command must contain this value.
 const SECRET: &str = "s3cret-of-a-header";
 
 #[rustfmt::skip]
@@ -76,8 +76,8 @@ fn one_name(api: &Api, programs: &Path, number: u64, seed: u64) -> Counts {
 /// A printed command, and the arguments that this command must pass.
 type Printed = (String, Vec<OsString>);
 
-/// Returns the arguments that resume a log, with the flags that the command repeats. Some names of results files must
-/// not be in a log. Such a name is in the command instead (`-o`).
+/// Returns the arguments that resume a log, with the flags that the command repeats. If a log must not contain the name
+/// of a results file, the command contains this name instead (`-o`).
 fn resume_of(folder: &Folder, log: &OsString, command: &str, carried: &[&str]) -> Vec<OsString> {
     let mut args = vec!["resume".into(), as_file(log)];
     if command.contains(" -o ") {
@@ -92,7 +92,7 @@ fn resume_of(folder: &Folder, log: &OsString, command: &str, carried: &[&str]) -
 /// second run. Each run prints one command: the command that is useful next.
 fn rerun_and_resume(api: &Api, name: &OsString, text: &str, turn: u64, at: &str) -> Vec<Printed> {
     let folder = Folder::new();
-    // The row that fails comes first, so that it is in the log no matter when the run stops.
+    // The row that fails is the first row, so that it is always in the log when the run stops.
     let rows = "{\"prompt\":\"always fails\"}\n{\"prompt\":\"a\"}\n{\"prompt\":\"b\"}\n";
     fs::write(folder.path("").join(name), rows).expect("a file can be written");
     let kind = ["plain", "json", "none"][(turn % 3) as usize];
@@ -270,8 +270,8 @@ fn arguments(shell: &str, history: bool, command: &str, folder: &Folder, program
     Some(words.map(|word| OsString::from_vec(word.to_vec())).collect())
 }
 
-/// Returns a name for a file. Each of the first names begins with a different piece of text, so that every piece is
-/// used.
+/// Returns a name for a file. The first names begin with different pieces of text, so that every piece is used at least
+/// once.
 fn name(rng: &mut fastrand::Rng, number: u64) -> OsString {
     let mut bytes = PIECES[number as usize % PIECES.len()].to_vec();
     for _ in 0..rng.usize(..6) {

@@ -57,8 +57,8 @@ impl Pty {
 
     /// Returns the program's end of a terminal whose other end is closed.
     ///
-    /// Another thread can be starting a program at this moment. Its child process has a copy of the other end until the
-    /// program begins. So this function waits until the last copy is closed.
+    /// If another thread is starting a program, its child process has a copy of the other end for a short time. So this
+    /// function waits until the last copy is closed.
     pub fn hung_up(self) -> Stdio {
         let Self { ours, theirs } = self;
         drop(ours);
@@ -101,7 +101,7 @@ pub fn shown(mut command: Command, columns: u16) -> Shown {
     let pty = Pty::new(columns);
     command.stdout(pty.stream()).stderr(pty.stream());
     let mut child = command.spawn().expect("the program starts");
-    // The command still has copies of the program's end of the terminal open. Dropping the command closes these copies.
+    // The command has copies of the program's end of the terminal open. Dropping the command closes these copies.
     drop(command);
     let bytes = pty.read();
     let code = ended(&mut child);

@@ -33,7 +33,7 @@ const SEQUENCES: &[&str] = &[
     "\u{1b}[200~", "\u{1b}[201~", "\u{1b}[3;J", "\u{1b}[9999999999999999999A", "\u{1b}[31;5m",
 ];
 
-/// Bytes that are not valid UTF-8. Some decoders treat some of these bytes as control characters.
+/// Bytes that are not valid UTF-8. Some decoders treat such bytes as control characters.
 #[rustfmt::skip]
 const NO_TEXT: &[&[u8]] = &[
     b"\x9b2J", b"\x9d0;t\x9c", b"\x90", b"\x80", b"\xff", b"\xfe\xff", b"\xc0\x9b", b"\xc1\x9b", b"\xe0\x80\x9b",

@@ -249,8 +249,8 @@ impl Mutator {
         bytes
     }
 
-    /// Returns the bytes of the file `inflight`: a file header, and then slots (records of requests in flight) of rows
-    /// that were never sent, or random bytes.
+    /// Returns the bytes of a false file `inflight`. They are a file header with slots (records of requests in flight)
+    /// of rows that were never sent, or random bytes.
     fn slots(&mut self) -> Vec<u8> {
         let mut file = b"cbslots1".to_vec();
         file.extend(self.random.u64(u64::MAX - 2..).to_be_bytes());
@@ -272,7 +272,7 @@ fn put(value: &mut Value, name: &str, with: Value) {
     }
 }
 
-/// Sets the member `name` of an object. This object is the member `member` of `value`.
+/// Sets the member `name` of the object `value[member]`.
 fn put_into(value: &mut Value, member: &str, name: &str, with: Value) {
     if let Some(member) = value.get_mut(member) {
         put(member, name, with);

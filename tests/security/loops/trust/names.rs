@@ -1,4 +1,5 @@
-//! Names of results files that an error log must not contain. They do not lead to a file in the folder of the log.
+//! Names of results files that an error log must not contain. Such a name does not lead to a file in the folder of the
+//! log.
 
 use std::path::Path;
 
