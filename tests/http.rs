@@ -616,7 +616,7 @@ async fn a_request_to_an_unknown_name_is_reported_as_not_sent() {
 }
 
 #[tokio::test]
-async fn a_connection_closed_before_the_head_may_have_been_sent() {
+async fn a_request_was_possibly_sent_if_its_connection_is_closed_before_the_head() {
     let server = Server::start(|_, _| Err(std::io::ErrorKind::ConnectionAborted.into()));
 
     let error = failure(&server.transport()).await;
@@ -822,7 +822,7 @@ async fn the_time_limit_of_an_upload_begins_when_it_is_sent() {
 }
 
 #[tokio::test]
-async fn an_upload_without_an_answer_is_a_timeout_and_may_have_been_sent() {
+async fn an_upload_without_an_answer_is_a_timeout_and_was_possibly_sent() {
     let (url, _) = accept_one(|mut stream| {
         read_upload(&mut stream, 1_000_000);
         until_client_hangs_up(&mut stream)
@@ -850,7 +850,7 @@ async fn a_refusal_in_the_middle_of_an_upload_is_the_answer() {
 }
 
 #[tokio::test]
-async fn a_bulk_response_may_be_larger_and_take_longer_than_a_usual_response() {
+async fn a_bulk_response_can_be_larger_and_take_longer_than_a_usual_response() {
     let server = Server::start(|stream, _| {
         write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: 3000000\r\n\r\n")?;
         stream.write_all(&[b'a'; 1_500_000])?;

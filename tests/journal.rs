@@ -676,7 +676,7 @@ fn truncated_rows(disk: &MemDisk) -> usize {
     lines(&content).iter().filter(|line| line["meta"]["quality"] == "truncated").count()
 }
 
-// ---- attempts that were possibly paid for----------------------------------------------------------------------------
+// ---- attempts that were possibly paid for ---------------------------------------------------------------------------
 
 #[test]
 fn rows_in_flight_at_a_death_count_once_unless_they_have_a_line() {

@@ -32,7 +32,7 @@ fn kinds_of_429_are_distinguished() {
 }
 
 #[test]
-fn account_faults_halt_whatever_their_status() {
+fn faults_of_an_account_halt_the_run_with_any_status() {
     assert_all(&policy::accounts());
 }
 

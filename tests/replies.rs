@@ -127,7 +127,7 @@ fn usage_is_read_from_whole_answers() {
 
 /// For each stream, the table gives the content, the stop reason and the usage of its message.
 #[test]
-fn streams_fold_into_the_whole_message() {
+fn the_events_of_a_stream_add_up_to_the_whole_message() {
     let head = |id: &str, content: &str, rest: &str| {
         format!(
             r#"{{"id":"msg_01{id}","type":"message","role":"assistant","model":"claude-haiku-4-5-20251001","content":{content},{rest}}}"#
@@ -235,7 +235,7 @@ fn streams_give_quality_and_usage() {
 }
 
 #[test]
-fn a_stream_request_may_be_answered_with_plain_json() {
+fn a_stream_request_can_be_answered_with_plain_json() {
     assert!(matches!(Exchange::load("stream_answered_whole").decode(), Reply::Message(_)));
 }
 

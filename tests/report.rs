@@ -26,7 +26,7 @@ fn plain_lines_come_after_one_and_ten_seconds_and_notes_come_immediately() {
 }
 
 #[test]
-fn json_lines_have_one_shape() {
+fn all_json_lines_have_the_same_common_members() {
     let shown = played(ProgressKind::Json, Verbosity::Normal, script());
 
     let lines = shown.lines().map(serde_json::from_str::<serde_json::Value>).collect::<Result<Vec<_>, _>>();

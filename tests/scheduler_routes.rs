@@ -129,7 +129,7 @@ fn an_answer_whose_follow_up_is_cut_off_by_a_halt_is_counted_as_paid_but_not_kep
 }
 
 #[test]
-fn rows_that_share_a_prefix_are_sent_when_the_answer_to_their_leader_begins() {
+fn rows_that_share_a_prefix_are_sent_when_the_answer_to_the_first_row_begins() {
     let mut scheduler = Scheduler::new(config(8, None));
     offer(&mut scheduler, (0..4).map(|row| prefixed(routed(row, "first"), &[7])));
     let leader = dispatched(&mut scheduler, Instant::ZERO);
@@ -145,7 +145,7 @@ fn rows_that_share_a_prefix_are_sent_when_the_answer_to_their_leader_begins() {
 }
 
 #[test]
-fn when_a_leader_fails_the_next_row_leads() {
+fn when_the_first_row_of_a_prefix_fails_the_next_row_is_sent_alone() {
     let mut scheduler = Scheduler::new(config(8, None));
     offer(&mut scheduler, (0..3).map(|row| prefixed(routed(row, "first"), &[7])));
     let leader = dispatched(&mut scheduler, Instant::ZERO)[0];
@@ -161,7 +161,7 @@ fn when_a_leader_fails_the_next_row_leads() {
 }
 
 #[test]
-fn each_level_of_nested_prefixes_has_its_own_leader() {
+fn the_other_rows_wait_for_one_row_at_each_level_of_nested_prefixes() {
     let mut scheduler = Scheduler::new(config(8, None));
     let rows = [(0, [1, 2]), (1, [1, 2]), (2, [1, 3]), (3, [1, 3])];
     offer(&mut scheduler, rows.map(|(row, prefixes)| prefixed(routed(row, "first"), &prefixes)));
@@ -178,7 +178,7 @@ fn each_level_of_nested_prefixes_has_its_own_leader() {
 }
 
 #[test]
-fn after_a_pause_longer_than_the_lifetime_a_row_leads_again() {
+fn after_a_pause_longer_than_the_lifetime_the_other_rows_wait_for_one_row_again() {
     let mut scheduler = Scheduler::new(config(8, None));
     offer(&mut scheduler, [prefixed(routed(0, "first"), &[7])]);
     let first = dispatched(&mut scheduler, Instant::ZERO)[0];

@@ -30,7 +30,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn counts_results_and_bills_agree_whatever_clients_do(
+    fn counts_results_and_bills_agree_no_matter_what_clients_do(
         steps in prop::collection::vec((0_u8..6, 0_usize..6, 1_u64..4_000), 1..40),
         seed in any::<u64>(),
         minutes in 0_u64..180,

@@ -666,7 +666,7 @@ fn a_burst_of_another_client_empties_the_bucket_at_once() {
 }
 
 #[test]
-fn a_prefix_is_read_from_the_cache_once_the_first_answer_has_begun() {
+fn a_prefix_is_read_from_the_cache_after_the_first_answer_has_begun() {
     let mut config = instant_answers(RateLimits::new(100, 100_000, 100_000));
     config.latency = Latency { first_token: Duration::from_secs(2), tokens_per_second: 50.0, ..Latency::ZERO };
     let mut api = Model::new(config);

@@ -146,7 +146,7 @@ fn when_a_step_is_on_disk_only_its_next_request_is_in_flight() {
 }
 
 #[test]
-fn a_run_that_keeps_its_marks_keeps_no_mark_for_a_step() {
+fn a_run_that_closes_early_keeps_no_slot_for_a_written_step() {
     let disk = MemDisk::new();
     let (mut ledger, _) = open(&disk, "r1");
     for row in [1, 2] {
@@ -161,7 +161,7 @@ fn a_run_that_keeps_its_marks_keeps_no_mark_for_a_step() {
 }
 
 #[test]
-fn a_row_with_two_marks_counts_once_with_the_higher_amount() {
+fn a_row_with_two_slots_counts_once_with_the_higher_amount() {
     for amounts in [[1, 2], [2, 1]] {
         let disk = MemDisk::new();
         let (mut ledger, _) = open(&disk, "r1");

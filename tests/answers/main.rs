@@ -51,7 +51,7 @@ fn without_follow_ups_an_answer_that_is_not_as_required_is_never_ok() {
 }
 
 #[test]
-fn every_answer_that_can_be_mended_is_mended_nearly_always_by_one_follow_up() {
+fn every_answer_that_can_be_mended_is_mended_and_mostly_by_one_follow_up() {
     for lane in [LaneChoice::Online, LaneChoice::Batch] {
         play(2, NO_FAULTS, async |world| {
             let (rows, kinds) = rows(ROWS, &mut Rng::with_seed(2), &mut planner());

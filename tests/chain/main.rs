@@ -30,12 +30,12 @@ fn while_the_first_provider_stalls_for_ten_minutes_the_second_answers() {
 }
 
 #[test]
-fn input_tokens_can_bind_at_both_providers() {
+fn a_chain_uses_the_limits_on_input_tokens_of_both_providers() {
     judge_bound("stalls, input binds", Dimension::InputTokens, stall, answers_while_the_first_stalls);
 }
 
 #[test]
-fn output_tokens_can_bind_at_both_providers() {
+fn a_chain_uses_the_limits_on_output_tokens_of_both_providers() {
     judge_bound("stalls, output binds", Dimension::OutputTokens, stall, answers_while_the_first_stalls);
 }
 

@@ -164,7 +164,7 @@ fn each_bad_line_of_a_long_input_is_one_entry() {
 }
 
 #[test]
-fn attempts_that_may_have_been_billed_are_counted_with_and_without_retries() {
+fn attempts_that_were_possibly_billed_are_counted_with_and_without_retries() {
     money::retried_attempts_are_counted();
     money::attempts_that_are_not_retried_are_counted();
     money::a_kill_is_counted_with_or_without_the_flag();

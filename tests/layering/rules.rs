@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn the_core_may_use_durations_and_instants_that_callers_pass() {
+    fn the_core_can_use_durations_and_instants_that_callers_pass() {
         let text = "use std::time::Duration;\nuse crate::clock::Instant;\nfn f(now: Instant, at: jiff::Timestamp) {}";
 
         assert_eq!(core_faults(&Source::new("limiter/pool.rs", text)).len(), 0);

@@ -28,7 +28,7 @@ const STEPS: [&str; 12] = [
 ];
 
 #[test]
-fn a_new_user_who_follows_the_readme_loses_no_row_and_pays_for_none_twice() {
+fn a_new_user_who_follows_the_readme_loses_no_row_and_pays_for_no_row_twice() {
     let steps = steps();
     let names: Vec<_> = steps.iter().map(|step| step.name.as_str()).collect();
     assert_eq!(names, STEPS);

@@ -56,7 +56,7 @@ fn every_flag_on_a_page_exists() {
 }
 
 #[test]
-fn every_command_on_a_page_is_one_that_the_program_understands() {
+fn the_program_understands_every_command_on_a_page() {
     let mut wrong = Vec::new();
     let mut checked = 0;
     for page in pages() {

@@ -83,7 +83,7 @@ fn assert_no_secret(folder: &Folder, said: &Said) {
 }
 
 #[test]
-fn each_kind_comes_once_and_fits_the_schema() {
+fn each_kind_of_notice_comes_once_and_fits_the_schema() {
     let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/schemas/notice.schema.json");
     let schema = std::fs::read_to_string(schema).expect("the schema can be read");
     let schema = jsonschema::validator_for(&serde_json::from_str(&schema).expect("it is JSON")).expect("a schema");

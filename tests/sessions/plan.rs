@@ -274,7 +274,7 @@ fn a_change_of_the_tier_keeps_the_limits_given_by_hand() {
 }
 
 #[test]
-fn a_changed_model_has_the_cost_that_the_typed_change_has() {
+fn the_cost_that_a_plan_shows_for_another_model_is_the_cost_with_this_model() {
     let folder = Folder::new();
     let row =
         |model: &str, number| format!("{{\"prompt\":\"Hi {number}\",\"model\":\"{model}\",\"max_tokens\":200}}\n");

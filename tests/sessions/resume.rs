@@ -273,7 +273,7 @@ fn a_log_that_is_missing_is_an_error_if_its_run_has_failures_or_is_unknown() {
 }
 
 #[test]
-fn of_several_logs_those_that_are_gone_are_left_out() {
+fn missing_logs_are_left_out_if_several_logs_are_given() {
     let (folder, api) = (Folder::with_rows(4), Api::with_faults(ONE_FAULT));
     folder.run_at(&api, &["run", "prompts.jsonl", "-o", "a.jsonl", "--max-retries", "0"]).ends_with(3);
     folder.write("good.jsonl", &rows(2));

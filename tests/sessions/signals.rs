@@ -203,7 +203,7 @@ fn the_second_ctrl_c_cuts_off_requests_in_flight_and_counts_them() {
 }
 
 #[test]
-fn the_next_run_reports_what_a_cut_off_run_may_have_paid() {
+fn the_next_run_reports_what_a_cut_off_run_has_possibly_paid() {
     let (folder, api) = (Folder::with_rows(ROWS), Api::slow(Duration::from_millis(400)));
     let child = folder.command_at(&api, &RUN).spawn().expect("it starts");
     api.wait_for_requests(8);

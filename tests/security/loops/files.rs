@@ -600,7 +600,7 @@ fn race_of_runs(size: Size) -> Seen {
     )
 }
 
-/// Gives a file or link the name `path` in one step. The caller makes sure that there is nothing at the new path.
+/// Gives a file or link the name `path` in one step. Returns false if something is already at this path.
 fn link_in_place(trap: &Path, path: &Path) -> bool {
     // A hard link to a symbolic link is the same symbolic link with another name.
     let is_linked = fs::hard_link(trap, path).is_ok();
