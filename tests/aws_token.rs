@@ -1,5 +1,5 @@
-//! Makes the tokens of Amazon Bedrock for given inputs. `.ci/judges` compares them with the tokens of AWS's own package
-//! and of botocore.
+//! Makes the tokens of Amazon Bedrock for given inputs. `.ci/judges` compares these tokens with the tokens of AWS's own
+//! package and of botocore.
 
 use std::io::Write as _;
 use std::path::PathBuf;

@@ -43,7 +43,7 @@ use tokio::sync::mpsc;
 const MODELS: [&str; 5] =
     ["claude-haiku-4-5", "claude-haiku-5-5", "claude-sonnet-5-5", "claude-opus-5", "claude-fable-5-1"];
 /// The highest price of a request that belongs to no row: 20 input tokens and one output token of the most expensive
-/// model. If the process dies, a later run does not know of these requests.
+/// model. If the process dies, a later run does not know of requests that belong to no row.
 const DEAREST_CANARY: Money = Money(250_000_000);
 
 #[test]
@@ -71,17 +71,17 @@ fn no_run_spends_more_than_its_budget_or_stops_before_the_budget_is_used() {
 /// The counts of what happened, summed over all cases.
 #[derive(Debug, Default)]
 struct Seen {
-    /// Answers that were charged but did not reach the client completely.
+    /// The number of answers that were charged but did not reach the client completely.
     lost: u64,
-    /// Runs that the budget stopped.
+    /// The number of runs that the budget stopped.
     stopped: u64,
-    /// Runs that finished all rows.
+    /// The number of runs that finished all rows.
     finished: u64,
-    /// Runs that were killed or aborted.
+    /// The number of runs that were killed or aborted.
     killed: u64,
-    /// Runs that resumed an earlier run.
+    /// The number of runs that resumed an earlier run.
     resumed: u64,
-    /// Charged requests that belong to no row.
+    /// The number of charged requests that belong to no row.
     canaries: u64,
 }
 
@@ -326,7 +326,7 @@ struct RunEnded {
     finish: Option<Finish>,
     billed: Money,
     lost: u64,
-    /// Charged requests that belong to no row, and their cost.
+    /// The number of charged requests that belong to no row, and their cost.
     canaries: u64,
     canary_usd: f64,
 }

@@ -5,8 +5,8 @@
 //! There are two judges. The first judge is the simulator, which counts tokens with its own code. The test also
 //! multiplies this count, up to the highest possible count: one token for each byte. The second judge is the most
 //! expensive usage that is possible. This usage has one token for each byte of text, written to the cache with the
-//! longest lifetime that the cache marks name. Each turn of a tool that the API runs uses a whole context window. The
-//! money for a usage is computed in this file.
+//! longest lifetime that the cache marks name. Each turn of a tool that the API runs uses a whole context window. This
+//! file computes the cost of each usage with its own code.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -310,7 +310,7 @@ struct Tariff {
     steps: Vec<(u64, Dollars)>,
     dollars_for_a_thousand_searches: f64,
     is_us: bool,
-    /// Whether the simulator charges the same prices. The simulator knows no price file, no fast mode and no region.
+    /// Whether the simulator charges these prices. The simulator knows no price file, no fast mode and no region.
     is_usual: bool,
 }
 

@@ -1,5 +1,5 @@
-//! The HTTP transport against real sockets on loopback: the requests it sends, and every way in which a response can
-//! fail.
+//! Tests the HTTP transport with real sockets on loopback: the requests that it sends, and every way in which a
+//! response can fail.
 //!
 //! Servers are threads that follow a script. A server that must stay silent waits for its client to hang up. So a test
 //! waits only for time limits that it sets itself. Tests assert kinds of failure, never durations.
@@ -1164,7 +1164,8 @@ fn bulk() -> WireRequest {
     WireRequest { method: Method::GET, body: Body::default(), transfer: Transfer::Bulk, ..request() }
 }
 
-/// Starts a server for one connection. Returns its URL, and the thread that returns what `script` returns.
+/// Starts a server for one connection. Returns the URL of the server, and the thread that returns the result of
+/// `script`.
 fn accept_one<T: Send + 'static>(
     script: impl FnOnce(TcpStream) -> T + Send + 'static,
 ) -> (String, std::thread::JoinHandle<T>) {
@@ -1196,7 +1197,7 @@ fn read_upload(stream: &mut TcpStream, most: u64) -> (String, Vec<u8>) {
     (head, body)
 }
 
-/// Starts a server that made its own certificate. Returns its URL.
+/// Starts a server that made its own certificate. Returns the URL of the server.
 fn tls_server() -> String {
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};

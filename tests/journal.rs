@@ -481,7 +481,7 @@ fn several_deaths_while_superseded_answers_are_removed_end_with_one_line_for_eac
     }
 }
 
-/// The rows with an id whose request changes.
+/// The rows that have an id and get another request.
 const CHANGED: &[u64] = &[0, 4, 6, 10];
 
 /// Returns a disk after a complete run that has answered every row.

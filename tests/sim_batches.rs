@@ -840,7 +840,7 @@ impl Api {
         answer.json()
     }
 
-    /// Creates a batch, waits an hour and returns its id.
+    /// Creates a batch and waits an hour. Returns the id of the batch.
     fn create_and_end(&mut self, ids: &[&str]) -> String {
         let id = text(&self.create(ids)["id"]);
         self.wait(HOUR);

@@ -1,5 +1,5 @@
 //! Tests what the journal does with a row whose answer was not accepted, so that the run sends another request. The
-//! answer and its cost are in the error log. A later run continues from this answer, and each cost counts once.
+//! answer and its cost are in the error log. A later run continues from the answer, and each cost counts only once.
 
 mod support;
 

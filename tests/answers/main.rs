@@ -177,8 +177,8 @@ fn equal_rows_copy_only_answers_that_are_accepted() {
             let answer: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {copy}"));
             assert!(answer["name"].is_string() && answer["score"].is_i64(), "{answer}");
         }
-        // A refusal costs nothing. A failed answer is not copied, so its rows are all sent. The other rows get a second
-        // answer.
+        // A refusal costs nothing. A failed answer is not copied, so all rows of this kind are sent. The other rows get
+        // a second answer.
         assert_eq!(world.books().await.billed_calls - before, 2 + 2 + 1 + 4 * 3);
         assert_money(world, &lines).await;
     });
@@ -216,7 +216,7 @@ fn class(lines: &Lines, label: &str) -> Option<ErrorClass> {
     Some(classes.into_iter().find(is_it).unwrap_or_else(|| panic!("{label} failed for another reason: {line}")))
 }
 
-/// Asserts that each row has ended as its kind says.
+/// Asserts that each row has ended as expected for its kind.
 fn assert_fates(lines: &Lines, kinds: &BTreeMap<String, Kind>) {
     assert!(lines.unfinished.is_empty(), "{:?}", lines.unfinished);
     for (label, kind) in kinds {

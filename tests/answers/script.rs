@@ -161,7 +161,7 @@ fn with(mut rule: Value, name: &str, value: Option<Value>) -> Value {
     rule
 }
 
-/// Returns random rows, and the kind of each by its label.
+/// Returns random rows, and a map from the label of each row to its kind.
 pub fn rows(count: u64, rng: &mut Rng, planner: &mut Planner) -> (Vec<Planned>, BTreeMap<String, Kind>) {
     let kinds: Vec<Kind> = (0..count).map(|_| Kind::random(rng)).collect();
     let planned = kinds.iter().zip(0..).map(|(kind, at)| row(at, &label(at), &label(at), *kind, planner)).collect();

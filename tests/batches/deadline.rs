@@ -12,8 +12,8 @@ use crate::page::{Seen, Size};
 use crate::seen::Kill;
 use crate::world::{NO_FAULTS, Run, play, play_under, row};
 
-/// A random case. In one case of three, batches end long before the deadline. In one of three, they end around the
-/// deadline. In one of three, they never end.
+/// A random case. In one case of three, batches end long before the deadline. In one case of three, batches end around
+/// the deadline. In one case of three, batches never end.
 #[derive(Debug)]
 struct Case {
     rows: u64,

@@ -83,7 +83,7 @@ pub fn no_connection() {
 }
 
 /// The reply to the creation of a batch is lost, and for some time the list of batches lacks this batch. The run finds
-/// the batch when the list has it.
+/// the batch as soon as the list contains this batch.
 pub fn a_list_that_lags() {
     let faults = r#"{"rules":[
         {"kind":"reset_before","calls":"create","takes_effect":true,"times":1},{"kind":"unlisted","within":"90s"}
@@ -158,8 +158,8 @@ pub fn two_unclear_batches() {
         let (ended, found) = run_to_end(world, &Run::of(0..41), "two unclear batches").await;
 
         assert_eq!((found.billed_again, found.overlaps, found.told), (0, 0, 20), "{ended:?} {:?}", log(world));
-        // The run mistook only the batch of the other client for its own batch. This happened at most once for each of
-        // its two batches.
+        // The run mistook only the batch of the other client for its own batch. The run made this mistake at most once
+        // for each of its two batches.
         assert!(recorded(world, "foreign") <= 2, "{:?}", log(world));
     });
 }
@@ -271,9 +271,9 @@ pub fn an_endpoint_without_batches() {
 
 // ---- faults of batches that exist -----------------------------------------------------------------------------------
 
-/// For a long time, the run can't read the state of its batches, or can't download their results. When the run has
-/// waited as long as it waits for an endpoint, it says so and ends. The batches stay open, and the same command
-/// collects them.
+/// For a long time, the run can't read the state of its batches, or can't download their results. After the time for
+/// which a run waits for an endpoint, the run says so and ends. The batches stay open, and the same command collects
+/// them.
 pub fn an_endpoint_that_is_down() {
     for call in [Call::List, Call::Results] {
         play(NO_FAULTS, quick(), async |world| {

@@ -28,11 +28,11 @@ pub struct Submission {
 pub struct Verdict {
     /// How many times a row was charged again.
     pub billed_again: u64,
-    /// Rows that were sent although an earlier batch with them was open or had answered them.
+    /// The number of rows that were sent although an earlier batch with them was open or had answered them.
     pub overlaps: u64,
-    /// Rows that the log reports as possibly billed twice.
+    /// The number of rows that the log reports as possibly billed twice.
     pub told: u64,
-    /// Rows that were in flight online when a run died.
+    /// The number of rows that were in flight online when a run died.
     pub died_online: u64,
 }
 

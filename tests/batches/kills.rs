@@ -29,9 +29,9 @@ const FAULTS: &str = r#"{"rules": [
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Deaths {
     pub deaths: u64,
-    /// Rows that were reported as possibly billed twice although they were billed once.
+    /// The number of rows that were reported as possibly billed twice although they were billed once.
     pub told: u64,
-    /// Rows that were billed twice, because they were in flight online when the run died.
+    /// The number of rows that were billed twice, because they were in flight online when the run died.
     pub billed_again: u64,
 }
 
@@ -163,8 +163,8 @@ pub fn before_a_loss_of_power(step: usize) -> Deaths {
     all
 }
 
-/// Kills several runs one after the other, at random changes of the disk and at random calls. Some of them are resumed
-/// runs.
+/// Kills several runs one after the other, at random changes of the disk and at random calls. Some of the killed runs
+/// are resumed runs.
 pub fn in_a_row(sequences: u64, seed: u64) -> Deaths {
     let answers = answers(&run().rows, row);
     let (changes, calls) = undisturbed();

@@ -41,7 +41,7 @@ pub struct Played {
     pub batches: u64,
     pub errored: u64,
     pub expired: u64,
-    /// Rows that were charged twice.
+    /// The number of rows that were charged twice.
     pub billed_again: u64,
     /// The peak memory of a run, in MB; 0 if it is not known.
     pub peak_mb: u64,

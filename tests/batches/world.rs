@@ -78,7 +78,7 @@ pub struct Run {
     pub pause: Option<(Duration, Duration)>,
     /// The time from the start of the run to its deadline.
     pub deadline: Option<Duration>,
-    /// What the survey of the input found, if there is a deadline.
+    /// The result of the survey of the input, if there is a deadline.
     pub unread: Demand,
     /// The rate limits of online requests.
     pub limits: RateLimits,
@@ -133,7 +133,7 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// Returns how the loop ended.
+    /// Returns the end of the run according to its loop. Panics if the run died.
     pub fn finish(&self) -> &Finish {
         self.finish.as_ref().expect("the run did not die")
     }

@@ -92,7 +92,7 @@ pub struct Case {
 pub const MODEL: &str = "claude-sonnet-4-6";
 /// The limits of most workloads: the limits of tier 2.
 pub const TIER_2: RateLimits = RateLimits::new(1_000, 450_000, 90_000);
-/// Tokens of each message in addition to its texts.
+/// The number of tokens that each message has in addition to its texts.
 const PER_MESSAGE: u64 = 4;
 
 impl Case {
@@ -230,7 +230,7 @@ pub fn template(start: (u64, u64)) -> String {
 
 /// Returns a text with this many tokens. It consists of words of two to six letters, and each word is one token.
 pub fn words(content: u64, tokens: u64) -> String {
-    // Long texts are kept, because the next row usually needs them again.
+    // Long texts are kept in memory, because the next row usually needs the same text.
     thread_local!(static LAST: RefCell<HashMap<(u64, u64), String>> = RefCell::default());
     LAST.with_borrow_mut(|last| {
         if last.len() > 2_000 {

@@ -112,7 +112,7 @@ fn small_groups(size: Size) -> Case {
     Case { at_once: Some(at_once), limits: RateLimits::new(50_000, 50_000_000, 10_000_000), output: 400, ..case }
 }
 
-/// A system prompt for all rows, and a document for each twenty rows.
+/// A system prompt for all rows, and one document for every twenty rows.
 fn nested(size: Size, order: Order) -> Case {
     let case = about_documents(size, rows(size, 4_000, 120), order, 0);
     Case { name: format!("d nested, {}", order.word()), ..case }
@@ -240,7 +240,7 @@ fn pipe(size: Size) -> Case {
     Case { is_pipe: true, burst: short(size, case.burst), ..case }
 }
 
-/// Returns a short burst for small workloads, so that limits matter for them.
+/// Returns a short burst for small workloads, so that small workloads reach the limits too.
 fn short(size: Size, burst: Burst) -> Burst {
     match size {
         Size::Full => burst,

@@ -28,7 +28,8 @@ pub struct Cheapest {
     pub written: u64,
     /// The number of all input tokens.
     pub input: u64,
-    /// Input tokens that count against the input limit in the cheapest plan: all that are not read from the cache.
+    /// The number of input tokens that count against the input limit in the cheapest plan: all that are not read from
+    /// the cache.
     pub limited: u64,
 }
 

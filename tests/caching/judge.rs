@@ -20,7 +20,7 @@ pub const MOST_TIME_OF_LIMITS: f64 = 1.05;
 /// The largest allowed cost for any rows, as a multiple of the cost without a cache.
 pub const MOST_OF_PLAIN: f64 = 1.01;
 
-/// A workload, and the runs that were played with it.
+/// A workload, and the runs of this workload.
 pub struct Judged {
     /// The short name of the workload.
     pub name: String,

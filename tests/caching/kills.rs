@@ -41,7 +41,7 @@ impl Killed {
     }
 }
 
-/// Kills a run at a random moment, waits, and resumes it. Panics if a row is lost.
+/// Kills a run at a random moment, waits, and resumes the run. Panics if a row is lost.
 pub fn kill_once(seed: u64) -> Killed {
     let mut random = fastrand::Rng::with_seed(seed);
     let case = case(seed);

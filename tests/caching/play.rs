@@ -30,9 +30,9 @@ const WIDEST: usize = 1_000;
 /// What a run did, as the simulated API saw it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Played {
-    /// Rows with an answer.
+    /// The number of rows with an answer.
     pub answered: u64,
-    /// Rows that failed.
+    /// The number of rows that failed.
     pub failed: u64,
     /// The duration of the run, in seconds of virtual time.
     pub seconds: f64,
@@ -40,15 +40,15 @@ pub struct Played {
     pub cost: Money,
     /// The billed tokens.
     pub usage: Usage,
-    /// Cache entries that were written.
+    /// The number of cache entries that were written.
     pub writes: u64,
-    /// Calls that read a cache entry.
+    /// The number of calls that read a cache entry.
     pub reads: u64,
-    /// Requests that were refused with 429.
+    /// The number of requests that were refused with 429.
     pub refused: u64,
 }
 
-/// A server, an input and a clock. Several runs can use them one after the other.
+/// A server, an input and a clock. Several runs can use the same server, input and clock, one after the other.
 pub struct Session<'c> {
     case: &'c Case,
     input: PathBuf,

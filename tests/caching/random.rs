@@ -138,7 +138,7 @@ enum Shape {
     System,
     /// All groups share one short system prompt. Each group has a document, and each row has a question.
     Nested,
-    /// Examples in several blocks, then the question in the same message.
+    /// Each message has examples in several blocks, and then the question.
     Blocks,
     /// Each row continues the conversation of the row before it.
     Talk,

@@ -184,12 +184,12 @@ fn rules(rule: &str) -> String {
     format!(r#"{{"rules":[{rule}]}}"#)
 }
 
-/// Plays a run for each seed and judges it. The limit on requests is used up first.
+/// Plays a run for each seed and judges the run. The limit on requests is used up first.
 fn judge_all(name: &str, trial: impl Fn(&Case) -> Trial, check: impl Fn(&Played)) {
     judge_bound(name, Dimension::Requests, trial, check);
 }
 
-/// Plays a run for each seed and judges it. The limit on `binding` is used up first.
+/// Plays a run for each seed and judges the run. The limit on `binding` is used up first.
 fn judge_bound(name: &str, binding: Dimension, trial: impl Fn(&Case) -> Trial, check: impl Fn(&Played)) {
     let (mut ratios, mut most_asked) = (Vec::new(), 0.0_f64);
     let seeds = if binding == Dimension::Requests { SEEDS } else { TOKEN_SEEDS };

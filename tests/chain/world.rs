@@ -50,7 +50,8 @@ pub struct Setting {
     pub binding: Dimension,
     /// The fault file of the first API.
     pub faults: String,
-    /// The moment from which the first API can't be reached. Its requests in flight fail at this moment.
+    /// The moment from which the first API can't be reached. The requests in flight at the first API fail at this
+    /// moment.
     pub dies_at: Option<Instant>,
     /// For each row, the index of its model in `MODELS`.
     pub rows: Vec<usize>,

@@ -1,5 +1,5 @@
-//! Odd answers, made by random changes to a good answer. Each answer is sent plain and as a stream, and has an expected
-//! result.
+//! Tests odd answers, which are made by random changes to a good answer. Each answer is sent plain and as a stream, and
+//! has an expected result.
 //!
 //! [`expected`] computes the expected result from a parsed tree, and shares no code with the program. The program and
 //! this function follow the table in `provider::anthropic::shape`.

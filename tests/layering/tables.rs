@@ -63,7 +63,7 @@ pub const MODULES: &[Module] = &[
     ),
 ];
 
-/// Pairs of modules in one layer: the first module uses the second. All these uses are intended.
+/// Pairs of modules in one layer: the first module uses the second. All listed uses are intended.
 pub const SAME_LAYER: &[(&str, &str)] = &[
     ("domain", "clock"),
     ("catalog", "domain"),

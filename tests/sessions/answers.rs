@@ -136,7 +136,7 @@ fn a_row_whose_answer_does_not_meet_a_condition_fails_with_the_condition_in_its_
 fn answers_of_earlier_results_are_taken_only_if_they_match_the_schema() {
     let folder = Folder::with_rows(3);
     folder.write("schema.json", SCHEMA);
-    // Only a request with a schema gets an answer that follows it.
+    // The simulated API follows a schema only if the request contains the schema.
     let api = scripted(
         r#"{"rules": [
             {"contains": "json_schema", "thinking": 1},

@@ -12,7 +12,7 @@ use crate::hostile::{Hostile, response};
 use crate::support::*;
 
 const STUCK: BatchTime = BatchTime::Stuck;
-/// The time that a batch takes. It is long enough for a run to end before its batches end.
+/// The time that a batch takes. In this time, a run can end before its batches end.
 const SOON: BatchTime = BatchTime::Fixed(Duration::from_secs(2));
 
 #[test]
@@ -291,7 +291,7 @@ fn cost_of(line: &str) -> Option<f64> {
     serde_json::from_str::<Value>(line).expect("it is JSON")["meta"]["cost_usd"].as_f64()
 }
 
-/// Creates a batch as another program would. Returns its id.
+/// Creates a batch as another program would. Returns the id of the batch.
 fn create(api: &Api, body: &str) -> String {
     let host = api.url.strip_prefix("http://").expect("it is on this machine");
     let mut stream = TcpStream::connect(host).expect("it listens");

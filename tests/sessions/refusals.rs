@@ -27,7 +27,7 @@ fn refused(folder: &Folder, args: &[&str], parts: &[&str]) {
     );
 }
 
-/// Runs the program. Asserts that it prints one message, sends nothing and leaves the folder unchanged.
+/// Runs the program. Asserts that the program prints one message, sends nothing and leaves the folder unchanged.
 #[track_caller]
 fn refused_once(folder: &Folder, args: &[&str], parts: &[&str]) -> Said {
     let before = folder.contents();

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::commands::{pasted, printed};
 use crate::support::*;
 
-/// Answers of the quick API have 12 tokens, so these flags truncate them.
+/// Answers of the quick API have 12 tokens, so these flags truncate the answers.
 const SHORT: [&str; 2] = ["--max-tokens", "5"];
 const AGAIN: [&str; 4] = ["--rerun", "truncated", "--max-tokens", "50"];
 const TEMPLATE: [&str; 2] = ["-t", "Translate {{word}} into {{language}}."];

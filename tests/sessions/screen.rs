@@ -14,8 +14,8 @@ use crate::support::*;
 const ROWS: u16 = 24;
 /// The sizes of the terminal, in columns and rows. The test sets one after the other.
 const SIZES: [(u16, u16); 6] = [(40, ROWS), (250, ROWS), (80, 12), (20, ROWS), (132, 8), (80, ROWS)];
-/// After a change of size, the test waits for this many redraws of the progress. At least one of them uses the new
-/// size.
+/// After a change of size, the test waits for this many redraws of the progress. At least one of these redraws uses the
+/// new size.
 const DRAWINGS: usize = 3;
 
 /// The sequence at the end of a redraw of several lines, which moves the cursor back to the first line.

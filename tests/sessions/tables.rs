@@ -1,5 +1,5 @@
-//! Tests the outputs that are made from the results: tables and texts. A run makes them at its end, and `results` makes
-//! them again.
+//! Tests the outputs that are made from the results: tables and texts. A run makes these outputs at its end, and
+//! `results` makes them again.
 
 use std::process::Stdio;
 

@@ -10,7 +10,7 @@ use crate::support::*;
 const TICKETS: &str =
     "id,lang,body,items\n7,Thai,\"Say \"\"hi\"\"\",\"[{\"\"name\"\":\"\"Tea\"\"},{\"\"name\"\":\"\"Milk\"\"}]\"\n";
 
-/// Makes a run in which all rows fail. Returns the lines of its error log. The lines of the error log contain the
+/// Makes a run in which all rows fail. Returns the lines of the error log. The lines of the error log contain the
 /// requests that were sent.
 fn requests(folder: &Folder, args: &[&str]) -> Vec<Value> {
     let api = Api::with_faults(r#"{"rules":[{"status":400}]}"#);

@@ -39,7 +39,7 @@ CASES = [
 ]
 
 # A configuration file in the working folder, as a stranger could have written it. The names of its profiles contain
-# commands. The shell must not run them.
+# commands. The shell must not run these commands.
 FOREIGN = """
 [profile."$(touch RAN-1)"]
 [profile."`touch RAN-2`"]
@@ -50,8 +50,8 @@ FOREIGN = """
 [profile."nine lives"]
 """
 
-# How each shell reads a script without running it. Elvish can't do this, because its editor exists only in an
-# interactive shell.
+# The command with which each shell reads a script without running it. Elvish can't do this, because its editor exists
+# only in an interactive shell.
 CHECKS = {
     "bash": ["bash", "-n"],
     "zsh": ["zsh", "-n"],
@@ -77,7 +77,7 @@ class Terminal:
         os.write(self.fd, text.encode())
 
     def read_until(self, is_there, patience=PATIENCE):
-        """Reads until the text meets a condition. Returns whether it does so in time."""
+        """Reads until the text meets a condition. Returns whether the condition is met in time."""
         end = time.monotonic() + patience
         while not is_there(self.seen) and time.monotonic() < end:
             if not select.select([self.fd], [], [], 0.1)[0]:

@@ -1,4 +1,4 @@
-//! Runs a scenario on virtual time and measures it.
+//! Runs a scenario on virtual time and measures the run.
 //!
 //! The measures come from the records of the simulated API: which requests it accepted, what it charged, and when. This
 //! file shares no code with the limiter and the scheduler.

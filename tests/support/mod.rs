@@ -276,7 +276,7 @@ pub struct Counts(pub Arc<Mutex<CountsInside>>);
 /// What [`Counts`] counts.
 #[derive(Default)]
 pub struct CountsInside {
-    /// Requests sent.
+    /// The number of requests that were sent.
     pub sent: u64,
     /// The number of failed attempts that the run will retry.
     pub retried: u64,

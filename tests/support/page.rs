@@ -67,8 +67,8 @@ pub struct Page {
 const HEAD: &str = "| loop | what | target | result |\n|---|---|---|---|\n";
 
 impl Page {
-    /// Runs the loops named on the command line, or all of them. With `full`, runs them in full size and writes the
-    /// page.
+    /// Runs the loops named on the command line, or all of them. With `full`, runs the loops in full size and writes
+    /// the page.
     pub fn make(&self) -> ExitCode {
         let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
         let (size, names): (Vec<&str>, Vec<&str>) = args.iter().map(String::as_str).partition(|arg| *arg == "full");
@@ -90,7 +90,7 @@ impl Page {
         ExitCode::FAILURE
     }
 
-    /// Runs a loop and shows its lines. In full size, also writes them to the page. Returns `true` if no assertion
+    /// Runs a loop and shows its lines. In full size, also writes the lines to the page. Returns `true` if no assertion
     /// failed.
     fn run(&self, name: &str, page: fn(Size) -> Vec<Seen>, size: Size) -> bool {
         eprintln!("{name}: begins");

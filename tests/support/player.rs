@@ -178,7 +178,7 @@ impl<W: World> Player<W> {
     }
 }
 
-/// Plays a run for each seed, starting at 0. If a run fails, prints its seed.
+/// Plays a run for each seed, starting at 0. If a run fails, prints the seed of the run.
 pub fn for_each_seed(seeds: u64, run: impl Fn(u64) + std::panic::RefUnwindSafe) {
     for seed in 0..seeds {
         if let Err(panic) = std::panic::catch_unwind(|| run(seed)) {

@@ -22,7 +22,7 @@ use super::gateway::Hides;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
-    /// The name of its file, set when the file is read.
+    /// The name of the scenario file, which is set when the file is read.
     #[serde(skip)]
     pub name: String,
     /// The condition that the scenario tests, in words.
@@ -179,7 +179,7 @@ pub struct Kind {
     /// The weight of this kind among all kinds.
     #[serde(default = "one")]
     pub weight: u32,
-    /// Words of the prompt. Each word is one token.
+    /// The number of words of the prompt. Each word is one token.
     pub words: usize,
     /// Words of a system prompt that can be cached.
     #[serde(default)]
@@ -216,7 +216,7 @@ pub enum Order {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
-    /// The limits that the scheduler knows at the start. By default, it knows the server's limits.
+    /// The limits that the scheduler knows at the start. By default, the scheduler knows the limits of the server.
     pub preset: Option<[u32; 3]>,
     /// `--tier none`.
     pub no_preset: bool,

@@ -25,7 +25,7 @@ pub struct Whole {
     pub ledger: MemLedger,
     /// The duration of the run, in virtual time.
     pub elapsed: Duration,
-    /// Requests sent.
+    /// The number of requests that were sent.
     pub sent: u64,
     /// The number of attempts that ended with status 429.
     pub limited: u64,

@@ -233,8 +233,8 @@ impl Workload {
         Question { load: &load, history: &history, counts: &counts, catalog: &catalog, setting: &setting }.forecast()
     }
 
-    /// Runs the first rows against another copy of the server. Returns the content of their results, and the bursts
-    /// that this run found.
+    /// Runs the first rows against another copy of the server. Returns the content of the results, and the bursts that
+    /// this run found.
     fn history(&self, catalog: &Catalog, load: &Load) -> (History, Option<Bursts>) {
         let rows: Vec<Planned> = self.rows.iter().take(HISTORY).cloned().collect();
         let whole = self.run(rows, self.seed ^ 0x55);

@@ -23,13 +23,13 @@ fn undisturbed(rows: u64) -> BTreeMap<String, Value> {
 /// Sums over runs. Each run was disturbed once, by a fault or a crash.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Disturbed {
-    /// Runs.
+    /// The number of runs.
     pub points: u64,
-    /// Rows that were charged twice.
+    /// The number of rows that were charged twice.
     pub twice: u64,
-    /// Rows that were charged and have no line.
+    /// The number of rows that were charged and have no line.
     pub unwritten: u64,
-    /// Rows that the next start reports as possibly paid.
+    /// The number of rows that the next start reports as possibly paid.
     pub reported: u64,
 }
 

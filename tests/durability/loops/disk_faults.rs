@@ -16,18 +16,19 @@ use super::{Seen, Size};
 /// The number of rows in each run in which one call fails. With [`ROWS`] rows, a run would make three times as many
 /// calls on each file.
 const FAULTED_ROWS: usize = 60;
-/// The time after which the loop tries only every fourth call number. If this happens, the page of results says so.
+/// The time after which the loop tries only every fourth call number. If the loop skips numbers, the page of results
+/// says so.
 const MOST: Duration = Duration::from_secs(40 * 60);
 
 /// The counts of the runs whose calls failed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FaultCounts {
-    /// Faults that happened.
+    /// The number of faults that happened.
     pub faults: u64,
     /// Combinations of call and fault. For each combination, call 1 fails in the first run, call 2 in the next run, and
     /// so on up to the last call.
     pub kinds: u64,
-    /// Combinations for which some call numbers were skipped.
+    /// The number of combinations for which some call numbers were skipped.
     pub thinned: u64,
 }
 

@@ -1,6 +1,6 @@
 //! Tests runs whose answers are often not accepted, so that a follow-up request is sent. At each change that such a run
-//! makes to the disk, the process dies, the power fails or the disk fails. Some of these changes are between an answer
-//! and its follow-up request. The next run must continue each row from its last written answer.
+//! makes to the disk, the process dies, the power fails or the disk fails. Some changes of the disk are between an
+//! answer and its follow-up request. The next run must continue each row from its last written answer.
 //!
 //! The answers of the simulated API are scripted, so the tests know how many requests each row needs. The records of
 //! the API say what was paid.
@@ -115,7 +115,7 @@ struct Recorded {
     run: String,
     answers: u64,
     cost: Money,
-    /// Lines of the row.
+    /// The number of lines of the row.
     lines: u64,
 }
 
@@ -124,7 +124,7 @@ fn recorded(disk: &MemDisk) -> BTreeMap<String, Recorded> {
     let mut rows: BTreeMap<String, Recorded> = BTreeMap::new();
     for (path, member) in [(ERRORS, "error"), (RESULTS, "meta")] {
         let content = disk.content(path).unwrap_or_default();
-        // A half-written last line is not JSON. The next run removes it.
+        // A half-written last line is not JSON. The next run removes such a line.
         for line in content.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok()) {
             let about = &line[member];
             let label = line["custom_id"].as_str().expect("each row has a label").to_owned();
@@ -157,9 +157,9 @@ pub struct Disturbed {
     /// How many times a row was unfinished when its run was disturbed. An unfinished row has a written answer, and its
     /// follow-up request is not answered.
     pub pending: u64,
-    /// Disturbances at which at least one row was unfinished.
+    /// The number of disturbances at which at least one row was unfinished.
     pub with_pending: u64,
-    /// Answers that were paid for and are in no line.
+    /// The number of answers that were paid for and are in no line.
     pub lost: u64,
     /// How many answers the next starts reported as possibly paid.
     pub reported: u64,

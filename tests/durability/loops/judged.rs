@@ -26,11 +26,11 @@ use crate::support::{self, MemLedger};
 pub struct Seen {
     /// The number of requests that were sent in each second of the run.
     pub sent_in: BTreeMap<u64, u64>,
-    /// Requests.
+    /// The number of requests.
     pub sent: u64,
-    /// Refusals that said how long to wait.
+    /// The number of refusals that said how long to wait.
     pub told: u64,
-    /// Requests that were sent too early. An earlier refusal had asked for a longer wait.
+    /// The number of requests that were sent too early. An earlier refusal had asked for a longer wait.
     pub early: u64,
     hold_from: Instant,
     hold_until: Instant,
@@ -99,7 +99,7 @@ impl Judge {
 pub struct Judgement {
     /// The end of the run, according to its loop.
     pub finish: Finish,
-    /// The counts of its rows.
+    /// The counts of the rows of the run.
     pub stats: Stats,
     /// The lines that the run wrote.
     pub ledger: MemLedger,

@@ -16,9 +16,9 @@ pub const FAULTS: &str = r#"{"rules":[{"status":413,"contains":"tenth row 7:","f
 /// The counts of a loop of killed runs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Deaths {
-    /// Kills that hit a living process.
+    /// The number of kills that hit a living process.
     pub kills: u64,
-    /// Answers that the server produced twice.
+    /// The number of answers that the server produced twice.
     pub twice: u64,
     /// The number of answers that the server had produced and the program had not written when it was killed.
     pub unwritten: u64,
@@ -27,7 +27,7 @@ pub struct Deaths {
     /// The number of slots that were filled when the program was killed. A filled slot records a row that was sent and
     /// has no synced line.
     pub marked: u64,
-    /// For one kill, the highest number of answers that were produced but not written.
+    /// The highest number of answers that were produced but not written, for one kill.
     pub most_unwritten: u64,
 }
 
@@ -84,7 +84,7 @@ impl KilledInput {
         self.deaths.most_unwritten = self.deaths.most_unwritten.max(more);
         self.deaths.marked += marked;
         self.unwritten = unwritten;
-        // When the program was killed, it can have lost answers. The next start reports every such row.
+        // The next start reports every row whose answer was possibly lost at the kill.
         assert!(more <= marked, "{more} answers produced and not written, {marked} marked");
     }
 

@@ -54,7 +54,7 @@ pub struct Long {
     pub entries: u64,
     /// The number of lines in the results.
     pub answered: u64,
-    /// Peak memory of the process so far, in KiB; 0 where the system does not report it.
+    /// The peak memory of the process so far, in KiB; 0 if the system does not report it.
     pub most_kib: u64,
     /// The duration of the run, in seconds.
     pub seconds: f64,

@@ -36,7 +36,7 @@ const CALLS: [&str; 5] = ["openat", "ftruncate", "pwrite64", "fdatasync,fsync", 
 /// The counts of a loop of kills.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Kills {
-    /// Kills that hit a living process.
+    /// The number of kills that hit a living process.
     pub kills: u64,
     /// How many times the output was in the old state: missing, or with the old content.
     pub old: u64,

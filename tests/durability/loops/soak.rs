@@ -21,11 +21,11 @@ const MOST: usize = 256;
 /// The counts of a soak test (a long run with random faults).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SoakCounts {
-    /// Requests.
+    /// The number of requests.
     pub requests: u64,
-    /// Rows.
+    /// The number of rows.
     pub rows: u64,
-    /// Rows answered.
+    /// The number of answered rows.
     pub answered: u64,
     /// Virtual hours.
     pub hours: f64,

@@ -59,14 +59,14 @@ pub struct Virtual {
     pub charged: Money,
     /// The sums that the program found when it opened the journal.
     pub earlier: Totals,
-    /// Rows that earlier runs have left with an answer that was not accepted.
+    /// The number of rows that earlier runs have left with an answer that was not accepted.
     pub unfinished: u64,
 }
 
 /// A load: the number of rows, and the faults of the API.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
-    /// Rows.
+    /// The number of rows.
     pub rows: u64,
     /// Faults, in the form of a fault file.
     pub faults: &'static str,

@@ -76,9 +76,9 @@ pub struct Outage {
     /// Seconds from the end of the outage until the rate is nine tenths of the rate before the outage. The rate is
     /// measured over ten seconds.
     pub back_after_s: u64,
-    /// Refusals by the limits.
+    /// The number of refusals by the limits.
     pub refused: u64,
-    /// Rows that got no answer.
+    /// The number of rows that got no answer.
     pub lost: u64,
 }
 

@@ -126,7 +126,8 @@ fn inputs(size: Size) -> Vec<Seen> {
     seen
 }
 
-/// Tests a standard input that never ends. The same bytes are written to it until the program stops reading.
+/// Tests a standard input that never ends. The test writes the same bytes again and again until the program stops
+/// reading.
 fn streams(size: Size) -> Option<Seen> {
     if !Path::new("/proc/self/status").exists() {
         return None;

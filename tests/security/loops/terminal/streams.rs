@@ -58,7 +58,7 @@ enum Output {
     None,
     /// The command prints the text that the user asked for. It is not an error if the reader closes the stream early.
     Text,
-    /// The command writes results. All of them must arrive.
+    /// The command writes results. All results must arrive.
     Results,
 }
 
@@ -213,7 +213,7 @@ fn the_simulator_serves(out: Stream, err: Stream) {
 }
 
 /// Closes the terminal of a run in the middle of the run. If the run also gets the signal SIGHUP, it finishes the
-/// requests in flight and stops. A run does the same for the other signals that stop it.
+/// requests in flight and stops. Other signals that stop a run have the same effect.
 #[track_caller]
 fn a_terminal_hangs_up(is_told: bool) {
     let (folder, api) = (Folder::with_rows(200), Api::slow(Duration::from_millis(20)));

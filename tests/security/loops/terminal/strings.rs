@@ -22,7 +22,7 @@ impl Nasty {
     }
 }
 
-/// Sequences that a terminal obeys. The program itself sends none of them.
+/// Sequences that a terminal obeys. The program itself sends no such sequence.
 #[rustfmt::skip]
 const SEQUENCES: &[&str] = &[
     "\u{1b}[2J", "\u{1b}[H", "\u{1b}[7A", "\u{1b}[35;41m", "\u{1b}[5n", "\u{1b}[6n", "\u{1b}[c", "\u{1b}c",

@@ -10,7 +10,7 @@ use super::names::names;
 /// The files of a run that can be changed.
 const FILES: [&str; 4] = ["out.jsonl.run/manifest.json", "out.errors.jsonl", "out.jsonl", "out.jsonl.run/inflight"];
 
-/// Texts that are put into JSON unchanged. Some of them are not valid there.
+/// Texts that are put into JSON unchanged. Some of these texts are not valid JSON.
 const RAW: [&str; 12] = [
     "1e999",
     "-1",
@@ -218,7 +218,7 @@ impl Mutator {
         json!(format!("raw text {}", self.raw.len() - 1))
     }
 
-    /// Adds a member to the first object. The object already has a member with the same name.
+    /// Adds a member to the first object. The added member has the name of a member that the object already has.
     fn with_duplicate(&mut self, text: &str) -> String {
         let members = [
             format!("\"settings\":{{\"base-url\":\"{}\"}}", self.evil),
