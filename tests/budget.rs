@@ -320,7 +320,7 @@ impl Case {
     }
 }
 
-/// One run that wrote to the results, as the API saw it.
+/// The result of one run, according to the API.
 struct RunEnded {
     /// The end of the run; `None` if the process died.
     finish: Option<Finish>,

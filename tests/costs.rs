@@ -102,7 +102,7 @@ fn no_possible_usage_of_a_request_costs_more_than_the_bound() {
 
 // ---- rows -----------------------------------------------------------------------------------------------------------
 
-/// A random row, and how it was planned.
+/// A random row, and the plan for it.
 struct PlannedRow {
     seed: u64,
     body: Value,

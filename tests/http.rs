@@ -1,8 +1,8 @@
 //! Tests the HTTP transport with real sockets on loopback: the requests that it sends, and every way in which a
 //! response can fail.
 //!
-//! Servers are threads that follow a script. A server that must stay silent waits for its client to hang up. So a test
-//! waits only for time limits that it sets itself. Tests assert kinds of failure, never durations.
+//! Servers are threads that follow a script. A server that must stay silent waits until its client disconnects. So the
+//! only waits in a test are time limits that the test sets itself. Tests assert kinds of failure, never durations.
 
 mod exchange;
 
@@ -1197,7 +1197,7 @@ fn read_upload(stream: &mut TcpStream, most: u64) -> (String, Vec<u8>) {
     (head, body)
 }
 
-/// Starts a server that made its own certificate. Returns the URL of the server.
+/// Starts a server with a self-signed certificate. Returns the URL of the server.
 fn tls_server() -> String {
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -1225,7 +1225,7 @@ fn tls_server() -> String {
     format!("https://{address}")
 }
 
-/// Returns a config with time limits so long that no test reaches them. A test can set its own.
+/// Returns a config with time limits so long that no test reaches them. A test can set shorter limits.
 fn config(url: &str) -> HttpConfig {
     let base_url = parse_base_url(url, false).expect("a URL that is allowed");
     let mut config = HttpConfig::new(base_url, Credential::ApiKey(KEY.into()));

@@ -691,7 +691,7 @@ fn rows_in_flight_at_a_death_count_once_unless_they_have_a_line() {
     }
     journal.flush().expect("the disk works");
 
-    // Rows 2, 3 and 4 were in flight. Each start except the last dies at a different point of its recovery.
+    // Rows 2, 3 and 4 were in flight. Each start except the last start dies at a different point of its recovery.
     let mut disk = disk.after_death();
     let mut counts = Vec::new();
     for again in 0..20 {

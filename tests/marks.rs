@@ -138,7 +138,7 @@ fn unmark(value: &mut Value) {
     }
 }
 
-/// Writes the texts of a request as plain strings where `own` has plain strings. All blocks of these texts must have
+/// Writes the texts of a request as plain strings where `own` has plain strings. Every block of such a text must have
 /// only `type` and `text`.
 fn blocks_like(sent: &mut Value, own: &Value) {
     let joined = |sent: &mut Value, own: &Value| {

@@ -38,7 +38,7 @@ enum Kind {
     Missing,
 }
 
-/// A span of time in which every request gets the same fault.
+/// An outage: a span of time in which every request gets the same fault.
 #[derive(Clone, Debug)]
 struct Outage {
     from: f64,

@@ -250,7 +250,7 @@ impl Simulator {
         (status, serde_json::from_str(body).expect("JSON"))
     }
 
-    /// Ends the simulator with a signal. Returns what the simulator printed on standard output, and how it ended.
+    /// Ends the simulator with a signal. Returns the lines on standard output, and the end of the simulator.
     fn stop(mut self, signal: &str) -> (Vec<String>, End) {
         let id = self.child.id().to_string();
         let status = Command::new("kill").args([&format!("-{signal}"), &id]).status().expect("kill is there");

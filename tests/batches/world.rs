@@ -45,9 +45,9 @@ const ANSWER_TOKENS: u32 = 30;
 /// The most tokens that a prompt or an answer can have, for the budget.
 const MOST_TOKENS: u128 = 100;
 
-/// If a run takes longer than this time, it counts as a run that never ends.
+/// The virtual time after which a run counts as a run that never ends.
 const LONGEST_RUN: Duration = Duration::from_secs(3 * 3600);
-/// A run that is polled this many times while no time passes is in an endless loop.
+/// The number of polls without progress of time after which a run counts as an endless loop.
 const MOST_POLLS: u64 = 20_000;
 
 /// The settings of a run.

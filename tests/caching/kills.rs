@@ -73,7 +73,7 @@ pub fn kill_once(seed: u64) -> Killed {
     }
 }
 
-/// Runs the rows that are not done. Returns what the run did, and whether it ended before the kill.
+/// Runs the rows that are not done. Returns the result of the run, and whether the run ended before the kill.
 fn run(session: &Session<'_>, disk: &MemDisk, name: &str, killed_after: Option<Duration>) -> (Played, bool) {
     let (on_commit, commits) = commits();
     let options = JournalOptions {

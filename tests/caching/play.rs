@@ -27,7 +27,7 @@ const FEED: usize = 256;
 /// The largest number of requests in flight, as in the program.
 const WIDEST: usize = 1_000;
 
-/// What a run did, as the simulated API saw it.
+/// The result of a run, according to the simulated API.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Played {
     /// The number of rows with an answer.

@@ -37,7 +37,7 @@ const FAULTS: [(&str, &str); 6] = [
     ("10 % of the attempts are answered with 529", r#"{"rules":[{"status":529,"share":0.1,"draw":"attempt"}]}"#),
 ];
 
-/// A random workload and what it cost.
+/// A random workload and its cost.
 pub struct Random {
     /// The seed.
     pub seed: u64,

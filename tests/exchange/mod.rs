@@ -1,4 +1,4 @@
-//! Recorded exchanges and how they are decoded.
+//! Loads recorded exchanges and decodes them.
 
 use claude_batch::domain::{Params, Request};
 use claude_batch::provider::anthropic::Anthropic;

@@ -25,7 +25,7 @@ pub enum Expected {
 /// The members of an object, in order: names and JSON texts. A name can occur twice.
 type Members = Vec<(String, String)>;
 
-/// An answer before it is sent.
+/// The content of an answer, from which the response is made.
 #[derive(Clone, Debug)]
 pub struct Odd {
     members: Members,
@@ -79,7 +79,7 @@ impl Odd {
         format!("[{}]", blocks.collect::<Vec<_>>().join(","))
     }
 
-    /// Returns the members, including `content` with its value.
+    /// Returns the members of the answer, including `content` with its value.
     fn with_content(&self) -> Members {
         let mut members = self.members.clone();
         for (name, value) in &mut members {

@@ -1,5 +1,5 @@
-"""Makes random texts and JSON values of every kind. They have characters of all planes of Unicode, control characters,
-numbers that fit into no machine type, and members in any order."""
+"""Makes random texts and JSON values of every kind. These values have characters of all planes of Unicode,
+control characters, numbers that fit into no machine type, and members in any order."""
 
 import random
 

@@ -69,7 +69,7 @@ class Simulator:
         self.process.wait()
 
     def stats(self, tries=6):
-        """Returns what the simulator counted. Many new connections of a tool can delay it."""
+        """Returns what the simulator counted. Many new connections of a tool can delay the answer."""
         try:
             with urllib.request.urlopen(f"{self.url}/__sim/stats", timeout=10) as reply:
                 return json.load(reply)

@@ -163,7 +163,7 @@ class Parallel:
 
 
 class Ours:
-    """Runs claude-batch. It gets the same limits as the other tools."""
+    """Runs claude-batch with the same limits as the other tools."""
 
     cap = True
 

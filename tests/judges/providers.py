@@ -221,7 +221,8 @@ def main():
             more = ["--stream", "on" if streams else "off", "--api-version", sdk[0][2]["anthropic-version"]]
             run = lambda rows, more: by_program(program, folder, name, environment, base_url, rows, "claude-haiku-4-5", more)
             differences = differences_of(sdk, run(rows, more))
-            # Check that this judge can find differences at all.
+            # Checks that this judge finds differences: the program sends a changed request, and the judge must notice
+            # this.
             changed = differences_of(sdk, run([{**row, "top_p": 0.5} for row in rows], [*more, "--header", "x-other: 1"]))
             if len(changed) < 2 * len(rows):
                 missed.append(f"{name}: found {len(changed)} of {2 * len(rows)} differences that were made")

@@ -243,7 +243,7 @@ def look(pages, pictures, args):
 
 
 def look_at(browser, page, name, width, scheme, pictures, axe):
-    # The policy of the page forbids scripts. `bypass_csp` lets axe-core run in spite of this.
+    # The policy of the page forbids scripts, so axe-core can run only with `bypass_csp`.
     context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme, bypass_csp=True)
     tab = context.new_page()
     findings = []

@@ -35,7 +35,7 @@ def in_excel(text):
 
 
 def packed(path):
-    """Opens a file for writing. The ending of its name chooses the compression."""
+    """Opens a file for writing. The ending of the file name chooses the compression."""
     if path.suffix == ".gz":
         return gzip.open(path, "wt", encoding="utf-8", newline="", compresslevel=1)
     if path.suffix == ".zst":

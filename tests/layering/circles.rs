@@ -1,7 +1,7 @@
 //! Finds import cycles: files that use each other, directly or through other files.
 //!
-//! A path to an item counts as a use of the file that defines the item. Re-exports (`pub use`) are followed. A file
-//! that only re-exports an item does not use it.
+//! A path to an item counts as a use of the file that defines the item. Re-exports (`pub use`) are followed. A
+//! re-export of an item does not count as a use of this item.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +26,7 @@ pub fn circles(sources: &[Source]) -> Vec<Vec<String>> {
     found.into_iter().collect()
 }
 
-/// Returns the other files that a file uses.
+/// Returns the other files that a file uses directly.
 fn used_files<'s>(source: &'s Source, files: &BTreeMap<&'s [String], &'s Source>) -> BTreeSet<&'s [String]> {
     let is_needed = |path: &&SourcePath| {
         let is_same_name = |other: &&SourcePath| !other.is_export && other.first() == path.last();

@@ -15,8 +15,8 @@ pub struct Source {
     pub module: Vec<String>,
     /// All paths in the code of the file.
     pub paths: Vec<SourcePath>,
-    /// Names that mean a module of this project in this file. Each of these modules is declared in the file, or
-    /// imported from `crate`, `self` or `super`.
+    /// The names of modules of the project that the file can use in paths: modules that the file declares, or imports
+    /// from `crate`, `self` or `super`.
     pub local_names: BTreeSet<String>,
     /// The names of the modules that the file declares.
     pub children: BTreeSet<String>,
@@ -200,7 +200,7 @@ fn tokens(code: &str) -> Vec<Token> {
     tokens
 }
 
-/// Keywords. A `::` after one of them begins a new path.
+/// The keywords after which a `::` begins a new path.
 const BEFORE_PATHS: &[&str] = &[
     "as", "break", "const", "dyn", "else", "for", "if", "impl", "in", "match", "move", "mut", "pub", "return", "use",
     "where", "while", "yield",

@@ -144,8 +144,8 @@ pub const STREAMS: (&[&str], &[&str]) = (
 );
 
 /// Words of the Messages API and of other platforms, and the folders that are allowed to contain them. The words are
-/// types and codes of errors, and names of headers. Only the provider decides what a reply means. Upper and lower case
-/// are the same. A word is also found inside a longer word, in a comment, and in a test.
+/// types and codes of errors, and names of headers. Only the provider decides what a reply means. Upper case and lower
+/// case do not differ. A word is also found inside a longer word, in a comment, and in a test.
 pub const OF_A_PROVIDER: (&[&str], &[&str]) = (
     &[
         "invalid_request_error",
@@ -177,7 +177,7 @@ pub const OF_A_PROVIDER: (&[&str], &[&str]) = (
 );
 
 /// Words that are forbidden in all texts of the project: paths of a machine, vague names, and notes of an author to
-/// himself. Only whole words count. Upper and lower case are the same.
+/// himself. Only whole words count. Upper case and lower case do not differ.
 pub const NOT_IN_TEXT: &[&str] = &[
     concat!("/", "home/"),
     concat!("/", "root/"),

@@ -14,7 +14,7 @@ pub struct Page {
 pub struct Block<'a> {
     /// The language of the block, for example `sh`.
     pub language: &'a str,
-    /// The last line of text before this block. If no text is between two blocks, it is empty.
+    /// The last line of text before this block. The line is empty if there is no text between two blocks.
     pub above: &'a str,
     pub text: String,
 }

@@ -47,7 +47,7 @@ pub fn shell(folder: &Folder, api: &Api, script: &str) -> Command {
     command
 }
 
-/// Splits a command into its words. The command ends at a pipe, a redirection or a comment.
+/// Splits a command into words. The command ends at a pipe, a redirection or a comment.
 pub fn words(command: &str) -> Vec<String> {
     let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
     for char in command.chars() {

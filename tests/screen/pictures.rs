@@ -51,7 +51,7 @@ fn the_picture_of_a_plan_shows_what_the_program_prints() {
     });
 }
 
-/// Makes the pictures of a scene, or checks them.
+/// Makes or checks the pictures of a scene.
 fn check(scene: &Scene) {
     let is_update = std::env::var_os("UPDATE_PICTURES").is_some();
     let lines = play(scene);
@@ -99,7 +99,7 @@ fn compared(lines: &[String]) -> Vec<(String, BTreeSet<String>)> {
     lines.iter().map(of).collect()
 }
 
-/// Runs the program. Returns what a picture shows of it.
+/// Runs the program. Returns the lines that the picture shows.
 fn play(scene: &Scene) -> Vec<Line> {
     let folder = tempfile::tempdir().expect("a folder");
     let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures");

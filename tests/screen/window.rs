@@ -12,7 +12,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::pty::{Pty, ended};
 
-/// If the program writes nothing for this long, it counts as hanging.
+/// The time without output after which the program counts as hanging.
 const LONGEST_SILENCE: Duration = Duration::from_secs(60);
 
 /// A run on a terminal.

@@ -138,7 +138,7 @@ pub fn finish(child: Child) -> Said {
     Said::of(child.wait_with_output().expect("the program ends"))
 }
 
-/// The output of a run of the program, and how it ended.
+/// The output and the exit code of a run of the program.
 #[derive(Debug)]
 pub struct Said {
     pub code: Option<i32>,

@@ -14,7 +14,7 @@ use claude_batch::domain::{
 };
 use claude_batch::scheduler::{Config, Next, Scheduler, Step, Ticket};
 
-/// A run with more events than this number counts as a run that never ends.
+/// The number of events after which a run counts as a run that never ends.
 const MOST_EVENTS: u64 = 100_000;
 
 /// How attempts end in a run, and what else must be true.

@@ -14,7 +14,7 @@ use super::{Seen, Size};
 
 const RESULTS: &str = "out.csv.results.jsonl";
 const ERRORS: &str = "out.csv.errors.jsonl";
-/// The content of an output before it is made again.
+/// The old content of an output, before the output is made again.
 const OLD: &[u8] = b"an earlier output\n";
 
 /// The names of outputs, and the commands that make them. `run` ends with code 3, because some rows have failed.
@@ -136,7 +136,7 @@ impl Made {
         assert!(is(ERRORS, &self.errors), "{what}: the error log changed");
     }
 
-    /// Deletes the whole run folder, or one of its files, or nothing.
+    /// Deletes the whole run folder, one file of the run folder, or nothing.
     fn delete(&self, random: &mut fastrand::Rng) {
         let folder = self.workspace.path(&format!("{RESULTS}.run"));
         let files = fs::read_dir(&folder).into_iter().flatten().flatten();
@@ -181,7 +181,7 @@ pub fn at_random_moments(rows: usize, kills: u64, seed: u64) -> Kills {
     seen
 }
 
-/// Kills the commands at each call on the file of their output.
+/// Kills the commands at each system call on their output file.
 fn at_every_call(rows: usize, seed: u64) -> Kills {
     let made = Made::new(rows);
     let mut random = fastrand::Rng::with_seed(seed);

@@ -79,8 +79,8 @@ impl Api {
     /// Waits until the server has read and billed all requests that its clients sent before they were killed.
     pub fn settle(&self) {
         loop {
-            // The server checks its sockets one after the other. So when it has answered two newer sockets, it has read
-            // all older sockets.
+            // The server checks its sockets one after the other. So after it has answered two newer sockets, it has
+            // read all older sockets.
             self.knock();
             self.knock();
             if lock(&self.model).is_idle() {

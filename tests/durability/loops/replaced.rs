@@ -14,7 +14,7 @@ use super::program::{Api, Outcome, Workspace};
 use super::{Seen, Size};
 
 const NO_FAULTS: &str = r#"{"rules":[]}"#;
-/// Number of rows. Every second row has an id, and its request changes.
+/// Number of rows. Every second row has an id. The requests of these rows change.
 const ROWS: usize = 60;
 /// Output tokens of each answer of [`Api::start`].
 const TOKENS: u64 = 40;
@@ -86,7 +86,8 @@ fn tokens(workspace: &Workspace) -> u64 {
     in_lines + manifest.map_or(0, |manifest| manifest.carried.usage.output_tokens)
 }
 
-/// Kills the command at random moments, most of them near its end. After each kill, lets the command finish.
+/// Kills the command at random moments. Most of these moments are near the end of the command. After each kill, lets
+/// the command finish.
 pub fn kills(kills: u64, seed: u64) {
     let (expected, took) = undisturbed();
     let mut random = fastrand::Rng::with_seed(seed);

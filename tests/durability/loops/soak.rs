@@ -153,8 +153,8 @@ impl Stopwatch {
     }
 }
 
-/// Returns the CPU time of this process in seconds; `None` where the system does not report it. The system reports it
-/// in hundredths of a second.
+/// Returns the CPU time of this process in seconds; `None` where the system does not report it. The system reports CPU
+/// time in hundredths of a second.
 fn cpu_seconds() -> Option<f64> {
     let text = std::fs::read_to_string("/proc/self/stat").ok()?;
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
@@ -197,7 +197,7 @@ pub fn page(size: Size) -> Vec<Seen> {
         };
         eprintln!("soak: {said}");
         let _ = writeln!(record, "{said}");
-        // The record is only for people who watch the test while it runs. The results are on the page.
+        // The record is only for people who watch a running test. The results are on the page.
         let _ = std::fs::write(record_path(), &record);
     }
     assert!(broken.is_empty(), "seeds {broken:?} break an invariant");

@@ -48,8 +48,8 @@ pub struct Virtual {
     pub reported: BTreeSet<String>,
     /// The result of closing the journal; `None` if that failed.
     pub closed: Option<Closed>,
-    /// The number of rows that were in flight when an earlier run died. The program finds this number when it opens the
-    /// journal.
+    /// The number of rows that were in flight when an earlier run died. The program reads this number from the slots
+    /// when it opens the journal.
     pub dead_in_flight: u64,
     /// Number of charged calls for each row.
     pub billed: BTreeMap<String, u64>,
@@ -220,7 +220,7 @@ fn over_two(config: Config) -> Config {
     }
 }
 
-/// Returns the same request for the second provider.
+/// Returns the request of a row in the form for the second provider.
 fn at_second(ask: &Ask) -> Ask {
     Ask { pool: PoolId { provider: SECOND.into(), ..PoolId::clone(&ask.pool) }.into(), ..ask.clone() }
 }

@@ -17,8 +17,8 @@ use serde_json::Value;
 use super::super::page::{Seen, Size};
 use super::super::support::{Api, Folder, Said, finish};
 
-/// If a case takes longer than this, it counts as hanging. Every case takes less time, also without optimization and on
-/// a busy machine.
+/// The time after which a case counts as hanging. Every case takes less time, also without optimization and on a busy
+/// machine.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// Returns the lines of this loop for the page.
@@ -188,7 +188,7 @@ fn streams(size: Size) -> Option<Seen> {
 // Templates.
 
 /// Tests templates that would never end, and templates whose text would not fit into memory. The real program stops
-/// each of them with a message.
+/// each such template with a message.
 fn templates(size: Size) -> Seen {
     let doubled = |start: &str, step: &str, end: &str| format!("{start}{}{end}", step.repeat(60));
     let table: Vec<String> = [

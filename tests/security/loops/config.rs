@@ -588,8 +588,8 @@ fn dotenv() -> String {
     "5 files with 6 variables: 0 read".to_owned()
 }
 
-/// Tests settings (about the key and about other things) in a configuration file. With `is_suspect`, this file can
-/// belong to another user.
+/// Tests settings (about the key and about other things) in a configuration file. With `is_suspect`, the program does
+/// not trust this file, because another user can have written it.
 #[cfg(unix)]
 fn judge(place: &Place, is_suspect: bool) -> u64 {
     let lines = [

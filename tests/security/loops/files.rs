@@ -27,7 +27,7 @@ use super::super::support::{Api, CANARY, Folder, Said, assert_each_once, ids};
 const SECOND: u32 = 54_321;
 const THIRD: u32 = 54_322;
 const ROOT: u32 = 0;
-/// If a run takes longer than this, it counts as hanging. A run takes less than a second, but more on a busy machine.
+/// The time after which a run counts as hanging. Usually a run takes less than a second, but more on a busy machine.
 const HANGS: Duration = Duration::from_secs(60);
 const KEPT: &str = "not to be touched\n";
 
@@ -138,7 +138,8 @@ impl Case {
             // file.
             return match self.kind {
                 _ if is_open => Expected::Refused,
-                // The program does not write into `limits.json`, but replaces it. If this fails, the run ends as usual.
+                // The program does not write into `limits.json`, but replaces it. If the replacement fails, the run
+                // ends as usual.
                 _ if name.starts_with("limits.json") => Expected::Used,
                 Kind::Other if name.ends_with(".tmp") => Expected::Refused,
                 _ if name.ends_with(".tmp") => Expected::Used,

@@ -1,8 +1,8 @@
 //! Tests two runs whose outputs are related. No row is lost, because a run that would disturb the other run is refused.
 //!
 //! The tests try every way in which the names and files of two outputs can be related. If a run was not refused, each
-//! of its rows must be in exactly one line at the end, counted over all files. The tests check this for runs that begin
-//! at random moments.
+//! of its rows must be in exactly one line at the end, counted over all files. In most tests, the second run begins at
+//! a random moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

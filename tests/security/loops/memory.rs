@@ -22,7 +22,7 @@ const SHORT: usize = 5 << 20;
 const MOST_OVER_KIB: u64 = 64 << 10;
 /// The most memory that the program is allowed to use with 64 requests in flight.
 const MOST_KIB: u64 = 300 << 10;
-/// If a run takes longer than this, it counts as hanging.
+/// The time after which a run counts as hanging.
 const LONGEST: Duration = Duration::from_secs(180);
 
 /// A kind of server: its name, whether its answers are good, and the function that writes an answer of about the given
@@ -265,8 +265,8 @@ fn run(url: &str, at_once: usize, stream: bool) -> Ran {
     Ran { code, peak_kib, took: begun.elapsed(), err, folder }
 }
 
-/// Waits for the end of the program. Returns the exit code and the peak memory. If the program hangs, it is killed, and
-/// there is no exit code.
+/// Waits for the end of the program. Returns the exit code and the peak memory. If the program hangs, the test kills
+/// it, and there is no exit code.
 fn watched(child: &mut Child, begun: Instant) -> (Option<i32>, u64) {
     let mut peak = 0;
     loop {

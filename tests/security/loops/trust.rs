@@ -25,7 +25,7 @@ use super::super::page::{Seen, Size};
 use super::super::support::{CANARY, Folder, Said};
 use mutate::Mutator;
 
-/// If a run takes longer than this, it counts as hanging.
+/// The time after which a run counts as hanging.
 const LONGEST: Duration = Duration::from_secs(60);
 /// The flags that a run records in its manifest. If a manifest sets any other flag, it is refused.
 const RECORDED: [&str; 21] = [
@@ -284,7 +284,7 @@ impl Place {
         self.folder.path("").components().collect()
     }
 
-    /// Creates the files of a run. Files that are already there are replaced.
+    /// Creates the files of a run. Existing files are replaced.
     fn lay(&self, files: &Files) {
         let work = self.root().join("work");
         fs::remove_dir_all(&work).expect("the folder can be removed");

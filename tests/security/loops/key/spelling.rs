@@ -30,7 +30,7 @@ type Way = fn(&str, &mut fastrand::Rng) -> String;
 const ESCAPES: [Way; 6] = [json, json_all, percent, percent_all, entities, as_is];
 /// Ways to encode the whole text. In some spellings, an encoding of the whole text is applied before the escapes.
 const ENCODINGS: [Way; 4] = [base64, base64_within, hex, as_is];
-/// The number of spellings, without combinations of them.
+/// The number of spellings. Combinations of spellings are not counted.
 pub const WAYS: usize = ESCAPES.len() + ENCODINGS.len() - 1;
 
 impl Key {
@@ -113,8 +113,7 @@ fn base64(text: &str, random: &mut fastrand::Rng) -> String {
     encoded(text.as_bytes(), random)
 }
 
-/// Encodes the text together with other bytes before and after it. The bytes before the text change its alignment in
-/// the encoding.
+/// Encodes the text between other bytes. The bytes before the text change its alignment in the encoding.
 fn base64_within(text: &str, random: &mut fastrand::Rng) -> String {
     let before = ["x", "xy", "xyz", "Bearer ", "user:", "{\"key\":\""][random.usize(0..6)];
     let behind = ["", ":", "\"}", "@host"][random.usize(0..4)];

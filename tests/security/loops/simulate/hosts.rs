@@ -227,7 +227,8 @@ fn foreign_origin(rng: &mut fastrand::Rng) -> Vec<u8> {
             let scheme = pick(rng, &["file://", "chrome-extension://", "data:", "", "//", "ws://", "http:/"]);
             [scheme.as_bytes(), &local_host(rng)].concat()
         }
-        // In this test, header lines are text. `foreign_host` can return bytes that are not ASCII, so they are removed.
+        // In this test, header lines are text. `foreign_host` can return bytes that are not ASCII. Such bytes are
+        // removed.
         _ => {
             [b"https://".to_vec(), foreign_host(rng).into_iter().filter(u8::is_ascii).collect(), b"x".to_vec()].concat()
         }

@@ -4,7 +4,7 @@
 //! of these sequences set the colours of the progress and of the help: reset, bold, dim, underline, and five colours.
 //! The other sequences redraw the progress lines in place: they erase the text after the cursor, move the cursor up a
 //! line, and turn line wrapping off and on. The tests give strings to the program. No string contains a whole sequence
-//! of the list. So if the output contains a whole sequence, the program itself wrote it.
+//! of the list. So if the output contains a whole sequence, the program itself made this sequence.
 
 /// The beginning of a forged line. If a line of the output begins with this text, the line comes from a string that a
 /// test gave to the program.

@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-/// If a program takes longer than this, it counts as hanging.
+/// The time after which a program counts as hanging.
 const LONGEST: Duration = Duration::from_secs(120);
 
 /// The number of columns of an ordinary terminal.
@@ -28,7 +28,7 @@ pub struct Pty {
     pub theirs: File,
 }
 
-/// The bytes that a program wrote to its terminal, and how it ended.
+/// The bytes that a program wrote to its terminal, and the exit status of the program.
 pub struct Shown {
     pub bytes: Vec<u8>,
     pub code: Option<i32>,
