@@ -245,7 +245,8 @@ impl World {
         opened.open_batches() > 0
     }
 
-    /// Returns the books of the API. Requests that the API is still processing are finished first.
+    /// Returns the records of the API about its requests and charges. Requests that the API is still processing are
+    /// finished first.
     pub async fn books(&self) -> Books {
         tokio::time::sleep(Duration::from_secs(3_600)).await;
         let mut model = lock(&self.model);

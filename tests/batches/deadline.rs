@@ -25,7 +25,7 @@ struct Case {
     cancel: Duration,
 }
 
-/// How a case ended. The unit of money is the price of one row that is answered online.
+/// The result of a case. The unit of money is the price of one row that is answered online.
 #[derive(Debug)]
 pub struct Played {
     /// The time from the end of the run to the deadline, in seconds; negative if the run missed the deadline.

@@ -97,8 +97,8 @@ pub fn cheapest(case: &Case, begins: Begins) -> Cheapest {
     sum
 }
 
-/// Returns the same workload without the prefixes that the cheapest plan caches. A row has only the rest of its prompt,
-/// as if it read all its prefixes from the cache and waited for nothing.
+/// Returns the same workload without the prefixes that the cheapest plan caches. In this workload, a row contains only
+/// the part of its prompt that belongs to no cached prefix.
 pub fn without_prefixes(case: &Case) -> Case {
     let mut tries: BTreeMap<&'static str, Node> = BTreeMap::new();
     let rows: Vec<Row> = (0..case.rows).map(|number| (case.row)(number)).collect();

@@ -1,6 +1,6 @@
 """Runs the program through a LiteLLM proxy, and against llmock, which judges how clients handle faults.
 
-llmock must report nothing, also no warning, and each row must end as expected for the fault. LiteLLM passes requests
+llmock must report no errors and no warnings, and each row must end as expected for the fault. LiteLLM passes requests
 from the program to simulators. Each row must be answered once, and the simulators count the requests that reach them.
 
 `.ci/judges` installs what this script needs, and calls the script.

@@ -22,7 +22,7 @@ def rows(count, words="Say something about the number", extra=""):
 
 
 def mixed():
-    """Of ten rows, one is always refused with 400, and the answer to another row is always truncated."""
+    """Of ten rows, one row is always refused with 400, and the answer to another row is always truncated."""
     marks = {3: " [refused]", 7: " [long]"}
     return [{**row, "prompt": row["prompt"] + marks.get(at % 10, "")} for at, row in enumerate(rows(100))]
 

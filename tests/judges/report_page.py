@@ -1,5 +1,5 @@
-"""Judges the report page of a run in Chromium. The runs have one row, 318 rows, no rows, or take two hours. The page is
-400, 900 or 1600 pixels wide, light or dark, printed on paper, and without scripts.
+"""Judges the report page of a run in Chromium. The runs have one row, 318 rows, no rows, or take two hours. Each page
+is tested at 400, 900 and 1600 pixels, in light and dark colours, on paper, and without scripts.
 
 This judge fails on a console message, a request, a page that scrolls sideways, a finding of axe-core, or a page that
 looks different without scripts. It needs Chromium, the Python package playwright, and the npm package axe-core:

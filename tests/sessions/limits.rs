@@ -14,7 +14,7 @@ use crate::support::*;
 /// The API key of an administrator.
 const ADMIN: &str = "sk-ant-admin01-0123456789abcdef";
 
-/// Returns an API with limits that runs can learn.
+/// Returns an API whose responses report limits, so that runs can learn them.
 fn api() -> Api {
     let limits = RateLimits::new(1_200, 900_000, 120_000);
     Api::new(quick().with_limits(limits).with_burst(Burst::Time(Duration::from_secs(10))))

@@ -59,7 +59,8 @@ pub fn losses(states: u64, finished: u64, seed: u64) -> u64 {
     tried
 }
 
-/// Appends rows until all are appended or the disk fails. Returns the labels that were reported durable.
+/// Appends rows until all are appended or the disk fails. Returns the labels of the rows whose lines were reported
+/// durable.
 fn run(disk: &MemDisk, name: &str, rows: u64) -> BTreeSet<String> {
     let reported = Arc::new(Mutex::new(0));
     let seen = reported.clone();

@@ -610,7 +610,7 @@ fn link_in_place(trap: &Path, path: &Path) -> bool {
 
 // ---- single promises ------------------------------------------------------------------------------------------------
 
-/// Tests that need no generator.
+/// Runs single tests, which need no random cases.
 fn single_promises() -> Vec<Seen> {
     let (folder, api) = (Folder::with_rows(3), Api::quick());
     let mut command = Command::new("sh");

@@ -1,5 +1,5 @@
-//! Checks the crates of the program, their sources, which crates run code during the build, and the contents of the
-//! package.
+//! Checks where the crates of the program come from, and which crates run code during the build. Also checks the
+//! contents of the package.
 //!
 //! `.ci/supply` checks more, with additional tools. The checks here need only cargo and no network.
 
