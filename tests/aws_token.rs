@@ -16,7 +16,7 @@ struct Input {
     secret_access_key: String,
     session_token: Option<String>,
     region: String,
-    /// Seconds since 1970.
+    /// The time of the token, in seconds since 1970.
     at: i64,
     /// Seconds.
     valid_for: u64,

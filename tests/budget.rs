@@ -4,9 +4,9 @@
 //! The real loop, scheduler, planner and journal are used. Two promises are checked after each run:
 //!
 //! - **The budget is never exceeded.** The money that the API charged in all runs so far is at most the budget. The
-//!   charged money includes answers that were charged and then lost. An answer is lost if the connection broke in the
-//!   middle of it, it came too late, its stream contained an error, it was aborted, or the process died before its line
-//!   was written.
+//!   charged money includes answers that were charged and then lost. An answer is lost if its connection broke, if it
+//!   came too late, if its stream contained an error, if it was aborted, or if the process died before the line was
+//!   written.
 //! - **The budget is used.** If the budget stops a run, then *what is left* is less than the highest cost of the next
 //!   row, or less than 3 % of the budget. What is left is the budget minus what the program counts. The program counts
 //!   the cost of each answer that it has. If an answer is lost and was possibly charged, the program counts the highest
@@ -85,7 +85,7 @@ struct Seen {
     canaries: u64,
 }
 
-/// One results file, and the runs on it.
+/// One results file, and the runs that write to it.
 struct Case {
     seed: u64,
     rows: Vec<Planned>,
@@ -170,7 +170,7 @@ impl Case {
         )
     }
 
-    /// Does all runs, one after the other, and checks both promises after each.
+    /// Does all runs, one after the other, and checks both promises after each run.
     fn check(&self, seen: &mut Seen) -> Result<(), String> {
         let mut disk = MemDisk::new();
         let (mut billed, mut slack) = (Money::ZERO, Money::ZERO);
@@ -219,7 +219,7 @@ impl Case {
         Ok(())
     }
 
-    /// Returns what the next run will know about the runs so far.
+    /// Returns what the next run will read from the files of the earlier runs.
     fn recovered(&self, disk: &MemDisk) -> Recovered {
         // Opening a journal changes the disk, so a copy is opened.
         let opened = Journal::open(support::journal_options(&disk.after_death(), "look"), Box::new(|_| ()));
@@ -333,7 +333,7 @@ struct RunEnded {
 
 // ---- random cases ---------------------------------------------------------------------------------------------------
 
-/// Up to 20 rows of one to three models, planned as the program plans them.
+/// Returns up to 20 rows of one to three models, with the plans that the program makes for them.
 fn rows(rng: &mut Rng) -> Vec<Planned> {
     let dialect = Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() };
     let mut planner = Planner::new(RequestDefaults::default(), dialect, catalog(), "anthropic".into(), "".into());
@@ -371,7 +371,8 @@ fn most(row: &Planned) -> Money {
     row.ask.expense.expect("every model of these has a price").most
 }
 
-/// Up to four kinds of faults. Each kind of fault affects some of the attempts, during the whole run or a part of it.
+/// Returns up to four kinds of faults. Each kind of fault affects some of the attempts, during the whole run or a part
+/// of it.
 fn faults(rng: &mut Rng, seed: u64) -> Value {
     let rules: Vec<Value> = (0..rng.usize(..5))
         .map(|_| {

@@ -164,8 +164,8 @@ impl PlannedRow {
         answers
     }
 
-    /// Returns the largest factor by which the count of a real tokenizer can exceed this count. A tokenizer makes at
-    /// most one token for each byte, and a picture has a limited number of tokens.
+    /// Returns the largest factor by which the count of a real tokenizer can be higher than the count of the simulator.
+    /// A tokenizer makes at most one token for each byte, and a picture has a limited number of tokens.
     fn physical_skew(&self, tokens: u64) -> f64 {
         let Prompt { own_tokens, picture, .. } = self.prompt();
         let text = self.body.to_string();
@@ -304,9 +304,10 @@ impl PriceList {
     }
 }
 
-/// The prices of a request.
+/// The prices that apply to a request.
 struct Tariff {
-    /// Prices for prompts with more than a number of tokens, sorted by this number.
+    /// The prices for long prompts. Each entry has a number of tokens, and the prices for prompts with more tokens;
+    /// entries are sorted by this number.
     steps: Vec<(u64, Dollars)>,
     dollars_for_a_thousand_searches: f64,
     is_us: bool,
@@ -319,7 +320,7 @@ impl Tariff {
         Money(self.tokens(usage) + self.searches(usage))
     }
 
-    /// Returns what an answer from a batch costs: half of the price of its tokens.
+    /// Returns the cost of an answer from a batch: half of the price of its tokens.
     fn cost_in_batch(&self, usage: &Usage) -> Money {
         Money(self.tokens(usage).div_ceil(2) + self.searches(usage))
     }
@@ -345,8 +346,8 @@ impl Tariff {
 // ---- requests -----------------------------------------------------------------------------------------------------
 
 /// Returns a random request. The request can have texts of any script and length, pictures, documents, and tools of
-/// clients or of the API. It can also have a forced tool, an output schema, thinking, cache marks, and options that
-/// change the price. `has_price_file` allows a model that only a price file has.
+/// clients or of the API. The request can also have a forced tool, an output schema, thinking, cache marks, and options
+/// that change the price. `has_price_file` allows a model that only a price file has.
 fn request(random: &mut fastrand::Rng, has_price_file: bool) -> Value {
     let models = if has_price_file { &MODELS[..] } else { &MODELS[..MODELS.len() - 1] };
     let model = models[random.usize(0..models.len())];
@@ -422,7 +423,8 @@ fn tools(random: &mut fastrand::Rng, body: &mut Value) {
     }
 }
 
-/// Returns a prompt of about the length at which the prices of Haiku 5.5 change, as the simulator counts tokens.
+/// Returns a prompt whose length, in tokens of the simulator, is near the length at which the prices of Haiku 5.5
+/// change.
 fn around_the_step(random: &mut fastrand::Rng) -> Value {
     let words = random.usize(99_900..100_100);
     json!([{"role": "user", "content": "a ".repeat(words)}])
@@ -510,9 +512,9 @@ fn text(random: &mut fastrand::Rng) -> String {
 /// The most that a request can use: one token for each byte of text, in each turn that the API can take. Usually only a
 /// prompt with cache marks can use the cache. A tool that the API runs can also use the cache without cache marks.
 struct Prompt {
-    /// The tokens of the prompt itself.
+    /// The number of tokens of the prompt itself.
     own_tokens: u64,
-    /// The tokens of a picture.
+    /// The number of tokens of a picture.
     picture: u64,
     most_tokens: u64,
     /// The largest number of input tokens in a batch. In a batch, the API takes one turn for each tool call, without
@@ -537,7 +539,7 @@ impl Prompt {
         let max_tokens = body["max_tokens"].as_u64().expect("a number");
         let tools: Vec<&Value> = body["tools"].as_array().map_or(Vec::new(), |tools| tools.iter().collect());
         let kind = |tool: &Value, start: &str| tool["type"].as_str().is_some_and(|kind| kind.starts_with(start));
-        // Without a limit, the API takes ten turns and then one last turn.
+        // If the tool has no limit, the API takes ten turns and then one last turn.
         let uses = |start: &str| -> u64 {
             tools.iter().filter(|tool| kind(tool, start)).map(|tool| tool["max_uses"].as_u64().unwrap_or(1_000)).sum()
         };

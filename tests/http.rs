@@ -1036,7 +1036,7 @@ impl Server {
         config(&self.url())
     }
 
-    /// Returns the server together with its config, for tests that change only the config.
+    /// Returns the server and a config for it. This is for tests that change only the config.
     fn config_after(self) -> (Self, HttpConfig) {
         let config = self.config();
         (self, config)
@@ -1078,7 +1078,7 @@ fn connection(mut stream: TcpStream, script: &Script, log: &Mutex<Log>) {
 }
 
 /// Reads the head of a request (request line and headers), and then a body of the length that the head gives. Returns
-/// `None` when the client hangs up.
+/// `None` when the client disconnects.
 fn read_request(stream: &mut impl Read) -> Option<String> {
     let mut bytes = Vec::new();
     let mut piece = [0; 4096];
@@ -1122,7 +1122,7 @@ struct Pattern {
     bytes: u64,
     /// The position in the body after which reads fail.
     stops_at: u64,
-    /// Whether a read after that position finds the end of the body instead of failing.
+    /// Whether a read after the position `readable` finds the end of the body instead of failing.
     is_short: bool,
     read_to: AtomicU64,
     largest_read: AtomicUsize,

@@ -1,8 +1,8 @@
 //! Tests the promises of the journal at every point of a run. Each write fails once, the process dies at each change,
 //! and a file is cut off at each byte.
 //!
-//! Each row that was reported as done must have exactly one complete line in the files. After the same command is run
-//! again, each row must have exactly one line.
+//! Each row that was reported as done must have exactly one complete line in the files. After a second run of the same
+//! command, each row must have exactly one line.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
@@ -1131,7 +1131,7 @@ const NONE_FAIL: &[u64] = &[];
 struct Reported {
     /// The labels of the rows whose lines were reported durable.
     committed: BTreeSet<String>,
-    /// What closing the journal reported; `None` if anything failed.
+    /// The result of closing the journal; `None` if the journal failed.
     closed: Option<Closed>,
 }
 

@@ -11,7 +11,7 @@ use crate::support::{ERRORS, RESULTS};
 /// What the results file and the error log say about the rows.
 #[derive(Debug, Default)]
 pub struct Lines {
-    /// The lines of the answered rows.
+    /// The result line of each answered row.
     pub answered: BTreeMap<String, Value>,
     /// The last lines of the failed rows.
     pub failed: BTreeMap<String, Value>,

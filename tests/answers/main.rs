@@ -1,8 +1,8 @@
-//! Tests answers that are not what their user asked for. Whole runs on virtual time use a simulated model. The model
-//! cuts off 5 % of its answers, refuses 1 % of the rows, and breaks the schema in 8 % of its answers.
+//! Tests answers that do not meet the conditions of the user. Whole runs on virtual time use a simulated model. The
+//! model cuts off 5 % of its answers, refuses 1 % of the rows, and breaks the schema in 8 % of its answers.
 //!
-//! - The program never counts such an answer as `ok`. With the rules for answers on, every answer that a further
-//!   request can correct is corrected.
+//! - The program never counts such an answer as `ok`. If the rules for answers are on, a run corrects every answer that
+//!   a further request can correct.
 //! - The lines, the sums with which a resumed run starts, and the records of the simulated API contain the same amounts
 //!   of money.
 //! - Further requests for a row never make a run exceed its budget.
@@ -24,7 +24,7 @@ use serde_json::Value;
 use world::{Manner, Run, World, planner, play};
 
 const NO_FAULTS: &str = r#"{"rules":[]}"#;
-/// Faults that cost nothing.
+/// Faults of the API that cost nothing.
 const FREE_FAULTS: &str = r#"{"rules":[{"status":500,"share":0.02,"draw":"attempt"},
     {"status":529,"share":0.01,"draw":"attempt"},{"status":429,"retry_after":"1","share":0.01,"draw":"attempt"}]}"#;
 const ROWS: u64 = 2_000;
@@ -184,7 +184,7 @@ fn equal_rows_copy_only_answers_that_are_accepted() {
     });
 }
 
-/// Returns a run that is stopped before its end.
+/// Returns the settings of a run that is stopped before its end.
 fn stopped(rng: &mut Rng, world: &World) -> Run {
     let spent = world.recovered().totals.spend;
     let run = Run { window: [4, 16, 64][rng.usize(..3)], ..Run::new(Manner::Mending) };
@@ -204,7 +204,7 @@ fn name(halted: &HaltReason) -> &'static str {
     }
 }
 
-/// Returns the class of a failed row; `None` for an answered row.
+/// Returns the error class of a failed row, or `None` for an answered row.
 fn class(lines: &Lines, label: &str) -> Option<ErrorClass> {
     if lines.answered.contains_key(label) {
         return None;

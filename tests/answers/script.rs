@@ -19,7 +19,7 @@ pub const MAX_TOKENS: u32 = 300;
 pub const SCHEMA: &str = r#"{"type":"object","properties":{"name":{"type":"string"},"score":{"type":"integer"},
     "tags":{"type":"array","items":{"type":"string"}}},"required":["name","score"],"additionalProperties":false}"#;
 
-/// What the model does with a row. The name is in the prompt of the row.
+/// What the model does with a row. The prompt of the row contains the name of this behaviour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// The model gives a good answer.
@@ -57,15 +57,15 @@ use Kind::{
 /// How a row must end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fate {
-    /// The class of the failure; `None` if the row is answered.
+    /// The error class of the failure; `None` if the row is answered.
     pub class: Option<ErrorClass>,
     /// The number of answers that are paid for.
     pub answers: u64,
 }
 
 impl Kind {
-    /// How many of a thousand rows are of each kind: 5 % are cut off, 1 % are refused, and 8 % break the schema. A row
-    /// with several faults counts as its first fault.
+    /// The number of rows of each kind in a thousand rows: 5 % are cut off, 1 % are refused, and 8 % break the schema.
+    /// A row with several faults counts as its first fault.
     const SHARES: [(Self, u32); 11] = [
         (Cut, 46),
         (CutThenBroken, 2),
@@ -95,7 +95,7 @@ impl Kind {
         format!("<{self:?}>")
     }
 
-    /// Returns the class with which a row fails if nothing is mended.
+    /// Returns the error class of a row if no further request is sent for it.
     pub fn first_fault(self) -> Option<ErrorClass> {
         match self {
             Plain => None,
@@ -120,7 +120,7 @@ impl Kind {
     }
 }
 
-/// Returns the answer file.
+/// Returns the file that scripts the answers of the simulated API.
 pub fn answers() -> String {
     let cut = |kind: Kind, below: Option<u32>| {
         let rule = json!({"contains": kind.mark(), "truncated": true});

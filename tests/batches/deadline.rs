@@ -12,16 +12,16 @@ use crate::page::{Seen, Size};
 use crate::seen::Kill;
 use crate::world::{NO_FAULTS, Run, play, play_under, row};
 
-/// A random case. In one case of three, batches end long before the deadline. In one case of three, batches end around
-/// the deadline. In one case of three, batches never end.
+/// A random case: the rows, the limits, the deadline and the speed of batches. In one case of three, batches end long
+/// before the deadline. In one case of three, batches end around the deadline. In one case of three, batches never end.
 #[derive(Debug)]
 struct Case {
     rows: u64,
     rpm: u32,
     deadline: Duration,
-    /// How long batches take.
+    /// The time that batches take.
     time: BatchTime,
-    /// How long a batch takes to end after it was cancelled.
+    /// The time from the cancellation of a batch to its end.
     cancel: Duration,
 }
 
@@ -79,14 +79,14 @@ fn run(lane: LaneChoice, rows: u64) -> Run {
     Run { lane, batch_rows: 100, window: 200, ..Run::of(0..rows) }
 }
 
-/// Returns the cost of the cheapest way to meet the deadline. This is the cost for a client that knows in advance how
-/// fast each batch is. The client cancels the batches that are too slow, the slowest first, at the last possible
-/// moment. The client always uses the whole rate limit for online requests. One row is always sent online, because the
-/// run first checks that the API accepts a row.
+/// Returns the cost of the cheapest way to meet the deadline. The cheapest way is possible only for a client that knows
+/// in advance how fast each batch is. The client cancels the batches that are too slow, the slowest first, at the last
+/// possible moment. The client always uses the whole rate limit for online requests. One row is always sent online,
+/// because the run first checks that the API accepts a row.
 fn cheapest(seed: u64) -> f64 {
     let Case { rows, rpm, deadline, time, cancel } = case(seed);
     let batches = BatchConfig { time, cancel_time: cancel, ..BatchConfig::default() };
-    // For each batch: its rows, and how many of them are answered at the deadline.
+    // For each batch, the number of its rows, and the number of rows that are answered at the deadline.
     let answered = play(NO_FAULTS, batches, async |world| {
         let before = world.now();
         world.run(&Run { detach: true, ..run(LaneChoice::Batch, rows) }).await;

@@ -39,7 +39,8 @@ fn recorded(world: &World, kind: &str) -> usize {
 // ---- batches whose creation is uncertain ----------------------------------------------------------------------------
 
 /// The reply to the creation of a batch is lost, or is a server error. The run does not know whether the batch exists.
-/// The rows of the batch are billed only once. The run reports them as possibly billed twice only if it finds no batch.
+/// The rows of the batch are billed only once. The run reports these rows as possibly billed twice only if it finds no
+/// batch.
 pub fn unclear_creations() {
     for (rule, is_created) in [
         (r#""kind":"reset_before","takes_effect":true"#, true),
@@ -121,7 +122,7 @@ pub fn a_collected_batch_is_not_mistaken_for_a_lost_batch() {
 }
 
 /// Somebody else creates batches of the same size at the same moment. The run can mistake a batch of somebody else for
-/// its own. The run never cancels such a batch, and gives it up when the batch ends. After that, the run finds its own
+/// its own. The run never cancels the batch of somebody else, and drops it when it ends. The run then finds its own
 /// batch. If its own batch does not exist, the run submits the rows again.
 pub fn foreign_batches_of_the_same_size() {
     for (effect, told) in [("true", 0), ("false", 20)] {
@@ -201,8 +202,8 @@ pub fn a_full_queue() {
     });
 }
 
-/// Other clients fill the queue of the API. The run tries smaller batches until one fits. As soon as the queue has room
-/// again, the run tries larger batches.
+/// Other clients fill the queue of the API. The run tries smaller and smaller batches until the queue accepts one. As
+/// soon as the queue has room again, the run tries larger batches.
 pub fn a_queue_that_others_fill() {
     let slow = BatchConfig { queue: Some(45), expiry: 20 * MINUTE, ..taking(600) };
     play(NO_FAULTS, slow, async |world| {
@@ -246,8 +247,8 @@ const TOO_LARGE: &str =
 const NOT_FOUND: &str = r#"{"type":"error","error":{"type":"not_found_error","message":"Not found"}}"#;
 const INVALID: &str = r#"{"type":"error","error":{"type":"invalid_request_error","message":"no batches for you"}}"#;
 
-/// The endpoint does not support batches. The run says so and stops. With `--lane auto`, the run sends every row online
-/// instead.
+/// The endpoint does not support batches. The run reports this and stops. With `--lane auto`, the run sends every row
+/// online instead.
 pub fn an_endpoint_without_batches() {
     for (status, text) in [(404, NOT_FOUND), (405, NOT_FOUND), (501, NOT_FOUND), (400, INVALID)] {
         play(NO_FAULTS, quick(), async |world| {
@@ -271,9 +272,9 @@ pub fn an_endpoint_without_batches() {
 
 // ---- faults of batches that exist -----------------------------------------------------------------------------------
 
-/// For a long time, the run can't read the state of its batches, or can't download their results. After the time for
-/// which a run waits for an endpoint, the run says so and ends. The batches stay open, and the same command collects
-/// them.
+/// For a long time, the run can't read the state of its batches, or can't download their results. After the longest
+/// time for which a run waits for an endpoint, the run reports the problem and ends. The batches stay open, and the
+/// same command collects them.
 pub fn an_endpoint_that_is_down() {
     for call in [Call::List, Call::Results] {
         play(NO_FAULTS, quick(), async |world| {
@@ -342,7 +343,8 @@ pub fn results_that_lack_rows() {
     });
 }
 
-/// The results of a batch contain wrong lines: a row twice, and a row of another client. Such lines have no effect.
+/// The results of a batch contain wrong lines: a row twice, and a row of another client. Wrong lines in the results
+/// have no effect.
 pub fn extra_results() {
     let foreign = r#"{"kind":"result_extra","contains":":5:","custom_id":"somebody-else"}"#;
     let mixed =
@@ -509,8 +511,8 @@ pub fn a_budget_over_several_runs() {
     }
 }
 
-/// A limit on requests also counts rows in batches. The run also ends if rows would have to be sent again, or if the
-/// API refuses a batch for some time.
+/// A limit on requests also counts rows in batches. The run ends at this limit, also if some rows must be sent again,
+/// or if the API refuses a batch for some time.
 pub fn a_limit_on_requests() {
     let expiring = r#"{"rules":[{"kind":"request_expired","contains":":5:","first_attempts_only":true}]}"#;
     for (faults, refusals) in [(NO_FAULTS, 0), (expiring, 0), (NO_FAULTS, 2)] {
@@ -523,7 +525,7 @@ pub fn a_limit_on_requests() {
 
             let what = format!("{faults}, {refusals} refusals");
             assert!(matches!(ended.finish().halted, Some(HaltReason::Budget(_))), "{what}: {ended:?}");
-            // Files of rows that were to be sent again are removed by the next run.
+            // If rows must be sent again, a run keeps files about them. The next run removes these files.
             assert!(open_chunks(world).is_empty(), "{what}: {:?}", log(world));
             let answered = labels(&world.disk, RESULTS).len() as u64;
             assert_eq!(answered, if faults == NO_FAULTS { 31 } else { 30 }, "{what}: {ended:?}");
@@ -548,7 +550,7 @@ pub fn a_limit_on_time() {
     });
 }
 
-/// A run stops if too many rows fail. Rows that fail in batches count for this rule.
+/// A run stops if too many rows fail. Rows that fail in batches count too.
 pub fn rows_that_all_fail() {
     let faults = r#"{"rules":[{"kind":"request_errored","type":"invalid_request_error","message":"it is wrong"}]}"#;
     for (rule, is_halted) in [(HaltRule::AllAlike, false), (HaltRule::Failures(5), true)] {
@@ -558,7 +560,7 @@ pub fn rows_that_all_fail() {
             let ended = world.run(&run).await;
 
             assert_eq!(matches!(ended.finish().halted, Some(HaltReason::AllFail { .. })), is_halted, "{ended:?}");
-            // Submitted batches are not paid for again.
+            // No run pays again for batches that were already submitted.
             world.run(&Run { halt: HaltRule::Never, ..run.clone() }).await;
             assert_collected(world, "all fail");
             assert_eq!(labels(&world.disk, ERRORS).len(), 50);
@@ -628,7 +630,7 @@ pub fn a_shape_whose_first_rows_fail() {
     });
 }
 
-/// One row in three has a parameter that batches refuse. These rows are sent online.
+/// One row in three has a parameter that batches refuse. The rows with this parameter are sent online.
 pub fn rows_that_batches_refuse() {
     fn speedy(number: u64) -> Planned {
         let mut planned = row(number);

@@ -10,10 +10,10 @@ use serde_json::Value;
 use crate::support::{ERRORS, RESULTS};
 use crate::world::{ByLabel, NO_FAULTS, Run, World, label, labels, lines, play, quick};
 
-/// The folder of batches.
+/// The path of the folder with the files of batches.
 const FOLDER: &str = "d/out.jsonl.batches";
 
-/// A row in a batch, as the API has it.
+/// A row in a batch, according to the API.
 #[derive(Clone, Debug)]
 pub struct Submission {
     pub batch: String,
@@ -23,7 +23,7 @@ pub struct Submission {
     pub is_deleted: bool,
 }
 
-/// What the judge found.
+/// The counts that the judge found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// How many times a row was charged again.
@@ -72,8 +72,7 @@ pub fn log(world: &World) -> Vec<Value> {
     lines(&world.disk, &format!("{FOLDER}/log.jsonl"))
 }
 
-/// Returns the chunks (the rows of one batch) whose batch can exist at the API and is not collected, according to the
-/// log.
+/// Returns the numbers of the batches that, according to the log, can exist at the API and are not collected.
 pub fn open_chunks(world: &World) -> BTreeSet<u64> {
     let mut open = BTreeSet::new();
     for record in log(world) {
@@ -87,7 +86,7 @@ pub fn open_chunks(world: &World) -> BTreeSet<u64> {
     open
 }
 
-/// Counts rows that were charged or sent again, and asserts that each was reported.
+/// Counts the rows that were charged or sent again, and asserts that the program reported each of them.
 pub fn verdict(world: &World, what: &str) -> Verdict {
     let billed = billed(world);
     let billed_again = billed.iter().filter(|(id, _)| *id != "theirs").map(|(_, calls)| calls.saturating_sub(1)).sum();
@@ -150,7 +149,7 @@ pub fn assert_within(world: &World, most: Money, what: &str) {
     assert!(charged <= most, "{what}: {charged} were charged, {most} is allowed");
 }
 
-/// Returns the answers of these rows, from an undisturbed run online.
+/// Returns the answers to these rows. The answers come from a run without faults, in which all rows are sent online.
 pub fn answers(rows: &[u64], row: fn(u64) -> Planned) -> BTreeMap<String, Value> {
     let online = || {
         play(NO_FAULTS, quick(), async |world| {

@@ -1,5 +1,5 @@
-//! A run dies at every change that it makes to the disk, and at every call of the batch endpoints. The next runs finish
-//! the rows.
+//! Kills a run at every change that it makes to the disk, and at every call of the batch endpoints. The next runs
+//! finish the rows.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -16,8 +16,8 @@ use crate::world::{Run, World, labels, play, quick, row};
 
 /// The number of rows of a run. With one row online, there are three batches.
 pub const ROWS: u64 = 60;
-/// Of ten rows, one fails once, one is invalid once, and one expires once. The reply to the second creation of a batch
-/// is lost although the batch exists.
+/// Of ten rows, one row fails once, one row is invalid once, and one row expires once. The reply to the second creation
+/// of a batch is lost although the batch exists.
 const FAULTS: &str = r#"{"rules": [
     {"kind": "request_errored", "contains": "tenth", "first_attempts_only": true},
     {"kind": "request_errored", "type": "invalid_request_error", "contains": ":13:", "first_attempts_only": true},
@@ -25,7 +25,7 @@ const FAULTS: &str = r#"{"rules": [
     {"kind": "reset_before", "calls": "create", "arrivals": [2], "takes_effect": true}
 ]}"#;
 
-/// What happened in the killed runs.
+/// The counts of what happened in the killed runs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Deaths {
     pub deaths: u64,
@@ -75,7 +75,7 @@ fn die_once(kill: Kill, power: Option<u64>, answers: &BTreeMap<String, Value>) -
     })
 }
 
-/// Returns how many changes an undisturbed run makes to the disk, and how many calls of batch endpoints.
+/// Returns the number of disk changes and the number of batch calls that a run makes if it is not killed.
 pub fn undisturbed() -> (u64, u64) {
     let answers = answers(&run().rows, row);
     play(FAULTS, quick(), async |world| {

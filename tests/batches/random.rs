@@ -18,7 +18,7 @@ use crate::world::{MOST_IN_BATCH, Run, World, labels, play, row};
 /// The largest number of rows of an input.
 const ROWS: u64 = 40;
 
-/// Counts of what happened in the sequences.
+/// The counts of what happened in the sequences.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sequences {
     pub sequences: u64,
@@ -47,7 +47,7 @@ pub fn sequences(seeds: std::ops::Range<u64>) -> Sequences {
     all
 }
 
-/// The faults of a sequence.
+/// Returns the faults of the API in a sequence.
 fn faults(random: &mut fastrand::Rng) -> String {
     const RULES: [&str; 11] = [
         r#"{"kind":"reset_before","calls":"create","takes_effect":true,"share":0.2,"draw":"attempt"}"#,
@@ -118,7 +118,7 @@ impl Game {
             }
             _ => {
                 let waits = [5, 60, 3_600, 26 * 3_600, 3 * 24 * 3_600, 30 * 24 * 3_600];
-                // Short waits are more frequent.
+                // Short waits are more frequent than long waits.
                 let most = self.random.usize(1..=waits.len());
                 let wait = waits[self.random.usize(0..most)];
                 self.what += &format!(", wait {wait}");
@@ -167,7 +167,7 @@ impl Game {
         }
     }
 
-    /// Somebody cancels a batch with the command `batches cancel`.
+    /// Cancels a batch with the command `batches cancel`.
     fn cancel(&mut self, world: &World) {
         self.what += ", cancel";
         let open: Vec<u64> = open_chunks(world).into_iter().collect();
@@ -190,7 +190,7 @@ impl Game {
         }
     }
 
-    /// Somebody deletes a batch that has ended.
+    /// Deletes a batch that has ended, as another client could do.
     fn delete(&mut self, world: &World) {
         let ended: Vec<String> = submissions(world)
             .into_values()
@@ -219,7 +219,7 @@ impl Game {
 
     /// Runs and resumes until every row of the input is answered.
     async fn end(mut self, world: &mut World) -> Sequences {
-        // Rows that were taken out of the input can still be in batches or in the error log.
+        // After the input has changed, removed rows can be in batches or in the error log.
         let rows: Vec<u64> = (0..self.next_row).collect();
         let lane = [LaneChoice::Online, LaneChoice::Batch, LaneChoice::Auto][self.random.usize(0..3)];
         let run = |start| Run { start, lane, batch_rows: self.batch_rows, ..Run::of(rows.iter().copied()) };

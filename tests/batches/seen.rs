@@ -47,18 +47,18 @@ pub enum Call {
 #[derive(Debug, Default)]
 pub struct Traffic {
     pub calls: BTreeMap<Call, u64>,
-    /// Rows that were sent online, each with the time when it was sent.
+    /// The rows that were sent online, each with the time when it was sent.
     pub online: Vec<(Instant, String)>,
-    /// Rows that this run sent online.
+    /// The rows that the last run sent online.
     pub online_in_run: BTreeSet<String>,
-    /// Rows that were sent online by a run that died before it wrote a line for them.
+    /// The rows that a run sent online before it died, and for which it wrote no line.
     pub died_online: Vec<String>,
     /// Whether the run is dead.
     pub is_dead: bool,
     /// Replies that a test has prepared: the kind of call, the status, the text, and how many calls get this reply. A
     /// call with a prepared reply never reaches the API.
     pub refusals: Vec<(Call, u16, &'static str, u64)>,
-    /// The number of next calls that fail, because no connection can be made. Only calls that create batches fail in
+    /// The number of coming calls that fail because no connection can be made. Only calls that create batches fail in
     /// this way.
     pub unconnected: u64,
     /// Texts to replace in the results of batches: the old text and the new text.
@@ -115,7 +115,8 @@ impl Watched {
         Self { inside, traffic, clock, run }
     }
 
-    /// Counts a call. Returns whether the run is already dead, and the moment during this call when the run must die.
+    /// Counts a call. Returns whether the run is already dead, and whether this call kills the run (before, during or
+    /// after its reply).
     fn count(&self, call: Call, body: &WireRequest) -> (bool, Option<Kill>) {
         let mut traffic = self.traffic.lock().expect("nobody panics");
         if traffic.is_dead || traffic.run != self.run {

@@ -126,9 +126,9 @@ pub struct Ended {
     pub failed: Vec<claude_batch::domain::ErrorClass>,
     /// The number of rows that were in flight online when the previous run died, and that were possibly billed twice.
     pub dead_in_flight: u64,
-    /// How many calls of the batch endpoints the run made.
+    /// The number of calls of the batch endpoints that the run made.
     pub calls: u64,
-    /// How many changes the run made to the disk.
+    /// The number of changes that the run made to the disk.
     pub changes: u64,
 }
 
@@ -193,14 +193,14 @@ pub fn play_under<T>(
     })
 }
 
-/// Batches that take 10 to 40 seconds, and expire after two minutes. A run shows its state ten times a second, so hours
-/// of virtual time would take long.
+/// Returns the settings of batches that take 10 to 40 seconds and expire after two minutes. A run shows its state ten
+/// times a second, so hours of virtual time would take long.
 pub fn quick() -> BatchConfig {
     let time = BatchTime::Between(Duration::from_secs(10), Duration::from_secs(40));
     BatchConfig { time, expiry: Duration::from_secs(120), ..BatchConfig::default() }
 }
 
-/// Nothing goes wrong.
+/// A fault file without faults.
 pub const NO_FAULTS: &str = r#"{"rules":[]}"#;
 
 impl World {
@@ -224,7 +224,7 @@ impl World {
         tokio::time::sleep(time).await;
     }
 
-    /// Runs once, until the run ends or dies.
+    /// Starts a run, and waits until it ends or dies.
     pub async fn run(&mut self, run: &Run) -> Ended {
         self.runs += 1;
         let name = format!("r{}", self.runs);
@@ -251,7 +251,7 @@ impl World {
             let mut living = pin!(self.live(run, &name, &mut ended));
             let mut end = pin!(tokio::time::sleep(dies_after));
             let (begun, mut last, mut polls) = (self.clock.now(), self.clock.now(), 0);
-            // As soon as anything kills the process, its tasks are not polled any more.
+            // After the death of the process, its tasks are not polled any more.
             std::future::poll_fn(|context| {
                 if is_dead() || end.as_mut().poll(context).is_ready() {
                     return Poll::Ready(true);
@@ -376,7 +376,7 @@ impl World {
         (ended.said, ended.failed, ended.finish) = (said.texts, said.failed, Some(finish));
     }
 
-    /// Only the death of the process can make a start fail.
+    /// A start fails only if the process dies.
     fn assert_dead(&self, run: &Run, error: &dyn std::fmt::Debug) {
         assert!(matches!(run.kill, Kill::Change { .. } | Kill::Fault), "the run can't use its files: {error:?}");
         self.traffic().is_dead = true;

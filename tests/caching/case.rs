@@ -33,7 +33,8 @@ pub struct Row {
 }
 
 impl Row {
-    /// Returns the same row with its first `chunks` parts shortened: a single word replaces the content of each.
+    /// Returns the same row with its first `chunks` parts shortened. A single word replaces the content of each of
+    /// these parts.
     pub fn without(&self, chunks: usize) -> Self {
         let Ok(mut line) = serde_json::from_str::<Value>(&self.line) else { return self.clone() };
         let mut left = chunks;
@@ -78,7 +79,7 @@ pub struct Case {
     pub at_once: Option<usize>,
     /// The number of output tokens of each answer.
     pub output: u32,
-    /// The time to the first token.
+    /// The time from a request to the first token of its answer.
     pub first_token: Duration,
     /// Faults of the server.
     pub faults: FaultPlan,
@@ -200,7 +201,7 @@ impl Draft {
         self
     }
 
-    /// Returns the row.
+    /// Returns the finished row.
     pub fn row(self) -> Row {
         let id = format!("row-{}", self.number);
         let mut line = json!({
@@ -259,7 +260,7 @@ pub fn content(kind: u64, number: usize) -> u64 {
     kind << 40 | number as u64
 }
 
-/// Returns the place of each row after shuffling.
+/// Returns a random order: the new place of each row.
 pub fn shuffled(rows: usize, seed: u64) -> Vec<usize> {
     let mut order: Vec<usize> = (0..rows).collect();
     fastrand::Rng::with_seed(seed).shuffle(&mut order);

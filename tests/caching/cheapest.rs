@@ -1,10 +1,10 @@
 //! The cheapest correct plan for the cache, from the real tokens of the rows and the prices of the simulated API.
 //!
 //! The prompts of all rows form a trie of chunks (parts of prompts). A prefix is cached if at least two rows have it
-//! and if it is long enough for the model. The first of its rows writes it, for five minutes, and all others read it.
-//! No order of the rows costs less, because every further write costs more. Chunks that belong to no cached prefix are
-//! plain input in every row. A prefix that would expire too soon is written again, or is written for an hour. The plan
-//! takes the cheaper of the two.
+//! and if it is long enough for the model. The first row with the prefix writes the cache entry, for five minutes, and
+//! all other rows read the entry. No order of the rows costs less, because every further write costs more. Chunks that
+//! belong to no cached prefix are plain input in every row. A prefix that would expire too soon is written again, or is
+//! written for an hour. The plan takes the cheaper of the two.
 //!
 //! This file shares no code with the planner.
 
@@ -15,21 +15,21 @@ use claude_batch::sim::presets;
 
 use super::case::{Case, Row};
 
-/// What rows cost in the cheapest plan, and without a cache.
+/// The cost of all rows in the cheapest plan, and without a cache.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cheapest {
     /// The cost of the cheapest plan.
     pub cost: Money,
     /// The cost without a cache.
     pub plain: Money,
-    /// How many prefixes the cheapest plan writes.
+    /// The number of prefixes that the cheapest plan writes to the cache.
     pub writes: u64,
-    /// How many tokens the cheapest plan writes.
+    /// The number of tokens that the cheapest plan writes to the cache.
     pub written: u64,
     /// The number of all input tokens.
     pub input: u64,
-    /// The number of input tokens that count against the input limit in the cheapest plan: all that are not read from
-    /// the cache.
+    /// The number of input tokens that count against the input limit in the cheapest plan. Tokens that are read from
+    /// the cache do not count.
     pub limited: u64,
 }
 

@@ -22,11 +22,11 @@ const AT_ONCE: usize = 24;
 /// The result of a kill and of the next run.
 #[derive(Clone, Copy, Debug)]
 pub struct Killed {
-    /// When the run was killed, and how long the pause was, in seconds.
+    /// The time of the kill, and the length of the pause after it, both in seconds.
     pub at: (f64, f64),
     /// Whether the run had ended before the kill.
     pub has_ended: bool,
-    /// How many cache entries all runs together wrote.
+    /// The number of cache entries that all runs together wrote.
     pub writes: u64,
     /// The number of different prefixes of the rows.
     pub prefixes: u64,
@@ -73,7 +73,7 @@ pub fn kill_once(seed: u64) -> Killed {
     }
 }
 
-/// Runs the rows that are not done. Returns the result of the run, and whether the run ended before the kill.
+/// Runs the rows that have no answer. Returns the result of the run, and whether the run ended before the kill.
 fn run(session: &Session<'_>, disk: &MemDisk, name: &str, killed_after: Option<Duration>) -> (Played, bool) {
     let (on_commit, commits) = commits();
     let options = JournalOptions {

@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use super::case::{Case, MODEL};
 use super::support::{self, Counts, MemLedger};
 
-/// The number of rows that the channel between the reader and the loop holds, as in the program.
+/// The largest number of rows in the channel between the reader and the loop, as in the program.
 const FEED: usize = 256;
 /// The largest number of requests in flight, as in the program.
 const WIDEST: usize = 1_000;
@@ -38,7 +38,7 @@ pub struct Played {
     pub seconds: f64,
     /// The money that the server billed.
     pub cost: Money,
-    /// The billed tokens.
+    /// The number of billed tokens of each kind.
     pub usage: Usage,
     /// The number of cache entries that were written.
     pub writes: u64,

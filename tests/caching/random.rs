@@ -47,7 +47,7 @@ pub struct Random {
     pub rows: u64,
     /// Whether the server loses cache entries.
     pub loses_entries: bool,
-    /// The cost with caching, divided by the cost without.
+    /// The cost with caching, divided by the cost without caching.
     pub of_plain: f64,
     /// The cost with caching, divided by the cost of the cheapest plan.
     pub of_cheapest: f64,

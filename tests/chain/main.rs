@@ -2,7 +2,8 @@
 //! provider.
 //!
 //! The judge uses the records of the two simulated APIs: which rows they charged, and how many requests they got. The
-//! time is compared with the least time that the limits allow, which [`Capacity`] computes from the settings alone.
+//! judge compares the time with the least time that the limits allow. [`Capacity`] computes this least time from the
+//! settings alone.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -21,7 +22,7 @@ const TOKEN_SEEDS: u64 = 15;
 const MOST_TIME: f64 = 1.1;
 /// The largest amount of work that an API is allowed to get, as a multiple of what its limits allow.
 const MOST_ASKED: f64 = 1.05;
-/// How long the first API stalls.
+/// The time for which the first API does not answer.
 const STALL_S: f64 = 600.0;
 
 #[test]
@@ -157,7 +158,7 @@ fn rows_of_a_model_that_the_first_provider_lacks_are_answered_by_the_second() {
 struct Case {
     seed: u64,
     rpm: [u32; 2],
-    /// When the trouble begins, in seconds.
+    /// The time when the trouble of the first provider begins, in seconds.
     at_s: f64,
     /// A second random time, between 150 and 300 seconds.
     more_s: f64,
@@ -172,7 +173,8 @@ struct Trial {
     least_s: f64,
 }
 
-/// Returns a trial in which the first provider works until the trouble begins, and the second works from then on.
+/// Returns a trial in which the first provider works until the trouble begins. After that, only the second provider
+/// works.
 fn after(case: &Case, rule: String, dies_at: Option<Instant>) -> Trial {
     let capacity =
         [Capacity::of(case.rpm[0], &[(0.0, case.at_s)]), Capacity::of(case.rpm[1], &[(case.at_s, f64::INFINITY)])];
@@ -230,8 +232,9 @@ fn paid_twice(played: &Played) -> u64 {
     played.charged.values().filter(|calls| **calls > 1).count() as u64
 }
 
-/// Returns what was asked of one limit of an API, as a share of what the limit allows in the time of the run. Refused
-/// requests count too. Requests that got an injected fault do not count, because they never reach the limits.
+/// Returns how much of one limit of an API the requests asked for, as a share of the amount that the limit allows
+/// during the run. Refused requests count too. Requests that got an injected fault do not count, because they never
+/// reach the limits.
 fn of_limit(setting: &Setting, played: &Played, at: usize, dimension: Dimension) -> f64 {
     let (books, row) = (&played.books[at], setting.row());
     let used = [books.billed_calls, books.billed.input_tokens, books.billed.output_tokens][dimension.index()];
@@ -250,7 +253,7 @@ fn of_limit(setting: &Setting, played: &Played, at: usize, dimension: Dimension)
 /// allow more.
 struct Capacity {
     per_second: f64,
-    /// The periods in which the API works and gets rows: the first and the last second of each.
+    /// The periods in which the API works and gets rows. Each period has its first and its last second.
     open: Vec<(f64, f64)>,
 }
 
@@ -259,8 +262,8 @@ impl Capacity {
         Self { per_second: f64::from(rpm) / 60.0, open: open.to_vec() }
     }
 
-    /// Returns how many rows are allowed until a time. At the beginning of each period, the bucket of the API is
-    /// full.
+    /// Returns the number of rows that the API allows until a given time. At the beginning of each period, the bucket
+    /// of the API is full.
     fn by(&self, time: f64) -> f64 {
         let burst = (self.per_second * BURST.as_secs_f64()).max(1.0);
         let open = self.open.iter().filter(|(from, _)| *from <= time);

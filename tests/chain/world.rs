@@ -34,8 +34,8 @@ pub const BURST: Duration = Duration::from_secs(5);
 
 /// The tokens of a prompt that are not words: the number of the row, and the tokens that the API adds.
 const NOT_WORDS: usize = 6;
-/// The number of tokens that a row uses of the token limit that is used up first. A row uses `FEW_TOKENS` of other
-/// token limits. The headers of a response round tokens to thousands, so the token limits must be as high as real
+/// The number of tokens that a row uses of the token limit that is used up first. Of other token limits, a row uses
+/// `FEW_TOKENS`. The headers of a response round tokens to thousands, so the token limits must be as high as real
 /// limits.
 const MANY_TOKENS: u32 = 500;
 const FEW_TOKENS: u32 = 20;
@@ -44,7 +44,7 @@ const FEW_TOKENS: u32 = 20;
 #[derive(Clone)]
 pub struct Setting {
     pub seed: u64,
-    /// Rows per minute that each API allows for each model.
+    /// The number of rows per minute that each API allows for each model.
     pub rpm: [u32; 2],
     /// The limit that is used up first.
     pub binding: Dimension,
@@ -53,7 +53,7 @@ pub struct Setting {
     /// The moment from which the first API can't be reached. The requests in flight at the first API fail at this
     /// moment.
     pub dies_at: Option<Instant>,
-    /// For each row, the index of its model in `MODELS`.
+    /// The index in `MODELS` of the model of each row.
     pub rows: Vec<usize>,
 }
 

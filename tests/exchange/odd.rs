@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::exchange::Exchange;
 
-/// The result that an answer should have.
+/// The expected result of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Expected {
     /// The answer is kept, with this quality.
@@ -29,7 +29,7 @@ type Members = Vec<(String, String)>;
 #[derive(Clone, Debug)]
 pub struct Odd {
     members: Members,
-    /// The members of each block; `None` where `content` is not a list of objects.
+    /// The members of each block; `None` if `content` is not a list of objects.
     blocks: Option<Vec<Members>>,
 }
 
@@ -101,7 +101,7 @@ impl Odd {
         let body = match random.u8(0..3) {
             0 => json,
             1 => format!("\n {json}\r\n"),
-            // Line breaks are added only between tokens, after commas that can't be inside strings.
+            // Line breaks are added only after commas that can't be inside strings, so they are always between tokens.
             _ => json.replace(r#","stop_reason""#, ",\n  \"stop_reason\"").replace(r#"{"type""#, "{ \"type\""),
         };
         Exchange::new(200, &[("content-type", "application/json")], body.as_bytes())
@@ -223,7 +223,7 @@ pub fn expected(odd: &Odd, is_stream: bool, offered: &[&str]) -> Expected {
 /// Members that a plain answer must not have twice.
 const LOOKED_AT: [&str; 4] = ["type", "content", "stop_reason", "usage"];
 const LOOKED_AT_IN_BLOCKS: [&str; 4] = ["type", "text", "name", "input"];
-/// Wrong values, which replace correct values.
+/// Wrong values. In the tests, they replace correct values.
 const WRONG: [&str; 8] = ["null", "7", "true", "-0.5", r#""""#, r#""x""#, "[]", "{}"];
 const STOP_REASONS: [&str; 10] = [
     "end_turn",
@@ -240,8 +240,8 @@ const STOP_REASONS: [&str; 10] = [
 const NAMES: [&str; 5] = ["get_weather", "now", "save", "Save", "send_mail"];
 const TYPES: [&str; 6] = ["text", "tool_use", "server_tool_use", "mcp_tool_use", "thinking", "novel"];
 
-/// Returns every answer with exactly one change, and then random answers with several changes: at least `at_least`
-/// answers in all.
+/// Returns every answer with exactly one change, and then random answers with several changes. Returns at least
+/// `at_least` answers.
 pub fn answers(at_least: usize, random: &mut Rng) -> Vec<Odd> {
     let mut odd = vec![Odd::sound()];
     let sound = Odd::sound();

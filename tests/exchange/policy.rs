@@ -1,4 +1,4 @@
-//! The rows of the error policy: a response, its verdict, and the expected verdict.
+//! The table of the error policy. Each row has a response, its verdict, and the expected verdict.
 
 use claude_batch::classify;
 use claude_batch::domain::{HaltReason, LimitKind, Verdict};

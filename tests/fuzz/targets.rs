@@ -1,8 +1,8 @@
 //! The fuzz targets. Each target is a function that takes any bytes and asserts what must be true for all inputs.
 //!
-//! `tests/durability` runs them on the corpus, and on inputs that a seeded mutator makes from the corpus. `cargo fuzz`
-//! runs them for a long time: `cargo +nightly fuzz run --fuzz-dir tests/fuzz jsonl` (or csv, recovery, headers, sse,
-//! config).
+//! `tests/durability` runs the targets on the corpus, and on inputs that a seeded mutator makes from the corpus. `cargo
+//! fuzz` runs the targets for a long time: `cargo +nightly fuzz run --fuzz-dir tests/fuzz jsonl` (or csv, recovery,
+//! headers, sse, config).
 
 use std::io::Cursor;
 use std::path::PathBuf;
@@ -30,8 +30,8 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: [Target; 6] =
     [("jsonl", jsonl), ("csv", csv), ("recovery", recovery), ("headers", headers), ("sse", sse), ("config", config)];
 
-/// JSONL rows. Every line that is not blank becomes a row or a broken row, and the order is kept. The error log entry
-/// of a broken row is one line of JSON.
+/// JSONL rows. Tests JSON lines. Every line that is not blank becomes a row or a broken row, in the order of the input.
+/// The error log entry of a broken row is one line of JSON.
 pub fn jsonl(data: &[u8]) {
     let items = read(InputFormat::Jsonl, data, Options::default());
     let is_plain = !data.contains(&b'\r') && !data.starts_with(b"\xef\xbb\xbf") && !data.contains(&0);
@@ -142,8 +142,8 @@ fn options(disk: &MemDisk) -> JournalOptions {
     }
 }
 
-/// Tests response headers, as `name: value` lines. No wait that the headers ask for is longer than the longest wait
-/// that the program accepts.
+/// Tests response headers, as `name: value` lines. Whatever wait the headers ask for, the program never waits longer
+/// than its own maximum.
 pub fn headers(data: &[u8]) {
     let mut headers = http::HeaderMap::new();
     for line in data.split(|&byte| byte == b'\n') {
@@ -183,7 +183,7 @@ fn decoded(head: &ReplyHead, data: &[u8], size: usize) -> String {
     }
     let reply = decoder.finish(head, &asked());
     if let Reply::Message(message) = &reply {
-        // `RawValue` checks only the grammar of the JSON. A number that is too large for any number type is valid JSON
+        // `RawValue` checks only the grammar of the JSON. A number that is too large for all number types is valid JSON
         // too, and is passed on unchanged.
         serde_json::from_slice::<&serde_json::value::RawValue>(&message.json).expect("a message is JSON");
     }

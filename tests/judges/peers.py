@@ -39,7 +39,7 @@ CASES = [
         ["--tier", "none", "--rpm", "4000", "--itpm", "100000", "--otpm", "12000", "--output-tokens", "100", *LATENCY],
         max_tokens=1000, told={"RPM": 4000, "ITPM": 100_000, "OTPM": 12_000, "EXPECTED": 100, "DELAY": 0.5},
     ),
-    # Answers differ in length and latency, so that they do not all end at the same moment.
+    # Answers differ in length and latency, so that they end at different moments.
     Case(
         "kill", rows(200), [*NO_LIMITS, "--output-tokens", "mean=60,sigma=0.6", "--batch-time", "10s"],
         max_tokens=2000, kill_at=80, few=True,
@@ -130,7 +130,8 @@ def main():
         about = {"tool": tool.name, "version": tool.version(), "shown": tool.shown, "most_seconds": case.most_seconds}
         return {**about, "case": case.name, "turn": turn, **found}
 
-    # Measurements of earlier calls with the same folder count too. So a part can be measured again alone.
+    # Measurements of earlier calls with the same folder count too. So it is possible to repeat only a part of the
+    # measurements.
     with concurrent.futures.ThreadPoolExecutor(given.at_once) as threads, kept.open("a") as out:
         for found in threads.map(one, work):
             out.write(json.dumps(found) + "\n")

@@ -70,7 +70,7 @@ def kill(tools, measured):
 
 def outage(tools, measured):
     for name in tools:
-        # If a tool sent no request, it started so late that its first call was during the outage.
+        # A tool without requests is left out. It started so late that its first call was during the outage.
         runs = [found for found in measured.get((name, "outage"), []) if found["requests"]]
         if runs:
             yield name, [
@@ -89,7 +89,7 @@ def faults(tools, measured):
         named = [sum(map(is_refused, found["failed"])) for found in runs]
         per_refused = [f"{found['refused_bodies'] / 10:.0f}" for found in runs]
         kept = [10 - sum(map(is_truncated, found["lost"])) for found in runs]
-        # Requests in batches are not counted as requests for messages.
+        # A request in a batch is not counted as a request for a message.
         per_refused = ["1"] if name == "Message Batches by hand" else per_refused
         paid = [1 + found["billed_again"] // 10 for found in runs]
         marked = [len(found["marked"]) for found in runs]
@@ -129,7 +129,7 @@ def table(heads, rows):
 
 
 def write_page(page, found_list):
-    """Writes all sections. For each tool, case and turn, the last measurement is used."""
+    """Writes all sections of the page. For each tool, case and turn, the last measurement is used."""
     latest = {(found["tool"], found["case"], found["turn"]): found for found in found_list}
     measured, tools = collections.defaultdict(list), {}
     for (tool, case, _), found in sorted(latest.items(), key=lambda item: item[0][2]):

@@ -174,7 +174,7 @@ def by_program(program, folder, name, environment, base_url, rows, model, more):
     (folder / "rows.jsonl").write_text(
         "".join(json.dumps({"custom_id": f"r{at}", "params": {"model": model, **row}}) + "\n" for at, row in enumerate(rows))
     )
-    # A token for tests, instead of a token of Google.
+    # For Google, a command prints a token for tests.
     key = 'api-key-cmd = "printf %s"\n' % KEY if name == "google" else ""
     (folder / "providers.toml").write_text(f'[providers.{name}]\nbase-url = "{base_url}"\n{key}')
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("ANTHROPIC", "AWS", "CLAUDE"))}

@@ -19,8 +19,8 @@ PART = "round trip"
 COLUMNS = ["id", "note", "prompt", "number"]
 FIELDS = ["id", "input.note", "input.number", "text"]
 
-# Characters that XML does not allow, and the carriage return, which XML readers change. The last part matches texts
-# that look like escapes, because openpyxl does not escape them.
+# Characters that XML does not allow, and the carriage return, which XML readers change. The last part of this pattern
+# matches texts that look like escapes, because openpyxl does not escape such texts.
 NOT_IN_EXCEL = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]|_x[0-9A-Fa-f]{4}_")
 
 
@@ -122,7 +122,7 @@ def come_back(program, name, rows, verdicts):
     compare = lambda judge, what, found, expected: verdicts.compare(PART, judge, f"{what} of {name}", found, expected)
     in_journal(program.folder / "out.jsonl", name, rows, verdicts)
     as_text = FIELDS, [(row.label, *row.cells, row.text) for row in rows]
-    # An Excel sheet has missing cells instead of empty texts.
+    # In an Excel sheet, an empty text is a missing cell.
     has_empty = not name.endswith(".xlsx")
     cell = lambda text: text if text or has_empty else None
     expected = FIELDS, [(row.label, *map(cell, row.cells), row.text) for row in rows]
@@ -140,7 +140,7 @@ def come_back(program, name, rows, verdicts):
         program(*results, "-o", output)
         compare("Python", output, readers.texts(program.folder / output), texts)
     program(*results, "-o", "n.txt", "--null")
-    # A NUL inside a text looks like the NUL at its end, so all bytes are compared.
+    # A NUL byte in a text looks like the NUL byte at the end of a text, so the whole output is compared at once.
     differs = (program.folder / "n.txt").read_bytes() != "".join(row.text + "\0" for row in rows).encode()
     verdicts.add(PART, "Python", f"n.txt (--null) of {name}", len(rows), len(rows), int(differs), "other bytes")
     if program.has_tables:

@@ -98,7 +98,7 @@ def line_of(row, words, chance):
 
 
 def measured(command, folder, core):
-    """Runs a command on one core. Returns its wall time and CPU time in seconds, and the most memory in MB."""
+    """Runs a command on one core. Returns its wall time and CPU time in seconds, and its peak memory in MB."""
     prefix = ["taskset", "-c", str(core)]
     environment = {**os.environ, "POLARS_MAX_THREADS": "1"}
     begun = time.monotonic()

@@ -68,7 +68,7 @@ fn reached<'s>(module: &'s [String], uses: &BTreeMap<&'s [String], BTreeSet<&'s 
     reached
 }
 
-// Tests that the rule finds each fault, and that it reports nothing where there is no fault.
+// Tests that the rule about cycles finds each fault, and that it reports nothing if there is no fault.
 mod tests {
     use super::*;
 

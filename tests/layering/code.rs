@@ -1,4 +1,4 @@
-//! Source text with comments, strings, character literals and test items removed.
+//! Removes comments, strings, character literals and test items from source text.
 
 use std::ops::Range;
 

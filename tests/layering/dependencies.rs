@@ -32,7 +32,7 @@ pub fn unused(dependencies: &BTreeSet<String>, sources: &[Source]) -> Vec<String
     dependencies.iter().filter(|dependency| !is_named(dependency)).cloned().collect()
 }
 
-// Tests that the rule finds each fault, and that it reports nothing where there is no fault.
+// Tests that the rule about dependencies finds each fault, and that it reports nothing if there is no fault.
 mod tests {
     use super::*;
 

@@ -200,7 +200,7 @@ fn a_test_module_in_a_file_of_its_own_does_not_count() {
     );
 }
 
-/// Every source file of the project, without the files that contain only tests.
+/// Returns every source file of the project, except the files that contain only tests.
 fn project() -> &'static [Source] {
     static PROJECT: LazyLock<Vec<Source>> = LazyLock::new(|| {
         let files = files_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));

@@ -19,7 +19,7 @@ pub fn idle_public(source: &Source, outside: &BTreeSet<String>) -> Vec<Fault> {
         .collect()
 }
 
-// Tests that the rule finds each fault, and that it reports nothing where there is no fault.
+// Tests that the rule about public functions finds each fault, and that it reports nothing if there is no fault.
 mod tests {
     use super::*;
     use crate::paths::words;

@@ -22,7 +22,7 @@ pub fn size_faults(sizes: &[(String, usize)]) -> Vec<String> {
     faults
 }
 
-// Tests that the rule finds each fault, and that it reports nothing where there is no fault.
+// Tests that the rule about sizes finds each fault, and that it reports nothing if there is no fault.
 mod tests {
     use super::*;
     use crate::code::lines_without_tests;

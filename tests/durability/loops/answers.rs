@@ -1,5 +1,5 @@
-//! Tests answers of any kind. The program writes each of them as one line that contains the bytes that the server sent.
-//! Large answers need only bounded memory.
+//! Tests answers of any kind. The program writes each answer as one line, which contains the bytes that the server
+//! sent. Large answers need only bounded memory.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -49,8 +49,8 @@ pub fn every_line(cases: u64, seed: u64) {
     }
 }
 
-/// Makes the line as the program makes it for a long answer: first the line without the message, and then the message
-/// is inserted.
+/// Makes the line of a long answer in the same way as the program: makes the line without the message, and then inserts
+/// the message.
 fn in_parts(outcome: &RowOutcome, context: &RecordContext) -> Vec<u8> {
     let Ended::Succeeded(message) = &outcome.ended else { panic!("it has an answer") };
     let mut line = Vec::new();
@@ -59,7 +59,7 @@ fn in_parts(outcome: &RowOutcome, context: &RecordContext) -> Vec<u8> {
     line
 }
 
-/// Returns random text of an answer, escaped in one of the ways that a server can use.
+/// Returns a random text of an answer, escaped in one of the ways that a server can use.
 fn escaped(random: &mut fastrand::Rng) -> String {
     const PIECES: [&str; 16] = [
         "word ",
@@ -189,7 +189,7 @@ fn high_water_kib(child: &Child) -> u64 {
     most.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
 }
 
-/// A server that waits for all requests and then answers each with ten megabytes.
+/// A server that waits for all requests, and then answers each request with ten megabytes.
 fn serve_large(requests: usize) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port");
     let url = format!("http://{}", listener.local_addr().expect("it has an address"));
@@ -202,7 +202,8 @@ fn serve_large(requests: usize) -> String {
                 while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|count| count == 1) {
                     head.push(byte[0]);
                 }
-                // If the body were not read, the connection would be reset before the answer is complete.
+                // The server must read the body of the request. Otherwise, the connection would be reset before the
+                // answer is complete.
                 let head = String::from_utf8_lossy(&head).to_lowercase();
                 let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
                 let mut body = vec![0; length.unwrap_or(0)];
@@ -216,7 +217,7 @@ fn serve_large(requests: usize) -> String {
                     "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
                     body.len()
                 );
-                // If a client has disconnected, this is not an error of the server.
+                // It is not an error of the server if a client disconnects.
                 let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
             });
         }

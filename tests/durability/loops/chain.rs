@@ -1,6 +1,6 @@
 //! Kills runs that use a chain of two providers. The first provider is overloaded for some rows, and breaks off the
 //! answers to other rows. Later the first provider refuses the key. So rows move to the second provider at all stages
-//! of the run. The next run has the same chain, no chain, or only the second provider.
+//! of the run. The next run has the same chain, only the first provider, or only the second provider.
 //!
 //! The records of both simulated APIs say what was paid.
 
@@ -18,7 +18,7 @@ const FAULTS: &str = r#"{"rules":[
     {"status":401,"type":"authentication_error","message":"invalid x-api-key","from":"3s"}
 ]}"#;
 
-/// Sums over runs that died.
+/// The sums over all runs that died.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Deaths {
     /// The number of times that a run died.

@@ -1,4 +1,4 @@
-//! At each change that a run makes to the disk, the disk fails or the process dies. After each disturbance, the next
+//! Makes the disk fail or the process die at each change that a run makes to the disk. After each disturbance, the next
 //! run resumes.
 
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ fn undisturbed(rows: u64) -> BTreeMap<String, Value> {
     assert_ends(&disk, load(rows), "undisturbed")
 }
 
-/// Sums over runs. Each run was disturbed once, by a fault or a crash.
+/// The sums over all runs. Each run was disturbed once, by a fault of the disk or a death of the process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Disturbed {
     /// The number of runs.

@@ -1,5 +1,5 @@
-//! The real program with disks that fail. Each write, sync and rename fails once, in a separate run. Other runs have a
-//! full disk, a limit on file sizes, or a reader of standard output that is slow or has ended.
+//! Tests the real program with disks that fail. Each write, sync and rename fails once, in a separate run. Other runs
+//! have a full disk, a limit on file sizes, or a reader of standard output that is slow or has ended.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -25,8 +25,8 @@ const MOST: Duration = Duration::from_secs(40 * 60);
 pub struct FaultCounts {
     /// The number of faults that happened.
     pub faults: u64,
-    /// Combinations of call and fault. For each combination, call 1 fails in the first run, call 2 in the next run, and
-    /// so on up to the last call.
+    /// The number of combinations of a system call and an error. For each combination, call 1 fails in the first run,
+    /// call 2 in the next run, and so on up to the last call.
     pub kinds: u64,
     /// The number of combinations for which some call numbers were skipped.
     pub thinned: u64,
@@ -60,7 +60,7 @@ fn fails_at(point: Point, error: &str, nth: u64) -> bool {
     for command in workspace.run_and_resumes(&api) {
         let log = workspace.path("strace.log");
         let strace = under_strace(&command, &workspace, point, &format!("error={error}"), nth);
-        // Not every fault ends a run. So the log has to be read to know whether the fault happened.
+        // Not every fault ends a run. So only the log of strace shows whether the fault happened.
         let outcome = Outcome::of(logged(strace, &log));
         let fails_at = fs::read_to_string(&log).is_ok_and(|log| log.contains("INJECTED"));
         assert!(matches!(outcome.code, Some(0 | 3 | 7)), "{what}: {outcome:?}");

@@ -1,5 +1,5 @@
 //! Tests runs that send only one of several equal requests. The process dies at each change that such a run makes to
-//! the disk. The next run copies the answers that were written before.
+//! the disk. The next run copies the answers that the dead run has written.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,8 @@ fn load(rows: u64) -> Load {
     Load { rows, faults: REFUSED_ONCE, kinds: Some(KINDS), mends: false, roads: Roads::One }
 }
 
-/// Runs without a crash. Asserts that each request is paid for once, and that the other rows have copies.
+/// Does a run without a death of the process. Asserts that each request is paid for once, and that the other rows have
+/// copies.
 pub fn undisturbed(rows: u64) {
     let disk = MemDisk::new();
 
@@ -32,7 +33,7 @@ pub fn undisturbed(rows: u64) {
     assert_copied(&disk, "undisturbed");
 }
 
-/// Makes the process die at every `step`-th change, with a separate run for each death. Returns the number of crashes.
+/// Makes the process die at every `step`-th change, with a separate run for each death. Returns the number of deaths.
 pub fn deaths(rows: u64, step: usize, cut: usize) -> u64 {
     let mut deaths = 0;
     for at in (0..).step_by(step) {
@@ -68,8 +69,8 @@ const FAULTS: [&str; 6] = [
     r#"{"rules":[{"status":402,"arrivals":[1]},{"status":500,"share":0.3,"draw":"attempt"}]}"#,
 ];
 
-/// Runs with faults. Asserts that each row has a line or is pending (not finished), and that the next runs answer all
-/// rows.
+/// Does a run with faults of the API. Asserts that each row has a line or is pending (not finished), and that the next
+/// runs answer all rows.
 pub fn faults(rows: u64) {
     for faults in FAULTS {
         let disk = MemDisk::new();
@@ -85,7 +86,7 @@ pub fn faults(rows: u64) {
 }
 
 /// Asserts that all rows with the same request have the same answer. Also asserts that only one of these rows has a
-/// cost, except for answers that were lost in a crash.
+/// cost, except for answers that were lost when the process died.
 fn assert_copied(disk: &MemDisk, what: &str) {
     let content = String::from_utf8(disk.content(RESULTS).expect("there are results")).expect("it is text");
     let lines: Vec<Value> = content.lines().map(|line| serde_json::from_str(line).expect("a line")).collect();

@@ -33,7 +33,7 @@ const ANSWERS: &str = r#"{"rules":[
     {"json":{"a":1}}
 ]}"#;
 
-/// Returns the words of a row's prompt that select its answers, and how many requests the row needs.
+/// Returns the words in the prompt of a row that select its answers, and the number of requests that the row needs.
 fn kind(number: u64) -> (&'static str, u64) {
     match number % 10 {
         1 | 4 => ("cut", 2),
@@ -98,7 +98,7 @@ fn expense(max_tokens: u32) -> Expense {
 
 // ---- what is in the files -----------------------------------------------------------------------------------------
 
-/// What the latest line of a row says.
+/// The meaning of the latest line of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Line {
     Answered,
@@ -107,11 +107,11 @@ enum Line {
     Unfinished,
 }
 
-/// What the files say about a row.
+/// What the results file and the error log say about a row.
 #[derive(Clone, Debug)]
 struct Recorded {
     line: Line,
-    /// The run that wrote the line.
+    /// The name of the run that wrote the line.
     run: String,
     answers: u64,
     cost: Money,
@@ -119,7 +119,8 @@ struct Recorded {
     lines: u64,
 }
 
-/// The latest line of each row. If a row has a result line and an error line, the result line is used.
+/// Returns what the latest line of each row says. If a row has a result line and an error line, the result line is
+/// used.
 fn recorded(disk: &MemDisk) -> BTreeMap<String, Recorded> {
     let mut rows: BTreeMap<String, Recorded> = BTreeMap::new();
     for (path, member) in [(ERRORS, "error"), (RESULTS, "meta")] {
@@ -149,27 +150,27 @@ fn cost_of(rows: &BTreeMap<String, Recorded>) -> Money {
 
 // ---- the judge ----------------------------------------------------------------------------------------------------
 
-/// Sums over runs that were disturbed.
+/// The sums over all runs that were disturbed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Disturbed {
-    /// How many times a run was disturbed.
+    /// The number of disturbances.
     pub points: u64,
-    /// How many times a row was unfinished when its run was disturbed. An unfinished row has a written answer, and its
-    /// follow-up request is not answered.
+    /// The number of rows that were unfinished when their run was disturbed. An unfinished row has a written answer,
+    /// and its follow-up request is not answered.
     pub pending: u64,
     /// The number of disturbances at which at least one row was unfinished.
     pub with_pending: u64,
     /// The number of answers that were paid for and are in no line.
     pub lost: u64,
-    /// How many answers the next starts reported as possibly paid.
+    /// The number of answers that the next starts reported as possibly paid.
     pub reported: u64,
 }
 
-/// What happened to the rows of one disk.
+/// The history of the rows whose files are on one disk.
 struct History {
     what: String,
     rows: u64,
-    /// The requests for each row. If a failed row was sent again, the requests of its failure are left out.
+    /// The number of requests for each row. If a failed row was sent again, the requests of its failure are left out.
     calls: BTreeMap<String, u64>,
     /// The lines at the start of the last run.
     before: BTreeMap<String, Recorded>,
@@ -185,7 +186,7 @@ impl History {
         Self { what, rows, calls, before, charged: Money::ZERO, may_count_twice: false, seen: Disturbed::default() }
     }
 
-    /// Does a run, and asserts that no more requests are sent for a row than it needs according to the files.
+    /// Does a run. Asserts that the run sends at most the requests that each row needs according to the files.
     fn run(&mut self, disk: &MemDisk, name: &str, start: Start) -> Virtual {
         let before = recorded(disk);
         for (label, earlier) in self.before.iter().filter(|(_, row)| row.line == Line::Failed) {
@@ -215,8 +216,8 @@ impl History {
         self.seen.with_pending += u64::from(pending > 0);
     }
 
-    /// Asserts that every row has one line with all its answers and their cost, and that the sums contain all that was
-    /// paid. Without `has_slots`, no file says which requests were in flight.
+    /// Asserts that every row has one line with all its answers and their cost. Also asserts that the sums contain
+    /// everything that was paid. Without `has_slots`, no file says which requests were in flight.
     fn finish(mut self, disk: &MemDisk, has_slots: bool) -> Disturbed {
         let what = self.what.clone();
         let last = self.run(disk, "last", Start::Continue);

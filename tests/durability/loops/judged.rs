@@ -1,5 +1,5 @@
-//! Whole runs on virtual time, with a judge between the run and the simulated API. The judge is a transport that
-//! records when each request is sent and which refusals came back.
+//! Does whole runs on virtual time, with a judge between the run and the simulated API. The judge is a transport that
+//! records the time of each request, and the refusals.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

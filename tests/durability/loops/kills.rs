@@ -1,4 +1,4 @@
-//! Kills the real program: at random moments, again during recovery, and at every write and sync.
+//! Kills the real program at random moments, during the recovery after a kill, and at every write and sync.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -42,7 +42,7 @@ impl Deaths {
     }
 }
 
-/// Runs without a kill. Returns the answers and the time taken.
+/// Does a run without a kill. Returns its answers and its duration.
 pub fn undisturbed() -> (BTreeMap<String, Value>, Duration) {
     let (api, workspace) = (Api::start(FAULTS), Workspace::with_rows(ROWS));
     let begun = Instant::now();
@@ -161,7 +161,7 @@ pub fn again_and_again(sequences: u64, seed: u64) -> Deaths {
     all
 }
 
-/// Returns whether strace works on this machine. The loops need strace to change system calls.
+/// Returns whether strace works on this machine. Some loops use strace to make system calls fail.
 pub fn has_strace() -> bool {
     let works = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).output();
     works.is_ok_and(|output| output.status.success())
@@ -201,7 +201,7 @@ pub const POINTS: &[Point] = &[
 
 /// Runs a command under strace. strace applies `how` to the `nth` of the system calls that `point` describes.
 ///
-/// strace recognizes a call on an open file by the full path of the file. It recognizes other calls by the path in
+/// strace recognizes a call on an open file by the full path of the file. strace recognizes other calls by the path in
 /// their arguments.
 pub fn under_strace(command: &Command, workspace: &Workspace, point: Point, how: &str, nth: u64) -> Command {
     let file = workspace.path(point.file);
@@ -256,8 +256,8 @@ pub fn at_every_change(every: u64) -> Deaths {
 /// each kill, and the test asserts both. First, the number of answers that were produced but not written is at most the
 /// number of requests in flight. Second, the next start reports all these answers.
 pub fn page(size: Size) -> Vec<Seen> {
-    // The program makes its calls on files in groups. So strace can kill it at only about 160 different points. The
-    // other kills are at random moments.
+    // The program makes its calls on files in groups. So strace can kill the program at only about 160 different
+    // points. The other kills are at random moments.
     let random = at_random_moments(size.pick(10, 400), 1);
     let again = again_and_again(size.pick(6, 200), 2);
     let mut all = random;

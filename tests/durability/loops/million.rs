@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 use super::{Seen, Size};
 use crate::support;
 
-/// Lines that can't be used, of twelve kinds.
+/// Twelve kinds of lines that are not valid rows.
 const BAD: [&[u8]; 12] = [
     b"{\"id\":\"utf8\",\"prompt\":\"caf\xe9\"}",
     b"{\"id\":\"nul\",\"prompt\":\"a\0b\"}",
@@ -88,7 +88,7 @@ impl Transport for AtOnce {
     }
 }
 
-/// Runs an input of `rows` lines. One line in a thousand is bad.
+/// Does a run over an input of `rows` lines. One line in a thousand is bad.
 pub fn long(rows: u64) -> Long {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let input = folder.path().join("in.jsonl");

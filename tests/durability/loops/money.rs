@@ -8,10 +8,10 @@ use serde_json::Value;
 use super::program::{Api, IN_FLIGHT, Outcome, Workspace};
 use super::{Seen, Size};
 
-/// For two of twenty rows, the first answer breaks off in the middle. The API charges these answers.
+/// A fault: for two of twenty rows, the first answer breaks off in the middle. The API charges these answers.
 const BROKEN: &str = r#"{"rules":[{"kind":"reset_mid","contains":"tenth","first_attempts_only":true,"at":0.5}]}"#;
 
-/// The first request of each row gets no answer.
+/// A fault: the first request of each row gets no answer.
 const SILENT: &str = r#"{"rules":[{"kind":"stall","first_attempts_only":true}]}"#;
 
 /// The summary and the lines count the ambiguous attempts that are retried. The API counts the same number of attempts.
@@ -45,7 +45,8 @@ pub fn attempts_that_are_not_retried_are_counted() {
 }
 
 /// `--no-retry-ambiguous` applies only to attempts that failed. After a kill, nobody knows whether the rows in flight
-/// were answered. No line says that these rows failed, so they are sent again, and all of them are counted.
+/// were answered. No line says that these rows failed, so the next run sends them again, and counts all of them as
+/// possibly billed.
 pub fn a_kill_is_counted_with_or_without_the_flag() {
     for flags in [&[][..], &["--no-retry-ambiguous"]] {
         let (api, workspace) = (Api::start(SILENT), Workspace::with_rows(IN_FLIGHT));
@@ -106,7 +107,7 @@ pub fn page(_size: Size) -> Vec<Seen> {
     )]
 }
 
-/// The sum of `maybe_paid` over a file's lines.
+/// Returns the sum of `maybe_paid` over all lines of a file.
 fn sum_of(workspace: &Workspace, name: &str, member: &str) -> u64 {
     let text = fs::read_to_string(workspace.path(name)).expect("it is text");
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("each line is JSON"));

@@ -1,6 +1,6 @@
-//! Kills the real program while it makes an output from the results. The program is `results`, or a `run` that has no
-//! rows left to send. An unfinished output never has the final name, and the next command makes the complete output.
-//! The results and the error log never change, also if parts of the run folder are deleted.
+//! Kills the real program while it makes an output from the results. The killed command is `results`, or a `run` that
+//! has no rows left to send. An unfinished output never has the final name, and the next command makes the complete
+//! output. The results and the error log never change, also if parts of the run folder are deleted.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -46,7 +46,7 @@ pub struct Kills {
     pub unfinished: u64,
 }
 
-/// The files of a run that has ended. The outputs of this run can be made again.
+/// The files of a run that has ended. The commands can make the outputs of this run again.
 struct Made {
     api: Api,
     workspace: Workspace,
@@ -108,7 +108,8 @@ impl Made {
         }
     }
 
-    /// Checks the files after a kill, then deletes a part of the run folder, and lets the command make the output.
+    /// Checks the files after a kill. After that, deletes a part of the run folder, and lets the command make the
+    /// output.
     fn on_death(&self, make: &Make, existed: bool, random: &mut fastrand::Rng, seen: &mut Kills, what: &str) {
         let found = fs::read(self.workspace.path(make.name)).ok();
         let is_whole = found.as_ref() == Some(&make.whole);
@@ -193,7 +194,7 @@ fn at_every_call(rows: usize, seed: u64) -> Kills {
             for nth in 1.. {
                 let existed = random.bool();
                 made.put(&make, existed);
-                // `Point` needs a `'static` name.
+                // The name is leaked, because `Point` needs a `'static` name.
                 let point = Point { calls, file: unfinished.clone().leak() };
                 let command = made.command(make.name, make.args);
                 let ended = Outcome::of(under_strace(&command, &made.workspace, point, "signal=SIGKILL", nth));

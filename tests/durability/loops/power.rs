@@ -1,5 +1,5 @@
-//! Tests failures of the power. Afterwards, everything that was synced is on the disk, and the program recovers from
-//! every state of the other files.
+//! Tests failures of the power. After a failure, everything that was synced is on the disk. The program recovers from
+//! every possible state of the other data.
 //!
 //! The journal runs with its threads, as in the program, so several groups of lines are being written when the power is
 //! lost. After a failure, each write that was not synced can be complete, missing, in another order, cut at a multiple
@@ -22,8 +22,8 @@ const ROWS: u64 = 48;
 
 /// Makes the power fail at random changes of the disk during runs. Returns how many states of the disk were checked.
 ///
-/// The journal opens each state, which must contain every row that was reported. Of every `finished` states, one state
-/// is also resumed until every row is answered.
+/// The journal opens each state, which must contain every row that was reported. One in `finished` states is also
+/// resumed until every row is answered.
 pub fn losses(states: u64, finished: u64, seed: u64) -> u64 {
     const STATES_OF_A_DEATH: u64 = 20;
     let mut random = fastrand::Rng::with_seed(seed);

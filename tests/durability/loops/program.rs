@@ -1,4 +1,4 @@
-//! The real program against the simulated API, which runs on a socket of this process and records all requests.
+//! Runs the real program against the simulated API. The API runs on a socket of this process and records all requests.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -104,7 +104,8 @@ impl Api {
         lock(&self.model).books().billed_calls
     }
 
-    /// Returns how many complete answers were repeated: the API had already answered a request with the same body.
+    /// Returns how many complete answers were repeated. An answer is repeated if the API has already answered a request
+    /// with the same body.
     pub fn answered_again(&self) -> u64 {
         lock(&self.model).books().answered_again
     }
@@ -183,7 +184,7 @@ impl Workspace {
         command
     }
 
-    /// Runs and resumes until every row has its answer. If that fails, returns the messages of the commands.
+    /// Runs and resumes until every row has its answer. If a row gets no answer, returns the messages of the commands.
     pub fn finish(&self, api: &Api) -> Result<(), String> {
         let run = Outcome::of(self.run(api));
         if !matches!(run.code, Some(0 | 3)) {

@@ -14,9 +14,9 @@ use super::program::{Api, Outcome, Workspace};
 use super::{Seen, Size};
 
 const NO_FAULTS: &str = r#"{"rules":[]}"#;
-/// Number of rows. Every second row has an id. The requests of these rows change.
+/// The number of rows. Every second row has an id. The requests of these rows change.
 const ROWS: usize = 60;
-/// Output tokens of each answer of [`Api::start`].
+/// The number of output tokens of each answer of [`Api::start`].
 const TOKENS: u64 = 40;
 
 /// The system calls on files that the program makes immediately before it replaces the results and during the
@@ -31,7 +31,8 @@ const POINTS: &[Point] = &[
     Point { calls: "fdatasync,fsync", file: "" },
 ];
 
-/// Returns a workspace in which a run has answered every row. After that run, every second row was changed.
+/// Returns a workspace in which a run has answered every row. After that run, the requests of every second row were
+/// changed.
 fn changed() -> (Api, Workspace) {
     let (api, workspace) = (Api::start(NO_FAULTS), Workspace::with_rows(ROWS));
     workspace.finish(&api).expect("nothing disturbs it");

@@ -17,7 +17,7 @@ const INPUT: &str = "\
 {\"custom_id\":\"f\",\"prompt\":\"hopeless\"}
 ";
 
-/// A case: what changed, which command is run then, and the result.
+/// A case: the change after the first run, the second command, and the expected result.
 pub struct Case {
     /// The change after the first run.
     pub change: &'static str,

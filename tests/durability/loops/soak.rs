@@ -1,5 +1,5 @@
-//! Eight hours of virtual time with a changing mix of faults, made from a seed. The invariants are checked with the
-//! figures of the simulated API and with the lines written, never with the scheduler's own figures.
+//! Plays eight hours of virtual time with a changing mix of faults, made from a seed. The invariants are checked with
+//! the records of the simulated API and with the written lines. The counts of the scheduler are not used.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -29,11 +29,12 @@ pub struct SoakCounts {
     pub answered: u64,
     /// Virtual hours.
     pub hours: f64,
-    /// Seconds of CPU time; real time where the system does not report CPU time.
+    /// The CPU time in seconds; the real time if the system does not report CPU time.
     pub seconds: f64,
 }
 
-/// Returns a fault plan with many phases. Each phase has its own kinds of faults, and a share for each kind.
+/// Returns a fault plan with many phases. Each phase has its own kinds of faults, and each kind affects a share of the
+/// requests.
 fn faults(random: &mut fastrand::Rng, hours: u64) -> String {
     let mut rules = String::new();
     let kinds = [
@@ -197,7 +198,7 @@ pub fn page(size: Size) -> Vec<Seen> {
         };
         eprintln!("soak: {said}");
         let _ = writeln!(record, "{said}");
-        // The record is only for people who watch a running test. The results are on the page.
+        // The record is only for people who watch a running test. The results of the test are on the page.
         let _ = std::fs::write(record_path(), &record);
     }
     assert!(broken.is_empty(), "seeds {broken:?} break an invariant");

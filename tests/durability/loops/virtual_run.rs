@@ -1,5 +1,5 @@
-//! Whole runs on virtual time: the real loop, scheduler and journal against the simulated API. At any change, the disk
-//! can fail or the process can die.
+//! Does whole runs on virtual time. The real loop, scheduler and journal run against the simulated API. At any change,
+//! the disk can fail or the process can die.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -34,7 +34,7 @@ use super::follow_ups;
 use crate::support::{self, journal_options};
 pub use crate::support::{ERRORS, RESULTS};
 
-/// The largest number of requests in flight that is allowed.
+/// The largest allowed number of requests in flight.
 pub const IN_FLIGHT: usize = 16;
 
 /// The result of a run.
@@ -44,14 +44,14 @@ pub struct Virtual {
     pub refused: Option<String>,
     /// The end of the run, according to its loop.
     pub finish: Finish,
-    /// Labels of the rows whose lines were reported durable.
+    /// The labels of the rows whose lines were reported durable.
     pub reported: BTreeSet<String>,
     /// The result of closing the journal; `None` if that failed.
     pub closed: Option<Closed>,
     /// The number of rows that were in flight when an earlier run died. The program reads this number from the slots
     /// when it opens the journal.
     pub dead_in_flight: u64,
-    /// Number of charged calls for each row.
+    /// The number of charged calls for each row.
     pub billed: BTreeMap<String, u64>,
     /// The largest number of requests that were in flight at once.
     pub most_in_flight: u64,
@@ -72,7 +72,7 @@ pub struct Load {
     pub faults: &'static str,
     /// The number of different requests; `None` if all requests differ. Rows with equal requests are sent only once.
     pub kinds: Option<u64>,
-    /// Whether answers are scripted and have to follow rules, as in [`follow_ups`](super::follow_ups).
+    /// Whether answers are scripted and must follow rules, as in [`follow_ups`](super::follow_ups).
     pub mends: bool,
     /// The providers of the run.
     pub roads: Roads,
@@ -95,7 +95,7 @@ pub const SECOND: &str = "second";
 /// A fault: the rows that contain "tenth" fail once. So the program has entries of the error log to compact, and
 /// `resume` has rows to send.
 pub const REFUSED_ONCE: &str = r#"{"rules":[{"status":400,"contains":"tenth","first_attempts_only":true}]}"#;
-/// Nothing goes wrong.
+/// A fault file without faults.
 pub const NO_FAULTS: &str = r#"{"rules":[]}"#;
 
 /// Runs the rows that are not done, until all are done or the disk fails.
@@ -209,7 +209,7 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
     result
 }
 
-/// Adds a chain over both providers.
+/// Makes the run use a chain of both providers.
 fn over_two(config: Config) -> Config {
     let first = PoolId::clone(&row(0).ask.pool).provider;
     let ask_for = |job: &Job, _: &EndpointId| Ok(at_second(&row(job.id.0).ask));
@@ -372,8 +372,8 @@ pub fn assert_ends(disk: &MemDisk, load: Load, what: &str) -> BTreeMap<String, V
     assert_eq!(answers.len() as u64, load.rows, "{what}: rows are lost");
     let left_over = disk.paths().into_iter().find(|path| path.to_string_lossy().contains(".tmp"));
     assert_eq!(left_over, None, "{what}: a temporary file is left");
-    // When a run ends without failures, it removes the empty error log. If the empty log possibly belongs to another
-    // program, it stays.
+    // When a run ends without failures, it removes the empty error log. An empty log that possibly belongs to another
+    // program stays.
     let is_compacted = disk.content(Path::new(ERRORS)).is_none_or(|log| log.is_empty());
     assert!(is_compacted, "{what}: the error log is not compacted");
     answers

@@ -65,16 +65,16 @@ pub fn assert_nonsense_is_survived() {
     }
 }
 
-/// What was measured in a run with an outage.
+/// The measures of a run with an outage.
 #[derive(Clone, Copy, Debug)]
 pub struct Outage {
-    /// Requests per minute during the outage, as a share of the rate before the outage. The first half minute is left
-    /// out.
+    /// The number of requests per minute during the outage, as a share of the rate before the outage. The first half
+    /// minute of the outage is left out.
     pub rate: f64,
     /// The number of requests per row, over the whole run.
     pub amplification: f64,
-    /// Seconds from the end of the outage until the rate is nine tenths of the rate before the outage. The rate is
-    /// measured over ten seconds.
+    /// The time from the end of the outage until the rate is nine tenths of the rate before the outage, in seconds. The
+    /// rate is measured over ten seconds.
     pub back_after_s: u64,
     /// The number of refusals by the limits.
     pub refused: u64,
