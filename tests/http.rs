@@ -1122,7 +1122,7 @@ struct Pattern {
     bytes: u64,
     /// The position in the body after which reads fail.
     stops_at: u64,
-    /// Whether a read after the position `readable` finds the end of the body instead of failing.
+    /// Whether a read after the position `stops_at` finds the end of the body instead of failing.
     is_short: bool,
     read_to: AtomicU64,
     largest_read: AtomicUsize,

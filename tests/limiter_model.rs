@@ -93,8 +93,8 @@ proptest! {
                 }
                 Op::Clamp(most) => {
                     bucket.clamp(most, now);
-                    // The bucket shows only whole tokens. So after a clamp (which lowers the level), its level can be
-                    // higher than the new level by a fraction of a token.
+                    // The bucket shows only whole tokens. So after `clamp` has lowered the bucket, its real level can
+                    // be higher than `most` by a fraction of a token.
                     if model.level >= most as f64 + 1.0 {
                         model.level = most as f64;
                     }
@@ -119,8 +119,8 @@ proptest! {
             }
             prop_assert!(bucket.level(now) <= i64::from(bucket.burst()));
             prop_assert!((bucket.level(now) as f64 - model.level).abs() <= 1.6, "{} and {}", bucket.level(now), model.level);
-            // Only whole tokens are compared. The next line removes the difference in fractions, because they would add
-            // up over a long history.
+            // Only whole tokens are compared. The next line removes the differences in fractions of a token, which
+            // would add up over a long history.
             model.level = model.level.clamp(bucket.level(now) as f64, bucket.level(now) as f64 + 1.0).min(model.burst);
         }
     }

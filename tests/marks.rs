@@ -235,7 +235,7 @@ fn text(random: &mut Rng, words: usize) -> (String, String) {
     (text, json)
 }
 
-/// Writes random requests.
+/// A generator of random requests.
 struct Texts<'r> {
     random: &'r mut Rng,
     /// The fixed start of a template, as JSON.

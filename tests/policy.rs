@@ -1,4 +1,4 @@
-//! Tests the error policy, row by row: what each kind of response means, and what each failure of a connection means.
+//! Tests the error policy, row by row: the meaning of each kind of response, and of each failure of a connection.
 //!
 //! Each row is tested completely: from the bytes of a response, or from a failure, to the verdict. The scheduler
 //! decides how long a run waits, how often it tries again, and when it gives up.

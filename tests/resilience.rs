@@ -122,7 +122,7 @@ impl Case {
         whole_run_behind(self.hides, self.sim(), config, rows, |_| {})
     }
 
-    /// Returns the case as one line of text. Several equal rows in sequence are shown as one block.
+    /// Returns the case as one line of text. Equal rows that follow each other directly are shown as one block.
     fn shown(&self) -> String {
         let blocks: Vec<_> =
             self.rows.chunk_by(|a, b| a == b).map(|block| format!("{:?} {}", block[0], block.len())).collect();
@@ -207,7 +207,7 @@ fn check(case: &Case) -> Result<(), String> {
     is_within("good rows", &good, &(&answered | &pending))?;
     is_within("bad rows", &bad, &(&failed | &pending))?;
     is_within("rows of a missing model", &missing, &kept)?;
-    // If no row was ever answered, nobody can know whether the rows or the endpoint failed.
+    // If no row was answered, it is not known whether the rows or the endpoint failed.
     if is_given_up && !case.is_dead() && !good.is_empty() {
         return Err(format!("given up after {} s", whole.elapsed.as_secs()));
     }

@@ -41,8 +41,8 @@ fn every_scenario_stays_within_its_ranges() {
         for seed in 1..=2 {
             let measures = judge::run(&scenario, rows, seed);
             if let Some([_, most]) = scenario.expect.get("of_bound") {
-                // The start of a run takes the same time in a short run and in a whole run. In a short run, this is a
-                // large part of the time, so a short run gets 25 seconds more.
+                // The start of a run takes the same time in a short run and in a whole run. In a short run, the start
+                // is a large part of the time, so a short run gets 25 seconds more.
                 let (elapsed, bound) = (measures["elapsed_s"], measures["bound_s"]);
                 if elapsed > bound * most + 25.0 {
                     missed.push(format!("{} with seed {seed}: {elapsed} s for a bound of {bound} s", scenario.name));
@@ -89,8 +89,8 @@ fn random_faults_lose_no_row() {
 fn if_streams_lack_their_start_or_their_end_every_row_is_answered_without_a_stream() {
     for kind in ["no_message_start", "no_message_stop"] {
         let is_plain_sound = kind == "no_message_start";
-        // An answer without its end is broken, whether it is a stream or not. So the fault `no_message_stop` affects
-        // only the first requests, and the later requests can be answered.
+        // An answer without its end is broken, both as a stream and as plain JSON. So the fault `no_message_stop`
+        // affects only the first requests. The later requests can be answered.
         let times = if is_plain_sound { "" } else { r#","until":"1ms""# };
         let faults = format!(r#"{{"rules":[{{"kind":"{kind}"{times}}}]}}"#);
         let faults = FaultPlan::parse(&faults, "faults.json").expect("the plan is well-formed");

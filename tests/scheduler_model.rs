@@ -13,7 +13,7 @@ use claude_batch::scheduler::{Budget, Config, HaltRule, Window};
 use support::player::{Player, World, answer, fault, for_each_seed};
 
 const SEEDS: u64 = 3_000;
-/// The budget of the runs with a budget. Some runs end because this budget is used up.
+/// The budget, for the runs that have one. Some runs end because this budget is used up.
 const BUDGET: u128 = 20_000;
 const POOLS: [&str; 2] = ["haiku-4.5", "opus-4.x"];
 

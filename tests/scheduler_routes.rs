@@ -320,7 +320,7 @@ fn random_runs_over_several_endpoints_keep_every_invariant() {
 /// Several endpoints. The endpoints fail and halt at random.
 struct SeveralEndpoints {
     window: usize,
-    /// For each row in flight, the account that it was sent to.
+    /// For each row in flight, the account to which the row was sent.
     in_flight: BTreeMap<u64, String>,
     /// Accounts that have halted.
     halted: BTreeSet<String>,
@@ -437,7 +437,7 @@ struct Chain {
     window: usize,
     /// For each row in flight, the place of its endpoint in the chain.
     in_flight: BTreeMap<u64, usize>,
-    /// For each row, the last place in the chain to which it was sent.
+    /// For each row, the place of the last endpoint in the chain to which the row was sent.
     furthest: BTreeMap<u64, usize>,
     halted: BTreeSet<usize>,
     held_until: [Instant; 3],
@@ -636,7 +636,7 @@ fn end(scheduler: &mut Scheduler, ticket: Ticket, second: u64) -> Next {
     scheduler.on_end(ticket, answer(100, 50), Instant::from_secs(second))
 }
 
-/// Answers every request until the run is over. Returns the accounts that answered.
+/// Answers every request until the run is over. Returns the accounts that answered the requests.
 fn finish_all(scheduler: &mut Scheduler, now: Instant) -> Vec<String> {
     let mut accounts = Vec::new();
     loop {

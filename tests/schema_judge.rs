@@ -1,5 +1,5 @@
-//! For each pair of a schema and an answer, writes whether the answer fits. `.ci/judges` compares this with the result
-//! of another validator.
+//! For each pair of a schema and an answer, writes whether the answer fits. `.ci/judges` compares these verdicts with
+//! the verdicts of another validator.
 
 use std::io::Write as _;
 use std::path::PathBuf;

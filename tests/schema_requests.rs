@@ -23,7 +23,7 @@ const TICKET: &str = r##"{
     "$defs": {"tag": {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}}
 }"##;
 
-/// A schema that contains itself. The API accepts it only as the input schema of a tool that is not strict.
+/// A schema that contains itself. The API accepts this schema only as the input schema of a tool that is not strict.
 const TREE: &str = r##"{
     "type": "object", "required": ["name", "children"],
     "properties": {"name": {"type": "string"}, "children": {"type": "array", "items": {"$ref": "#"}}}

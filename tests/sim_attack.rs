@@ -1,4 +1,4 @@
-//! Sends bad and odd requests to the simulated API. Every answer must be one that the real API could give.
+//! Sends bad and odd requests to the simulated API. Every answer must be possible for the real API.
 #![cfg(feature = "sim")]
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -339,7 +339,7 @@ struct Answer {
     body: Value,
 }
 
-/// Sends a request to a new model, without sockets.
+/// Sends a request to a new simulated API, without sockets.
 fn ask(method: &Method, path: &str, query: Option<&str>, headers: &[(&'static str, &str)], body: &[u8]) -> Answer {
     let pairs = headers
         .iter()

@@ -908,7 +908,8 @@ fn whole_answer(config: &SimConfig, body: &Value) -> Value {
     serde_json::from_slice(&whole_body(config, body)).expect("JSON")
 }
 
-/// Puts the events of a stream together as the documentation says: deltas are joined, and the last usage counts.
+/// Puts the events of a stream together as the documentation says: the deltas are joined, and the last usage is the
+/// usage of the message.
 fn fold(body: &[u8]) -> Value {
     let text = std::str::from_utf8(body).expect("UTF-8");
     let mut message = Value::Null;

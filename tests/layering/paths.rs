@@ -22,7 +22,7 @@ pub struct Source {
     pub children: BTreeSet<String>,
     /// The names and line numbers of the functions that are `pub`.
     pub public_functions: Vec<(String, usize)>,
-    /// Names of modules that are declared only for tests and have their own files.
+    /// The names of modules that are declared only for tests and are separate files.
     pub own_test_modules: Vec<String>,
 }
 

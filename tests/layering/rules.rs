@@ -14,7 +14,7 @@ pub struct Fault {
     pub file: String,
     /// The line number, counted from 1.
     pub line: usize,
-    /// What is wrong, and what the rule is.
+    /// The message: what is wrong, and what the rule says.
     pub message: String,
 }
 

@@ -63,7 +63,7 @@ pub const MODULES: &[Module] = &[
     ),
 ];
 
-/// Pairs of modules in one layer: the first module uses the second. All listed uses are intended.
+/// Pairs of modules in one layer. In each pair, the first module uses the second. All listed uses are intended.
 pub const SAME_LAYER: &[(&str, &str)] = &[
     ("domain", "clock"),
     ("catalog", "domain"),
@@ -145,7 +145,7 @@ pub const STREAMS: (&[&str], &[&str]) = (
 
 /// Words of the Messages API and of other platforms, and the folders that are allowed to contain them. The words are
 /// types and codes of errors, and names of headers. Only the provider decides what a reply means. Upper case and lower
-/// case do not differ. A word is also found inside a longer word, in a comment, and in a test.
+/// case do not differ. The words are also found inside longer words, in comments, and in tests.
 pub const OF_A_PROVIDER: (&[&str], &[&str]) = (
     &[
         "invalid_request_error",
@@ -162,7 +162,7 @@ pub const OF_A_PROVIDER: (&[&str], &[&str]) = (
         "credit balance",
         "anthropic-ratelimit",
         "x-should-retry",
-        // Names of other platforms.
+        // Headers and error types of other platforms.
         "throttlingexception",
         "validationexception",
         "accessdeniedexception",

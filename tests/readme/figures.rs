@@ -5,8 +5,8 @@ use crate::page::{Page, readme};
 /// The page that compares the program with other tools. If this page is missing, its figures are not checked.
 const PEERS: &str = "benches/PEERS.md";
 
-/// The sections in which every number is a figure. In other sections, only the numbers in paragraphs that link a page
-/// are figures.
+/// The sections in which every number counts as a figure. In other sections, only the numbers in paragraphs that link a
+/// page are figures.
 const MEASURED: [&str; 2] = ["## Five reasons", "## Compared with other ways"];
 
 #[test]

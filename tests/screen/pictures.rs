@@ -2,8 +2,8 @@
 //! a terminal, with the simulator.
 //!
 //! To make the pictures again: `UPDATE_PICTURES=1 cargo test --test screen pictures`. Without this variable, the tests
-//! compare each line of a picture with the lines that the program prints now. Numbers and bars are allowed to differ.
-//! If a line depends on the timing of a run, only its label is compared.
+//! compare each line of a picture with the lines that the program prints. Numbers and bars are allowed to differ. If a
+//! line depends on the timing of a run, only its label is compared.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ const OF_TIMING: [&str; 8] = ["time", "limits", "now", "speed", "latency", "fast
 /// The width of a label, in columns. A line without a label belongs to the label above it.
 const LABEL: usize = 10;
 
-/// A picture: what is typed, and a moment of the run. The picture shows this moment and, below it, the end of the run.
+/// A picture of a run. It shows the typed command, one moment of the run, and below that the end of the run.
 struct Scene {
     name: &'static str,
     title: &'static str,
@@ -135,7 +135,7 @@ fn visible(window: &Window) -> Vec<Line> {
     lines
 }
 
-/// Returns the line between the moment and the end.
+/// Returns the line of the picture between the moment and the end.
 fn gap() -> Line {
     let mut terminal = avt::Terminal::new(SIZE.0.into(), 1).expect("a size");
     terminal.feed("\x1b[2m⋮ at the end:\x1b[0m");

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::window::Window;
 
-/// The number of rows of the input. With this many rows, the run takes longer than the changes of size.
+/// The number of rows of the input. The run takes longer than all changes of size together.
 const ROWS: usize = 3_000;
 /// How many times the size changes in a run.
 const CHANGES: usize = 25;

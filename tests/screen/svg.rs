@@ -96,7 +96,7 @@ fn runs(line: &Line) -> Vec<Vec<Cell>> {
     line.chunks(|before, after| before.pen() != after.pen() || kind(before) != kind(after)).collect()
 }
 
-/// Returns the kind of a cell: a blank, a full or an empty cell of a bar, or text.
+/// Returns the kind of a cell: a blank, a full cell of a bar, an empty cell of a bar, or text.
 fn kind(cell: &Cell) -> char {
     match cell.char() {
         bar @ ('█' | '░') => bar,

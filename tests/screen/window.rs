@@ -46,7 +46,7 @@ impl Window {
         set_size(&self.ours, columns, rows);
     }
 
-    /// Waits for the next text of the program and shows it. Returns the text; `None` after the program has ended.
+    /// Waits for the next text of the program and shows it. Returns this text, or `None` after the program has ended.
     #[track_caller]
     pub fn next(&mut self) -> Option<String> {
         match self.written.recv_timeout(LONGEST_SILENCE) {

@@ -291,7 +291,7 @@ fn max_cost_stops_before_the_budget_is_exceeded_and_counts_all_runs() {
 }
 
 /// One in five answers is charged and breaks off. The program is allowed to send another request only if the budget is
-/// enough for the next answer and all lost answers. The next runs keep this rule too.
+/// enough for the next answer and all lost answers. The next runs follow this rule too.
 #[test]
 fn lost_answers_count_against_max_cost_in_later_runs_too() {
     let folder = Folder::with_rows(200);

@@ -20,7 +20,7 @@ fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
 }
 
-/// Returns the purposes of the requests that a row needed.
+/// Returns the purpose of each request that was sent for a row.
 fn purposes(part: &Value) -> Vec<&str> {
     part["steps"].as_array().into_iter().flatten().filter_map(|step| step["purpose"].as_str()).collect()
 }

@@ -307,8 +307,8 @@ fn create(api: &Api, body: &str) -> String {
     reply[at..].chars().take_while(|char| char.is_ascii_alphanumeric() || *char == '_').collect()
 }
 
-/// Returns a folder whose run of 21 rows has left two batches of 10 rows behind, and their API. The first row was sent
-/// online.
+/// Returns a folder and an API. In the folder, a run of 21 rows has ended and left two open batches of 10 rows each.
+/// The first row was sent online.
 fn detached(time: BatchTime) -> (Folder, Api) {
     detached_from(time, r#"{"rules": []}"#)
 }
@@ -327,7 +327,7 @@ fn document(said: &Said) -> Value {
     serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}\n{}", said.out, said.err))
 }
 
-/// Returns a member of each batch of a document.
+/// Returns the value of one member for each batch of a document.
 fn members(document: &Value, name: &str) -> Vec<Value> {
     let batches = document["batches"].as_array().expect("it has batches");
     batches.iter().map(|batch| batch[name].clone()).collect()

@@ -203,7 +203,7 @@ pub fn pasted(text: &str, like: &Command, input: Option<&str>) -> Said {
     let mut shell = Command::new("sh");
     shell.args(["-c", text]).env("PATH", std::env::join_paths(path).expect("a path"));
     as_there(&mut shell, like);
-    // If a printed command does not name the server of its run, this proxy prevents requests to the default server.
+    // If a printed command does not name the server of its run, this proxy stops the requests to the default server.
     shell.env("HTTPS_PROXY", "http://127.0.0.1:9");
     feed(shell, input.unwrap_or_default())
 }

@@ -20,7 +20,7 @@ kind = "messages"
 base-url = "http://127.0.0.1:9"
 "#;
 
-/// Returns a folder with a configuration of the user, and the command with these arguments.
+/// Returns a folder with a configuration of the user, and the command `claude-batch` with these arguments.
 fn show(folder: &Folder, more: &[&str]) -> Said {
     folder.write("own/claude-batch/claude-batch.toml", OWN);
     folder.write("claude-batch.toml", "max-cost = 5\nmodel = \"claude-sonnet-4-5\"\n");

@@ -12,7 +12,7 @@ use crate::support::*;
 /// The server refuses a tenth of the rows each time that they are sent.
 const TENTH: &str = r#"{"seed": 1, "rules": [{"status": 400, "share": 0.1}]}"#;
 
-/// The server refuses the row with number 1 once, with an error of the request.
+/// The server refuses the row with number 1 once. The error says that the request is wrong.
 const ONE_FAILS: &str = r#"{"rules": [{"status": 400, "contains": "number 1.", "times": 1}]}"#;
 
 /// The server fails once with an internal error, for the row with number 1.

@@ -24,7 +24,7 @@ struct Row {
     asked: String,
     /// The cells of the row. For a JSON row, these are a text and a number that are not sent.
     cells: Vec<String>,
-    /// The answer as the server sends it, and the text inside the answer.
+    /// The answer as the server sends it, as JSON.
     message: String,
     text: String,
 }

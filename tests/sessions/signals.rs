@@ -17,7 +17,7 @@ const RUN: [&str; 5] = ["run", "prompts.jsonl", "--tier", "none", "-c8"];
 
 fn send(child: &Child, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process id")).expect("a process id");
-    // The run has possibly ended by itself before.
+    // The signal fails if the run has already ended by itself.
     let _ = kill_process(pid, signal);
 }
 
@@ -58,7 +58,7 @@ fn after_ctrl_c_at_any_moment_the_same_command_finishes_each_row_once() {
         let interrupted = finish(child);
         let on = folder.run_at(&api, &RUN);
 
-        // In the first milliseconds, the program does not handle signals, so the system ends the program.
+        // In its first milliseconds, the program does not handle signals. So a signal in this time ends it at once.
         assert!(matches!(interrupted.code, Some(0 | 130) | None), "{interrupted:?}");
         on.ends_with(0);
         assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);

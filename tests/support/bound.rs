@@ -27,10 +27,10 @@ pub struct Account<'a> {
 impl Account<'_> {
     /// Returns the least time, and the limit (requests, input tokens or output tokens) that decides it.
     ///
-    /// Requests and input tokens are counted when the server accepts a row. So a row is accepted only when the limits
-    /// have allowed this row and all rows before it. The row ends one latency after it is accepted. Output tokens are
-    /// counted while they are produced. So when the run ends, the limits have allowed all output tokens except the debt
-    /// that the server permits.
+    /// Requests and input tokens are counted when the server accepts a row. So the server accepts a row only after the
+    /// limits have allowed this row and all rows before it. The row ends one latency after it is accepted. Output
+    /// tokens are counted while they are produced. So when the run ends, the limits have allowed all output tokens
+    /// except the debt that the server permits.
     pub fn least_time(&self) -> (f64, Dimension) {
         let time = |dimension: Dimension| {
             let total = self.used[dimension.index()];

@@ -253,7 +253,7 @@ impl Judge<'_> {
         self.rows as f64 - self.seen.answers.len() as f64 - kept as f64
     }
 
-    /// Returns the number of requests per answered row, counted from this second of the run on.
+    /// Returns the number of requests per answered row. Only requests and rows after this second of the run count.
     fn attempts_per_row_after(&self, seconds: f64) -> f64 {
         let sent = self.seen.requests.iter().filter(|request| request.sent_at >= seconds).count();
         let answered = self.seen.answers.iter().filter(|answer| answer.at >= seconds).count();
@@ -293,7 +293,7 @@ impl Judge<'_> {
     }
 
     /// Returns the least time that the rate limits, the latency and the limit on open requests allow. Also returns the
-    /// rate limit that decides this time, if one does.
+    /// rate limit that decides this time; `None` if no rate limit decides it.
     fn bound(&self) -> (f64, Option<Dimension>) {
         let times = self.levels.keys().map(|model| self.account(model).least_time());
         let (by_limits, binding) = times.max_by(|a, b| a.0.total_cmp(&b.0)).expect("there is a model");
@@ -421,9 +421,9 @@ impl Judge<'_> {
         best
     }
 
-    /// Measures the longest wait of a small row and of a big row. The wait of a row begins when the row is read. The
-    /// time that the limit needs for the small rows before it is subtracted. The rest is divided by the number of big
-    /// rows before it plus one.
+    /// Measures the longest wait of a small row and of a big row. The wait of a row begins when the row is read. From
+    /// this wait, the judge subtracts the time that the limit needs for the small rows before the row. Then the judge
+    /// divides the rest by the number of big rows before the row, plus one.
     fn waits(&self, measures: &mut Measures) {
         let kinds = &self.scenario.load.kinds;
         let limit = f64::from(self.scenario.server.limits[1]);

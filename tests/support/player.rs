@@ -1,7 +1,8 @@
 //! Plays random runs of the scheduler alone, on virtual time. After each event, the player checks what must be true in
 //! every run.
 //!
-//! A test implements [`World`] to say how attempts end, and what else must be true. Each run is made from one seed.
+//! A test implements [`World`] to say how attempts end, and what must be true in its runs. Each run is made from one
+//! seed.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -17,7 +18,7 @@ use claude_batch::scheduler::{Config, Next, Scheduler, Step, Ticket};
 /// The number of events after which a run counts as a run that never ends.
 const MOST_EVENTS: u64 = 100_000;
 
-/// How attempts end in a run, and what else must be true.
+/// The conditions of a run: how its attempts end, and what must be true in it.
 pub trait World {
     /// Checks that it is correct to send a row now.
     fn on_sent(&mut self, planned: &Planned, now: Instant);
@@ -38,7 +39,7 @@ pub struct Player<W> {
     pub now: Instant,
     /// The rows in flight.
     rows: BTreeMap<Ticket, u64>,
-    /// Rows that are finished, and rows that are left for a later run.
+    /// The rows that are finished.
     pub finished: BTreeSet<u64>,
     pub pending: BTreeSet<u64>,
     /// The largest number of requests in flight at the same time, including canaries (test requests).

@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 use super::gateway::Hides;
 
-/// One scenario: it tests one behaviour.
+/// A scenario, which tests one behaviour.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
@@ -54,7 +54,7 @@ fn twenty() -> u64 {
 pub struct Server {
     /// The limits a minute: requests, input tokens and output tokens.
     pub limits: [u32; 3],
-    /// The burst of each limit, in seconds: the time in which the limit refills the burst.
+    /// The burst of each limit, as the time in which the limit refills the burst, in seconds.
     pub burst_s: [f64; 3],
     /// The time to the first token, in seconds.
     pub first_token_s: f64,
@@ -66,7 +66,7 @@ pub struct Server {
     pub error_s: f64,
     /// The mean length of an answer, in tokens.
     pub output: f64,
-    /// Additional output tokens for each token of `max_tokens`.
+    /// The number of additional output tokens for each token of `max_tokens`.
     pub output_per_max_token: f64,
     /// The standard deviation of the logarithm of the length of an answer.
     pub sigma: f64,
@@ -139,7 +139,7 @@ pub struct Other {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
-    /// When the limits change, in seconds.
+    /// The time when the limits change, in seconds.
     pub at_s: f64,
     /// The limits after the change.
     pub limits: [u32; 3],
@@ -179,15 +179,15 @@ pub struct Kind {
     /// The weight of this kind among all kinds.
     #[serde(default = "one")]
     pub weight: u32,
-    /// The number of words of the prompt. Each word is one token.
+    /// The number of words of the prompt, each of one token.
     pub words: usize,
-    /// Words of a system prompt that can be cached.
+    /// The number of words of a system prompt that can be cached.
     #[serde(default)]
     pub cached_words: usize,
     /// `max_tokens`.
     #[serde(default = "thousand")]
     pub max_tokens: u32,
-    /// The model. The model of these rows. Without a model, the model of the load is used.
+    /// The model of these rows. Without a model, the model of the load is used.
     pub model: Option<String>,
 }
 
@@ -208,7 +208,7 @@ pub enum Order {
     Mixed,
     /// The file has one kind after the other, and is read in this order.
     Sorted,
-    /// The file has one kind after the other, but is read in the order that the first pass advises.
+    /// The file has one kind after the other. The run reads it in the order that the first pass over the input advises.
     Advised,
 }
 

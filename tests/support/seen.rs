@@ -40,7 +40,7 @@ pub struct Answer {
     pub at: f64,
     /// The time from the last request for the row until its line was written, in seconds.
     pub latency: f64,
-    /// The tokens that the answer used.
+    /// The number of tokens that the answer used.
     pub usage: Usage,
 }
 

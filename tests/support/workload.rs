@@ -254,7 +254,7 @@ impl Workload {
         (history, known_bursts(&whole.finish.learned, load))
     }
 
-    /// Asks the server to count the tokens of the rows that the load selects for this.
+    /// Asks the server to count the tokens of those rows that the load selects for counting.
     fn counts(&self, load: &Load) -> Counts {
         let provider = Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("the version is a header");
         let mut model = Model::new(self.sim.clone());
@@ -287,7 +287,7 @@ fn limits_of(tier: Tier) -> impl Fn(&PoolId) -> RateLimits + Send + 'static {
     move |pool| catalog.limits(tier, &pool.class).limits
 }
 
-/// Returns one or two models. The tables of tiers 1 to 4 have limits only for older models.
+/// Returns one or two models. The tables of tiers 1 to 4 do not have limits for the newest models.
 fn models(random: &mut fastrand::Rng, tier: Tier) -> Vec<&'static str> {
     let is_old = matches!(tier, Tier::One | Tier::Two | Tier::Three | Tier::Four);
     let choices: Vec<_> = match is_old {
@@ -363,7 +363,7 @@ impl Rows {
         body
     }
 
-    /// Returns how many rows keep the server busy for this many minutes.
+    /// Returns the number of rows for which the server needs this many minutes.
     fn count(&self, sim: &SimConfig, tier: Tier, catalog: &Catalog, minutes: f64) -> usize {
         let tokens = 2.5 * self.words as f64 + 400.0 * f64::from(u8::from(self.has_tools));
         let output = (sim.lengths.mean + sim.lengths.per_prompt_token * tokens).min(f64::from(self.max_tokens));

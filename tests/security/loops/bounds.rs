@@ -103,7 +103,7 @@ fn inputs(size: Size) -> Vec<Seen> {
         cases.extend([("/proc/self/mem", 2, "/proc/self/mem"), ("/proc/self/environ", 2, "/proc/self/environ")]);
     }
     if size == Size::Full {
-        // Each of these files has a hole (zeros that use no disk space). The program reads a gigabyte of the file
+        // Each of the next files has a hole (zeros that use no disk space). The program reads a gigabyte of the file
         // before it gives up.
         cases.extend([("hole-in-row-2.jsonl", 2, "longer than 1 GiB"), ("hole-in-quotes.csv", 2, "longer than 1 GiB")]);
     }
@@ -416,7 +416,7 @@ fn nested_answers(size: Size) -> Seen {
     )
 }
 
-/// Returns answers that contain `deep`, each as its content type and its body.
+/// Returns answers that contain `deep`. Each answer is a pair of its content type and its body.
 fn bodies(deep: &str) -> Vec<(&'static str, String)> {
     let whole = |before: &str, block: &str, usage: &str, behind: &str| {
         let body = format!(

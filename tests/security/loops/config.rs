@@ -1,4 +1,4 @@
-//! Tests configuration files that another user can have written: `claude-batch.toml` in the working folder, and the
+//! Tests configuration files that another user has possibly written: `claude-batch.toml` in the working folder, and the
 //! file in the home folder.
 
 use std::ffi::OsStr;
@@ -589,7 +589,7 @@ fn dotenv() -> String {
 }
 
 /// Tests settings (about the key and about other things) in a configuration file. With `is_suspect`, the program does
-/// not trust this file, because another user can have written it.
+/// not trust this file, because another user has possibly written it.
 #[cfg(unix)]
 fn judge(place: &Place, is_suspect: bool) -> u64 {
     let lines = [

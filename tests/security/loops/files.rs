@@ -1,6 +1,6 @@
 //! Tests what happens when other users put files, folders or links at the paths of outputs. The tests try every kind of
-//! file, folder and link, with every owner, at every path, in every kind of folder. Some of them appear after the
-//! program has checked a path and before it opens the file.
+//! file, folder and link, with every owner, at every path, in every kind of folder. Some files and links appear after
+//! the program has checked a path and before it opens the file.
 //!
 //! The judge shares no code with the program. The judge knows which user made which file, and checks three things.
 //! First, nothing outside the folder was changed. Second, the program used nothing from other users. Third, other users
@@ -66,7 +66,7 @@ enum Place {
     RunFolder,
     /// The file of the run folder with this name.
     Inside(&'static str),
-    /// The log that `resume` reads.
+    /// The error log that `resume` reads.
     Resumed,
     /// `simulate --journal`.
     SimJournal,

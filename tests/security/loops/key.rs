@@ -62,7 +62,8 @@ fn each_ends_its_row(key: &Key, responses: Vec<Response>, mode: &[&str], is_pipe
     count
 }
 
-/// Runs the program against a server that gives each request the next of these responses. Returns the exit code.
+/// Runs the program against a server that answers each request with the next of the given responses. Returns the exit
+/// code.
 fn run_over(key: &Key, responses: Vec<Response>, mode: &[&str], is_pipe: bool, seed: u64) -> Option<i32> {
     let folder = Folder::new();
     let count = responses.len();

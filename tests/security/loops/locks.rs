@@ -147,7 +147,8 @@ fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
     count
 }
 
-/// Makes the files that exist before the two runs start. Returns the letters of the rows that must be left at the end.
+/// Makes the files that exist before the two runs start. Returns the first letters of the ids of rows that must have a
+/// line at the end.
 fn prepare(relation: Relation, folder: &Folder, api: &Api, what: &str) -> BTreeSet<char> {
     let begin = |args: &[&str]| {
         let said = folder.run_at(api, &with_common(args));
@@ -225,8 +226,8 @@ fn with_common<'a>(args: &[&'a str]) -> Vec<&'a str> {
     args.iter().chain(halts_never).chain(&["-c", "4"]).copied().collect()
 }
 
-/// Returns an API that needs some milliseconds for an answer. It refuses some of the rows, so that the results and the
-/// error log get lines.
+/// Returns an API that needs some milliseconds for an answer. The API refuses some of the rows, so that the results and
+/// the error log get lines.
 fn api(random: &mut fastrand::Rng) -> Api {
     let faults = format!(r#"{{"seed": {}, "rules": [{{"status": 400, "share": 0.3}}]}}"#, random.u32(..));
     let latency = Latency { first_token: Duration::from_millis(random.u64(1..25)), jitter: 0.4, ..Latency::ZERO };

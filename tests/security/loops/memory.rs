@@ -13,7 +13,7 @@ use super::super::hostile::{Asked, Hostile, Then, response};
 use super::super::page::{Seen, Size};
 use super::super::support::{CANARY, Folder, rows};
 
-/// The length of an endless body, in bytes. It is longer than the largest body that the program reads.
+/// The length of an endless body, in bytes. Such a body is longer than the largest body that the program reads.
 const ENDLESS: usize = 40 << 20;
 /// The size of an answer in the short version, in bytes. Sixteen such answers need twice the allowed memory. So the
 /// test notices if the program keeps many answers in memory at the same time.
@@ -208,7 +208,8 @@ fn bomb(bytes: usize) -> Vec<u8> {
             count -= 8;
         }
     };
-    // First come the header of a block with fixed codes that is not the last block, and the letter x.
+    // The data begins with the header of a block with fixed codes, which is not the last block. Then comes the letter
+    // x.
     put(0b010, 3, &mut out);
     put(u64::from((b'x' + 0x30).reverse_bits()), 8, &mut out);
     for _ in 0..bytes / 258 {
@@ -256,7 +257,7 @@ fn run(url: &str, at_once: usize, stream: bool) -> Ran {
         "2s",
     ]);
     command.args(["--stream", if stream { "on" } else { "off" }]).env("ANTHROPIC_API_KEY", CANARY);
-    // Standard error is written to a file. A pipe would have to be read during the run.
+    // Standard error is written to a file, because a pipe would have to be read during the run.
     let log = fs::File::create(folder.path("err.txt")).expect("the file can be created");
     let begun = Instant::now();
     let mut child = command.stdout(Stdio::null()).stderr(log).spawn().expect("the program starts");

@@ -226,7 +226,7 @@ const HOSTS: [(&str, &[&str], &str); 9] = [
     ("fine.example.invalid", &["127.0.0.1"], ""),
 ];
 
-/// Runs the program with a hosts file of the test, if the operating system allows this.
+/// Runs the program with a hosts file of the test. This is skipped if the operating system does not allow it.
 #[cfg(target_os = "linux")]
 fn resolved(size: Size) -> String {
     let folder = Folder::with_rows(1);

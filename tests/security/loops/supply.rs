@@ -18,7 +18,7 @@ const MOST_CRATES: usize = 225;
 
 pub fn page(_: Size) -> Vec<Seen> {
     let mut seen = vec![inclusions()];
-    // There can be no cargo, because the tests can run on a machine on which they were not built.
+    // Some machines on which the tests run have no cargo, because the tests were built on another machine.
     if !matches!(cargo(&["--version"]), Ok(output) if output.status.success()) {
         seen.push(Seen::new("crates and package", "as listed", "not run: there is no cargo".to_owned()));
         return seen;

@@ -125,7 +125,7 @@ fn names(servers: &Servers, base: &Files, size: Size) -> Seen {
     Seen::new("an error log whose results file is not a file beside the log", "refused by line, no file is made", seen)
 }
 
-/// Tries manifests, logs, results and slots that were changed at random.
+/// Tries manifests, logs, results and slots (the records of requests in flight) that were changed at random.
 fn mutations(servers: &Servers, base: &Files, size: Size) -> Seen {
     let seed = match std::env::var("TRUST_SEED") {
         Ok(seed) => seed.parse().expect("a number"),
@@ -344,7 +344,7 @@ impl Place {
         found
     }
 
-    /// Returns the names in the working folder that no run with these files creates.
+    /// Returns the names in the working folder that do not belong to the run.
     fn strangers(&self) -> Vec<String> {
         let work = self.root().join("work");
         let entries =

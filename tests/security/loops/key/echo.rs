@@ -130,8 +130,8 @@ fn end(more: &str) -> [String; 2] {
     ]
 }
 
-/// Returns a complete stream that contains the text `put`. Its place is the start, after the first event, after the
-/// text of the answer, or the end.
+/// Returns a complete stream that contains the text `put`. The text is at the start, after the first event, after the
+/// text of the answer, or at the end.
 fn stream_with(put: &str, at: usize) -> Vec<u8> {
     let [first, second, third] = text();
     let [delta, stop] = end("");

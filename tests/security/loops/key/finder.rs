@@ -26,7 +26,7 @@ impl Finder {
         Self { parts, beginnings }
     }
 
-    /// Returns where in a text the key, or a part of it, was found.
+    /// Returns the places in a text where the key or a part of the key was found.
     pub fn hit(&self, text: &[u8]) -> Option<String> {
         let mut lines = text.split(|&byte| byte == b'\n');
         lines.find(|line| self.is_in(line, DEEPEST)).map(|line| String::from_utf8_lossy(line).into_owned())

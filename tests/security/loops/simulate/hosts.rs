@@ -136,8 +136,8 @@ fn foreign_host(rng: &mut fastrand::Rng) -> Vec<u8> {
     bytes
 }
 
-/// Sends requests with `:authority` over HTTP/2. Returns how many requests with a local host were sent; the number of
-/// requests with a foreign host is the same.
+/// Sends requests with `:authority` over HTTP/2. One half of the requests has a local host, the other half a foreign
+/// host. Returns the number of requests in each half.
 fn over_http2(simulator: &Simulator, rng: &mut fastrand::Rng, count: u64) -> u64 {
     for number in 0..count {
         let (local, foreign) = (local_host(rng), foreign_host(rng));
@@ -155,7 +155,7 @@ fn http2(address: SocketAddr, authority: &[u8]) -> Vec<u8> {
         let length = u32::try_from(payload.len()).expect("the payload is short").to_be_bytes();
         [&length[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
     };
-    // Each header is written as a literal, without a table and without a Huffman code.
+    // Each HTTP/2 header is written as a literal, without a table and without a Huffman code.
     let literal = |name: &[u8], value: &[u8]| {
         let length =
             |bytes: &[u8]| u8::try_from(bytes.len()).ok().filter(|length| *length < 127).expect("the text is short");
@@ -227,7 +227,7 @@ fn foreign_origin(rng: &mut fastrand::Rng) -> Vec<u8> {
             let scheme = pick(rng, &["file://", "chrome-extension://", "data:", "", "//", "ws://", "http:/"]);
             [scheme.as_bytes(), &local_host(rng)].concat()
         }
-        // In this test, header lines are text. `foreign_host` can return bytes that are not ASCII. Such bytes are
+        // The test sends header lines as text. `foreign_host` can return bytes that are not ASCII. Such bytes are
         // removed.
         _ => {
             [b"https://".to_vec(), foreign_host(rng).into_iter().filter(u8::is_ascii).collect(), b"x".to_vec()].concat()

@@ -27,7 +27,8 @@ pub fn page(size: Size) -> Vec<Seen> {
     seen
 }
 
-/// Sends requests with more and more keys. Each key is its own organization, with a limit of one request a minute.
+/// Sends requests with more and more keys. Each key belongs to an organization of its own, with a limit of one request
+/// a minute.
 fn many_organizations() -> Seen {
     let config =
         SimConfig { organizations: Organizations::PerKey, ..quick() }.with_limits(RateLimits::new(1, 9_999, 9_999));

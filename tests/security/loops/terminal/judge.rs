@@ -44,7 +44,7 @@ pub fn fault(bytes: &[u8], breaks_lines: bool) -> Option<String> {
 
 /// Returns whether a terminal treats the character in a special way instead of showing it. The result is true for
 /// control characters, and for characters that change the direction of text, are invisible, or break lines. This
-/// function uses the tables of Unicode, not the program's own list.
+/// function uses the tables of Unicode, not the list of the program.
 fn is_obeyed(char: char) -> bool {
     let code = u32::from(char);
     let is_between = |ranges: &[(u32, u32)]| ranges.iter().any(|(first, last)| (*first..=*last).contains(&code));

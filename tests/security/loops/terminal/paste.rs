@@ -40,8 +40,8 @@ struct Counts {
 }
 
 pub fn page(size: Size) -> Vec<Seen> {
-    // The programs are made before the first thread starts. A child process of another thread could have the file of a
-    // program open, and then this program could not be started.
+    // The programs are made before the first thread starts. Otherwise, a child process of another thread could have the
+    // file of a program open. A program whose file is open can't be started.
     let api = Api::with_faults(r#"{"rules": [{"status": 500, "contains": "always fails"}]}"#);
     let programs = programs();
     let seeds: Vec<(u64, u64)> = (0..size.pick(16, 1_000)).map(|number| (number, fastrand::u64(..))).collect();
@@ -141,7 +141,7 @@ fn names(folder: &Folder) -> impl Iterator<Item = OsString> {
     entries.map(|entry| entry.expect("an entry").file_name())
 }
 
-/// Stops a run that reads a pipe. The rows are resumed from the error log.
+/// Stops a run that reads a pipe. Returns the command that resumes the rows from the error log.
 fn of_a_pipe(api: &Api, name: &OsString, at: &str) -> Vec<Printed> {
     let folder = Folder::new();
     let mut command = folder.command_at(api, &["run", "-", "--max-requests", "1", "-o", "-"]);
@@ -171,8 +171,8 @@ fn key_file(name: &OsString) -> Vec<Printed> {
     vec![(command_in(line, "chmod 600 ", "a key file"), vec!["600".into(), as_file(name)])]
 }
 
-/// Runs the program and returns its messages. The messages come through a pipe or a terminal, as plain lines or as
-/// JSON.
+/// Runs the program and returns its messages. The program prints the messages to a pipe or a terminal, as plain lines
+/// or as JSON.
 fn said(mut command: Command, on_terminal: bool, at: &str) -> String {
     let bytes = match on_terminal {
         true => shown(command, USUAL).bytes,

@@ -52,7 +52,7 @@ pub const PLACES: &[Place] = &[
     place("lines of the simulator", 100, LONG, simulator),
 ];
 
-/// Returns whether the program wraps lines in this turn, because the terminal has few columns.
+/// Returns whether the terminal has few columns in this turn, so that the program wraps lines.
 pub fn breaks_lines(turn: usize) -> bool {
     turn % 3 == 1
 }

@@ -249,8 +249,8 @@ impl Mutator {
         bytes
     }
 
-    /// Returns the bytes of a false file `inflight`. They are a file header with slots (records of requests in flight)
-    /// of rows that were never sent, or random bytes.
+    /// Returns the bytes of a false file `inflight`. The bytes are random, or a file header with slots (records of
+    /// requests in flight) of rows that were never sent.
     fn slots(&mut self) -> Vec<u8> {
         let mut file = b"cbslots1".to_vec();
         file.extend(self.random.u64(u64::MAX - 2..).to_be_bytes());
@@ -279,7 +279,7 @@ fn put_into(value: &mut Value, member: &str, name: &str, with: Value) {
     }
 }
 
-/// Replaces a random part of `value` by `with`.
+/// Replaces a random part of `value` with `with`.
 fn replace_any(random: &mut fastrand::Rng, value: &mut Value, with: Value) {
     let inner = random.u8(0..4) > 0;
     match value {
