@@ -231,7 +231,7 @@ fn planned(body: &Value, planner: &mut Planner) -> Option<Planned> {
 /// Dollars per million tokens: input, output, cache write for five minutes and for an hour, cache read.
 type Dollars = [f64; 5];
 
-/// The prices of the API documentation (2026-11), in this file's own copy.
+/// The prices of the API documentation (2026-11), copied into this file.
 const PRICES: [(&str, u64, Dollars); 10] = [
     ("claude-haiku-4-5", 0, [1.0, 5.0, 1.25, 2.0, 0.1]),
     ("claude-haiku-5-5", 0, [0.1, 0.5, 0.125, 0.2, 0.01]),

@@ -778,7 +778,7 @@ impl Api {
         self.now = self.now + time;
     }
 
-    /// Sends a call to the batch endpoints. `path` is added to the common path of these endpoints.
+    /// Sends a call to the batch endpoints. `path` is added to the common path of the batch endpoints.
     fn call(&mut self, method: Method, path: &str, body: Option<Value>) -> Answer {
         self.raw(method, path, body.map(|body| body.to_string()).unwrap_or_default().as_bytes())
     }

@@ -1,4 +1,4 @@
-//! `--lane auto --deadline`: rows stay in batches as long as possible, and every row is answered in time.
+//! Tests `--lane auto --deadline`. Rows stay in batches as long as possible, and every row is answered in time.
 
 use std::time::Duration;
 

@@ -86,7 +86,7 @@ pub fn open_chunks(world: &World) -> BTreeSet<u64> {
     open
 }
 
-/// Counts the rows that were charged or sent again, and asserts that the program reported each of them.
+/// Counts the rows that were charged or sent again, and asserts that the program reported each such row.
 pub fn verdict(world: &World, what: &str) -> Verdict {
     let billed = billed(world);
     let billed_again = billed.iter().filter(|(id, _)| *id != "theirs").map(|(_, calls)| calls.saturating_sub(1)).sum();

@@ -37,7 +37,7 @@ use tokio::sync::mpsc;
 use crate::seen::{Call, Kill, Traffic, Watched};
 use crate::support::{self, RESULTS, journal_options};
 
-/// The model of all rows. A million of its input tokens costs one dollar, and a million of its output tokens costs five
+/// The model of all rows. A million input tokens of this model cost one dollar, and a million output tokens cost five
 /// dollars.
 pub const MODEL: &str = "claude-haiku-4-5";
 /// The number of tokens of each answer.

@@ -1,4 +1,5 @@
-//! Two simulated APIs and a chain over both, on virtual time. A run uses the real loop, scheduler and provider adapter.
+//! Plays runs over a chain of two simulated APIs, on virtual time. A run uses the real loop, scheduler and provider
+//! adapter.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -110,7 +110,7 @@ def environment(simulator, case, place):
 
 
 class Run:
-    """A running tool. Its processes form a group, so that all of them can be killed together."""
+    """A running tool. The processes of the tool form a group, so that they can be killed together."""
 
     def __init__(self, command, place, variables, log):
         self.log = place / log

@@ -1,4 +1,4 @@
-//! Removes comments, strings, character literals and test items from source text.
+//! Replaces comments, strings, character literals and test items in source text with blanks.
 
 use std::ops::Range;
 

@@ -47,7 +47,7 @@ fn a_run_keeps_what_responses_report_about_limits() {
         [&limits["rpm"], &limits["itpm"], &limits["otpm"]],
         [1_200, 900_000, 120_000].map(Value::from).each_ref()
     );
-    // The bucket holds as many requests as the limit gives in ten seconds. Several requests can be sent before the
+    // The burst is the number of requests that the limit gives in ten seconds. Several requests can be sent before the
     // first response, so a little less is also right.
     let burst = pool["bursts"]["requests"].as_u64().expect("it is known");
     assert!((170..=200).contains(&burst), "{pool}");

@@ -273,7 +273,7 @@ impl claude_batch::runner::Ledger for MemLedger {
 #[derive(Clone, Default)]
 pub struct Counts(pub Arc<Mutex<CountsInside>>);
 
-/// What [`Counts`] counts.
+/// The counts that [`Counts`] keeps.
 #[derive(Default)]
 pub struct CountsInside {
     /// The number of requests that were sent.

@@ -31,7 +31,7 @@ fn run(flags: &str, place: &'static str) -> Wrong {
     wrong(&format!("run prompts.jsonl --simulate {flags}"), place)
 }
 
-/// Returns a use of this configuration file.
+/// Returns a use of `run` with this configuration file.
 fn file(name: &str, place: &'static str) -> Wrong {
     wrong(&format!("run prompts.jsonl --simulate --config {name}.toml"), place)
 }

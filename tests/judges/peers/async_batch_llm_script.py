@@ -1,4 +1,4 @@
-"""Runs async-batch-llm with the official SDK. It uses the limits, checkpoints and bounded queues of async-batch-llm."""
+"""Runs async-batch-llm with the official SDK, and with its own limits, checkpoints and bounded queues."""
 
 import asyncio
 import json

@@ -493,7 +493,7 @@ fn race_of_openings(size: Size) -> Seen {
             let mode = [OpenMode::Edit, OpenMode::CreateNew, OpenMode::Existing][number % 3];
             match disk.open(&path, mode) {
                 Ok(file) => {
-                    // The test writes a mark to the opened file. No file of another user must contain this mark.
+                    // The test writes a mark to the opened file. The files of other users must not contain this mark.
                     file.write_at(b"mark", 0).expect("the file belongs to the test");
                     opened += 1;
                 }

@@ -4,7 +4,7 @@
 //! Each try has its own folder. The folder contains `work`, which has a finished run in which rows failed. Beside
 //! `work` are a folder that must not change, and a command that creates a file when it is run. There are two servers.
 //! The user chose the first server, so requests are allowed to reach it. Every hostile value leads to the second
-//! server, so no request must reach the second server.
+//! server. So requests must not reach the second server.
 
 mod mutate;
 mod names;

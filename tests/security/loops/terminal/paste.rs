@@ -17,7 +17,7 @@ use super::side_by_side;
 
 /// The file that a shell creates if it runs a part of a name or an argument.
 const CANARY: &str = "PWN";
-/// The value of a header. No printed command must contain this value.
+/// The value of a header. Printed commands must not contain this value.
 const SECRET: &str = "s3cret-of-a-header";
 
 #[rustfmt::skip]
