@@ -167,7 +167,8 @@ proptest! {
     }
 }
 
-/// A run of 25 seconds with one row per second, a hold, a warning, a failure and an interrupt.
+/// A run of 25 seconds with one row per second, a hold (a wait that the API asked for), a warning, a failure and an
+/// interrupt.
 fn script() -> Vec<RunEvent> {
     let mut events = vec![at(0, EventBody::Started { total: Some(40), already_done: 0 })];
     let usage = Usage { input_tokens: 100, cache_read_tokens: 50, output_tokens: 20, ..Usage::default() };

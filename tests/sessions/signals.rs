@@ -58,7 +58,8 @@ fn after_ctrl_c_at_any_moment_the_same_command_finishes_each_row_once() {
         let interrupted = finish(child);
         let on = folder.run_at(&api, &RUN);
 
-        // In its first milliseconds, the program does not handle signals. So a signal in this time ends it at once.
+        // In its first milliseconds, the program does not handle signals. So a signal in this time ends the program
+        // immediately.
         assert!(matches!(interrupted.code, Some(0 | 130) | None), "{interrupted:?}");
         on.ends_with(0);
         assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);

@@ -79,7 +79,7 @@ impl Api {
     /// Waits until the server has read and billed all requests that its clients sent before they were killed.
     pub fn settle(&self) {
         loop {
-            // The server checks its sockets one after the other. So after it has answered two newer sockets, it has
+            // The server checks its sockets one after the other. So a server that has answered two newer sockets has
             // read all older sockets.
             self.knock();
             self.knock();

@@ -206,7 +206,7 @@ fn table(size: Size) -> Seen {
 
 const NOT_ROOT: &str = "as a second user not run: needs root";
 
-/// Puts one file, folder or link at a path, runs the program and checks the result. Returns the result.
+/// Puts one file, folder or link at a path, runs the program and checks the result. Returns what the program did.
 fn tried(case: &Case, program: &Program, api: &Api, failing: &Api, what: &str) -> Expected {
     let (folder, outside) = (Folder::with_rows(2), tempfile::tempdir().expect("a temporary folder"));
     let victim = outside.path().join("victim");
