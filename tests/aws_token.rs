@@ -1,5 +1,5 @@
-//! Makes the tokens of Amazon Bedrock for given inputs. `.ci/judges` compares them with the tokens of AWS's own package
-//! and of botocore.
+//! Makes the tokens of Amazon Bedrock for given inputs. `.ci/judges` compares these tokens with the tokens of AWS's own
+//! package and of botocore.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -16,13 +16,14 @@ struct Input {
     secret_access_key: String,
     session_token: Option<String>,
     region: String,
-    /// Seconds since 1970.
+    /// The time of the token, in seconds since 1970.
     at: i64,
     /// Seconds.
     valid_for: u64,
 }
 
-/// Reads `inputs.jsonl` in the folder that the variable names, and writes `tokens.txt` there: one line for each input.
+/// Reads `inputs.jsonl` in the folder that `AWS_TOKEN_FOLDER` names, and writes `tokens.txt` there: one line for each
+/// input.
 #[test]
 #[ignore = "it needs inputs that tests/judges/aws_token.py has made"]
 fn every_input_gets_a_token() {

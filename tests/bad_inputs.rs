@@ -1,8 +1,8 @@
-//! Runs the program with bad inputs. Each must give a clear message. The program must not hang, and must still send all
-//! good rows.
+//! Runs the program with bad inputs. Each bad input must give a clear message. The program must not hang, and must send
+//! all good rows.
 //!
-//! `tests/inputs.rs` tests the message for each broken row and the corner cases of CSV. That file calls the library
-//! directly.
+//! `tests/inputs.rs` tests the message for each broken row and the corner cases of CSV. The tests in `tests/inputs.rs`
+//! call the library directly.
 #![cfg(feature = "sim")]
 
 #[path = "durability/loops/program.rs"]
@@ -34,7 +34,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     packer.write_all(bytes).and_then(|()| packer.finish()).expect("memory can be written")
 }
 
-/// Two rows and a part of a third row, in gzip that ends too early.
+/// Two rows and a part of a third row, compressed with gzip. The compressed data ends too early.
 fn cut_gzip() -> Vec<u8> {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     packer.write_all(b"\"x\"\n\"y\"\n{\"prompt\":\"z").and_then(|()| packer.flush()).expect("memory can be written");

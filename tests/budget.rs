@@ -1,18 +1,19 @@
-//! Checks `--max-cost` against the books of the simulated API, on virtual time. One to three runs write to the same
+//! Checks `--max-cost` against the charges of the simulated API, on virtual time. One to three runs write to the same
 //! results. Rows of several models, budgets, faults and kills are random.
 //!
 //! The real loop, scheduler, planner and journal are used. Two promises are checked after each run:
 //!
-//! - **The budget is never exceeded.** The money that the API charged in all runs so far is at most the budget. This
-//!   includes answers that were charged and lost. An answer is lost if the connection broke in the middle of it, it
-//!   came too late, its stream contained an error, it was aborted, or the process died before its line was written.
+//! - **The budget is never exceeded.** The money that the API charged in all runs so far is at most the budget. The
+//!   charged money includes answers that were charged and then lost. An answer is lost if its connection broke, if it
+//!   came too late, if its stream contained an error, if it was aborted, or if the process died before the line was
+//!   written.
 //! - **The budget is used.** If the budget stops a run, then *what is left* is less than the highest cost of the next
 //!   row, or less than 3 % of the budget. What is left is the budget minus what the program counts. The program counts
-//!   the cost of each answer that it has. If an answer is lost and may have been charged, the program counts the
-//!   highest possible cost of that attempt. The next row can be any unfinished row, so the test uses the most expensive
+//!   the cost of each answer that it has. If an answer is lost and was possibly charged, the program counts the highest
+//!   possible cost of the attempt. The next row can be any unfinished row, so the test uses the most expensive
 //!   unfinished row.
 //!
-//! `RUNS=20000 cargo test --test budget` tries more runs; `FIRST` is the first seed.
+//! `RUNS=20000 cargo test --test budget` tries more runs. The variable `FIRST` sets the first seed.
 
 mod support;
 
@@ -41,8 +42,8 @@ use tokio::sync::mpsc;
 
 const MODELS: [&str; 5] =
     ["claude-haiku-4-5", "claude-haiku-5-5", "claude-sonnet-5-5", "claude-opus-5", "claude-fable-5-1"];
-/// A request that belongs to no row has up to 20 tokens of input and one of output. This is their price for the most
-/// expensive model. If the process dies, a later run does not know of these requests.
+/// The highest price of a request that belongs to no row: 20 input tokens and one output token of the most expensive
+/// model. If the process dies, a later run does not know of requests that belong to no row.
 const DEAREST_CANARY: Money = Money(250_000_000);
 
 #[test]
@@ -59,7 +60,7 @@ fn no_run_spends_more_than_its_budget_or_stops_before_the_budget_is_used() {
 
     println!("{seen:?} in {runs}");
     assert!(wrong.is_empty(), "{} of {runs} runs:\n{}", wrong.len(), wrong.join("\n"));
-    // The test is useful only if its runs really lose answers, stop and resume.
+    // The test is useful only if its runs lose answers, stop and resume.
     let Seen { lost, stopped, finished, killed, resumed, canaries } = seen;
     assert!(
         lost > runs && stopped.min(finished).min(killed).min(resumed) > runs / 20 && canaries > runs / 100,
@@ -67,24 +68,24 @@ fn no_run_spends_more_than_its_budget_or_stops_before_the_budget_is_used() {
     );
 }
 
-/// What happened in all cases together.
+/// The counts of what happened, summed over all cases.
 #[derive(Debug, Default)]
 struct Seen {
-    /// Answers that were charged but did not reach the client completely.
+    /// The number of answers that were charged but did not reach the client completely.
     lost: u64,
-    /// Runs that the budget stopped.
+    /// The number of runs that the budget stopped.
     stopped: u64,
-    /// Runs that finished all rows.
+    /// The number of runs that finished all rows.
     finished: u64,
-    /// Runs that were killed or aborted.
+    /// The number of runs that were killed or aborted.
     killed: u64,
-    /// Runs that resumed an earlier run.
+    /// The number of runs that resumed an earlier run.
     resumed: u64,
-    /// Charged requests that belong to no row.
+    /// The number of charged requests that belong to no row.
     canaries: u64,
 }
 
-/// One results file, and the runs on it.
+/// One results file, and the runs that write to it.
 struct Case {
     seed: u64,
     rows: Vec<Planned>,
@@ -99,7 +100,7 @@ struct Case {
     retry_for_s: u64,
 }
 
-/// What ends a run, if the run does not end by itself first.
+/// The event that ends a run, if the run has not ended before.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum How {
     ByItself,
@@ -116,7 +117,8 @@ impl Case {
         let mut rng = Rng::with_seed(seed);
         let rows = rows(&mut rng);
         let total = rows.iter().fold(Money::ZERO, |sum, row| sum + most(row));
-        // The budget is enough for less than one row, for more than all rows, or for something between.
+        // The budget is enough for less than one row, for more than all rows, or for a number of rows between these
+        // two.
         let share = [0.02, 0.1, 0.3, 0.6, 1.2, 3.0][rng.usize(..6)] * (0.5 + rng.f64());
         let budget = Money::from_dollars(total.dollars() * share);
         let faults = faults(&mut rng, seed);
@@ -168,7 +170,7 @@ impl Case {
         )
     }
 
-    /// Does all runs, one after the other, and checks both promises after each.
+    /// Does all runs, one after the other, and checks both promises after each run.
     fn check(&self, seen: &mut Seen) -> Result<(), String> {
         let mut disk = MemDisk::new();
         let (mut billed, mut slack) = (Money::ZERO, Money::ZERO);
@@ -217,7 +219,7 @@ impl Case {
         Ok(())
     }
 
-    /// Returns what the next run will know about the runs so far.
+    /// Returns what the next run will read from the files of the earlier runs.
     fn recovered(&self, disk: &MemDisk) -> Recovered {
         // Opening a journal changes the disk, so a copy is opened.
         let opened = Journal::open(support::journal_options(&disk.after_death(), "look"), Box::new(|_| ()));
@@ -229,10 +231,10 @@ impl Case {
         let model = Arc::new(Mutex::new(Model::new(self.sim.clone())));
         let runtime = runtime.expect("a runtime can be built");
         let finish = runtime.block_on(self.run_inside(how, name, disk, model.clone()));
-        // Ends the tasks of the requests: the clients leave.
+        // Ends the request tasks, as if the clients had disconnected.
         drop(runtime);
         let mut model = lock(&model);
-        // The API finishes the requests that it is still processing.
+        // Asking for statistics makes the API finish the requests that it is still processing.
         model.stats(Instant::from_secs(1_000_000));
         let books = model.books();
         let (calls, usd) = books.by_id.values().fold((0, 0.0), |(calls, usd), own| (calls + own.calls, usd + own.usd));
@@ -245,7 +247,7 @@ impl Case {
         }
     }
 
-    /// Does one run; `None` if the process dies.
+    /// Does one run. Returns `None` if the process dies.
     async fn run_inside(&self, how: How, name: &str, disk: &MemDisk, model: SharedModel) -> Option<Finish> {
         let clock = RunClock::start_at(jiff::Timestamp::UNIX_EPOCH);
         if let How::DiesAtChange(change) = how {
@@ -318,20 +320,20 @@ impl Case {
     }
 }
 
-/// One run on the results, as the API saw it.
+/// The result of one run, according to the API.
 struct RunEnded {
-    /// How it ended; `None` if the process died.
+    /// The end of the run; `None` if the process died.
     finish: Option<Finish>,
     billed: Money,
     lost: u64,
-    /// Charged requests that belong to no row, and their cost.
+    /// The number of charged requests that belong to no row, and their cost.
     canaries: u64,
     canary_usd: f64,
 }
 
 // ---- random cases ---------------------------------------------------------------------------------------------------
 
-/// Up to 20 rows of one to three models, planned as the program plans them.
+/// Returns up to 20 rows of one to three models, with the plans that the program makes for them.
 fn rows(rng: &mut Rng) -> Vec<Planned> {
     let dialect = Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() };
     let mut planner = Planner::new(RequestDefaults::default(), dialect, catalog(), "anthropic".into(), "".into());
@@ -369,7 +371,8 @@ fn most(row: &Planned) -> Money {
     row.ask.expense.expect("every model of these has a price").most
 }
 
-/// Up to four kinds of faults. Each kind affects some of the attempts, during the whole run or a part of it.
+/// Returns up to four kinds of faults. Each kind of fault affects some of the attempts, during the whole run or a part
+/// of it.
 fn faults(rng: &mut Rng, seed: u64) -> Value {
     let rules: Vec<Value> = (0..rng.usize(..5))
         .map(|_| {

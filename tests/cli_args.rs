@@ -1,4 +1,4 @@
-//! The command line: parsing, layers of settings, inputs and keys.
+//! Tests the command line: parsing, the order in which settings override each other, inputs, and keys.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -23,7 +23,7 @@ use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
 #[test]
-fn without_flags_the_defaults_hold() {
+fn without_flags_the_defaults_apply() {
     let config = Place::new().run(&["prompts.jsonl"]).expect("an input is all it needs");
 
     assert_eq!(config.inputs, [InputArg::Path("prompts.jsonl".into())]);
@@ -155,7 +155,7 @@ fn a_file_sets_everything_it_names() {
 }
 
 #[test]
-fn each_layer_wins_over_the_one_below() {
+fn each_layer_of_settings_overrides_the_layer_below() {
     let mut place = Place::new();
     place.user_file("tier = 1\n[profile.night]\ntier = 4\n");
     let tier = |place: &Place, args: &[&str]| place.run(args).map(|config| config.tier).expect("the layers are good");
@@ -301,7 +301,7 @@ fn every_flag_is_either_allowed_or_refused_in_a_file_in_the_working_folder() {
 }
 
 #[test]
-fn a_file_in_the_working_folder_sets_what_it_may_and_says_so() {
+fn a_file_in_the_working_folder_sets_allowed_settings_and_the_run_says_so() {
     let place = Place::new();
     fs::write(place.path("prompt.txt"), "Translate: {{text}}").expect("the folder is there");
     place.folder_file("model = 'm'\ntier = 2\ntemplate = '@./prompt.txt'\nsystem = '@@handle'\n[profile.x]\nrpm = 5\n");
@@ -317,7 +317,7 @@ fn a_file_in_the_working_folder_sets_what_it_may_and_says_so() {
 }
 
 #[test]
-fn a_cap_of_the_working_folder_does_not_count_as_the_users() {
+fn a_cap_in_a_file_of_the_working_folder_does_not_count_as_a_cap_of_the_user() {
     let place = Place::new();
     place.folder_file("max-cost = 1_000_000\nmax-requests = 5\n");
 
@@ -451,7 +451,7 @@ fn messages_about_typing_mistakes_say_what_to_type() {
 }
 
 #[test]
-fn short_flags_and_aliases_mean_the_long_ones() {
+fn short_flags_and_aliases_mean_the_same_as_the_long_flags() {
     let args = ["a.jsonl", "-vv", "-n", "3", "-c", "5", "-o", "-", "--budget", "2", "-m", "m", "--tier", "SCALE"];
 
     let config = Place::new().run(&args).expect("the flags are good");
@@ -566,7 +566,7 @@ fn a_file_whose_name_looks_like_a_pattern_is_used_as_that_file() {
 }
 
 #[test]
-fn a_text_may_come_from_a_file() {
+fn a_text_can_come_from_a_file() {
     let place = Place::new();
     fs::write(place.path("t.txt"), "Translate: {{text}}\n").expect("the folder is there");
 

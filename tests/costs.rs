@@ -1,11 +1,12 @@
-//! Checks the stated cost bounds. Before a request is sent, the program states a bound for its cost. Every bill of the
-//! simulated API must be within this bound, and so must the cost of every usage that is possible for the request.
+//! Checks the stated cost bounds. Before a request is sent, the program states a bound for its cost. The cost of every
+//! bill of the simulated API must be within this bound. The cost of every usage that is possible for the request must
+//! be within this bound too.
 //!
-//! There are two judges. One is the simulator, which counts tokens with its own code. The test also multiplies this
-//! count, up to the highest possible count: no tokenizer makes more tokens than bytes. The other is the most expensive
-//! usage that is possible. It has one token for each byte of text, written to the cache with the longest lifetime in
-//! the cache marks. Each turn of a tool that the API runs uses a whole window. The money for a usage is computed in
-//! this file.
+//! There are two judges. The first judge is the simulator, which counts tokens with its own code. The test also
+//! multiplies this count, up to the highest possible count: one token for each byte. The second judge is the most
+//! expensive usage that is possible. This usage has one token for each byte of text, written to the cache with the
+//! longest lifetime that the cache marks name. Each turn of a tool that the API runs uses a whole context window. This
+//! file computes the cost of each usage with its own code.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -32,12 +33,12 @@ const MODELS: [&str; 10] = [
     "claude-opus-5",
     "claude-opus-5-5",
     "claude-fable-5-1",
-    // Only the price file has it.
+    // Only the price file has this model.
     "my-proxy-model",
 ];
-/// How many rows are tried. `ROWS=20000 cargo test --test costs` tries more rows.
+/// The number of rows that are tried. `ROWS=20000 cargo test --test costs` tries more rows.
 const ROWS: u64 = 1_000;
-/// How many rows a run has.
+/// The number of rows in a run.
 const RUN: usize = 10;
 
 #[test]
@@ -101,7 +102,7 @@ fn no_possible_usage_of_a_request_costs_more_than_the_bound() {
 
 // ---- rows -----------------------------------------------------------------------------------------------------------
 
-/// A random row, and how it was planned.
+/// A random row, and the plan for it.
 struct PlannedRow {
     seed: u64,
     body: Value,
@@ -109,7 +110,7 @@ struct PlannedRow {
     tariff: Tariff,
 }
 
-/// Returns all rows. Both tests use the same rows, because planning takes most of the time.
+/// Returns the rows of all tests. The rows are planned only once, because planning takes most of the time.
 fn rows() -> &'static [PlannedRow] {
     static ALL: OnceLock<Vec<PlannedRow>> = OnceLock::new();
     ALL.get_or_init(|| {
@@ -140,8 +141,8 @@ impl PlannedRow {
         Prompt::of(&self.body, CATALOG.get_or_init(Catalog::builtin))
     }
 
-    /// Returns the usage of two answers. The first request writes to the cache. The second can read from it. `skew` is
-    /// how many tokens the API counts for one of the simulator's usual tokens.
+    /// Returns the usage of two answers. The first request writes to the cache. The second request can read from the
+    /// cache. `skew` is the number of tokens that the API counts for one usual token of the simulator.
     fn answers(&self, random: &mut fastrand::Rng, skew: f64) -> Vec<Usage> {
         let lengths = OutputLengths { per_max_token: 1.2 * random.f64(), ..OutputLengths::default() };
         let endings = Endings { tool_use: 0.5, stop_sequence: 0.3, refusal: 0.02 };
@@ -163,8 +164,8 @@ impl PlannedRow {
         answers
     }
 
-    /// Returns the largest factor by which a real tokenizer could exceed these tokens of the prompt: no tokenizer makes
-    /// more tokens than bytes, and a picture has a limited number of tokens.
+    /// Returns the largest factor by which the count of a real tokenizer can be higher than the count of the simulator.
+    /// A tokenizer makes at most one token for each byte, and a picture has a limited number of tokens.
     fn physical_skew(&self, tokens: u64) -> f64 {
         let Prompt { own_tokens, picture, .. } = self.prompt();
         let text = self.body.to_string();
@@ -210,8 +211,8 @@ fn planner(catalog: &Arc<Catalog>) -> Planner {
     Planner::new(RequestDefaults::default(), dialect, catalog.clone(), "anthropic".into(), "".into())
 }
 
-/// Plans a request. Returns `None` if it has too many cache marks, or marks in the wrong order: the API refuses such
-/// requests.
+/// Plans a request. Returns `None` if the request has too many cache marks, or marks in the wrong order. The API
+/// refuses such requests.
 fn planned(body: &Value, planner: &mut Planner) -> Option<Planned> {
     let members: BTreeMap<Box<str>, Box<RawValue>> =
         serde_json::from_str(&body.to_string()).expect("a request is an object");
@@ -230,7 +231,7 @@ fn planned(body: &Value, planner: &mut Planner) -> Option<Planned> {
 /// Dollars per million tokens: input, output, cache write for five minutes and for an hour, cache read.
 type Dollars = [f64; 5];
 
-/// The prices of the API documentation (2026-11), in this file's own copy.
+/// The prices of the API documentation (2026-11), copied into this file.
 const PRICES: [(&str, u64, Dollars); 10] = [
     ("claude-haiku-4-5", 0, [1.0, 5.0, 1.25, 2.0, 0.1]),
     ("claude-haiku-5-5", 0, [0.1, 0.5, 0.125, 0.2, 0.01]),
@@ -303,13 +304,14 @@ impl PriceList {
     }
 }
 
-/// The prices of a request.
+/// The prices that apply to a request.
 struct Tariff {
-    /// Prices for prompts with more than a number of tokens, sorted by this number.
+    /// The prices for long prompts. Each entry has a number of tokens, and the prices for prompts with more tokens;
+    /// entries are sorted by this number.
     steps: Vec<(u64, Dollars)>,
     dollars_for_a_thousand_searches: f64,
     is_us: bool,
-    /// Whether the simulator charges the same prices. It knows no price file, no fast mode and no region.
+    /// Whether the simulator charges these prices. The simulator knows no price file, no fast mode and no region.
     is_usual: bool,
 }
 
@@ -318,7 +320,7 @@ impl Tariff {
         Money(self.tokens(usage) + self.searches(usage))
     }
 
-    /// Returns what an answer from a batch costs: half of the price of its tokens.
+    /// Returns the cost of an answer from a batch: half of the price of its tokens.
     fn cost_in_batch(&self, usage: &Usage) -> Money {
         Money(self.tokens(usage).div_ceil(2) + self.searches(usage))
     }
@@ -343,9 +345,9 @@ impl Tariff {
 
 // ---- requests -----------------------------------------------------------------------------------------------------
 
-/// Returns a random request: texts of any script and length, pictures, documents, tools of clients and of the API,
-/// forced tools, an output schema, thinking, cache marks, and options that change the price. `has_price_file` allows a
-/// model that only a price file has.
+/// Returns a random request. The request can have texts of any script and length, pictures, documents, and tools of
+/// clients or of the API. The request can also have a forced tool, an output schema, thinking, cache marks, and options
+/// that change the price. `has_price_file` allows a model that only a price file has.
 fn request(random: &mut fastrand::Rng, has_price_file: bool) -> Value {
     let models = if has_price_file { &MODELS[..] } else { &MODELS[..MODELS.len() - 1] };
     let model = models[random.usize(0..models.len())];
@@ -398,7 +400,7 @@ const FORCED: [&str; 6] = [
     "claude-opus-5",
 ];
 
-/// Adds tools: of the client, of the API, or of both. Perhaps one of these tools is forced.
+/// Adds tools: of the client, of the API, or of both. Some requests force the use of one of these tools.
 fn tools(random: &mut fastrand::Rng, body: &mut Value) {
     let mut tools = Vec::new();
     for at in 0..random.usize(1..4) {
@@ -421,7 +423,8 @@ fn tools(random: &mut fastrand::Rng, body: &mut Value) {
     }
 }
 
-/// Returns a prompt of about the length at which the prices of Haiku 5.5 change, as the simulator counts tokens.
+/// Returns a prompt whose length, in tokens of the simulator, is near the length at which the prices of Haiku 5.5
+/// change.
 fn around_the_step(random: &mut fastrand::Rng) -> Value {
     let words = random.usize(99_900..100_100);
     json!([{"role": "user", "content": "a ".repeat(words)}])
@@ -446,7 +449,7 @@ fn messages(random: &mut fastrand::Rng) -> Value {
     turns.map(|(turn, content)| json!({"role": role(turn), "content": content})).collect::<Vec<_>>().into()
 }
 
-/// Returns the blocks of a content. If it is a text, it becomes a block.
+/// Returns the blocks of a content. If the content is a text, it becomes one block.
 fn blocks(content: &mut Value) -> &mut Vec<Value> {
     if content.is_string() {
         *content = json!([{"type": "text", "text": content.take()}]);
@@ -491,8 +494,8 @@ fn mark(random: &mut fastrand::Rng) -> Value {
     }
 }
 
-/// Returns text of one kind: words, punctuation (one token for each character), digits, another script, or characters
-/// that are escaped.
+/// Returns text of one kind: words, punctuation (one token for each character), digits, text in another script, or
+/// characters that JSON escapes.
 fn text(random: &mut fastrand::Rng) -> String {
     const PIECES: [&str; 8] = ["word ", "{}[];:,.!?", "1234567890", "日本語", "слово ", "\"\\\n\t", "😀", "a b c d "];
     let piece = PIECES[random.usize(0..PIECES.len())];
@@ -507,14 +510,15 @@ fn text(random: &mut fastrand::Rng) -> String {
 // ---- the most expensive usage ---------------------------------------------------------------------------------------
 
 /// The most that a request can use: one token for each byte of text, in each turn that the API can take. Usually only a
-/// prompt with cache marks can use the cache. A tool that the API runs can use the cache even without cache marks.
+/// prompt with cache marks can use the cache. A tool that the API runs can also use the cache without cache marks.
 struct Prompt {
-    /// The tokens of the prompt itself.
+    /// The number of tokens of the prompt itself.
     own_tokens: u64,
-    /// The tokens of a picture.
+    /// The number of tokens of a picture.
     picture: u64,
     most_tokens: u64,
-    /// The same in a batch, where the API takes as many turns as there are calls.
+    /// The largest number of input tokens in a batch. In a batch, the API takes one turn for each tool call, without
+    /// the usual limit.
     most_tokens_in_batch: u64,
     is_marked: bool,
     is_for_an_hour: bool,
@@ -535,12 +539,12 @@ impl Prompt {
         let max_tokens = body["max_tokens"].as_u64().expect("a number");
         let tools: Vec<&Value> = body["tools"].as_array().map_or(Vec::new(), |tools| tools.iter().collect());
         let kind = |tool: &Value, start: &str| tool["type"].as_str().is_some_and(|kind| kind.starts_with(start));
-        // Without a limit, the API takes ten turns and then one last turn.
+        // If the tool has no limit, the API takes ten turns and then one last turn.
         let uses = |start: &str| -> u64 {
             tools.iter().filter(|tool| kind(tool, start)).map(|tool| tool["max_uses"].as_u64().unwrap_or(1_000)).sum()
         };
         let calls = uses("web_search") + uses("web_fetch");
-        // Each call uses at least 16 output tokens.
+        // Each tool call uses at least 16 output tokens.
         let turns_in_batch = calls.min(max_tokens / 16 + 1) + 1;
         let most_in = |turns: u64| if calls > 0 { turns * window.min(1_000_000) } else { own_tokens.min(window) };
         let text = body.to_string();

@@ -1,4 +1,4 @@
-//! Compares forecasts with the real cost and time. `benches/plan` does the same for more and larger workloads.
+//! Compares forecasts with the real cost and time. `benches/plan` makes this comparison for more and larger workloads.
 
 mod support;
 

@@ -1,8 +1,8 @@
-//! The HTTP transport against real sockets on loopback: the requests it sends, and every way in which a response can
-//! fail.
+//! Tests the HTTP transport with real sockets on loopback: the requests that it sends, and every way in which a
+//! response can fail.
 //!
-//! Servers are threads that follow a script. A server that must stay silent waits for its client to hang up. So a test
-//! waits only for time limits that it sets itself. Tests assert kinds of failure, never durations.
+//! Servers are threads that follow a script. A server that must stay silent waits until its client disconnects. So the
+//! only waits in a test are time limits that the test sets itself. Tests assert kinds of failure, never durations.
 
 mod exchange;
 
@@ -88,7 +88,7 @@ async fn without_a_credential_no_header_authorizes_the_request() {
     assert!(!request.contains("x-api-key") && !request.contains("authorization"), "{request}");
 }
 
-/// Gives a new token at each request, and fails after the second token.
+/// A token source that gives a new token at each request, and fails after the second token.
 #[derive(Debug, Default)]
 struct ShortLived(AtomicUsize);
 
@@ -125,12 +125,12 @@ async fn a_credential_that_expires_is_asked_for_at_each_request() {
     assert_eq!(said, "you sent [key] and [key]");
 }
 
-/// Gives the same token until it is renewed, and counts the renewals.
+/// A token source that gives the same token until the token is renewed, and counts the renewals.
 #[derive(Debug)]
 struct Renewable {
     current: Mutex<Arc<Credential>>,
     renewals: AtomicUsize,
-    /// How many tokens there are.
+    /// The number of tokens that the source can give.
     tokens: usize,
 }
 
@@ -248,7 +248,7 @@ async fn requests_that_are_refused_together_lead_to_one_renewal() {
     assert_eq!(tokens.renewals(), 1);
 }
 
-/// Runs futures side by side, and returns their outputs.
+/// Runs futures at the same time, and returns their outputs.
 async fn futures_of<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
     let mut running: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
     std::future::poll_fn(|context| {
@@ -266,7 +266,7 @@ async fn futures_of<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Outpu
     running.into_iter().filter_map(|(_, output)| output).collect()
 }
 
-/// A source of this many letters.
+/// A request body that consists of this many letters.
 #[derive(Debug)]
 struct Letters(u64);
 
@@ -450,7 +450,8 @@ async fn a_stream_in_many_chunks_is_one_message() {
 
     let (_, reply) = send(&server.transport(), request()).await.expect("a stream");
 
-    // The recorded head has an id, and this head has no id. The id is not part of a message.
+    // The headers of the recorded response have an id, and the headers of this response have no id. The id is not part
+    // of a message.
     assert_eq!(format!("{reply:?}"), expected);
 }
 
@@ -615,7 +616,7 @@ async fn a_request_to_an_unknown_name_is_reported_as_not_sent() {
 }
 
 #[tokio::test]
-async fn a_connection_closed_before_the_head_may_have_been_sent() {
+async fn a_request_was_possibly_sent_if_its_connection_is_closed_before_the_head() {
     let server = Server::start(|_, _| Err(std::io::ErrorKind::ConnectionAborted.into()));
 
     let error = failure(&server.transport()).await;
@@ -821,7 +822,7 @@ async fn the_time_limit_of_an_upload_begins_when_it_is_sent() {
 }
 
 #[tokio::test]
-async fn an_upload_without_an_answer_is_a_timeout_and_may_have_been_sent() {
+async fn an_upload_without_an_answer_is_a_timeout_and_was_possibly_sent() {
     let (url, _) = accept_one(|mut stream| {
         read_upload(&mut stream, 1_000_000);
         until_client_hangs_up(&mut stream)
@@ -849,7 +850,7 @@ async fn a_refusal_in_the_middle_of_an_upload_is_the_answer() {
 }
 
 #[tokio::test]
-async fn a_bulk_response_may_be_larger_and_take_longer_than_a_usual_response() {
+async fn a_bulk_response_can_be_larger_and_take_longer_than_a_usual_response() {
     let server = Server::start(|stream, _| {
         write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: 3000000\r\n\r\n")?;
         stream.write_all(&[b'a'; 1_500_000])?;
@@ -906,7 +907,7 @@ async fn a_source_is_sent_over_http2_too() {
     let (head, answer) = body(&transport(config.clone()), upload(&Arc::new(good))).await.expect("an answer");
     let error = transport(config).send(upload(&Arc::new(bad))).await.expect_err("the source fails");
 
-    // The body arrived, and is not JSON.
+    // The body arrived completely, but it is not JSON.
     assert_eq!(head.status, 400);
     assert!(String::from_utf8_lossy(&answer).contains("not valid JSON"));
     assert_eq!((error.kind, error.maybe_sent), (WireErrorKind::Broken, false), "{error}");
@@ -998,8 +999,8 @@ async fn no_failure_names_the_key_or_the_path() {
 
 type Script = dyn Fn(&mut TcpStream, &str) -> std::io::Result<()> + Send + Sync;
 
-/// A server on its own thread. It answers each request with its script, and closes the connection when the script
-/// fails.
+/// A server on its own thread. The server answers each request with its script, and closes the connection when the
+/// script fails.
 struct Server {
     address: SocketAddr,
     log: Arc<Mutex<Log>>,
@@ -1035,7 +1036,7 @@ impl Server {
         config(&self.url())
     }
 
-    /// Returns the server together with its config, for tests that change only the config.
+    /// Returns the server and a config for it. This is for tests that change only the config.
     fn config_after(self) -> (Self, HttpConfig) {
         let config = self.config();
         (self, config)
@@ -1076,7 +1077,8 @@ fn connection(mut stream: TcpStream, script: &Script, log: &Mutex<Log>) {
     }
 }
 
-/// Reads a head, and then a body of the length that the head gives. Returns `None` when the client hangs up.
+/// Reads the head of a request (request line and headers), and then a body of the length that the head gives. Returns
+/// `None` when the client disconnects.
 fn read_request(stream: &mut impl Read) -> Option<String> {
     let mut bytes = Vec::new();
     let mut piece = [0; 4096];
@@ -1114,13 +1116,13 @@ fn until_client_hangs_up(stream: &mut TcpStream) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A source whose bytes follow a pattern, so that they need no memory.
+/// A request body whose bytes follow a pattern. So the body needs no memory.
 #[derive(Debug)]
 struct Pattern {
     bytes: u64,
-    /// Reads beyond this place fail.
+    /// The position in the body after which reads fail.
     stops_at: u64,
-    /// Whether a read beyond that place finds the end instead of failing.
+    /// Whether a read after the position `stops_at` finds the end of the body instead of failing.
     is_short: bool,
     read_to: AtomicU64,
     largest_read: AtomicUsize,
@@ -1162,7 +1164,8 @@ fn bulk() -> WireRequest {
     WireRequest { method: Method::GET, body: Body::default(), transfer: Transfer::Bulk, ..request() }
 }
 
-/// Starts a server for one connection. Returns its URL, and the thread that returns what `script` returns.
+/// Starts a server for one connection. Returns the URL of the server, and the thread that returns the result of
+/// `script`.
 fn accept_one<T: Send + 'static>(
     script: impl FnOnce(TcpStream) -> T + Send + 'static,
 ) -> (String, std::thread::JoinHandle<T>) {
@@ -1171,8 +1174,8 @@ fn accept_one<T: Send + 'static>(
     (url, std::thread::spawn(move || script(listener.accept().expect("a client").0)))
 }
 
-/// Reads a head and at most `most` bytes of the body. Fewer bytes are read if the body is shorter or breaks off.
-/// Without a head, only bytes of the body are read.
+/// Reads the head of a request (request line and headers), and at most `most` bytes of the body. Fewer bytes are read
+/// if the body is shorter or breaks off. If the head was already read, only bytes of the body are read.
 fn read_upload(stream: &mut TcpStream, most: u64) -> (String, Vec<u8>) {
     let mut bytes = vec![0; 64 << 10];
     let (mut head, mut body) = (String::new(), Vec::new());
@@ -1194,7 +1197,7 @@ fn read_upload(stream: &mut TcpStream, most: u64) -> (String, Vec<u8>) {
     (head, body)
 }
 
-/// Starts a server that made its own certificate. Returns its URL.
+/// Starts a server with a self-signed certificate. Returns the URL of the server.
 fn tls_server() -> String {
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -1222,7 +1225,7 @@ fn tls_server() -> String {
     format!("https://{address}")
 }
 
-/// Returns a config with time limits so long that no test reaches them. A test can set its own.
+/// Returns a config with time limits so long that no test reaches them. A test can set shorter limits.
 fn config(url: &str) -> HttpConfig {
     let base_url = parse_base_url(url, false).expect("a URL that is allowed");
     let mut config = HttpConfig::new(base_url, Credential::ApiKey(KEY.into()));

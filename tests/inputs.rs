@@ -1,4 +1,4 @@
-//! Bad and odd inputs. A mistake in a row gives a clear message and does not affect other rows.
+//! Tests bad and odd inputs. A mistake in a row gives a clear message and does not affect other rows.
 
 use std::io::{self, Cursor, Read, Write as _};
 use std::path::PathBuf;
@@ -328,7 +328,8 @@ enum Outcome {
     Nothing,
 }
 
-/// The longest line that the property test allows. It is small, so that lines that are too long are cheap to make.
+/// The longest line that the property test allows. The limit is small, because the test makes many lines that are too
+/// long.
 const CAP: usize = 4200;
 
 proptest! {
@@ -383,7 +384,7 @@ proptest! {
         let text: String = (0..rows).map(|row| format!("\"{:x}\"\n", row.pow(5) * 7_919)).collect();
         let mut packed = if is_zstd { zstd_in_frames(text.as_bytes()) } else { gzip(text.as_bytes()) };
         let whole: Vec<String> = read("p.jsonl", Box::new(Cursor::new(packed.clone()))).iter().map(|item| format!("{item:?}")).collect();
-        // If fewer than four bytes are left, the input is not recognized as compressed.
+        // If fewer than four bytes of the compressed input are left, the program does not recognize it as compressed.
         let at = 4 + place.index(packed.len() - 4);
         match wrong {
             Some(wrong) => packed[at] ^= wrong,
@@ -476,7 +477,7 @@ fn zstd_in_frames(bytes: &[u8]) -> Vec<u8> {
     bytes.chunks(10_000).flat_map(zstd).collect()
 }
 
-/// A reader whose disk fails.
+/// A reader that fails, as if the disk had failed.
 struct Failing;
 
 impl Read for Failing {

@@ -1,8 +1,8 @@
-//! Tests the promises of the journal at every point: each write fails once, the process dies at each change, and a file
-//! is cut at each byte.
+//! Tests the promises of the journal at every point of a run. Each write fails once, the process dies at each change,
+//! and a file is cut off at each byte.
 //!
-//! The rule is simple: each row that was reported as done must have exactly one complete line in the files. After the
-//! same command is run again, each row must have exactly one line.
+//! Each row that was reported as done must have exactly one complete line in the files. After a second run of the same
+//! command, each row must have exactly one line.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
@@ -30,7 +30,7 @@ const ERRORS: &str = "d/out.errors.jsonl";
 const ROWS: u64 = 12;
 /// The highest possible cost of a row in flight.
 const AT_MOST: Money = Money(7_000_000_000);
-/// Each attempt in a line may have cost this much more than its known cost.
+/// The largest amount by which the real cost of each attempt in a line can exceed its known cost.
 const MAYBE_COST: Money = Money(2_000_000);
 
 // ---- every failed write, every death -------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ fn an_answered_row_is_done_and_a_changed_row_is_recognized() {
 
 #[test]
 fn a_long_results_file_is_recovered_like_a_short_one() {
-    // Several megabytes, so that the file is read in several blocks, on several threads.
+    // The file has several megabytes, so the program reads it in several blocks, on several threads.
     let rows = 6_000;
     let disk = MemDisk::new();
     let (mut journal, _) = open_with(&disk, "r1", Start::Continue, Fsync::Off).expect("the disk works");
@@ -426,9 +426,9 @@ fn a_death_while_superseded_answers_are_removed_loses_no_answer_and_no_cost() {
             check_changed(&disk.after_death(), &reported, at);
             reported.closed.is_some()
         });
-        // Each row changes the disk four times: its slot is filled, its line is written, the line is synced, and the
-        // slot is emptied. The other changes come from opening the journal, from saving the sums, and from replacing
-        // the file.
+        // Each row changes the disk four times: its slot (the record of a request in flight) is filled and later
+        // emptied, and its line is written and synced. The other changes come from opening the journal, from saving the
+        // sums, and from replacing the file.
         assert!(untouched.is_some_and(|at| at > 4 * CHANGED.len() as u64 + 15), "{untouched:?}");
     }
 }
@@ -481,10 +481,10 @@ fn several_deaths_while_superseded_answers_are_removed_end_with_one_line_for_eac
     }
 }
 
-/// Named rows whose request changes.
+/// The rows that have an id and get another request.
 const CHANGED: &[u64] = &[0, 4, 6, 10];
 
-/// Returns a disk after a complete run, which has answered every row.
+/// Returns a disk after a complete run that has answered every row.
 fn answered_once() -> MemDisk {
     let disk = MemDisk::new();
     assert!(run(&disk, "r1", NONE_FAIL).closed.is_some());
@@ -500,7 +500,7 @@ fn rerun(disk: &MemDisk, name: &str, of: &[u64]) -> Reported {
     run_rows(disk, name, job, outcome)
 }
 
-/// Returns a row with the same name and another request.
+/// Returns a row with the same id and another request.
 fn changed(id: u64) -> Job {
     let mut job = job(id);
     job.key = key(id + 1000);
@@ -538,7 +538,7 @@ fn spent(answers: u64) -> Money {
     Money(1_500_000).times(answers)
 }
 
-/// Returns the keys that the results must have at the end: each row once.
+/// Returns the keys that the results must have at the end. Each row has one key.
 fn keys_after(of: &[u64]) -> BTreeSet<(String, String)> {
     let key_of = |id| if of.contains(&id) { changed(id).key } else { key(id) };
     (0..ROWS).map(|id| (label(id), key_of(id).to_string())).collect()
@@ -550,7 +550,7 @@ fn keys(disk: &MemDisk) -> BTreeSet<(String, String)> {
     all_keys(disk)
 }
 
-/// Returns labels and keys of the complete lines of the results. Ignores everything else.
+/// Returns labels and keys of the complete lines of the results. Ignores incomplete lines.
 fn all_keys(disk: &MemDisk) -> BTreeSet<(String, String)> {
     let content = disk.content(RESULTS).unwrap_or_default();
     let whole = content.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
@@ -676,7 +676,7 @@ fn truncated_rows(disk: &MemDisk) -> usize {
     lines(&content).iter().filter(|line| line["meta"]["quality"] == "truncated").count()
 }
 
-// ---- what may have been paid for -----------------------------------------------------------------------------------
+// ---- attempts that were possibly paid for ---------------------------------------------------------------------------
 
 #[test]
 fn rows_in_flight_at_a_death_count_once_unless_they_have_a_line() {
@@ -691,7 +691,7 @@ fn rows_in_flight_at_a_death_count_once_unless_they_have_a_line() {
     }
     journal.flush().expect("the disk works");
 
-    // Rows 2, 3 and 4 were in flight. Each start except the last dies at a different point of its recovery.
+    // Rows 2, 3 and 4 were in flight. Each start except the last start dies at a different point of its recovery.
     let mut disk = disk.after_death();
     let mut counts = Vec::new();
     for again in 0..20 {
@@ -703,7 +703,7 @@ fn rows_in_flight_at_a_death_count_once_unless_they_have_a_line() {
     let (_, recovered) = open(&disk, "last", Start::Continue).expect("the disk works");
 
     assert!(counts.iter().sum::<u64>() <= 3, "{counts:?}");
-    // The lines of rows 0 and 1 count two attempts.
+    // The lines of rows 0 and 1 report two possibly billed attempts.
     assert_eq!(recovered.totals.maybe_paid, 3 + 2);
     assert_eq!(recovered.totals.maybe_spend, AT_MOST.times(3) + MAYBE_COST.times(2));
 }
@@ -1067,8 +1067,8 @@ proptest! {
     #[test]
     fn the_set_of_done_rows_gives_the_same_results_as_a_simple_map(runs in prop::collection::vec(prop::collection::vec(step(), 0..12), 1..4)) {
         let disk = MemDisk::new();
-        // For each row, `answered` has the key of the last answer. `failures` has the key that failed after that
-        // answer.
+        // For each row, `answered` has the key of the last answer. `failures` has the key of the failure that came
+        // after that answer.
         let mut answered: HashMap<(Option<u8>, u8, u8), u8> = HashMap::new();
         let mut failures: HashMap<(Option<u8>, u8, u8), u8> = HashMap::new();
         for (number, steps) in runs.iter().enumerate() {
@@ -1123,15 +1123,15 @@ proptest! {
 
 // ---- runs ---------------------------------------------------------------------------------------------------------
 
-/// Rows that fail.
+/// The labels of the rows that fail.
 const FAILS: &[u64] = &[1, 4, 5];
 const NONE_FAIL: &[u64] = &[];
 
 #[derive(Debug, Default)]
 struct Reported {
-    /// Labels whose line was reported durable.
+    /// The labels of the rows whose lines were reported durable.
     committed: BTreeSet<String>,
-    /// What closing the journal reported; `None` if anything failed.
+    /// The result of closing the journal; `None` if the journal failed.
     closed: Option<Closed>,
 }
 
@@ -1229,7 +1229,7 @@ fn ids(disk: &MemDisk, path: impl AsRef<Path>) -> BTreeSet<String> {
     ids
 }
 
-/// Returns the labels of the complete lines. Ignores everything else.
+/// Returns the labels of the complete lines. Ignores incomplete lines.
 fn complete_ids(disk: &MemDisk, path: &str) -> Vec<String> {
     let content = disk.content(path).unwrap_or_default();
     let whole = content.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
@@ -1248,7 +1248,8 @@ fn label_of(line: &Value) -> String {
 
 // ---- rows ---------------------------------------------------------------------------------------------------------
 
-/// Returns a job. Even rows are named, odd rows are not.
+/// Returns the job of the row with this number. Rows with an even number have an id, and rows with an odd number have
+/// none.
 fn job(id: u64) -> Job {
     let raw = |json: &str| RawValue::from_string(json.to_owned()).expect("the test writes JSON");
     let identity = if id.is_multiple_of(2) { Identity::Named } else { Identity::Nth(0) };

@@ -1,4 +1,4 @@
-//! Tests on virtual time that crossings of 80 and 95 % of a limit are reported for the use of the limit.
+//! Tests on virtual time that the run reports when the use of a limit crosses 80 % and 95 %.
 
 mod support;
 
@@ -33,7 +33,8 @@ fn threshold(line: &Value) -> u64 {
     (line["threshold"].as_f64().expect("a number") * 100.0).round() as u64
 }
 
-/// Runs rows for about eight minutes, with this share of the limits left unused, and returns the crossings.
+/// Runs rows for about eight minutes, and leaves this share of the limits unused. Returns the crossings of 80 % and 95
+/// % that the run reported.
 fn crossings(burst: Burst, headroom: f64, seed: u64) -> Vec<Value> {
     let words = 15 + seed as usize % 10;
     let row = WholeRow { model: "claude-haiku-4-5", words, max_tokens: 64, estimate: words as u32 + 10 };

@@ -8,7 +8,7 @@ use claude_batch::limiter::Headroom;
 use claude_batch::limiter::{Admission, Bucket, Pool};
 use proptest::prelude::*;
 
-/// A bucket as a textbook describes it: its level rises with time.
+/// A token bucket as in a textbook. Its level rises with time.
 struct Model {
     level: f64,
     burst: f64,
@@ -93,8 +93,8 @@ proptest! {
                 }
                 Op::Clamp(most) => {
                     bucket.clamp(most, now);
-                    // The bucket shows only whole tokens. So after a clamp, its level can still be higher by a fraction
-                    // of a token.
+                    // The bucket shows only whole tokens. So after `clamp` has lowered the bucket, its real level can
+                    // be higher than `most` by a fraction of a token.
                     if model.level >= most as f64 + 1.0 {
                         model.level = most as f64;
                     }
@@ -119,7 +119,8 @@ proptest! {
             }
             prop_assert!(bucket.level(now) <= i64::from(bucket.burst()));
             prop_assert!((bucket.level(now) as f64 - model.level).abs() <= 1.6, "{} and {}", bucket.level(now), model.level);
-            // Only whole tokens are compared. Without this line, the fractions would add up over a long history.
+            // Only whole tokens are compared. The next line removes the differences in fractions of a token, which
+            // would add up over a long history.
             model.level = model.level.clamp(bucket.level(now) as f64, bucket.level(now) as f64 + 1.0).min(model.burst);
         }
     }
@@ -189,7 +190,7 @@ proptest! {
         }
 
         let much_later = Instant::from_millis(millis + 3_600_000);
-        // No reservation is open any more. So a head that reports full limits raises every level to its limit.
+        // All reservations are settled. So a response that reports full limits raises every level to its limit.
         let full = |limit: u32| LimitSignal { limit: Some(limit), remaining: Some(limit) };
         let signals = RateSignals {
             requests: full(600), input_tokens: full(100_000), output_tokens: full(20_000), ..RateSignals::default()

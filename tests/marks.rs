@@ -1,6 +1,6 @@
 //! Adds cache marks to random requests, and compares the sent request with the request of the row. Two differences are
-//! allowed: marks, and a list of blocks in place of a plain string with the same text. No mark may be in a place where
-//! the API refuses it.
+//! allowed: marks, and a list of blocks in place of a plain string with the same text. No mark is allowed in a place
+//! where the API refuses it.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use fastrand::Rng;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-/// How many requests are tried. `ROWS=200000 cargo test --test marks` tries more requests.
+/// The number of requests that are tried. `ROWS=200000 cargo test --test marks` tries more requests.
 const ROWS: u64 = 3_000;
 
 #[test]
@@ -60,7 +60,7 @@ fn a_marked_request_differs_from_its_row_only_in_its_marks() {
 const MARK_5M: &str = r#","cache_control":{"type":"ephemeral"}"#;
 const MARK_1H: &str = r#","cache_control":{"type":"ephemeral","ttl":"1h"}"#;
 
-/// Returns some of the levels, as a plan would choose them.
+/// Returns some of the prefix levels, as a plan would choose them.
 fn some_of(all: &Prefixes, random: &mut Rng) -> Arc<Prefixes> {
     let mut levels: Vec<Level> = all.levels.iter().filter(|_| random.u8(0..3) > 0).copied().collect();
     if levels.is_empty() {
@@ -74,7 +74,7 @@ fn some_of(all: &Prefixes, random: &mut Rng) -> Arc<Prefixes> {
     Arc::new(Prefixes { levels, ..all.clone() })
 }
 
-/// Returns up to four marks. The last of them is on the level `last`.
+/// Returns up to four marks. The last mark is on the level `last`.
 fn marks(last: usize, random: &mut Rng) -> Marks {
     (0..random.usize(0..4)).fold(Marks::NONE.with(last), |marks, _| marks.with(random.usize(0..=last)))
 }
@@ -117,7 +117,7 @@ fn check(seed: u64, planned: &Planned, prefixes: &Prefixes, marks: Marks, stream
 }
 
 /// Returns the tools and blocks with marks, in the order in which the API reads them. The `bool` says whether the mark
-/// is for an hour.
+/// keeps the prefix for an hour.
 fn found(request: &Value) -> Vec<(Value, bool)> {
     let lists = [&request["tools"], &request["system"]].into_iter();
     let contents = request["messages"].as_array().into_iter().flatten().map(|message| &message["content"]);
@@ -138,7 +138,7 @@ fn unmark(value: &mut Value) {
     }
 }
 
-/// Writes the texts of a request as plain strings where `own` has plain strings. All blocks of these texts must have
+/// Writes the texts of a request as plain strings where `own` has plain strings. Every block of such a text must have
 /// only `type` and `text`.
 fn blocks_like(sent: &mut Value, own: &Value) {
     let joined = |sent: &mut Value, own: &Value| {
@@ -195,7 +195,7 @@ fn params(members: Vec<(&str, String)>) -> Params {
     Params(members.into_iter().map(|(name, json)| (name.into(), raw(json))).collect())
 }
 
-/// Returns a text, and the same text as JSON without its quotation marks. It has about this many words.
+/// Returns a text, and the same text as JSON without its quotation marks. The text has about this many words.
 fn text(random: &mut Rng, words: usize) -> (String, String) {
     const PIECES: [&str; 22] = [
         "a",
@@ -235,7 +235,7 @@ fn text(random: &mut Rng, words: usize) -> (String, String) {
     (text, json)
 }
 
-/// Writes random requests.
+/// A generator of random requests.
 struct Texts<'r> {
     random: &'r mut Rng,
     /// The fixed start of a template, as JSON.
@@ -277,7 +277,7 @@ impl Texts<'_> {
         let words = [0, 0, 5, 900][self.random.usize(0..4)];
         let (start, rest) = (self.start.clone(), text(self.random, words).1);
         if !start.is_empty() && self.chance(2) {
-            // The program writes the texts that a template makes, so it chooses the escapes.
+            // The program itself writes the texts of a template as JSON, so the program chooses the escapes.
             let whole: String = serde_json::from_str(&format!("\"{start}{rest}\"")).expect("both are JSON");
             return serde_json::to_string(&whole).expect("a text becomes JSON");
         }

@@ -1,4 +1,4 @@
-//! The error policy, row by row: what each kind of response means, and what each failure on the wire means.
+//! Tests the error policy, row by row: the meaning of each kind of response, and of each failure of a connection.
 //!
 //! Each row is tested completely: from the bytes of a response, or from a failure, to the verdict. The scheduler
 //! decides how long a run waits, how often it tries again, and when it gives up.
@@ -32,7 +32,7 @@ fn kinds_of_429_are_distinguished() {
 }
 
 #[test]
-fn account_faults_halt_whatever_their_status() {
+fn faults_of_an_account_halt_the_run_with_any_status() {
     assert_all(&policy::accounts());
 }
 

@@ -1,4 +1,4 @@
-//! Decodes recorded replies: whole, byte by byte, cut at every point, and in random pieces.
+//! Decodes recorded replies: whole, byte by byte, cut off at every byte, and in random pieces.
 
 mod exchange;
 #[path = "exchange/odd.rs"]
@@ -45,8 +45,8 @@ fn shown(reply: &Reply) -> String {
     }
 }
 
-/// Returns how many bytes at the start of the body are enough for a complete reply. Line breaks at the end of the body
-/// are not needed, except the first line break of a stream.
+/// Returns how many bytes at the start of the body are enough for a complete reply. The line breaks at the end of the
+/// body are not needed. A stream needs only the first line break at its end.
 fn needed(name: &str, exchange: &Exchange) -> usize {
     let text = exchange.body.trim_ascii_end().len();
     if name.starts_with("stream") && text < exchange.body.len() { text + 1 } else { text }
@@ -125,9 +125,9 @@ fn usage_is_read_from_whole_answers() {
     assert_eq!(message.usage, expected);
 }
 
-/// The table gives, for each stream, the content, the end and the usage of its message.
+/// For each stream, the table gives the content, the stop reason and the usage of its message.
 #[test]
-fn streams_fold_into_the_whole_message() {
+fn the_events_of_a_stream_add_up_to_the_whole_message() {
     let head = |id: &str, content: &str, rest: &str| {
         format!(
             r#"{{"id":"msg_01{id}","type":"message","role":"assistant","model":"claude-haiku-4-5-20251001","content":{content},{rest}}}"#
@@ -235,7 +235,7 @@ fn streams_give_quality_and_usage() {
 }
 
 #[test]
-fn a_stream_request_may_be_answered_with_plain_json() {
+fn a_stream_request_can_be_answered_with_plain_json() {
     assert!(matches!(Exchange::load("stream_answered_whole").decode(), Reply::Message(_)));
 }
 
@@ -351,7 +351,7 @@ fn odd_answers_are_kept_or_refused_as_the_table_says_both_plain_and_streamed() {
     assert!(of(Expected::Refused) > 600 && of(Expected::Paused) > 60, "{seen:?}");
 }
 
-/// Returns the result of an answer: it is kept, refused or not finished.
+/// Returns what happens to an answer: it is kept, it is refused, or it is not finished.
 fn result_of(exchange: &Exchange, reply: &Reply) -> Expected {
     match exchange::provider().judge(&exchange.head, reply.clone(), &RateSignals::default()) {
         Verdict::Answered(message) => Expected::Kept(message.quality.name()),
@@ -401,7 +401,7 @@ fn hostile_streams_give_a_broken_reply_and_never_panic() {
     assert!(matches!(not_text.decode(), Reply::Broken { .. }));
 }
 
-/// Returns a stream that sends these texts as deltas.
+/// Returns a stream that sends these texts, one after the other, as parts of the answer.
 fn stream_of(pieces: &[String]) -> Exchange {
     let mut body = String::from(
         "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"type\":\"message\",\"content\":[],\

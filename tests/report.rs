@@ -1,4 +1,5 @@
-//! What each view writes for the same scripted run. The views are opened through the public factory.
+//! Tests what each view (a kind of report) writes for the same scripted run. The views are opened through the public
+//! factory.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -25,7 +26,7 @@ fn plain_lines_come_after_one_and_ten_seconds_and_notes_come_immediately() {
 }
 
 #[test]
-fn json_lines_have_one_shape() {
+fn all_json_lines_have_the_same_common_members() {
     let shown = played(ProgressKind::Json, Verbosity::Normal, script());
 
     let lines = shown.lines().map(serde_json::from_str::<serde_json::Value>).collect::<Result<Vec<_>, _>>();
@@ -166,7 +167,8 @@ proptest! {
     }
 }
 
-/// A run of 25 seconds with one row per second, a hold, a warning, a failure and an interrupt.
+/// A run of 25 seconds with one row per second, a hold (a wait that the API asked for), a warning, a failure and an
+/// interrupt.
 fn script() -> Vec<RunEvent> {
     let mut events = vec![at(0, EventBody::Started { total: Some(40), already_done: 0 })];
     let usage = Usage { input_tokens: 100, cache_read_tokens: 50, output_tokens: 20, ..Usage::default() };
@@ -277,7 +279,7 @@ impl Write for Buffer {
     }
 }
 
-/// A standard error that is closed.
+/// A standard error stream that is closed.
 struct Closed;
 
 impl Write for Closed {

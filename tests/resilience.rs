@@ -1,12 +1,13 @@
-//! Random runs with trouble, on virtual time: rows that always fail, outages, limits that a gateway hides, models that
-//! do not exist, endpoints that die.
+//! Tests random runs with problems, on virtual time. The problems are rows that always fail, outages, limits that a
+//! gateway hides, models that do not exist, and endpoints that fail for ever.
 //!
-//! In all cases a run ends by itself and says why. Each good row is answered; if the run gives up the endpoint, the row
-//! may be pending instead. Each bad row is in the error log. `RUNS=2000 cargo test --test resilience` tries 2,000 runs.
+//! In all cases a run ends by itself and says why. Each good row is answered. If the run gives up the endpoint, a good
+//! row can be pending (not finished) instead. Each bad row is in the error log. `RUNS=2000 cargo test --test
+//! resilience` tries 2,000 runs.
 //!
-//! An outage ends before the time of `--retry-for` is over, or it never ends. Known exception: of the first 2,000 runs,
-//! one (568) puts a good row into the log. In that run, half of the rows always fail. They get status 500. A gateway
-//! hides its limits, and refuses most of the other rows with the same status.
+//! An outage ends before the time of `--retry-for` is over, or it never ends. There is one known exception: of the
+//! first 2,000 runs, run 568 puts a good row into the error log. In that run, half of the rows get status 500 at every
+//! attempt. A gateway hides the limits, and refuses most of the other rows with the same status.
 
 mod support;
 
@@ -31,18 +32,18 @@ const MISSING: &str = "claude-nobody-1";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Good,
-    /// Every attempt gets status 500.
+    /// Every attempt for the row gets status 500.
     Bad,
-    /// Its model does not exist.
+    /// The model of the row does not exist.
     Missing,
 }
 
-/// A span of time in which every request gets the same fault.
+/// An outage: a span of time in which every request gets the same fault.
 #[derive(Clone, Debug)]
 struct Outage {
     from: f64,
     until: Option<f64>,
-    /// A rule's status or kind.
+    /// The status or the kind of a fault, as in a fault rule.
     what: serde_json::Value,
 }
 
@@ -52,7 +53,7 @@ struct Case {
     rows: Vec<Kind>,
     outages: Vec<Outage>,
     hides: Hides,
-    /// Requests a minute that the server allows.
+    /// The number of requests a minute that the server allows.
     rpm: u32,
     burst_s: f64,
     window: Option<usize>,
@@ -83,7 +84,7 @@ impl Case {
         }
     }
 
-    /// Returns whether an outage never ends. Then the run should give up the endpoint.
+    /// Returns whether an outage never ends. If an outage never ends, the run should give up the endpoint.
     fn is_dead(&self) -> bool {
         self.outages.iter().any(|outage| outage.until.is_none())
     }
@@ -121,7 +122,7 @@ impl Case {
         whole_run_behind(self.hides, self.sim(), config, rows, |_| {})
     }
 
-    /// Returns the case as one line of text. Equal rows that follow each other are shown as one block.
+    /// Returns the case as one line of text. Equal rows that follow each other directly are shown as one block.
     fn shown(&self) -> String {
         let blocks: Vec<_> =
             self.rows.chunk_by(|a, b| a == b).map(|block| format!("{:?} {}", block[0], block.len())).collect();
@@ -140,7 +141,8 @@ impl Case {
     }
 }
 
-/// Up to 150 rows. Bad rows and rows of a missing model are at random places, in blocks, first or last.
+/// Returns up to 150 rows. Bad rows and rows of a missing model are at random places, in blocks, at the beginning or at
+/// the end.
 fn rows(rng: &mut Rng) -> Vec<Kind> {
     let count = rng.usize(1..150);
     let bad = [0.0, 0.0, 0.02, 0.1, 0.3, 0.6, 0.9][rng.usize(..7)];
@@ -205,7 +207,7 @@ fn check(case: &Case) -> Result<(), String> {
     is_within("good rows", &good, &(&answered | &pending))?;
     is_within("bad rows", &bad, &(&failed | &pending))?;
     is_within("rows of a missing model", &missing, &kept)?;
-    // If no row was ever answered, nobody can know whether the rows or the endpoint failed.
+    // If no row was answered, it is not known whether the rows or the endpoint failed.
     if is_given_up && !case.is_dead() && !good.is_empty() {
         return Err(format!("given up after {} s", whole.elapsed.as_secs()));
     }

@@ -30,8 +30,9 @@ fn run_at_tier_2(sim: SimConfig, rows: Vec<WholeRow>) -> Whole {
     whole_run(sim, || support::config(TIER_2, Window::auto(1000), 1), rows, |_| {})
 }
 
-/// Runs every scenario that has a short form, with its first seeds. The short form must stay in the same ranges, except
-/// for the measures in [`NOT_IN_SHORT_RUNS`]. `cargo bench --bench scheduling` prints the whole table.
+/// Runs every scenario that has a short form, with its first seeds. The measures of a short run must stay in the ranges
+/// of the scenario, except for the measures in [`NOT_IN_SHORT_RUNS`]. `cargo bench --bench scheduling` prints the whole
+/// table.
 #[test]
 fn every_scenario_stays_within_its_ranges() {
     let mut missed = Vec::new();
@@ -40,8 +41,8 @@ fn every_scenario_stays_within_its_ranges() {
         for seed in 1..=2 {
             let measures = judge::run(&scenario, rows, seed);
             if let Some([_, most]) = scenario.expect.get("of_bound") {
-                // The start takes the same time in a short run and in a whole run. The start is a large part of a short
-                // run, so a short run gets 25 seconds more.
+                // The start of a run takes the same time in a short run and in a whole run. In a short run, the start
+                // is a large part of the time, so a short run gets 25 seconds more.
                 let (elapsed, bound) = (measures["elapsed_s"], measures["bound_s"]);
                 if elapsed > bound * most + 25.0 {
                     missed.push(format!("{} with seed {seed}: {elapsed} s for a bound of {bound} s", scenario.name));
@@ -60,8 +61,8 @@ fn every_scenario_stays_within_its_ranges() {
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
 
-/// The measures that a short run can't provide, because they are shares of the whole run or need more time than a short
-/// run takes.
+/// The measures that a short run can't provide. Such a measure is a share of the whole run, or needs more time than a
+/// short run takes.
 const NOT_IN_SHORT_RUNS: [&str; 8] = [
     "attempts_per_row_later",
     "of_bound",
@@ -88,8 +89,8 @@ fn random_faults_lose_no_row() {
 fn if_streams_lack_their_start_or_their_end_every_row_is_answered_without_a_stream() {
     for kind in ["no_message_start", "no_message_stop"] {
         let is_plain_sound = kind == "no_message_start";
-        // An answer without its end is broken, whether it is a stream or not. So the fault `no_message_stop` affects
-        // only the first requests, and the later requests can be answered.
+        // An answer without its end is broken, both as a stream and as plain JSON. So the fault `no_message_stop`
+        // affects only the first requests. The later requests can be answered.
         let times = if is_plain_sound { "" } else { r#","until":"1ms""# };
         let faults = format!(r#"{{"rules":[{{"kind":"{kind}"{times}}}]}}"#);
         let faults = FaultPlan::parse(&faults, "faults.json").expect("the plan is well-formed");

@@ -1,5 +1,5 @@
-//! Random whole runs of the scheduler on virtual time. After every event, the invariants of the scheduler's module doc
-//! are checked.
+//! Plays random whole runs of the scheduler on virtual time. After every event, the tests check the invariants that the
+//! module doc of the scheduler lists.
 
 mod support;
 
@@ -13,11 +13,11 @@ use claude_batch::scheduler::{Budget, Config, HaltRule, Window};
 use support::player::{Player, World, answer, fault, for_each_seed};
 
 const SEEDS: u64 = 3_000;
-/// The budget of the runs with a budget. Some of these runs end because the budget is used up.
+/// The budget, for the runs that have one. Some runs end because this budget is used up.
 const BUDGET: u128 = 20_000;
 const POOLS: [&str; 2] = ["haiku-4.5", "opus-4.x"];
 
-/// One endpoint with two pools. The endpoint refuses and fails at random.
+/// One endpoint with two pools (groups of models that share limits). The endpoint refuses and fails at random.
 struct OneEndpoint {
     held_until: BTreeMap<String, Instant>,
     pool_of_row: BTreeMap<u64, String>,

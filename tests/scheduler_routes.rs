@@ -1,8 +1,8 @@
 //! Tests runs in which rows can go to several endpoints, send a second request, or wait for another row.
 //!
-//! Each feature is first tested alone: one account fails while another works, a policy requests a repair, and other
-//! rows wait for one row. Then random runs combine all of them. After every event, the invariants of the scheduler's
-//! module doc are checked.
+//! Some tests try one feature alone: one account fails and another works; a policy requests a repair; other rows wait
+//! for one row. In the other tests, random runs combine the features. After every event, the tests check the invariants
+//! that the module doc of the scheduler lists.
 
 mod support;
 
@@ -129,7 +129,7 @@ fn an_answer_whose_follow_up_is_cut_off_by_a_halt_is_counted_as_paid_but_not_kep
 }
 
 #[test]
-fn rows_that_share_a_prefix_are_sent_when_the_answer_to_their_leader_begins() {
+fn rows_that_share_a_prefix_are_sent_when_the_answer_to_the_first_row_begins() {
     let mut scheduler = Scheduler::new(config(8, None));
     offer(&mut scheduler, (0..4).map(|row| prefixed(routed(row, "first"), &[7])));
     let leader = dispatched(&mut scheduler, Instant::ZERO);
@@ -145,7 +145,7 @@ fn rows_that_share_a_prefix_are_sent_when_the_answer_to_their_leader_begins() {
 }
 
 #[test]
-fn when_a_leader_fails_the_next_row_leads() {
+fn when_the_first_row_of_a_prefix_fails_the_next_row_is_sent_alone() {
     let mut scheduler = Scheduler::new(config(8, None));
     offer(&mut scheduler, (0..3).map(|row| prefixed(routed(row, "first"), &[7])));
     let leader = dispatched(&mut scheduler, Instant::ZERO)[0];
@@ -161,7 +161,7 @@ fn when_a_leader_fails_the_next_row_leads() {
 }
 
 #[test]
-fn each_level_of_nested_prefixes_has_its_own_leader() {
+fn the_other_rows_wait_for_one_row_at_each_level_of_nested_prefixes() {
     let mut scheduler = Scheduler::new(config(8, None));
     let rows = [(0, [1, 2]), (1, [1, 2]), (2, [1, 3]), (3, [1, 3])];
     offer(&mut scheduler, rows.map(|(row, prefixes)| prefixed(routed(row, "first"), &prefixes)));
@@ -178,7 +178,7 @@ fn each_level_of_nested_prefixes_has_its_own_leader() {
 }
 
 #[test]
-fn after_a_pause_longer_than_the_lifetime_a_row_leads_again() {
+fn after_a_pause_longer_than_the_lifetime_the_other_rows_wait_for_one_row_again() {
     let mut scheduler = Scheduler::new(config(8, None));
     offer(&mut scheduler, [prefixed(routed(0, "first"), &[7])]);
     let first = dispatched(&mut scheduler, Instant::ZERO)[0];
@@ -317,14 +317,14 @@ fn random_runs_over_several_endpoints_keep_every_invariant() {
     for_each_seed(SEEDS, random_run);
 }
 
-/// Several endpoints. They fail and halt at random.
+/// Several endpoints. The endpoints fail and halt at random.
 struct SeveralEndpoints {
     window: usize,
-    /// For each row in flight, the account that it was sent to.
+    /// For each row in flight, the account to which the row was sent.
     in_flight: BTreeMap<u64, String>,
     /// Accounts that have halted.
     halted: BTreeSet<String>,
-    /// For each row in flight whose answer has not begun: its marked prefixes, with the account.
+    /// For each row in flight whose answer has not begun: its marked prefixes, each with the account.
     unanswered: BTreeMap<u64, Vec<(String, PrefixId)>>,
     /// The prefixes of rows whose answers have begun.
     known: BTreeSet<(String, PrefixId)>,
@@ -414,7 +414,8 @@ impl World for SeveralEndpoints {
                 Verdict::Halt(HaltReason::Account(Failure::default()))
             }
             chance if chance < self.halts + self.faults => fault(false),
-            // Most answers read something: otherwise the scheduler would stop using the cache, and no row would wait.
+            // Most answers read from the cache. Without such answers, the scheduler would stop using the cache, and no
+            // row would wait.
             _ if rng.u8(0..8) > 0 => cached(&Usage { input_tokens: 20, cache_read_tokens: 40, ..written(40) }),
             _ => answer(100, 50),
         };
@@ -431,17 +432,17 @@ fn random_runs_over_a_chain_keep_every_invariant_and_no_row_moves_back() {
     for_each_seed(SEEDS, random_chain_run);
 }
 
-/// A chain of endpoints, each with its own troubles.
+/// A chain of endpoints, each with its own kinds of trouble.
 struct Chain {
     window: usize,
     /// For each row in flight, the place of its endpoint in the chain.
     in_flight: BTreeMap<u64, usize>,
-    /// For each row, the furthest place to which it was sent.
+    /// For each row, the place of the last endpoint in the chain to which the row was sent.
     furthest: BTreeMap<u64, usize>,
     halted: BTreeSet<usize>,
     held_until: [Instant; 3],
     lacks: BTreeSet<usize>,
-    /// The share of each kind of trouble: at each endpoint, faults, refusals, overloads and refused answers.
+    /// The shares of four kinds of trouble at each endpoint: faults, refusals, overloads and refused answers.
     troubles: [[f64; 4]; 3],
     halts: f64,
 }
@@ -497,7 +498,7 @@ fn random_chain_run(seed: u64) {
     assert!(!is_complete || player.scheduler.halted().is_none(), "{:?}", player.scheduler.halted());
 }
 
-/// Every eleventh row stays where it is.
+/// Returns the request of a row for another endpoint. Every eleventh row must stay at its endpoint.
 fn ask_for(job: &Job, id: &EndpointId) -> Result<Ask, Box<Failure>> {
     match job.id.0 % 11 {
         10 => Err(Box::default()),
@@ -635,7 +636,7 @@ fn end(scheduler: &mut Scheduler, ticket: Ticket, second: u64) -> Next {
     scheduler.on_end(ticket, answer(100, 50), Instant::from_secs(second))
 }
 
-/// Answers every request until the run is over. Returns the accounts that answered.
+/// Answers every request until the run is over. Returns the accounts that answered the requests.
 fn finish_all(scheduler: &mut Scheduler, now: Instant) -> Vec<String> {
     let mut accounts = Vec::new();
     loop {

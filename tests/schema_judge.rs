@@ -1,4 +1,5 @@
-//! Says of pairs of a schema and an answer whether the answer fits. `.ci/judges` compares that with another validator.
+//! For each pair of a schema and an answer, writes whether the answer fits. `.ci/judges` compares these verdicts with
+//! the verdicts of another validator.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -13,7 +14,8 @@ struct Pair {
     answer: String,
 }
 
-/// Reads `pairs.jsonl` in the folder that the variable names, and writes `verdicts.txt` there: one line for each pair.
+/// Reads `pairs.jsonl` in the folder that `SCHEMA_JUDGE_FOLDER` names, and writes `verdicts.txt` there: one line for
+/// each pair.
 #[test]
 #[ignore = "it needs pairs that tests/judges/schemas.py has made"]
 fn every_pair_gets_a_verdict() {

@@ -1,5 +1,5 @@
-//! Sends requests with a schema to the simulated API: each model must accept the request, and the answer must be found in
-//! the message and fit the schema.
+//! Sends requests with a schema to the simulated API. Each model must accept the request. The program must find the
+//! answer in the message, and the answer must fit the schema.
 
 use claude_batch::answer::schema::Schema;
 use claude_batch::catalog::Catalog;
@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// A schema that the API takes as structured output.
+/// A schema that the API accepts for structured output.
 const TICKET: &str = r##"{
     "type": "object", "required": ["kind", "tags"],
     "properties": {
@@ -23,7 +23,7 @@ const TICKET: &str = r##"{
     "$defs": {"tag": {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}}
 }"##;
 
-/// A schema that contains itself, which the API takes only as the input of a tool that is not strict.
+/// A schema that contains itself. The API accepts this schema only as the input schema of a tool that is not strict.
 const TREE: &str = r##"{
     "type": "object", "required": ["name", "children"],
     "properties": {"name": {"type": "string"}, "children": {"type": "array", "items": {"$ref": "#"}}}
@@ -57,7 +57,7 @@ fn bedrock_accepts_the_schema_without_structured_outputs_and_strict_tools() {
     }
 }
 
-/// Sends a request with the schema, and checks the answer. Returns by which means the schema was sent.
+/// Sends a request with the schema, and checks the answer. Returns the way in which the schema was sent.
 fn answered(model: &str, schema: &str, rest: &str) -> Rung {
     answered_by(ProviderKind::Anthropic, ProviderFeatures::ALL, model, schema, rest)
 }

@@ -1,9 +1,9 @@
-//! Runs the official JSON Schema Test Suite, draft 2020-12, through the check of answers.
+//! Runs the official JSON Schema Test Suite, draft 2020-12, with the code that checks answers.
 //!
-//! The suite is in `fixtures/json-schema-suite`, as its authors published it. Each of its groups has a schema and some
-//! values, and says for each value whether it fits the schema. A group whose schema or meta-schema is another document,
-//! or refers to one by its name, must be refused: nothing is fetched. All other groups must be judged as the suite
-//! says, except for those in [`EXCLUDED`].
+//! The suite is in `fixtures/json-schema-suite`, as its authors published it. Each group of the suite has a schema and
+//! some values, and says for each value whether it fits the schema. Some groups use a schema or meta-schema that is a
+//! document on the web. The check downloads nothing, so it must refuse such a group. For all other groups, the check
+//! must give the verdicts of the suite. The exceptions are in [`EXCLUDED`].
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! Scripted answers of the simulated API, and the requests that it refuses because of their content.
 //!
-//! The API is asked in process, without sockets and without waiting. `tests/sim_batches.rs` tests scripted answers in
-//! message batches.
+//! The tests call the API in the same process, without sockets and without waiting. `tests/sim_batches.rs` tests
+//! scripted answers in message batches.
 
 use claude_batch::clock::Instant;
 use claude_batch::sim::answers::AnswerPlan;
@@ -446,7 +446,7 @@ struct Api {
 }
 
 impl Api {
-    /// Returns the answer to a request, which is not refused.
+    /// Returns the answer to a request. Panics if the request is refused.
     fn ask(&mut self, body: &Value) -> Value {
         let (status, answer) = self.answer(body);
         assert_eq!(status, 200, "{body}: {}", String::from_utf8_lossy(&answer));
@@ -487,7 +487,7 @@ fn config() -> SimConfig {
     SimConfig::new(presets::models()).with_latency(Latency::ZERO).with_lengths(OutputLengths::fixed(20))
 }
 
-/// Returns the message with which a request is refused with 400; `None` if it is answered.
+/// Returns the error message of a request that is refused with 400; `None` if the request is answered.
 fn refusal(body: &Value) -> Option<String> {
     let (status, answer) = Api { model: Model::new(config()) }.answer(body);
     let answer: Value = serde_json::from_slice(&answer).expect("JSON");

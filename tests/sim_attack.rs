@@ -1,4 +1,4 @@
-//! Sends bad and odd requests to the simulated API. Every answer must be one that the real API could give.
+//! Sends bad and odd requests to the simulated API. Every answer must be possible for the real API.
 #![cfg(feature = "sim")]
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -219,7 +219,7 @@ async fn bytes_that_are_not_a_request_do_no_harm() {
 
     for attack in &attacks {
         let mut stream = TcpStream::connect(server.address()).await.expect("a connection");
-        // The connection may be closed before everything is sent.
+        // The server can close the connection before everything is sent.
         let _ = stream.write_all(attack.as_bytes()).await;
         let _ = stream.shutdown().await;
         let mut answer = Vec::new();
@@ -339,7 +339,7 @@ struct Answer {
     body: Value,
 }
 
-/// Sends a request to a new model, without sockets.
+/// Sends a request to a new simulated API, without sockets.
 fn ask(method: &Method, path: &str, query: Option<&str>, headers: &[(&'static str, &str)], body: &[u8]) -> Answer {
     let pairs = headers
         .iter()
@@ -360,8 +360,8 @@ fn ask(method: &Method, path: &str, query: Option<&str>, headers: &[(&'static st
     Answer { status: head.status, request_id, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
 }
 
-/// Checks an answer. A good answer is JSON. An error has the shape of the API's errors, and its body contains the same
-/// request id as its head.
+/// Checks an answer. A good answer is JSON. An error has the form of the API's errors, and the request id in its body
+/// is the same as in its headers.
 fn is_of_the_api(answer: &Answer) -> Result<(), TestCaseError> {
     prop_assert!(answer.body.is_object(), "{:?}", answer);
     prop_assert!(answer.request_id.starts_with("req_"), "{:?}", answer);

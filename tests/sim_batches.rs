@@ -30,7 +30,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn counts_results_and_bills_agree_whatever_clients_do(
+    fn counts_results_and_bills_agree_no_matter_what_clients_do(
         steps in prop::collection::vec((0_u8..6, 0_usize..6, 1_u64..4_000), 1..40),
         seed in any::<u64>(),
         minutes in 0_u64..180,
@@ -778,12 +778,12 @@ impl Api {
         self.now = self.now + time;
     }
 
-    /// Sends a call to the batch endpoints. `path` follows their common path.
+    /// Sends a call to the batch endpoints. `path` is added to the common path of the batch endpoints.
     fn call(&mut self, method: Method, path: &str, body: Option<Value>) -> Answer {
         self.raw(method, path, body.map(|body| body.to_string()).unwrap_or_default().as_bytes())
     }
 
-    /// Sends a body. A path that begins with `/v1/` belongs to another endpoint.
+    /// Sends a body. If the path begins with `/v1/`, the request is for another endpoint.
     fn raw(&mut self, method: Method, path: &str, body: &[u8]) -> Answer {
         let mut headers = HeaderMap::new();
         headers.insert("x-api-key", HeaderValue::from_static(self.key));
@@ -840,7 +840,7 @@ impl Api {
         answer.json()
     }
 
-    /// Creates a batch, waits an hour and returns its id.
+    /// Creates a batch and waits an hour. Returns the id of the batch.
     fn create_and_end(&mut self, ids: &[&str]) -> String {
         let id = text(&self.create(ids)["id"]);
         self.wait(HOUR);

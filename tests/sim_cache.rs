@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 /// This model caches prefixes of 1,024 tokens or more, and it accepts thinking.
 const MODEL: &str = "claude-sonnet-4-6";
-/// Tokens of the long text. Each of its words is one token.
+/// The number of tokens of the long text. Each word of this text is one token.
 const LONG: u64 = 2_000;
 
 #[test]
@@ -301,7 +301,7 @@ fn faults_can_break_the_cache_in_three_ways() {
     assert_eq!((first, second.read), (third, first.write));
 }
 
-/// What the usage of an answer says.
+/// The token counts in the usage of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Usage {
     write: u64,

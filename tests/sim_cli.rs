@@ -1,4 +1,4 @@
-//! Tests `claude-batch simulate` as users start it: its output, its address, how it ends, and a whole run against it.
+//! Tests `claude-batch simulate` as users start it: its output, its address, its end, and a whole run against it.
 #![cfg(all(feature = "sim", unix))]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -250,7 +250,7 @@ impl Simulator {
         (status, serde_json::from_str(body).expect("JSON"))
     }
 
-    /// Ends the simulator with a signal. Returns what the simulator printed on standard output, and how it ended.
+    /// Ends the simulator with a signal. Returns the lines on standard output, and the end of the simulator.
     fn stop(mut self, signal: &str) -> (Vec<String>, End) {
         let id = self.child.id().to_string();
         let status = Command::new("kill").args([&format!("-{signal}"), &id]).status().expect("kill is there");
@@ -265,12 +265,12 @@ impl Simulator {
 
 impl Drop for Simulator {
     fn drop(&mut self) {
-        // If a test fails, the simulator is still running at this point, so it is ended here.
+        // If a test has failed, the simulator is running at this point, so this function ends it.
         let _ = self.child.kill();
     }
 }
 
-/// How a simulator ended.
+/// The exit code of a simulator, and what it printed on standard error.
 struct End {
     code: Option<i32>,
     said: String,

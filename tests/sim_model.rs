@@ -130,8 +130,8 @@ proptest! {
             let gone = Duration::from_millis(gone_ms);
             let (begin, left) = (now, now + gone);
             api.finish(arrival.ticket, Ending::Left, left);
-            // When the client leaves, the current token is finished immediately. So tokens are produced at a constant
-            // rate only until that moment.
+            // When the client disconnects, the simulator finishes the current token immediately. So the simulator
+            // produces tokens at a constant rate only until that moment.
             let even = (gone.as_secs_f64() * f64::from(tokens_per_second)).min(f64::from(tokens));
             let end = begin + Duration::from_secs_f64(even / f64::from(tokens_per_second));
             let produced = (api.books().billed.output_tokens - charged) as f64;
@@ -666,7 +666,7 @@ fn a_burst_of_another_client_empties_the_bucket_at_once() {
 }
 
 #[test]
-fn a_prefix_is_read_from_the_cache_once_the_first_answer_has_begun() {
+fn a_prefix_is_read_from_the_cache_after_the_first_answer_has_begun() {
     let mut config = instant_answers(RateLimits::new(100, 100_000, 100_000));
     config.latency = Latency { first_token: Duration::from_secs(2), tokens_per_second: 50.0, ..Latency::ZERO };
     let mut api = Model::new(config);
@@ -788,8 +788,8 @@ fn within_every_window(
     Ok(())
 }
 
-/// The output of one call. It is spread evenly from `begin` to `end`; if both are the same moment, all output comes at
-/// once.
+/// The output of one call. The output is spread evenly from `begin` to `end`. If both are the same moment, all output
+/// comes at once.
 #[derive(Clone, Copy)]
 struct Production {
     begin: Instant,
@@ -805,8 +805,8 @@ impl Production {
     }
 }
 
-/// Returns the level of an output bucket whose burst is a whole minute. Between two changes, the level changes at a
-/// constant rate.
+/// Returns the level of an output bucket that can hold the tokens of a whole minute. Between two changes, the level
+/// changes at a constant rate.
 fn plain_output_level(otpm: u32, calls: &[Production], now: Instant) -> f64 {
     let ends = calls.iter().flat_map(|call| [call.begin, call.end]);
     let mut moments: Vec<Instant> = ends.filter(|at| *at <= now).collect();
@@ -908,7 +908,8 @@ fn whole_answer(config: &SimConfig, body: &Value) -> Value {
     serde_json::from_slice(&whole_body(config, body)).expect("JSON")
 }
 
-/// Puts the events of a stream together as the documentation says: deltas are joined, and the last usage counts.
+/// Puts the events of a stream together as the documentation says: the deltas are joined, and the last usage is the
+/// usage of the message.
 fn fold(body: &[u8]) -> Value {
     let text = std::str::from_utf8(body).expect("UTF-8");
     let mut message = Value::Null;

@@ -1,4 +1,4 @@
-//! The simulated API over real sockets: what a client sees of answers, streams, limits and broken connections.
+//! Tests the simulated API over real sockets: the answers, streams, limits and broken connections that a client sees.
 #![cfg(feature = "sim")]
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -273,7 +273,7 @@ fn config() -> SimConfig {
         .with_lengths(OutputLengths::fixed(60))
 }
 
-/// Batches that end at once.
+/// The settings of batches that end immediately.
 fn at_once() -> SimConfig {
     config().with_batches(BatchConfig { time: BatchTime::Fixed(Duration::ZERO), ..BatchConfig::default() })
 }
@@ -295,7 +295,7 @@ fn prompt(text: &str, is_stream: bool) -> String {
     json!({"model": "claude-haiku-4-5", "max_tokens": 256, "messages": messages, "stream": is_stream}).to_string()
 }
 
-/// A complete answer, as it was received.
+/// A complete answer, as the client received it.
 #[derive(Debug)]
 struct Answer {
     status: u16,
@@ -317,7 +317,7 @@ impl Answer {
     }
 }
 
-/// A connection that ended before the answer was complete. It has the bytes that had arrived by then.
+/// The bytes that arrived before a connection ended in the middle of an answer.
 #[derive(Debug)]
 struct Broken {
     received: Vec<u8>,

@@ -1,5 +1,5 @@
-//! What the journal does with a row whose answer was not accepted, so that another request follows. The answer and its
-//! cost are in the error log, a later run continues from there, and each cost counts once.
+//! Tests what the journal does with a row whose answer was not accepted, so that the run sends another request. The
+//! answer and its cost are in the error log. A later run continues from the answer, and each cost counts only once.
 
 mod support;
 
@@ -140,12 +140,12 @@ fn when_a_step_is_on_disk_only_its_next_request_is_in_flight() {
     ledger.on_committed(2);
     ledger.flush().expect("the disk works");
 
-    // Until the line is on disk, nobody knows whether it will be there.
+    // A line that is not synced is possibly missing after a crash.
     assert_eq!([before_the_sync, after_the_sync, with_the_next_request, in_flight(&disk)], [1, 0, 1, 0]);
 }
 
 #[test]
-fn a_run_that_keeps_its_marks_keeps_no_mark_for_a_step() {
+fn a_run_that_closes_early_keeps_no_slot_for_a_written_step() {
     let disk = MemDisk::new();
     let (mut ledger, _) = open(&disk, "r1");
     for row in [1, 2] {
@@ -160,7 +160,7 @@ fn a_run_that_keeps_its_marks_keeps_no_mark_for_a_step() {
 }
 
 #[test]
-fn a_row_with_two_marks_counts_once_with_the_higher_amount() {
+fn a_row_with_two_slots_counts_once_with_the_higher_amount() {
     for amounts in [[1, 2], [2, 1]] {
         let disk = MemDisk::new();
         let (mut ledger, _) = open(&disk, "r1");
@@ -191,7 +191,7 @@ fn close(ledger: JournalLedger) {
     ledger.close(InputRead::Part, false).expect("the disk works");
 }
 
-/// What a next run would find, in answers. The disk stays as it is.
+/// Returns the number of answers that a next run would find. Does not change the disk.
 fn spent(disk: &MemDisk) -> u128 {
     open(&disk.after_death(), "looks").1.totals.spend.0 / COST
 }
@@ -226,7 +226,7 @@ fn answer(number: u64) -> String {
     format!(r#"{{"id":"msg_{number}","content":[]}}"#)
 }
 
-/// A row that is not finished. It has this many answers.
+/// Returns a row that is not finished and has this many answers.
 fn step(job: Job, answers: u64) -> Outcome {
     failed(job, answers)
 }
@@ -243,7 +243,7 @@ fn answered(job: Job, answers: u64) -> Outcome {
     Outcome { job: Box::new(job), attempts: attempts(answers), ended: Ended::Succeeded(message) }
 }
 
-/// Returns the outcome of attempts that were a minute later.
+/// Returns the same outcome with attempts that are a minute later.
 fn later(mut outcome: Outcome) -> Outcome {
     for attempt in &mut outcome.attempts {
         attempt.ended_at = attempt.ended_at + std::time::Duration::from_secs(60);

@@ -84,7 +84,8 @@ impl AttemptRecord {
         }
     }
 
-    /// Returns the record of a request that was sent as `ask` says. The record has no time, usage, cost or failure yet.
+    /// Returns the record of a request that was sent as `ask` says. The times, usage, cost and failure of the record
+    /// are empty.
     pub(crate) fn of(ask: &Ask) -> Self {
         Self {
             purpose: ask.purpose,

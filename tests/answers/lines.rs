@@ -1,4 +1,4 @@
-//! The lines that runs wrote, and their money. This shares no code with the journal.
+//! Reads the lines that runs wrote, and the money in these lines. This file shares no code with the journal.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::support::{ERRORS, RESULTS};
 
-/// What the files say about the rows.
+/// What the results file and the error log say about the rows.
 #[derive(Debug, Default)]
 pub struct Lines {
-    /// The lines of the answered rows.
+    /// The result line of each answered row.
     pub answered: BTreeMap<String, Value>,
     /// The last lines of the failed rows.
     pub failed: BTreeMap<String, Value>,

@@ -1,10 +1,11 @@
-//! Answers that are not what their user asked for: whole runs on virtual time against a simulated model that cuts 5 %
-//! of its answers, refuses 1 % of the rows, and breaks the schema in 8 %.
+//! Tests answers that do not meet the conditions of the user. Whole runs on virtual time use a simulated model. The
+//! model cuts off 5 % of its answers, refuses 1 % of the rows, and breaks the schema in 8 % of its answers.
 //!
-//! - No such answer counts as `ok`. With the policies on, every row that can be mended is mended.
-//! - The lines, the sums with which a resumed run starts, and the books of the simulated API contain the same amounts
+//! - The program never counts such an answer as `ok`. If the rules for answers are on, a run corrects every answer that
+//!   a further request can correct.
+//! - The lines, the sums with which a resumed run starts, and the records of the simulated API contain the same amounts
 //!   of money.
-//! - A budget holds, whatever follow-ups cost.
+//! - Further requests for a row never make a run exceed its budget.
 
 mod lines;
 mod script;
@@ -23,7 +24,7 @@ use serde_json::Value;
 use world::{Manner, Run, World, planner, play};
 
 const NO_FAULTS: &str = r#"{"rules":[]}"#;
-/// Faults that cost nothing.
+/// Faults of the API that cost nothing.
 const FREE_FAULTS: &str = r#"{"rules":[{"status":500,"share":0.02,"draw":"attempt"},
     {"status":529,"share":0.01,"draw":"attempt"},{"status":429,"retry_after":"1","share":0.01,"draw":"attempt"}]}"#;
 const ROWS: u64 = 2_000;
@@ -50,7 +51,7 @@ fn without_follow_ups_an_answer_that_is_not_as_required_is_never_ok() {
 }
 
 #[test]
-fn every_answer_that_can_be_mended_is_mended_nearly_always_by_one_follow_up() {
+fn every_answer_that_can_be_mended_is_mended_and_mostly_by_one_follow_up() {
     for lane in [LaneChoice::Online, LaneChoice::Batch] {
         play(2, NO_FAULTS, async |world| {
             let (rows, kinds) = rows(ROWS, &mut Rng::with_seed(2), &mut planner());
@@ -87,7 +88,7 @@ fn runs_that_were_stopped_and_resumed_pay_for_each_answer_once() {
                 let why = finish.halted.as_ref().map_or("end", |halted| name(halted));
                 *stops.entry(why).or_insert(0) += 1;
                 assert_eq!(finish.maybe_paid, 0, "nothing is aborted");
-                // The answers of a batch that was left open are charged, and are not collected yet.
+                // The answers of a batch that was left open are charged, but they are not collected yet.
                 if lane == LaneChoice::Online {
                     assert_money(world, &Lines::of(&world.disk)).await;
                 }
@@ -107,7 +108,7 @@ fn runs_that_were_stopped_and_resumed_pay_for_each_answer_once() {
             assert_eq!(books.billed_calls + free, paid, "no answer is paid for twice");
         });
     }
-    // The test is useful only if its runs are stopped in every way, and some of them between an answer and its
+    // The test is useful only if runs are stopped in every way, and if some runs are stopped between an answer and its
     // follow-up.
     assert!(["cost", "requests", "signal", "unfinished rows"].iter().all(|name| stops.contains_key(name)), "{stops:?}");
     assert!(stops["unfinished rows"] > 0, "{stops:?}");
@@ -176,13 +177,14 @@ fn equal_rows_copy_only_answers_that_are_accepted() {
             let answer: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {copy}"));
             assert!(answer["name"].is_string() && answer["score"].is_i64(), "{answer}");
         }
-        // The refusal is free, the failure is not copied, and the other rows get their second answer.
+        // A refusal costs nothing. A failed answer is not copied, so all rows of this kind are sent. The other rows get
+        // a second answer.
         assert_eq!(world.books().await.billed_calls - before, 2 + 2 + 1 + 4 * 3);
         assert_money(world, &lines).await;
     });
 }
 
-/// Returns a run that is stopped before its end.
+/// Returns the settings of a run that is stopped before its end.
 fn stopped(rng: &mut Rng, world: &World) -> Run {
     let spent = world.recovered().totals.spend;
     let run = Run { window: [4, 16, 64][rng.usize(..3)], ..Run::new(Manner::Mending) };
@@ -202,7 +204,7 @@ fn name(halted: &HaltReason) -> &'static str {
     }
 }
 
-/// Returns the class of a failed row; `None` for an answered row.
+/// Returns the error class of a failed row, or `None` for an answered row.
 fn class(lines: &Lines, label: &str) -> Option<ErrorClass> {
     if lines.answered.contains_key(label) {
         return None;
@@ -214,7 +216,7 @@ fn class(lines: &Lines, label: &str) -> Option<ErrorClass> {
     Some(classes.into_iter().find(is_it).unwrap_or_else(|| panic!("{label} failed for another reason: {line}")))
 }
 
-/// Asserts that each row has ended as its kind says.
+/// Asserts that each row has ended as expected for its kind.
 fn assert_fates(lines: &Lines, kinds: &BTreeMap<String, Kind>) {
     assert!(lines.unfinished.is_empty(), "{:?}", lines.unfinished);
     for (label, kind) in kinds {
@@ -232,7 +234,7 @@ fn assert_fates(lines: &Lines, kinds: &BTreeMap<String, Kind>) {
     }
 }
 
-/// Asserts that the lines, the sums that the next run will know, and the books of the API contain the same amounts of
+/// Asserts that the lines, the sums that the next run will know, and the records of the API contain the same amounts of
 /// money.
 async fn assert_money(world: &World, lines: &Lines) {
     let (totals, books) = (world.recovered().totals, world.books().await);

@@ -13,18 +13,18 @@ use serde_json::{Value, json};
 pub const MODEL: &str = "claude-haiku-4-5";
 /// The model that is asked after a refusal.
 pub const OTHER: &str = "claude-opus-4-8";
-/// `max_tokens` of all rows. An answer that grows may have four times as many tokens.
+/// `max_tokens` of all rows. A follow-up request allows an answer with up to four times as many tokens.
 pub const MAX_TOKENS: u32 = 300;
 /// The schema of all answers.
 pub const SCHEMA: &str = r#"{"type":"object","properties":{"name":{"type":"string"},"score":{"type":"integer"},
     "tags":{"type":"array","items":{"type":"string"}}},"required":["name","score"],"additionalProperties":false}"#;
 
-/// What the model does with a row. The name is in the prompt of the row.
+/// What the model does with a row. The prompt of the row contains the name of this behaviour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// It answers as it should.
+    /// The model gives a good answer.
     Plain,
-    /// The answer is cut off, unless there is more room.
+    /// The first answer is cut off. With a higher `max_tokens`, the answer is complete.
     Cut,
     /// The answer is always cut off.
     AlwaysCut,
@@ -40,11 +40,12 @@ pub enum Kind {
     NoJson,
     /// Every answer lacks a member.
     AlwaysBroken,
-    /// The answer is cut off; with more room, it lacks a member.
+    /// The first answer is cut off. With a higher `max_tokens`, the answer lacks a member.
     CutThenBroken,
     /// The model refuses, and the answer of the other model lacks a member.
     RefusedThenBroken,
-    /// The answer is cut off; with more room, the model refuses; the answer of the other model lacks a member.
+    /// The first answer is cut off. With a higher `max_tokens`, the model refuses. The answer of the other model lacks
+    /// a member.
     ThreeFaults,
 }
 
@@ -56,15 +57,15 @@ use Kind::{
 /// How a row must end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fate {
-    /// The class of the failure; `None` if the row is answered.
+    /// The error class of the failure; `None` if the row is answered.
     pub class: Option<ErrorClass>,
-    /// How many answers are paid for.
+    /// The number of answers that are paid for.
     pub answers: u64,
 }
 
 impl Kind {
-    /// How many of a thousand rows are of each kind: 5 % are cut off, 1 % are refused, and 8 % break the schema. A row
-    /// with several faults counts as its first fault.
+    /// The number of rows of each kind in a thousand rows: 5 % are cut off, 1 % are refused, and 8 % break the schema.
+    /// A row with several faults counts as its first fault.
     const SHARES: [(Self, u32); 11] = [
         (Cut, 46),
         (CutThenBroken, 2),
@@ -94,7 +95,7 @@ impl Kind {
         format!("<{self:?}>")
     }
 
-    /// Returns the class with which a row fails if nothing is mended.
+    /// Returns the error class of a row if no further request is sent for it.
     pub fn first_fault(self) -> Option<ErrorClass> {
         match self {
             Plain => None,
@@ -104,14 +105,14 @@ impl Kind {
         }
     }
 
-    /// Returns how a row ends if everything is mended that two follow-ups can mend.
+    /// Returns how a row ends if a run sends up to two follow-up requests to get a good answer.
     pub fn mended(self) -> Fate {
         let fate = |class, answers| Fate { class, answers };
         match self {
             Plain => fate(None, 1),
             Cut | Refused | RefusedLate | Broken | NoJson => fate(None, 2),
             CutThenBroken | RefusedThenBroken => fate(None, 3),
-            // An answer gets more room once.
+            // Only one follow-up request raises `max_tokens`.
             AlwaysCut => fate(Some(ErrorClass::Truncated), 2),
             AlwaysRefused => fate(Some(ErrorClass::Refused), 2),
             AlwaysBroken | ThreeFaults => fate(Some(ErrorClass::InvalidOutput), 3),
@@ -119,7 +120,7 @@ impl Kind {
     }
 }
 
-/// Returns the answer file.
+/// Returns the file that scripts the answers of the simulated API.
 pub fn answers() -> String {
     let cut = |kind: Kind, below: Option<u32>| {
         let rule = json!({"contains": kind.mark(), "truncated": true});
@@ -160,7 +161,7 @@ fn with(mut rule: Value, name: &str, value: Option<Value>) -> Value {
     rule
 }
 
-/// Returns random rows, and the kind of each by its label.
+/// Returns random rows, and a map from the label of each row to its kind.
 pub fn rows(count: u64, rng: &mut Rng, planner: &mut Planner) -> (Vec<Planned>, BTreeMap<String, Kind>) {
     let kinds: Vec<Kind> = (0..count).map(|_| Kind::random(rng)).collect();
     let planned = kinds.iter().zip(0..).map(|(kind, at)| row(at, &label(at), &label(at), *kind, planner)).collect();

@@ -1,6 +1,7 @@
-//! A world that survives the runs in it: the simulated API with scripted answers, a disk in memory, and virtual time.
+//! A test world that outlives its runs: the simulated API with scripted answers, a disk in memory, and virtual time.
 //!
-//! A run in it is the real loop, scheduler, policy, planner and journal, put together as the command line does it.
+//! A run in this world uses the real loop, scheduler, policy, planner and journal. These parts are connected as in the
+//! program.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -37,7 +38,7 @@ pub enum Manner {
     Lax,
     /// An answer that is not as required fails its row.
     Strict,
-    /// Answers are mended: with more room, with a repair, or by another model.
+    /// A further request corrects the answer: with a higher `max_tokens`, with a repair, or with another model.
     Mending,
 }
 
@@ -49,9 +50,9 @@ pub struct Run {
     pub dedupes: bool,
     pub max_cost: Option<Money>,
     pub max_requests: Option<u64>,
-    /// When Ctrl-C is pressed.
+    /// The time from the start of the run until Ctrl-C is pressed.
     pub interrupted_after: Option<Duration>,
-    /// When the process dies.
+    /// The time from the start of the run until the process dies.
     pub dies_after: Option<Duration>,
     pub window: usize,
 }
@@ -146,13 +147,13 @@ fn rules(manner: Manner) -> Rules {
 }
 
 impl World {
-    /// Does a run of these rows; `None` if the process dies.
+    /// Does a run of these rows. Returns `None` if the process dies.
     pub async fn run(&mut self, run: &Run, rows: &[Planned]) -> Option<Finish> {
         self.runs += 1;
         let name = format!("run-{}", self.runs);
         let death = run.dies_after.unwrap_or(Duration::from_secs(1 << 30));
         let finish = tokio::time::timeout(death, self.live(run, rows, &name)).await.ok();
-        // The tasks of the requests of a dead process end.
+        // When a process dies, its request tasks end.
         tokio::task::yield_now().await;
         self.disk = self.disk.after_death();
         finish
@@ -174,7 +175,7 @@ impl World {
         if let Some(after) = run.interrupted_after {
             tokio::spawn(async move {
                 tokio::time::sleep(after).await;
-                // After the run, the receiver is gone.
+                // If the run has already ended, the send fails, and the failure is ignored.
                 let _ = interrupts_in.send(Interrupt::End(2)).await;
             });
         }
@@ -232,7 +233,7 @@ impl World {
         })
     }
 
-    /// Returns what the next run will know about the runs so far.
+    /// Returns what the next run will read from the files of the earlier runs.
     pub fn recovered(&self) -> Recovered {
         // Opening a journal changes the disk, so a copy is opened.
         Journal::open(journal_options(&self.disk.after_death(), "look"), Box::new(|_| ())).expect("the disk works").1
@@ -244,7 +245,8 @@ impl World {
         opened.open_batches() > 0
     }
 
-    /// Returns the books of the API. Requests that it is still processing are finished first.
+    /// Returns the records of the API about its requests and charges. Requests that the API is still processing are
+    /// finished first.
     pub async fn books(&self) -> Books {
         tokio::time::sleep(Duration::from_secs(3_600)).await;
         let mut model = lock(&self.model);
@@ -253,7 +255,7 @@ impl World {
     }
 }
 
-/// Passes the rows that are not done.
+/// Passes the rows that are not done to the run.
 fn feed(rows: &[Planned], recovered: &Recovered, opened: &Opened) -> mpsc::Receiver<Incoming> {
     let submitted = opened.rows().expect("the files of open batches can be read");
     let item = |planned: &Planned| match recovered.done.state(planned.job.row, &planned.job.identity) {

@@ -1,4 +1,4 @@
-//! `--lane auto --deadline`: rows stay in batches as long as possible, and every row is answered in time.
+//! Tests `--lane auto --deadline`. Rows stay in batches as long as possible, and every row is answered in time.
 
 use std::time::Duration;
 
@@ -12,27 +12,27 @@ use crate::page::{Seen, Size};
 use crate::seen::Kill;
 use crate::world::{NO_FAULTS, Run, play, play_under, row};
 
-/// A random case. One in three has batches that end long before the deadline, one in three has batches that end around
-/// it, and one in three has batches that never end.
+/// A random case: the rows, the limits, the deadline and the speed of batches. In one case of three, batches end long
+/// before the deadline. In one case of three, batches end around the deadline. In one case of three, batches never end.
 #[derive(Debug)]
 struct Case {
     rows: u64,
     rpm: u32,
     deadline: Duration,
-    /// How long batches take.
+    /// The time that batches take.
     time: BatchTime,
-    /// How long a batch takes to end after it was cancelled.
+    /// The time from the cancellation of a batch to its end.
     cancel: Duration,
 }
 
-/// How a case ended. Money is in prices of a row that is answered online.
+/// The result of a case. The unit of money is the price of one row that is answered online.
 #[derive(Debug)]
 pub struct Played {
-    /// How much of the time was left at the end; negative if the deadline was missed.
+    /// The time from the end of the run to the deadline, in seconds; negative if the run missed the deadline.
     pub left: f64,
-    /// What it cost, divided by what the cheapest way costs.
+    /// The cost of the run, divided by the cost of the cheapest way.
     pub cost: f64,
-    /// How many rows were answered online.
+    /// The number of rows that were answered online.
     pub online: u64,
 }
 
@@ -79,14 +79,14 @@ fn run(lane: LaneChoice, rows: u64) -> Run {
     Run { lane, batch_rows: 100, window: 200, ..Run::of(0..rows) }
 }
 
-/// Returns the cost of the cheapest way to meet the deadline. It is the cost of a client that knows in advance how fast
-/// each batch is. The client cancels the batches that are too slow, the slowest first, at the last possible moment. It
-/// always uses the whole limit of the online lane. One row is sent online in any case, to see whether the API accepts
-/// it.
+/// Returns the cost of the cheapest way to meet the deadline. The cheapest way is possible only for a client that knows
+/// in advance how fast each batch is. The client cancels the batches that are too slow, the slowest first, at the last
+/// possible moment. The client always uses the whole rate limit for online requests. One row is always sent online,
+/// because the run first checks that the API accepts a row.
 fn cheapest(seed: u64) -> f64 {
     let Case { rows, rpm, deadline, time, cancel } = case(seed);
     let batches = BatchConfig { time, cancel_time: cancel, ..BatchConfig::default() };
-    // For each batch: its rows, and how many of them are answered at the deadline.
+    // For each batch, the number of its rows, and the number of rows that are answered at the deadline.
     let answered = play(NO_FAULTS, batches, async |world| {
         let before = world.now();
         world.run(&Run { detach: true, ..run(LaneChoice::Batch, rows) }).await;
@@ -108,8 +108,8 @@ fn cheapest(seed: u64) -> f64 {
     let (per_second, cancel) = (f64::from(rpm) / 60.0, cancel.as_secs_f64());
     let (mut end, mut online) = (deadline.as_secs_f64(), 1.0);
     for (rows, done) in late {
-        // Rows of the batch are answered evenly, until it is cancelled. The other rows reach the online lane after the
-        // time `cancel`.
+        // Until the batch is cancelled, its rows are answered at a constant rate. The other rows can be sent online
+        // after the time `cancel`.
         let slope = done / deadline.as_secs_f64();
         let begin = (per_second * end - rows - slope * cancel) / (per_second - slope);
         online += per_second * (end - begin);
@@ -118,7 +118,7 @@ fn cheapest(seed: u64) -> f64 {
     (rows as f64 + online) / 2.0
 }
 
-/// No lane can meet this deadline. The run says so, and uses both lanes to end as fast as possible.
+/// No run can meet this deadline. The run says so, and uses batches and online requests to end as early as possible.
 pub fn too_early() {
     let limits = RateLimits::new(60, 100_000_000, 100_000_000);
     let time = BatchTime::Fixed(Duration::from_secs(900));
@@ -137,13 +137,13 @@ pub fn too_early() {
         assert!(ended.says("can't be met"), "{:?}", ended.said);
         assert_eq!((books.billed_calls, books.billed_again), (1_500, 0));
         assert!(books.batches.succeeded > 300 && books.billed_calls - books.batches.succeeded > 300);
-        // The online lane alone needs 25 minutes.
+        // With online requests alone, the rows need 25 minutes.
         assert!(took < Duration::from_secs(1_200), "{took:?}");
     });
 }
 
-/// A run dies after it has noted that a batch is to be cancelled, and before it has asked the API to cancel it. The
-/// next run cancels the batch in time.
+/// A run notes that it will cancel a batch, and dies before it asks the API to do so. The next run cancels the batch in
+/// time.
 pub fn a_death_before_a_cancellation() {
     let batches =
         || BatchConfig { time: BatchTime::Stuck, expiry: Duration::from_secs(7_200), ..BatchConfig::default() };
@@ -173,8 +173,8 @@ pub fn a_death_before_a_cancellation() {
     assert!(tried > 0);
 }
 
-/// The survey counts rows that are never sent, because they copy the answers of other rows. They do not keep batches
-/// from being cancelled in time.
+/// The survey of the input also counts rows that copy the answers of other rows. Rows that copy an answer are never
+/// sent. The run must cancel batches in time, although the count is too high.
 pub fn rows_that_are_never_sent() {
     let batches = BatchConfig { time: BatchTime::Stuck, expiry: Duration::from_secs(7_200), ..BatchConfig::default() };
     play(NO_FAULTS, batches, async |world| {

@@ -17,12 +17,12 @@ use crate::world::{Ended, MOST_IN_BATCH, NO_FAULTS, Run, World, label, labels, l
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Batches that take this long.
+/// Returns the settings of batches that take this many seconds.
 fn taking(seconds: u64) -> BatchConfig {
     BatchConfig { time: BatchTime::Fixed(Duration::from_secs(seconds)), ..quick() }
 }
 
-/// Runs, then judges: every row has its answer, and everything that was billed twice was reported.
+/// Runs, and then checks that every row has its answer and that everything that was billed twice was reported.
 async fn run_to_end(world: &mut World, run: &Run, what: &str) -> (Ended, Verdict) {
     let ended = world.run(run).await;
     assert!(ended.finish().halted.is_none(), "{what}: {ended:?}");
@@ -31,15 +31,16 @@ async fn run_to_end(world: &mut World, run: &Run, what: &str) -> (Ended, Verdict
     (ended, found)
 }
 
-/// Returns how many records of this type the log has.
+/// Returns how many records of this type are in the log of batches.
 fn recorded(world: &World, kind: &str) -> usize {
     log(world).iter().filter(|record| record["type"] == kind).count()
 }
 
-// ---- a creation whose reply says nothing ----------------------------------------------------------------------------
+// ---- batches whose creation is uncertain ----------------------------------------------------------------------------
 
-/// The reply to a creation is lost, or is a fault of the server. The batch may or may not exist. The rows are billed
-/// once. They are reported as possibly billed twice only if no batch is found.
+/// The reply to the creation of a batch is lost, or is a server error. The run does not know whether the batch exists.
+/// The rows of the batch are billed only once. The run reports these rows as possibly billed twice only if it finds no
+/// batch.
 pub fn unclear_creations() {
     for (rule, is_created) in [
         (r#""kind":"reset_before","takes_effect":true"#, true),
@@ -60,7 +61,7 @@ pub fn unclear_creations() {
     }
 }
 
-/// A connection that is refused creates no batch. The submission is tried again soon, and nothing is reported as lost.
+/// A connection that is refused creates no batch. The run soon submits the rows again, and reports nothing as lost.
 pub fn no_connection() {
     play(NO_FAULTS, quick(), async |world| {
         world.traffic().unconnected = 3;
@@ -82,7 +83,8 @@ pub fn no_connection() {
     });
 }
 
-/// A batch whose reply is lost is not in the list for some time. It is found when it is there.
+/// The reply to the creation of a batch is lost, and for some time the list of batches lacks this batch. The run finds
+/// the batch as soon as the list contains this batch.
 pub fn a_list_that_lags() {
     let faults = r#"{"rules":[
         {"kind":"reset_before","calls":"create","takes_effect":true,"times":1},{"kind":"unlisted","within":"90s"}
@@ -94,9 +96,9 @@ pub fn a_list_that_lags() {
     });
 }
 
-/// Two batches of a run have the same number of rows. The first was collected. The run dies before the reply to the
-/// second arrives, and the list shows the second late. The run must not mistake the collected batch for the second
-/// batch.
+/// Two batches of a run have the same number of rows. The first batch was collected. The run dies before the reply to
+/// the creation of the second batch arrives. The list shows the second batch late. The run must not mistake the
+/// collected batch for the second batch.
 pub fn a_collected_batch_is_not_mistaken_for_a_lost_batch() {
     let faults = r#"{"rules":[
         {"kind":"unlisted","within":"40s"},
@@ -119,9 +121,9 @@ pub fn a_collected_batch_is_not_mistaken_for_a_lost_batch() {
     assert_eq!(tried, 1);
 }
 
-/// Somebody else creates batches of the same size at the same moment. The run may mistake one of them for its own. It
-/// never cancels such a batch, and gives it up when it ends. Then the run finds its own batch, or submits its rows once
-/// more if its own batch does not exist.
+/// Somebody else creates batches of the same size at the same moment. The run can mistake a batch of somebody else for
+/// its own. The run never cancels the batch of somebody else, and drops it when it ends. The run then finds its own
+/// batch. If its own batch does not exist, the run submits the rows again.
 pub fn foreign_batches_of_the_same_size() {
     for (effect, told) in [("true", 0), ("false", 20)] {
         let faults = format!(
@@ -142,9 +144,9 @@ pub fn foreign_batches_of_the_same_size() {
     }
 }
 
-/// The run does not know of two batches of the same size whether they exist. The first does not exist, but the run
-/// mistook somebody else's batch for it. The second exists, but the reply to its creation is lost. The batch that then
-/// appears in the list is the second.
+/// Two batches of a run have the same size, and the run does not know whether they exist. The first batch does not
+/// exist, but the run mistook the batch of another client for it. The second batch exists, but the reply to its
+/// creation is lost. The next batch that appears in the list is the second batch.
 pub fn two_unclear_batches() {
     let faults = r#"{"rules":[
         {"kind":"reset_before","calls":"create","arrivals":[2]},
@@ -157,13 +159,14 @@ pub fn two_unclear_batches() {
         let (ended, found) = run_to_end(world, &Run::of(0..41), "two unclear batches").await;
 
         assert_eq!((found.billed_again, found.overlaps, found.told), (0, 0, 20), "{ended:?} {:?}", log(world));
-        // Only the foreign batch was mistaken for a batch of this run, at most once for each of the two chunks.
+        // The run mistook only the batch of the other client for its own batch. The run made this mistake at most once
+        // for each of its two batches.
         assert!(recorded(world, "foreign") <= 2, "{:?}", log(world));
     });
 }
 
 /// Other clients create batches of the same size all the time, and replies are lost again and again. Some of the calls
-/// with a lost reply had an effect, others had none.
+/// with a lost reply had an effect, and other such calls had no effect.
 pub fn a_busy_workspace(seeds: u64) {
     for seed in 0..seeds {
         let faults = format!(
@@ -188,8 +191,8 @@ pub fn a_busy_workspace(seeds: u64) {
 
 // ---- limits of the API ----------------------------------------------------------------------------------------------
 
-/// The queue has no room for a second batch while batches of this run are open. The run waits for them, and sends every
-/// row once.
+/// The queue of the API has no room for a second batch while batches of this run are open. The run waits for its open
+/// batches, and sends every row once.
 pub fn a_full_queue() {
     play(NO_FAULTS, BatchConfig { queue: Some(45), ..quick() }, async |world| {
         let (_, found) = run_to_end(world, &Run::of(0..101), "a full queue").await;
@@ -199,8 +202,8 @@ pub fn a_full_queue() {
     });
 }
 
-/// Other clients fill the queue. Smaller batches are tried until one fits. As soon as there is room again, larger
-/// batches are tried.
+/// Other clients fill the queue of the API. The run tries smaller and smaller batches until the queue accepts one. As
+/// soon as the queue has room again, the run tries larger batches.
 pub fn a_queue_that_others_fill() {
     let slow = BatchConfig { queue: Some(45), expiry: 20 * MINUTE, ..taking(600) };
     play(NO_FAULTS, slow, async |world| {
@@ -215,7 +218,7 @@ pub fn a_queue_that_others_fill() {
     });
 }
 
-/// The limit on calls per minute is reached. It also applies to creations.
+/// The limit on calls per minute is reached. This limit also applies to calls that create batches.
 pub fn few_calls_per_minute() {
     play(NO_FAULTS, BatchConfig { rpm: Some(4), ..quick() }, async |world| {
         let (_, found) = run_to_end(world, &Run::of(0..61), "few calls").await;
@@ -225,7 +228,8 @@ pub fn few_calls_per_minute() {
     });
 }
 
-/// Bodies that are too large for the API are submitted in smaller parts; a row that is too large alone goes online.
+/// Bodies that are too large for the API are submitted in smaller parts. A single row that is too large for a batch is
+/// sent online.
 pub fn too_large() {
     for refused in [1, 3, 5, 6] {
         play(NO_FAULTS, quick(), async |world| {
@@ -243,7 +247,8 @@ const TOO_LARGE: &str =
 const NOT_FOUND: &str = r#"{"type":"error","error":{"type":"not_found_error","message":"Not found"}}"#;
 const INVALID: &str = r#"{"type":"error","error":{"type":"invalid_request_error","message":"no batches for you"}}"#;
 
-/// An endpoint without batches: the run says so and stops, or with the lane `auto` sends every row online.
+/// The endpoint does not support batches. The run reports this and stops. With `--lane auto`, the run sends every row
+/// online instead.
 pub fn an_endpoint_without_batches() {
     for (status, text) in [(404, NOT_FOUND), (405, NOT_FOUND), (501, NOT_FOUND), (400, INVALID)] {
         play(NO_FAULTS, quick(), async |world| {
@@ -267,8 +272,9 @@ pub fn an_endpoint_without_batches() {
 
 // ---- faults of batches that exist -----------------------------------------------------------------------------------
 
-/// The state of batches can't be read, or their results can't be downloaded, for longer than a run waits for an endpoint:
-/// the run says so and ends. Its batches stay open, and the same command collects them.
+/// For a long time, the run can't read the state of its batches, or can't download their results. After the longest
+/// time for which a run waits for an endpoint, the run reports the problem and ends. The batches stay open, and the
+/// same command collects them.
 pub fn an_endpoint_that_is_down() {
     for call in [Call::List, Call::Results] {
         play(NO_FAULTS, quick(), async |world| {
@@ -322,8 +328,8 @@ pub fn bad_downloads() {
     }
 }
 
-/// Results lack rows that were billed. The run reports this and sends the rows again. The money for the lost answers
-/// counts as spent in all later runs.
+/// The results of a batch lack rows that were billed. The run reports the missing rows and sends them again. The money
+/// for the lost answers counts as spent in all later runs.
 pub fn results_that_lack_rows() {
     let faults = r#"{"rules":[{"kind":"result_missing","contains":[":5:",":6:"],"first_attempts_only":true}]}"#;
     play(faults, quick(), async |world| {
@@ -337,7 +343,8 @@ pub fn results_that_lack_rows() {
     });
 }
 
-/// Results contain lines that nobody asked for: a row twice, and a row of somebody else. They change nothing.
+/// The results of a batch contain wrong lines: a row twice, and a row of another client. Wrong lines in the results
+/// have no effect.
 pub fn extra_results() {
     let foreign = r#"{"kind":"result_extra","contains":":5:","custom_id":"somebody-else"}"#;
     let mixed =
@@ -351,7 +358,7 @@ pub fn extra_results() {
     }
 }
 
-/// A result has an unknown type. Its row counts as maybe billed, and is sent again.
+/// A result has an unknown type. The row of this result counts as possibly billed, and is sent again.
 pub fn results_of_unknown_types() {
     play(NO_FAULTS, quick(), async |world| {
         world.traffic().spoilt_results.push((r#""type":"succeeded""#, r#""type":"transmogrified""#));
@@ -368,8 +375,8 @@ pub fn results_of_unknown_types() {
     });
 }
 
-/// All batches are stuck until they expire. With the lane `batch`, rows fail after the last try and say so; with the
-/// lane `auto`, they go online after the second try.
+/// All batches are stuck until they expire. With `--lane batch`, rows fail after the last try, and their error lines
+/// say why. With `--lane auto`, rows are sent online after the second try.
 pub fn expired_batches() {
     let stuck = || BatchConfig { time: BatchTime::Stuck, ..quick() };
     play(NO_FAULTS, stuck(), async |world| {
@@ -393,7 +400,8 @@ pub fn expired_batches() {
     });
 }
 
-/// Somebody cancels a batch in the middle. The answers are collected, and the other rows are sent again.
+/// Somebody cancels a batch when a part of its rows is answered. The run collects the answers, and sends the other rows
+/// again.
 pub fn a_batch_that_somebody_cancels() {
     play(NO_FAULTS, taking(60), async |world| {
         let run = Run { detach: true, ..Run::of(0..41) };
@@ -410,7 +418,8 @@ pub fn a_batch_that_somebody_cancels() {
     });
 }
 
-/// Somebody deletes a batch that was not collected. Its rows are reported as possibly billed twice, and sent again.
+/// Somebody deletes a batch that was not collected. The rows of the deleted batch are reported as possibly billed
+/// twice, and are sent again.
 pub fn a_batch_that_somebody_deletes() {
     play(NO_FAULTS, taking(30), async |world| {
         world.run(&Run { detach: true, ..Run::of(0..41) }).await;
@@ -427,7 +436,8 @@ pub fn a_batch_that_somebody_deletes() {
     });
 }
 
-/// A run dies while it collects a batch, and then the batch is deleted. Rows that have lines are not sent again.
+/// A run dies while it collects a batch, and then the batch is deleted. Rows that already have lines are not sent
+/// again.
 pub fn a_batch_that_is_deleted_after_it_was_collected_in_part(step: usize) {
     let run = Run::of(0..21);
     let changes = play(NO_FAULTS, taking(10), async |world| world.run(&run).await.changes);
@@ -453,8 +463,8 @@ pub fn a_batch_that_is_deleted_after_it_was_collected_in_part(step: usize) {
 
 // ---- limits of the user ---------------------------------------------------------------------------------------------
 
-/// The budget is smaller than the whole input. Batches become small enough to fit, and the charges never exceed the
-/// budget. After everything that was submitted is collected, the run stops and says why.
+/// The budget is too small for the whole input. The run makes batches small enough to fit into the budget, and the
+/// charges never exceed the budget. After everything that was submitted is collected, the run stops and says why.
 pub fn a_small_budget() {
     for rows_that_fit in [3_u128, 20, 33, 50] {
         play(NO_FAULTS, quick(), async |world| {
@@ -479,7 +489,7 @@ pub fn a_small_budget() {
     }
 }
 
-/// The budget holds although runs die, batches are lost, and rows are missing in results.
+/// Runs die, batches are lost, and rows are missing in results. The budget is never exceeded.
 pub fn a_budget_over_several_runs() {
     let faults = r#"{"rules":[
         {"kind":"result_missing","share":0.2,"first_attempts_only":true},
@@ -501,8 +511,8 @@ pub fn a_budget_over_several_runs() {
     }
 }
 
-/// A limit on requests also counts rows in batches. The run ends even if rows would have to be sent again, or if the
-/// API refuses a batch for some time.
+/// A limit on requests also counts rows in batches. The run ends at this limit, also if some rows must be sent again,
+/// or if the API refuses a batch for some time.
 pub fn a_limit_on_requests() {
     let expiring = r#"{"rules":[{"kind":"request_expired","contains":":5:","first_attempts_only":true}]}"#;
     for (faults, refusals) in [(NO_FAULTS, 0), (expiring, 0), (NO_FAULTS, 2)] {
@@ -515,7 +525,7 @@ pub fn a_limit_on_requests() {
 
             let what = format!("{faults}, {refusals} refusals");
             assert!(matches!(ended.finish().halted, Some(HaltReason::Budget(_))), "{what}: {ended:?}");
-            // Files of rows that were to be sent again are removed by the next run.
+            // If rows must be sent again, a run keeps files about them. The next run removes these files.
             assert!(open_chunks(world).is_empty(), "{what}: {:?}", log(world));
             let answered = labels(&world.disk, RESULTS).len() as u64;
             assert_eq!(answered, if faults == NO_FAULTS { 31 } else { 30 }, "{what}: {ended:?}");
@@ -524,7 +534,8 @@ pub fn a_limit_on_requests() {
     }
 }
 
-/// A limit on time ends the run although batches are open. They stay open, and the same command collects them.
+/// When a limit on time is reached, the run ends although batches are open. The batches stay open, and the same command
+/// collects them.
 pub fn a_limit_on_time() {
     play(NO_FAULTS, taking(110), async |world| {
         let run = Run { max_time: Some(MINUTE), ..Run::of(0..41) };
@@ -539,7 +550,7 @@ pub fn a_limit_on_time() {
     });
 }
 
-/// Rows that fail in batches count for the rule that stops a run whose rows fail.
+/// A run stops if too many rows fail. Rows that fail in batches count too.
 pub fn rows_that_all_fail() {
     let faults = r#"{"rules":[{"kind":"request_errored","type":"invalid_request_error","message":"it is wrong"}]}"#;
     for (rule, is_halted) in [(HaltRule::AllAlike, false), (HaltRule::Failures(5), true)] {
@@ -549,7 +560,7 @@ pub fn rows_that_all_fail() {
             let ended = world.run(&run).await;
 
             assert_eq!(matches!(ended.finish().halted, Some(HaltReason::AllFail { .. })), is_halted, "{ended:?}");
-            // Submitted batches are not paid for again.
+            // No run pays again for batches that were already submitted.
             world.run(&Run { halt: HaltRule::Never, ..run.clone() }).await;
             assert_collected(world, "all fail");
             assert_eq!(labels(&world.disk, ERRORS).len(), 50);
@@ -559,8 +570,8 @@ pub fn rows_that_all_fail() {
     }
 }
 
-/// Ctrl-C while a batch is being submitted, while batches are open, and while results are read: the run ends soon, and
-/// the same command does the rest.
+/// Ctrl-C is pressed while a batch is being submitted, while batches are open, or while results are read. The run ends
+/// soon, and the same command finishes the other rows.
 pub fn interrupts() {
     for (millis, again) in [(700, false), (750, false), (900, false), (5_000, false), (700, true), (760, true)] {
         let faults = r#"{"rules":[{"kind":"slow_drip","calls":"results"}]}"#;
@@ -596,7 +607,8 @@ pub fn interrupts() {
 
 // ---- rows -----------------------------------------------------------------------------------------------------------
 
-/// The first rows of a shape fail online. Then the next row is tried. Batches begin only after a row is answered.
+/// The first rows with a new kind of request fail online. The run then sends the next such row online. Batches with
+/// this kind of request begin only after one row is answered.
 pub fn a_shape_whose_first_rows_fail() {
     let faults = r#"{"rules":[{"status":400,"contains":[":0:",":1:",":2:"],"first_attempts_only":true}]}"#;
     play(faults, quick(), async |world| {
@@ -618,7 +630,7 @@ pub fn a_shape_whose_first_rows_fail() {
     });
 }
 
-/// One row in three has a parameter that batches refuse: these rows go online.
+/// One row in three has a parameter that batches refuse. The rows with this parameter are sent online.
 pub fn rows_that_batches_refuse() {
     fn speedy(number: u64) -> Planned {
         let mut planned = row(number);
@@ -637,7 +649,8 @@ pub fn rows_that_batches_refuse() {
     });
 }
 
-/// Rows of many shapes: the first row of each shape goes online, and the other rows go into batches together.
+/// The rows have many different kinds of requests. The first row of each kind is sent online, and all other rows share
+/// batches.
 pub fn many_shapes() {
     fn of_many_shapes(number: u64) -> Planned {
         let mut planned = row(number);
@@ -662,8 +675,8 @@ pub fn many_shapes() {
     });
 }
 
-/// Only one of several rows with equal requests is sent in a batch. The other rows copy its answer, even in a run that
-/// ends as soon as everything is submitted.
+/// Only one of several rows with equal requests is sent in a batch. The other rows copy the answer. Rows are also
+/// copied in a run that ends as soon as everything is submitted.
 pub fn equal_rows() {
     fn of_twenty(number: u64) -> Planned {
         let (mut planned, like) = (row(number), shaped(number % 20, "equal row"));
@@ -701,7 +714,7 @@ pub fn equal_rows() {
     }
 }
 
-/// What batches cost is in the lines, at half the price of the online lane.
+/// The result lines contain the cost of rows in batches: half of the online price.
 pub fn costs() {
     play(NO_FAULTS, quick(), async |world| {
         run_to_end(world, &Run::of(0..41), "costs").await;

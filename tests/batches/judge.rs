@@ -1,4 +1,5 @@
-//! Judges the runs in a world by the books of the API and by the files. It reads the log of batches by itself.
+//! Checks the runs in a test world against the records of the API and against the files. The judge reads the log of
+//! batches with its own code.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,10 +10,10 @@ use serde_json::Value;
 use crate::support::{ERRORS, RESULTS};
 use crate::world::{ByLabel, NO_FAULTS, Run, World, label, labels, lines, play, quick};
 
-/// The folder of batches.
+/// The path of the folder with the files of batches.
 const FOLDER: &str = "d/out.jsonl.batches";
 
-/// A row in a batch, as the API has it.
+/// A row in a batch, according to the API.
 #[derive(Clone, Debug)]
 pub struct Submission {
     pub batch: String,
@@ -22,20 +23,20 @@ pub struct Submission {
     pub is_deleted: bool,
 }
 
-/// What the judge found.
+/// The counts that the judge found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// How many times a row was charged again.
     pub billed_again: u64,
-    /// Rows that were sent, online or in a batch, while another batch with them was open or had answered them.
+    /// The number of rows that were sent although an earlier batch with them was open or had answered them.
     pub overlaps: u64,
-    /// Rows that the log reports as possibly billed twice.
+    /// The number of rows that the log reports as possibly billed twice.
     pub told: u64,
-    /// Rows that were in flight online when a run died.
+    /// The number of rows that were in flight online when a run died.
     pub died_online: u64,
 }
 
-/// Returns the submissions of each row in batches, in the order in which the API got them.
+/// Returns, for each row, its submissions in batches, in the order in which the API got them.
 pub fn submissions(world: &World) -> BTreeMap<String, Vec<Submission>> {
     let mut all: BTreeMap<String, Vec<Submission>> = BTreeMap::new();
     let names: BTreeMap<String, String> = (0..1_000)
@@ -71,7 +72,7 @@ pub fn log(world: &World) -> Vec<Value> {
     lines(&world.disk, &format!("{FOLDER}/log.jsonl"))
 }
 
-/// Returns the chunks that may exist at the API and are not collected, according to the log.
+/// Returns the numbers of the batches that, according to the log, can exist at the API and are not collected.
 pub fn open_chunks(world: &World) -> BTreeSet<u64> {
     let mut open = BTreeSet::new();
     for record in log(world) {
@@ -85,7 +86,7 @@ pub fn open_chunks(world: &World) -> BTreeSet<u64> {
     open
 }
 
-/// Counts rows that were charged or sent again, and asserts that each was reported.
+/// Counts the rows that were charged or sent again, and asserts that the program reported each such row.
 pub fn verdict(world: &World, what: &str) -> Verdict {
     let billed = billed(world);
     let billed_again = billed.iter().filter(|(id, _)| *id != "theirs").map(|(_, calls)| calls.saturating_sub(1)).sum();
@@ -110,8 +111,8 @@ pub fn verdict(world: &World, what: &str) -> Verdict {
     found
 }
 
-/// Asserts that each row has exactly one line with the right answer, that no failed row is left, and that every batch
-/// is collected and its files are gone.
+/// Asserts that each row has exactly one line with the right answer, and that no failed row is left. Also asserts that
+/// every batch is collected and that no files of batches are left.
 pub fn assert_complete(world: &World, rows: &[u64], answers: &BTreeMap<String, Value>, what: &str) {
     let content = world.disk.content(RESULTS).unwrap_or_default();
     assert!(content.ends_with(b"\n"), "{what}: a half-written line is left");
@@ -140,7 +141,7 @@ pub fn assert_collected(world: &World, what: &str) {
     assert!(left.is_empty(), "{what}: files are left: {left:?}");
 }
 
-/// Asserts that not more than this was charged. The batches of other clients do not count.
+/// Asserts that at most this amount was charged. The batches of other clients do not count.
 pub fn assert_within(world: &World, most: Money, what: &str) {
     let api = world.api();
     let theirs = api.books().by_id.get("theirs").map_or(0.0, |theirs| theirs.usd);
@@ -148,7 +149,7 @@ pub fn assert_within(world: &World, most: Money, what: &str) {
     assert!(charged <= most, "{what}: {charged} were charged, {most} is allowed");
 }
 
-/// Returns the answers of these rows, from an undisturbed run online.
+/// Returns the answers to these rows. The answers come from a run without faults, in which all rows are sent online.
 pub fn answers(rows: &[u64], row: fn(u64) -> Planned) -> BTreeMap<String, Value> {
     let online = || {
         play(NO_FAULTS, quick(), async |world| {
@@ -161,6 +162,6 @@ pub fn answers(rows: &[u64], row: fn(u64) -> Planned) -> BTreeMap<String, Value>
             lines(&world.disk, RESULTS).iter().map(answer).collect()
         })
     };
-    // Each world needs its own thread.
+    // The second world needs a thread of its own.
     std::thread::scope(|scope| scope.spawn(online).join()).expect("nothing goes wrong in an undisturbed run")
 }

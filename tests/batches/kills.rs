@@ -1,5 +1,5 @@
-//! A run dies at every change that it makes to the disk, and at every call of the batch endpoints. The next runs finish
-//! the rows.
+//! Kills a run at every change that it makes to the disk, and at every call of the batch endpoints. The next runs
+//! finish the rows.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -14,10 +14,10 @@ use crate::seen::Kill;
 use crate::support::ERRORS;
 use crate::world::{Run, World, labels, play, quick, row};
 
-/// Rows of a run. With one row online, there are three batches.
+/// The number of rows of a run. With one row online, there are three batches.
 pub const ROWS: u64 = 60;
-/// Of ten rows, one fails once, one is invalid once, and one expires once. The reply to the second creation of a batch
-/// is lost although the batch exists.
+/// Of ten rows, one row fails once, one row is invalid once, and one row expires once. The reply to the second creation
+/// of a batch is lost although the batch exists.
 const FAULTS: &str = r#"{"rules": [
     {"kind": "request_errored", "contains": "tenth", "first_attempts_only": true},
     {"kind": "request_errored", "type": "invalid_request_error", "contains": ":13:", "first_attempts_only": true},
@@ -25,13 +25,13 @@ const FAULTS: &str = r#"{"rules": [
     {"kind": "reset_before", "calls": "create", "arrivals": [2], "takes_effect": true}
 ]}"#;
 
-/// What happened in the killed runs.
+/// The counts of what happened in the killed runs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Deaths {
     pub deaths: u64,
-    /// Rows that were reported as possibly billed twice although they were billed once.
+    /// The number of rows that were reported as possibly billed twice although they were billed once.
     pub told: u64,
-    /// Rows that were billed twice: they were in flight online.
+    /// The number of rows that were billed twice, because they were in flight online when the run died.
     pub billed_again: u64,
 }
 
@@ -75,7 +75,7 @@ fn die_once(kill: Kill, power: Option<u64>, answers: &BTreeMap<String, Value>) -
     })
 }
 
-/// Returns how many changes an undisturbed run makes to the disk, and how many calls of batch endpoints.
+/// Returns the number of disk changes and the number of batch calls that a run makes if it is not killed.
 pub fn undisturbed() -> (u64, u64) {
     let answers = answers(&run().rows, row);
     play(FAULTS, quick(), async |world| {
@@ -87,8 +87,8 @@ pub fn undisturbed() -> (u64, u64) {
     })
 }
 
-/// Dies at every `step`-th change of the disk. Only the first `cut` bytes of a write are written. With `power`, each
-/// death is a loss of power, and writes that were not synced are lost in some way.
+/// Kills a run at every `step`-th change of the disk. Only the first `cut` bytes of a write are written. With `power`,
+/// each death is a loss of power: some of the writes that were not synced are lost.
 pub fn at_changes(step: usize, cut: usize, power: Option<u64>) -> Deaths {
     let answers = answers(&run().rows, row);
     let mut all = Deaths::default();
@@ -101,7 +101,8 @@ pub fn at_changes(step: usize, cut: usize, power: Option<u64>) -> Deaths {
     all
 }
 
-/// Dies at every `step`-th call of a batch endpoint: before it is sent, before its reply, and inside its reply.
+/// Kills a run at every `step`-th call of a batch endpoint: before the call is sent, before its reply, and in the
+/// middle of its reply.
 pub fn at_calls(step: usize) -> Deaths {
     let answers = answers(&run().rows, row);
     let mut all = Deaths::default();
@@ -116,8 +117,8 @@ pub fn at_calls(step: usize) -> Deaths {
     all
 }
 
-/// Lets every `step`-th change of the disk fail once, with an error of this kind. The process does not die: it ends its
-/// run as well as it can.
+/// Lets every `step`-th change of the disk fail once, with an error of this kind. The process does not die, and ends
+/// the run in an orderly way.
 pub fn faults(step: usize, kind: ErrorKind) -> Deaths {
     let answers = answers(&run().rows, row);
     let mut all = Deaths::default();
@@ -138,8 +139,8 @@ pub fn faults(step: usize, kind: ErrorKind) -> Deaths {
     all
 }
 
-/// Dies at every `step`-th change of the disk, so that the last write is not synced. The next run starts on this disk,
-/// and soon loses its power.
+/// Kills a run at every `step`-th change of the disk, before the last write is synced. The next run starts on this
+/// disk, and the power fails soon after that.
 pub fn before_a_loss_of_power(step: usize) -> Deaths {
     let answers = answers(&run().rows, row);
     let mut all = Deaths::default();
@@ -162,7 +163,8 @@ pub fn before_a_loss_of_power(step: usize) -> Deaths {
     all
 }
 
-/// Dies several times, one death after the other, at random changes and calls, during runs and resumes.
+/// Kills several runs one after the other, at random changes of the disk and at random calls. Some of the killed runs
+/// are resumed runs.
 pub fn in_a_row(sequences: u64, seed: u64) -> Deaths {
     let answers = answers(&run().rows, row);
     let (changes, calls) = undisturbed();

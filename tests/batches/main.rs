@@ -1,8 +1,8 @@
-//! The batch lane as a whole: no row is lost, submitted twice or paid twice, whatever happens to the run, to the API
-//! and to the batches.
+//! Tests the whole batch lane (the part that sends rows in batches). No row is lost, submitted twice or paid twice. The
+//! tests play faults of the run, of the API and of the batches.
 //!
-//! Whole runs are played on virtual time against the simulated API, which outlives them ([`world`]). The judge reads the
-//! books of the API and the files ([`judge`]).
+//! Whole runs take place on virtual time. The simulated API outlives the runs ([`world`]). The judge compares the
+//! records of the API with the files ([`judge`]).
 //!
 //! `cargo bench --bench batches -- full` runs the full loops and writes the page `benches/BATCHES.md`.
 #![cfg(feature = "sim")]
@@ -74,17 +74,17 @@ fn deaths_in_a_row_end_in_a_start_that_works() {
 }
 
 #[test]
-fn unclear_creations() {
+fn after_a_creation_without_a_reply_the_rows_are_billed_once() {
     faults::unclear_creations();
 }
 
 #[test]
-fn no_connection() {
+fn a_refused_connection_creates_no_batch_and_the_rows_are_submitted_again() {
     faults::no_connection();
 }
 
 #[test]
-fn a_list_that_lags() {
+fn a_batch_that_the_list_shows_late_is_found() {
     faults::a_list_that_lags();
 }
 
@@ -94,152 +94,152 @@ fn a_collected_batch_is_not_mistaken_for_a_lost_batch() {
 }
 
 #[test]
-fn foreign_batches_of_the_same_size() {
+fn a_run_finds_its_own_batch_among_batches_of_the_same_size() {
     faults::foreign_batches_of_the_same_size();
 }
 
 #[test]
-fn a_busy_workspace() {
+fn lost_replies_among_batches_of_other_clients_bill_no_row_twice() {
     faults::a_busy_workspace(6);
 }
 
 #[test]
-fn a_full_queue() {
+fn a_run_waits_for_its_open_batches_when_the_queue_is_full() {
     faults::a_full_queue();
 }
 
 #[test]
-fn a_queue_that_others_fill() {
+fn smaller_batches_are_tried_when_others_fill_the_queue() {
     faults::a_queue_that_others_fill();
 }
 
 #[test]
-fn few_calls_per_minute() {
+fn a_limit_on_calls_per_minute_loses_no_row() {
     faults::few_calls_per_minute();
 }
 
 #[test]
-fn too_large() {
+fn bodies_that_are_too_large_are_submitted_in_parts() {
     faults::too_large();
 }
 
 #[test]
-fn an_endpoint_without_batches() {
+fn without_batches_a_run_stops_or_sends_every_row_online() {
     faults::an_endpoint_without_batches();
 }
 
 #[test]
-fn batches_that_are_not_found() {
+fn batches_that_are_not_found_for_some_time_are_collected_later() {
     faults::batches_that_are_not_found();
 }
 
 #[test]
-fn an_endpoint_that_is_down() {
+fn a_run_that_can_not_read_its_batches_ends_and_the_next_run_collects_them() {
     faults::an_endpoint_that_is_down();
 }
 
 #[test]
-fn two_unclear_batches() {
+fn two_uncertain_batches_of_the_same_size_are_distinguished() {
     faults::two_unclear_batches();
 }
 
 #[test]
-fn bad_downloads() {
+fn bad_downloads_of_results_lose_no_row() {
     faults::bad_downloads();
 }
 
 #[test]
-fn results_that_lack_rows() {
+fn rows_that_results_lack_are_reported_and_sent_again() {
     faults::results_that_lack_rows();
 }
 
 #[test]
-fn extra_results() {
+fn extra_lines_in_results_have_no_effect() {
     faults::extra_results();
 }
 
 #[test]
-fn results_of_unknown_types() {
+fn a_row_with_a_result_of_an_unknown_type_is_sent_again() {
     faults::results_of_unknown_types();
 }
 
 #[test]
-fn expired_batches() {
+fn rows_of_expired_batches_fail_or_are_sent_online() {
     faults::expired_batches();
 }
 
 #[test]
-fn a_batch_that_somebody_cancels() {
+fn the_answers_of_a_batch_that_somebody_cancels_are_collected() {
     faults::a_batch_that_somebody_cancels();
 }
 
 #[test]
-fn a_batch_that_somebody_deletes() {
+fn rows_of_a_batch_that_somebody_deletes_are_reported_and_sent_again() {
     faults::a_batch_that_somebody_deletes();
 }
 
 #[test]
-fn a_batch_that_is_deleted_after_it_was_collected_in_part() {
+fn rows_with_lines_are_not_sent_again_when_their_batch_is_deleted() {
     faults::a_batch_that_is_deleted_after_it_was_collected_in_part(7);
 }
 
 #[test]
-fn a_small_budget() {
+fn a_small_budget_makes_batches_small_and_is_never_exceeded() {
     faults::a_small_budget();
 }
 
 #[test]
-fn a_budget_over_several_runs() {
+fn several_runs_together_never_exceed_the_budget() {
     faults::a_budget_over_several_runs();
 }
 
 #[test]
-fn a_limit_on_requests() {
+fn a_limit_on_requests_counts_rows_in_batches() {
     faults::a_limit_on_requests();
 }
 
 #[test]
-fn a_limit_on_time() {
+fn a_limit_on_time_leaves_open_batches_for_the_next_run() {
     faults::a_limit_on_time();
 }
 
 #[test]
-fn rows_that_all_fail() {
+fn rows_that_all_fail_in_batches_stop_the_run() {
     faults::rows_that_all_fail();
 }
 
 #[test]
-fn interrupts() {
+fn after_an_interrupt_at_any_moment_the_same_command_finishes_the_rows() {
     faults::interrupts();
 }
 
 #[test]
-fn a_shape_whose_first_rows_fail() {
+fn batches_begin_only_after_a_row_of_the_same_kind_is_answered() {
     faults::a_shape_whose_first_rows_fail();
 }
 
 #[test]
-fn rows_that_batches_refuse() {
+fn rows_that_batches_refuse_are_sent_online() {
     faults::rows_that_batches_refuse();
 }
 
 #[test]
-fn many_shapes() {
+fn rows_of_many_kinds_share_batches() {
     faults::many_shapes();
 }
 
 #[test]
-fn equal_rows() {
+fn only_one_of_several_equal_rows_is_sent_in_a_batch() {
     faults::equal_rows();
 }
 
 #[test]
-fn costs() {
+fn rows_in_batches_cost_half_of_the_online_price() {
     faults::costs();
 }
 
 #[test]
-fn every_row_is_answered_by_the_deadline_and_few_rows_more_than_needed_go_online() {
+fn every_row_is_answered_by_the_deadline_at_nearly_the_lowest_cost() {
     for seed in 0..9 {
         let played = deadline::play_case(seed);
 
@@ -276,12 +276,12 @@ fn the_real_program_survives_a_kill_between_the_creation_of_a_batch_and_the_note
 }
 
 #[test]
-fn a_death_before_a_cancellation_does_not_keep_a_batch() {
+fn after_a_death_before_a_cancellation_the_next_run_cancels_the_batch() {
     deadline::a_death_before_a_cancellation();
 }
 
 #[test]
-fn rows_that_are_never_sent_do_not_keep_a_batch() {
+fn rows_that_are_never_sent_do_not_delay_a_cancellation() {
     deadline::rows_that_are_never_sent();
 }
 

@@ -1,4 +1,4 @@
-//! A run with batches that is paused.
+//! Tests runs with batches that are paused.
 
 use std::time::Duration;
 

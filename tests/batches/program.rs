@@ -1,5 +1,5 @@
-//! The real program against the simulator in a process of its own: a long input in many batches, with faults, and a kill
-//! between the creation of a batch and the note of its id.
+//! Runs the real program against the simulator, which is a separate process. A long input is sent in many batches, with
+//! faults. The program is killed after it has created a batch and before it has written down the id of this batch.
 
 use std::collections::HashMap;
 use std::fs;
@@ -15,14 +15,15 @@ use crate::page::{Seen, Size};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_claude-batch");
 
-/// How large the play is.
+/// The size of a test run.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
     pub rows: usize,
     pub batch_rows: usize,
-    /// How long a batch takes.
+    /// The time that a batch takes.
     pub batch_time: &'static str,
-    /// Whether a creation fails without effect, and a batch expires. Both take minutes.
+    /// Whether the creation of a batch fails without effect, and whether rows expire. Each of these faults takes
+    /// minutes.
     pub is_slow: bool,
 }
 
@@ -33,16 +34,16 @@ impl Scale {
     pub const LONG: Self = Self { rows: 250_000, batch_rows: 10_000, batch_time: "5s..20s", is_slow: true };
 }
 
-/// What was seen.
+/// The results of a test run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Played {
     pub rows: usize,
     pub batches: u64,
     pub errored: u64,
     pub expired: u64,
-    /// Rows that were charged twice.
+    /// The number of rows that were charged twice.
     pub billed_again: u64,
-    /// The most memory of a run, in MB; 0 if it is not known.
+    /// The peak memory of a run, in MB; 0 if it is not known.
     pub peak_mb: u64,
     pub seconds: u64,
 }
@@ -93,11 +94,11 @@ impl Drop for Simulator {
     }
 }
 
-/// The creation whose reply never comes, so that the client can be killed.
+/// The number of the call that creates a batch and never gets a reply. The client is killed during this call.
 const STALLED: u64 = 5;
 
 fn faults(scale: Scale) -> String {
-    // Each 404 is followed by a wait of some seconds.
+    // After each 404, the client waits for some seconds.
     let quick = r#"{"status": 404, "calls": ["retrieve", "results"], "times": 1}"#;
     let slow = r#"{"status": 404, "calls": ["retrieve", "results"], "share": 0.3, "draw": "attempt"},
         {"status": 500, "calls": "create", "arrivals": [8]},
@@ -144,7 +145,7 @@ fn peak_mb(process: u32) -> u64 {
     kilobytes.unwrap_or_default() / 1024
 }
 
-/// Runs the program, kills it, and runs it again. Then checks the results file and what the simulator has counted.
+/// Runs the program, kills it, and runs it again. Checks the results file and the counts of the simulator at the end.
 pub fn play(scale: Scale) -> Played {
     let begun = Instant::now();
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
@@ -168,13 +169,14 @@ pub fn play(scale: Scale) -> Played {
         "the id of the last batch was noted: {log}"
     );
 
-    // The same command does the rest.
+    // The same command finishes the other rows.
     let mut child = run(&folder, &simulator, scale).spawn().expect("the program starts");
     let mut stderr = child.stderr.take().expect("it is a pipe");
     let watched = child.id();
     let reader = std::thread::spawn(move || {
         let mut said = String::new();
-        // The pipe ends when the process ends. Until then, its peak is read each time that it prints something.
+        // The pipe ends when the process ends. Until the process ends, its peak memory is read each time it prints
+        // something.
         stderr.read_to_string(&mut said).expect("it says text");
         said
     });
@@ -183,7 +185,7 @@ pub fn play(scale: Scale) -> Played {
         if let Some(status) = child.try_wait().expect("it can be asked") {
             break status;
         }
-        // This sleep sets how often the memory is measured. It does not wait for an event.
+        // This sleep sets how often the memory is measured. The sleep does not wait for an event.
         std::thread::sleep(std::time::Duration::from_millis(20));
     };
     let said = reader.join().expect("it reads");

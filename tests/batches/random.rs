@@ -1,6 +1,7 @@
-//! Random sequences of commands and events: runs in all lanes, resumes, cancellations, deletions by other clients,
-//! changes of the input, and time that passes. A run can end, leave its batches open, be interrupted or die. After each
-//! command, the judge looks at the books. At the end, each row has exactly one line.
+//! Tests random sequences of commands and events. The sequences contain runs in all lanes (online, batch, auto),
+//! resumes, cancellations, deletions by other clients, changes of the input, and waits. A run can end, leave its
+//! batches open, be interrupted or die. After each command, the judge checks the records of the API. At the end, each
+//! row has exactly one line.
 
 use std::time::Duration;
 
@@ -14,10 +15,10 @@ use crate::seen::Kill;
 use crate::support::ERRORS;
 use crate::world::{MOST_IN_BATCH, Run, World, labels, play, row};
 
-/// How many rows an input may have.
+/// The largest number of rows of an input.
 const ROWS: u64 = 40;
 
-/// What the sequences did.
+/// The counts of what happened in the sequences.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sequences {
     pub sequences: u64,
@@ -46,7 +47,7 @@ pub fn sequences(seeds: std::ops::Range<u64>) -> Sequences {
     all
 }
 
-/// The faults of a sequence.
+/// Returns the faults of the API in a sequence.
 fn faults(random: &mut fastrand::Rng) -> String {
     const RULES: [&str; 11] = [
         r#"{"kind":"reset_before","calls":"create","takes_effect":true,"share":0.2,"draw":"attempt"}"#,
@@ -95,7 +96,7 @@ impl Game {
     fn new(seed: u64, mut random: fastrand::Rng) -> Self {
         let next_row = random.u64(2..ROWS);
         let batch_rows = random.u32(1..16);
-        // A budget for a part of the rows, in one sequence of four.
+        // One sequence in four has a budget. The budget is enough for a part of the rows.
         let max_cost = (random.u8(0..4) == 0).then(|| Money(MOST_IN_BATCH.0 * random.u128(5..30)));
         let what = format!("seed {seed}");
         let (rows, deletes, done) = ((0..next_row).collect(), random.u8(0..4) == 0, Sequences::default());
@@ -107,7 +108,8 @@ impl Game {
             0..=8 => self.run(world, Start::Continue).await,
             9..=11 => self.run(world, Start::Resume).await,
             12 | 13 => self.cancel(world),
-            // The next run then looks for the batch for ten minutes, so this is played in one sequence of four.
+            // After a deletion, the next run looks for the batch for ten minutes. So batches are deleted in only one
+            // sequence of four.
             14 if self.deletes => self.delete(world),
             15 => self.change_input(),
             16 => {
@@ -116,7 +118,7 @@ impl Game {
             }
             _ => {
                 let waits = [5, 60, 3_600, 26 * 3_600, 3 * 24 * 3_600, 30 * 24 * 3_600];
-                // Short waits are more frequent.
+                // Short waits are more frequent than long waits.
                 let most = self.random.usize(1..=waits.len());
                 let wait = waits[self.random.usize(0..most)];
                 self.what += &format!(", wait {wait}");
@@ -165,7 +167,7 @@ impl Game {
         }
     }
 
-    /// Somebody cancels a batch with the command `batches cancel`.
+    /// Cancels a batch with the command `batches cancel`.
     fn cancel(&mut self, world: &World) {
         self.what += ", cancel";
         let open: Vec<u64> = open_chunks(world).into_iter().collect();
@@ -188,7 +190,7 @@ impl Game {
         }
     }
 
-    /// Somebody deletes a batch that has ended.
+    /// Deletes a batch that has ended, as another client could do.
     fn delete(&mut self, world: &World) {
         let ended: Vec<String> = submissions(world)
             .into_values()
@@ -217,7 +219,7 @@ impl Game {
 
     /// Runs and resumes until every row of the input is answered.
     async fn end(mut self, world: &mut World) -> Sequences {
-        // Rows that were taken out of the input may be in batches, or in the error log.
+        // After the input has changed, removed rows can be in batches or in the error log.
         let rows: Vec<u64> = (0..self.next_row).collect();
         let lane = [LaneChoice::Online, LaneChoice::Batch, LaneChoice::Auto][self.random.usize(0..3)];
         let run = |start| Run { start, lane, batch_rows: self.batch_rows, ..Run::of(rows.iter().copied()) };

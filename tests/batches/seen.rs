@@ -1,4 +1,5 @@
-//! What happens between a run and the API. The transport records each request, and can kill the run at any of them.
+//! Records what happens between a run and the API. The transport records each request, and can kill the run at any
+//! request.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -11,27 +12,27 @@ use claude_batch::sim::transport::{SimExchange, SimTransport};
 use claude_batch::transport::{Exchange, Transport, WireError};
 use serde_json::Value;
 
-/// When a run dies.
+/// The moment when a run dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kill {
     /// Never.
     Never,
-    /// Never, but the disk can fail.
+    /// The run never dies, but its disk can fail.
     Fault,
-    /// At this change of the disk, counted from the start of the run. Only the first `cut` bytes of a write are
-    /// written.
+    /// The run dies at this change of the disk, counted from the start of the run. Only the first `cut` bytes of a
+    /// write are written.
     Change { at: u64, cut: usize },
-    /// Before the call of a batch endpoint with this number is sent.
+    /// The run dies before it sends the call of a batch endpoint with this number.
     Before(u64),
-    /// After the API has done what this call asks for, and before its reply arrives.
+    /// The run dies after the API has done what this call asks for, and before the reply arrives.
     Unanswered(u64),
-    /// When half of the reply to this call has arrived.
+    /// The run dies when half of the reply to this call has arrived.
     Inside(u64),
-    /// After this time.
+    /// The run dies after this time.
     After(Duration),
 }
 
-/// A kind of call.
+/// A kind of call to the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Call {
     Message,
@@ -42,23 +43,25 @@ pub enum Call {
     Cancel,
 }
 
-/// What was sent.
+/// The calls and rows that runs have sent.
 #[derive(Debug, Default)]
 pub struct Traffic {
     pub calls: BTreeMap<Call, u64>,
-    /// Rows that were sent online, and when.
+    /// The rows that were sent online, each with the time when it was sent.
     pub online: Vec<(Instant, String)>,
-    /// Rows that this run sent online.
+    /// The rows that the last run sent online.
     pub online_in_run: BTreeSet<String>,
-    /// Rows that were sent online by a run that died before it wrote a line for them.
+    /// The rows that a run sent online before it died, and for which it wrote no line.
     pub died_online: Vec<String>,
     /// Whether the run is dead.
     pub is_dead: bool,
-    /// Calls that are answered with this status and text, without reaching the API, and how many of them.
+    /// Replies that a test has prepared: the kind of call, the status, the text, and how many calls get this reply. A
+    /// call with a prepared reply never reaches the API.
     pub refusals: Vec<(Call, u16, &'static str, u64)>,
-    /// How many connections for calls that create batches fail before anything is sent.
+    /// The number of coming calls that fail because no connection can be made. Only calls that create batches fail in
+    /// this way.
     pub unconnected: u64,
-    /// Replaces texts in the results of batches.
+    /// Texts to replace in the results of batches: the old text and the new text.
     pub spoilt_results: Vec<(&'static str, &'static str)>,
     kill: Option<Kill>,
     run: u64,
@@ -66,14 +69,14 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// A run begins.
+    /// Notes that a run begins.
     pub fn begin(&mut self, kill: Kill) {
         (self.kill, self.is_dead, self.of_run) = (Some(kill), false, 0);
         self.run += 1;
         self.online_in_run.clear();
     }
 
-    /// The run has ended or died. Tasks that are still running do nothing more.
+    /// Notes that the run has ended or died. From this moment on, the tasks of the run do nothing.
     pub fn end(&mut self) {
         self.is_dead = true;
     }
@@ -112,7 +115,8 @@ impl Watched {
         Self { inside, traffic, clock, run }
     }
 
-    /// Counts a call. Returns when it kills the run.
+    /// Counts a call. Returns whether the run is already dead, and whether this call kills the run (before, during or
+    /// after its reply).
     fn count(&self, call: Call, body: &WireRequest) -> (bool, Option<Kill>) {
         let mut traffic = self.traffic.lock().expect("nobody panics");
         if traffic.is_dead || traffic.run != self.run {
@@ -229,7 +233,7 @@ impl Exchange for WatchedReply {
 
     async fn chunk(&mut self) -> Result<Option<Bytes>, WireError> {
         if self.is_dead() {
-            // The server sees that its client is gone.
+            // The server sees that its client has disconnected.
             self.inside = None;
             std::future::pending::<()>().await;
         }

@@ -1,6 +1,6 @@
-//! A world that survives the runs in it: the simulated API with its batches, a disk in memory, and virtual time.
+//! A test world that outlives its runs: the simulated API with its batches, a disk in memory, and virtual time.
 //!
-//! A run in this world consists of the real loop, lane, scheduler and journal, connected as in the real program. A run
+//! A run in this world consists of the real loop, batch lane, scheduler and journal, connected as in the program. A run
 //! can die at any change of the disk, at any call of the batch endpoints, or at any time. The next run starts on the
 //! disk that the dead run left.
 
@@ -37,17 +37,17 @@ use tokio::sync::mpsc;
 use crate::seen::{Call, Kill, Traffic, Watched};
 use crate::support::{self, RESULTS, journal_options};
 
-/// The model of all rows. A million of its input tokens costs one dollar, and a million of its output tokens costs five
+/// The model of all rows. A million input tokens of this model cost one dollar, and a million output tokens cost five
 /// dollars.
 pub const MODEL: &str = "claude-haiku-4-5";
-/// The tokens of each answer.
+/// The number of tokens of each answer.
 const ANSWER_TOKENS: u32 = 30;
 /// The most tokens that a prompt or an answer can have, for the budget.
 const MOST_TOKENS: u128 = 100;
 
-/// A run that takes longer counts as a run that never ends.
+/// The virtual time after which a run counts as a run that never ends.
 const LONGEST_RUN: Duration = Duration::from_secs(3 * 3600);
-/// A run that is polled this many times while no time passes is in an endless loop.
+/// The number of polls without progress of time after which a run counts as an endless loop.
 const MOST_POLLS: u64 = 20_000;
 
 /// The settings of a run.
@@ -66,23 +66,23 @@ pub struct Run {
     pub max_requests: Option<u64>,
     pub max_time: Option<Duration>,
     pub halt: HaltRule,
-    /// How long the run waits for an endpoint that does not work.
+    /// The time for which the run waits for an endpoint that does not work.
     pub retry_for: Duration,
-    /// Whether only one of several rows with equal requests is sent.
+    /// Whether the run sends only one of several rows with equal requests.
     pub dedupes: bool,
-    /// When the run dies.
+    /// The moment when the run dies.
     pub kill: Kill,
-    /// When Ctrl-C is pressed, counted from the start of the run.
+    /// The times when Ctrl-C is pressed, counted from the start of the run.
     pub interrupts: Vec<Duration>,
-    /// When the run is paused and when it is resumed, counted from the start of the run.
+    /// The time when the run is paused and the time when it is resumed, both counted from the start of the run.
     pub pause: Option<(Duration, Duration)>,
     /// The time from the start of the run to its deadline.
     pub deadline: Option<Duration>,
-    /// What the survey of the input found, if there is a deadline.
+    /// The result of the survey of the input, if there is a deadline.
     pub unread: Demand,
-    /// The limits of the online lane.
+    /// The rate limits of online requests.
     pub limits: RateLimits,
-    /// How many requests may be in flight online.
+    /// The largest number of requests that can be in flight online.
     pub window: usize,
 }
 
@@ -115,30 +115,30 @@ impl Run {
     }
 }
 
-/// How a run ended.
+/// The end of a run, and what the run reported.
 #[derive(Debug, Default)]
 pub struct Ended {
-    /// How the run ended according to its loop; `None` if it died.
+    /// The end of the run according to its loop; `None` if the run died.
     pub finish: Option<Finish>,
-    /// Warnings and notes.
+    /// The warnings and notes of the run.
     pub said: Vec<String>,
-    /// The classes of the rows that failed, as they were shown.
+    /// The error classes of the failed rows, as the run reported them.
     pub failed: Vec<claude_batch::domain::ErrorClass>,
-    /// Rows that were in flight online when the run before died. They may be billed twice.
+    /// The number of rows that were in flight online when the previous run died, and that were possibly billed twice.
     pub dead_in_flight: u64,
-    /// How many calls of the batch endpoints the run made.
+    /// The number of calls of the batch endpoints that the run made.
     pub calls: u64,
-    /// How many changes it made to the disk.
+    /// The number of changes that the run made to the disk.
     pub changes: u64,
 }
 
 impl Ended {
-    /// Returns how the loop ended.
+    /// Returns the end of the run according to its loop. Panics if the run died.
     pub fn finish(&self) -> &Finish {
         self.finish.as_ref().expect("the run did not die")
     }
 
-    /// Returns whether one of the messages contains this text.
+    /// Returns whether one of the warnings and notes contains this text.
     pub fn says(&self, text: &str) -> bool {
         self.said.iter().any(|said| said.contains(text))
     }
@@ -151,19 +151,20 @@ pub struct World {
     pub clock: RunClock,
     pub disk: MemDisk,
     pub traffic: Arc<Mutex<Traffic>>,
-    /// If a death is a loss of power: decides which of the writes that were not synced are lost.
+    /// The random generator that decides which unsynced writes are lost; `None` if a death of the process loses no
+    /// writes.
     pub power: Option<fastrand::Rng>,
     runs: u32,
-    /// What a row is, by its number.
+    /// The function that makes a row from its number.
     pub row: fn(u64) -> Planned,
 }
 
-/// Lets a test play in a world on virtual time.
+/// Runs a test in a test world on virtual time.
 pub fn play<T>(faults: &str, batches: BatchConfig, test: impl AsyncFnOnce(&mut World) -> T) -> T {
     play_under(faults, batches, RateLimits::NONE, test)
 }
 
-/// Lets a test play in a world whose online lane has limits.
+/// Runs a test in a test world that limits the rate of online requests.
 pub fn play_under<T>(
     faults: &str,
     batches: BatchConfig,
@@ -192,14 +193,14 @@ pub fn play_under<T>(
     })
 }
 
-/// Batches that take 10 to 40 seconds, and expire after two minutes. A run shows its state ten times a second, so hours
-/// of virtual time would take long.
+/// Returns the settings of batches that take 10 to 40 seconds and expire after two minutes. A run shows its state ten
+/// times a second, so hours of virtual time would take long.
 pub fn quick() -> BatchConfig {
     let time = BatchTime::Between(Duration::from_secs(10), Duration::from_secs(40));
     BatchConfig { time, expiry: Duration::from_secs(120), ..BatchConfig::default() }
 }
 
-/// Nothing goes wrong.
+/// A fault file without faults.
 pub const NO_FAULTS: &str = r#"{"rules":[]}"#;
 
 impl World {
@@ -218,12 +219,12 @@ impl World {
         self.traffic.lock().expect("nobody panics while it counts")
     }
 
-    /// Lets time pass without a run.
+    /// Lets virtual time pass while no run is in progress.
     pub async fn wait(&self, time: Duration) {
         tokio::time::sleep(time).await;
     }
 
-    /// Runs once, until the run ends or dies.
+    /// Starts a run, and waits until it ends or dies.
     pub async fn run(&mut self, run: &Run) -> Ended {
         self.runs += 1;
         let name = format!("r{}", self.runs);
@@ -250,7 +251,7 @@ impl World {
             let mut living = pin!(self.live(run, &name, &mut ended));
             let mut end = pin!(tokio::time::sleep(dies_after));
             let (begun, mut last, mut polls) = (self.clock.now(), self.clock.now(), 0);
-            // As soon as anything kills the process, its tasks are not polled any more.
+            // After the death of the process, its tasks are not polled any more.
             std::future::poll_fn(|context| {
                 if is_dead() || end.as_mut().poll(context).is_ready() {
                     return Poll::Ready(true);
@@ -266,7 +267,7 @@ impl World {
             .await
         };
         self.traffic().end();
-        // The tasks of the dead process notice that it is gone.
+        // The tasks of the dead process run once more, notice the death, and end.
         tokio::task::yield_now().await;
         tokio::task::yield_now().await;
         ended.calls = self.traffic().calls_of_run();
@@ -285,10 +286,10 @@ impl World {
         ended
     }
 
-    /// Notes the rows that were sent online by a run that died or aborted them, and that have no answer. They may be sent
-    /// again.
+    /// Notes the rows that a run sent online and that have no answer, because the run died or aborted them. The next
+    /// run is allowed to send these rows again.
     fn note_death(&mut self) {
-        // A row that has failed may have an error line from before.
+        // A failed row can have an error line from an earlier run, so only result lines count.
         let written: BTreeSet<String> = labels(&self.disk, RESULTS).into_iter().collect();
         let mut traffic = self.traffic.lock().expect("nobody panics");
         let sent = std::mem::take(&mut traffic.online_in_run);
@@ -321,7 +322,7 @@ impl World {
             let interrupts_in = interrupts_in.clone();
             tokio::spawn(async move {
                 tokio::time::sleep(at).await;
-                // After the run, nobody listens.
+                // If the run has already ended, the send fails, and the failure is ignored.
                 let _ = interrupts_in.send(Interrupt::End(2)).await;
             });
         }
@@ -375,13 +376,13 @@ impl World {
         (ended.said, ended.failed, ended.finish) = (said.texts, said.failed, Some(finish));
     }
 
-    /// A start may fail only because the process dies.
+    /// A start fails only if the process dies.
     fn assert_dead(&self, run: &Run, error: &dyn std::fmt::Debug) {
         assert!(matches!(run.kill, Kill::Change { .. } | Kill::Fault), "the run can't use its files: {error:?}");
         self.traffic().is_dead = true;
     }
 
-    /// Passes the rows that are not done, as the command line does.
+    /// Passes the rows that are not done to the run, as the program does.
     fn feed(&self, run: &Run, recovered: &Recovered, opened: &Opened) -> mpsc::Receiver<Incoming> {
         let submitted = opened.rows().expect("the files of open batches can be read");
         let known = |job: &Job| match recovered.done.state(job.row, &job.identity) {
@@ -440,7 +441,7 @@ impl World {
         })
     }
 
-    /// Calls the API as another client with the same key would.
+    /// Calls the API like another client that has the same key.
     pub fn call(&self, method: http::Method, path: &str, body: &str) -> Value {
         call(&self.model, self.clock, method, path, body)
     }
@@ -451,19 +452,19 @@ impl World {
             let (model, clock) = (self.model.clone(), self.clock);
             tokio::spawn(async move {
                 tokio::time::sleep(after).await;
-                // If the API refuses the batch, this concerns only the other client.
+                // If the API refuses the batch, only the other client is affected.
                 let _ = call(&model, clock, http::Method::POST, "", &foreign_body(rows));
             });
         }
     }
 
-    /// Lets somebody else create a batch with this many requests. Returns its id.
+    /// Lets somebody else create a batch with this many requests. Returns the id of the batch.
     pub fn create_foreign(&self, rows: usize) -> String {
         let created = self.call(http::Method::POST, "", &foreign_body(rows));
         created["id"].as_str().expect("it was created").to_owned()
     }
 
-    /// Returns how many calls of this kind arrived.
+    /// Returns how many calls of this kind runs have sent.
     pub fn calls(&self, call: Call) -> u64 {
         self.traffic().calls.get(&call).copied().unwrap_or_default()
     }
@@ -519,8 +520,8 @@ fn config(run: &Run, recovered: &Recovered) -> Config {
 /// The highest possible cost of a row in a batch.
 pub const MOST_IN_BATCH: Money = Money(MOST_TOKENS * 6 * 500_000);
 
-/// A row. Every second row is named. The words in its prompt select faults: one row in ten contains "tenth", and each
-/// row contains its own number between two colons.
+/// Returns the row with this number. Every second row has an id of its own. Faults are selected by the words in the
+/// prompt: one row in ten contains "tenth", and each row contains its own number between two colons.
 pub fn row(number: u64) -> Planned {
     let word = if number % 10 == 7 { "tenth" } else { "plain" };
     shaped(number, &format!("{word} row :{number}:"))
@@ -535,7 +536,7 @@ pub fn shaped(number: u64, prompt: &str) -> Planned {
     let most = Money(MOST_TOKENS * 6_000_000);
     planned.ask.expense = Some(Expense { most, most_in_batch: MOST_IN_BATCH, ..Expense::default() });
     planned.job.custom_id = label;
-    // Spreads the number over all 128 bits, like the digests of real rows.
+    // The digest of a real row uses all 128 bits, so the number is spread over 128 bits too.
     let digest = u128::from(number + 1).wrapping_mul(0x0123_4567_89ab_cdef_0f1e_2d3c_4b5a_6979);
     planned.job.key = JobKey(digest.to_be_bytes());
     planned.job.identity = if number.is_multiple_of(2) { Identity::Named } else { Identity::Nth(0) };
@@ -566,7 +567,7 @@ struct Said {
     failed: Vec<claude_batch::domain::ErrorClass>,
 }
 
-/// Remembers what a run says.
+/// A reporter that keeps the messages of a run.
 struct Listener(Arc<Mutex<Said>>);
 
 impl Reporter for Listener {
@@ -580,5 +581,5 @@ impl Reporter for Listener {
     }
 }
 
-/// Counts by label.
+/// A count for each row, by the label of the row.
 pub type ByLabel = BTreeMap<String, u64>;

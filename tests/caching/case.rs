@@ -12,12 +12,12 @@ use claude_batch::sim::faults::FaultPlan;
 use claude_batch::sim::presets;
 use serde_json::{Value, json};
 
-/// A part of a prompt. A cached prefix can end after it.
+/// A part of a prompt. A cached prefix can end after each part.
 #[derive(Clone, Copy, Debug)]
 pub struct Chunk {
-    /// Identifies the content.
+    /// The number that identifies the content of the part.
     pub content: u64,
-    /// The tokens, as the simulated API counts them.
+    /// The number of tokens of the part, as the simulated API counts them.
     pub tokens: u64,
 }
 
@@ -33,7 +33,8 @@ pub struct Row {
 }
 
 impl Row {
-    /// Returns the same row, with a single word in place of the content of each of the first `chunks` chunks.
+    /// Returns the same row with its first `chunks` parts shortened. A single word replaces the content of each of
+    /// these parts.
     pub fn without(&self, chunks: usize) -> Self {
         let Ok(mut line) = serde_json::from_str::<Value>(&self.line) else { return self.clone() };
         let mut left = chunks;
@@ -60,39 +61,39 @@ impl Row {
 
 /// A workload.
 pub struct Case {
-    /// A short name.
+    /// The short name of the workload.
     pub name: String,
-    /// What its rows are like, in words.
+    /// A description of the rows.
     pub about: String,
     /// The number of rows.
     pub rows: usize,
-    /// Makes a row.
+    /// The function that makes a row.
     pub row: Box<dyn Fn(usize) -> Row + Send + Sync>,
     /// The template, if the rows are lines of a CSV file with the columns `id` and `q`.
     pub template: Option<String>,
-    /// The limits, which the client knows.
+    /// The limits of the server, which the client knows.
     pub limits: RateLimits,
-    /// The burst of the limits: how much the server allows at once.
+    /// The burst of the limits: the amount that the server allows at the same moment.
     pub burst: Burst,
     /// The number of requests that are in flight at once; `None` if the scheduler chooses it.
     pub at_once: Option<usize>,
-    /// Output tokens of each answer.
+    /// The number of output tokens of each answer.
     pub output: u32,
-    /// The time to the first token.
+    /// The time from a request to the first token of its answer.
     pub first_token: Duration,
     /// Faults of the server.
     pub faults: FaultPlan,
-    /// Whether the input is a pipe, which can be read only once.
+    /// Whether the input is a pipe. A pipe can be read only once.
     pub is_pipe: bool,
     /// The seed of the server and of the scheduler.
     pub seed: u64,
 }
 
-/// The model of most workloads. It caches prefixes of 1,024 tokens or more.
+/// The model of most workloads. This model caches prefixes of 1,024 tokens or more.
 pub const MODEL: &str = "claude-sonnet-4-6";
 /// The limits of most workloads: the limits of tier 2.
 pub const TIER_2: RateLimits = RateLimits::new(1_000, 450_000, 90_000);
-/// Tokens of each message in addition to its texts.
+/// The number of tokens that each message has in addition to its texts.
 const PER_MESSAGE: u64 = 4;
 
 impl Case {
@@ -200,7 +201,7 @@ impl Draft {
         self
     }
 
-    /// Returns the row.
+    /// Returns the finished row.
     pub fn row(self) -> Row {
         let id = format!("row-{}", self.number);
         let mut line = json!({
@@ -228,9 +229,9 @@ pub fn template(start: (u64, u64)) -> String {
     format!("{} {{{{q}}}}", words(start.0, start.1))
 }
 
-/// Returns a text with this many tokens: words of two to six letters, each of which is one token.
+/// Returns a text with this many tokens. It consists of words of two to six letters, and each word is one token.
 pub fn words(content: u64, tokens: u64) -> String {
-    // Long texts are kept, because the next row usually needs them again.
+    // Long texts are kept in memory, because the next row usually needs the same text.
     thread_local!(static LAST: RefCell<HashMap<(u64, u64), String>> = RefCell::default());
     LAST.with_borrow_mut(|last| {
         if last.len() > 2_000 {
@@ -254,12 +255,12 @@ fn fresh_words(content: u64, tokens: u64) -> String {
     text
 }
 
-/// Returns a number for a content. It is different for each `kind` and `number`.
+/// Returns a number that identifies a content. Each pair of `kind` and `number` has a number of its own.
 pub fn content(kind: u64, number: usize) -> u64 {
     kind << 40 | number as u64
 }
 
-/// Returns the place of each row after shuffling.
+/// Returns a random order: the new place of each row.
 pub fn shuffled(rows: usize, seed: u64) -> Vec<usize> {
     let mut order: Vec<usize> = (0..rows).collect();
     fastrand::Rng::with_seed(seed).shuffle(&mut order);

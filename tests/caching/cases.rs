@@ -1,4 +1,4 @@
-//! The workloads of `benches/CACHING.md`. `Size` says how many rows they have.
+//! Makes the workloads of `benches/CACHING.md`. `Size` says how many rows each workload has.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use claude_batch::sim::config::Burst;
 
 use super::case::{Case, Draft, TIER_2, content, shuffled, template, template_row};
 
-/// How large the workloads are.
+/// The size of the workloads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
-    /// As in `benches/CACHING.md`.
+    /// The workloads are as large as those in `benches/CACHING.md`.
     Full,
-    /// Small enough for a test.
+    /// The workloads are small enough for a test.
     Small,
 }
 
@@ -47,9 +47,9 @@ pub fn all(size: Size) -> Vec<Case> {
 /// The order of the rows in the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// The rows of a group follow each other.
+    /// The rows of a group come one after the other.
     Groups,
-    /// In random order.
+    /// The rows come in random order.
     Shuffled,
 }
 
@@ -101,7 +101,7 @@ fn many_prefixes(size: Size, order: Order) -> Case {
     Case { burst: short(size, case.burst), ..case }
 }
 
-/// Three rows for each prefix, all of which could be sent at once.
+/// Three rows for each prefix. The limits allow all rows to be sent at the same time.
 fn small_groups(size: Size) -> Case {
     let (count, at_once) = (rows(size, 300, 90), rows(size, 200, 60));
     let row = |number: usize| {
@@ -112,7 +112,7 @@ fn small_groups(size: Size) -> Case {
     Case { at_once: Some(at_once), limits: RateLimits::new(50_000, 50_000_000, 10_000_000), output: 400, ..case }
 }
 
-/// A system prompt for all rows, and a document for each twenty rows.
+/// A system prompt for all rows, and one document for every twenty rows.
 fn nested(size: Size, order: Order) -> Case {
     let case = about_documents(size, rows(size, 4_000, 120), order, 0);
     Case { name: format!("d nested, {}", order.word()), ..case }
@@ -123,7 +123,7 @@ pub fn first_run(size: Size) -> Case {
     about_documents(size, rows(size, 1_500, 120), Order::Groups, 0)
 }
 
-/// Other questions about the documents of [`first_run`], which are still cached.
+/// Rows with other questions about the documents of [`first_run`], which are in the cache.
 pub fn second_run(size: Size) -> Case {
     let case = about_documents(size, rows(size, 1_500, 120), Order::Groups, 1_000_000);
     let about = format!("other questions about cached documents: {}", case.about);
@@ -164,7 +164,7 @@ fn around_the_minimum(name: &str, tokens: u64, size: Size) -> Case {
     Case { burst: short(size, case.burst), ..case }
 }
 
-/// Conversations that take turns in the input. Each row continues the row before it in its conversation.
+/// Rows of several conversations, in alternation. Each row is the next turn of its conversation.
 fn conversations(size: Size) -> Case {
     let (talks, turns) = (rows(size, 100, 8), rows(size, 12, 8));
     let system = rows(size, 2_500, 1_200) as u64;
@@ -190,7 +190,7 @@ fn unique(size: Size) -> Case {
     Case::new("i unique", about, rows(size, 1_000, 60), row)
 }
 
-/// One long prefix. If it is cached, the limit on requests decides how long the run takes.
+/// Rows with one long prefix. If the prefix is cached, the limit on requests decides how long the run takes.
 fn one_prefix(size: Size) -> Case {
     let tokens = rows(size, 8_000, 1_100) as u64;
     let row = move |number: usize| {
@@ -201,8 +201,8 @@ fn one_prefix(size: Size) -> Case {
     Case { limits: TIER_2, burst: Burst::Time(Duration::from_secs(10)), ..case }
 }
 
-/// Rows that are sent slowly. In the order of the input, each cache entry would expire before the next row with its
-/// prefix.
+/// Rows that are sent slowly. If they were sent in the order of the input, each cache entry would expire before the
+/// next row with its prefix.
 fn slow_groups(size: Size) -> Case {
     let (groups, of_group) = (20, rows(size, 15, 5));
     let row = move |number: usize| {
@@ -213,7 +213,8 @@ fn slow_groups(size: Size) -> Case {
     Case { limits: RateLimits { rpm: Some(3), ..TIER_2 }, burst: Burst::Time(Duration::from_secs(20)), ..case }
 }
 
-/// A system prompt for all rows, and documents whose rows take longer than the lifetime of an entry.
+/// A system prompt for all rows, and documents with so many rows that sending them takes longer than the lifetime of a
+/// cache entry.
 fn slow_nested(size: Size) -> Case {
     let (documents, of_document) = (rows(size, 12, 4), 30);
     let row = move |number: usize| {
@@ -227,7 +228,7 @@ fn slow_nested(size: Size) -> Case {
     Case { limits: RateLimits { rpm: Some(4), ..TIER_2 }, burst: Burst::Time(Duration::from_secs(15)), ..case }
 }
 
-/// Rows of a pipe: their prefixes are not known in advance.
+/// Rows from a pipe. The prefixes of these rows are not known in advance.
 fn pipe(size: Size) -> Case {
     let (count, groups) = (rows(size, 2_000, 120), rows(size, 100, 12));
     let row = move |number: usize| {
@@ -239,7 +240,7 @@ fn pipe(size: Size) -> Case {
     Case { is_pipe: true, burst: short(size, case.burst), ..case }
 }
 
-/// Returns a short burst for small workloads, so that limits matter for them.
+/// Returns a short burst for small workloads, so that small workloads reach the limits too.
 fn short(size: Size, burst: Burst) -> Burst {
     match size {
         Size::Full => burst,

@@ -1,10 +1,10 @@
 //! The cheapest correct plan for the cache, from the real tokens of the rows and the prices of the simulated API.
 //!
 //! The prompts of all rows form a trie of chunks (parts of prompts). A prefix is cached if at least two rows have it
-//! and if it is long enough for the model. The first of its rows writes it, for five minutes, and all others read it.
-//! No order of the rows costs less, because every further write costs more. Chunks that belong to no cached prefix are
-//! plain input in every row. A prefix that would expire too soon is written again, or written for an hour, whichever
-//! costs less.
+//! and if it is long enough for the model. The first row with the prefix writes the cache entry, for five minutes, and
+//! all other rows read the entry. No order of the rows costs less, because every further write costs more. Chunks that
+//! belong to no cached prefix are plain input in every row. A prefix that would expire too soon is written again, or is
+//! written for an hour. The plan takes the cheaper of the two.
 //!
 //! This file shares no code with the planner.
 
@@ -15,24 +15,25 @@ use claude_batch::sim::presets;
 
 use super::case::{Case, Row};
 
-/// What rows cost in the cheapest plan, and without a cache.
+/// The cost of all rows in the cheapest plan, and without a cache.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cheapest {
     /// The cost of the cheapest plan.
     pub cost: Money,
     /// The cost without a cache.
     pub plain: Money,
-    /// How many prefixes the cheapest plan writes.
+    /// The number of prefixes that the cheapest plan writes to the cache.
     pub writes: u64,
-    /// How many tokens the cheapest plan writes.
+    /// The number of tokens that the cheapest plan writes to the cache.
     pub written: u64,
-    /// All input tokens.
+    /// The number of all input tokens.
     pub input: u64,
-    /// Input tokens that count against the input limit in the cheapest plan: all that are not read from the cache.
+    /// The number of input tokens that count against the input limit in the cheapest plan. Tokens that are read from
+    /// the cache do not count.
     pub limited: u64,
 }
 
-/// A prefix in the trie.
+/// A prefix of prompts: a node of the trie.
 #[derive(Debug, Default)]
 struct Node {
     tokens: u64,
@@ -96,8 +97,8 @@ pub fn cheapest(case: &Case, begins: Begins) -> Cheapest {
     sum
 }
 
-/// Returns the same workload without the prefixes that the cheapest plan caches. The rest of each prompt is what a row
-/// needs if it waits for nothing and reads all its prefixes.
+/// Returns the same workload without the prefixes that the cheapest plan caches. In this workload, a row contains only
+/// the part of its prompt that belongs to no cached prefix.
 pub fn without_prefixes(case: &Case) -> Case {
     let mut tries: BTreeMap<&'static str, Node> = BTreeMap::new();
     let rows: Vec<Row> = (0..case.rows).map(|number| (case.row)(number)).collect();
@@ -149,8 +150,8 @@ struct Prices {
 }
 
 impl Node {
-    /// Adds the price of this prefix and of all longer prefixes. `before` is the length of the next shorter prefix, and
-    /// `open` is the number of tokens at its end that are not cached.
+    /// Adds the price of this prefix and of all longer prefixes. `before` is the length of the next shorter prefix.
+    /// `open` is the number of tokens at the end of that prefix that are not cached.
     fn price(&self, prices: &Prices, before: u64, open: u64, sum: &mut Cheapest) {
         let (length, own) = (before + self.tokens, open + self.tokens);
         sum.input += self.tokens * self.rows;
@@ -161,9 +162,9 @@ impl Node {
         let is_cached = is_last && self.rows > 1 && length >= prices.least && pays;
         let open = if is_cached { 0 } else { own };
         if is_cached && own > 0 {
-            // A row uses only the longest prefix that it reads. So this prefix is not used while the rows of a longer
-            // prefix are sent. If these rows take more than five minutes, this prefix is written again after them, or
-            // written once for an hour.
+            // A row uses only the longest prefix that it reads. So the shorter prefix is not used while the rows of a
+            // longer prefix are sent. If these rows take more than five minutes, the shorter prefix is written again
+            // after them, or is written once for an hour.
             let is_slow = |node: &&Node| node.rows > 1 && node.rows as f64 * prices.seconds > FIVE_MINUTES;
             let pauses = self.longer.values().filter(is_slow).count().saturating_sub(1) as u64;
             let again = prices.first * u128::from(1 + pauses) + prices.read * u128::from(self.rows - 1 - pauses);

@@ -1,5 +1,5 @@
-//! Plays a workload and compares it with the cheapest plan and with a run on a *warm* cache: one that contains all
-//! prefixes from the start.
+//! Plays a workload, and compares its cost and time with the cheapest plan and with a run on a *warm* cache. A warm
+//! cache contains all prefixes from the start.
 
 use std::time::Duration;
 
@@ -10,21 +10,21 @@ use super::cases::{self, Size};
 use super::cheapest::{Begins, Cheapest, cheapest, without_prefixes};
 use super::play::{Played, Session};
 
-/// The cost may be this many times the cost of the cheapest plan.
+/// The largest allowed cost, as a multiple of the cost of the cheapest plan.
 pub const MOST_COST: f64 = 1.03;
-/// The time may be this many times the time on a warm cache.
+/// The longest allowed time, as a multiple of the time on a warm cache.
 pub const MOST_TIME: f64 = 1.02;
-/// If most of the input is cached, the time may be this many times the time that the limits on requests and output
-/// need.
+/// The longest allowed time if most of the input is cached, as a multiple of the least time that the limits on requests
+/// and output allow.
 pub const MOST_TIME_OF_LIMITS: f64 = 1.05;
-/// The cost may be this many times the cost without a cache, whatever the rows are.
+/// The largest allowed cost for any rows, as a multiple of the cost without a cache.
 pub const MOST_OF_PLAIN: f64 = 1.01;
 
-/// A workload, and the runs that were played with it.
+/// A workload, and the runs of this workload.
 pub struct Judged {
     /// The short name of the workload.
     pub name: String,
-    /// What its rows are like.
+    /// A description of the rows.
     pub about: String,
     /// The number of rows.
     pub rows: u64,
@@ -36,7 +36,8 @@ pub struct Judged {
     pub auto: Played,
     /// The run with caching on a warm cache.
     pub warm: Played,
-    /// A run of the same rows without their cached prefixes, and without caching. Nothing is written, and no row waits.
+    /// A run of the same rows without their cached prefixes, and without caching. In this run, nothing is written to
+    /// the cache, and no row waits.
     pub free: Played,
     /// The least time that the limits on requests and output allow, in seconds.
     pub least_seconds: f64,
@@ -52,8 +53,8 @@ fn judge(case: &Case) -> Judged {
     Judged { off, auto, warm, free, ..judged(case, Begins::Cold) }
 }
 
-/// Plays a workload, and then another workload on the same server, whose cache is warm then. Judges the second
-/// workload.
+/// Plays a workload, and then another workload on the same server. The first workload fills the cache of the server.
+/// Judges the second workload.
 fn judge_second(first: &Case, second: &Case) -> Judged {
     let begun = Session::new(first);
     begun.run(PromptCache::Auto);
@@ -90,7 +91,7 @@ fn judged(case: &Case, begins: Begins) -> Judged {
             })
             .into_iter()
             .fold(0.0, f64::max);
-    // The last answer adds its own time, at 100 tokens per second.
+    // At the end, the time of the last answer is added. The server sends 100 tokens per second.
     let latency = case.first_token.as_secs_f64() + f64::from(case.output) / 100.0;
     Judged {
         name: case.name.clone(),
@@ -126,12 +127,12 @@ impl Judged {
         self.auto.seconds / self.free.seconds
     }
 
-    /// The time, divided by the least time that requests and output need.
+    /// The time, divided by the least time that the limits on requests and output allow.
     pub fn of_least_time(&self) -> f64 {
         self.auto.seconds / self.least_seconds
     }
 
-    /// Returns a text for each bar that the workload misses.
+    /// Returns a text for each goal that the workload does not reach.
     pub fn misses(&self) -> Vec<String> {
         let mut misses = Vec::new();
         let mut check = |holds: bool, words: String| {
@@ -174,7 +175,7 @@ impl Judged {
         misses
     }
 
-    /// Returns a line for a terminal.
+    /// Returns the result as a line for a terminal.
     pub fn line(&self) -> String {
         format!(
             "{:28} rows {:6}  cost {:8.3} (cheapest {:.4}x, plain {:.4}x)  writes {:5} of {:5}  time {:7.1} s \

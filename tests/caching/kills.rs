@@ -1,4 +1,4 @@
-//! Runs that are killed while prefixes are being written to the cache, and resumed.
+//! Kills runs while they write prefixes to the cache, and resumes them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,21 +16,21 @@ use super::cheapest::{Begins, cheapest};
 use super::play::{Played, Session};
 use super::support::{RESULTS, journal_options};
 
-/// Rows in flight at once.
+/// The number of rows in flight at the same time.
 const AT_ONCE: usize = 24;
 
-/// What was seen after a kill.
+/// The result of a kill and of the next run.
 #[derive(Clone, Copy, Debug)]
 pub struct Killed {
-    /// When the run was killed, and how long the pause was, in seconds.
+    /// The time of the kill, and the length of the pause after it, both in seconds.
     pub at: (f64, f64),
     /// Whether the run had ended before the kill.
     pub has_ended: bool,
-    /// How many cache entries all runs together wrote.
+    /// The number of cache entries that all runs together wrote.
     pub writes: u64,
-    /// How many prefixes there are.
+    /// The number of different prefixes of the rows.
     pub prefixes: u64,
-    /// How many rows were billed twice.
+    /// The number of rows that were billed twice.
     pub billed_again: u64,
 }
 
@@ -41,7 +41,7 @@ impl Killed {
     }
 }
 
-/// Kills a run at a random moment, waits, and resumes it. Panics if a row is lost.
+/// Kills a run at a random moment, waits, and resumes the run. Panics if a row is lost.
 pub fn kill_once(seed: u64) -> Killed {
     let mut random = fastrand::Rng::with_seed(seed);
     let case = case(seed);
@@ -73,7 +73,7 @@ pub fn kill_once(seed: u64) -> Killed {
     }
 }
 
-/// Runs the rows that are not done. Returns what the run did, and whether it ended before the kill.
+/// Runs the rows that have no answer. Returns the result of the run, and whether the run ended before the kill.
 fn run(session: &Session<'_>, disk: &MemDisk, name: &str, killed_after: Option<Duration>) -> (Played, bool) {
     let (on_commit, commits) = commits();
     let options = JournalOptions {

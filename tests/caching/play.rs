@@ -1,6 +1,6 @@
-//! Plays whole runs on virtual time: the real survey, plan, feeder, scheduler and loop run against the simulated API.
+//! Plays whole runs on virtual time. The real code surveys, plans, reads and schedules the rows. The API is simulated.
 //!
-//! The reader is a thread. While the loop waits for the reader, virtual time stands still, as if reading took no time.
+//! The reader is a thread. Virtual time stands still when the loop waits for the reader, as if reading took no time.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -22,33 +22,33 @@ use tokio::sync::mpsc;
 use super::case::{Case, MODEL};
 use super::support::{self, Counts, MemLedger};
 
-/// The number of rows that the channel between the reader and the loop holds, as in the program.
+/// The largest number of rows in the channel between the reader and the loop, as in the program.
 const FEED: usize = 256;
-/// The most requests in flight, as in the program.
+/// The largest number of requests in flight, as in the program.
 const WIDEST: usize = 1_000;
 
-/// What a run did, as the simulated API saw it.
+/// The result of a run, according to the simulated API.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Played {
-    /// Rows with an answer.
+    /// The number of rows with an answer.
     pub answered: u64,
-    /// Rows that failed.
+    /// The number of rows that failed.
     pub failed: u64,
-    /// How long the run took, in seconds of virtual time.
+    /// The duration of the run, in seconds of virtual time.
     pub seconds: f64,
-    /// What the server billed.
+    /// The money that the server billed.
     pub cost: Money,
-    /// The billed tokens.
+    /// The number of billed tokens of each kind.
     pub usage: Usage,
-    /// Cache entries that were written.
+    /// The number of cache entries that were written.
     pub writes: u64,
-    /// Calls that read a cache entry.
+    /// The number of calls that read a cache entry.
     pub reads: u64,
-    /// Requests that were refused with 429.
+    /// The number of requests that were refused with 429.
     pub refused: u64,
 }
 
-/// A server, an input and a clock. Several runs can follow each other.
+/// A server, an input and a clock. Several runs can use the same server, input and clock, one after the other.
 pub struct Session<'c> {
     case: &'c Case,
     input: PathBuf,
@@ -72,7 +72,7 @@ impl<'c> Session<'c> {
         Self { case, input, _folder: folder, runtime, clock, model }
     }
 
-    /// Gives the server the cache entries of another session's server, changed so that they never expire.
+    /// Copies the cache entries from the server of another session to this server. The copied entries never expire.
     pub fn warm_like(self, other: &Self) -> Self {
         let other = lock(&other.model);
         lock(&self.model).warm_like(&other);
@@ -96,7 +96,8 @@ impl<'c> Session<'c> {
     }
 
     /// Runs the rows that earlier runs have not finished. If the run has not ended after `killed_after`, it is dropped.
-    /// Returns what the run did, and, if it was not dropped, how it ended and its ledger.
+    /// Returns what the run did. If the run was not dropped, also returns how it ended, and its ledger (the lines that
+    /// it wrote).
     pub fn run_with<L: Ledger>(
         &self,
         cache: PromptCache,
@@ -229,7 +230,7 @@ impl<'c> Session<'c> {
     }
 }
 
-/// Passes rows on to the loop. While this function waits for the reader, it blocks the only thread of the runtime, so
+/// Passes rows on to the loop. When this function waits for the reader, it blocks the only thread of the runtime. So
 /// virtual time stands still.
 async fn pass_on(mut rows: mpsc::Receiver<Incoming>, out: mpsc::Sender<Incoming>) {
     loop {

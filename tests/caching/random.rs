@@ -1,4 +1,5 @@
-//! Random workloads: many shapes of rows, lengths around the shortest prefix of the model, slow limits, broken caches.
+//! Tests random workloads: many kinds of prompts, prompt lengths near the shortest prefix that the model caches, low
+//! limits, and broken caches.
 
 use std::time::Duration;
 
@@ -23,7 +24,8 @@ const MODELS: [(&str, u64); 6] = [
 
 const NO_FAULTS: &str = r#"{"rules":[]}"#;
 /// The largest cost with a server that loses entries, divided by the cost without a cache. Only the answers show that
-/// entries are lost. Until then, each row may pay for a write, which costs 1.25 times the price of plain input.
+/// entries are lost. Before such an answer arrives, each row can pay for a cache write, which costs 1.25 times the
+/// price of plain input.
 const MOST_OF_LOST: f64 = 1.25;
 /// Faults of caches, and of an overloaded API.
 const FAULTS: [(&str, &str); 6] = [
@@ -35,7 +37,7 @@ const FAULTS: [(&str, &str); 6] = [
     ("10 % of the attempts are answered with 529", r#"{"rules":[{"status":529,"share":0.1,"draw":"attempt"}]}"#),
 ];
 
-/// A random workload and what it cost.
+/// A random workload and its cost.
 pub struct Random {
     /// The seed.
     pub seed: u64,
@@ -45,7 +47,7 @@ pub struct Random {
     pub rows: u64,
     /// Whether the server loses cache entries.
     pub loses_entries: bool,
-    /// The cost with caching, divided by the cost without.
+    /// The cost with caching, divided by the cost without caching.
     pub of_plain: f64,
     /// The cost with caching, divided by the cost of the cheapest plan.
     pub of_cheapest: f64,
@@ -55,7 +57,7 @@ pub struct Random {
 
 impl Random {
     /// Returns whether every row was answered, at no more than the allowed cost. If the server loses entries, each row
-    /// may cost as much as a write of its whole prompt.
+    /// is allowed to cost as much as a cache write of its whole prompt.
     pub fn is_bounded(&self) -> bool {
         self.holds() || (self.loses_entries && self.played.answered == self.rows && self.of_plain <= MOST_OF_LOST)
     }
@@ -66,7 +68,7 @@ impl Random {
     }
 }
 
-/// Plays the workload of a seed. It has at most `most_rows` rows.
+/// Plays the workload of a seed. The workload has at most `most_rows` rows.
 pub fn play(seed: u64, most_rows: usize) -> Random {
     let case = case(seed, most_rows);
     let best = cheapest(&case, Begins::Cold);
@@ -101,7 +103,7 @@ pub fn case(seed: u64, most_rows: usize) -> Case {
     if order > 0 {
         rows = if order == 1 { in_turn(rows) } else { shuffled_rows(rows, seed) };
     }
-    // Rows get their numbers after their order is decided.
+    // Each row gets its number after the order of the rows is decided.
     let rows: Vec<Row> = rows.into_iter().enumerate().map(|(number, row)| numbered(row, number)).collect();
     let rpm = [2, 5, 20, 100, 1_000][random.usize(0..5)];
     let itpm = [30_000, 450_000, 5_000_000][random.usize(0..3)];
@@ -129,16 +131,16 @@ pub fn case(seed: u64, most_rows: usize) -> Case {
     }
 }
 
-/// The shape of the rows of a group.
+/// The kind of prompts of the rows of a group.
 #[derive(Clone, Copy, Debug)]
 enum Shape {
     /// A system prompt, and a question for each row.
     System,
-    /// One short system prompt for all groups, then a document for the group and a question for each row.
+    /// All groups share one short system prompt. Each group has a document, and each row has a question.
     Nested,
-    /// Examples in several blocks, then the question in the same message.
+    /// Each message has examples in several blocks, and then the question.
     Blocks,
-    /// Each row continues the row before it.
+    /// Each row continues the conversation of the row before it.
     Talk,
     /// All rows of a group are equal.
     Equal,
@@ -147,7 +149,7 @@ enum Shape {
 impl Shape {
     const ALL: [Self; 5] = [Self::System, Self::Nested, Self::Blocks, Self::Talk, Self::Equal];
 
-    /// Adds the rows of a group. Their numbers are set later.
+    /// Adds the rows of a group, without their numbers.
     fn group(
         self,
         rows: &mut Vec<Row>,

@@ -1,8 +1,9 @@
-//! Tests of whole runs over a chain of two providers. The first provider has a problem, and the second one takes its
-//! rows.
+//! Tests of whole runs over a chain of two providers. The first provider has a problem, and its rows go to the second
+//! provider.
 //!
-//! Each run is judged by the books of the two simulated APIs: which rows they charged, and how many requests came. The
-//! time is compared with the least time that the limits allow, which [`Capacity`] computes from the settings alone.
+//! The judge uses the records of the two simulated APIs: which rows they charged, and how many requests they got. The
+//! judge compares the time with the least time that the limits allow. [`Capacity`] computes this least time from the
+//! settings alone.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -14,13 +15,14 @@ use claude_batch::domain::Dimension;
 use world::{BURST, Played, Setting, play};
 
 const SEEDS: u64 = 50;
-/// Fewer seeds, for the cases in which a limit on tokens binds: their runs take longer.
+/// The number of seeds for the cases in which a token limit is used up first. These runs take longer, so the number is
+/// smaller.
 const TOKEN_SEEDS: u64 = 15;
 /// The longest time of a run, as a multiple of the least time that the limits allow.
 const MOST_TIME: f64 = 1.1;
-/// The largest amount of work that an API may get, as a multiple of what its limits allow.
+/// The largest amount of work that an API is allowed to get, as a multiple of what its limits allow.
 const MOST_ASKED: f64 = 1.05;
-/// How long the first API stalls.
+/// The time for which the first API does not answer.
 const STALL_S: f64 = 600.0;
 
 #[test]
@@ -29,12 +31,12 @@ fn while_the_first_provider_stalls_for_ten_minutes_the_second_answers() {
 }
 
 #[test]
-fn input_tokens_can_bind_at_both_providers() {
+fn a_chain_uses_the_limits_on_input_tokens_of_both_providers() {
     judge_bound("stalls, input binds", Dimension::InputTokens, stall, answers_while_the_first_stalls);
 }
 
 #[test]
-fn output_tokens_can_bind_at_both_providers() {
+fn a_chain_uses_the_limits_on_output_tokens_of_both_providers() {
     judge_bound("stalls, output binds", Dimension::OutputTokens, stall, answers_while_the_first_stalls);
 }
 
@@ -134,7 +136,7 @@ fn rows_of_a_model_that_the_first_provider_lacks_are_answered_by_the_second() {
                 world::MODELS[1]
             );
             let capacity = case.rpm.map(|rpm| Capacity::of(rpm, &[(0.0, f64::INFINITY)]));
-            // The numbers of rows are chosen so that each provider has work for most of the run.
+            // The numbers of rows are chosen so that each provider answers rows during most of the run.
             let counts = [case.at_s + STALL_S, case.at_s + STALL_S + case.more_s - 150.0];
             let counts: Vec<usize> = capacity.iter().zip(counts).map(|(own, time)| own.by(time) as usize).collect();
             let least =
@@ -152,13 +154,13 @@ fn rows_of_a_model_that_the_first_provider_lacks_are_answered_by_the_second() {
     );
 }
 
-/// The random values of a run. They depend on the seed.
+/// The random values of a run, made from the seed.
 struct Case {
     seed: u64,
     rpm: [u32; 2],
-    /// When the trouble begins, in seconds.
+    /// The time when the trouble of the first provider begins, in seconds.
     at_s: f64,
-    /// A further time between 150 and 300 seconds.
+    /// A second random time, between 150 and 300 seconds.
     more_s: f64,
 }
 
@@ -171,7 +173,8 @@ struct Trial {
     least_s: f64,
 }
 
-/// Returns a trial in which the first provider works until the trouble begins, and the second works from then on.
+/// Returns a trial in which the first provider works until the trouble begins. After that, only the second provider
+/// works.
 fn after(case: &Case, rule: String, dies_at: Option<Instant>) -> Trial {
     let capacity =
         [Capacity::of(case.rpm[0], &[(0.0, case.at_s)]), Capacity::of(case.rpm[1], &[(case.at_s, f64::INFINITY)])];
@@ -183,12 +186,12 @@ fn rules(rule: &str) -> String {
     format!(r#"{{"rules":[{rule}]}}"#)
 }
 
-/// Plays a run for each seed and judges it. The limit on requests binds.
+/// Plays a run for each seed and judges the run. The limit on requests is used up first.
 fn judge_all(name: &str, trial: impl Fn(&Case) -> Trial, check: impl Fn(&Played)) {
     judge_bound(name, Dimension::Requests, trial, check);
 }
 
-/// Plays a run for each seed and judges it. The limit on `binding` is used up first.
+/// Plays a run for each seed and judges the run. The limit on `binding` is used up first.
 fn judge_bound(name: &str, binding: Dimension, trial: impl Fn(&Case) -> Trial, check: impl Fn(&Played)) {
     let (mut ratios, mut most_asked) = (Vec::new(), 0.0_f64);
     let seeds = if binding == Dimension::Requests { SEEDS } else { TOKEN_SEEDS };
@@ -224,13 +227,14 @@ fn judge_bound(name: &str, binding: Dimension, trial: impl Fn(&Case) -> Trial, c
     println!("{name}: {mean:.3} of the least time on average, at most {most:.3}; at most {most_asked:.3} of a limit");
 }
 
-/// Returns how many rows were charged more than once, by both APIs together.
+/// Returns how many rows the two APIs together charged more than once.
 fn paid_twice(played: &Played) -> u64 {
     played.charged.values().filter(|calls| **calls > 1).count() as u64
 }
 
-/// Returns what was asked of one limit of an API, as a share of what the limit allows in the time of the run. Refused
-/// requests count as well. Requests that got an injected fault do not count: they never reach the limits.
+/// Returns how much of one limit of an API the requests asked for, as a share of the amount that the limit allows
+/// during the run. Refused requests count too. Requests that got an injected fault do not count, because they never
+/// reach the limits.
 fn of_limit(setting: &Setting, played: &Played, at: usize, dimension: Dimension) -> f64 {
     let (books, row) = (&played.books[at], setting.row());
     let used = [books.billed_calls, books.billed.input_tokens, books.billed.output_tokens][dimension.index()];
@@ -245,10 +249,11 @@ fn of_limit(setting: &Setting, played: &Played, at: usize, dimension: Dimension)
     asked / (f64::from(limit) / 60.0 * (played.elapsed + BURST).as_secs_f64())
 }
 
-/// How many rows an API allows over time, by the limit that binds. The other limits allow more.
+/// The number of rows that an API allows over time, according to the limit that is used up first. The other limits
+/// allow more.
 struct Capacity {
     per_second: f64,
-    /// When the API works and gets rows: the first and the last second of each period.
+    /// The periods in which the API works and gets rows. Each period has its first and its last second.
     open: Vec<(f64, f64)>,
 }
 
@@ -257,8 +262,8 @@ impl Capacity {
         Self { per_second: f64::from(rpm) / 60.0, open: open.to_vec() }
     }
 
-    /// Returns how many rows are allowed until a time. At the beginning of each period, the bucket of the API is
-    /// full.
+    /// Returns the number of rows that the API allows until a given time. At the beginning of each period, the bucket
+    /// of the API is full.
     fn by(&self, time: f64) -> f64 {
         let burst = (self.per_second * BURST.as_secs_f64()).max(1.0);
         let open = self.open.iter().filter(|(from, _)| *from <= time);

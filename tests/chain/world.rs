@@ -1,4 +1,5 @@
-//! Two simulated APIs and a chain over both, on virtual time. A run in it is the real loop, scheduler and adapter.
+//! Plays runs over a chain of two simulated APIs, on virtual time. A run uses the real loop, scheduler and provider
+//! adapter.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -25,17 +26,18 @@ use tokio::sync::mpsc;
 
 use crate::support::{self, MemLedger};
 
-/// The model of most rows, and a model that the first API may lack.
+/// The model of most rows, and a model that the first API does not have in some tests.
 pub const MODELS: [&str; 2] = ["claude-haiku-4-5", "claude-sonnet-5"];
 /// The names of the two providers.
 pub const NAMES: [&str; 2] = ["first", "second"];
-/// A server's bucket holds what its limit gives in this time.
+/// The time in which a limit of a server refills its whole bucket.
 pub const BURST: Duration = Duration::from_secs(5);
 
-/// The tokens of a prompt that are no words: the number of the row, and those that the API adds.
+/// The tokens of a prompt that are not words: the number of the row, and the tokens that the API adds.
 const NOT_WORDS: usize = 6;
-/// How many tokens a row uses in the dimension that binds, and in the other one. Heads round tokens to thousands, so the
-/// limits on tokens must be as high as real ones.
+/// The number of tokens that a row uses of the token limit that is used up first. Of other token limits, a row uses
+/// `FEW_TOKENS`. The headers of a response round tokens to thousands, so the token limits must be as high as real
+/// limits.
 const MANY_TOKENS: u32 = 500;
 const FEW_TOKENS: u32 = 20;
 
@@ -43,15 +45,16 @@ const FEW_TOKENS: u32 = 20;
 #[derive(Clone)]
 pub struct Setting {
     pub seed: u64,
-    /// Rows per minute that each API allows for each model.
+    /// The number of rows per minute that each API allows for each model.
     pub rpm: [u32; 2],
     /// The limit that is used up first.
     pub binding: Dimension,
     /// The fault file of the first API.
     pub faults: String,
-    /// When the first API can't be reached any more. Its requests in flight fail at this moment.
+    /// The moment from which the first API can't be reached. The requests in flight at the first API fail at this
+    /// moment.
     pub dies_at: Option<Instant>,
-    /// For each row, the place of its model.
+    /// The index in `MODELS` of the model of each row.
     pub rows: Vec<usize>,
 }
 
@@ -61,9 +64,9 @@ pub struct Played {
     pub ledger: MemLedger,
     pub elapsed: Duration,
     pub books: [Books; 2],
-    /// For each row, how many times it was charged, by both APIs together.
+    /// For each row, the number of times that the two APIs together charged it.
     pub charged: BTreeMap<String, u64>,
-    /// When rows began to go to another provider, and when one got its own rows again.
+    /// The reported changes of provider, in order: rows go to another provider, or a provider gets its own rows again.
     pub told: Vec<String>,
     pub warnings: Vec<String>,
 }
@@ -119,7 +122,7 @@ async fn played(setting: &Setting) -> Played {
         keep_pending: true,
     };
     let (finish, ledger, _) = drive(parts).await;
-    // The APIs finish what they still process.
+    // The APIs finish the requests that they are still processing.
     tokio::time::sleep(Duration::from_secs(3_600)).await;
     let books = [&first, &second].map(|model| {
         let mut model = lock(model);
@@ -146,14 +149,14 @@ fn api(setting: &Setting, at: usize, faults: &str) -> SimConfig {
 }
 
 impl Setting {
-    /// Returns what a row uses.
+    /// Returns how much a row uses of each limit.
     pub fn row(&self) -> Cost {
         let tokens = |dimension| if self.binding == dimension { MANY_TOKENS } else { FEW_TOKENS };
         let [input_tokens, output_tokens] = [Dimension::InputTokens, Dimension::OutputTokens].map(tokens);
         Cost { requests: 1, input_tokens, output_tokens }
     }
 
-    /// Returns the limits of an API: the binding one, and others that are so high that they are never used up.
+    /// Returns the limits of an API. All limits except `binding` are so high that they are never used up.
     pub fn limits(&self, at: usize) -> RateLimits {
         let limit = |dimension| match self.binding == dimension {
             true => self.rpm[at] * self.row().of(dimension),
@@ -194,7 +197,7 @@ fn planned(row: u64, model: usize, cost: Cost) -> Planned {
     planned
 }
 
-/// Keeps what the tests need of the events.
+/// A reporter that keeps what the tests need of the events.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Seen>>);
 
@@ -223,7 +226,7 @@ fn name(case: FallbackCase) -> &'static str {
     case.name()
 }
 
-/// The way to a simulated API that may die.
+/// A transport to a simulated API. From a given moment on, the API can't be reached.
 struct Road {
     inner: SimTransport,
     clock: RunClock,

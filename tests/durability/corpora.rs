@@ -6,7 +6,7 @@ use std::path::Path;
 #[path = "../fuzz/targets.rs"]
 mod targets;
 
-/// Mutates an input: it replaces, inserts, repeats or removes bytes. The result still resembles the original.
+/// Mutates an input: it replaces, inserts, repeats or removes bytes. The result is similar to the original input.
 fn mutate(data: &mut Vec<u8>, others: &[Vec<u8>], random: &mut fastrand::Rng) {
     const TOKENS: [&[u8]; 12] =
         [b"\"", b"{", b"}", b"\n", b"\\ud800", b"\0\0\0\0", b",", b"1e999", b"\xff", b"\r\n", b"data: ", b":"];

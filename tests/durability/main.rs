@@ -1,5 +1,5 @@
-//! No row is lost, and no row with a written line is paid twice. These tests run a part of each loop, some with the
-//! real program and some without it.
+//! Tests that no row is lost, and that no row with a written line is paid twice. These tests run a part of each loop,
+//! some with the real program and some without it.
 //!
 //! `cargo bench --bench durability -- full` runs the full loops and writes the page `benches/DURABILITY.md`.
 #![cfg(feature = "sim")]
@@ -164,7 +164,7 @@ fn each_bad_line_of_a_long_input_is_one_entry() {
 }
 
 #[test]
-fn attempts_that_may_have_been_billed_are_counted_with_and_without_retries() {
+fn attempts_that_were_possibly_billed_are_counted_with_and_without_retries() {
     money::retried_attempts_are_counted();
     money::attempts_that_are_not_retried_are_counted();
     money::a_kill_is_counted_with_or_without_the_flag();
@@ -183,6 +183,6 @@ fn every_answer_is_one_line_with_the_bytes_that_the_server_sent() {
 #[cfg(target_os = "linux")]
 #[test]
 fn large_answers_at_once_fit_in_bounded_memory() {
-    // Only 16 answers, not 64: without optimization, making and reading them is slow.
+    // The bench makes 64 answers, and this test only 16. Without optimization, making and reading answers is slow.
     answers::Large::new(16).within(1 << 20);
 }

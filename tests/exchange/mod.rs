@@ -1,10 +1,10 @@
-//! Recorded exchanges and how they are decoded.
+//! Loads recorded exchanges and decodes them.
 
 use claude_batch::domain::{Params, Request};
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::provider::{Provider, Reply, ReplyHead};
 
-/// One recorded response: a head with LF line ends, a blank line, and the body byte for byte.
+/// One recorded response: its status line and headers with LF line ends, a blank line, and its body byte for byte.
 #[derive(Clone, Debug)]
 pub struct Exchange {
     pub head: ReplyHead,
@@ -57,7 +57,7 @@ pub fn provider() -> Anthropic {
     Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("plain values fit in headers")
 }
 
-/// Returns the request that all recorded replies answer. It offers the tools that the replies call.
+/// Returns the request that all recorded replies answer. The request offers the tools that the replies call.
 pub fn asked() -> Request {
     let tools = r#"[{"name":"get_weather","input_schema":{}},{"name":"now"},{"type":"custom","name":"save"}]"#;
     let tools = serde_json::value::RawValue::from_string(tools.to_owned()).expect("it is JSON");

@@ -1,8 +1,8 @@
-//! Odd answers, made by random changes to a good answer. Each answer is sent plain and as a stream, and has an expected
-//! result.
+//! Tests odd answers, which are made by random changes to a good answer. Each answer is sent plain and as a stream, and
+//! has an expected result.
 //!
-//! [`expected`] computes the expected result from a parsed tree, and shares no code with the program. Both follow the table
-//! in `provider::anthropic::shape`.
+//! [`expected`] computes the expected result from a parsed tree, and shares no code with the program. The program and
+//! this function follow the table in `provider::anthropic::shape`.
 
 use std::collections::BTreeSet;
 
@@ -11,25 +11,25 @@ use serde_json::{Value, json};
 
 use crate::exchange::Exchange;
 
-/// The result that an answer should have.
+/// The expected result of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Expected {
     /// The answer is kept, with this quality.
     Kept(&'static str),
-    /// The answer is refused, and the row may be tried again.
+    /// The program refuses the answer, and is allowed to send the row again.
     Refused,
     /// The answer is not finished, and the row is not tried again.
     Paused,
 }
 
-/// The members of an object, in order: names and JSON texts. A name may come twice.
+/// The members of an object, in order: names and JSON texts. A name can occur twice.
 type Members = Vec<(String, String)>;
 
-/// An answer before it is sent.
+/// The content of an answer, from which the response is made.
 #[derive(Clone, Debug)]
 pub struct Odd {
     members: Members,
-    /// The members of each block; `None` where `content` is not a list of objects.
+    /// The members of each block; `None` if `content` is not a list of objects.
     blocks: Option<Vec<Members>>,
 }
 
@@ -79,7 +79,7 @@ impl Odd {
         format!("[{}]", blocks.collect::<Vec<_>>().join(","))
     }
 
-    /// Returns the members, including `content` with its value.
+    /// Returns the members of the answer, including `content` with its value.
     fn with_content(&self) -> Members {
         let mut members = self.members.clone();
         for (name, value) in &mut members {
@@ -101,13 +101,13 @@ impl Odd {
         let body = match random.u8(0..3) {
             0 => json,
             1 => format!("\n {json}\r\n"),
-            // Line breaks are added only between tokens, after commas that can't be inside strings.
+            // Line breaks are added only after commas that can't be inside strings, so they are always between tokens.
             _ => json.replace(r#","stop_reason""#, ",\n  \"stop_reason\"").replace(r#"{"type""#, "{ \"type\""),
         };
         Exchange::new(200, &[("content-type", "application/json")], body.as_bytes())
     }
 
-    /// Returns a streamed response. All its events together contain this answer.
+    /// Returns a streamed response whose events together contain this answer.
     pub fn streamed(&self, random: &mut Rng) -> Exchange {
         let mut start = Vec::new();
         let (mut delta, mut usage) = (Vec::new(), None);
@@ -188,7 +188,8 @@ pub fn expected(odd: &Odd, is_stream: bool, offered: &[&str]) -> Expected {
     };
     let is_twice =
         is_twice(&odd.members, &LOOKED_AT) || odd.sent_blocks().any(|block| is_twice(block, &LOOKED_AT_IN_BLOCKS));
-    // A number that is too large for the parsed tree is still valid JSON. So a small number replaces it before parsing.
+    // A number that is too large for the parsed tree is valid JSON. So a small number replaces the large number before
+    // parsing.
     let tree: Value = serde_json::from_str(&odd.json().replace("1e999", "1")).expect("odd answers are JSON");
     if is_twice || tree["type"] != "message" {
         return Expected::Refused;
@@ -222,7 +223,7 @@ pub fn expected(odd: &Odd, is_stream: bool, offered: &[&str]) -> Expected {
 /// Members that a plain answer must not have twice.
 const LOOKED_AT: [&str; 4] = ["type", "content", "stop_reason", "usage"];
 const LOOKED_AT_IN_BLOCKS: [&str; 4] = ["type", "text", "name", "input"];
-/// Wrong values, which replace correct values.
+/// Wrong values, with which the tests replace correct values.
 const WRONG: [&str; 8] = ["null", "7", "true", "-0.5", r#""""#, r#""x""#, "[]", "{}"];
 const STOP_REASONS: [&str; 10] = [
     "end_turn",
@@ -239,8 +240,8 @@ const STOP_REASONS: [&str; 10] = [
 const NAMES: [&str; 5] = ["get_weather", "now", "save", "Save", "send_mail"];
 const TYPES: [&str; 6] = ["text", "tool_use", "server_tool_use", "mcp_tool_use", "thinking", "novel"];
 
-/// Returns every answer with exactly one change, and then random answers with several changes: at least `at_least`
-/// answers in all.
+/// Returns every answer with exactly one change, and then random answers with several changes. Returns at least
+/// `at_least` answers.
 pub fn answers(at_least: usize, random: &mut Rng) -> Vec<Odd> {
     let mut odd = vec![Odd::sound()];
     let sound = Odd::sound();

@@ -1,4 +1,4 @@
-//! The responses of each platform: what each of them means, and that a part of a response is never an answer.
+//! Tests what each response of each platform means. Also tests that a part of a response is never an answer.
 //!
 //! The responses are in `fixtures/exchanges`, one folder for each kind of provider, with their sources.
 
@@ -11,7 +11,7 @@ use claude_batch::provider::anthropic::Anthropic;
 
 use super::exchange::{self, Exchange};
 
-/// What the responses of every kind mean, unless [`OWN`] says something else.
+/// The meaning of the responses of every kind of provider. [`OWN`] has the exceptions.
 const USUAL: [(&str, &str); 9] = [
     ("answer", "answered"),
     ("stream", "answered"),
@@ -24,7 +24,7 @@ const USUAL: [(&str, &str); 9] = [
     ("not_json", "transient server, maybe paid"),
 ];
 
-/// What the other responses mean, by kind and name.
+/// The meaning of the other responses, by kind of provider and name.
 const OWN: [(&str, &str, &str); 55] = [
     ("bedrock", "throttle_day", "halt account"),
     ("bedrock", "overload", "transient server"),
@@ -87,7 +87,7 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/exchanges")
 }
 
-/// Returns the names and the responses of a kind.
+/// Returns the names and the responses of a kind of provider.
 fn of(kind: ProviderKind) -> Vec<(String, Exchange)> {
     let entries = std::fs::read_dir(folder().join(kind.name())).expect("each kind has a folder");
     let paths = entries.map(|entry| entry.expect("a readable entry").path());
@@ -173,7 +173,7 @@ fn a_response_means_the_same_no_matter_how_it_is_cut_into_pieces() {
 fn a_response_that_is_cut_is_never_an_answer() {
     for kind in ProviderKind::ALL {
         for (name, exchange) in of(kind) {
-            // Nothing after the last event of a message is needed.
+            // The bytes after the last event of a message are not needed.
             let stop: &[u8] = b"data: {\"type\":\"message_stop\"}\n\n";
             let end = exchange.body.windows(stop.len()).position(|part| part == stop);
             let needed = end.map_or(exchange.body.trim_ascii_end().len(), |end| end + stop.len());

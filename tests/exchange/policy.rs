@@ -1,4 +1,4 @@
-//! The rows of the error policy: a response, its verdict, and the expected verdict.
+//! The table of the error policy. Each row has a response, its verdict, and the expected verdict.
 
 use claude_batch::classify;
 use claude_batch::domain::{HaltReason, LimitKind, Verdict};
@@ -7,7 +7,7 @@ use claude_batch::transport::{WireError, WireErrorKind};
 
 use crate::exchange::{self, Exchange};
 
-/// A row: the name of a response, its verdict, and the expected verdict.
+/// A row of the table: the name of a response, its verdict, and the expected verdict.
 pub type Row = (&'static str, String, &'static str);
 
 /// All rows.
@@ -92,7 +92,7 @@ pub fn replies() -> Vec<Row> {
     ]
 }
 
-/// Responses that have only a status.
+/// Returns the rows for responses that have only a status.
 pub fn statuses() -> Vec<Row> {
     vec![
         ("301", bare(301), "halt: redirect"),
@@ -130,7 +130,7 @@ pub fn statuses() -> Vec<Row> {
     ]
 }
 
-/// Kinds of 429.
+/// Returns the rows for the different kinds of 429.
 pub fn limits() -> Vec<Row> {
     let limit = ("anthropic-ratelimit-input-tokens-limit", "30000");
     let rate = body("rate_limit_error", "slow down", "");
@@ -166,7 +166,7 @@ pub fn limits() -> Vec<Row> {
     ]
 }
 
-/// Faults of an account.
+/// Returns the rows for faults of an account.
 pub fn accounts() -> Vec<Row> {
     let bad = |message| of(400, &[], &body("invalid_request_error", message, ""));
     vec![
@@ -203,7 +203,7 @@ pub fn accounts() -> Vec<Row> {
     ]
 }
 
-/// What `x-should-retry` changes.
+/// Returns the rows for responses with `x-should-retry`.
 pub fn should_retry() -> Vec<Row> {
     let bad = body("invalid_request_error", "no", "");
     let failed = body("api_error", "no", "");
@@ -224,7 +224,7 @@ pub fn should_retry() -> Vec<Row> {
     ]
 }
 
-/// Responses that mean overload.
+/// Returns the rows for responses that mean overload.
 pub fn overloads() -> Vec<Row> {
     let overloaded = body("overloaded_error", "Overloaded", "");
     vec![
@@ -240,7 +240,7 @@ pub fn overloads() -> Vec<Row> {
     ]
 }
 
-/// Errors inside a stream.
+/// Returns the rows for errors inside a stream.
 pub fn streams() -> Vec<Row> {
     vec![
         ("overloaded_error", in_stream("overloaded_error"), "overloaded maybe paid"),
@@ -257,7 +257,7 @@ pub fn streams() -> Vec<Row> {
     ]
 }
 
-/// Failures without a response.
+/// Returns the rows for failures without a response.
 pub fn wire() -> Vec<Row> {
     vec![
         ("refused, unreachable, no such name", on_wire(WireErrorKind::Connect, false), "transient network"),

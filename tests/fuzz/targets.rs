@@ -1,8 +1,8 @@
-//! The fuzz targets: each function takes any bytes and asserts what must be true for all inputs.
+//! The fuzz targets. Each target is a function that takes any bytes and asserts what must be true for all inputs.
 //!
-//! `tests/durability` runs them on the corpus, and on inputs that a seeded mutator makes from the corpus. `cargo fuzz`
-//! runs them for a long time: `cargo +nightly fuzz run --fuzz-dir tests/fuzz jsonl` (or csv, recovery, headers, sse,
-//! config).
+//! `tests/durability` runs the targets on the corpus, and on inputs that a seeded mutator makes from the corpus. `cargo
+//! fuzz` runs the targets for a long time: `cargo +nightly fuzz run --fuzz-dir tests/fuzz jsonl` (or csv, recovery,
+//! headers, sse, config).
 
 use std::io::Cursor;
 use std::path::PathBuf;
@@ -30,8 +30,8 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: [Target; 6] =
     [("jsonl", jsonl), ("csv", csv), ("recovery", recovery), ("headers", headers), ("sse", sse), ("config", config)];
 
-/// JSONL rows. Every line that is not blank becomes a row or a broken row, and the order is kept. The entry of a broken
-/// row is one line of JSON.
+/// JSONL rows. Tests JSON lines. Every line that is not blank becomes a row or a broken row, in the order of the input.
+/// The error log entry of a broken row is one line of JSON.
 pub fn jsonl(data: &[u8]) {
     let items = read(InputFormat::Jsonl, data, Options::default());
     let is_plain = !data.contains(&b'\r') && !data.starts_with(b"\xef\xbb\xbf") && !data.contains(&0);
@@ -44,7 +44,7 @@ pub fn jsonl(data: &[u8]) {
     }
 }
 
-/// CSV and TSV rows, with named columns and with a template.
+/// Tests CSV and TSV rows, with named columns and with a template.
 pub fn csv(data: &[u8]) {
     read(InputFormat::Csv, data, Options::default());
     read(InputFormat::Tsv, data, Options::default());
@@ -53,7 +53,7 @@ pub fn csv(data: &[u8]) {
 /// The catalog is read once, because reading it takes longer than running one input.
 static CATALOG: LazyLock<Arc<Catalog>> = LazyLock::new(|| Arc::new(Catalog::builtin()));
 
-/// Reads and plans all rows. Returns the number of rows; `None` when the whole input was refused.
+/// Reads and plans all rows. Returns the number of rows, or `None` when the whole input was refused.
 fn read(format: InputFormat, data: &[u8], options: Options) -> Option<usize> {
     let reader = Reader::from_read("in", format, Box::new(Cursor::new(data.to_vec())), &options).ok()?;
     let dialect = Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() };
@@ -65,7 +65,7 @@ fn read(format: InputFormat, data: &[u8], options: Options) -> Option<usize> {
         let origin = match item.ok()? {
             Item::Row(row) => {
                 let origin = row.origin.clone();
-                // Even if the row is rejected, planning must not panic, and the parameters must stay on one line.
+                // Planning must not panic, also for a rejected row. The parameters of the row must stay on one line.
                 if let Ok(planned) = planner.plan(*row, JobId(items as u64)) {
                     assert!(!planned.job.request.json().contains(&b'\n'));
                 }
@@ -96,8 +96,9 @@ fn clock() -> RunClock {
     RunClock::start_at(jiff::Timestamp::UNIX_EPOCH)
 }
 
-/// A results file or an error log that contains any bytes. If the journal refuses the file, the file is unchanged. If
-/// it recovers the file, every line is complete, and a second recovery finds the same rows and changes nothing.
+/// Tests a results file or an error log that contains any bytes. If the journal refuses the file, the file is
+/// unchanged. If the journal recovers the file, every line is complete. A second recovery finds the same rows and
+/// changes nothing.
 pub fn recovery(data: &[u8]) {
     let (is_known, data) = match data.split_first() {
         Some((first, rest)) => (first % 2 == 0, rest),
@@ -141,7 +142,8 @@ fn options(disk: &MemDisk) -> JournalOptions {
     }
 }
 
-/// Response heads, as `name: value` lines. No wait is longer than the longest wait that the program accepts.
+/// Tests response headers, as `name: value` lines. The headers can ask for any wait, but the program accepts only waits
+/// up to 400 days.
 pub fn headers(data: &[u8]) {
     let mut headers = http::HeaderMap::new();
     for line in data.split(|&byte| byte == b'\n') {
@@ -159,7 +161,7 @@ pub fn headers(data: &[u8]) {
     drop(provider.decoder(&head).finish(&head, &Request::default()));
 }
 
-/// Response bodies, streamed and plain. The reply does not depend on how the body is cut into pieces.
+/// Tests response bodies, streamed and plain. The decoded reply does not depend on how the body is cut into pieces.
 pub fn sse(data: &[u8]) {
     for (status, kind) in [(200, "text/event-stream"), (200, "application/json"), (529, "application/json")] {
         let mut headers = http::HeaderMap::new();
@@ -181,14 +183,14 @@ fn decoded(head: &ReplyHead, data: &[u8], size: usize) -> String {
     }
     let reply = decoder.finish(head, &asked());
     if let Reply::Message(message) = &reply {
-        // This checks only the grammar. A number that is too large for any number type is valid JSON too, and is passed
-        // on unchanged.
+        // `RawValue` checks only the grammar of the JSON. A number that is too large for all number types is valid JSON
+        // too, and is passed on unchanged.
         serde_json::from_slice::<&serde_json::value::RawValue>(&message.json).expect("a message is JSON");
     }
     format!("{reply:?}")
 }
 
-/// A request that may be answered with any tool call.
+/// Returns a request that allows answers with any tool call.
 fn asked() -> Request {
     let toolset = serde_json::value::RawValue::from_string("[{}]".to_owned()).expect("the text is JSON");
     Request::of(&Params(vec![("tools".into(), toolset)]))
@@ -198,7 +200,7 @@ fn provider() -> Anthropic {
     Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("the value is valid in a header")
 }
 
-/// Configuration files, and fault files.
+/// Tests configuration files and fault files.
 pub fn config(data: &[u8]) {
     let path = std::env::temp_dir().join(format!("claude-batch-fuzz-{}.toml", std::process::id()));
     std::fs::write(&path, data).expect("the temporary folder takes files");
@@ -208,7 +210,7 @@ pub fn config(data: &[u8]) {
     if let Err(error) = Config::of_run(&args, &world) {
         assert!(!error.to_string().is_empty());
     }
-    // When targets run in parallel, another target may have removed the file already.
+    // When targets run in parallel, another target has possibly removed the file already.
     let _ = std::fs::remove_file(path);
     if let Ok(text) = std::str::from_utf8(data) {
         let _ = FaultPlan::parse(text, "faults.json");

@@ -2,7 +2,7 @@
 package and the token that botocore signs, byte for byte.
 
 `write` makes the inputs. Then `cargo test --test aws_token -- --ignored` writes the tokens of the program, and `judge`
-compares them. It needs the Python package aws-bedrock-token-generator:
+compares the tokens. This script needs the Python package aws-bedrock-token-generator:
 
     python3 -m venv V
     V/bin/pip install --require-hashes --requirement tests/judges/aws-requirements.txt
@@ -10,7 +10,7 @@ compares them. It needs the Python package aws-bedrock-token-generator:
     AWS_TOKEN_FOLDER=FOLDER cargo test --test aws_token -- --ignored
     V/bin/python tests/judges/aws_token.py judge FOLDER [PAGE]
 
-With a page, the result is written into it.
+If PAGE is given, `judge` writes the result into this page.
 """
 
 import base64

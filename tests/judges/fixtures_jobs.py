@@ -1,4 +1,4 @@
-"""The jobs of the fixtures on the simulator, and tables whose answers look like formulas."""
+"""Runs the jobs of the fixtures on the simulator, and tests tables whose answers look like formulas."""
 
 import json
 import re
@@ -22,7 +22,7 @@ FORMULAS = [
 
 
 def defused(cell):
-    """Returns a cell as a table without --raw-cells has it."""
+    """Returns a cell as it is written in a table without --raw-cells."""
     is_number = re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", cell)
     return "'" + cell if cell and cell[0] in "=+-@\t\r\n＝＋－＠" and not is_number else cell
 
@@ -41,7 +41,7 @@ def text(line):
 
 
 def judge(program, fixtures, verdicts):
-    """Makes all jobs."""
+    """Runs all jobs."""
     tickets(program, fixtures, verdicts)
     prompts(program, fixtures, verdicts)
     if program.has_tables:
@@ -50,7 +50,7 @@ def judge(program, fixtures, verdicts):
 
 
 def tickets(program, fixtures, verdicts):
-    """A table in, tables out: the columns of the input, and the answers."""
+    """Reads a table, and writes tables with the columns of the input and the answers."""
     header, rows = readers.python_csv(fixtures / "tickets.csv")
     for name in ["answers.csv", "answers.tsv.gz", "answers.csv.zst", "answers.csv.gz"]:
         program("run", fixtures / "tickets.csv", "-t", TEMPLATE, "--max-tokens", 60, "-o", name, *SIMULATED)
@@ -67,7 +67,7 @@ def tickets(program, fixtures, verdicts):
 
 
 def prompts(program, fixtures, verdicts):
-    """JSON lines in, some of which fail; every format out."""
+    """Reads rows as JSON lines, and writes the results in every format. Some of the rows fail."""
     (program.folder / "faults.json").write_text('{"rules": [{"status": 400, "contains": "KM-400"}]}')
     run = ["run", fixtures / "prompts.jsonl", "-o", "p.jsonl", *SIMULATED, "--simulate-faults", "faults.json"]
     program(*run, code=3)
@@ -104,7 +104,7 @@ def prompts(program, fixtures, verdicts):
 
 
 def typed(program, fixtures, verdicts):
-    """The same table as Parquet and as an Excel sheet that LibreOffice wrote; Parquet out."""
+    """Reads the table of `tickets` as Parquet and as an Excel sheet that LibreOffice wrote, and writes Parquet."""
     header, rows = readers.python_csv(fixtures / "tickets.csv")
     table = {name: [row[at] for row in rows] for at, name in enumerate(header)}
     pyarrow.parquet.write_table(pyarrow.table(table), program.folder / "tickets.parquet")
@@ -121,7 +121,7 @@ def typed(program, fixtures, verdicts):
 
 
 def formulas(program, verdicts):
-    """Answers that look like formulas, opened as a person opens a table."""
+    """Tests answers that look like formulas. LibreOffice opens the table as it does for a person."""
     rng = odd_rows.generator(3)
     rows = [odd_rows.Row(str(at), f"row {at}", [], rng) for at in range(len(FORMULAS))]
     for row, answer in zip(rows, FORMULAS, strict=True):

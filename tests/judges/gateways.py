@@ -1,9 +1,9 @@
-"""Runs the program through a LiteLLM proxy, and against llmock, which judges how clients bear faults.
+"""Runs the program through a LiteLLM proxy, and against llmock, which judges how clients handle faults.
 
-llmock may have no finding, not even a warning, and each row must end as the fault says. LiteLLM stands between the program
-and simulators: each row must be answered once, and the simulators count what reached them.
+llmock must report no errors and no warnings, and each row must end as expected for the fault. LiteLLM passes requests
+from the program to simulators. Each row must be answered once, and the simulators count the requests that reach them.
 
-`.ci/judges` installs what this needs, and calls it.
+`.ci/judges` installs what this script needs, and calls the script.
 """
 
 import argparse
@@ -24,10 +24,11 @@ from page_section import write_section
 
 KEY = "sk-proxy-key-of-the-judge-0123456789"
 
-# What llmock does, with the flags of the program, and how a run may end: answered, failed, and the exit codes.
+# The faults that llmock plays. Each fault has the flags of llmock, the flags of the program, and the expected end of
+# the run.
 #
-# If all requests fail, the run ends by its time, and its rows stay pending for the next run. llmock takes this for a
-# client that gave up ("gave_up"), so this result is not counted as an error of the program.
+# If all requests fail, the run ends at its time limit, and its rows stay pending for the next run. llmock reports this
+# as a client that gave up ("gave_up"), so this report does not count as an error of the program.
 EACH = "each row is answered"
 FAULTS = {
     "500, 503 and 529": (["--error-rate", "500=0.05", "--error-rate", "503=0.05", "--error-rate", "529=0.05"], [], EACH),
@@ -39,12 +40,12 @@ FAULTS = {
     "401": (["--error-rate", "401=0.05"], [], "the run stops"),
     "streams cut": (["--stream-fault", "truncate=0.1"], ["--stream", "on"], EACH),
     "connections cut": (["--stream-fault", "disconnect=0.1"], ["--stream", "on"], EACH),
-    # llmock can't see that a client stopped reading if the broken event was the last one. It then takes the client's next
-    # try for another call, and says that the fault was ignored. So this finding counts only if there are fewer further tries
-    # than faults.
+    # llmock can't see that a client stopped reading if the broken event was the last one. llmock then
+    # takes the client's next try for another call, and reports that the client ignored the fault. So this report counts
+    # only if the client made fewer further tries than there were faults.
     "malformed events": (["--stream-fault", "malformed=0.1"], ["--stream", "on"], EACH),
-    # With a time limit of 1 s, llmock itself was too slow on a busy machine: most of the requests that ended by the time
-    # limit had met no fault.
+    # The time limit is 3 s. With 1 s, llmock itself was too slow on a busy machine: most requests that reached the time
+    # limit had no injected fault.
     "silence of 20 s": (
         ["--stream-fault", "stall=0.05", "--stream-stall-seconds", "20"],
         ["--stream", "on", "--idle-timeout", "3s"],
@@ -54,7 +55,8 @@ FAULTS = {
     "529 each time": (["--error-rate", "529=1"], ["--max-time", "30s"], "the time ends"),
 }
 ENDS = {EACH: (0,), "some rows fail": (3,), "the run stops": (5,), "the time ends": (4,)}
-# Faults of the first requests, which llmock takes from a list. The pause between events lets it see who stops reading.
+# Faults of the first requests, which llmock takes from a list. The pause between events lets llmock see which clients
+# stop reading.
 OUTAGES = {
     "500 for the first 24 requests": {"type": "fail", "status": 500},
     "529 for the first 24 requests": {"type": "fail", "status": 529},
@@ -106,7 +108,7 @@ def environment(**more):
 
 
 class Runs:
-    """Runs the program in folders of their own. Keeps what was found."""
+    """Runs the program in folders of their own. Keeps the results and the findings."""
 
     def __init__(self, program, folder):
         self.program, self.folder = program, folder
@@ -119,7 +121,7 @@ class Runs:
         return place
 
     def run(self, place, count, arguments, **variables):
-        """Returns the run, how many rows are answered once, and how many failed. No row may have two lines."""
+        """Returns the run, how many rows are answered once, and how many failed. A row must not have two lines."""
         rows = ({"custom_id": f"r{at}", "prompt": f"Hello {at}", "max_tokens": 60} for at in range(count))
         (place / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         command = [self.program, "run", "rows.jsonl", "-o", "out.jsonl", "--config", "providers.toml", "--yes", *arguments]
@@ -180,7 +182,8 @@ def by_llmock(runs, llmock, only):
         mistaken = {"gave_up"} if end == "the time ends" else set()
         if case == "malformed events" and tries >= verdict["faults_injected"]:
             mistaken.add("malformed_chunk_ignored")
-        # A probe that fails is not sent again: a row is tried next. llmock takes it for a call that was given up.
+        # After a failed probe (a test request), the program sends a row and not the same probe. So llmock reports the
+        # probe as a call that was given up.
         found = [one for one in verdict["findings"] if one["code"] != "gave_up" or not sent_as_probes.issuperset(one["requests"])]
         counted = [one for one in found if one["code"] not in mistaken]
         problems = [f"{one['code']}: {one['title']}" for one in counted]
@@ -195,10 +198,10 @@ def by_llmock(runs, llmock, only):
         runs.note("llmock", case, [f"{answered} of {count}", failed, tries, ran.returncode], problems)
 
 
-# The upstream of LiteLLM: for each model, a simulator with its flags and faults.
+# The servers behind LiteLLM: for each model, the flags and faults of its simulator.
 UPSTREAMS = {
     "claude-haiku-4-5": (["--rpm", "300"], []),
-    # Its limits are in no header, so that only refusals show them.
+    # The headers of this simulator do not show its limits. Only refusals show them.
     "claude-haiku-5-5": (["--rpm", "120", "--as", "messages"], []),
     "claude-sonnet-4-5": (["--rpm", "100000"], [
         {"status": 500, "share": 0.1, "first_attempts_only": True},
@@ -239,7 +242,8 @@ def through_litellm(runs, litellm):
         f"{proxy_url}/health/liveliness", folder, env=environment(LITELLM_LOCAL_MODEL_COST_MAP="True"),
     )
     limits, hidden, faults = UPSTREAMS
-    # The case, the model, the flags, the key, the rows, the exit code, and what the program must say.
+    # Each case has a name, the model, the flags, the key, the number of rows, the exit code, and a text of the
+    # messages.
     cases = [
         ("upstream with 300 requests a minute", limits, ["--stream", "off"], KEY, 400, 0, ""),
         ("the same, streams", limits, ["--stream", "on"], KEY, 400, 0, ""),

@@ -1,4 +1,7 @@
-"""Judges the inputs, the outputs and the schemas of a build of the program. `.ci/judges` installs what this needs, and calls it."""
+"""Judges the inputs, the outputs and the schemas of a build of the program.
+
+`.ci/judges` installs what this script needs, and calls the script.
+"""
 
 import argparse
 import shutil

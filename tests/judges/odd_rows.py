@@ -1,5 +1,5 @@
-"""Random texts and JSON values of every kind: all planes of Unicode, control characters, numbers that no machine type
-holds, and members in any order."""
+"""Makes random texts and JSON values of every kind. These values have characters of all planes of Unicode,
+control characters, numbers that fit into no machine type, and members in any order."""
 
 import random
 
@@ -17,7 +17,8 @@ NUMBERS = [
 
 
 def of_any_plane(rng):
-    """Returns a character of a random plane. Half surrogates are no characters."""
+    """Returns a character of a random plane. Half of a surrogate pair
+    is never returned, because it is not a character."""
     plane = rng.randrange(17) << 16
     within = rng.choice([0xFFFD, 0xFFFE, 0xFFFF, 0]) if rng.random() < 0.1 else rng.randrange(0x10000)
     code = plane | within
@@ -25,7 +26,7 @@ def of_any_plane(rng):
 
 
 def text(rng):
-    """Returns a random text. It can be empty."""
+    """Returns a random text. The text can be empty."""
     parts = []
     for _ in range(rng.randrange(12)):
         kind = rng.randrange(4)
@@ -48,7 +49,7 @@ def number(rng):
 
 
 def quoted(text, rng):
-    """Returns a text as JSON: every character as it is or escaped, in one of the ways that JSON has."""
+    """Returns a text as JSON: each character unchanged or escaped, in one of the ways that JSON allows."""
     parts = ['"']
     for char in text:
         way = rng.randrange(8)
@@ -84,7 +85,7 @@ def value(rng, depth):
 
 
 def members_of(members, colon=":"):
-    """Returns an object of these members. Names are JSON already."""
+    """Returns an object of these members. The names must be JSON strings already."""
     return "{" + ",".join(name + colon + value for name, value in members) + "}"
 
 
@@ -96,7 +97,7 @@ def shuffled(members, rng, colon=":"):
 
 
 class Row:
-    """A row: its label, the key by which the server finds it, its cells that are not sent, and its answer."""
+    """A row: its label, the key by which the server finds the row, the cells that are not sent, and the answer."""
 
     def __init__(self, label, asked, cells, rng):
         self.label, self.asked, self.cells = label, asked, cells
@@ -119,8 +120,8 @@ class Row:
 
 
 def json_row(at, rng):
-    """Returns a row in the shape of Message Batches, and its line. Its members are in any order. Its number makes it
-    differ from all other rows."""
+    """Returns a row in the shape of Message Batches, and its line. The members are in a random order. The number makes
+    the row different from all other rows."""
     label = f"{text(rng)}#{at}"
     prompt = quoted(f"{text(rng)}#{at}#{text(rng)}", rng)
     params = [
@@ -147,8 +148,8 @@ def json_row(at, rng):
 
 
 def table_row(at, rng, carries):
-    """Returns a row of a table. `carries` returns what the format can carry of a text. This limits only cells of the
-    input: answers can have all characters."""
+    """Returns a row of a table. `carries` returns what the format can carry of a text. This limits only cells of
+    the input, because answers can have all characters."""
     cell = lambda: carries(text(rng))
     return Row(f"{cell()}#{at}", f"{cell()}#{at}#{cell()}", [cell(), number(rng)], rng)
 

@@ -1,4 +1,4 @@
-"""Writes a section of a page: what a judge of providers found."""
+"""Writes the section of a page that shows what a judge of providers found."""
 
 import datetime
 

@@ -1,7 +1,7 @@
-"""Drives this program and other tools against its simulator, and measures each from outside.
+"""Runs this program and other tools against the simulator of this program, and measures each tool from outside.
 
-Each tool runs twice in each case, in a folder of its own, with a simulator of its own. Several run at once: they mostly
-wait for the simulator. `.ci/judges peers` installs the tools, and calls this.
+Each tool runs twice in each case, in a folder of its own, with a simulator of its own. Several tools run at the same
+time, because they mostly wait for the simulator. `.ci/judges peers` installs the tools, and calls this script.
 """
 
 import argparse
@@ -22,7 +22,7 @@ def rows(count, words="Say something about the number", extra=""):
 
 
 def mixed():
-    """Of ten rows, one is always refused with 400, and the answer to another is always truncated."""
+    """Of ten rows, one row is always refused with 400, and the answer to another row is always truncated."""
     marks = {3: " [refused]", 7: " [long]"}
     return [{**row, "prompt": row["prompt"] + marks.get(at % 10, "")} for at, row in enumerate(rows(100))]
 
@@ -39,7 +39,7 @@ CASES = [
         ["--tier", "none", "--rpm", "4000", "--itpm", "100000", "--otpm", "12000", "--output-tokens", "100", *LATENCY],
         max_tokens=1000, told={"RPM": 4000, "ITPM": 100_000, "OTPM": 12_000, "EXPECTED": 100, "DELAY": 0.5},
     ),
-    # Answers differ in length and latency, so that they do not all end at the same moment.
+    # Answers differ in length and latency, so that they end at different moments.
     Case(
         "kill", rows(200), [*NO_LIMITS, "--output-tokens", "mean=60,sigma=0.6", "--batch-time", "10s"],
         max_tokens=2000, kill_at=80, few=True,
@@ -82,13 +82,12 @@ def tools(program, given):
     ]
 
 
-# These tools are left out of some cases. Limits per minute do not apply to batches. The second form of the script
-# differs from the first only after a kill.
+# Tools that send batches. Such tools are left out of some cases, because limits per minute do not apply to batches.
 BATCHES = {"claude-batch --lane batch", "Message Batches by hand"}
 
 
 def applies(tool, case):
-    # The other tools take too long for so many rows.
+    # With 20,000 rows, the other tools take too long.
     if case.name == "memory 20000":
         return tool.name == "claude-batch"
     if case.name == "cap":
@@ -131,7 +130,8 @@ def main():
         about = {"tool": tool.name, "version": tool.version(), "shown": tool.shown, "most_seconds": case.most_seconds}
         return {**about, "case": case.name, "turn": turn, **found}
 
-    # Measurements of earlier calls with the same folder count too, so that a part can be measured again.
+    # Measurements of earlier calls with the same folder count too. So it is possible to repeat only a part of the
+    # measurements.
     with concurrent.futures.ThreadPoolExecutor(given.at_once) as threads, kept.open("a") as out:
         for found in threads.map(one, work):
             out.write(json.dumps(found) + "\n")

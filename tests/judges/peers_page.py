@@ -1,4 +1,4 @@
-"""Writes the page about the comparison from what was measured."""
+"""Writes the page that compares the tools, from what was measured."""
 
 import collections
 import datetime
@@ -19,7 +19,7 @@ The simulator is a part of this project. It follows the documented rules of the 
 [src/sim/mod.rs](../src/sim/mod.rs) lists them. Nothing here is taken from the documentation of a tool alone.
 """
 
-# The seconds that the limits of these cases allow at best, without the last answer.
+# The least time in seconds that the limits of these cases allow. The time of the last answer is left out.
 BOUNDS = {"requests bind": 50.0, "output binds": 50.0}
 
 
@@ -70,7 +70,7 @@ def kill(tools, measured):
 
 def outage(tools, measured):
     for name in tools:
-        # Without a request, the tool started so late that its first call fell into the outage.
+        # A tool without requests is left out. It started so late that its first call was during the outage.
         runs = [found for found in measured.get((name, "outage"), []) if found["requests"]]
         if runs:
             yield name, [
@@ -89,7 +89,7 @@ def faults(tools, measured):
         named = [sum(map(is_refused, found["failed"])) for found in runs]
         per_refused = [f"{found['refused_bodies'] / 10:.0f}" for found in runs]
         kept = [10 - sum(map(is_truncated, found["lost"])) for found in runs]
-        # Requests in batches are not counted as requests for messages.
+        # A request in a batch is not counted as a request for a message.
         per_refused = ["1"] if name == "Message Batches by hand" else per_refused
         paid = [1 + found["billed_again"] // 10 for found in runs]
         marked = [len(found["marked"]) for found in runs]
@@ -129,7 +129,7 @@ def table(heads, rows):
 
 
 def write_page(page, found_list):
-    """Writes all sections. The runs are those of the last measurement of each tool, case and turn."""
+    """Writes all sections of the page. For each tool, case and turn, the last measurement is used."""
     latest = {(found["tool"], found["case"], found["turn"]): found for found in found_list}
     measured, tools = collections.defaultdict(list), {}
     for (tool, case, _), found in sorted(latest.items(), key=lambda item: item[0][2]):
@@ -156,8 +156,8 @@ ORDER = [
     "claude-batch", "claude-batch --lane batch", "own script", "own script, append", "Message Batches by hand", "lm-deluge",
     "async-batch-llm", "curator", "promptfoo", "GNU parallel + curl",
 ]
-# The texts below the tables are about the measurement of 2026-11-27. After a new measurement, compare them with the
-# tables.
+# The texts below the tables are about the measurement of 2026-11-27. After a new measurement, compare these texts with
+# the tables.
 VERSIONS = """
 - **own script** is [own_script.py](../tests/judges/peers/own_script.py): asyncio, the official SDK with
   `max_retries=5`, and a semaphore of 20. With `append` it writes each answer as it comes, and skips rows that have an

@@ -12,13 +12,13 @@ import subprocess
 import time
 import urllib.request
 
-# How often the judge looks at the simulator and at the memory of the tool.
+# The time between two looks at the simulator and at the memory of the tool, in seconds.
 STEP = 0.1
 
 
 @dataclasses.dataclass
 class Case:
-    """Rows, a simulator, and what the tools are told about it."""
+    """The rows, the flags of the simulator, and the settings that tell the tools its limits."""
 
     name: str
     rows: list
@@ -29,8 +29,8 @@ class Case:
     answers: list = dataclasses.field(default_factory=list)
     most_seconds: int = 240
     kill_at: int = 0
-    # Whether this program may have at most 20 requests in flight, like the other tools. Otherwise it chooses the number
-    # itself.
+    # Whether claude-batch is limited to 20 requests in flight, like the other tools. Without this limit, claude-batch
+    # chooses the number itself.
     few: bool = False
 
 
@@ -41,7 +41,7 @@ def free_port():
 
 
 class Simulator:
-    """`claude-batch simulate` on a free port, while the block runs."""
+    """Runs `claude-batch simulate` on a free port during a `with` block."""
 
     def __init__(self, program, place, case):
         self.port, self.journal = free_port(), place / "journal.jsonl"
@@ -69,7 +69,7 @@ class Simulator:
         self.process.wait()
 
     def stats(self, tries=6):
-        """Returns what the simulator counted. Many new connections of a tool can delay it."""
+        """Returns what the simulator counted. Many new connections of a tool can delay the answer."""
         try:
             with urllib.request.urlopen(f"{self.url}/__sim/stats", timeout=10) as reply:
                 return json.load(reply)
@@ -90,7 +90,8 @@ class Simulator:
 
 
 def environment(simulator, case, place):
-    """Returns the variables of the tool. Nothing but the simulator can be reached, and no tool sends statistics."""
+    """Returns the environment variables of the tool. With them, the tool can reach only the simulator, and it sends no
+    statistics."""
     ours = ("ANTHROPIC", "CLAUDE", "AWS", "LITELLM", "PROMPTFOO", "CURATOR", "OPENAI")
     kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(ours) and "PROXY" not in name.upper()}
     nowhere = {name: "http://127.0.0.1:9" for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")}
@@ -109,7 +110,7 @@ def environment(simulator, case, place):
 
 
 class Run:
-    """A tool that runs. It is the leader of a group of processes, so that all of them can be killed."""
+    """A running tool. The processes of the tool form a group, so that they can be killed together."""
 
     def __init__(self, command, place, variables, log):
         self.log = place / log

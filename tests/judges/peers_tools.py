@@ -1,4 +1,4 @@
-"""How each tool is installed, started and read."""
+"""Says how each tool is installed and started, and how its output is read."""
 
 import json
 import pathlib
@@ -12,7 +12,7 @@ def ends(answered=(), failed=(), marked=()):
 
 
 def json_lines(path):
-    """Returns the whole lines of a file."""
+    """Returns the complete lines of a file."""
     text = path.read_text(errors="replace") if path.exists() else ""
     lines = []
     for line in text.splitlines():
@@ -28,7 +28,7 @@ def said(*command):
 
 
 class Script:
-    """A Python script of the folder `peers`, with the Python that has its package."""
+    """A script of the folder `peers`, and the Python installation that has the packages of the script."""
 
     cap = False
 
@@ -56,7 +56,7 @@ class Script:
 
 
 class Curator(Script):
-    """Curator is told by variables not to send statistics, and where its cache is."""
+    """Environment variables turn off the statistics of Curator and set the folder of its cache."""
 
     def command(self, simulator, case, is_again):
         variables = ["TELEMETRY_ENABLED=false", "CURATOR_CACHE_DIR=cache", "CURATOR_DISABLE_RICH_DISPLAY=1"]
@@ -75,7 +75,7 @@ class Curator(Script):
 
 
 class Batches(Script):
-    """The results of the API name the rows that failed, and how an answer ended."""
+    """A script that uses batches. The results of the API name the failed rows and say how each answer ended."""
 
     def ends(self, place, case):
         lines = json_lines(place / "out.jsonl")
@@ -126,7 +126,7 @@ class Promptfoo:
 
 
 class Parallel:
-    """GNU parallel with curl: a request file for each row, a log of jobs, and `--resume-failed`."""
+    """Runs GNU parallel with curl. There is a request file for each row, a log of jobs, and `--resume-failed`."""
 
     name = "GNU parallel + curl"
     cap = False
@@ -163,7 +163,7 @@ class Parallel:
 
 
 class Ours:
-    """This program. It is told the same limits as the others."""
+    """Runs claude-batch with the same limits as the other tools."""
 
     cap = True
 

@@ -6,8 +6,8 @@ import subprocess
 
 
 class Program:
-    """The program, run in a folder, without the settings of this process. `has_tables` says whether it has Parquet and
-    Excel."""
+    """The program, run in a folder, without the settings of this process. `has_tables` says whether the program can read
+    and write Parquet and Excel files."""
 
     def __init__(self, binary, folder, has_tables):
         self.binary, self.folder, self.has_tables = binary, folder, has_tables
@@ -26,7 +26,7 @@ class Program:
         self.folder.mkdir(parents=True)
 
     def __call__(self, *args, code=0):
-        """Runs it; it must end with this code."""
+        """Runs the program, and asserts that it ends with this exit code."""
         said = subprocess.run(
             [self.binary, *map(str, args)], cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True
         )

@@ -1,14 +1,15 @@
 """Checks that the official SDK's classes for other platforms make the same requests as this program: the method, path,
 headers and body must be equal.
 
-Twenty kinds of rows go through each class, and through the program, to a server of this judge. The server keeps what it
-gets. This is done once for whole answers, and once for streams. The bodies are compared as JSON, with the spelling of
+Twenty kinds of rows go through each class, and through the program, to a server of this judge. The server keeps all
+requests. Each row is sent once for a whole answer, and once for a stream. The bodies are compared as JSON, with the spelling of
 numbers. Two kinds of headers are left out: headers that each HTTP client chooses for itself, and headers with which the
 SDK describes itself.
 
-The program runs once more with a header and a member that the SDK does not send: this must be found in each request.
+The program runs once more with a header and a member that the SDK does not send. The judge must find this difference in
+each request.
 
-`.ci/judges` installs what this needs, and calls it.
+`.ci/judges` installs what this script needs, and calls the script.
 """
 
 import argparse
@@ -52,7 +53,7 @@ EVENTS = [
 ANSWER = json.dumps(MESSAGE).encode()
 STREAM = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in EVENTS).encode()
 
-# What each HTTP client chooses for itself.
+# Headers that each HTTP client chooses for itself.
 OWN = {
     "accept",
     "accept-encoding",
@@ -123,7 +124,7 @@ ROWS = [
 
 
 def classes(url):
-    """Returns, for each preset: the SDK's client, and the program's table and variables."""
+    """Returns, for each preset, the client of the SDK, the environment variables of the program, and the base URL."""
     common = dict(max_retries=0)
     return {
         "bedrock-mantle": (
@@ -156,7 +157,7 @@ def by_sdk(client, rows, model, streams):
     known = inspect.signature(client.messages.create).parameters
     for row in rows:
         typed = {name: value for name, value in row.items() if name in known}
-        # Members that this version of the SDK has no argument for.
+        # This version of the SDK has no arguments for these members.
         others = {name: value for name, value in row.items() if name not in known}
         if streams:
             typed["stream"] = True
@@ -173,7 +174,7 @@ def by_program(program, folder, name, environment, base_url, rows, model, more):
     (folder / "rows.jsonl").write_text(
         "".join(json.dumps({"custom_id": f"r{at}", "params": {"model": model, **row}}) + "\n" for at, row in enumerate(rows))
     )
-    # A token for tests, instead of a token of Google.
+    # For Google, a command prints a token for tests.
     key = 'api-key-cmd = "printf %s"\n' % KEY if name == "google" else ""
     (folder / "providers.toml").write_text(f'[providers.{name}]\nbase-url = "{base_url}"\n{key}')
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("ANTHROPIC", "AWS", "CLAUDE"))}
@@ -187,7 +188,8 @@ def by_program(program, folder, name, environment, base_url, rows, model, more):
 
 
 def differences_of(sdk, ours):
-    """Compares requests in pairs, in the order of their bodies. Returns the differences, one for each part of a pair."""
+    """Compares requests in pairs, in the order of their bodies. Returns a text for each part in which
+    a pair differs."""
     assert len(sdk) == len(ours) == len(ROWS), (len(sdk), len(ours))
     body = lambda seen: seen[3]
     return [
@@ -212,14 +214,15 @@ def main():
     rows = [{"max_tokens": 100, **row} for row in ROWS]
     found, table, missed = 0, [], []
     for name, (client, environment, base_url) in classes(url).items():
-        # The SDK sends the name of the model as it is given; the program translates ours.
+        # The SDK sends the name of the model unchanged. The program translates its own names of models.
         theirs = {"bedrock-mantle": "anthropic.claude-haiku-4-5"}.get(name, "claude-haiku-4-5")
         for streams in (False, True):
             sdk = by_sdk(client, rows, theirs, streams)
             more = ["--stream", "on" if streams else "off", "--api-version", sdk[0][2]["anthropic-version"]]
             run = lambda rows, more: by_program(program, folder, name, environment, base_url, rows, "claude-haiku-4-5", more)
             differences = differences_of(sdk, run(rows, more))
-            # Check that this judge can find differences at all.
+            # Checks that this judge finds differences: the program sends a changed request, and the judge must notice
+            # this.
             changed = differences_of(sdk, run([{**row, "top_p": 0.5} for row in rows], [*more, "--header", "x-other: 1"]))
             if len(changed) < 2 * len(rows):
                 missed.append(f"{name}: found {len(changed)} of {2 * len(rows)} differences that were made")

@@ -1,4 +1,4 @@
-"""How each judge reads a file. The functions return the header and the rows. A cell that is missing is `None`."""
+"""Reads files with the tools of each judge. The functions return the header and the rows. A cell that is missing is `None`."""
 
 import csv
 import gzip
@@ -17,7 +17,7 @@ csv.field_size_limit(1 << 30)
 
 
 def opened(path, newline=""):
-    """Opens a text that may be compressed."""
+    """Opens a text that can be compressed."""
     if path.suffix == ".gz":
         return gzip.open(path, "rt", encoding="utf-8", newline=newline)
     if path.suffix == ".zst":
@@ -36,7 +36,7 @@ def python_csv(path):
 
 
 def python_json(path):
-    """Reads JSON lines. Numbers are given as they are written."""
+    """Reads JSON lines. Numbers keep their spelling."""
     with opened(path, newline="\n") as file:
         lines = [json.loads(line, parse_int=str, parse_float=str) for line in file]
     header = list(lines[0]) if lines else []
@@ -56,7 +56,7 @@ def texts(path):
         parts = iter(line.split("\\"))
         text = next(parts)
         for part in parts:
-            # Two backslashes leave an empty part between them.
+            # The split at backslashes makes an empty part from two backslashes in sequence.
             text += "\\" + next(parts) if part == "" else meanings[part[0]] + part[1:]
         return text
 
@@ -101,7 +101,7 @@ def polars_parquet(path):
 
 
 def jq(path):
-    """Reads JSON lines with jq, which passes them on as lists."""
+    """Reads JSON lines with jq, which turns each line into a list."""
     found = subprocess.run(["jq", "-c", "to_entries", path], check=True, capture_output=True).stdout
     lines = [json.loads(line) for line in found.decode().split("\n") if line]
     header = [member["key"] for member in lines[0]]
@@ -110,7 +110,7 @@ def jq(path):
 
 def libreoffice(path, work, columns):
     """Returns the Excel file that LibreOffice makes from a table. With `columns`, that many columns are
-    read as text. Without, it reads cells as it does when a person opens the file."""
+    read as text. Without `columns`, LibreOffice reads cells as if a person had opened the file."""
     formats = "/".join(f"{column}/2" for column in range(1, columns + 1)) if columns else ""
     options = f"CSV:{ord(delimiter(path))},34,76,1,{formats},0,false,{'false' if columns else 'true'}"
     folder = work / "libreoffice"

@@ -1,8 +1,8 @@
-"""Judges the report of a run in Chromium: one row, 318 rows, an empty run and a run of two hours, at 400, 900 and 1600
-pixels, light and dark, on paper, and without scripts.
+"""Judges the report page of a run in Chromium. The runs have one row, 318 rows, no rows, or take two hours. Each page
+is tested at 400, 900 and 1600 pixels, in light and dark colours, on paper, and without scripts.
 
-It fails on a console message, a request, a sideways scroll of the page, a finding of axe-core, or a page that is not the
-same without scripts. It needs Chromium, the Python package playwright, and the npm package axe-core:
+This judge fails on a console message, a request, a page that scrolls sideways, a finding of axe-core, or a page that
+looks different without scripts. It needs Chromium, the Python package playwright, and the npm package axe-core:
 
     apt-get install chromium
     python3 -m venv V && V/bin/pip install playwright
@@ -48,7 +48,7 @@ def main():
 
 
 def make_pages(binary, work):
-    """Makes the pages with the program. Returns their paths by name."""
+    """Makes the pages with the program. Returns the paths of the pages by name."""
     pages = {}
     for name, rows in (("one", 1), ("rows", 318)):
         folder = work / name
@@ -93,8 +93,8 @@ def run(binary, folder, *args):
 
 
 def make_two_hours(folder):
-    """Turns a run of seconds into a run of two hours: new times in the lines, failures, and a history with two pools,
-    holds, a pause by ctl, and a resume."""
+    """Turns a run of seconds into a run of two hours. Changes the times in the lines, adds failures, and adds a history
+    with two pools, waits that the API asked for, a pause by ctl, and a resume."""
     chance = random.Random(22)
     begin = datetime(2026, 11, 26, 8, 3, tzinfo=timezone.utc)
     text = lambda at: at.strftime("%Y-%m-%dT%H:%M:%S.000Z")
@@ -198,7 +198,7 @@ def make_two_hours(folder):
 
 
 def bucket(millis):
-    """The bucket of a duration, as in src/watch/histogram.rs."""
+    """Returns the histogram bucket of a duration, as src/watch/histogram.rs does."""
     bits = millis.bit_length()
     if bits <= 5:
         return millis
@@ -207,7 +207,7 @@ def bucket(millis):
 
 
 def look(pages, pictures, args):
-    """Opens each page in all ways. Returns what is wrong."""
+    """Opens each page in all sizes and colour schemes, on paper and without scripts. Returns what is wrong."""
     from playwright.sync_api import sync_playwright
 
     axe = args.axe.read_text()
@@ -233,7 +233,7 @@ def look(pages, pictures, args):
             paper.pdf(path=pictures / f"{name}.pdf", format="A4", print_background=True)
             paper.close()
         if args.picture:
-            # The sections with the charts, so that the picture shows what the page is for.
+            # The picture shows the sections with the charts, because the page is made for them.
             best = browser.new_page(viewport={"width": 1200, "height": 1535}, color_scheme="light")
             best.goto(pages["two-hours"].as_uri())
             best.add_style_tag(content="section[aria-labelledby=h-asked],section[aria-labelledby=h-came]{display:none}")
@@ -243,7 +243,7 @@ def look(pages, pictures, args):
 
 
 def look_at(browser, page, name, width, scheme, pictures, axe):
-    # The policy of the page forbids scripts, so axe-core could not run without this.
+    # The policy of the page forbids scripts, so axe-core can run only with `bypass_csp`.
     context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme, bypass_csp=True)
     tab = context.new_page()
     findings = []

@@ -1,4 +1,4 @@
-"""Random rows arrive byte for byte, and their answers come back byte for byte, in every format that can carry them."""
+"""Checks that random rows and their answers pass through every possible format unchanged, byte for byte."""
 
 import csv
 import gzip
@@ -19,8 +19,8 @@ PART = "round trip"
 COLUMNS = ["id", "note", "prompt", "number"]
 FIELDS = ["id", "input.note", "input.number", "text"]
 
-# Characters that XML does not have, and the carriage return, which XML readers change. The last part matches texts that
-# look like escapes, because openpyxl does not escape them.
+# Characters that XML does not allow, and the carriage return, which XML readers change. The last part of this pattern
+# matches texts that look like escapes, because openpyxl does not escape such texts.
 NOT_IN_EXCEL = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]|_x[0-9A-Fa-f]{4}_")
 
 
@@ -30,12 +30,12 @@ def without_nul(text):
 
 def in_excel(text):
     text = NOT_IN_EXCEL.sub("?", text)
-    # White space alone has to be marked to be kept, and openpyxl does not mark it.
+    # A cell with only white space must be marked, or readers remove the white space. openpyxl does not mark such cells.
     return text if text.strip() else text and "?"
 
 
 def packed(path):
-    """Opens a file for writing, compressed as its name says."""
+    """Opens a file for writing. The ending of the file name chooses the compression."""
     if path.suffix == ".gz":
         return gzip.open(path, "wt", encoding="utf-8", newline="", compresslevel=1)
     if path.suffix == ".zst":
@@ -76,7 +76,7 @@ def write_excel(path, count, rng):
     sheet = book.create_sheet()
     sheet.append(COLUMNS)
     for row in rows:
-        # Text that begins with "=" is text here, and no formula.
+        # Here, a cell that begins with "=" is a text, not a formula.
         as_text = [openpyxl.cell.WriteOnlyCell(sheet, cell) for cell in cells(row)]
         for cell in as_text:
             cell.data_type = "s"
@@ -104,7 +104,7 @@ TABLE_INPUTS = [("rows.parquet", write_parquet, prompt), ("rows.xlsx", write_exc
 
 
 def judge(program, count, verdicts):
-    """Makes a trip of `count` rows with each format of an input."""
+    """Sends `count` rows through the program in each input format."""
     for seed, (name, write, key) in enumerate(INPUTS + (TABLE_INPUTS if program.has_tables else [])):
         program.empty()
         rows = write(program.folder / name, count, odd_rows.generator(seed))
@@ -122,7 +122,7 @@ def come_back(program, name, rows, verdicts):
     compare = lambda judge, what, found, expected: verdicts.compare(PART, judge, f"{what} of {name}", found, expected)
     in_journal(program.folder / "out.jsonl", name, rows, verdicts)
     as_text = FIELDS, [(row.label, *row.cells, row.text) for row in rows]
-    # An Excel sheet has missing cells instead of empty texts.
+    # In an Excel sheet, an empty text is a missing cell.
     has_empty = not name.endswith(".xlsx")
     cell = lambda text: text if text or has_empty else None
     expected = FIELDS, [(row.label, *map(cell, row.cells), row.text) for row in rows]
@@ -140,7 +140,7 @@ def come_back(program, name, rows, verdicts):
         program(*results, "-o", output)
         compare("Python", output, readers.texts(program.folder / output), texts)
     program(*results, "-o", "n.txt", "--null")
-    # A NUL inside a text looks like the NUL at its end, so all bytes are compared.
+    # A NUL byte in a text looks like the NUL byte at the end of a text, so the whole output is compared at once.
     differs = (program.folder / "n.txt").read_bytes() != "".join(row.text + "\0" for row in rows).encode()
     verdicts.add(PART, "Python", f"n.txt (--null) of {name}", len(rows), len(rows), int(differs), "other bytes")
     if program.has_tables:

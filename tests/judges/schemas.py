@@ -1,10 +1,10 @@
-"""Random pairs of a schema and an answer, judged by Python's `jsonschema` and by the program.
+"""Compares Python's `jsonschema` with the program on random pairs of a schema and an answer.
 
-`.ci/judges` calls this file to write the pairs, then runs `tests/schema_judge.rs`, which writes what the program says
-about each pair. `judge` compares this with what Python says. The generator does not know what is right: it makes an
-answer that roughly fits and then often damages it.
+`.ci/judges` calls this file to write the pairs. Then it runs `tests/schema_judge.rs`, which writes what the program says
+about each pair. `judge` compares this with what Python says. The generator does not know which verdict is right. It makes
+an answer that roughly fits, and then often damages this answer.
 
-The two validators differ in some things by design, and these are left out: numbers above 64 bits, patterns in which
+The two validators differ in some things by design. The pairs do not contain these things: numbers above 64 bits, patterns in which
 Python and ECMAScript differ, and formats that Python checks only with further packages.
 """
 
@@ -40,7 +40,7 @@ class Generator:
         return [None, self.chance(0.5), number, self.rng.choice(WORDS), self.rng.choice(WORDS)][kind]
 
     def schema(self, depth):
-        """Returns a schema."""
+        """Returns a random schema."""
         if self.chance(0.03):
             return self.chance(0.8)
         if depth > 0 and self.chance(0.25):
@@ -137,13 +137,13 @@ class Generator:
             return schema
         text = json.dumps(schema)
         if "#/$defs/" in text:
-            # `q` contains itself.
+            # The schema `q` contains itself.
             children = {"type": "array", "items": {"$ref": "#/$defs/q"}, "maxItems": 2}
             schema["$defs"] = {"p": self.string(0), "q": {"type": "object", "properties": {"a": children, "b": self.integer(0)}}}
         return schema
 
     def answer(self, schema, root, depth=6):
-        """Returns a value that roughly fits."""
+        """Returns a value that roughly fits a schema."""
         if not isinstance(schema, dict) or depth == 0:
             return self.value(1)
         if "const" in schema:
@@ -201,7 +201,7 @@ def pairs(count):
 
 
 def write(path, count):
-    """Writes the pairs, one on a line. Schema and answer are texts, so that their spelling arrives as it is."""
+    """Writes the pairs, one on a line. The schema and the answer are texts, so that their spelling is kept."""
     with path.open("w", encoding="utf-8") as file:
         for schema, answer in pairs(count):
             line = {"schema": json.dumps(schema, ensure_ascii=False), "answer": json.dumps(answer, ensure_ascii=False)}

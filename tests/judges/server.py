@@ -1,4 +1,4 @@
-"""A server that knows the requests it expects, byte for byte, and answers each with the answer of its row."""
+"""A server that knows all requests of a run, byte for byte, and gives each request the answer of its row."""
 
 import asyncio
 import threading
@@ -7,7 +7,7 @@ REFUSAL = b'{"type":"error","error":{"type":"invalid_request_error","message":"n
 
 
 class Server:
-    """Runs on a thread of its own. `key` returns the key of a row from the body of a request."""
+    """The server runs on a thread of its own. `key` returns the key of a row from the body of a request."""
 
     def __init__(self, rows, key):
         self.known = {row.asked: at for at, row in enumerate(rows)}
@@ -44,12 +44,12 @@ class Server:
         return 200, self.messages[at]
 
     def differences(self):
-        """Returns how many rows did not arrive once and unchanged."""
+        """Returns how many rows did not arrive exactly once and unchanged."""
         return sum(count != 1 for count in self.arrived) + len(self.strange)
 
 
 class Connection(asyncio.Protocol):
-    """A connection with requests one after another."""
+    """Answers the requests of one connection, one after the other."""
 
     def __init__(self, server):
         self.server = server

@@ -1,7 +1,7 @@
-"""Measures how long a table of a million answers takes, beside jq, DuckDB and Polars on the same results file.
+"""Measures how long it takes to make a table of a million answers, compared with jq, DuckDB and Polars on the same results file.
 
-Each program makes a CSV of the columns id, text and error in the order of the input, on one core, several times in turn.
-The other programs sort by `meta.index`; claude-batch reads the input to know its order. All outputs must have the
+Each program makes a CSV of the columns id, text and error in the order of the input, on one core. The programs take turns,
+several times. The other programs sort by `meta.index`, and claude-batch reads the input to know its order. All outputs must have the
 same cells.
 """
 
@@ -53,7 +53,8 @@ rows = rows.select(index, pl.col('custom_id').alias('id'), text.alias('text'), p
 rows.sort('index').drop('index').sink_csv('polars.csv')
 """
 
-# jq has no table in bounded memory: it writes the rows with their position, and sort puts them in order.
+# jq would need unbounded memory to sort the table. So jq writes the rows with their positions, and `sort` puts them in
+# order.
 JQ = """
 jq -r '[.meta.index, .custom_id, ([.result.message.content[] | select(.type == "text").text] | add), ""] | @json' \
     p.results.jsonl | sort -t, -k1.2n -S 100M | jq -r '.[1:] | @csv' > jq.csv
@@ -97,7 +98,7 @@ def line_of(row, words, chance):
 
 
 def measured(command, folder, core):
-    """Runs a command on one core. Returns its wall time and CPU time in seconds, and the most memory in MB."""
+    """Runs a command on one core. Returns its wall time and CPU time in seconds, and its peak memory in MB."""
     prefix = ["taskset", "-c", str(core)]
     environment = {**os.environ, "POLARS_MAX_THREADS": "1"}
     begun = time.monotonic()

@@ -1,4 +1,4 @@
-"""What the judges found, and the page that shows it."""
+"""Keeps what the judges found, and writes the page that shows it."""
 
 import datetime
 import sys
@@ -40,7 +40,7 @@ HEAD = "| part | judge | what it read | rows | cells | differences |\n|---|---|-
 
 
 class Verdicts:
-    """Collects what was compared."""
+    """Collects the results of the comparisons."""
 
     def __init__(self):
         self.lines = []
@@ -56,7 +56,7 @@ class Verdicts:
             print(f"DIFFERS: {example!r:.2000}", file=sys.stderr, flush=True)
 
     def compare(self, part, judge, what, found, expected):
-        """Compares a header and rows, as a judge read them, with what they must be."""
+        """Compares the header and rows that a judge read with the expected header and rows."""
         (found_header, found_rows), (header, rows) = found, expected
         different = [pair for pair in zip(found_rows, rows) if pair[0] != pair[1]]
         wrong = sum(a != b for pair in different for a, b in zip(*pair, strict=True))

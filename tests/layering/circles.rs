@@ -1,7 +1,7 @@
 //! Finds import cycles: files that use each other, directly or through other files.
 //!
-//! A path to an item counts as a use of the file that defines the item. Re-exports (`pub use`) are followed. A file
-//! that only re-exports an item does not use it.
+//! A path to an item counts as a use of the file that defines the item. Re-exports (`pub use`) are followed. A
+//! re-export of an item does not count as a use of this item.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +26,7 @@ pub fn circles(sources: &[Source]) -> Vec<Vec<String>> {
     found.into_iter().collect()
 }
 
-/// Returns the other files that a file uses.
+/// Returns the other files that a file uses directly.
 fn used_files<'s>(source: &'s Source, files: &BTreeMap<&'s [String], &'s Source>) -> BTreeSet<&'s [String]> {
     let is_needed = |path: &&SourcePath| {
         let is_same_name = |other: &&SourcePath| !other.is_export && other.first() == path.last();
@@ -39,7 +39,7 @@ fn used_files<'s>(source: &'s Source, files: &BTreeMap<&'s [String], &'s Source>
 /// Returns the file that defines the item at the end of a path; `None` if no file of this project defines it. The path
 /// begins at the crate root.
 fn defining_file<'s>(mut path: Module, files: &BTreeMap<&'s [String], &'s Source>) -> Option<&'s [String]> {
-    // Each step follows one re-export. If there are more steps than files, a re-export leads to itself.
+    // Each step follows one re-export. More steps than files mean that a re-export leads back to itself.
     for _ in 0..files.len() {
         let length = (1..=path.len()).rev().find(|&length| files.contains_key(&path[..length]))?;
         let (module, source) = files.get_key_value(&path[..length])?;
@@ -68,7 +68,7 @@ fn reached<'s>(module: &'s [String], uses: &BTreeMap<&'s [String], BTreeSet<&'s 
     reached
 }
 
-// The rule must find each fault, and must report nothing where there is no fault.
+// Tests that the rule about cycles finds each fault, and that it reports nothing if there is no fault.
 mod tests {
     use super::*;
 

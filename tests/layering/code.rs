@@ -1,4 +1,4 @@
-//! Source text with comments, strings, character literals and test items removed.
+//! Replaces comments, strings, character literals and test items in source text with blanks.
 
 use std::ops::Range;
 
@@ -51,8 +51,8 @@ fn is_raw_prefix(chars: &[char], at: usize) -> bool {
     matches!(chars[at - 1], 'b' | 'c') && (at == 1 || !is_word_part(chars[at - 2]))
 }
 
-/// Searches from the position `from`. Returns the first position where `is_there` accepts the rest of the text; the end
-/// of the text if there is none.
+/// Searches from the position `from`. Returns the first position where `is_there` accepts the rest of the text. If
+/// there is no such position, returns the end of the text.
 pub fn find(chars: &[char], from: usize, is_there: impl Fn(&[char]) -> bool) -> usize {
     (from..chars.len()).find(|&at| is_there(&chars[at..])).unwrap_or(chars.len())
 }
@@ -107,7 +107,8 @@ pub fn without_test_items(code: String) -> (String, Vec<String>) {
 /// Returns how many lines of a source do not belong to an item under `#[cfg(test)]`.
 pub fn lines_without_tests(text: &str) -> usize {
     let chars: Vec<char> = without_comments_and_strings(text).chars().collect();
-    // The range of an item ends before its last line break. So an item has one line more than it has line breaks.
+    // The range of an item ends before its last line break. So the number of lines of an item is one higher than the
+    // number of its line breaks.
     let lines_of = |item: Range<usize>| chars[item].split(|c| *c == '\n').count();
     let of_tests: usize = test_items(&chars).into_iter().map(lines_of).sum();
     text.lines().count().saturating_sub(of_tests)
@@ -165,8 +166,8 @@ fn matching_end(chars: &[char], open: usize) -> usize {
     chars.len()
 }
 
-/// Returns the end of the item that follows `from`: the position after its `;` or its closing brace. More attributes
-/// may come before the item.
+/// Returns the end of the item that follows `from`: the position after its `;` or its closing brace. There can be more
+/// attributes before the item.
 fn item_end(chars: &[char], from: usize) -> usize {
     let mut at = from;
     while at < chars.len() {

@@ -9,7 +9,7 @@ use crate::paths::Source;
 pub enum Kind {
     /// The program.
     Program,
-    /// Its tests and benches.
+    /// The tests and benches of the project.
     Tests,
 }
 
@@ -32,7 +32,7 @@ pub fn unused(dependencies: &BTreeSet<String>, sources: &[Source]) -> Vec<String
     dependencies.iter().filter(|dependency| !is_named(dependency)).cloned().collect()
 }
 
-// The rule must find each fault, and must report nothing where there is no fault.
+// Tests that the rule about dependencies finds each fault, and that it reports nothing if there is no fault.
 mod tests {
     use super::*;
 

@@ -1,5 +1,5 @@
-//! Checks the architecture: which module may use which other module, what the core may use, and where each foreign
-//! crate is used. Also checks the length of files, finds import cycles, and finds unused dependencies.
+//! Checks the architecture: which modules each module is allowed to use, what the core is allowed to use, and where
+//! each foreign crate is used. Also checks the length of files, finds import cycles, and finds unused dependencies.
 //!
 //! The rules are the tables in `tables.rs`. The sources are read as text, in three steps:
 //!
@@ -200,7 +200,7 @@ fn a_test_module_in_a_file_of_its_own_does_not_count() {
     );
 }
 
-/// Every source file of the project, without the files that contain only tests.
+/// Returns every source file of the project, except the files that contain only tests.
 fn project() -> &'static [Source] {
     static PROJECT: LazyLock<Vec<Source>> = LazyLock::new(|| {
         let files = files_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));

@@ -1,10 +1,11 @@
-//! Checks the tables of `src/lib.rs` that show where things are: everything that a row mentions must exist.
+//! Checks the tables of `src/lib.rs` that show where parts of the program are. Everything that a row mentions must
+//! exist.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Checks the names in the tables of a module doc. Returns the names that do not exist in the project. `read` returns
-/// the text of a file, or of all files in a folder; `None` if the path is neither.
+/// the text of a file, or of all files in a folder. It returns `None` if there is no such file or folder.
 pub fn map_faults(doc: &str, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let mut faults = Vec::new();
     for row in doc.lines().filter(|line| line.starts_with("//! |")) {
@@ -33,7 +34,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| c != '_' && !c.is_alphanumeric())
 }
 
-// The rule must find each fault, and must report nothing where there is no fault.
+// Tests that the rule about names finds each fault, and that it reports nothing if there is no fault.
 mod tests {
     use super::*;
 

@@ -8,20 +8,21 @@ use crate::rules::Fault;
 
 /// The parts of a source file that the rules need.
 pub struct Source {
-    /// Path from `src`, with `/`.
+    /// The path of the file, relative to `src`, with `/`.
     pub file: String,
-    /// Its module path, for example `limiter`, `pool` for `limiter/pool.rs`; empty for the crate roots.
+    /// The module path of the file; empty for the crate roots. For example, `limiter/pool.rs` has the path `limiter`,
+    /// `pool`.
     pub module: Vec<String>,
-    /// Every path in its code.
+    /// All paths in the code of the file.
     pub paths: Vec<SourcePath>,
-    /// Names that refer to a module of this project when they are used in this file. The module is declared here, or
-    /// imported from `crate`, `self` or `super`.
+    /// The names of modules of the project that the file can use in paths: modules that the file declares, or imports
+    /// from `crate`, `self` or `super`.
     pub local_names: BTreeSet<String>,
-    /// Names of the modules declared here.
+    /// The names of the modules that the file declares.
     pub children: BTreeSet<String>,
-    /// Names and lines of the functions that are `pub`.
+    /// The names and line numbers of the functions that are `pub`.
     pub public_functions: Vec<(String, usize)>,
-    /// Names of modules that are declared only for tests and have their own files.
+    /// The names of modules that are declared only for tests and are separate files.
     pub own_test_modules: Vec<String>,
 }
 
@@ -31,7 +32,7 @@ impl Source {
         Self { own_test_modules, ..Self::of_code(file, &code) }
     }
 
-    /// Reads a source with its tests.
+    /// Reads a source file, including its tests.
     pub fn with_tests(file: &str, text: &str) -> Self {
         Self::of_code(file, &without_comments_and_strings(text))
     }
@@ -128,16 +129,16 @@ pub fn words(text: &str) -> impl Iterator<Item = String> {
     tokens(&without_comments_and_strings(text)).into_iter().filter(Token::is_word).map(|token| token.text)
 }
 
-/// A path in code, with `use` trees expanded: `std::time::Instant`.
+/// A path in code, for example `std::time::Instant`. `use` trees are expanded.
 #[derive(Debug)]
 pub struct SourcePath {
     pub segments: Vec<String>,
     pub line: usize,
-    /// Whether it began with `::`.
+    /// Whether the path began with `::`.
     pub is_absolute: bool,
-    /// Whether it is the name of a macro that is called.
+    /// Whether the path is the name of a macro that is called.
     pub is_macro: bool,
-    /// Whether it is re-exported: `pub use`.
+    /// Whether the path is re-exported with `pub use`.
     pub is_export: bool,
 }
 
@@ -167,7 +168,7 @@ impl fmt::Display for SourcePath {
     }
 }
 
-/// A word, `::`, or one other character.
+/// A token of the code: a word, `::`, or one other character.
 struct Token {
     pub text: String,
     pub line: usize,
@@ -199,7 +200,7 @@ fn tokens(code: &str) -> Vec<Token> {
     tokens
 }
 
-/// Keywords after which a `::` begins a new path.
+/// The keywords after which a `::` begins a new path.
 const BEFORE_PATHS: &[&str] = &[
     "as", "break", "const", "dyn", "else", "for", "if", "impl", "in", "match", "move", "mut", "pub", "return", "use",
     "where", "while", "yield",
@@ -215,7 +216,7 @@ fn paths(tokens: &[Token]) -> Vec<SourcePath> {
             let first = paths.len();
             at = read_path(tokens, at, Vec::new(), words[0] == "::", &mut paths);
             match words {
-                // The name of a declared module and the visibility of an item are not uses.
+                // The name of a declared module and the visibility of an item do not count as uses.
                 ["mod", ..] | ["(", "pub", ..] | ["in", "(", "pub", ..] => paths.truncate(first),
                 ["use", "pub", ..] | ["use", ")", _, "(", "pub"] => {
                     paths[first..].iter_mut().for_each(|path| path.is_export = true);
@@ -229,7 +230,7 @@ fn paths(tokens: &[Token]) -> Vec<SourcePath> {
     paths
 }
 
-/// Reads the path, or the tree of paths, that starts at `at`. Returns where it ends.
+/// Reads the path, or the tree of paths, that starts at `at`. Returns the position after the path or tree.
 fn read_path(
     tokens: &[Token],
     mut at: usize,
@@ -256,7 +257,7 @@ fn read_path(
     at
 }
 
-/// Reads the members of a `use` tree up to its closing brace. Returns where the tree ends.
+/// Reads the members of a `use` tree up to its closing brace. Returns the position after the tree.
 fn read_group(
     tokens: &[Token],
     mut at: usize,

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::paths::Source;
 use crate::rules::Fault;
 
-/// Returns a source's public functions whose names do not appear in `outside` (the words used in the program, its tests
-/// and its benches).
+/// Returns the public functions of a source whose names are not in `outside`. `outside` contains the words of the
+/// program, its tests and its benches.
 pub fn idle_public(source: &Source, outside: &BTreeSet<String>) -> Vec<Fault> {
     let is_idle = |(name, _): &&(String, usize)| !outside.contains(name);
     let found = source.public_functions.iter().filter(is_idle);
@@ -19,7 +19,7 @@ pub fn idle_public(source: &Source, outside: &BTreeSet<String>) -> Vec<Fault> {
         .collect()
 }
 
-// The rule must find each fault, and must report nothing where there is no fault.
+// Tests that the rule about public functions finds each fault, and that it reports nothing if there is no fault.
 mod tests {
     use super::*;
     use crate::paths::words;

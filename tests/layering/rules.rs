@@ -1,4 +1,4 @@
-//! Applies the rules. Finds each breach of a rule in a source, with file and line.
+//! Applies the rules of the architecture to a source. Finds each breach of a rule, with its file and line.
 
 use std::fmt;
 
@@ -10,11 +10,11 @@ use crate::tables::{
 /// A breach of a rule.
 #[derive(Debug)]
 pub struct Fault {
-    /// The file, from the project's root.
+    /// The path of the file, relative to the root of the project.
     pub file: String,
-    /// The line, from 1.
+    /// The line number, counted from 1.
     pub line: usize,
-    /// What is wrong, and what the rule is.
+    /// The message: what is wrong, and what the rule says.
     pub message: String,
 }
 
@@ -153,7 +153,7 @@ fn names_a_numbered_issue(line: &str) -> bool {
     })
 }
 
-// Each rule must find each fault, and must report nothing where there is no fault.
+// Tests that each rule finds each fault, and that it reports nothing if there is no fault.
 mod tests {
     use super::*;
 
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn the_core_may_use_durations_and_instants_that_callers_pass() {
+    fn the_core_can_use_durations_and_instants_that_callers_pass() {
         let text = "use std::time::Duration;\nuse crate::clock::Instant;\nfn f(now: Instant, at: jiff::Timestamp) {}";
 
         assert_eq!(core_faults(&Source::new("limiter/pool.rs", text)).len(), 0);

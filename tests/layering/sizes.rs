@@ -1,11 +1,11 @@
 //! Checks the sizes of files. Lines of tests do not count.
 
-/// The largest number of lines that a file may have.
+/// The largest number of lines that a file is allowed to have.
 const MOST_LINES: usize = 500;
-/// Nine of ten files have at most this many lines.
+/// The largest number of lines that nine of ten files are allowed to have.
 const MOST_LINES_OF_NINE_IN_TEN: usize = 300;
 
-/// Returns what is wrong with the sizes of files. `sizes` contains the name of each file and its number of lines.
+/// Returns the faults in the sizes of files. `sizes` contains the name of each file and its number of lines.
 pub fn size_faults(sizes: &[(String, usize)]) -> Vec<String> {
     let longer_than = |most: usize| sizes.iter().filter(move |(_, lines)| *lines > most);
     let shown = |(name, lines): &(String, usize)| format!("{name} has {lines} lines without its tests");
@@ -22,7 +22,7 @@ pub fn size_faults(sizes: &[(String, usize)]) -> Vec<String> {
     faults
 }
 
-// The rule must find each fault, and must report nothing where there is no fault.
+// Tests that the rule about sizes finds each fault, and that it reports nothing if there is no fault.
 mod tests {
     use super::*;
     use crate::code::lines_without_tests;
@@ -53,7 +53,8 @@ mod tests {
         assert_eq!(lines_without_tests("fn f() {}\nfn g() {}"), 2);
     }
 
-    /// Returns the faults of these files. They are checked together with `short` other files, each with one line.
+    /// Returns the faults of these files. These files are checked together with `short` other files, each with one
+    /// line.
     fn faults(files: &[(&str, usize)], short: usize) -> Vec<String> {
         let named = files.iter().map(|(name, lines)| (name.to_string(), *lines));
         let short = (0..short).map(|at| (format!("short{at}.rs"), 1));

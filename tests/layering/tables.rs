@@ -1,18 +1,18 @@
 //! The rules of the architecture, as tables.
 //!
-//! A change to a table is a change to the architecture. Explain it in the documentation of the module.
+//! A change to a table is a change to the architecture. Explain such a change in the documentation of the module.
 
 /// A top-level module.
 pub struct Module {
     /// Its name.
     pub name: &'static str,
-    /// Its layer, counted from the bottom.
+    /// The layer of the module, counted from the bottom.
     pub layer: u8,
     may_use: &'static str,
 }
 
 impl Module {
-    /// Returns the names of the modules it may use.
+    /// Returns the names of the modules that this module is allowed to use.
     pub fn may_use(&self) -> Vec<&'static str> {
         self.may_use.split_whitespace().collect()
     }
@@ -63,7 +63,7 @@ pub const MODULES: &[Module] = &[
     ),
 ];
 
-/// Pairs of modules in one layer: the first module uses the second. All these uses are intended.
+/// Pairs of modules in one layer. In each pair, the first module uses the second. All listed uses are intended.
 pub const SAME_LAYER: &[(&str, &str)] = &[
     ("domain", "clock"),
     ("catalog", "domain"),
@@ -74,7 +74,7 @@ pub const SAME_LAYER: &[(&str, &str)] = &[
     ("runner", "batches"),
 ];
 
-/// The modules of the library that `main.rs` may use.
+/// The modules of the library that `main.rs` is allowed to use.
 pub const MAIN_MAY_USE: &[&str] = &["cli"];
 
 /// The modules that get time, bytes and random numbers only from their callers.
@@ -84,10 +84,10 @@ pub const CORE: &[&str] = &["domain", "plan", "limiter", "scheduler", "provider"
 pub const NOT_IN_CORE: &[&str] =
     &["tokio", "reqwest", "std::fs", "std::net", "std::thread", "std::env", "std::process", "std::time::Instant"];
 
-/// Names that the core must not use, because each of them belongs to a clock. It does not matter where they come from.
+/// Names of clocks, which the core must not use. These names are forbidden no matter which crate they come from.
 pub const NAMES_NOT_IN_CORE: &[&str] = &["SystemTime", "RunClock", "time::Instant", "Timestamp::now", "Zoned::now"];
 
-/// Foreign crates, and the places where each may be used: a file, or a folder with a slash at the end.
+/// Foreign crates, and the places where each is allowed: a file, or a folder with a slash at the end.
 pub const HOMES: &[(&str, &[&str])] = &[
     ("anyhow", &["cli/", "main.rs"]),
     ("calamine", &["source/excel/"]),
@@ -126,24 +126,25 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("zstd", &["source/compression/zstd.rs", "export/output.rs", "source/parquet/codec.rs"]),
 ];
 
-/// Macros that write to the terminal, and the files that may call them. They panic when the stream is full or closed.
+/// Macros that write to the terminal, and the files that are allowed to call them. These macros panic when the stream
+/// is full or closed.
 pub const PRINTING: (&[&str], &[&str]) =
     (&["print", "println", "eprint", "eprintln", "dbg"], &["cli/say.rs", "report/"]);
 
-/// The streams that those macros write to, and the files that may use these streams:
+/// Standard output and standard error, and the files that are allowed to use these streams:
 ///
 /// - `say.rs` prints everything meant for people.
 /// - `world.rs` checks whether the streams are terminals.
-/// - `system.rs` checks which files the streams are.
+/// - `system.rs` checks which files the streams lead to.
 /// - `open.rs` writes results to standard output when no file is given.
 pub const STREAMS: (&[&str], &[&str]) = (
     &["io::stdout", "io::stderr"],
     &["cli/say.rs", "cli/config/world.rs", "journal/open.rs", "journal/disk/system.rs"],
 );
 
-/// Words of the Messages API and of other platforms (types and codes of errors, names of headers), and the folders that may contain them. Only
-/// the provider decides what a reply means. Case does not matter. A word also counts if it is inside a longer word, in
-/// a comment or in a test.
+/// Words of the Messages API and of other platforms, and the folders that are allowed to contain them. The words are
+/// types and codes of errors, and names of headers. Only the provider decides what a reply means. Upper case and lower
+/// case do not differ. The words are also found inside longer words, in comments, and in tests.
 pub const OF_A_PROVIDER: (&[&str], &[&str]) = (
     &[
         "invalid_request_error",
@@ -160,7 +161,7 @@ pub const OF_A_PROVIDER: (&[&str], &[&str]) = (
         "credit balance",
         "anthropic-ratelimit",
         "x-should-retry",
-        // Names of other platforms.
+        // Headers and error types of other platforms.
         "throttlingexception",
         "validationexception",
         "accessdeniedexception",
@@ -174,8 +175,8 @@ pub const OF_A_PROVIDER: (&[&str], &[&str]) = (
     &["provider/anthropic/", "catalog/", "sim/"],
 );
 
-/// Words that no text of the project may contain: paths of a machine, vague names, notes to oneself. Only whole words
-/// count. Case does not matter.
+/// Words that are forbidden in all texts of the project: paths of a machine, vague names, and notes of an author to
+/// himself. Only whole words count. Upper case and lower case do not differ.
 pub const NOT_IN_TEXT: &[&str] = &[
     concat!("/", "home/"),
     concat!("/", "root/"),
@@ -186,10 +187,10 @@ pub const NOT_IN_TEXT: &[&str] = &[
     "xxx",
 ];
 
-/// Files that are not sources but are checked together with them.
+/// Files that are not sources but are checked together with the sources.
 pub const TEXTS: &[&str] = &["README.md", "CHANGELOG.md", "Cargo.toml"];
 
-/// Returns the row of a module.
+/// Returns the row of a module in the table.
 pub fn row(name: &str) -> Option<&'static Module> {
     MODULES.iter().find(|module| module.name == name)
 }

@@ -1,4 +1,4 @@
-//! Every command of every page does what the page says, or at least runs.
+//! Tests that every command of every page runs, and checks its results where possible.
 
 use std::process::Child;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::page::{Page, pages};
 use crate::shell::{folder_of_a_user, shell};
 use crate::support::*;
 
-/// Commands that no test of this file runs: how the line begins, and why.
+/// Commands that no test of this file runs: the beginning of the line, and the reason.
 const NOT_RUN: &[(&str, &str)] = &[
     ("cargo run --release", "builds the program; tests/sessions/main_uses.rs runs the same command without the build"),
     ("cargo test", "this is one of its tests"),
@@ -20,7 +20,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("jq ", "needs jq; tests/sessions reads the same document"),
 ];
 
-/// The page whose commands are typed while a run is in progress.
+/// The page whose commands are for a run in progress.
 const DURING_A_RUN: &str = "src/watch/WATCHING.md";
 
 #[test]
@@ -34,7 +34,7 @@ fn every_command_of_every_page_runs() {
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
 }
 
-/// Runs the commands of a page in order, and then looks at what they made. Returns what went wrong.
+/// Runs the commands of a page in order, and then checks what they made. Returns a text for each fault.
 fn run_page(page: &Page) -> Vec<String> {
     let folder = folder_of_a_user();
     let api = api_of(page);
@@ -72,7 +72,7 @@ fn in_progress(folder: &Folder, api: &Api) -> Child {
     run
 }
 
-/// Returns the lines of a block that are run.
+/// Returns the lines of a block that the test runs.
 fn to_run(block: &str) -> String {
     let is_run = |line: &&str| {
         let line = line.trim_start();
@@ -91,9 +91,10 @@ fn api_of(page: &Page) -> Api {
     };
     match page.path.as_str() {
         DURING_A_RUN => Api::new(config.with_latency(slow)),
-        // Some rows fail, so that there are failed rows to list.
+        // Some rows must fail, because the page has a command that lists failed rows.
         "src/export/TABLES.md" => Api::new(config.with_faults(failing(r#"{"status": 400, "share": 0.05}"#))),
-        // One row of prompts.jsonl fails until it is sent again, so that there is a failed row to resume.
+        // One row of prompts.jsonl must fail until it is sent again, because the page has a command that resumes failed
+        // rows.
         "README.md" | "src/journal/RESUMING.md" => {
             let rule = r#"{"status": 400, "contains": "a speaking invitation", "first_attempts_only": true}"#;
             Api::new(config.with_faults(failing(rule)))
@@ -102,7 +103,7 @@ fn api_of(page: &Page) -> Api {
     }
 }
 
-/// Checks the promises of a block, as far as they can be seen in files or messages.
+/// Checks the promises of a block that are visible in files or messages.
 fn look(page: &Page, folder: &Folder, script: &str, said: &Said) {
     let has = |part: &str| script.contains(part);
     match page.path.as_str() {

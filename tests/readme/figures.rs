@@ -1,12 +1,12 @@
-//! The figures of the README are measured: they are on pages that benchmarks write.
+//! Checks that the figures of the README are measured: each figure is also on a page that benchmarks write.
 
 use crate::page::{Page, readme};
 
-/// The page with the comparison. If it is missing, its figures are not checked.
+/// The page that compares the program with other tools. If this page is missing, its figures are not checked.
 const PEERS: &str = "benches/PEERS.md";
 
-/// The sections in which every number is a figure. In other sections, only the numbers in paragraphs that link a page
-/// are figures.
+/// The sections in which every number counts as a figure. In other sections, only the numbers in paragraphs that link a
+/// page are figures.
 const MEASURED: [&str; 2] = ["## Five reasons", "## Compared with other ways"];
 
 #[test]
@@ -56,7 +56,7 @@ fn rows(text: &str) -> Vec<Vec<String>> {
     text.lines().filter(|line| line.starts_with('|')).map(cells).collect()
 }
 
-/// Returns the paragraphs and list items of a text. A table belongs to the paragraph above it.
+/// Returns the paragraphs and list items of a text. A table counts as a part of the paragraph above it.
 fn paragraphs(text: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut is_new = true;

@@ -1,4 +1,4 @@
-//! The path of a new user, in twelve steps. The commands are those of the README.
+//! Follows the path of a new user, in twelve steps. The commands are taken from the README.
 
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::page::{blocks, readme};
 use crate::shell::{folder_of_a_user, shell, words};
 use crate::support::*;
 
-/// What the steps are called.
+/// The names of the steps.
 const STEPS: [&str; 12] = [
     "install",
     "help",
@@ -28,7 +28,7 @@ const STEPS: [&str; 12] = [
 ];
 
 #[test]
-fn a_new_user_who_follows_the_readme_loses_no_row_and_pays_for_none_twice() {
+fn a_new_user_who_follows_the_readme_loses_no_row_and_pays_for_no_row_twice() {
     let steps = steps();
     let names: Vec<_> = steps.iter().map(|step| step.name.as_str()).collect();
     assert_eq!(names, STEPS);
@@ -75,7 +75,7 @@ struct Step {
     commands: String,
 }
 
-/// Returns the steps of the README. Each begins with a comment such as `# 3. rehearse: …`.
+/// Returns the steps of the README. Each step begins with a comment such as `# 3. rehearse: …`.
 fn steps() -> Vec<Step> {
     let readme = readme();
     let mut steps: Vec<Step> = Vec::new();
@@ -95,15 +95,16 @@ fn steps() -> Vec<Step> {
     steps
 }
 
-/// Returns an API with answers that take a third of a second. It refuses a tenth of the rows when they are sent for the
-/// first time.
+/// Returns an API with answers that take a third of a second. The API refuses a tenth of the rows when they are sent
+/// for the first time.
 fn failing_and_slow() -> Api {
     let faults = r#"{"seed": 3, "rules": [{"status": 400, "share": 0.1, "first_attempts_only": true}]}"#;
     let latency = Latency { first_token: Duration::from_millis(300), jitter: 0.2, ..Latency::ZERO };
     Api::new(quick().with_latency(latency).with_faults(FaultPlan::parse(faults, "faults").expect("a fault plan")))
 }
 
-/// Starts the program with the arguments of a command, four requests at a time: slow enough to be interrupted.
+/// Starts the program with the arguments of a command. The program sends four requests at a time, so it is slow enough
+/// to be interrupted.
 fn started(folder: &Folder, api: &Api, command: &str) -> Child {
     let words = words(command);
     let args: Vec<_> = words.iter().skip(1).map(String::as_str).collect();

@@ -1,4 +1,4 @@
-//! The links of the pages lead somewhere.
+//! Checks that the links of the pages lead to files and headings that exist.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -38,7 +38,7 @@ fn a_reader_gets_through_the_readme_in_one_sitting() {
     assert!(lines < 300, "{lines} lines");
 }
 
-/// Returns what a page links to, except addresses on the web.
+/// Returns the targets of the links of a page, except addresses on the web.
 fn targets(page: &Page) -> Vec<String> {
     let prose = page.prose();
     let until = |rest: &str, end: char| rest.split(end).next().unwrap_or_default().to_owned();

@@ -1,8 +1,8 @@
-//! README.md and the pages beside the code say what is true.
+//! Checks that README.md and the pages beside the code say what is true.
 //!
-//! The pages are read when the tests run, so a changed text needs no new build. `commands.rs` runs every command of
-//! every page against the simulated API. `first_minutes.rs` follows the README as a new user does. The other files check
-//! what can be checked without running anything: links, flags, commands in the text, figures, exit codes.
+//! The tests read the pages when they run, so a changed page needs no new build. `commands.rs` runs every command of
+//! every page against the simulated API. `first_minutes.rs` follows the README as a new user does. The other files
+//! check things that need no run: links, flags, commands in the text, figures, and exit codes.
 
 #![cfg(all(feature = "sim", unix))]
 

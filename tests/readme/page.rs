@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 
 /// A page of documentation.
 pub struct Page {
-    /// The path from the root of the repository.
+    /// The path of the page, relative to the root of the repository.
     pub path: String,
     pub text: String,
 }
 
 /// A block of a page between two lines of three backticks.
 pub struct Block<'a> {
-    /// The language, for example `sh`.
+    /// The language of the block, for example `sh`.
     pub language: &'a str,
-    /// The last line of the text between this block and the one before.
+    /// The last line of text before this block. The line is empty if there is no text between two blocks.
     pub above: &'a str,
     pub text: String,
 }

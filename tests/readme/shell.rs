@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 use crate::page::root;
 use crate::support::{Api, Folder};
 
-/// The script that a shell of these tests runs as `claude-batch`. Exit codes that a page expects count as success:
-/// failed rows (3), a run that leaves its batches running (4), and a run in progress (9).
+/// The script that a shell of these tests runs as `claude-batch`. The script turns some exit codes into success,
+/// because the pages expect them: 3 (failed rows), 4 (a run that leaves its batches running) and 9 (a run in progress).
 const WRAPPER: &str = r#"#!/bin/sh
 "$PROGRAM_OF_TESTS" "$@"
 code=$?
@@ -26,7 +26,7 @@ pub fn folder_of_a_user() -> Folder {
         copy_files(&root().join("fixtures").join(sub), &folder.path("fixtures").join(sub));
     }
     folder.write("tickets.csv", &folder.read("fixtures/tickets.csv"));
-    // Only every eighth row of the sample file is used. These are few rows, and they have all shapes.
+    // Only every eighth row of the sample file is used. These few rows have all forms that a row can have.
     let rows: String = folder.read("fixtures/prompts.jsonl").lines().step_by(8).flat_map(|row| [row, "\n"]).collect();
     folder.write("prompts.jsonl", &rows);
     folder.write("bin/claude-batch", WRAPPER);
@@ -34,7 +34,7 @@ pub fn folder_of_a_user() -> Folder {
     folder
 }
 
-/// Returns a shell that runs a script in the folder. Requests go to the API.
+/// Returns a shell that runs a script in the folder. The commands in the script send their requests to the API.
 pub fn shell(folder: &Folder, api: &Api, script: &str) -> Command {
     let path = format!("{}:{}", folder.path("bin").display(), std::env::var("PATH").unwrap_or_default());
     let mut command = Command::new("sh");
@@ -47,7 +47,7 @@ pub fn shell(folder: &Folder, api: &Api, script: &str) -> Command {
     command
 }
 
-/// Splits a command into its words. It ends at a pipe, a redirection or a comment.
+/// Splits a command into words. The command ends at a pipe, a redirection or a comment.
 pub fn words(command: &str) -> Vec<String> {
     let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
     for char in command.chars() {

@@ -1,4 +1,4 @@
-//! The commands, flags and exit codes that the pages name exist.
+//! Checks that all commands, flags and exit codes on the pages exist.
 
 use clap::{CommandFactory, Parser};
 use claude_batch::cli::args::Cli;
@@ -56,7 +56,7 @@ fn every_flag_on_a_page_exists() {
 }
 
 #[test]
-fn every_command_on_a_page_is_one_that_the_program_understands() {
+fn the_program_understands_every_command_on_a_page() {
     let mut wrong = Vec::new();
     let mut checked = 0;
     for page in pages() {
@@ -74,7 +74,7 @@ fn every_command_on_a_page_is_one_that_the_program_understands() {
     assert!(checked >= 60, "only {checked} commands were found");
 }
 
-/// Returns the calls of the program: in blocks of commands, and in the text as code.
+/// Returns the commands that call the program. Such commands are in blocks, or as code in the text.
 fn commands(page: &Page) -> Vec<String> {
     let blocks = page.blocks();
     let typed = blocks.iter().filter(|block| block.language == "sh").map(|block| block.text.replace("\\\n", " "));
@@ -82,13 +82,13 @@ fn commands(page: &Page) -> Vec<String> {
     let typed = typed.iter().flat_map(|text| text.split("claude-batch ").skip(1).map(whole_command));
     let prose = page.prose();
     let code = prose.split('`').skip(1).step_by(2).filter_map(|code| code.strip_prefix("claude-batch "));
-    // Capitals stand for something that the user fills in, and dots for more of it.
+    // A word in capitals is a placeholder for a value of the user, and dots mean more values.
     let code = code.filter(|code| !code.contains('…') && !code.contains("RUN") && !code.contains("SHELL"));
     let code: Vec<String> = code.map(|code| code.replace('\n', " ")).collect();
     typed.chain(code).map(|rest| format!("claude-batch {rest}")).collect()
 }
 
-/// Returns the rest of a command: up to the end of the line, but not inside quotation marks.
+/// Returns the rest of a command. A command ends at the first line break that is not inside quotation marks.
 fn whole_command(rest: &str) -> String {
     let mut quote = None;
     let is_part = |char: &char| {

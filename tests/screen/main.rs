@@ -1,5 +1,5 @@
-//! Runs the real program on a pseudo-terminal. Some tests change the size of the terminal, the others compare the screen
-//! with the pictures of the README.
+//! Runs the real program on a pseudo-terminal. Some tests change the size of the terminal, and the other tests compare
+//! the screen with the pictures of the README.
 
 #![cfg(all(unix, feature = "sim"))]
 

@@ -1,8 +1,9 @@
-//! The pictures of the README: `fixtures/pictures`. They show the real program on a terminal, with the simulator.
+//! Makes and checks the pictures of the README, which are in `fixtures/pictures`. The pictures show the real program on
+//! a terminal, with the simulator.
 //!
-//! To make them again: `UPDATE_PICTURES=1 cargo test --test screen pictures`. Without this variable, the tests compare
-//! each line of a picture with the lines that the program prints now. Numbers and bars may differ. Of lines that depend
-//! on the timing of a run, only the label is compared.
+//! To make the pictures again: `UPDATE_PICTURES=1 cargo test --test screen pictures`. Without this variable, the tests
+//! compare each line of a picture with the lines that the program prints. Numbers and bars are allowed to differ. If a
+//! line depends on the timing of a run, only its label is compared.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -17,15 +18,16 @@ const SIZE: (u16, u16) = (100, 50);
 /// The labels of lines whose words depend on the timing of a run.
 const OF_TIMING: [&str; 8] = ["time", "limits", "now", "speed", "latency", "faster", "plan", "retries"];
 
-/// The columns of a label. Lines without a label belong to the label above them.
+/// The width of a label, in columns. A line without a label belongs to the label above it.
 const LABEL: usize = 10;
 
-/// A picture: what is typed, and which moment of the run is shown above its end.
+/// A picture of a run. It shows the typed command, one moment of the run, and below that the end of the run.
 struct Scene {
     name: &'static str,
     title: &'static str,
     arguments: &'static [&'static str],
-    /// The moment: the first drawing that contains one of these texts. Without any, only the end is shown.
+    /// The texts that select the moment. It is the first drawing that contains one of these texts. Without texts, the
+    /// picture shows only the end of the run.
     moment: &'static [&'static str],
 }
 
@@ -49,7 +51,7 @@ fn the_picture_of_a_plan_shows_what_the_program_prints() {
     });
 }
 
-/// Makes the pictures of a scene, or checks them.
+/// Makes or checks the pictures of a scene.
 fn check(scene: &Scene) {
     let is_update = std::env::var_os("UPDATE_PICTURES").is_some();
     let lines = play(scene);
@@ -72,14 +74,14 @@ fn check(scene: &Scene) {
     }
 }
 
-/// Returns the lines of a picture that were not printed.
+/// Returns the lines of a picture that the program did not print.
 fn not_printed(picture: &[String], printed: &[String]) -> Vec<String> {
     let printed: BTreeSet<_> = compared(printed).into_iter().flat_map(|(_, words)| words).collect();
     let gone = compared(picture).into_iter().filter(|(_, words)| !words.is_subset(&printed));
     gone.map(|(line, _)| line).collect()
 }
 
-/// Returns each line with the words that are compared. Each word has the label of its line in front.
+/// Returns each line with the words that are compared. Each word begins with the label of its line.
 fn compared(lines: &[String]) -> Vec<(String, BTreeSet<String>)> {
     let mut label = String::new();
     let of = |line: &String| {
@@ -97,7 +99,7 @@ fn compared(lines: &[String]) -> Vec<(String, BTreeSet<String>)> {
     lines.iter().map(of).collect()
 }
 
-/// Runs the program. Returns what a picture shows of it.
+/// Runs the program. Returns the lines that the picture shows.
 fn play(scene: &Scene) -> Vec<Line> {
     let folder = tempfile::tempdir().expect("a folder");
     let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures");
@@ -133,7 +135,7 @@ fn visible(window: &Window) -> Vec<Line> {
     lines
 }
 
-/// Returns the line between the moment and the end.
+/// Returns the line of the picture between the moment and the end.
 fn gap() -> Line {
     let mut terminal = avt::Terminal::new(SIZE.0.into(), 1).expect("a size");
     terminal.feed("\x1b[2m⋮ at the end:\x1b[0m");
@@ -141,8 +143,8 @@ fn gap() -> Line {
     line.clone()
 }
 
-/// Returns the words of a text without colours. Numbers, bars and signs are left out. A word that the terminal wrapped is
-/// two words.
+/// Returns the words of a text without colours. Numbers, bars and signs are left out. If the terminal wrapped a word,
+/// it counts as two words.
 fn words(text: &str) -> BTreeSet<String> {
     let all = text.split(|char: char| !char.is_alphabetic());
     all.filter(|word| word.len() > 2).map(str::to_owned).collect()

@@ -1,19 +1,19 @@
-//! The size of a terminal changes at random during a run. The terminal shows one whole block, and no parts of old
-//! blocks.
+//! Changes the size of a terminal at random during a run. The terminal must show one whole block of progress lines, and
+//! no parts of old blocks.
 
 use std::path::Path;
 
 use crate::window::Window;
 
-/// Rows of the input. With this many rows, the run lasts longer than the changes.
+/// The number of rows of the input. The run takes longer than all changes of size together.
 const ROWS: usize = 3_000;
 /// How many times the size changes in a run.
 const CHANGES: usize = 25;
-/// After a change of size, the tests wait for this many drawings before they look at the terminal. The first drawing
-/// may have been made for the old size.
+/// After a change of size, the tests wait for this many drawings before they check the terminal. The first drawing was
+/// possibly made for the old size.
 const DRAWINGS: usize = 2;
-/// Ends the lines of a drawing: it switches line wrapping on again. After it, the cursor goes back to the start of the
-/// first line.
+/// The sequence after the lines of a drawing, which switches line wrapping on again. After this sequence, the cursor
+/// moves back to the start of the first line.
 const DRAWN: &str = "\x1b[?7h";
 
 #[test]
@@ -83,7 +83,7 @@ fn is_complete(text: &str) -> bool {
     text.rsplit_once(DRAWN).is_some_and(|(_, rest)| rest.ends_with('\r') && rest.replace("\x1b[1A", "") == "\r")
 }
 
-/// Asserts that one block is on the terminal, below everything else, and that each of its lines is whole.
+/// Asserts that the terminal shows exactly one block, below all other lines, and that each line of the block is whole.
 #[track_caller]
 fn check(window: &Window, when: &str) {
     let shown = window.shown();
@@ -108,7 +108,7 @@ fn is_first(line: &str) -> bool {
     line.contains("/3,000") || line.contains(" of 3,000 done")
 }
 
-/// Returns whether a line says what the run does.
+/// Returns whether a line says what the run is doing.
 fn is_now(line: &str) -> bool {
     const WORDS: [&str; 8] =
         ["limited by", "waiting", "raising", "held", "concurrency", "stopping", "last answers", "…"];

@@ -6,7 +6,7 @@ use avt::{Cell, Color, Line, Pen};
 
 /// The width and height of a character, in pixels.
 const CELL: (f64, f64) = (8.4, 19.0);
-/// The space around the text.
+/// The space around the text, in pixels.
 const MARGIN: f64 = 18.0;
 
 /// The colours of a picture.
@@ -51,7 +51,7 @@ pub const PALETTES: [Palette; 2] = [
     },
 ];
 
-/// Returns a picture of these lines. `title` says what it shows, for people who can't see it.
+/// Returns a picture of these lines. `title` says what the picture shows, for people who can't see it.
 pub fn picture(lines: &[Line], title: &str, palette: &Palette) -> String {
     let columns = lines.iter().map(|line| line.text().trim_end().chars().count()).max().unwrap_or(0);
     let (width, height) = (columns as f64 * CELL.0 + 2.0 * MARGIN, lines.len() as f64 * CELL.1 + 2.0 * MARGIN);
@@ -91,12 +91,12 @@ pub fn shown_by(picture: &str) -> Vec<String> {
     text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&").lines().map(str::to_owned).collect()
 }
 
-/// Returns the cells of a line, divided where the pen changes and where a bar begins or ends.
+/// Returns the cells of a line, divided where the style changes and where a bar begins or ends.
 fn runs(line: &Line) -> Vec<Vec<Cell>> {
     line.chunks(|before, after| before.pen() != after.pen() || kind(before) != kind(after)).collect()
 }
 
-/// Returns the kind of a cell: a blank, a full or an empty cell of a bar, or text.
+/// Returns the kind of a cell: a blank, a full cell of a bar, an empty cell of a bar, or text.
 fn kind(cell: &Cell) -> char {
     match cell.char() {
         bar @ ('█' | '░') => bar,

@@ -12,7 +12,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::pty::{Pty, ended};
 
-/// If the program writes nothing for this long, it counts as hanging.
+/// The time without output after which the program counts as hanging.
 const LONGEST_SILENCE: Duration = Duration::from_secs(60);
 
 /// A run on a terminal.
@@ -46,7 +46,7 @@ impl Window {
         set_size(&self.ours, columns, rows);
     }
 
-    /// Waits for the next text of the program and shows it. Returns the text; `None` after the program has ended.
+    /// Waits for the next text of the program and shows it. Returns this text, or `None` after the program has ended.
     #[track_caller]
     pub fn next(&mut self) -> Option<String> {
         match self.written.recv_timeout(LONGEST_SILENCE) {
@@ -72,8 +72,8 @@ impl Window {
         ended(&mut self.child)
     }
 
-    /// Returns all lines that are on the terminal or have scrolled off it, without blanks at their ends. A wrapped line is
-    /// several lines.
+    /// Returns all lines that are on the terminal or have scrolled off it, without blanks at their ends. A wrapped line
+    /// counts as several lines.
     pub fn shown(&self) -> Vec<String> {
         let mut lines: Vec<_> =
             self.terminal.screen().all_lines().map(|line| line.text().trim_end().to_owned()).collect();
@@ -95,7 +95,8 @@ fn set_size(terminal: &File, columns: u16, rows: u16) {
     tcsetwinsize(terminal, size).expect("the size can be set");
 }
 
-/// Reads what the program writes, in whole characters.
+/// Reads what the program writes. If a character is split between two reads, it is passed on only after the second
+/// read.
 fn reads(mut terminal: File) -> Receiver<String> {
     let (sender, written) = channel();
     std::thread::spawn(move || {

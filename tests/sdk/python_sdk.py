@@ -1,6 +1,6 @@
 """Tests the official Python SDK, unchanged, against the simulator: python_sdk.py URL
 
-The simulator must run with tests/sdk/faults.json, and with a limit of requests that these tests do not reach.
+The simulator must run with tests/sdk/faults.json, and with a limit on requests that these tests do not reach.
 """
 
 import json

@@ -1,4 +1,5 @@
-//! Tests the promises about security: runs a small part of each loop, mostly with the real program.
+//! Tests the promises about security. Runs a small part of each loop (a test that repeats an attack many times), mostly
+//! with the real program.
 //!
 //! `cargo bench --bench security -- full` runs the full loops and writes the page `benches/SECURITY.md`. `loops/` has
 //! one file for each class of attack. Each file contains the tables, the generators, and the lines for the page.
@@ -23,7 +24,7 @@ fn holds(name: &str) {
     assert!(!page(Size::Share).is_empty(), "{name} tried nothing");
 }
 
-/// Makes one test for each loop. So the loops run in parallel, and each loop is a test with its own name.
+/// Makes one test for each loop. So the loops run in parallel, and each loop has a test name of its own.
 macro_rules! tests {
     ($($test:ident: $name:literal,)*) => {
         $(

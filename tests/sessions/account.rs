@@ -290,8 +290,8 @@ fn max_cost_stops_before_the_budget_is_exceeded_and_counts_all_runs() {
     assert_each_once(&folder.read("prompts.results.jsonl"), 200);
 }
 
-/// One in five answers is charged and breaks off. The program may send another request only while the budget covers the
-/// next answer and all lost answers. This is also true for the next runs.
+/// One in five answers is charged and breaks off. The program is allowed to send another request only if the budget is
+/// enough for the next answer and all lost answers. The next runs follow this rule too.
 #[test]
 fn lost_answers_count_against_max_cost_in_later_runs_too() {
     let folder = Folder::with_rows(200);

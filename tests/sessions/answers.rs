@@ -1,4 +1,4 @@
-//! Answers that are not as required: what is asked again, and what the files say about it.
+//! Tests answers that are not as required: which further requests a run sends, and what the files say about them.
 
 use claude_batch::sim::answers::AnswerPlan;
 use claude_batch::sim::config::{BatchConfig, BatchTime};
@@ -20,7 +20,7 @@ fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
 }
 
-/// Returns the purposes of the requests that a row needed.
+/// Returns the purpose of each request that was sent for a row.
 fn purposes(part: &Value) -> Vec<&str> {
     part["steps"].as_array().into_iter().flatten().filter_map(|step| step["purpose"].as_str()).collect()
 }
@@ -136,7 +136,7 @@ fn a_row_whose_answer_does_not_meet_a_condition_fails_with_the_condition_in_its_
 fn answers_of_earlier_results_are_taken_only_if_they_match_the_schema() {
     let folder = Folder::with_rows(3);
     folder.write("schema.json", SCHEMA);
-    // Only a request with a schema gets an answer that follows it.
+    // The simulated API follows a schema only if the request contains the schema.
     let api = scripted(
         r#"{"rules": [
             {"contains": "json_schema", "thinking": 1},

@@ -1,4 +1,4 @@
-//! What a run in batches tells its user.
+//! Tests what a run in batches tells its user.
 
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ fn batches_of_a_simulated_run_end_with_it_and_even_a_quiet_run_says_so() {
 }
 
 #[test]
-fn rows_of_a_pipe_that_are_in_batches_are_not_reported_as_no_rows() {
+fn a_pipe_whose_rows_are_in_batches_is_not_reported_as_empty() {
     let (folder, api) = ready(0, Duration::from_secs(3_600));
     let args = ["run", "-", "--lane", "batch", "--detach", "-o", "out.jsonl", "--tier", "2"];
 

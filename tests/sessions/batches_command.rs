@@ -12,7 +12,7 @@ use crate::hostile::{Hostile, response};
 use crate::support::*;
 
 const STUCK: BatchTime = BatchTime::Stuck;
-/// So long that a run has left before the batches end.
+/// The time that a batch takes. In this time, a run can end before its batches end.
 const SOON: BatchTime = BatchTime::Fixed(Duration::from_secs(2));
 
 #[test]
@@ -291,7 +291,7 @@ fn cost_of(line: &str) -> Option<f64> {
     serde_json::from_str::<Value>(line).expect("it is JSON")["meta"]["cost_usd"].as_f64()
 }
 
-/// Creates a batch as another program would. Returns its id.
+/// Creates a batch as another program would. Returns the id of the batch.
 fn create(api: &Api, body: &str) -> String {
     let host = api.url.strip_prefix("http://").expect("it is on this machine");
     let mut stream = TcpStream::connect(host).expect("it listens");
@@ -307,13 +307,13 @@ fn create(api: &Api, body: &str) -> String {
     reply[at..].chars().take_while(|char| char.is_ascii_alphanumeric() || *char == '_').collect()
 }
 
-/// Returns a folder whose run of 21 rows has left two batches of 10 rows behind, and their API. The first row was sent
-/// online.
+/// Returns a folder and an API. In the folder, a run of 21 rows has ended and left two open batches of 10 rows each.
+/// The first row was sent online.
 fn detached(time: BatchTime) -> (Folder, Api) {
     detached_from(time, r#"{"rules": []}"#)
 }
 
-/// Like [`detached`], with these faults.
+/// Returns the same folder and API as [`detached`], with these faults of the API.
 fn detached_from(time: BatchTime, faults: &str) -> (Folder, Api) {
     let batches = BatchConfig { time, cancel_time: Duration::ZERO, ..BatchConfig::default() };
     let faults = FaultPlan::parse(faults, "faults").expect("a fault plan");
@@ -327,7 +327,7 @@ fn document(said: &Said) -> Value {
     serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}\n{}", said.out, said.err))
 }
 
-/// Returns a member of each batch of a document.
+/// Returns the value of one member for each batch of a document.
 fn members(document: &Value, name: &str) -> Vec<Value> {
     let batches = document["batches"].as_array().expect("it has batches");
     batches.iter().map(|batch| batch[name].clone()).collect()

@@ -1,4 +1,4 @@
-//! The commands that the summary proposes. A shell runs each command, as if a user had pasted it.
+//! Tests the commands that the summary proposes. A shell runs each command, as if a user had pasted it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::support::*;
 
 const ROWS: usize = 6;
-/// One row fails once, and works when it is tried again.
+/// One row fails once, and is answered when it is sent again.
 const ONE_FAILS: &str = r#"{"rules": [{"status": 500, "contains": "number 0.", "times": 1}]}"#;
 
 /// The command that the user typed, the environment variables (for the key and the server), and the path of the
@@ -36,7 +36,7 @@ fn printed_commands_finish_the_run_with_any_names_and_settings() {
             variables: &[key],
             results: "o ut.jsonl",
         },
-        // The environment and the typed command give different servers.
+        // The environment names another server than the typed command.
         Case { args: &["run", "p.jsonl", "--base-url", url], variables: &[key, dead], results: "p.results.jsonl" },
         // All settings are in the environment.
         Case {
@@ -50,19 +50,19 @@ fn printed_commands_finish_the_run_with_any_names_and_settings() {
             results: "p.results.jsonl",
         },
         Case { args: &["run", "p.jsonl"], variables: &[key, ("ANTHROPIC_BASE_URL", url)], results: "p.results.jsonl" },
-        // A settings file with a profile.
+        // The settings are in a file with a profile.
         Case {
             args: &["run", "p.jsonl", "--config", "its conf.toml", "--profile", "at night"],
             variables: &[key],
             results: "p.results.jsonl",
         },
-        // The key is only in a file.
+        // The key is in a file, and not in a variable.
         Case {
             args: &["run", "p.jsonl", "--base-url", url, "--api-key-file", "key file"],
             variables: &[],
             results: "p.results.jsonl",
         },
-        // Settings that the run folder does not record.
+        // The run folder does not record these settings.
         Case {
             args: &[
                 "run",
@@ -79,7 +79,7 @@ fn printed_commands_finish_the_run_with_any_names_and_settings() {
             variables: &[key],
             results: "p.results.jsonl",
         },
-        // `--fresh` renames earlier results once. Resuming the run does not rename them again.
+        // `--fresh` renames earlier results when the run starts. A resume of the run does not rename results again.
         Case { args: &["run", "p.jsonl", "--base-url", url, "--fresh"], variables: &[key], results: "p.results.jsonl" },
         Case {
             args: &["run", "p.jsonl", "--base-url", url],
@@ -103,7 +103,7 @@ fn finished_by_printed_commands(api: &Api, case: &Case<'_>, quoted: &str) {
     let filled = |text: &str| text.replace("URL", &api.url);
     // Only an argument that is exactly `URL` is replaced, because names of variables contain `URL` too.
     let value = |text: &str| if text == "URL" { filled(text) } else { text.to_owned() };
-    // Rows are sent one after the other, so that the failing row has failed before the limit is reached.
+    // The program sends one row after the other. So the first row fails before the limit on requests is reached.
     let window = if case.args.contains(&"-c2") { None } else { Some("-c1") };
     let more = ["--max-requests", "4", "--max-retries", "0"].into_iter().chain(window).map(str::to_owned);
     let args: Vec<_> = case.args.iter().map(|arg| value(arg)).chain(more).collect();
@@ -185,7 +185,7 @@ fn the_command_in_the_explanation_of_a_stopped_pipe_works() {
     assert_eq!(answered, ["r0", "r1", "r2", "r3", "r4", "r5"]);
 }
 
-/// Returns the command that a summary prints with a label: on the same line, or alone on the next line.
+/// Returns the command that a summary prints after a label. The command is on the same line or alone on the next line.
 pub fn printed(said: &Said, label: &str) -> Option<String> {
     let mut lines = said.err.lines().skip_while(|line| !line.trim_end().starts_with(label));
     let line = lines.next()?;
@@ -203,12 +203,12 @@ pub fn pasted(text: &str, like: &Command, input: Option<&str>) -> Said {
     let mut shell = Command::new("sh");
     shell.args(["-c", text]).env("PATH", std::env::join_paths(path).expect("a path"));
     as_there(&mut shell, like);
-    // If a printed command does not name the server of its run, this proxy prevents requests to the default server.
+    // If a printed command does not name the server of its run, this proxy stops the requests to the default server.
     shell.env("HTTPS_PROXY", "http://127.0.0.1:9");
     feed(shell, input.unwrap_or_default())
 }
 
-/// Returns the same command again, so that it can be run once more.
+/// Returns a copy of a command, so that it can be run again.
 fn again_as(like: &Command) -> Command {
     let mut command = Command::new(like.get_program());
     command.args(like.get_args());

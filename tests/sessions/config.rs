@@ -1,4 +1,5 @@
-//! The command `config`: the settings and where they come from, the files that are read, and a new file.
+//! Tests the command `config`. The command shows the settings and their sources, shows the files that are read, and
+//! makes a new file.
 
 use crate::support::*;
 
@@ -19,7 +20,7 @@ kind = "messages"
 base-url = "http://127.0.0.1:9"
 "#;
 
-/// Returns a folder with a configuration of the user, and the command with these arguments.
+/// Returns a folder with a configuration of the user, and the command `claude-batch` with these arguments.
 fn show(folder: &Folder, more: &[&str]) -> Said {
     folder.write("own/claude-batch/claude-batch.toml", OWN);
     folder.write("claude-batch.toml", "max-cost = 5\nmodel = \"claude-sonnet-4-5\"\n");
@@ -29,7 +30,7 @@ fn show(folder: &Folder, more: &[&str]) -> Said {
     Said::of(command.env("CLAUDE_BATCH_RPM", "100").output().expect("the program starts"))
 }
 
-/// Returns the line about a setting without its padding, and the lines below it that have no name.
+/// Returns the line about a setting without its padding, and the lines without a name below it.
 fn about(said: &Said, name: &str) -> String {
     let mut lines =
         said.out.lines().skip_while(|line| line.get(2..).and_then(|rest| rest.split(' ').next()) != Some(name));

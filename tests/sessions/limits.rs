@@ -11,16 +11,16 @@ use serde_json::Value;
 use crate::hostile::{Hostile, response};
 use crate::support::*;
 
-/// A key of an administrator.
+/// The API key of an administrator.
 const ADMIN: &str = "sk-ant-admin01-0123456789abcdef";
 
-/// Returns an API with limits that runs can learn.
+/// Returns an API whose responses report limits, so that runs can learn them.
 fn api() -> Api {
     let limits = RateLimits::new(1_200, 900_000, 120_000);
     Api::new(quick().with_limits(limits).with_burst(Burst::Time(Duration::from_secs(10))))
 }
 
-/// Returns what a run has kept.
+/// Returns the content of `limits.json` in a run folder.
 fn kept(folder: &Folder, run: &str) -> Value {
     serde_json::from_str(&folder.read(&format!("{run}/limits.json"))).expect("it is JSON")
 }
@@ -47,7 +47,8 @@ fn a_run_keeps_what_responses_report_about_limits() {
         [&limits["rpm"], &limits["itpm"], &limits["otpm"]],
         [1_200, 900_000, 120_000].map(Value::from).each_ref()
     );
-    // Ten seconds of the limit. Several requests may come before the first response.
+    // The burst is the number of requests that the limit gives in ten seconds. Several requests can be sent before the
+    // first response, so a little less is also right.
     let burst = pool["bursts"]["requests"].as_u64().expect("it is known");
     assert!((170..=200).contains(&burst), "{pool}");
     assert_eq!(kept(&folder, "halted.jsonl.run")["pools"][0]["limits"]["rpm"], 1_200);

@@ -1,7 +1,8 @@
-//! Whole sessions of the program: each test types a command and checks the output, the files, and the exit code.
+//! Tests whole sessions of the program. Each test runs commands as a user types them, and checks the output, the files,
+//! and the exit code.
 //!
 //! The real program runs against the simulated API on the loopback address. No test waits for a fixed time. If a test
-//! needs a certain moment, it waits until the API's records show that moment.
+//! needs a certain moment, it waits until the records of the API show this moment.
 
 #![cfg(feature = "sim")]
 

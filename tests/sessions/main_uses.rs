@@ -1,4 +1,4 @@
-//! The uses at the start of the README.
+//! Tests the uses of the program that the README shows at its start.
 
 use crate::support::*;
 

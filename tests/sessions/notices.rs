@@ -1,4 +1,4 @@
-//! Notices about a run, and the log of its events.
+//! Tests notices (messages about a run to an address) and the log of events.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,12 +9,12 @@ use serde_json::Value;
 
 use crate::support::*;
 
-/// A part of each address. It must not appear anywhere.
+/// A secret part of each address. This text must not appear anywhere.
 const SECRET: &str = "B0-s3cret-hook-77";
-/// The secret of the signatures. It must not appear anywhere either.
+/// The secret that signs the notices. This text must not appear anywhere either.
 const SIGNING: &str = "0123456789abcdef-sign";
 
-/// Receives notices. Its answers are good or hostile.
+/// Receives notices. The answers of the server are good or hostile.
 struct Receiver {
     url: String,
     bodies: Arc<Mutex<Vec<String>>>,
@@ -58,7 +58,7 @@ impl Receiver {
     }
 }
 
-/// Reads a request whose length is in its head.
+/// Reads a request whose headers give the length of its body.
 fn request(stream: &mut TcpStream) -> (String, String) {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -83,7 +83,7 @@ fn assert_no_secret(folder: &Folder, said: &Said) {
 }
 
 #[test]
-fn each_kind_comes_once_and_fits_the_schema() {
+fn each_kind_of_notice_comes_once_and_fits_the_schema() {
     let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/schemas/notice.schema.json");
     let schema = std::fs::read_to_string(schema).expect("the schema can be read");
     let schema = jsonschema::validator_for(&serde_json::from_str(&schema).expect("it is JSON")).expect("a schema");

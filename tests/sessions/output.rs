@@ -1,4 +1,4 @@
-//! Outputs that are closed or full, and outputs that are terminals.
+//! Tests outputs that are closed or full, and outputs that are terminals.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
@@ -141,8 +141,8 @@ fn quiet_prints_nothing_if_a_run_goes_well() {
     assert_eq!(again.ends_with(0).err, "");
 }
 
-/// For each way in which a run with `--quiet` can end, the table gives the content of standard error and its number of
-/// lines.
+/// The table has a line for each way in which a run with `--quiet` can end. Each line gives the expected texts of
+/// standard error.
 #[test]
 fn quiet_is_silent_when_all_is_well_and_says_in_one_line_what_is_wrong() {
     let faults = r#"{"rules": [
@@ -174,7 +174,7 @@ fn quiet_is_silent_when_all_is_well_and_says_in_one_line_what_is_wrong() {
         let said = folder.run_at(&api, &[args, &["-q"]].concat());
 
         said.ends_with(code).tells(parts);
-        // What to do about a mistake in the command is on a line of its own.
+        // If the command has a mistake, the advice is on a line of its own.
         let lines = said.err.lines().filter(|line| !line.starts_with("  ")).count();
         assert_eq!(lines, usize::from(code != 0), "{args:?}: {}", said.err);
         assert_eq!(said.out, "", "{args:?}");

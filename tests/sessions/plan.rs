@@ -1,4 +1,4 @@
-//! The command `plan`, and the forecast in the first line of a run.
+//! Tests the command `plan`, and the forecast in the first line of a run.
 
 use std::path::Path;
 
@@ -66,7 +66,7 @@ fn a_plan_learns_from_a_trial_and_names_it() {
     let other = plan(&folder.run_at(&api, &["plan", "other.jsonl", "--history", "prompts.results.jsonl", "--json"]));
     let swapped = plan(&folder.run_at(&api, &["plan", "--history", "prompts.results.jsonl", "other.jsonl", "--json"]));
 
-    // Answers are cut at 32 tokens.
+    // All answers are cut off at 32 tokens.
     for (plan, rows) in [(&ours, 250.0), (&other, 100.0), (&swapped, 100.0)] {
         assert_eq!(number(&plan["rows"]["to_send"]), rows);
         assert_eq!(number(&plan["tokens"]["output"]["likely"]), 32.0 * rows, "{plan}");
@@ -274,7 +274,7 @@ fn a_change_of_the_tier_keeps_the_limits_given_by_hand() {
 }
 
 #[test]
-fn a_changed_model_has_the_cost_that_the_typed_change_has() {
+fn the_cost_that_a_plan_shows_for_another_model_is_the_cost_with_this_model() {
     let folder = Folder::new();
     let row =
         |model: &str, number| format!("{{\"prompt\":\"Hi {number}\",\"model\":\"{model}\",\"max_tokens\":200}}\n");

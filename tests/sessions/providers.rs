@@ -1,4 +1,4 @@
-//! Providers: the command that lists them, and the runs that use a provider.
+//! Tests providers: the command that lists them, and the runs that use a provider.
 
 use std::collections::BTreeMap;
 
@@ -111,7 +111,7 @@ fn the_provider_of_a_run_is_recorded_and_used_again_by_resume() {
     resumed.ends_with(0).tells(&["2 answered"]);
 }
 
-/// A table of each provider with its address.
+/// Returns a configuration with a table for each provider and its address.
 fn tables(providers: &[(&str, &str, String)]) -> String {
     let table = |(name, kind, url): &(&str, &str, String)| {
         format!("[providers.{name}]\nkind = '{kind}'\nbase-url = '{url}'\napi-key-env = 'A_KEY'\n")
@@ -119,7 +119,8 @@ fn tables(providers: &[(&str, &str, String)]) -> String {
     providers.iter().map(table).collect()
 }
 
-/// Runs the program with the tables of `own.toml`, and [`CANARY`] as the key of each.
+/// Runs the program with the tables of `own.toml`, and [`CANARY`] (the key that must not appear anywhere) as the key of
+/// each provider.
 fn with_tables(folder: &Folder, args: &[&str]) -> Said {
     let mut command = folder.command(&[args, &["--config", "own.toml"]].concat());
     command.env("A_KEY", CANARY).env("ANTHROPIC_BASE_URL", "http://127.0.0.1:9");

@@ -1,8 +1,9 @@
-//! Runs that are refused before anything is sent: one clear message, exit code 2, and nothing left behind.
+//! Tests runs that are refused before anything is sent. A refused run prints one clear message, ends with exit code 2,
+//! and leaves no files.
 //!
 //! A dry run refuses nearly everything that a run refuses, with the same message and the same exit code. So each case
-//! here is tried as a run and as a dry run. A dry run skips only the checks of things that are needed for sending. The
-//! cases for these checks use [`refused_once`].
+//! here is tried as a run and as a dry run. A dry run skips only the checks of things that are needed to send requests.
+//! The cases of these checks use [`refused_once`].
 
 use std::process::{Command, Stdio};
 
@@ -26,7 +27,7 @@ fn refused(folder: &Folder, args: &[&str], parts: &[&str]) {
     );
 }
 
-/// Runs the program. Asserts that it prints one message, sends nothing and leaves the folder unchanged.
+/// Runs the program. Asserts that the program prints one message, sends nothing and leaves the folder unchanged.
 #[track_caller]
 fn refused_once(folder: &Folder, args: &[&str], parts: &[&str]) -> Said {
     let before = folder.contents();
@@ -157,7 +158,7 @@ fn an_output_that_can_not_be_a_results_file_is_refused() {
 fn an_output_that_can_not_be_written_is_refused() {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::CommandExt;
-    /// A user who owns nothing.
+    /// The id of a user who owns nothing.
     const NOBODY: u32 = 65_534;
     let folder = Folder::with_rows(2);
     refused(&folder, &["run", "prompts.jsonl", "--simulate", "-o", "/dev/full"], &["/dev/full"]);
@@ -224,7 +225,8 @@ fn a_second_run_on_one_output_is_refused() {
     api.wait_for_requests(1);
 
     let second = folder.run_at(&api, &["run", "prompts.jsonl"]);
-    // The first run may still write: it marks its second row. A paused process keeps its lock and writes nothing.
+    // The first run can write something at this moment, because it records that its second row is in flight. A paused
+    // process keeps its lock and writes nothing.
     let paused = Command::new("kill").args(["-STOP", &first.id().to_string()]).status().expect("kill is there");
     assert!(paused.success());
     let before = folder.contents();

@@ -1,4 +1,4 @@
-//! Sessions with `report`.
+//! Tests sessions with the command `report`.
 
 use crate::support::*;
 

@@ -1,5 +1,5 @@
-//! Truncated answers are asked for again: `run --rerun`, and `resume` with parameters that replace the parameters of
-//! the rows.
+//! Tests runs that ask again for truncated answers: `run --rerun`, and `resume` with parameters that replace the
+//! parameters of the rows.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::commands::{pasted, printed};
 use crate::support::*;
 
-/// Answers of the quick API have 12 tokens, so these flags truncate them.
+/// Answers of the quick API have 12 tokens, so these flags truncate the answers.
 const SHORT: [&str; 2] = ["--max-tokens", "5"];
 const AGAIN: [&str; 4] = ["--rerun", "truncated", "--max-tokens", "50"];
 const TEMPLATE: [&str; 2] = ["-t", "Translate {{word}} into {{language}}."];
@@ -135,7 +135,7 @@ fn a_budget_counts_old_and_new_answers() {
     let folder = table();
     let api = Api::quick();
     folder.run_at(&api, &[&["run", "in.csv"][..], &TEMPLATE, &SHORT].concat()).ends_with(0);
-    // The highest cost of a new answer fits into this budget, but not beside the old answers.
+    // The first budget is enough for a new answer alone, but not for the old answers and a new answer together.
     let said = folder.run_at(&api, &[&["run", "in.csv", "--max-cost", "0.0004"][..], &AGAIN].concat());
     let again = folder.run_at(&api, &[&["run", "in.csv", "--max-cost", "1"][..], &AGAIN].concat());
 
@@ -173,7 +173,7 @@ fn without_the_run_folder_rows_are_recognized_by_the_other_flags_and_never_paid_
     std::fs::remove_dir_all(folder.path("in.csv.results.jsonl.run")).expect("it is there");
     let before = folder.read("in.csv.results.jsonl");
 
-    // Without the run folder, nobody knows that the rows had --max-tokens 5.
+    // The run folder is gone, so the program can't know that the rows had --max-tokens 5.
     let refused = folder.run_at(&api, &[&["run", "in.csv"][..], &TEMPLATE, &AGAIN].concat());
 
     refused.ends_with(2).tells(&["--rerun: 4 rows of the input and 4 answers", "do not belong together"]);
@@ -289,7 +289,7 @@ fn rows_of_a_log_keep_their_keys_when_resume_changes_their_requests() {
     folder.run_at(&api, &run).ends_with(0).tells(&["nothing to do"]);
 }
 
-/// Returns a folder with a table of four rows without ids. Two of them are equal.
+/// Returns a folder with a table of four rows without ids. Two of the rows are equal.
 fn table() -> Folder {
     let folder = Folder::new();
     folder.write("in.csv", "word,language\nyes,fr\nno,de\nmaybe,it\nyes,fr\n");
@@ -312,7 +312,7 @@ fn qualities(lines: &[Value]) -> Vec<&str> {
     found
 }
 
-/// Returns the sorted keys and occurrences of the rows.
+/// Returns the keys and occurrences of the rows, sorted.
 fn keys(lines: &[Value]) -> Vec<String> {
     let mut found: Vec<_> =
         lines.iter().map(|line| format!("{} {}", line["meta"]["key"], line["meta"]["occurrence"])).collect();

@@ -1,4 +1,5 @@
-//! Resuming: the same command, `--retry-failed`, `resume`, and inputs that changed in between.
+//! Tests how runs are resumed: with the same command, with `--retry-failed`, with `resume`, and after changes of the
+//! input.
 
 use std::path::Path;
 
@@ -8,13 +9,13 @@ use claude_batch::sim::faults::FaultPlan;
 
 use crate::support::*;
 
-/// The server refuses a tenth of the rows, each time they are sent.
+/// The server refuses a tenth of the rows each time that they are sent.
 const TENTH: &str = r#"{"seed": 1, "rules": [{"status": 400, "share": 0.1}]}"#;
 
-/// The row with number 1 is refused once.
+/// The server refuses the row with number 1 once. The error says that the request is wrong.
 const ONE_FAILS: &str = r#"{"rules": [{"status": 400, "contains": "number 1.", "times": 1}]}"#;
 
-/// The server fails once, for the row with number 1.
+/// The server fails once with an internal error, for the row with number 1.
 const ONE_FAULT: &str = r#"{"rules": [{"status": 500, "contains": "number 1.", "times": 1}]}"#;
 
 #[test]
@@ -41,7 +42,7 @@ fn resume_runs_only_the_given_classes_and_keeps_rows_that_still_fail_in_the_log(
     let bad = Api::with_faults(
         r#"{"rules": [{"status": 400, "contains": "number 1."}, {"status": 413, "contains": "number 2."}]}"#,
     );
-    // The same server starts again with other faults.
+    // The faults stay, so rows 1 and 2 fail each time that they are sent.
     folder.run_at(&bad, &["run", "prompts.jsonl"]).ends_with(3).tells(&["28 answered", "2 failed"]);
 
     let only = folder.run_at(&bad, &["resume", "prompts.errors.jsonl", "--only", "too_large"]);
@@ -86,8 +87,8 @@ fn an_entry_with_an_answer_that_was_not_accepted_is_a_row_for_resume_and_for_run
     assert!(folder.read("out.errors.jsonl").contains("msg_old"), "the entry that is left is whole");
 }
 
-/// The first answer to each row is truncated. The request with this number is refused, because the key is not accepted
-/// any more, and the run stops.
+/// The first answer to each row is truncated. At the request with this number, the API stops accepting the key, and the
+/// run stops.
 fn stopped_at(request: u64) -> Api {
     let answers = r#"{"rules": [{"max_tokens_below": 40, "truncated": true}]}"#;
     let faults = format!(r#"{{"rules": [{{"status": 401, "arrivals": [{request}]}}]}}"#);
@@ -148,7 +149,7 @@ fn a_row_that_is_continued_takes_no_answer_of_another_run() {
 
     resumed.ends_with(0);
     assert_eq!(api.books().requests, 2 + 2 + 1, "{resumed:?}");
-    // Otherwise no line would contain the cost of the answer that was not accepted.
+    // The result line contains the step of the first answer too, so the cost of this answer is not lost.
     assert!(folder.read("prompts.results.jsonl").contains(r#""steps":[{"purpose":"first""#), "{resumed:?}");
 }
 
@@ -272,7 +273,7 @@ fn a_log_that_is_missing_is_an_error_if_its_run_has_failures_or_is_unknown() {
 }
 
 #[test]
-fn of_several_logs_those_that_are_gone_are_left_out() {
+fn missing_logs_are_left_out_if_several_logs_are_given() {
     let (folder, api) = (Folder::with_rows(4), Api::with_faults(ONE_FAULT));
     folder.run_at(&api, &["run", "prompts.jsonl", "-o", "a.jsonl", "--max-retries", "0"]).ends_with(3);
     folder.write("good.jsonl", &rows(2));
@@ -474,8 +475,8 @@ fn a_run_with_nothing_left_needs_no_key() {
     assert_eq!(api.books().requests, 3);
 }
 
-/// The fixture is a run of version 0.1.0. It was killed with seven answers and three failures on disk, and four
-/// requests in flight.
+/// The fixture is a run of version 0.1.0. When this run was killed, it had seven answers and three failures on disk,
+/// and four requests in flight.
 #[test]
 fn a_run_that_an_earlier_version_left_behind_is_resumed() {
     let folder = Folder::new();

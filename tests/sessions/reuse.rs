@@ -1,4 +1,4 @@
-//! Rows that take their answer from another line: from the line of an equal row of the run, or from a line of earlier
+//! Tests rows that copy their answer from another line: the line of an equal row of the run, or a line of earlier
 //! results.
 
 use std::fmt::Write as _;
@@ -254,7 +254,7 @@ fn a_plan_does_not_learn_from_copied_and_reused_answers() {
     assert_eq!(plan["basis"]["history"]["answers"], 40);
 }
 
-/// Returns `count` rows with `kinds` different requests, in turn. Every third row has no label.
+/// Returns `count` rows with `kinds` different requests, which the rows use in turn. Every third row has no label.
 fn equal_rows(count: usize, kinds: usize) -> String {
     let mut text = String::new();
     for at in 0..count {
@@ -268,8 +268,8 @@ fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a line")).collect()
 }
 
-/// Asserts that this many lines are copies of other lines with the same request: they have the same answer, and cost
-/// nothing.
+/// Asserts that this many lines are copies of other lines. A copy has the same request and the same answer as the other
+/// line, and costs nothing.
 #[track_caller]
 fn assert_copies(lines: &[Value], copies: usize) {
     let is_copy = |line: &&Value| line["meta"].get("copied_from").is_some();

@@ -1,7 +1,8 @@
-//! Texts of any kind reach the API byte for byte, and the answers come back byte for byte, in every format.
+//! Tests that texts of any kind reach the API byte for byte, and that the answers come back byte for byte, in every
+//! format.
 //!
-//! The server looks up each request by its bytes, so a request that was changed on the way is not found. The outputs
-//! are read by the short readers below, which share no code with the program. `.ci/judges` makes the same test with
+//! The server looks up each request by its bytes, so a request that was changed on the way is not found. Short readers
+//! in this file read the outputs. These readers share no code with the program. `.ci/judges` makes the same test with
 //! many more rows, with Parquet and Excel, and with readers from other authors.
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,11 +20,11 @@ use crate::support::*;
 /// A row, and its answer.
 struct Row {
     label: String,
-    /// The key by which the server finds the row: the body, or the text of its prompt.
+    /// The key by which the server finds the row: the body of the request, or the text of the prompt.
     asked: String,
-    /// The cells of the row. For a JSON row: a text and a number that are not sent.
+    /// The cells of the row. For a JSON row, these are a text and a number that are not sent.
     cells: Vec<String>,
-    /// The answer as the server sends it, and the text inside the answer.
+    /// The answer as the server sends it, as JSON.
     message: String,
     text: String,
 }
@@ -88,7 +89,7 @@ impl Server {
         Self { hostile, arrived, strange }
     }
 
-    /// Runs `input`, and checks that each row arrived once and unchanged.
+    /// Runs `input`, and checks that each row arrived exactly once and unchanged.
     fn run(&self, folder: &Folder, input: &str) {
         let mut command = folder.command(&["run", input, "-o", "out.jsonl", "--stream", "off", "--tier", "none"]);
         command.args(["-q", "-c", "8"]).env("ANTHROPIC_API_KEY", CANARY).env("ANTHROPIC_BASE_URL", &self.hostile.url);
@@ -133,7 +134,7 @@ fn tables_and_their_answers_arrive_byte_for_byte() {
     }
 }
 
-/// Runs an input and checks the requests that arrive. Then makes every output and checks its content. `asked` returns
+/// Runs an input and checks the requests that arrive. Also makes every output and checks its content. `asked` returns
 /// the key of a row from the body of its request.
 #[track_caller]
 fn round_trip(input: &str, content: &str, rows: &[Row], asked: fn(&[u8]) -> String) {
@@ -145,7 +146,7 @@ fn round_trip(input: &str, content: &str, rows: &[Row], asked: fn(&[u8]) -> Stri
     assert_outputs(&folder, rows);
 }
 
-/// Returns a row in the shape of Message Batches, and its line. Its members are in a random order.
+/// Returns a row in the shape of Message Batches, and its line. The members are in a random order.
 fn json_row(at: usize, random: &mut fastrand::Rng) -> (Row, String) {
     let name = |name: &str| format!("\"{name}\"");
     let label = format!("{}{at}", text(random));
@@ -171,8 +172,8 @@ fn json_row(at: usize, random: &mut fastrand::Rng) -> (Row, String) {
     (Row::new(label, body, vec![note, number], random), object(&members, ":") + ["\n", "\r\n"][at % 2])
 }
 
-/// Returns a row of a table. Its cells are texts. A table with a NUL byte is refused because it is not text. So only
-/// the answer can have a NUL byte.
+/// Returns a row of a table. The cells are texts. The program refuses a table with a NUL byte, because such a table is
+/// not text. So only the answer can have a NUL byte.
 fn table_row(at: usize, random: &mut fastrand::Rng) -> Row {
     let mut cell = || text(random).replace('\0', "\u{1}");
     let (label, prompt, note) = (format!("{}{at}", cell()), format!("{}{at}{}", cell(), cell()), cell());
@@ -194,7 +195,7 @@ fn assert_outputs(folder: &Folder, rows: &[Row]) {
     folder.run(&["results", "out.jsonl", "-o", "o.jsonl.gz", "--fields", fields, "--order", "input"]).ends_with(0);
     let lines = unpacked(folder, "o.jsonl.gz");
     let cells = |line: &str| -> Vec<String> {
-        // The map sorts its members by name, and the fields above are in the same order.
+        // `serde_json` sorts members by name, and the fields of the output are in the same order.
         let cells = members(line).into_values();
         cells.map(|raw| serde_json::from_str(raw.get()).unwrap_or_else(|_| raw.get().to_owned())).collect()
     };
@@ -204,14 +205,14 @@ fn assert_outputs(folder: &Folder, rows: &[Row]) {
     let lines = unpacked(folder, "o.txt.zst");
     let read: Vec<_> = lines.split_terminator('\n').map(|line| vec![unescaped(line)]).collect();
     assert_rows("o.txt.zst", &read, &texts);
-    // A NUL byte inside a text looks like the NUL byte at its end. So the test compares the whole output at once, not
-    // text by text.
+    // In this output, a text ends with a NUL byte, and a text can also contain NUL bytes. So the test compares the
+    // whole output at once, not text by text.
     folder.run(&["results", "out.jsonl", "-o", "o.txt", "--null", "--order", "input"]).ends_with(0);
     let all: String = rows.iter().map(|row| row.text.clone() + "\0").collect();
     assert!(folder.read("o.txt") == all, "o.txt with --null");
 }
 
-/// Compares rows. Shows the first row that differs.
+/// Compares rows. Returns a message with the first row that differs.
 #[track_caller]
 fn assert_rows(output: &str, found: &[Vec<String>], expected: &[Vec<String>]) {
     assert_eq!(found.len(), expected.len(), "{output}: rows");
@@ -232,7 +233,7 @@ fn assert_journal(results: &str, rows: &[Row]) {
     }
 }
 
-/// Returns the members of an object. Their values stay as they are written.
+/// Returns the members of an object. The values keep their spelling.
 fn members(line: &str) -> BTreeMap<String, Box<RawValue>> {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
 }
@@ -294,7 +295,7 @@ fn packed(name: &str, bytes: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Reads a file that may be compressed.
+/// Reads a file. If the file is compressed, it is unpacked.
 fn unpacked(folder: &Folder, name: &str) -> String {
     let bytes = std::fs::read(folder.path(name)).expect("it was made");
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! What a user sees on a terminal whose size changes. The tests read the screen of a terminal emulator.
+//! Tests what a user sees on a terminal whose size changes. The tests read the screen of a terminal emulator.
 
 use std::fs::File;
 use std::io::Read;
@@ -14,10 +14,11 @@ use crate::support::*;
 const ROWS: u16 = 24;
 /// The sizes of the terminal, in columns and rows. The test sets one after the other.
 const SIZES: [(u16, u16); 6] = [(40, ROWS), (250, ROWS), (80, 12), (20, ROWS), (132, 8), (80, ROWS)];
-/// If the progress was redrawn this many times after a change, at least one redraw used the new size.
+/// After a change of size, the test waits for this many redraws of the progress. At least one of these redraws uses the
+/// new size.
 const DRAWINGS: usize = 3;
 
-/// The end of a redraw of several lines: the cursor goes back to the first line.
+/// The sequence at the end of a redraw of several lines, which moves the cursor back to the first line.
 const DRAWN: &str = "\x1b[1A\r";
 
 #[test]
@@ -66,7 +67,7 @@ struct Window {
     ours: File,
     terminal: avt::Terminal,
     written: Receiver<String>,
-    /// The output since the last change of size.
+    /// The output after the last change of size.
     latest: String,
 }
 
@@ -112,8 +113,8 @@ impl Window {
         }
     }
 
-    /// Returns the text above the block. First waits until the limits are printed, after the first answer. Nothing is
-    /// printed above the block after that.
+    /// Waits until the limits are printed, and returns the text above the block of progress lines. The limits come
+    /// after the first answer, and nothing more is printed above the block after them.
     #[track_caller]
     fn whole_header(&mut self) -> String {
         while !self.latest.contains("the API says") {
@@ -131,7 +132,7 @@ impl Window {
         self.latest.push_str(&text);
     }
 
-    /// Returns the text above the block, without spaces and line breaks.
+    /// Returns the text above the block of progress lines, without spaces and line breaks.
     fn header(&self) -> String {
         let shown = self.shown();
         let above = shown.lines().take_while(|line| !is_first_of_block(line)).collect::<Vec<_>>();
@@ -149,7 +150,8 @@ impl Window {
         let visible: Vec<_> = self.terminal.screen().visible_lines().map(avt::Line::text).collect();
         let block: Vec<_> = visible.iter().skip_while(|line| !is_first_of_block(line)).collect();
         let lines = block.iter().filter(|line| !line.trim().is_empty()).count();
-        // There are five lines: rows, time, limits, what the run does, and cost. On a low terminal, limits are left out.
+        // The block has five lines: rows, time, limits, the activity of the run, and cost. If the terminal has few
+        // rows, the limits are left out.
         assert_eq!(lines, (size.1 / 2).min(5), "at {size:?}:\n{shown}");
     }
 
@@ -159,7 +161,7 @@ impl Window {
         lines.map(|line| line.trim_end().to_owned() + "\n").collect()
     }
 
-    /// Interrupts the run and returns what is left on the terminal.
+    /// Interrupts the run and returns the text that stays on the terminal.
     fn interrupted(mut self) -> String {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id")).expect("a process id");
         kill_process(pid, Signal::INT).expect("it runs");

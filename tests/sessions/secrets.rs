@@ -1,4 +1,4 @@
-//! The key appears nowhere: not in the output, not in the files, not even when a server sends it back.
+//! Tests that the key appears nowhere: not in the output and not in the files, also when a server sends the key back.
 
 use crate::support::*;
 

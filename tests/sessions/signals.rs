@@ -1,4 +1,4 @@
-//! The program is interrupted or killed at any moment.
+//! Tests that the program can be interrupted or killed at any moment.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -10,18 +10,18 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::*;
 
-/// How many moments are tried for each way to end a run.
+/// The number of moments that are tried for each way to end a run.
 const MOMENTS: u64 = 20;
 const ROWS: usize = 60;
 const RUN: [&str; 5] = ["run", "prompts.jsonl", "--tier", "none", "-c8"];
 
 fn send(child: &Child, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process id")).expect("a process id");
-    // The run may already have ended by itself.
+    // The signal fails if the run has already ended by itself.
     let _ = kill_process(pid, signal);
 }
 
-/// Tries random moments, two at a time. Each moment has its own API and folder.
+/// Tries random moments, two at a time. For each moment, the test uses a new API and a new folder.
 fn at_random_moments(name: &str, check: impl Fn(&mut fastrand::Rng) + Sync) {
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     eprintln!("{name}: SEED={seed}");
@@ -40,7 +40,7 @@ fn at_random_moments(name: &str, check: impl Fn(&mut fastrand::Rng) + Sync) {
 /// Starts a run and waits for a random moment between its start and its end.
 fn started_until_a_moment(folder: &Folder, api: &Api, rng: &mut fastrand::Rng) -> Child {
     let child = folder.command_at(api, &RUN).spawn().expect("it starts");
-    // A tenth of the moments are before the first request.
+    // One moment in ten is before the first request.
     if rng.u8(..10) > 0 {
         api.wait_for_requests(rng.u64(1..=ROWS as u64));
     }
@@ -58,7 +58,8 @@ fn after_ctrl_c_at_any_moment_the_same_command_finishes_each_row_once() {
         let interrupted = finish(child);
         let on = folder.run_at(&api, &RUN);
 
-        // If the program does not handle signals yet, the system ends it.
+        // In its first milliseconds, the program does not handle signals. So a signal in this time ends the program
+        // immediately.
         assert!(matches!(interrupted.code, Some(0 | 130) | None), "{interrupted:?}");
         on.ends_with(0);
         assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
@@ -141,7 +142,8 @@ fn after_kill_9_at_any_moment_the_same_command_finishes_each_row_once_and_counts
         let again = api.books().billed_again;
         let unwritten = sent - written.min(sent);
         assert!(again <= reported, "{again} were answered twice, {reported} reported");
-        // Some requests may be marked as sent although they never arrived: at most as many as the window allows.
+        // A request can be recorded as sent although it never arrived. The limit on requests in flight is also the
+        // limit for such requests.
         assert!(reported <= unwritten + 8, "{reported} reported, {unwritten} were sent and not written");
         assert!(unwritten <= reported, "{unwritten} were sent and not written, {reported} reported");
     });
@@ -183,7 +185,7 @@ fn the_first_ctrl_c_says_what_the_run_waits_for_and_how_to_resume() {
 
 #[test]
 fn the_second_ctrl_c_cuts_off_requests_in_flight_and_counts_them() {
-    // No answer comes during the test, so the run ends only if its requests are cut off.
+    // No answer comes during the test, so the run ends only if it cuts off its requests.
     let (folder, api) = (Folder::with_rows(ROWS), Api::slow(Duration::from_secs(3_600)));
     let child = folder.command_at(&api, &RUN).spawn().expect("it starts");
     api.wait_for_requests(8);
@@ -202,7 +204,7 @@ fn the_second_ctrl_c_cuts_off_requests_in_flight_and_counts_them() {
 }
 
 #[test]
-fn the_next_run_reports_what_a_cut_off_run_may_have_paid() {
+fn the_next_run_reports_what_a_cut_off_run_has_possibly_paid() {
     let (folder, api) = (Folder::with_rows(ROWS), Api::slow(Duration::from_millis(400)));
     let child = folder.command_at(&api, &RUN).spawn().expect("it starts");
     api.wait_for_requests(8);
@@ -265,8 +267,8 @@ fn usr1_prints_the_state_of_the_run() {
     said.ends_with(0).tells(&["0 of 4 rows done, waiting for the last 4 answers"]);
 }
 
-/// Returns a folder whose input takes long to read, because the template runs a long loop for each row. `rows` sets how
-/// long.
+/// Returns a folder whose input takes long to read, because the template runs a long loop for each row. The number of
+/// `rows` sets how long the reading takes.
 #[cfg(target_os = "linux")]
 fn slow_first_pass(rows: usize) -> (Folder, [&'static str; 6]) {
     let folder = Folder::new();
@@ -276,7 +278,7 @@ fn slow_first_pass(rows: usize) -> (Folder, [&'static str; 6]) {
     (folder, ["run", "slow.csv", "-t", "@t.txt", "--tier", "none"])
 }
 
-/// Returns the command as `nohup` would start it.
+/// Returns the command in the form in which `nohup` starts it.
 #[cfg(target_os = "linux")]
 fn with_hang_ups_ignored(command: &Command) -> Command {
     let mut shell = Command::new("sh");

@@ -1,10 +1,10 @@
-//! The summary of a run as JSON, and what happens to an error log without lines.
+//! Tests the summary of a run as JSON, and what happens to an error log without lines.
 
 use serde_json::Value;
 
 use super::support::*;
 
-/// Some rows fail with a status that is not tried again.
+/// A fault with which some rows fail. The program does not retry this status.
 const REFUSED: &str = r#"{"rules": [{"status": 400, "contains": "number 1."}]}"#;
 
 #[test]

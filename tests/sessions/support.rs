@@ -1,4 +1,4 @@
-//! A folder in which the program runs, an API for it, and functions that read from both.
+//! A folder in which the program runs, an API for the program, and functions that read the results of both.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,7 @@ use claude_batch::sim::server::SimServer;
 use claude_batch::sim::transport::SharedModel;
 use tempfile::TempDir;
 
-/// The key that runs get. It must not appear anywhere.
+/// The API key of all runs. This key must not appear anywhere.
 pub const CANARY: &str = "sk-ant-canary-7f3d9b1c5e";
 
 /// A separate folder in which the program is run.
@@ -41,7 +41,7 @@ impl Folder {
         self.folder.path().join(name)
     }
 
-    /// Writes a file, and makes the folders above it.
+    /// Writes a file. Makes the folders of its path if they are missing.
     pub fn write<T: AsRef<[u8]> + ?Sized>(&self, name: &str, text: &T) {
         let path = self.path(name);
         path.parent().map(fs::create_dir_all).transpose().expect("a folder can be made");
@@ -52,7 +52,8 @@ impl Folder {
         fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    /// Returns the lines of an error log. A run without failures removes its log, so a log that is gone has no lines.
+    /// Returns the lines of an error log. A run without failures removes its log, so a missing log counts as a log
+    /// without lines.
     pub fn read_log(&self, name: &str) -> String {
         if self.path(name).exists() { self.read(name) } else { String::new() }
     }
@@ -83,8 +84,8 @@ impl Folder {
         found
     }
 
-    /// Returns the program with these arguments. It runs in this folder, without the settings of this process, and with
-    /// an empty standard input.
+    /// Returns the program with these arguments. The program runs in this folder, without the settings of this process,
+    /// and with an empty standard input.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_claude-batch"));
         let ours = |name: &str| {
@@ -137,7 +138,7 @@ pub fn finish(child: Child) -> Said {
     Said::of(child.wait_with_output().expect("the program ends"))
 }
 
-/// The output of a run of the program, and how it ended.
+/// The output and the exit code of a run of the program.
 #[derive(Debug)]
 pub struct Said {
     pub code: Option<i32>,
@@ -184,7 +185,7 @@ impl Said {
     }
 }
 
-/// The simulated API on a loopback port. Tests can read its records of requests and charges.
+/// The simulated API on a loopback port. Tests can read the records of this API about requests and charges.
 pub struct Api {
     pub url: String,
     model: SharedModel,
@@ -200,18 +201,18 @@ impl Api {
         Self { url: server.url().to_owned(), model, _runtime: runtime }
     }
 
-    /// Returns an API that answers immediately. Its limits are so high that they do not matter.
+    /// Returns an API that answers immediately. The limits of the API are so high that they do not matter.
     pub fn quick() -> Self {
         Self::new(quick())
     }
 
-    /// Returns an API whose answers take about this long: between two thirds of the given time and one and a half times
-    /// the given time.
+    /// Returns an API whose answers take about the given time: between two thirds of it and one and a half times as
+    /// long.
     pub fn slow(first_token: Duration) -> Self {
         Self::new(quick().with_latency(Latency { first_token, jitter: 0.4, ..Latency::ZERO }))
     }
 
-    /// Returns a quick API with these faults.
+    /// Returns an API that answers immediately and has these faults.
     pub fn with_faults(faults: &str) -> Self {
         Self::new(quick().with_faults(FaultPlan::parse(faults, "faults").expect("a fault plan")))
     }
@@ -252,7 +253,7 @@ pub fn ids(text: &str) -> Vec<String> {
     text.lines().map(id).collect()
 }
 
-/// Asserts that a results file has each of `r0`, `r1`, … once and nothing else.
+/// Asserts that a results file has exactly one line for each of `r0`, `r1`, … and no other lines.
 #[track_caller]
 pub fn assert_each_once(results: &str, count: usize) {
     assert!(results.is_empty() || results.ends_with('\n'), "the last line is complete");

@@ -1,4 +1,5 @@
-//! Outputs that are made from the results: tables and texts. They are made at the end of a run or by `results`.
+//! Tests the outputs that are made from the results: tables and texts. A run makes these outputs at its end, and
+//! `results` makes them again.
 
 use std::process::Stdio;
 
@@ -70,7 +71,7 @@ fn results_makes_the_same_table_from_any_file_of_the_run() {
 fn rows_without_a_label_get_their_own_answers_back() {
     let folder = Folder::new();
     let api = Api::quick();
-    // Equal rows are distinguished by the number of equal rows before them.
+    // Equal rows differ in the number of equal rows before them.
     let rows: String = (0..40).map(|at| format!("{{\"prompt\":\"Say {}.\",\"nr\":{at}}}\n", at % 7)).collect();
     folder.write("rows.jsonl", &rows);
     let fields = "input.nr,id,text";
@@ -84,7 +85,7 @@ fn rows_without_a_label_get_their_own_answers_back() {
     assert!(table[1..].iter().all(|row| row[2] == answers[&row[1]]));
     folder.run(&["results", "rows.jsonl", "-o", "again.csv", "--fields", fields]).ends_with(0);
     assert_eq!(folder.read("again.csv"), folder.read("o.csv"));
-    // A new row at the beginning changes the line numbers of all other rows. Those rows are still recognized by their
+    // A new row at the beginning changes the line numbers of all other rows. The program recognizes these rows by their
     // requests.
     folder.write("rows.jsonl", &format!("\"New.\"\n{rows}"));
     folder.run(&["results", "o.csv", "-o", "moved.csv", "--fields", fields]).ends_with(0);

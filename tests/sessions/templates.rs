@@ -1,4 +1,5 @@
-//! Templates for tables: several turns, system prompts with columns, and columns that contain JSON.
+//! Tests templates for tables: several turns of a conversation, system prompts with columns, and columns that contain
+//! JSON.
 
 use std::path::Path;
 
@@ -9,7 +10,8 @@ use crate::support::*;
 const TICKETS: &str =
     "id,lang,body,items\n7,Thai,\"Say \"\"hi\"\"\",\"[{\"\"name\"\":\"\"Tea\"\"},{\"\"name\"\":\"\"Milk\"\"}]\"\n";
 
-/// Makes a run in which all rows fail. Returns the lines of its error log, which show the requests as they were sent.
+/// Makes a run in which all rows fail. Returns the lines of the error log. The lines of the error log contain the
+/// requests that were sent.
 fn requests(folder: &Folder, args: &[&str]) -> Vec<Value> {
     let api = Api::with_faults(r#"{"rules":[{"status":400}]}"#);
     folder.run_at(&api, &[&["run"], args, &["-o", "out.jsonl", "--fresh", "--halt", "never"]].concat()).ends_with(3);

@@ -1,10 +1,11 @@
-//! Keys that are renewed: from commands whose key is refused, and from commands that fail.
+//! Tests keys that a command prints and that are renewed. In some tests the key is refused, and in some the command
+//! fails.
 
 use std::time::Duration;
 
 use crate::support::*;
 
-/// A script that prints another key each time. The keys contain [`CANARY`].
+/// A script that prints another key at each call. The keys contain [`CANARY`].
 fn numbered() -> String {
     format!("echo >> calls\necho {CANARY}-$(wc -l < calls | tr -d ' ')")
 }

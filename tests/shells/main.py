@@ -1,7 +1,7 @@
 """Completes commands in real shells, with the scripts that the program prints.
 
 bash and zsh run in a pseudo-terminal, where this script types a line and the Tab key. fish has a command that prints what
-it would offer. Elvish offers its completions only in an interactive shell, so its start file asks for them.
+it would offer. Elvish offers its completions only in an interactive shell, so the start file of Elvish requests them.
 
 Usage: main.py PROGRAM [SHELL...]
 """
@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 
-# What each line offers. The last word is the one that is completed.
+# The expected completions of each line. The shell completes the last word of the line.
 CASES = [
     ("a subcommand", "claude-batch resu", ["results", "resume"]),
     ("a verb", "claude-batch batches c", ["collect", "cancel"]),
@@ -38,7 +38,8 @@ CASES = [
     ("a shell", "claude-batch completions f", ["fish"]),
 ]
 
-# A file in the working folder, which may come from a stranger. No name in it may run, whatever the shell does with names.
+# A configuration file in the working folder, as a stranger could have written it. The names of its profiles contain
+# commands. The shell must not run these commands.
 FOREIGN = """
 [profile."$(touch RAN-1)"]
 [profile."`touch RAN-2`"]
@@ -49,14 +50,15 @@ FOREIGN = """
 [profile."nine lives"]
 """
 
-# How each shell reads a script without running it. Elvish can't: it knows its editor only in an interactive shell.
+# The command with which each shell reads a script without running it. Elvish can't do this, because its editor exists
+# only in an interactive shell.
 CHECKS = {
     "bash": ["bash", "-n"],
     "zsh": ["zsh", "-n"],
     "fish": ["fish", "--no-config", "--no-execute"],
 }
 
-# Longest wait for one completion, in seconds. A busy machine needs some of them.
+# The longest wait for one completion, in seconds. On a busy machine, a completion takes several seconds.
 PATIENCE = 30
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[=>()][A-Z0-9]?|\r|\x07|\x1b\][^\x07]*\x07")
 
@@ -75,7 +77,7 @@ class Terminal:
         os.write(self.fd, text.encode())
 
     def read_until(self, is_there, patience=PATIENCE):
-        """Reads until the text meets a condition. Returns whether it does so in time."""
+        """Reads until the text meets a condition. Returns whether the condition is met in time."""
         end = time.monotonic() + patience
         while not is_there(self.seen) and time.monotonic() < end:
             if not select.select([self.fd], [], [], 0.1)[0]:
@@ -102,7 +104,7 @@ def in_terminal(args, env, folder, start, tabs):
             if not terminal.read_until(lambda seen: re.search(r"(?<!echo )is-read\s*> *$", seen)):
                 return f"the shell did not start: {terminal.seen!r}"
             terminal.seen = ""
-            # The line itself may contain a word that is expected, so only what follows it counts.
+            # The line itself can contain an expected word, so only the text after the line counts.
             terminal.type(line)
             terminal.read_until(lambda seen: line in seen, 5)
             terminal.seen = terminal.seen.split(line)[-1]
@@ -110,7 +112,7 @@ def in_terminal(args, env, folder, start, tabs):
             last = line.rsplit(" ", 1)[-1]
 
             def is_there(seen):
-                # A single candidate is inserted into the line: only its rest appears.
+                # A single candidate is inserted into the line, so only the rest of the word appears.
                 whole = last + seen.lstrip()
                 return all(word in seen or (len(words) == 1 and whole.startswith(word)) for word in words)
 
@@ -167,7 +169,7 @@ def elvish(folder, env, script):
         finally:
             terminal.close()
         names = out.read_text().split() if out.exists() else [f"nothing: {terminal.seen!r}"]
-        # As elvish does itself, only candidates that begin with the word are offered.
+        # Elvish itself offers only candidates that begin with the word, so this script does the same.
         names = [name for name in names if name.startswith(line.rsplit(" ", 1)[-1])] or names
         missing = [word for word in words if word not in names]
         return f"{missing} is not in {names[:20]}" if missing else None
@@ -182,7 +184,7 @@ def syntax(name, script):
 
 
 def ran(folder):
-    """Returns which commands in names of the foreign file were run, or None."""
+    """Returns the commands in names of the foreign file that were run, or None."""
     files = sorted(file.name for file in folder.glob("RAN-*"))
     return f"names were run as commands: {files}" if files else None
 

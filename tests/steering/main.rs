@@ -1,6 +1,6 @@
-//! Tests of runs that are steered while they are in progress: paused, resumed, given other settings, and ended.
+//! Tests how runs in progress are steered: they are paused, resumed and ended, and get other settings.
 //!
-//! `moments` plays whole runs in virtual time, with orders at random moments. `program` runs the real program, with the
+//! `moments` plays whole runs on virtual time, with orders at random moments. `program` runs the real program, with the
 //! commands that a user types.
 
 mod moments;

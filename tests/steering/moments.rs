@@ -1,4 +1,4 @@
-//! Runs in virtual time that get orders at random moments.
+//! Tests runs on virtual time that get orders at random moments.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ use crate::support::whole::{Whole, WholeRow, whole_run};
 
 const ROWS: usize = 60;
 const LIMITS: RateLimits = RateLimits::new(600, 450_000, 90_000);
-/// An order takes effect within this time.
+/// The longest time until an order takes effect.
 const SOON: Duration = Duration::from_secs(1);
 
 /// The effects of the orders of a run.
@@ -26,10 +26,10 @@ const SOON: Duration = Duration::from_secs(1);
 struct Seen {
     orders: u32,
     applied: u32,
-    /// Orders that came when the run was already ending, or had ended.
+    /// The number of orders that came when the run was ending or had ended.
     late: u32,
     longest: Duration,
-    /// Whether a stop was applied.
+    /// Whether an order stopped the run.
     was_stopped: bool,
 }
 
@@ -102,8 +102,8 @@ fn run(meddle: impl FnOnce(mpsc::Sender<Interrupt>)) -> Whole {
     whole_run(sim, || support::config(LIMITS, Window::fixed(4), 1), vec![row; ROWS], meddle)
 }
 
-/// Gives orders at random moments. With `ends`, one of them ends the run. Without `ends`, a paused run is resumed in
-/// the end.
+/// Gives orders at random moments. With `ends`, one of the orders ends the run. Without `ends`, a paused run is resumed
+/// in the end.
 async fn meddle(interrupts: mpsc::Sender<Interrupt>, mut rng: fastrand::Rng, ends: bool, seen: Arc<Mutex<Seen>>) {
     for _ in 0..rng.u32(3..12) {
         tokio::time::sleep(Duration::from_millis(rng.u64(0..1_500))).await;

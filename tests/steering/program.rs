@@ -1,4 +1,4 @@
-//! Whole sessions of the program: a run, and `ctl` from another terminal.
+//! Tests whole sessions of the program: a run, and `ctl` from another terminal.
 
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -7,12 +7,12 @@ use crate::session::*;
 
 const ROWS: usize = 60;
 const RUN: [&str; 5] = ["run", "prompts.jsonl", "--tier", "none", "-c8"];
-/// An order is acknowledged within this time. Starting the program is included.
+/// The longest time until an order is acknowledged. The start of the program is included.
 const SOON: Duration = Duration::from_secs(1);
-/// How many random moments are tried.
+/// The number of random moments that are tried.
 const MOMENTS: u64 = 24;
 
-/// Starts a run of [`ROWS`] rows, and waits until it takes requests of `ctl` and has sent some rows.
+/// Starts a run of [`ROWS`] rows, and waits until the run accepts requests of `ctl` and has sent some rows.
 fn started(folder: &Folder, api: &Api, args: &[&str]) -> Child {
     let child = folder.command_at(api, &[&RUN, args].concat()).spawn().expect("it starts");
     api.wait_for_requests(3);
@@ -151,7 +151,7 @@ fn at_random_moments_an_order_is_acknowledged_within_a_second_and_nothing_is_los
         finish(child);
         folder.run_at(&api, &RUN);
 
-        // The run may have ended before the order came.
+        // The run has possibly ended before the order came.
         assert!(told.code == Some(0) || told.err.contains("ended"), "seed {moment}: {}", told.err);
         assert!(took <= SOON, "seed {moment}: {took:?}");
         assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);

@@ -1,6 +1,7 @@
-//! Computes the least time that a run needs: within this time, the server's limits allow everything that the run used.
+//! Computes the least time that a run needs. In this time, the limits of the server allow exactly the amounts that the
+//! run used.
 //!
-//! This file shares no code with limiter and scheduler.
+//! This file shares no code with the limiter and the scheduler.
 
 use claude_batch::domain::{Dimension, Usage};
 
@@ -9,27 +10,27 @@ use super::seen::Answer;
 
 /// The requests, input tokens and output tokens that the rows of one pool used at the server.
 pub struct Account<'a> {
-    /// The server's settings.
+    /// The settings of the server.
     pub server: &'a Server,
-    /// The pool's limits at the start.
+    /// The limits of the pool at the start of the run.
     pub limits: [u32; 3],
-    /// Answers, in the order in which their requests were sent.
+    /// The answers, in the order in which their requests were sent.
     pub in_order: Vec<&'a Answer>,
-    /// The sum of what was used.
+    /// The sums of the requests, input tokens and output tokens that were used.
     pub used: [f64; 3],
     /// The amounts that other clients used in bursts, up to the time of the last row.
     pub others: [f64; 3],
-    /// The server's levels at the end.
+    /// The levels of the server's limits at the end of the run.
     pub levels: [f64; 3],
 }
 
 impl Account<'_> {
-    /// Returns the least time, and the dimension that decides it.
+    /// Returns the least time, and the limit (requests, input tokens or output tokens) that decides it.
     ///
-    /// Requests and input tokens are counted when the server accepts a row. So a row is accepted only when the limits
-    /// have allowed this row and all rows before it. Then the row ends after its own latency. Output tokens are counted
-    /// while they are produced. So when the run ends, the limits have allowed all output tokens except the debt that
-    /// the server permits.
+    /// Requests and input tokens are counted when the server accepts a row. So the server accepts a row only after the
+    /// limits have allowed this row and all rows before it. The row ends one latency after it is accepted. Output
+    /// tokens are counted while they are produced. So when the run ends, the limits have allowed all output tokens
+    /// except the debt that the server permits.
     pub fn least_time(&self) -> (f64, Dimension) {
         let time = |dimension: Dimension| {
             let total = self.used[dimension.index()];
@@ -53,13 +54,12 @@ impl Account<'_> {
         ends.fold(0.0, f64::max)
     }
 
-    /// Returns the time after which the limits have allowed this amount (`used`) of a dimension.
+    /// Returns the time after which the limits have allowed the amount `used` of requests or tokens.
     fn time_for(&self, dimension: Dimension, used: f64) -> f64 {
         let at = dimension.index();
         let rate = |limits: [u32; 3]| f64::from(limits[at]) / 60.0 * (1.0 - steady_share(self.server));
         let capacity = (f64::from(self.limits[at]) * self.server.burst_s[at] / 60.0).max(1.0);
-        // The bursts of other clients are known only as a total. So a proportional part of the total is added to each
-        // row.
+        // The bursts of other clients are known only as a total. So each row gets a proportional part of this total.
         let others = self.others[at] * used / self.used[at].max(1.0);
         let mut left = used + others - capacity;
         let (mut from, mut limits) = (0.0, self.limits);
@@ -75,11 +75,11 @@ impl Account<'_> {
     }
 }
 
-/// Returns the least time for this much input under the acceleration limit. Under that limit, one minute can use `step`
-/// tokens more than the minute before, or `floor` tokens if that is more.
+/// Returns the least time for this much input under the acceleration limit. Under this limit, one minute can use `step`
+/// tokens more than the minute before. `floor` tokens are always allowed.
 ///
-/// Each minute uses as much as the limit and the bucket allow. The last minute uses the rest as soon as the bucket
-/// contains that many tokens.
+/// Each minute uses all the tokens that the limit and the bucket allow. The last minute uses the rest as soon as the
+/// bucket contains enough tokens.
 pub fn ramp(server: &Server, input_tokens: f64) -> Option<f64> {
     let [floor, step] = server.acceleration?.map(|tokens| tokens as f64);
     let (limit, capacity) = (f64::from(server.limits[1]), f64::from(server.limits[1]) * server.burst_s[1] / 60.0);
@@ -101,12 +101,12 @@ fn steady_share(server: &Server) -> f64 {
     f64::from(steady.map(|other| other.permille).sum::<u32>()) / 1000.0
 }
 
-/// Returns how much of a dimension an answer used.
+/// Returns how many requests or tokens an answer used.
 pub fn amount(usage: Usage, dimension: Dimension) -> f64 {
     used_of(1, usage)[dimension.index()]
 }
 
-/// Returns requests and usage in the order of the dimensions.
+/// Returns the requests, the input tokens and the output tokens, in this order.
 pub fn used_of(requests: u64, usage: Usage) -> [f64; 3] {
     [requests as f64, usage.limited_input_tokens() as f64, usage.output_tokens as f64]
 }

@@ -10,16 +10,16 @@ use claude_batch::transport::{Exchange, Transport, WireError};
 use http::HeaderMap;
 use serde::Deserialize;
 
-/// What a gateway hides.
+/// The information that a gateway hides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hides {
     /// There is no gateway.
     #[default]
     Nothing,
-    /// It hides every header about limits. A refusal is a 429 without such headers.
+    /// The gateway hides every header about limits. A refusal is a 429 without such headers.
     Headers,
-    /// It also hides refusals: it sends 500 instead.
+    /// The gateway hides every header about limits, and also refusals: it sends 500 instead.
     Refusals,
 }
 
@@ -27,7 +27,7 @@ pub enum Hides {
 pub struct Gateway {
     /// The API.
     pub inner: SimTransport,
-    /// What is hidden.
+    /// The information that the gateway hides.
     pub hides: Hides,
 }
 
@@ -35,8 +35,8 @@ pub struct Gateway {
 pub struct HandedOn<E> {
     inner: E,
     head: ReplyHead,
-    /// The text that replaces the body, if the gateway replaces it. `Some(None)` means that the client has already read
-    /// this text.
+    /// The text that replaces the body; `None` if the gateway does not replace it. `Some(None)` means that the client
+    /// has already read the text.
     body: Option<Option<Bytes>>,
 }
 

@@ -1,4 +1,4 @@
-//! A server on the loopback address. It answers each request with the bytes that the test chooses.
+//! A server on the loopback address. The server answers each request with the bytes that the test chooses.
 
 #![allow(dead_code, reason = "each test file uses only some of these items")]
 
@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A request as it arrived.
+/// A request as the server received it.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    /// Its number, from 0.
+    /// The number of the request, counted from 0.
     pub number: u64,
-    /// Request line and headers; each line ends with CR LF.
+    /// The request line and the headers. Each line ends with CR LF.
     pub head: String,
     /// Its body.
     pub body: Vec<u8>,
@@ -24,21 +24,21 @@ pub struct Asked {
 pub enum Then {
     /// The next request can use the connection.
     Keep,
-    /// It is closed.
+    /// The server closes the connection.
     Close,
 }
 
-/// The server. When it is dropped, it stops accepting connections.
+/// The server. When this value is dropped, the server stops accepting connections.
 pub struct Hostile {
-    /// Its base URL.
+    /// The base URL of the server.
     pub url: String,
     requests: Arc<AtomicU64>,
     is_over: Arc<AtomicBool>,
 }
 
 impl Hostile {
-    /// Starts a server. `answer` writes the whole response, head and body, to the connection. It is called on the
-    /// thread of the connection.
+    /// Starts a server. `answer` writes the whole response (status line, headers and body) to the connection. The
+    /// thread of the connection calls `answer`.
     pub fn new(answer: impl Fn(&Asked, &mut TcpStream) -> io::Result<Then> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("the listener is bound"));
@@ -62,7 +62,7 @@ impl Hostile {
         Self::new(move |_, connection| connection.write_all(&response).map(|()| Then::Keep))
     }
 
-    /// Returns how many requests have arrived.
+    /// Returns how many requests the server has received.
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Acquire)
     }
@@ -85,13 +85,13 @@ pub fn response(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
 }
 
 fn serve(mut connection: TcpStream, answer: &dyn Fn(&Asked, &mut TcpStream) -> io::Result<Then>, numbers: &AtomicU64) {
-    // If a test does not close a connection, the thread ends after this time.
+    // If a test does not close a connection, its thread ends after this time.
     let _ = connection.set_read_timeout(Some(Duration::from_secs(120)));
     let Ok(reading) = connection.try_clone() else { return };
     let mut reading = BufReader::new(reading);
     while let Ok(Some((head, body))) = read_request(&mut reading) {
         let asked = Asked { number: numbers.fetch_add(1, Ordering::AcqRel), head, body };
-        // The program may close the connection at any moment. That is not an error.
+        // The program is allowed to close the connection at any moment, so a failed write is ignored.
         match answer(&asked, &mut connection) {
             Ok(Then::Keep) => {}
             Ok(Then::Close) | Err(_) => return,

@@ -1,7 +1,7 @@
-//! Runs a scenario on virtual time and measures it.
+//! Runs a scenario on virtual time and measures the run.
 //!
 //! The measures come from the records of the simulated API: which requests it accepted, what it charged, and when. This
-//! file shares no code with limiter and scheduler.
+//! file shares no code with the limiter and the scheduler.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -117,7 +117,7 @@ fn kinds(scenario: &Scenario, rows: usize, seed: u64) -> Vec<usize> {
     let weight: usize = kinds.iter().map(|kind| kind.weight as usize).sum();
     let mut order: Vec<usize> = (0..rows)
         .map(|row| {
-            // Every seed gives each kind exactly its share of the rows.
+            // For every seed, each kind gets exactly its share of the rows.
             let mut place = row * weight / rows * rows.div_ceil(weight).min(1) + (row % weight);
             place %= weight;
             kinds.iter().position(|kind| match place.checked_sub(kind.weight as usize) {
@@ -193,7 +193,7 @@ struct Judge<'a> {
     scenario: &'a Scenario,
     seen: &'a Seen,
     books: &'a Books,
-    /// The server's levels at the end, by model.
+    /// The levels of the server's limits at the end of the run, by model.
     levels: BTreeMap<&'a str, [f64; 3]>,
     rows: usize,
     kinds: &'a [usize],
@@ -253,7 +253,7 @@ impl Judge<'_> {
         self.rows as f64 - self.seen.answers.len() as f64 - kept as f64
     }
 
-    /// Returns the number of requests per answered row, after this many seconds.
+    /// Returns the number of requests per answered row. Only requests and rows after this second of the run count.
     fn attempts_per_row_after(&self, seconds: f64) -> f64 {
         let sent = self.seen.requests.iter().filter(|request| request.sent_at >= seconds).count();
         let answered = self.seen.answers.iter().filter(|answer| answer.at >= seconds).count();
@@ -272,7 +272,7 @@ impl Judge<'_> {
         self.scenario.model_of(&self.scenario.load.kinds[self.kinds[row as usize]])
     }
 
-    /// Returns what the rows of one model used. If there is only one model, this is everything that the server counted.
+    /// Returns what the rows of one model used. If there is only one model, returns everything that the server counted.
     fn account(&self, model: &str) -> Account<'_> {
         let mut in_order: Vec<_> =
             self.seen.answers.iter().filter(|answer| self.model_of_row(answer.row) == model).collect();
@@ -292,7 +292,8 @@ impl Judge<'_> {
         }
     }
 
-    /// Returns the least time that limits, latency and concurrency allow, and the dimension that decides it.
+    /// Returns the least time that the rate limits, the latency and the limit on open requests allow. Also returns the
+    /// rate limit that decides this time; `None` if no rate limit decides it.
     fn bound(&self) -> (f64, Option<Dimension>) {
         let times = self.levels.keys().map(|model| self.account(model).least_time());
         let (by_limits, binding) = times.max_by(|a, b| a.0.total_cmp(&b.0)).expect("there is a model");
@@ -301,16 +302,16 @@ impl Judge<'_> {
         let work: f64 = self.seen.answers.iter().map(|answer| answer.latency).sum();
         let by_window = at_once.map_or(0.0, |n| work / n as f64);
         match server.cap_lifted_at_s {
-            // The limit on open requests decides the time until this limit is removed. After that, the rate limits
-            // decide the time.
+            // The limit on open requests decides the time until this limit is removed. After its removal, the rate
+            // limits decide the time.
             Some(lifted) if by_window > lifted => (lifted + by_limits * (1.0 - lifted / by_window), Some(binding)),
             _ if by_window > by_limits => (by_window, None),
             _ => (by_limits, Some(binding)),
         }
     }
 
-    /// Measures the error of the shown remaining time at three moments: when a twentieth of the rows was done, when a
-    /// twentieth of the time had passed, and a minute after a change.
+    /// Measures the error of the remaining time that the run shows. There are three moments: after a twentieth of the
+    /// rows, after a twentieth of the time, and a minute after a change of limits.
     fn etas(&self, measures: &mut Measures) {
         let elapsed = self.seen.elapsed;
         let error = |(at, left): (f64, f64)| (at + left - elapsed).abs() / elapsed;
@@ -379,7 +380,8 @@ impl Judge<'_> {
         })
     }
 
-    /// Returns the lowest use of the binding limit over any span of `span` seconds, as a share of the limit.
+    /// Returns the lowest use of the binding limit (the limit that is used up first) in `span` seconds, as a share of
+    /// this limit.
     fn slowest(&self, span: f64, binding: Option<Dimension>) -> f64 {
         let Some(dimension) = binding else { return f64::NAN };
         let end = self.seen.sent.values().copied().fold(0.0, f64::max);
@@ -404,7 +406,7 @@ impl Judge<'_> {
         &answers[first..last.max(first)]
     }
 
-    /// Returns the earliest time after which at least 19 of 20 statuses show the right reason.
+    /// Returns the earliest time after which at least 19 of 20 reports of the state show the right reason for waiting.
     fn reason_right_after(&self, binding: Option<Dimension>) -> f64 {
         let right = binding.map_or(Reason::Window, Reason::Limit);
         let end = self.seen.sent.values().copied().fold(0.0, f64::max);
@@ -419,16 +421,16 @@ impl Judge<'_> {
         best
     }
 
-    /// Measures the longest wait of a small row and of a big row. A row's wait begins when the row is read. The time
-    /// that the small rows ahead need at the limit is subtracted from the wait. The rest is divided by a number that is
-    /// one higher than the number of big rows ahead.
+    /// Measures the longest wait of a small row and of a big row. The wait of a row begins when the row is read. From
+    /// this wait, the judge subtracts the time that the limit needs for the small rows before the row. Then the judge
+    /// divides the rest by the number of big rows before the row, plus one.
     fn waits(&self, measures: &mut Measures) {
         let kinds = &self.scenario.load.kinds;
         let limit = f64::from(self.scenario.server.limits[1]);
         let Some(big) = kinds.iter().position(|kind| kind.words as f64 >= limit * 0.9) else { return };
         let (mut small_wait, mut big_wait) = (0.0_f64, 0.0_f64);
-        // The rows that are already read but not yet sent. For each row: the time at which it will be sent, and its
-        // kind.
+        // The rows that were read and have not been sent. Each entry has the time when the row will be sent, and the
+        // kind of the row.
         let mut ahead: Vec<(f64, usize)> = Vec::new();
         for (&row, &offered) in &self.seen.offered {
             let Some(&sent) = self.seen.sent.get(&row) else { continue };
@@ -449,7 +451,7 @@ impl Judge<'_> {
         self.seen.requests.iter().filter(|request| (from..to).contains(&request.sent_at)).count() as f64
     }
 
-    /// Measures what happens around a fault that lasts from `from` to `until`.
+    /// Measures what happens during and after a fault that lasts from `from` to `until`.
     fn storm(&self, measures: &mut Measures) {
         let rule = self.scenario.server.faults.get(0);
         let seconds = |name: &str| -> Option<f64> { rule?.get(name)?.as_str()?.strip_suffix('s')?.parse().ok() };
@@ -494,7 +496,7 @@ impl Judge<'_> {
         ]);
     }
 
-    /// Measures the shortest time from the head of the first 429 to the next request.
+    /// Measures the shortest time from the first 429 response to the next request.
     fn held(&self, measures: &mut Measures) {
         let Some(first) =
             self.seen.requests.iter().filter(|request| request.status == 429).map(|r| r.head_at).reduce(f64::min)

@@ -1,4 +1,4 @@
-//! Parts that the whole-run tests and the model tests share.
+//! Code that the tests of whole runs and the model tests share.
 
 #![allow(dead_code, reason = "each test file uses only some of these items")]
 
@@ -28,8 +28,8 @@ pub const RESULTS: &str = "d/out.jsonl";
 /// The error log on a disk in memory.
 pub const ERRORS: &str = "d/out.errors.jsonl";
 
-/// Returns the row with these prefixes, from the shortest to the longest. Each prefix is 20 tokens longer than the
-/// previous one.
+/// Returns the row with these prefixes, which are ordered from the shortest to the longest. Each prefix is 20 tokens
+/// longer than the previous one.
 pub fn prefixed(mut planned: Planned, prefixes: &[u64]) -> Planned {
     let level = |(at, id): (usize, &u64)| Level {
         id: PrefixId(*id),
@@ -42,7 +42,8 @@ pub fn prefixed(mut planned: Planned, prefixes: &[u64]) -> Planned {
     planned
 }
 
-/// Returns a row of `class`. Its estimated input is `input_tokens`, and its answer can have up to `max_tokens` tokens.
+/// Returns a row of `class`. The estimated input of the row is `input_tokens`, and the answer can have up to
+/// `max_tokens` tokens.
 pub fn planned(number: u64, class: &str, input_tokens: u32, max_tokens: u32) -> Planned {
     let mut params = Params::default();
     let raw = |text: String| RawValue::from_string(text).expect("the test writes valid JSON");
@@ -116,7 +117,7 @@ pub fn pool_id(class: &str) -> PoolId {
     PoolId { provider: "anthropic".into(), account: "".into(), class: ModelClass(class.into()), speed: Speed::Standard }
 }
 
-/// Returns the settings of a scheduler. All settings except the given ones are the defaults of the command line.
+/// Returns the settings of a scheduler. All other settings are the defaults of the command line.
 pub fn config(limits: RateLimits, window: Window, seed: u64) -> Config {
     Config {
         limits_of: Box::new(move |_| limits),
@@ -143,22 +144,22 @@ pub fn at(seconds: f64) -> Instant {
     Instant::from_nanos((seconds * 1e9) as u64)
 }
 
-/// A ledger in memory. Every line is durable immediately.
+/// A ledger (the part of a run that writes lines) in memory. Every line is durable immediately.
 pub struct MemLedger {
     commits: tokio::sync::mpsc::UnboundedSender<claude_batch::runner::Commit>,
-    /// Labels of answered rows, in the order written.
+    /// The labels of the answered rows, in the order in which they were written.
     pub answered: Vec<String>,
-    /// Labels and classes of failed rows, in the order written.
+    /// The labels and error classes of the failed rows, in the order in which they were written.
     pub failed: Vec<(String, claude_batch::domain::ErrorClass)>,
     /// The total number of attempts for all finished rows.
     pub attempts: usize,
-    /// For each answered row: its number, what it used, and how long it took from its first request on.
+    /// For each answered row: its number, its usage, and the time from its first request to its end.
     pub used: Vec<(u64, claude_batch::domain::Usage, std::time::Duration)>,
     marks: std::collections::BTreeMap<claude_batch::scheduler::Ticket, String>,
 }
 
 impl MemLedger {
-    /// Returns an empty ledger and the receiver of its commits.
+    /// Returns an empty ledger, and the channel that reports its durable lines.
     pub fn new() -> (Self, tokio::sync::mpsc::UnboundedReceiver<claude_batch::runner::Commit>) {
         let (commits, receiver) = tokio::sync::mpsc::unbounded_channel();
         let ledger = Self {
@@ -268,26 +269,26 @@ impl claude_batch::runner::Ledger for MemLedger {
     }
 }
 
-/// A reporter that counts the events that it gets.
+/// A reporter that counts the events of a run.
 #[derive(Clone, Default)]
 pub struct Counts(pub Arc<Mutex<CountsInside>>);
 
-/// What [`Counts`] counts.
+/// The counts that [`Counts`] keeps.
 #[derive(Default)]
 pub struct CountsInside {
-    /// Requests sent.
+    /// The number of requests that were sent.
     pub sent: u64,
-    /// Attempts that failed and will be tried again.
+    /// The number of failed attempts that the run will retry.
     pub retried: u64,
-    /// Attempts that ended in a 429 and will be tried again.
+    /// The number of attempts with status 429 that the run will retry.
     pub limited: u64,
-    /// What was reported at the end of the run.
+    /// The duration of the run, and the shares of its reasons for waiting, as reported at its end.
     pub ended: Option<(std::time::Duration, Vec<(claude_batch::domain::Reason, f64)>)>,
     /// Warnings.
     pub warnings: Vec<String>,
     /// The outages that were reported; `None` means that an outage ended.
     pub outages: Vec<Option<claude_batch::domain::Outage>>,
-    /// A report that gets the same events.
+    /// Another report, which gets the same events.
     pub report: Option<claude_batch::report::Report>,
 }
 
@@ -307,7 +308,8 @@ impl std::io::Write for Written {
 }
 
 impl Counts {
-    /// Returns a reporter that also writes the events as `--progress json` does, and the bytes that it writes.
+    /// Returns a reporter that also writes the events as `--progress json` does. Also returns the buffer that gets the
+    /// written bytes.
     pub fn writing_json() -> (Self, Written) {
         let written = Written::default();
         let report = claude_batch::report::open(claude_batch::report::ViewOptions {

@@ -1,5 +1,5 @@
-//! Random texts and JSON values of all kinds. They have characters from all planes of Unicode, control characters,
-//! numbers that fit no machine type, and members in a random order.
+//! Random texts and JSON values of all kinds. These values have characters from all planes of Unicode, control
+//! characters, numbers that fit no machine type, and members in a random order.
 
 use std::fmt::Write as _;
 
@@ -53,7 +53,7 @@ const NUMBERS: [&str; 12] = [
     "5e0",
 ];
 
-/// Returns a random text. It can be empty.
+/// Returns a random text. The text can be empty.
 pub fn text(random: &mut fastrand::Rng) -> String {
     (0..random.usize(0..12)).fold(String::new(), |mut text, _| {
         match random.u8(0..4) {
@@ -83,7 +83,7 @@ pub fn number(random: &mut fastrand::Rng) -> String {
     }
 }
 
-/// Returns a text as JSON. Each character is written as it is or is escaped, in one of the ways that JSON allows.
+/// Returns a text as JSON. Each character is unchanged or is escaped in one of the ways that JSON allows.
 pub fn quoted(text: &str, random: &mut fastrand::Rng) -> String {
     let mut json = String::from("\"");
     for char in text.chars() {

@@ -1,7 +1,8 @@
 //! Loops that test a promise, and the page that shows their results. Each loop has a small and a full size.
 //!
-//! A loop asserts what must be true, and returns what it saw. A test runs a part of each loop. A bench runs all loops
-//! in full and writes their lines to a page in `benches/`.
+//! A loop (a test that repeats a case many times) asserts what must be true, and returns the results as lines for a
+//! page. A test runs a part of each loop. A bench runs all loops in full and writes their lines to a page in
+//! `benches/`.
 
 #![allow(dead_code, reason = "the tests and the benches use only some of these items each")]
 
@@ -11,10 +12,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// How much of a loop is run.
+/// The size in which a loop is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
-    /// A part that is short enough to run with the other tests.
+    /// Only a part of the loop, which is short enough to run with the other tests.
     Share,
     /// The whole loop.
     Full,
@@ -30,19 +31,19 @@ impl Size {
     }
 }
 
-/// A line of the page: what was tried, the goal, and what was seen.
+/// A line of a page: what the loop tried, the goal, and the result.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// What was tried.
+    /// What the loop tried.
     pub what: &'static str,
     /// The goal.
     pub goal: &'static str,
-    /// What was seen.
+    /// The result that the loop found.
     pub seen: String,
 }
 
 impl Seen {
-    /// Returns a line.
+    /// Returns a line of a page.
     pub fn new(what: &'static str, goal: &'static str, seen: String) -> Self {
         Self { what, goal, seen }
     }
@@ -53,21 +54,21 @@ pub type Loop = (&'static str, fn(Size) -> Vec<Seen>);
 
 /// A page of `benches/` and the loops that make it.
 pub struct Page {
-    /// The path of its file, relative to the project's folder.
+    /// The path of the page, relative to the folder of the project.
     pub file: &'static str,
-    /// The text before the lines.
+    /// The text of the page before the lines.
     pub beginning: &'static str,
     /// The loops, in the order of their lines.
     pub loops: &'static [Loop],
-    /// The text after the lines.
+    /// The text of the page after the lines.
     pub ending: fn() -> String,
 }
 
 const HEAD: &str = "| loop | what | target | result |\n|---|---|---|---|\n";
 
 impl Page {
-    /// Runs the loops named on the command line, or all of them. With `full`, runs them in full size and writes the
-    /// page.
+    /// Runs the loops named on the command line, or all of them. With `full`, runs the loops in full size and writes
+    /// the page.
     pub fn make(&self) -> ExitCode {
         let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
         let (size, names): (Vec<&str>, Vec<&str>) = args.iter().map(String::as_str).partition(|arg| *arg == "full");
@@ -89,7 +90,7 @@ impl Page {
         ExitCode::FAILURE
     }
 
-    /// Runs a loop and shows its lines. In full size, also writes them to the page. Returns `true` if no assertion
+    /// Runs a loop and shows its lines. In full size, also writes the lines to the page. Returns `true` if no assertion
     /// failed.
     fn run(&self, name: &str, page: fn(Size) -> Vec<Seen>, size: Size) -> bool {
         eprintln!("{name}: begins");

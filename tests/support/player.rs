@@ -1,7 +1,8 @@
-//! Plays random runs of the scheduler alone, on virtual time. After each event, it checks what must be true in every
-//! run.
+//! Plays random runs of the scheduler alone, on virtual time. After each event, the player checks what must be true in
+//! every run.
 //!
-//! A test implements [`World`] to say how attempts end, and what else must be true. Each run is made from one seed.
+//! A test implements [`World`] to say how attempts end, and what must be true in its runs. Each run is made from one
+//! seed.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -14,15 +15,16 @@ use claude_batch::domain::{
 };
 use claude_batch::scheduler::{Config, Next, Scheduler, Step, Ticket};
 
-/// A run with more events than this counts as one that never ends.
+/// The number of events after which a run counts as a run that never ends.
 const MOST_EVENTS: u64 = 100_000;
 
-/// How attempts end in a run, and what else must be true.
+/// The conditions of a run: how its attempts end, and what must be true in it.
 pub trait World {
-    /// Checks that a row may be sent.
+    /// Checks that it is correct to send a row now.
     fn on_sent(&mut self, planned: &Planned, now: Instant);
 
-    /// Returns how an attempt for this row ends. If `row` is `None`, the attempt is a canary.
+    /// Returns how an attempt for this row ends. If `row` is `None`, the attempt is a canary (a request that tests a
+    /// blocked provider).
     fn verdict(&mut self, row: Option<u64>, rng: &mut fastrand::Rng, now: Instant) -> Verdict;
 
     /// The player calls this when an answer to a row has begun, or when the row has ended.
@@ -37,10 +39,10 @@ pub struct Player<W> {
     pub now: Instant,
     /// The rows in flight.
     rows: BTreeMap<Ticket, u64>,
-    /// Rows that are finished, and rows that are left for a later run.
+    /// The rows that are finished.
     pub finished: BTreeSet<u64>,
     pub pending: BTreeSet<u64>,
-    /// The largest number of requests that were in flight at once, including canaries.
+    /// The largest number of requests in flight at the same time, including canaries (test requests).
     pub most_in_flight: usize,
     longest: Duration,
     ends: BinaryHeap<Reverse<(Instant, u64, Ticket)>>,
@@ -48,7 +50,7 @@ pub struct Player<W> {
 }
 
 impl<W: World> Player<W> {
-    /// Returns a run without rows. Each of its attempts takes at most `longest`.
+    /// Returns a run without rows. An attempt takes at most `longest`.
     pub fn new(config: Config, world: W, longest: Duration, rng: fastrand::Rng) -> Self {
         Self {
             scheduler: Scheduler::new(config),
@@ -65,7 +67,7 @@ impl<W: World> Player<W> {
         }
     }
 
-    /// Plays until nothing is left to do. With `halt_at`, a signal stops the run after that many events.
+    /// Plays until the run has ended. With `halt_at`, a signal stops the run after that many events.
     pub fn play(&mut self, halt_at: Option<u64>) {
         let mut events = 0;
         while self.step() {
@@ -121,7 +123,7 @@ impl<W: World> Player<W> {
         self.most_in_flight = self.most_in_flight.max(self.ends.len());
     }
 
-    /// Ends one attempt: the one that is due next. For half of the attempts, the head arrives before the end.
+    /// Ends the attempt that is due next. For half of the attempts, the response begins before the attempt ends.
     fn end_first(&mut self) {
         let Some(Reverse((_, _, ticket))) = self.ends.pop() else { return };
         let row = self.rows.remove(&ticket);
@@ -177,7 +179,7 @@ impl<W: World> Player<W> {
     }
 }
 
-/// Plays a run for each seed, starting at 0. If a run fails, prints its seed.
+/// Plays a run for each seed, starting at 0. If a run fails, prints the seed of the run.
 pub fn for_each_seed(seeds: u64, run: impl Fn(u64) + std::panic::RefUnwindSafe) {
     for seed in 0..seeds {
         if let Err(panic) = std::panic::catch_unwind(|| run(seed)) {

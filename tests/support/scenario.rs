@@ -1,8 +1,8 @@
-//! The form of a scenario file. It describes a server, a load, the scheduler's options, and the ranges in which the
-//! measures of the run must stay.
+//! The form of a scenario file. A scenario file describes a server, a load, the options of the scheduler, and the
+//! ranges in which the measures of the run must stay.
 //!
 //! Times are in seconds. Members that are left out have defaults. By default, the API has the limits of tier 2, a burst
-//! of a whole minute and no faults, and the scheduler has the defaults of the command line.
+//! of a whole minute, and no faults. The scheduler has the defaults of the command line.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,14 +18,14 @@ use serde::Deserialize;
 
 use super::gateway::Hides;
 
-/// One scenario: it tests one behaviour.
+/// A scenario, which tests one behaviour.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
-    /// The name of its file, set when the file is read.
+    /// The name of the scenario file, which is set when the file is read.
     #[serde(skip)]
     pub name: String,
-    /// The condition, in words.
+    /// The condition that the scenario tests, in words.
     pub condition: String,
     /// The settings of the API.
     #[serde(default)]
@@ -35,10 +35,10 @@ pub struct Scenario {
     /// The scheduler's options.
     #[serde(default)]
     pub options: Options,
-    /// How many seeds the whole table uses.
+    /// The number of seeds that the whole table uses.
     #[serde(default = "twenty")]
     pub seeds: u64,
-    /// The number of rows in the short run, which is part of the normal tests.
+    /// The number of rows in the short run. The short run is one of the normal tests.
     pub short_rows: Option<usize>,
     /// The least and the greatest allowed value of each measure, by the name of the measure.
     pub expect: BTreeMap<String, [f64; 2]>,
@@ -52,27 +52,28 @@ fn twenty() -> u64 {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
-    /// Requests, input and output tokens a minute.
+    /// The limits a minute: requests, input tokens and output tokens.
     pub limits: [u32; 3],
-    /// The burst of each limit, in seconds: the time in which the limit refills the burst.
+    /// The burst of each limit, as the time in which the limit refills the burst, in seconds.
     pub burst_s: [f64; 3],
-    /// Time to the first token.
+    /// The time to the first token, in seconds.
     pub first_token_s: f64,
-    /// The spread of the time to the first token.
+    /// The random spread of the time to the first token, as a share of this time.
     pub jitter: f64,
     /// Output speed.
     pub tokens_per_second: f64,
-    /// Time to an error.
+    /// The time until the server answers with an error, in seconds.
     pub error_s: f64,
-    /// Mean length of an answer.
+    /// The mean length of an answer, in tokens.
     pub output: f64,
-    /// Additional output tokens for each token of `max_tokens`.
+    /// The number of additional output tokens for each token of `max_tokens`.
     pub output_per_max_token: f64,
-    /// The spread of the logarithm of the length.
+    /// The standard deviation of the logarithm of the length of an answer.
     pub sigma: f64,
-    /// Real tokens for each token of the text.
+    /// The number of real tokens for each token of the text.
     pub token_skew: f64,
-    /// When a call starts, the server estimates its input: the real input times this factor.
+    /// The factor of the server's estimate. When a call starts, the server estimates its input as the real input times
+    /// this factor.
     pub estimate_skew: f64,
     /// Other clients.
     pub others: Vec<Other>,
@@ -80,17 +81,17 @@ pub struct Server {
     pub changes: Vec<Change>,
     /// Rules of a fault plan.
     pub faults: serde_json::Value,
-    /// Floor and step of the acceleration limit, in input tokens a minute.
+    /// The floor and the step of the acceleration limit, in input tokens a minute.
     pub acceleration: Option<[u64; 2]>,
-    /// How many requests may be open at once.
+    /// The largest number of requests that the server allows to be open at the same time.
     pub max_concurrent: Option<u32>,
-    /// The time at which the limit on open requests is removed, in seconds.
+    /// The time when the limit on open requests is removed, in seconds.
     pub cap_lifted_at_s: Option<f64>,
     /// The limits of the models that do not use `limits`, by model.
     pub limits_of: BTreeMap<String, [u32; 3]>,
-    /// Whether a proxy hides what heads say about limits.
+    /// Whether a proxy hides the response headers about limits.
     pub hides_headers: bool,
-    /// What a gateway hides.
+    /// The information that a gateway hides.
     pub gateway_hides: Hides,
     /// Whether a proxy sends each request two or three times.
     pub repeats: bool,
@@ -128,9 +129,9 @@ impl Default for Server {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Other {
-    /// How much of each limit it uses, in thousandths.
+    /// The share of each limit that the client uses, in thousandths.
     pub permille: u32,
-    /// The time between its bursts. Without this time, the client uses a constant share.
+    /// The time between the bursts of the client. Without this time, the client uses a constant share of each limit.
     pub every_s: Option<f64>,
 }
 
@@ -138,7 +139,7 @@ pub struct Other {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
-    /// When the limits change, in seconds.
+    /// The time when the limits change, in seconds.
     pub at_s: f64,
     /// The limits after the change.
     pub limits: [u32; 3],
@@ -148,7 +149,7 @@ pub struct Change {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Load {
-    /// How many rows there are.
+    /// The number of rows.
     pub rows: usize,
     /// Their kinds.
     pub kinds: Vec<Kind>,
@@ -178,15 +179,15 @@ pub struct Kind {
     /// The weight of this kind among all kinds.
     #[serde(default = "one")]
     pub weight: u32,
-    /// Words of the prompt. Each word is a token.
+    /// The number of words of the prompt, each of one token.
     pub words: usize,
-    /// Words of a system prompt that can be cached.
+    /// The number of words of a system prompt that can be cached.
     #[serde(default)]
     pub cached_words: usize,
     /// `max_tokens`.
     #[serde(default = "thousand")]
     pub max_tokens: u32,
-    /// The model. Without a model, the model of the load is used.
+    /// The model of these rows. Without a model, the model of the load is used.
     pub model: Option<String>,
 }
 
@@ -202,12 +203,12 @@ fn thousand() -> u32 {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// In random order.
+    /// The kinds of rows are in random order.
     #[default]
     Mixed,
-    /// The file has one kind after the other, and is read in that order.
+    /// The file has one kind after the other, and is read in this order.
     Sorted,
-    /// The file has one kind after the other, but is read in the order that the first pass advises.
+    /// The file has one kind after the other. The run reads it in the order that the first pass over the input advises.
     Advised,
 }
 
@@ -215,13 +216,13 @@ pub enum Order {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
-    /// The limits that the scheduler knows at the start. By default, it knows the server's limits.
+    /// The limits that the scheduler knows at the start. By default, the scheduler knows the limits of the server.
     pub preset: Option<[u32; 3]>,
     /// `--tier none`.
     pub no_preset: bool,
-    /// A fixed window.
+    /// The fixed limit on requests in flight, if there is one.
     pub concurrency: Option<usize>,
-    /// `--retry-for`. The default is half an hour.
+    /// `--retry-for`. The time for which a run waits for an endpoint that does not work. The default is half an hour.
     pub retry_for_s: Option<f64>,
 }
 
@@ -266,12 +267,12 @@ impl Scenario {
         kind.model.as_deref().unwrap_or(&self.load.model)
     }
 
-    /// Returns every model of the load, once.
+    /// Returns the different models of the load.
     pub fn models(&self) -> std::collections::BTreeSet<&str> {
         self.load.kinds.iter().map(|kind| self.model_of(kind)).collect()
     }
 
-    /// Returns the simulated API for one seed.
+    /// Returns the simulated API of this scenario for one seed.
     pub fn sim(&self, seed: u64) -> SimConfig {
         let server = &self.server;
         let [requests, input_tokens, output_tokens] = server.burst_s.map(|seconds| Burst::Time(time(seconds)));

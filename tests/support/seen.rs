@@ -23,11 +23,11 @@ use super::gateway::{Gateway, HandedOn};
 /// One request.
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
-    /// When it was sent, in seconds.
+    /// The time when the request was sent, in seconds.
     pub sent_at: f64,
-    /// When its head came.
+    /// The time when the headers of the response arrived, in seconds.
     pub head_at: f64,
-    /// Its status; 0 when there was no head.
+    /// The status of the response; 0 if no response came.
     pub status: u16,
 }
 
@@ -36,45 +36,45 @@ pub struct Request {
 pub struct Answer {
     /// The number of the row.
     pub row: u64,
-    /// When its line was written.
+    /// The time when the line of the row was written, in seconds.
     pub at: f64,
-    /// The seconds from the last time that the row was sent until its line was written.
+    /// The time from the last request for the row until its line was written, in seconds.
     pub latency: f64,
-    /// What the answer used.
+    /// The number of tokens that the answer used.
     pub usage: Usage,
 }
 
-/// Everything that was logged.
+/// The content of the log.
 #[derive(Default)]
 pub struct Seen {
-    /// Requests, in the order of their heads.
+    /// The requests, in the order in which their responses arrived.
     pub requests: Vec<Request>,
-    /// Answers, in the order in which they were written.
+    /// The answers, in the order in which they were written.
     pub answers: Vec<Answer>,
-    /// When each row was read from the input.
+    /// The time when each row was read from the input, in seconds.
     pub offered: BTreeMap<u64, f64>,
-    /// When each row was first sent.
+    /// The time when each row was sent for the first time, in seconds.
     pub sent: BTreeMap<u64, f64>,
-    /// The reason that each status showed.
+    /// The reason for waiting that the run showed, with the time of each report of the state.
     pub reasons: Vec<(f64, Reason)>,
-    /// The counters of a report.
+    /// The counters that a report of the run keeps.
     pub stats: Stats,
-    /// The time at which a twentieth of the rows was done, and the remaining time that was shown at that moment.
+    /// The time when a twentieth of the rows was done, and the remaining time that the run showed then.
     pub eta: Option<(f64, f64)>,
-    /// For each second: the time, and the remaining time that was shown.
+    /// For each second, the time and the remaining time that the run showed.
     pub etas: Vec<(f64, f64)>,
-    /// The time at which the last accepted request was sent, and the amounts that other clients had used in bursts by
+    /// The time when the last accepted request was sent, and the amounts that other clients had used in bursts until
     /// then.
     pub last_admitted: (f64, [f64; 3]),
-    /// Why the run stopped before its end.
+    /// The reason why the run stopped before its end.
     pub halted: Option<HaltReason>,
-    /// The time of the last status, and the scheduler's own levels at that time, in tokens.
+    /// The time of the last report of the state, and the levels of the limits that the scheduler assumed then.
     pub levels: Option<(f64, [f64; 3])>,
-    /// How long the run took, in seconds.
+    /// The duration of the run, in seconds.
     pub elapsed: f64,
     /// The total number of attempts for all finished rows.
     pub attempts: usize,
-    /// The number of lines that are not yet handed to the operating system.
+    /// The number of lines that have not reached the operating system.
     pub unwritten: usize,
     /// The largest value of `unwritten` at a moment when a request was sent.
     pub most_unwritten: usize,
@@ -98,21 +98,21 @@ impl Log {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the time in seconds.
+    /// Returns the time since the start of the run, in seconds.
     pub fn now(&self) -> f64 {
         self.clock.now().as_secs_f64()
     }
 }
 
-/// A transport that logs.
+/// A transport that logs its requests.
 pub struct Watched {
     /// The transport that sends the requests.
     pub inner: Gateway,
-    /// The log to which it writes.
+    /// The log to which the transport writes.
     pub log: Log,
-    /// Returns what other clients have used in bursts so far.
+    /// The function that returns what other clients have used in bursts so far.
     pub taken_by_others: Box<dyn Fn() -> [f64; 3] + Send + Sync>,
-    /// Whether it acts as a proxy that sends each request two or three times.
+    /// Whether the transport acts as a proxy that sends each request two or three times.
     pub repeats: bool,
 }
 
@@ -127,8 +127,8 @@ impl Transport for Watched {
             seen.most_unwritten = seen.most_unwritten.max(seen.unwritten);
         }
         if self.repeats {
-            // The proxy sends the request again, as it would after a fault. Nobody reads the earlier answers, but they
-            // are billed.
+            // The proxy sends the request again, like a proxy that retries after a fault. Nobody reads the earlier
+            // answers, but the API bills them.
             let further = 1 + self.log.lock().requests.len() % 2;
             for _ in 0..further {
                 drop(self.inner.send(request.clone()).await);
@@ -146,7 +146,7 @@ impl Transport for Watched {
     }
 }
 
-/// The provider behind a proxy. The proxy hides what heads say about limits, but not `retry-after`.
+/// The provider behind a proxy. The proxy hides the response headers about limits, except `retry-after`.
 pub struct Hidden(pub Anthropic);
 
 impl Provider for Hidden {
@@ -175,7 +175,7 @@ impl Provider for Hidden {
     }
 }
 
-/// A ledger that logs when rows are sent and answered.
+/// A ledger (the part of a run that writes lines) that logs when rows are sent and answered.
 pub struct WatchedLedger(pub MemLedger, pub Log);
 
 impl Ledger for WatchedLedger {
@@ -251,7 +251,7 @@ impl Ledger for WatchedLedger {
     }
 }
 
-/// A reporter that logs.
+/// A reporter that logs the events of a run.
 pub struct Watcher(pub Log, pub u64);
 
 impl Reporter for Watcher {

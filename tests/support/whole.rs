@@ -19,15 +19,15 @@ use super::{Counts, MemLedger};
 
 /// The result of a whole run.
 pub struct Whole {
-    /// How the run ended, according to its loop.
+    /// The end of the run, according to its loop.
     pub finish: Finish,
-    /// What was written.
+    /// The lines that the run wrote.
     pub ledger: MemLedger,
-    /// How long it took, in virtual time.
+    /// The duration of the run, in virtual time.
     pub elapsed: Duration,
-    /// Requests sent.
+    /// The number of requests that were sent.
     pub sent: u64,
-    /// Attempts that ended in a 429.
+    /// The number of attempts that ended with status 429.
     pub limited: u64,
     /// The reasons why the run could not go faster, each with its share of the time.
     pub reasons: Vec<(Reason, f64)>,
@@ -42,13 +42,13 @@ pub struct Whole {
 /// A row for [`whole_run`].
 #[derive(Clone, Debug)]
 pub struct WholeRow {
-    /// Model and pool.
+    /// The name of the model, which is also the name of the pool.
     pub model: &'static str,
-    /// Words of the prompt.
+    /// The number of words of the prompt.
     pub words: usize,
     /// `max_tokens`.
     pub max_tokens: u32,
-    /// Estimated input tokens; the real count may differ.
+    /// The estimated number of input tokens. The real number can differ.
     pub estimate: u32,
 }
 
@@ -65,7 +65,7 @@ impl WholeRow {
     }
 }
 
-/// Runs rows until all have ended. While they run, `meddle` can send interrupts.
+/// Runs rows until all have ended. During the run, `meddle` can send interrupts.
 pub fn whole_run(
     sim: SimConfig,
     config: impl FnOnce() -> Config,
@@ -87,7 +87,8 @@ pub fn whole_run_behind(
     whole_run_counted(Counts::default(), hides, sim, config, rows, meddle)
 }
 
-/// Runs rows until all have ended, and writes the run's events as `--progress json` does. Returns these lines too.
+/// Runs rows until all have ended, and writes the run's events as `--progress json` does. Also returns the lines with
+/// the events.
 pub fn whole_run_in_json(
     sim: SimConfig,
     config: impl FnOnce() -> Config,

@@ -1,8 +1,8 @@
 //! Workloads for the judge of plans: random rows, and a random server that the plan does not know.
 //!
-//! The whole workload is run on virtual time, with the real loop and scheduler against the simulated API. This gives
-//! its true cost and time. Its plan is made from the rows, and perhaps from the answers to 50 rows and some token
-//! counts.
+//! To find its true cost and time, the whole workload is run on virtual time, with the real loop and scheduler against
+//! the simulated API. One plan is made from the rows alone. The other plan also uses the answers to 50 rows, and some
+//! token counts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,36 +25,36 @@ use serde_json::{Value, json};
 
 use super::whole::{Whole, whole_run_behind};
 
-/// How many rows are answered before the plan with a history is made.
+/// The number of rows that are answered before the plan with a history is made.
 pub const HISTORY: usize = 50;
-/// The API counts the tokens of this many rows for the plan with a history.
+/// The number of rows whose tokens the API counts for the plan with a history.
 pub const COUNTED: usize = 50;
 
 /// A workload.
 pub struct Workload {
-    /// A description of its rows and its server, in words.
+    /// A description of the rows and the server, in words.
     pub words: String,
-    /// Its tier, which the plan knows.
+    /// The tier of the server, which the plan knows.
     pub tier: Tier,
     rows: Vec<Planned>,
     sim: SimConfig,
     seed: u64,
 }
 
-/// What really happened.
+/// The real result of a run, for comparison with the plan.
 pub struct Truth {
     /// The money that the server charged.
     pub cost: Money,
-    /// How long the run took.
+    /// The duration of the run.
     pub time: Duration,
-    /// How many requests were refused.
+    /// The number of refused requests.
     pub refused: u64,
 }
 
-/// What a plan can know in addition to the rows.
+/// The knowledge that a plan has in addition to the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
-    /// The answers to [`HISTORY`] rows, and the counts of [`COUNTED`] rows.
+    /// The plan knows the answers to [`HISTORY`] rows, and the token counts of [`COUNTED`] rows.
     Answers,
     /// Nothing.
     Nothing,
@@ -139,7 +139,7 @@ const TEXTS: [(&str, &[&str]); 8] = [
 ];
 
 impl Workload {
-    /// Returns the workload of a seed. With `most_rows`, it has at most this many rows.
+    /// Returns the workload of a seed. With `most_rows`, the workload has at most this many rows.
     pub fn new(seed: u64, most_rows: usize) -> Self {
         let mut random = fastrand::Rng::with_seed(seed.wrapping_mul(0x9e37_79b9) ^ 0x504c_414e);
         let catalog = Arc::new(Catalog::builtin());
@@ -233,8 +233,8 @@ impl Workload {
         Question { load: &load, history: &history, counts: &counts, catalog: &catalog, setting: &setting }.forecast()
     }
 
-    /// Runs the first rows against another copy of the server. Returns what their results say, and the bursts that the run
-    /// has found.
+    /// Runs the first rows against another copy of the server. Returns the content of the results, and the bursts that
+    /// this run found.
     fn history(&self, catalog: &Catalog, load: &Load) -> (History, Option<Bursts>) {
         let rows: Vec<Planned> = self.rows.iter().take(HISTORY).cloned().collect();
         let whole = self.run(rows, self.seed ^ 0x55);
@@ -254,7 +254,7 @@ impl Workload {
         (history, known_bursts(&whole.finish.learned, load))
     }
 
-    /// Lets the server count the tokens of the rows that the load keeps for counting.
+    /// Asks the server to count the tokens of those rows that the load selects for counting.
     fn counts(&self, load: &Load) -> Counts {
         let provider = Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("the version is a header");
         let mut model = Model::new(self.sim.clone());
@@ -273,7 +273,7 @@ impl Workload {
     }
 }
 
-/// Returns half the width of an interval, as a share of its likely value.
+/// Returns half of the width of an interval, as a share of its likely value.
 pub fn width(interval: Interval<f64>) -> f64 {
     (interval.high - interval.low) / 2.0 / interval.likely
 }
@@ -287,7 +287,7 @@ fn limits_of(tier: Tier) -> impl Fn(&PoolId) -> RateLimits + Send + 'static {
     move |pool| catalog.limits(tier, &pool.class).limits
 }
 
-/// Returns one or two models. The tables of tiers 1 to 4 have limits only for models of their time.
+/// Returns one or two models. The tables of tiers 1 to 4 do not have limits for the newest models.
 fn models(random: &mut fastrand::Rng, tier: Tier) -> Vec<&'static str> {
     let is_old = matches!(tier, Tier::One | Tier::Two | Tier::Three | Tier::Four);
     let choices: Vec<_> = match is_old {
@@ -363,7 +363,7 @@ impl Rows {
         body
     }
 
-    /// Returns how many rows keep the server busy for this many minutes.
+    /// Returns the number of rows for which the server needs this many minutes.
     fn count(&self, sim: &SimConfig, tier: Tier, catalog: &Catalog, minutes: f64) -> usize {
         let tokens = 2.5 * self.words as f64 + 400.0 * f64::from(u8::from(self.has_tools));
         let output = (sim.lengths.mean + sim.lengths.per_prompt_token * tokens).min(f64::from(self.max_tokens));

@@ -1,4 +1,4 @@
-//! Files that are damaged, and files made to do harm.
+//! Tests damaged files, and files that were made to do harm.
 
 use std::io::{Cursor, Read as _, Write as _};
 
@@ -39,8 +39,8 @@ fn the_error_for_a_cut_file_says_where_it_is_damaged() {
     assert!(error.contains("it is not a complete .xlsx file"), "{error}");
 }
 
-/// How much memory the tests can allocate, including memory that is never used. An allocation above this limit ends the
-/// program.
+/// The most memory that the tests can allocate, in bytes, including memory that is never used. An allocation above this
+/// limit ends the program.
 #[cfg(target_os = "linux")]
 const MOST_BYTES: u64 = 3 << 30;
 
@@ -71,7 +71,8 @@ fn mutated_files_never_panic_hang_or_take_much_memory() {
             ends[end] += 1;
         }
     }
-    // The three outcomes: the file is refused at the start, its damage is found later, or it is read to the end.
+    // There are three outcomes: the file is refused at the start, the damage is found later, or the file is read to its
+    // end. The test needs many cases of each outcome.
     assert!(ends.iter().all(|count| *count > 400), "mutations of one kind only: {ends:?}");
 }
 
@@ -97,7 +98,7 @@ fn cells_that_are_far_apart_or_share_a_long_text_take_little_memory() {
     let header = "<row r=\"1\"><c r=\"A1\" t=\"str\"><v>prompt</v></c></row>";
     let sheet = |rows: &str| format!("<worksheet><sheetData>{header}{rows}</sheetData></worksheet>");
 
-    // A sheet of the largest size has seventeen billion cells, counted from its first to its last cell.
+    // A sheet of the largest size has seventeen billion places for cells, although only a few of them are used.
     let last = "<row r=\"1048576\"><c r=\"A1048576\" t=\"str\"><v>x</v></c><c r=\"XFD1048576\"><v>1</v></c></row>";
     let far = Made::new(&with_parts(&[("xl/worksheets/sheet1.xml", &sheet(last))]), "xlsx");
     let items = read(&far.path(), &keeping());
@@ -122,8 +123,8 @@ fn limit_memory() {
     }
 }
 
-/// Returns a file with a few bits or bytes changed. Most changes are in the first half, where the pages of a Parquet
-/// file are. The other changes are in the second half, where its footer is.
+/// Returns a file with a few bits or bytes changed. Most changes are in the first half of the file, where the pages of
+/// a Parquet file are. The other changes are in the second half, where the footer is.
 fn mutated(good: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
     let mut bytes = good.to_vec();
     let (middle, end) = (bytes.len() * 45 / 100, bytes.len() - 8);
@@ -142,8 +143,8 @@ fn mutated(good: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
     bytes
 }
 
-/// Returns an archive of these parts. The text of one part is changed. The archive is not packed, because packing would
-/// take most of the time of the test.
+/// Returns an archive of these parts. The text of one part is changed. The archive is not compressed, because
+/// compression would take most of the time of the test.
 fn with_mutated_part(parts: &[(String, Vec<u8>)], random: &mut fastrand::Rng) -> Vec<u8> {
     let mut parts = parts.to_vec();
     let chosen = random.usize(0..parts.len());

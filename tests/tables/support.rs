@@ -1,4 +1,4 @@
-//! Shared by the tests: reads tables and shows their cells.
+//! Functions that the tests share: they read tables and show the cells.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -58,7 +58,7 @@ pub fn messages(row: &Row) -> String {
     row.params.get("messages").expect("every row has messages").to_owned()
 }
 
-/// A file that a test makes. It is removed at the end of the test.
+/// A file that a test makes. The file is removed at the end of the test.
 pub struct Made(tempfile::NamedTempFile);
 
 impl Made {

@@ -1,4 +1,4 @@
-//! Undamaged files, as other programs write them.
+//! Tests undamaged files, as other programs write them.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -72,7 +72,7 @@ fn values_of_every_type_are_read_in_every_encoding() {
             assert_eq!(found.len(), EVERY_TYPE.len());
             for ((column, expected), found) in EVERY_TYPE.iter().zip(&found) {
                 let mut expected = expected[at].to_owned();
-                // Moments of 96 bits don't say whether they are in UTC.
+                // Parquet times of 96 bits don't say whether they are in UTC.
                 if name == "int96" && *column == "at" {
                     expected = expected.replace('Z', "");
                 }

@@ -1,7 +1,7 @@
-//! Wrong uses of the program. Each message says where, what was found, and what to do.
+//! Tests wrong uses of the program. Each message says where the mistake is, what was found, and what to do.
 //!
-//! `table.rs` has the uses. The snapshot has each command, its exit code and its message, to be read by people. This
-//! file checks what can be checked without reading: the form of each message, and that nothing was written.
+//! `table.rs` has the wrong uses. The snapshot shows each command, its exit code and its message, for people who review
+//! the messages. The tests in this file check the form of each message, and that nothing was written.
 
 mod table;
 
@@ -14,11 +14,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use table::{Wrong, uses};
 use tempfile::TempDir;
 
-/// The key that each run has. No message may contain it.
+/// The API key of each run. No message is allowed to contain this key.
 const KEY: &str = "sk-ant-canary-7f3d9b1c5e";
-/// A text that secrets in the table contain. No message may contain it.
+/// A part of the secrets in the table. No message is allowed to contain this text.
 const SECRET: &str = "s3cret";
-/// A line of a message is at most this long, in characters.
+/// The largest allowed length of a line of a message, in characters.
 const LONGEST: usize = 300;
 
 #[test]
@@ -39,7 +39,7 @@ fn every_message_says_where_what_was_found_and_what_to_do() {
     insta::assert_snapshot!("messages", shown.join("\n"));
 }
 
-/// The end of the program.
+/// The exit code of the program, and its output.
 struct Said {
     code: Option<i32>,
     out: String,
@@ -125,7 +125,7 @@ fn fault(wrong: &Wrong, said: &Said) -> Option<String> {
     (!failed.is_empty()).then(|| format!("{}: {}\n{}{}", wrong.typed, failed.join(", "), said.out, said.err))
 }
 
-/// Returns whether one clause of at least five words occurs twice.
+/// Returns whether a sequence of five words occurs twice.
 fn has_twice(text: &str) -> bool {
     let words: Vec<_> = text.split_whitespace().collect();
     let mut clauses = words.windows(5).map(|clause| clause.join(" ")).collect::<Vec<_>>();
@@ -157,7 +157,7 @@ fn cut(text: &str) -> String {
     if text.chars().count() > 160 { format!("{}…", text.chars().take(160).collect::<String>()) } else { text }
 }
 
-/// Splits a command line at blanks. Single quotes hold a word together.
+/// Splits a command line at blanks. Blanks inside single quotes do not split a word.
 fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut is_quoted, mut is_word) = (Vec::new(), String::new(), false, false);
     for char in line.chars() {
@@ -181,7 +181,7 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// Returns a folder with the files of the table, and with a rehearsal whose rows failed.
+/// Returns a folder with the files of the table, and with a simulated run whose rows failed.
 fn prepared() -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for (name, bytes) in table::files() {

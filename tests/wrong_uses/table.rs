@@ -4,9 +4,9 @@
 pub struct Wrong {
     /// What is typed after the name of the program.
     pub typed: String,
-    /// What the first line of the message must name.
+    /// The text that the first line of the message must contain: the place of the mistake.
     pub place: &'static str,
-    /// Variables that are set, or (`None`) removed.
+    /// Environment variables that are set; `None` means that the variable is removed.
     pub variables: Vec<(&'static str, Option<String>)>,
 }
 
@@ -26,12 +26,12 @@ fn wrong(typed: &str, place: &'static str) -> Wrong {
     Wrong { typed: typed.to_owned(), place, variables: Vec::new() }
 }
 
-/// Returns a wrong value of `run`.
+/// Returns a use of `run` with a wrong value.
 fn run(flags: &str, place: &'static str) -> Wrong {
     wrong(&format!("run prompts.jsonl --simulate {flags}"), place)
 }
 
-/// Returns a use of this configuration file.
+/// Returns a use of `run` with this configuration file.
 fn file(name: &str, place: &'static str) -> Wrong {
     wrong(&format!("run prompts.jsonl --simulate --config {name}.toml"), place)
 }

@@ -1,5 +1,5 @@
-//! Answers of any kind. The program writes each of them as one line that contains the bytes that the server sent. Large
-//! answers need only bounded memory.
+//! Tests answers of any kind. The program writes each answer as one line, which contains the bytes that the server
+//! sent. Large answers need only bounded memory.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -17,8 +17,8 @@ use claude_batch::sink::{RecordContext, line_around, outcome_line};
 use super::program::{Outcome, Workspace};
 use super::{Seen, Size};
 
-/// Makes the output for each of `cases` answers. Checks that the output is one line and contains the bytes that the
-/// server sent. The first answer is 32 MB long.
+/// Makes the output line for each of `cases` answers. Checks that the output is exactly one line and contains the bytes
+/// that the server sent. The first answer is 32 MB long.
 pub fn every_line(cases: u64, seed: u64) {
     let context = RecordContext {
         run: "r".into(),
@@ -49,8 +49,8 @@ pub fn every_line(cases: u64, seed: u64) {
     }
 }
 
-/// Makes the line as the writer does when an answer is long. It first makes the line without the message, and then
-/// inserts the message.
+/// Makes the line of a long answer in the same way as the program: makes the line without the message, and then inserts
+/// the message.
 fn in_parts(outcome: &RowOutcome, context: &RecordContext) -> Vec<u8> {
     let Ended::Succeeded(message) = &outcome.ended else { panic!("it has an answer") };
     let mut line = Vec::new();
@@ -59,7 +59,7 @@ fn in_parts(outcome: &RowOutcome, context: &RecordContext) -> Vec<u8> {
     line
 }
 
-/// Returns random text of an answer, escaped in one of the ways a server may use.
+/// Returns a random text of an answer, escaped in one of the ways that a server can use.
 fn escaped(random: &mut fastrand::Rng) -> String {
     const PIECES: [&str; 16] = [
         "word ",
@@ -106,7 +106,7 @@ fn answered(json: String) -> RowOutcome {
     RowOutcome { job: Box::new(job), attempts: vec![attempt], ended: Ended::Succeeded(message) }
 }
 
-/// Answers of ten megabytes each, `at_once` of them at the same time.
+/// The input and the server for answers of ten megabytes each. The server sends `at_once` answers at the same time.
 pub struct Large {
     at_once: usize,
     workspace: Workspace,
@@ -157,7 +157,7 @@ impl Large {
             peak = peak.max(high_water_kib(&child));
             match child.try_wait().expect("it can be asked") {
                 Some(status) => break status,
-                // This sleep sets how often memory is measured. It does not wait for an event.
+                // This sleep sets how often memory is measured. The sleep does not wait for an event.
                 None => std::thread::sleep(Duration::from_millis(2)),
             }
         };
@@ -173,7 +173,7 @@ fn high_water_kib(child: &Child) -> u64 {
     most.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
 }
 
-/// A server that waits for all requests and then answers each with ten megabytes.
+/// A server that waits for all requests, and then answers each request with ten megabytes.
 fn serve_large(requests: usize) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port");
     let url = format!("http://{}", listener.local_addr().expect("it has an address"));
@@ -186,7 +186,8 @@ fn serve_large(requests: usize) -> String {
                 while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|count| count == 1) {
                     head.push(byte[0]);
                 }
-                // If the body were not read, the connection would be reset before the answer is complete.
+                // The server must read the body of the request. Otherwise, the connection would be reset before the
+                // answer is complete.
                 let head = String::from_utf8_lossy(&head).to_lowercase();
                 let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
                 let mut body = vec![0; length.unwrap_or(0)];
@@ -200,7 +201,7 @@ fn serve_large(requests: usize) -> String {
                     "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
                     body.len()
                 );
-                // If a client has disconnected, this is not an error of the server.
+                // It is not an error of the server if a client disconnects.
                 let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
             });
         }

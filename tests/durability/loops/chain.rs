@@ -1,8 +1,8 @@
-//! Runs over a chain of two providers that die. The first provider is overloaded for some rows, and breaks off the
-//! answers to other rows. Later it refuses the key. So rows move to the second provider at all stages of the run. The
-//! next run has the same chain, no chain, or only the second provider.
+//! Kills runs that use a chain of two providers. The first provider is overloaded for some rows, and breaks off the
+//! answers to other rows. Later the first provider refuses the key. So rows move to the second provider at all stages
+//! of the run. The next run has the same chain, only the first provider, or only the second provider.
 //!
-//! The books of both simulated APIs say what was paid.
+//! The records of both simulated APIs say what was paid.
 
 use std::collections::BTreeMap;
 
@@ -11,26 +11,26 @@ use serde_json::Value;
 
 use super::virtual_run::{ERRORS, IN_FLIGHT, Load, NO_FAULTS, RESULTS, Roads, SECOND, label, run, whole_labels};
 
-/// What the first provider does.
+/// The faults of the first provider.
 const FAULTS: &str = r#"{"rules":[
     {"status":529,"contains":"row 1"},
     {"kind":"reset_mid","contains":"tenth","first_attempts_only":true},
     {"status":401,"type":"authentication_error","message":"invalid x-api-key","from":"3s"}
 ]}"#;
 
-/// Sums over runs that died.
+/// The sums over all runs that died.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Deaths {
-    /// How often a run died.
+    /// The number of times that a run died.
     pub points: u64,
-    /// Answers by the second provider that a run wrote before it died.
+    /// The number of answers of the second provider that runs wrote before they died.
     pub moved: u64,
-    /// Requests that were paid and are in no line.
+    /// The number of requests that were paid and are in no line.
     pub paid_again: u64,
 }
 
-/// Makes a run die at every `step`-th change to the disk, with a separate run for each change. Then another run ends
-/// all rows.
+/// Makes a run die at every `step`-th change to the disk, with a separate run for each change. After each death,
+/// another run finishes all rows.
 pub fn deaths(rows: u64, step: usize) -> Deaths {
     let mut all = Deaths::default();
     for (at, roads) in (0..).step_by(step).zip([Roads::Two, Roads::One, Roads::Second].into_iter().cycle()) {
@@ -56,9 +56,9 @@ pub fn deaths(rows: u64, step: usize) -> Deaths {
         let is_again = |label: &String| before.contains_key(label) && next.billed.contains_key(label);
         assert!(!(0..rows).map(label).any(|label| is_again(&label)), "{what}: an answered row was sent again");
         let paid: u64 = dead.billed.values().chain(next.billed.values()).sum();
-        // A stream that breaks off may be billed, and the row is sent again.
+        // If a stream breaks off, the answer can be billed, and the row is sent again.
         let broken = (0..rows).filter(|row| row % 10 == 7).count() as u64 * 2;
-        // Each provider has a window of its own.
+        // Each provider has a limit of its own on requests in flight.
         assert!(next.dead_in_flight <= 2 * IN_FLIGHT as u64, "{what}: {next:?}");
         assert!(paid - rows <= next.dead_in_flight + broken, "{what}: {} paid for nothing", paid - rows);
         all.points += 1;

@@ -1,4 +1,5 @@
-//! At each change that a run makes to the disk, the disk fails or the process dies. Then the next run resumes the work.
+//! Makes the disk fail or the process die at each change that a run makes to the disk. After each disturbance, the next
+//! run resumes.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -19,22 +20,22 @@ fn undisturbed(rows: u64) -> BTreeMap<String, Value> {
     assert_ends(&disk, load(rows), "undisturbed")
 }
 
-/// Sums over runs that were each disturbed once, by a fault or a crash.
+/// The sums over all runs. Each run was disturbed once, by a fault of the disk or a death of the process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Disturbed {
-    /// Runs.
+    /// The number of runs.
     pub points: u64,
-    /// Rows that were charged twice.
+    /// The number of rows that were charged twice.
     pub twice: u64,
-    /// Rows that were charged and have no line.
+    /// The number of rows that were charged and have no line.
     pub unwritten: u64,
-    /// Rows that the next start reports as possibly paid.
+    /// The number of rows that the next start reports as possibly paid.
     pub reported: u64,
 }
 
 /// Makes the process die at every `step`-th change, with a separate run for each death. If the change is a write, its
-/// first `cut` bytes are still written. After each death, the rest is run, and no row may be paid twice without a
-/// report. Calls `check` with the disk, the run that died, the run after it, and words for failed assertions.
+/// first `cut` bytes reach the disk. After each death, a second run finishes the rows. It must report every row that
+/// was paid twice. Calls `check` with the disk, the run that died, the second run, and a text for failed assertions.
 pub fn each_death(
     step: usize,
     cut: usize,

@@ -1,5 +1,5 @@
-//! The real program with disks that fail. Each write, sync and rename fails once, in a separate run. Other runs have a
-//! full disk, a limit on file sizes, or a reader of standard output that is slow or gone.
+//! Tests the real program with disks that fail. Each write, sync and rename fails once, in a separate run. Other runs
+//! have a full disk, a limit on file sizes, or a reader of standard output that is slow or has ended.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,22 +13,22 @@ use super::kills::{FAULTS, POINTS, Point, has_strace, under_strace};
 use super::program::{Api, Outcome, ROWS, Workspace};
 use super::{Seen, Size};
 
-/// The number of rows in each run in which one call fails. With [`ROWS`] rows, there would be three times as many calls
-/// on each file.
+/// The number of rows in each run in which one call fails. With [`ROWS`] rows, a run would make three times as many
+/// calls on each file.
 const FAULTED_ROWS: usize = 60;
-/// When the loop over all call numbers has taken this long, only every fourth number is tried from then on. The page
+/// The time after which the loop tries only every fourth call number. If the loop skips numbers, the page of results
 /// says so.
 const MOST: Duration = Duration::from_secs(40 * 60);
 
-/// The result of making calls fail.
+/// The counts of the runs whose calls failed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FaultCounts {
-    /// Faults that happened.
+    /// The number of faults that happened.
     pub faults: u64,
-    /// Combinations of call and fault. Each combination was tried at call 1, 2 and so on, up to the last call of the
-    /// runs.
+    /// The number of combinations of a system call and an error. For each combination, call 1 fails in the first run,
+    /// call 2 in the next run, and so on up to the last call.
     pub kinds: u64,
-    /// Combinations for which some call numbers were skipped.
+    /// The number of combinations for which some call numbers were skipped.
     pub thinned: u64,
 }
 
@@ -51,15 +51,16 @@ pub fn at_every_call(every: usize) -> FaultCounts {
     all
 }
 
-/// Makes the `nth` call of a run fail. If the run makes fewer calls, makes the call fail in one of the `resume`s after
-/// the run. At the end, commands without faults finish the rows. Returns `false` when no command makes that many calls.
+/// Makes the `nth` call of a run fail. If the run makes fewer calls, the call fails in one of the `resume` commands
+/// after the run. At the end, commands without faults finish the rows. Returns `false` when no command makes that many
+/// calls.
 fn fails_at(point: Point, error: &str, nth: u64) -> bool {
     let (api, workspace) = (Api::start(FAULTS), Workspace::with_rows(FAULTED_ROWS));
     let what = format!("{error} at {point:?} {nth}");
     for command in workspace.run_and_resumes(&api) {
         let log = workspace.path("strace.log");
         let strace = under_strace(&command, &workspace, point, &format!("error={error}"), nth);
-        // Not every fault ends a run. So the log has to be read to know whether the fault happened.
+        // Not every fault ends a run. So only the log of strace shows whether the fault happened.
         let outcome = Outcome::of(logged(strace, &log));
         let fails_at = fs::read_to_string(&log).is_ok_and(|log| log.contains("INJECTED"));
         assert!(matches!(outcome.code, Some(0 | 3 | 7)), "{what}: {outcome:?}");
@@ -72,7 +73,7 @@ fn fails_at(point: Point, error: &str, nth: u64) -> bool {
     false
 }
 
-/// Lets strace write its log to this file. By default, strace writes no log.
+/// Makes strace write its log to this file. By default, strace writes no log.
 fn logged(strace: Command, log: &std::path::Path) -> Command {
     let mut command = Command::new(strace.get_program());
     command.args(strace.get_args().map(|arg| if arg == "/dev/null" { log.as_os_str() } else { arg }));
@@ -98,7 +99,7 @@ fn assert_finishes(api: &Api, workspace: &Workspace, rows: usize, what: &str) {
     assert_eq!(answers.len(), rows, "{what}: rows are lost");
 }
 
-/// A limit on the size of files: the run stops with exit code 7, and can be resumed after the limit is removed.
+/// The system limits the size of files. The run stops with exit code 7, and can be resumed after the limit is removed.
 #[cfg(unix)]
 pub fn file_size_limit() {
     let (api, workspace) = (Api::start(FAULTS), Workspace::with_rows(ROWS));
@@ -113,7 +114,8 @@ pub fn file_size_limit() {
     assert_finishes(&api, &workspace, ROWS, "ulimit -f");
 }
 
-/// A full file system, if one can be mounted: the run stops with exit code 7, and can be resumed once there is room.
+/// The file system is full. The run stops with exit code 7, and can be resumed after there is room again. The test is
+/// skipped if no file system can be mounted.
 pub fn full_file_system() -> Result<(), String> {
     let (api, workspace) = (Api::start(FAULTS), Workspace::with_rows(ROWS));
     let small = workspace.path("small");
@@ -137,8 +139,8 @@ pub fn full_file_system() -> Result<(), String> {
     Ok(())
 }
 
-/// A reader of standard output goes away after some lines. The run stops with exit code 7. Rows whose lines were not
-/// read can be resumed from the error log.
+/// The reader of standard output ends after some lines. The run stops with exit code 7. Rows whose lines were not read
+/// can be resumed from the error log.
 pub fn closed_pipe() {
     let (api, workspace) = (Api::start(r#"{"rules":[]}"#), Workspace::with_rows(ROWS));
     let mut child =
@@ -157,7 +159,7 @@ pub fn closed_pipe() {
     assert_eq!(status.code(), Some(7));
 }
 
-/// A slow reader gets every line once, and each line is complete.
+/// A slow reader gets every line exactly once and complete.
 pub fn slow_pipe() {
     let (api, workspace) = (Api::start(r#"{"rules":[]}"#), Workspace::with_rows(ROWS));
     let mut child =
@@ -165,7 +167,7 @@ pub fn slow_pipe() {
     let mut pipe = child.stdout.take().expect("it is piped");
     let (mut all, mut piece) = (Vec::new(), vec![0; 4096]);
     loop {
-        // This sleep makes the reader slow. It does not wait for an event.
+        // This sleep makes the reader slow. The sleep does not wait for an event.
         std::thread::sleep(Duration::from_millis(2));
         match pipe.read(&mut piece).expect("it can be read") {
             0 => break,

@@ -1,5 +1,5 @@
-//! Runs that send one of several equal requests. The process dies at each change that such a run makes to the disk. The
-//! next run copies the answers that were written before.
+//! Tests runs that send only one of several equal requests. The process dies at each change that such a run makes to
+//! the disk. The next run copies the answers that the dead run has written.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,8 @@ fn load(rows: u64) -> Load {
     Load { rows, faults: REFUSED_ONCE, kinds: Some(KINDS), mends: false, roads: Roads::One }
 }
 
-/// Runs without a crash. Asserts that each request is paid for once, and that the other rows have copies.
+/// Does a run without a death of the process. Asserts that each request is paid for once, and that the other rows have
+/// copies.
 pub fn undisturbed(rows: u64) {
     let disk = MemDisk::new();
 
@@ -24,14 +25,14 @@ pub fn undisturbed(rows: u64) {
 
     assert!(run.closed.is_some() && run.finish.pending == 0, "{run:?}");
     let paid: u64 = run.billed.values().sum();
-    // A refusal costs nothing. After a refusal, the next row of its kind is sent.
+    // A refusal costs nothing. After a refused row, the next row with the same request is sent.
     assert_eq!(paid, KINDS, "{:?}", run.billed);
     let answers = assert_ends(&disk, load(rows), "undisturbed");
     assert_eq!(answers.len() as u64, rows);
     assert_copied(&disk, "undisturbed");
 }
 
-/// Makes the process die at every `step`-th change ([`each_death`]). Returns the number of crashes.
+/// Makes the process die at every `step`-th change ([`each_death`]). Returns the number of deaths.
 pub fn deaths(rows: u64, step: usize, cut: usize) -> u64 {
     let mut deaths = 0;
     each_death(
@@ -58,7 +59,8 @@ const FAULTS: [&str; 6] = [
     r#"{"rules":[{"status":402,"arrivals":[1]},{"status":500,"share":0.3,"draw":"attempt"}]}"#,
 ];
 
-/// Runs with faults. Asserts that each row has a line or is pending, and that the next runs answer all rows.
+/// Does a run with faults of the API. Asserts that each row has a line or is pending (not finished), and that the next
+/// runs answer all rows.
 pub fn faults(rows: u64) {
     for faults in FAULTS {
         let disk = MemDisk::new();
@@ -73,8 +75,8 @@ pub fn faults(rows: u64) {
     }
 }
 
-/// Asserts that all rows with the same request have the same answer, and that only one of them has a cost, except for
-/// answers that were lost in a crash.
+/// Asserts that all rows with the same request have the same answer. Also asserts that only one of these rows has a
+/// cost, except for answers that were lost when the process died.
 fn assert_copied(disk: &MemDisk, what: &str) {
     let content = String::from_utf8(disk.content(RESULTS).expect("there are results")).expect("it is text");
     let lines: Vec<Value> = content.lines().map(|line| serde_json::from_str(line).expect("a line")).collect();

@@ -1,8 +1,9 @@
-//! Runs whose answers are often not accepted, so that another request follows. The process dies, the power fails or the
-//! disk fails at each change that such a run makes to the disk, also between an answer and its follow-up. The next run
-//! must continue each row from its last written answer.
+//! Tests runs whose answers are often not accepted, so that a follow-up request is sent. At each change that such a run
+//! makes to the disk, the process dies, the power fails or the disk fails. Some changes of the disk are between an
+//! answer and its follow-up request. The next run must continue each row from its last written answer.
 //!
-//! The simulated API answers by script, so it is known how many requests each row needs. Its books say what was paid.
+//! The answers of the simulated API are scripted, so the tests know how many requests each row needs. The records of
+//! the API say what was paid.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -32,7 +33,7 @@ const ANSWERS: &str = r#"{"rules":[
     {"json":{"a":1}}
 ]}"#;
 
-/// Returns the words of a row's prompt that select its answers, and how many requests the row needs.
+/// Returns the words in the prompt of a row that select its answers, and the number of requests that the row needs.
 fn kind(number: u64) -> (&'static str, u64) {
     match number % 10 {
         1 | 4 => ("cut", 2),
@@ -61,8 +62,8 @@ pub fn row(number: u64) -> Planned {
     planned
 }
 
-/// The settings of a run that sends follow-ups: an answer that is not JSON is repaired, and after a truncated answer a
-/// longer answer is asked for.
+/// The settings of a run that sends follow-up requests. If an answer is not JSON, the run asks for a repair. If an
+/// answer is truncated, the run asks for a longer answer.
 pub fn config(plain: Config) -> Config {
     let catalog = Arc::new(Catalog::builtin());
     let rules = Rules {
@@ -88,7 +89,8 @@ fn measure(params: &Params, _: Option<Rung>, purpose: Purpose, _: &PoolId) -> Re
     Ok(Ask { request: Request::of(params), expense: Some(expense(max_tokens)), purpose, ..ask })
 }
 
-/// No answer costs more: a token of the input costs a millionth of a dollar, and a token of the output five millionths.
+/// Returns the highest possible cost of an answer. An input token costs one millionth of a dollar, and an output token
+/// costs five millionths.
 fn expense(max_tokens: u32) -> Expense {
     const INPUT_TOKENS: u128 = 400;
     Expense { most: Money((INPUT_TOKENS + u128::from(max_tokens) * 5) * 1_000_000), ..Expense::default() }
@@ -96,33 +98,34 @@ fn expense(max_tokens: u32) -> Expense {
 
 // ---- what is in the files -----------------------------------------------------------------------------------------
 
-/// What the latest line of a row says.
+/// The meaning of the latest line of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Line {
     Answered,
     Failed,
-    /// The answer was not accepted, and another request was to be sent.
+    /// The answer was not accepted, and the run was about to send another request.
     Unfinished,
 }
 
-/// What the files say about a row.
+/// What the results file and the error log say about a row.
 #[derive(Clone, Debug)]
 struct Recorded {
     line: Line,
-    /// The run that wrote the line.
+    /// The name of the run that wrote the line.
     run: String,
     answers: u64,
     cost: Money,
-    /// Lines of the row.
+    /// The number of lines of the row.
     lines: u64,
 }
 
-/// The latest line of each row. An answer counts more than a failure.
+/// Returns what the latest line of each row says. If a row has a result line and an error line, the result line is
+/// used.
 fn recorded(disk: &MemDisk) -> BTreeMap<String, Recorded> {
     let mut rows: BTreeMap<String, Recorded> = BTreeMap::new();
     for (path, member) in [(ERRORS, "error"), (RESULTS, "meta")] {
         let content = disk.content(path).unwrap_or_default();
-        // A half-written last line is not JSON. The next run removes it.
+        // A half-written last line is not JSON. The next run removes such a line.
         for line in content.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok()) {
             let about = &line[member];
             let label = line["custom_id"].as_str().expect("each row has a label").to_owned();
@@ -147,32 +150,32 @@ fn cost_of(rows: &BTreeMap<String, Recorded>) -> Money {
 
 // ---- the judge ----------------------------------------------------------------------------------------------------
 
-/// Sums over runs that were disturbed.
+/// The sums over all runs that were disturbed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Disturbed {
-    /// How many times a run was disturbed.
+    /// The number of disturbances.
     pub points: u64,
-    /// How many times a row was unfinished when its run was disturbed: an answer was written, and its follow-up was not
-    /// answered.
+    /// The number of rows that were unfinished when their run was disturbed. An unfinished row has a written answer,
+    /// and its follow-up request is not answered.
     pub pending: u64,
-    /// Disturbances at which at least one row was unfinished.
+    /// The number of disturbances at which at least one row was unfinished.
     pub with_pending: u64,
-    /// Answers that were paid for and are in no line.
+    /// The number of answers that were paid for and are in no line.
     pub lost: u64,
-    /// How many answers the next starts reported as possibly paid.
+    /// The number of answers that the next starts reported as possibly paid.
     pub reported: u64,
 }
 
-/// What happened to the rows of one disk.
+/// The history of the rows whose files are on one disk.
 struct History {
     what: String,
     rows: u64,
-    /// The requests for each row. If a failed row was sent again, the requests of its failure are left out.
+    /// The number of requests for each row. If a failed row was sent again, the requests of its failure are left out.
     calls: BTreeMap<String, u64>,
     /// The lines at the start of the last run.
     before: BTreeMap<String, Recorded>,
     charged: Money,
-    /// Whether a run died while it replaced files. Then the cost of removed lines may be counted twice.
+    /// Whether a run died while it replaced files. If so, the cost of removed lines can be counted twice.
     may_count_twice: bool,
     seen: Disturbed,
 }
@@ -183,7 +186,7 @@ impl History {
         Self { what, rows, calls, before, charged: Money::ZERO, may_count_twice: false, seen: Disturbed::default() }
     }
 
-    /// Does a run, and asserts that no more requests are sent for a row than it needs according to the files.
+    /// Does a run. Asserts that the run sends at most the requests that each row needs according to the files.
     fn run(&mut self, disk: &MemDisk, name: &str, start: Start) -> Virtual {
         let before = recorded(disk);
         for (label, earlier) in self.before.iter().filter(|(_, row)| row.line == Line::Failed) {
@@ -213,8 +216,8 @@ impl History {
         self.seen.with_pending += u64::from(pending > 0);
     }
 
-    /// Asserts that every row has one line with all its answers and their cost, and that the sums contain all that was
-    /// paid. Without `has_slots`, nothing is known about the requests that were in flight.
+    /// Asserts that every row has one line with all its answers and their cost. Also asserts that the sums contain
+    /// everything that was paid. Without `has_slots`, no file says which requests were in flight.
     fn finish(mut self, disk: &MemDisk, has_slots: bool) -> Disturbed {
         let what = self.what.clone();
         let last = self.run(disk, "last", Start::Continue);
@@ -244,7 +247,7 @@ impl History {
     }
 }
 
-/// How many requests a row needs in a run.
+/// The number of requests that a row needs in a run.
 fn needed(number: u64, before: Option<&Recorded>, start: Start) -> u64 {
     let (_, all) = kind(number);
     match (before.map(|row| row.line), start) {
@@ -267,8 +270,8 @@ impl std::ops::AddAssign for Disturbed {
 
 // ---- the disturbances ---------------------------------------------------------------------------------------------
 
-/// Runs without a disturbance. Asserts that each row gets exactly the requests that it needs, and that the cost in its
-/// line is what was paid, to the last digit.
+/// Runs without a disturbance. Asserts that each row gets exactly the requests that it needs. Also asserts that the
+/// cost in its line is exactly the cost that was paid.
 pub fn undisturbed(rows: u64) {
     let disk = MemDisk::new();
     let mut history = History::new(rows, "undisturbed".to_owned());
@@ -280,19 +283,19 @@ pub fn undisturbed(rows: u64) {
     assert_eq!(history.finish(&disk, true), Disturbed::default());
 }
 
-/// How a run ends early.
+/// The way in which a run ends early.
 #[derive(Clone, Copy, Debug)]
 pub enum End {
-    /// The process dies. If the change is a write, this many bytes of it are still written.
+    /// The process dies. If the change is a write, this many of its bytes reach the disk.
     Death(usize),
-    /// The power fails: of the changes that were not synced, some are lost.
+    /// The power fails, and some of the changes that were not synced are lost.
     PowerLoss,
-    /// The change fails.
+    /// The change of the disk fails, and the process lives.
     Fault(ErrorKind),
 }
 
-/// Ends a run early at every `step`-th change, with a separate run for each change. Then `next` runs, and then a run
-/// that ends all rows.
+/// Ends a run early at every `step`-th change, with a separate run for each change. After that come `next` runs, and
+/// then a run that finishes all rows.
 pub fn ends(rows: u64, step: usize, end: End, next: Start) -> Disturbed {
     let mut all = Disturbed::default();
     for at in (0..).step_by(step) {
@@ -316,7 +319,7 @@ pub fn ends(rows: u64, step: usize, end: End, next: Start) -> Disturbed {
         let resumed = history.run(&disk, "r2", next);
         assert!(resumed.closed.is_some(), "{}: {resumed:?}", history.what);
         let found = resumed.earlier;
-        // After a fault, answers whose lines could not be written count too.
+        // After a fault of the disk, answers whose lines could not be written count too.
         let is_bound = resumed.dead_in_flight <= IN_FLIGHT as u64 || matches!(end, End::Fault(_));
         assert!(is_bound, "{}: {resumed:?}", history.what);
         let is_exact = found.spend == before || history.may_count_twice && found.spend >= before;

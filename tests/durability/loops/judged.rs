@@ -1,5 +1,5 @@
-//! Whole runs on virtual time, with a judge between the run and the simulated API. The judge is a transport that
-//! records when each request is sent and which refusals came back.
+//! Does whole runs on virtual time, with a judge between the run and the simulated API. The judge is a transport that
+//! records the time of each request, and the refusals.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -21,23 +21,23 @@ use tokio::sync::mpsc;
 
 use crate::support::{self, MemLedger};
 
-/// What a judge has seen.
+/// The requests and refusals that a judge has seen.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// How many requests were sent in each second of the run.
+    /// The number of requests that were sent in each second of the run.
     pub sent_in: BTreeMap<u64, u64>,
-    /// Requests.
+    /// The number of requests.
     pub sent: u64,
-    /// Refusals that said how long to wait.
+    /// The number of refusals that said how long to wait.
     pub told: u64,
-    /// Requests that were sent too early: an earlier refusal had said to wait.
+    /// The number of requests that were sent too early. An earlier refusal had asked for a longer wait.
     pub early: u64,
     hold_from: Instant,
     hold_until: Instant,
 }
 
-/// A transport that records all requests and replies. It knows only one pool, so after a refusal all requests have to
-/// wait.
+/// A transport that records all requests and replies. The judge assumes that all requests share one limit. So all
+/// requests have to wait after a refusal.
 struct Judge {
     inside: SimTransport,
     provider: Anthropic,
@@ -81,7 +81,7 @@ impl Judge {
         let mut seen = self.seen.lock().expect("nobody panics");
         seen.sent += 1;
         *seen.sent_in.entry(now.as_secs_f64() as u64).or_default() += 1;
-        // A request at the same instant as the refusal may have been sent before the refusal was read.
+        // A request at the same instant as the refusal was possibly sent before the refusal was read.
         seen.early += u64::from(seen.hold_from < now && now < seen.hold_until);
     }
 
@@ -97,23 +97,23 @@ impl Judge {
 
 /// The result of a run.
 pub struct Judgement {
-    /// How the run ended, according to its loop.
+    /// The end of the run, according to its loop.
     pub finish: Finish,
-    /// The counts of its rows.
+    /// The counts of the rows of the run.
     pub stats: Stats,
-    /// What was written.
+    /// The lines that the run wrote.
     pub ledger: MemLedger,
-    /// How long it took, in virtual time.
+    /// The duration of the run, in virtual time.
     pub elapsed: Duration,
     /// The longest time without any event: no send, answer, failure or retry.
     pub longest_silence: Duration,
-    /// What the judge saw.
+    /// The requests and refusals that the judge saw.
     pub seen: Seen,
-    /// What the simulated API saw.
+    /// The records of the simulated API.
     pub books: Books,
 }
 
-/// A row. Its number makes its request different from all other requests.
+/// A row. The number of a row makes its request different from all other requests.
 fn row(number: u64) -> Planned {
     let mut planned = support::planned(number, "claude-haiku-4-5", 20, 100);
     let messages = format!(r#"[{{"role":"user","content":"row {number}"}}]"#);
@@ -171,7 +171,7 @@ async fn run_inside(sim: SimConfig, config: impl FnOnce() -> Config, rows: u64) 
     Judgement { finish, stats, ledger, elapsed: clock.now().since(Instant::ZERO), longest_silence, seen, books }
 }
 
-/// Counts rows, and notes how long nothing happens.
+/// A reporter that counts rows, and measures the longest time without events.
 struct Watch {
     clock: RunClock,
     silence: (Instant, Duration),

@@ -1,4 +1,4 @@
-//! Kills the real program: at random moments, again during recovery, and at every write and sync.
+//! Kills the real program at random moments, during the recovery after a kill, and at every write and sync.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -9,25 +9,25 @@ use serde_json::Value;
 use super::program::{Api, IN_FLIGHT, Outcome, ROWS, Workspace};
 use super::{Seen, Size};
 
-/// Rows with "tenth" in their text are refused once. One of them is refused for a different reason. So the error log,
-/// its compaction and `resume` are used.
+/// Rows with "tenth" in their text are refused once. One of these rows is refused for a different reason. So these runs
+/// also use the error log, its compaction, and `resume`.
 pub const FAULTS: &str = r#"{"rules":[{"status":413,"contains":"tenth row 7:","first_attempts_only":true},{"status":400,"contains":"tenth","first_attempts_only":true}]}"#;
 
-/// What a loop of killed runs saw.
+/// The counts of a loop of killed runs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Deaths {
-    /// Kills that hit a living process.
+    /// The number of kills that hit a living process.
     pub kills: u64,
-    /// Answers that the server produced twice.
+    /// The number of answers that the server produced twice.
     pub twice: u64,
-    /// Answers that the server had produced but that were not yet written when the program was killed.
+    /// The number of answers that the server had produced and the program had not written when it was killed.
     pub unwritten: u64,
-    /// Rows reported as possibly paid.
+    /// The number of rows that were reported as possibly paid.
     pub reported: u64,
-    /// Slots that were filled when the program was killed. Each slot is for a row that was sent and whose line was not
-    /// yet synced.
+    /// The number of slots that were filled when the program was killed. A filled slot records a row that was sent and
+    /// has no synced line.
     pub marked: u64,
-    /// For one kill, the highest number of answers that were produced but not written.
+    /// The highest number of answers that were produced but not written, for one kill.
     pub most_unwritten: u64,
 }
 
@@ -42,7 +42,7 @@ impl Deaths {
     }
 }
 
-/// Runs without a kill. Returns the answers and the time taken.
+/// Does a run without a kill. Returns its answers and its duration.
 pub fn undisturbed() -> (BTreeMap<String, Value>, Duration) {
     let (api, workspace) = (Api::start(FAULTS), Workspace::with_rows(ROWS));
     let begun = Instant::now();
@@ -54,7 +54,7 @@ pub fn undisturbed() -> (BTreeMap<String, Value>, Duration) {
     (answers, took)
 }
 
-/// One input whose runs are killed, with the counts from the last check.
+/// The input whose runs are killed, and the counts from the last check.
 struct KilledInput {
     api: Api,
     workspace: Workspace,
@@ -84,7 +84,7 @@ impl KilledInput {
         self.deaths.most_unwritten = self.deaths.most_unwritten.max(more);
         self.deaths.marked += marked;
         self.unwritten = unwritten;
-        // The next start reports every row whose answer may have been lost when the program was killed.
+        // The next start reports every row whose answer was possibly lost at the kill.
         assert!(more <= marked, "{more} answers produced and not written, {marked} marked");
     }
 
@@ -108,10 +108,10 @@ impl KilledInput {
     }
 }
 
-/// Kills a command after a time. Returns whether it was still running.
+/// Kills a command after a time. Returns whether the command was running until then.
 pub fn kill_after(mut command: Command, moment: Duration) -> bool {
     let mut child = command.spawn().expect("the program can be started");
-    // This sleep chooses the moment of the kill. It does not wait for an event.
+    // This sleep chooses the moment of the kill. The sleep does not wait for an event.
     std::thread::sleep(moment);
     let is_alive = child.try_wait().expect("it can be asked").is_none();
     child.kill().expect("it can be killed");
@@ -119,7 +119,7 @@ pub fn kill_after(mut command: Command, moment: Duration) -> bool {
     is_alive
 }
 
-/// Kills each run once at a random moment. Then lets further runs finish the rows.
+/// Kills each run once at a random moment, and lets further runs finish the rows.
 pub fn at_random_moments(kills: u64, seed: u64) -> Deaths {
     let (expected, took) = undisturbed();
     let mut random = fastrand::Rng::with_seed(seed);
@@ -136,8 +136,8 @@ pub fn at_random_moments(kills: u64, seed: u64) -> Deaths {
     all
 }
 
-/// Kills runs. After each of these kills, starts `run` or `resume` up to four more times, and kills each of them during
-/// recovery, compaction or normal work.
+/// Kills runs. Kills runs at random moments. After each kill, starts `run` or `resume` up to four more times, and kills
+/// it during recovery, compaction or normal work.
 pub fn again_and_again(sequences: u64, seed: u64) -> Deaths {
     let (expected, took) = undisturbed();
     let mut random = fastrand::Rng::with_seed(seed);
@@ -161,16 +161,16 @@ pub fn again_and_again(sequences: u64, seed: u64) -> Deaths {
     all
 }
 
-/// Whether strace works on this machine. The loops need strace to change system calls.
+/// Returns whether strace works on this machine. Some loops use strace to make system calls fail.
 pub fn has_strace() -> bool {
     let works = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).output();
     works.is_ok_and(|output| output.status.success())
 }
 
-/// System calls on one file. strace makes one of these calls fail, or kills the process at that call.
+/// A kind of system call on one file. strace makes one of these calls fail, or kills the process at that call.
 #[derive(Clone, Copy, Debug)]
 pub struct Point {
-    /// The names of the calls in strace.
+    /// The names that strace has for these calls.
     pub calls: &'static str,
     /// The file, relative to the folder of the workspace.
     pub file: &'static str,
@@ -199,9 +199,10 @@ pub const POINTS: &[Point] = &[
     Point { calls: "mkdir,mkdirat", file: "out.jsonl.run" },
 ];
 
-/// Wraps a command in strace. strace applies `how` to the `nth` of the calls of `point`.
+/// Runs a command under strace. strace applies `how` to the `nth` of the system calls that `point` describes.
 ///
-/// strace recognizes calls on an open file by the whole path, and other calls by the path in their arguments.
+/// strace recognizes a call on an open file by the full path of the file. strace recognizes other calls by the path in
+/// their arguments.
 pub fn under_strace(command: &Command, workspace: &Workspace, point: Point, how: &str, nth: u64) -> Command {
     let file = workspace.path(point.file);
     let file = file.to_string_lossy().trim_end_matches('/').to_owned();
@@ -220,7 +221,7 @@ pub fn under_strace(command: &Command, workspace: &Workspace, point: Point, how:
 }
 
 /// Kills the program at the N-th write, sync, rename and so on of each of its files. N grows until a run and its
-/// `resume`s end before the N-th call.
+/// `resume` commands end before the N-th call.
 ///
 /// Only every `every`-th N is tried, because some calls are frequent.
 pub fn at_every_change(every: u64) -> Deaths {
@@ -250,13 +251,13 @@ pub fn at_every_change(every: u64) -> Deaths {
 
 /// Returns the lines of this loop for `benches/DURABILITY.md`.
 ///
-/// A row's slot is filled before the row is sent. The slot is freed after the row's line is synced. The program hands
-/// the line to the system before it reuses the slot for another row. So two things are true at each kill, and the test
-/// asserts both. The number of answers that were produced but not written is at most the number of requests in flight.
-/// The next start reports all these answers.
+/// The slot of a row is filled before the row is sent. The slot is freed after the line of the row is synced. The
+/// program passes the line to the operating system before it reuses the slot for another row. So two things are true at
+/// each kill, and the test asserts both. First, the number of answers that were produced but not written is at most the
+/// number of requests in flight. Second, the next start reports all these answers.
 pub fn page(size: Size) -> Vec<Seen> {
-    // The program makes its calls on files in groups. So strace can kill it at only about 160 different points. The
-    // other kills are at random moments.
+    // The program makes its calls on files in groups. So strace can kill the program at only about 160 different
+    // points. The other kills are at random moments.
     let random = at_random_moments(size.pick(10, 400), 1);
     let again = again_and_again(size.pick(6, 200), 2);
     let mut all = random;

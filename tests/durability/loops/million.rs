@@ -1,5 +1,5 @@
-//! A long input with bad lines among good ones. Each bad line gets one entry in the error log, all other lines are
-//! answered, and memory stays bounded.
+//! Tests a long input with bad lines among good lines. Each bad line gets one entry in the error log. All other lines
+//! are answered, and the memory of the run stays bounded.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 use super::{Seen, Size};
 use crate::support;
 
-/// Lines that can't be used, of twelve kinds.
+/// Twelve kinds of lines that are not valid rows.
 const BAD: [&[u8]; 12] = [
     b"{\"id\":\"utf8\",\"prompt\":\"caf\xe9\"}",
     b"{\"id\":\"nul\",\"prompt\":\"a\0b\"}",
@@ -48,15 +48,15 @@ const BAD: [&[u8]; 12] = [
 /// The result of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Long {
-    /// Bad lines written.
+    /// The number of bad lines in the input.
     pub bad: u64,
-    /// Entries in the error log.
+    /// The number of entries in the error log.
     pub entries: u64,
-    /// Lines in the results.
+    /// The number of lines in the results.
     pub answered: u64,
-    /// Peak memory of the process so far, in KiB; 0 where the system does not report it.
+    /// The peak memory of the process so far, in KiB; 0 if the system does not report it.
     pub most_kib: u64,
-    /// How long it took, in seconds.
+    /// The duration of the run, in seconds.
     pub seconds: f64,
 }
 
@@ -88,7 +88,7 @@ impl Transport for AtOnce {
     }
 }
 
-/// Runs an input of `rows` lines. One line in a thousand is bad.
+/// Does a run over an input of `rows` lines. One line in a thousand is bad.
 pub fn long(rows: u64) -> Long {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let input = folder.path().join("in.jsonl");
@@ -221,7 +221,8 @@ fn most_kib() -> u64 {
     most.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
 }
 
-/// Runs in a separate process, so that only this run's memory is measured: `durability million-child ROWS`.
+/// Runs in a separate process, so that only the memory of this run is measured. The command is `durability
+/// million-child ROWS`.
 pub fn child(rows: u64) {
     let Long { bad, entries, answered, most_kib, seconds } = long(rows);
     println!("{bad} {entries} {answered} {most_kib} {seconds}");

@@ -1,4 +1,5 @@
-//! Some attempts may have been billed, but their answers are lost. The summary and the files must count these attempts.
+//! Tests attempts that were possibly billed although their answers are lost. The summary and the files must count these
+//! attempts.
 
 use std::fs;
 
@@ -7,13 +8,13 @@ use serde_json::Value;
 use super::program::{Api, IN_FLIGHT, Outcome, Workspace};
 use super::{Seen, Size};
 
-/// For two of twenty rows, the first answer breaks off in the middle. The API charges these answers.
+/// A fault: for two of twenty rows, the first answer breaks off in the middle. The API charges these answers.
 const BROKEN: &str = r#"{"rules":[{"kind":"reset_mid","contains":"tenth","first_attempts_only":true,"at":0.5}]}"#;
 
-/// The first request of each row gets no answer.
+/// A fault: the first request of each row gets no answer.
 const SILENT: &str = r#"{"rules":[{"kind":"stall","first_attempts_only":true}]}"#;
 
-/// The summary and the lines count the ambiguous attempts that are retried. The API counts the same number.
+/// The summary and the lines count the ambiguous attempts that are retried. The API counts the same number of attempts.
 pub fn retried_attempts_are_counted() {
     let (api, workspace) = (Api::start(BROKEN), Workspace::with_rows(20));
 
@@ -24,7 +25,8 @@ pub fn retried_attempts_are_counted() {
     assert_eq!(sum_of(&workspace, "out.jsonl", "meta"), 2);
 }
 
-/// With `--no-retry-ambiguous` such rows fail, and their entries say so. `resume` sends them again.
+/// With `--no-retry-ambiguous`, rows whose attempt was possibly billed fail, and their entries say so. `resume` sends
+/// these rows again.
 pub fn attempts_that_are_not_retried_are_counted() {
     let (api, workspace) = (Api::start(BROKEN), Workspace::with_rows(20));
 
@@ -38,12 +40,13 @@ pub fn attempts_that_are_not_retried_are_counted() {
     assert_eq!((run.code, sent, charged, maybe_paid), (Some(3), 20, 20, 2), "{run:?}");
     assert!(run.stderr.contains("possibly billed twice: 2 answers"), "{}", run.stderr);
     assert_eq!((resumed.code, api.requests(), workspace.answers().map(|answers| answers.len())), (Some(0), 22, Ok(20)));
-    // The entries are removed from the log, but their counts are kept.
+    // The entries are removed from the log, but the number of possibly billed attempts is kept.
     assert_eq!(workspace.reported(), 2);
 }
 
 /// `--no-retry-ambiguous` applies only to attempts that failed. After a kill, nobody knows whether the rows in flight
-/// were answered. No line says that they failed, so they are sent again, and all of them are counted.
+/// were answered. No line says that these rows failed, so the next run sends them again, and counts all of them as
+/// possibly billed.
 pub fn a_kill_is_counted_with_or_without_the_flag() {
     for flags in [&[][..], &["--no-retry-ambiguous"]] {
         let (api, workspace) = (Api::start(SILENT), Workspace::with_rows(IN_FLIGHT));
@@ -104,7 +107,7 @@ pub fn page(_size: Size) -> Vec<Seen> {
     )]
 }
 
-/// The sum of `maybe_paid` over a file's lines.
+/// Returns the sum of `maybe_paid` over all lines of a file.
 fn sum_of(workspace: &Workspace, name: &str, member: &str) -> u64 {
     let text = fs::read_to_string(workspace.path(name)).expect("it is text");
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("each line is JSON"));

@@ -1,6 +1,6 @@
-//! Kills the real program while it makes an output from the results. The output is made by `results`, or by a `run`
-//! that has nothing left to send. An unfinished output never has the final name, and the next command makes the
-//! complete output. The results and the error log never change, even if parts of the run folder are deleted.
+//! Kills the real program while it makes an output from the results. The killed command is `results`, or a `run` that
+//! has no rows left to send. An unfinished output never has the final name, and the next command makes the complete
+//! output. The results and the error log never change, also if parts of the run folder are deleted.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,7 @@ use super::{Seen, Size};
 
 const RESULTS: &str = "out.csv.results.jsonl";
 const ERRORS: &str = "out.csv.errors.jsonl";
-/// The content of an output before it is made again.
+/// The old content of an output, before the output is made again.
 const OLD: &[u8] = b"an earlier output\n";
 
 /// The names of outputs, and the commands that make them. `run` ends with code 3, because some rows have failed.
@@ -36,9 +36,9 @@ const CALLS: [&str; 5] = ["openat", "ftruncate", "pwrite64", "fdatasync,fsync", 
 /// The counts of a loop of kills.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Kills {
-    /// Kills that hit a living process.
+    /// The number of kills that hit a living process.
     pub kills: u64,
-    /// How many times the output was still in the old state: missing, or with the old content.
+    /// How many times the output was in the old state: missing, or with the old content.
     pub old: u64,
     /// How many times the output was already complete.
     pub whole: u64,
@@ -46,7 +46,7 @@ pub struct Kills {
     pub unfinished: u64,
 }
 
-/// A run that has ended. Its outputs can be made again.
+/// The files of a run that has ended. The commands can make the outputs of this run again.
 struct Made {
     api: Api,
     workspace: Workspace,
@@ -108,7 +108,8 @@ impl Made {
         }
     }
 
-    /// Checks the files after a kill, then deletes a part of the run folder, and lets the command make the output.
+    /// Checks the files after a kill. After that, deletes a part of the run folder, and lets the command make the
+    /// output.
     fn on_death(&self, make: &Make, existed: bool, random: &mut fastrand::Rng, seen: &mut Kills, what: &str) {
         let found = fs::read(self.workspace.path(make.name)).ok();
         let is_whole = found.as_ref() == Some(&make.whole);
@@ -136,7 +137,7 @@ impl Made {
         assert!(is(ERRORS, &self.errors), "{what}: the error log changed");
     }
 
-    /// Deletes the whole run folder, or one of its files, or nothing.
+    /// Deletes the whole run folder, one file of the run folder, or nothing.
     fn delete(&self, random: &mut fastrand::Rng) {
         let folder = self.workspace.path(&format!("{RESULTS}.run"));
         let files = fs::read_dir(&folder).into_iter().flatten().flatten();
@@ -181,7 +182,7 @@ pub fn at_random_moments(rows: usize, kills: u64, seed: u64) -> Kills {
     seen
 }
 
-/// Kills the commands at each call on the file of their output.
+/// Kills the commands at each system call on their output file.
 fn at_every_call(rows: usize, seed: u64) -> Kills {
     let made = Made::new(rows);
     let mut random = fastrand::Rng::with_seed(seed);
@@ -193,7 +194,7 @@ fn at_every_call(rows: usize, seed: u64) -> Kills {
             for nth in 1.. {
                 let existed = random.bool();
                 made.put(&make, existed);
-                // `Point` needs a `'static` name.
+                // The name is leaked, because `Point` needs a `'static` name.
                 let point = Point { calls, file: unfinished.clone().leak() };
                 let command = made.command(make.name, make.args);
                 let ended = Outcome::of(under_strace(&command, &made.workspace, point, "signal=SIGKILL", nth));

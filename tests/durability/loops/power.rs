@@ -1,8 +1,9 @@
-//! The power fails. Everything that was synced is still there afterwards, and the program recovers from every state of
-//! the other files.
+//! Tests failures of the power. After a failure, everything that was synced is on the disk. The program recovers from
+//! every possible state of the other data.
 //!
 //! The journal runs with its threads, as in the program, so several groups of lines are being written when the power is
-//! lost. Each write that was not synced may be complete, dropped, reordered, cut at a multiple of 512 bytes, or zeroed.
+//! lost. After a failure, each write that was not synced can be complete, missing, in another order, cut at a multiple
+//! of 512 bytes, or zeroed.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -21,15 +22,15 @@ const ROWS: u64 = 48;
 
 /// Makes the power fail at random changes of the disk during runs. Returns how many states of the disk were checked.
 ///
-/// The journal opens each state, which must contain every row that was reported. One state in every `finished` states
-/// is also resumed until every row is answered.
+/// The journal opens each state, which must contain every row that was reported. One in `finished` states is also
+/// resumed until every row is answered.
 pub fn losses(states: u64, finished: u64, seed: u64) -> u64 {
     const STATES_OF_A_DEATH: u64 = 20;
     let mut random = fastrand::Rng::with_seed(seed);
     let mut tried = 0;
     while tried < states {
         let disk = MemDisk::new();
-        // Some losses happen in a second run, which recovers and compacts before it writes.
+        // In some cases, the power fails in a second run, which recovers and compacts the files before it writes.
         let mut reported = BTreeSet::new();
         if random.bool() {
             reported = run(&disk, "r0", ROWS / 2);
@@ -58,7 +59,8 @@ pub fn losses(states: u64, finished: u64, seed: u64) -> u64 {
     tried
 }
 
-/// Appends rows until all are appended or the disk fails. Returns the labels that were reported durable.
+/// Appends rows until all are appended or the disk fails. Returns the labels of the rows whose lines were reported
+/// durable.
 fn run(disk: &MemDisk, name: &str, rows: u64) -> BTreeSet<String> {
     let reported = Arc::new(Mutex::new(0));
     let seen = reported.clone();
@@ -91,7 +93,7 @@ fn run(disk: &MemDisk, name: &str, rows: u64) -> BTreeSet<String> {
             break;
         }
     }
-    // When the disk is dead, closing fails.
+    // After the power has failed, closing the journal fails.
     let _ = journal.close(InputRead::Whole, false);
     let reported = *reported.lock().expect("nobody panics");
     labels.into_iter().take(reported as usize).collect()

@@ -1,4 +1,4 @@
-//! The real program against the simulated API, which runs on a socket of this process and records all requests.
+//! Runs the real program against the simulated API. The API runs on a socket of this process and records all requests.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +18,7 @@ use claude_batch::sim::server::SimServer;
 use claude_batch::sim::transport::{SharedModel, lock};
 use serde_json::Value;
 
-/// Rows of an input.
+/// The number of rows of an input.
 pub const ROWS: usize = 200;
 /// The largest number of requests in flight.
 pub const IN_FLIGHT: usize = 16;
@@ -58,7 +58,7 @@ impl Api {
                 let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
                 let (server, model) = SimServer::serve(config, address).await.expect("there is a free port");
                 tell.send((server.url().to_owned(), model)).expect("the test waits");
-                // An error means that the sender was dropped. That also ends the server.
+                // An error means that the sender was dropped. A dropped sender also ends the server.
                 let _ = stopped.await;
             });
         });
@@ -79,8 +79,8 @@ impl Api {
     /// Waits until the server has read and billed all requests that its clients sent before they were killed.
     pub fn settle(&self) {
         loop {
-            // The server checks its sockets one after the other. So when it has answered two newer sockets, it has read
-            // all older sockets.
+            // The server checks its sockets one after the other. So a server that has answered two newer sockets has
+            // read all older sockets.
             self.knock();
             self.knock();
             if lock(&self.model).is_idle() {
@@ -104,7 +104,8 @@ impl Api {
         lock(&self.model).books().billed_calls
     }
 
-    /// Returns how many complete answers were repeated: the API had already answered a request with the same body.
+    /// Returns how many complete answers were repeated. An answer is repeated if the API has already answered a request
+    /// with the same body.
     pub fn answered_again(&self) -> u64 {
         lock(&self.model).books().answered_again
     }
@@ -121,7 +122,7 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Makes a workspace with `rows` rows. Every second row is unnamed. Every tenth row contains the word "tenth", so
+    /// Makes a workspace with `rows` rows. Every second row has no id. Every tenth row contains the word "tenth", so
     /// that faults can select it.
     pub fn with_rows(rows: usize) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
@@ -142,32 +143,33 @@ impl Workspace {
         self.folder.path().join(name)
     }
 
-    /// Returns the command `run in.jsonl -o out.jsonl` against `api`, without the environment variables of this
-    /// process.
+    /// Returns the command `run in.jsonl -o out.jsonl`, which sends to `api`. The command does not inherit the
+    /// environment variables of this process.
     pub fn run(&self, api: &Api) -> Command {
         self.command(api, &["run", "in.jsonl", "-o", "out.jsonl"])
     }
 
-    /// Returns the command `resume out.errors.jsonl` against `api`.
+    /// Returns the command `resume out.errors.jsonl`, which sends to `api`.
     pub fn resume(&self, api: &Api) -> Command {
         self.command(api, &["resume", "out.errors.jsonl"])
     }
 
-    /// Returns three commands: a run, and two `resume`s that answer its failed rows. The first `resume` sends only the
-    /// rows of one error class, so other rows stay in the log.
+    /// Returns three commands: a run, and two `resume` commands that answer its failed rows. The first `resume` sends
+    /// only the rows of one error class, so other rows stay in the log.
     pub fn run_and_resumes(&self, api: &Api) -> [Command; 3] {
         let of_class = ["resume", "out.errors.jsonl", "--only", "invalid_request"];
         [self.run(api), self.command(api, &of_class), self.resume(api)]
     }
 
-    /// Returns the command with these arguments and `-q`, against `api`.
+    /// Returns the command with these arguments and `-q`, which sends to `api`.
     pub fn command(&self, api: &Api, args: &[&str]) -> Command {
         let mut command = self.command_with_messages(api, args);
         command.arg("-q");
         command
     }
 
-    /// Returns the command with these arguments against `api`, without `-q`, so that it prints its messages.
+    /// Returns the command with these arguments, which sends to `api`. The command has no `-q`, so it prints its
+    /// messages.
     pub fn command_with_messages(&self, api: &Api, args: &[&str]) -> Command {
         let mut command = self.plain_command(args);
         command.args(["--tier", "none", "--base-url", &api.url, "--concurrency", &IN_FLIGHT.to_string()]);
@@ -182,7 +184,7 @@ impl Workspace {
         command
     }
 
-    /// Runs and resumes until every row has its answer. If that fails, returns the messages of the commands.
+    /// Runs and resumes until every row has its answer. If a row gets no answer, returns the messages of the commands.
     pub fn finish(&self, api: &Api) -> Result<(), String> {
         let run = Outcome::of(self.run(api));
         if !matches!(run.code, Some(0 | 3)) {
@@ -197,30 +199,31 @@ impl Workspace {
         Ok(())
     }
 
-    /// Returns how many rows have a complete result line. Everything else in the file is ignored.
+    /// Returns how many rows have a complete result line. All other lines of the file are ignored.
     pub fn whole_answers(&self) -> u64 {
         let content = fs::read(self.path("out.jsonl")).unwrap_or_default();
         let whole = content.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n"));
         whole.filter(|line| serde_json::from_slice::<Value>(line).is_ok()).count() as u64
     }
 
-    /// Returns how many slots are filled. Each filled slot belongs to a request that was in flight when the run died.
+    /// Returns how many slots are filled. A filled slot is the record of a request that was in flight when the run
+    /// died.
     pub fn marked(&self) -> u64 {
         let content = fs::read(self.path("out.jsonl.run/inflight")).unwrap_or_default();
         content.chunks_exact(64).skip(1).filter(|slot| slot.iter().any(|&byte| byte != 0)).count() as u64
     }
 
-    /// Returns how many attempts may have been billed twice, according to the run folder.
+    /// Returns how many attempts were possibly billed twice, according to the run folder.
     pub fn reported(&self) -> u64 {
         let manifest = read_manifest(&self.path("out.jsonl.run"), &RealDisk::default()).expect("it can be read");
         manifest.map_or(0, |manifest| manifest.carried.maybe_paid)
     }
 
-    /// Returns the answers by label. The ids of the messages are left out, since the simulator numbers them in the
-    /// order of arrival.
+    /// Returns the answers by label. The ids of the messages are left out, because the simulator numbers messages in
+    /// the order of arrival.
     ///
     /// # Errors
-    /// When a line is half-written, repeated, or not a result.
+    /// Panics if a line is half-written, repeated, or not a result.
     pub fn answers(&self) -> Result<BTreeMap<String, Value>, String> {
         read_answers(&self.path("out.jsonl"))
     }
@@ -245,7 +248,7 @@ pub fn read_answers(path: &Path) -> Result<BTreeMap<String, Value>, String> {
     Ok(answers)
 }
 
-/// How a process ended.
+/// The exit code and the messages of a process that has ended.
 #[derive(Debug)]
 pub struct Outcome {
     /// The exit code of the process; `None` when a signal ended the process.

@@ -1,5 +1,5 @@
 //! Kills the real program while answers of changed rows replace earlier answers. No answer is lost, each row has one
-//! line in the end, and the totals still include the cost of removed lines.
+//! line in the end, and the totals include the cost of removed lines.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,12 +14,13 @@ use super::program::{Api, Outcome, Workspace};
 use super::{Seen, Size};
 
 const NO_FAULTS: &str = r#"{"rules":[]}"#;
-/// Number of rows. Every second row has a name, and its request changes.
+/// The number of rows. Every second row has an id. The requests of these rows change.
 const ROWS: usize = 60;
-/// Output tokens of each answer of [`Api::start`].
+/// The number of output tokens of each answer of [`Api::start`].
 const TOKENS: u64 = 40;
 
-/// The system calls on files that the program makes while it replaces the results, and just before that.
+/// The system calls on files that the program makes immediately before it replaces the results and during the
+/// replacement.
 const POINTS: &[Point] = &[
     Point { calls: "pwrite64", file: "out.jsonl.claude-batch.tmp" },
     Point { calls: "fdatasync,fsync", file: "out.jsonl.claude-batch.tmp" },
@@ -30,7 +31,8 @@ const POINTS: &[Point] = &[
     Point { calls: "fdatasync,fsync", file: "" },
 ];
 
-/// Returns a workspace in which a run has answered every row. After that run, every second row was changed.
+/// Returns a workspace in which a run has answered every row. After that run, the requests of every second row were
+/// changed.
 fn changed() -> (Api, Workspace) {
     let (api, workspace) = (Api::start(NO_FAULTS), Workspace::with_rows(ROWS));
     workspace.finish(&api).expect("nothing disturbs it");
@@ -76,7 +78,7 @@ fn judge(
     answers
 }
 
-/// Returns the sum of the output tokens in the result lines and in the run folder's manifest.
+/// Returns the sum of the output tokens in the result lines and in the manifest of the run folder.
 fn tokens(workspace: &Workspace) -> u64 {
     let text = fs::read_to_string(workspace.path("out.jsonl")).expect("it is text");
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("each line is JSON"));
@@ -85,7 +87,8 @@ fn tokens(workspace: &Workspace) -> u64 {
     in_lines + manifest.map_or(0, |manifest| manifest.carried.usage.output_tokens)
 }
 
-/// Kills the command at random moments, most of them near its end. After each kill, lets the command finish.
+/// Kills the command at random moments. Most of these moments are near the end of the command. After each kill, lets
+/// the command finish.
 pub fn kills(kills: u64, seed: u64) {
     let (expected, took) = undisturbed();
     let mut random = fastrand::Rng::with_seed(seed);
@@ -101,7 +104,8 @@ pub fn kills(kills: u64, seed: u64) {
     }
 }
 
-/// Kills the command at each write, sync and rename of two steps: it saves the sums, and then it replaces the results.
+/// Kills the command at each write, sync and rename of its last two steps. First it saves the sums, and then it
+/// replaces the results.
 fn at_every_step() -> u64 {
     let (expected, _) = undisturbed();
     let mut all = 0;

@@ -1,5 +1,5 @@
-//! What a second run does when something has changed since the first run. Each case runs the real program, which must
-//! do what the documentation says.
+//! Tests what a second run does when something has changed after the first run. Each case runs the real program, which
+//! must do what the documentation says.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use super::Seen;
 use super::program::{Api, Outcome, Workspace};
 
 const FAULTS: &str = r#"{"rules":[{"status":400,"contains":"hopeless"}]}"#;
-/// Three named rows, two unnamed rows, and one row that always fails.
+/// Three rows with an id, two rows without an id, and one row that always fails.
 const INPUT: &str = "\
 {\"custom_id\":\"a\",\"prompt\":\"first\"}
 {\"custom_id\":\"b\",\"prompt\":\"second\"}
@@ -17,15 +17,15 @@ const INPUT: &str = "\
 {\"custom_id\":\"f\",\"prompt\":\"hopeless\"}
 ";
 
-/// A case: what changed, which command is run then, and the result.
+/// A case: the change after the first run, the second command, and the expected result.
 pub struct Case {
-    /// What changed since the first run.
+    /// The change after the first run.
     pub change: &'static str,
-    /// What the second run does about the change.
+    /// The expected reaction of the second run to the change.
     pub answer: &'static str,
     meddle: fn(&Workspace),
     args: &'static [&'static str],
-    /// Exit code, requests sent, and a part of the messages.
+    /// The expected result: exit code, number of requests, and a part of the messages.
     expected: (i32, u64, &'static str),
 }
 

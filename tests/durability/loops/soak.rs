@@ -1,5 +1,5 @@
-//! Eight hours of virtual time with a changing mix of faults, made from a seed. The invariants are checked with the
-//! figures of the simulated API and with the lines written, never with the scheduler's own figures.
+//! Plays eight hours of virtual time with a changing mix of faults, made from a seed. The invariants are checked with
+//! the records of the simulated API and with the written lines. The counts of the scheduler are not used.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -18,22 +18,23 @@ use crate::support;
 /// The largest number of requests in flight.
 const MOST: usize = 256;
 
-/// What a soak saw.
+/// The counts of a soak test (a long run with random faults).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SoakCounts {
-    /// Requests.
+    /// The number of requests.
     pub requests: u64,
-    /// Rows.
+    /// The number of rows.
     pub rows: u64,
-    /// Rows answered.
+    /// The number of answered rows.
     pub answered: u64,
     /// Virtual hours.
     pub hours: f64,
-    /// Seconds of CPU time; real time where the system does not report CPU time.
+    /// The CPU time in seconds; the real time if the system does not report CPU time.
     pub seconds: f64,
 }
 
-/// Returns a fault plan with many phases. Each phase has its own kinds of faults, and a share for each kind.
+/// Returns a fault plan with many phases. Each phase has its own kinds of faults, and each kind affects a share of the
+/// requests.
 fn faults(random: &mut fastrand::Rng, hours: u64) -> String {
     let mut rules = String::new();
     let kinds = [
@@ -59,7 +60,7 @@ fn faults(random: &mut fastrand::Rng, hours: u64) -> String {
         let until = minute + random.u64(3..30);
         for _ in 0..random.usize(0..4) {
             let kind = kinds[random.usize(0..kinds.len())];
-            // A stalled request occupies the window for a minute, so stalls are rare.
+            // A stalled request counts as a request in flight for a minute, so stalls are rare.
             let most = if kind.contains("stall") { 0.01 } else { 0.12 };
             let share = random.f64() * most;
             let _ = write!(
@@ -82,7 +83,7 @@ pub fn soak(seed: u64, hours: u64) -> SoakCounts {
     let mut random = fastrand::Rng::with_seed(seed);
     let rpm = random.u32(100..1_000);
     let limits = RateLimits::new(rpm, rpm * 400, rpm * 90);
-    // As many rows as the limits allow in that time.
+    // The number of rows that the limits allow in that time.
     let rows = u64::from(rpm) * 60 * hours;
     let plan = FaultPlan::parse(&faults(&mut random, hours), "faults.json").expect("the plan is well-formed");
     let sim = SimConfig::new(presets::models())
@@ -96,7 +97,7 @@ pub fn soak(seed: u64, hours: u64) -> SoakCounts {
 
     let what = format!("seed {seed}");
     assert_eq!(run.finish.halted, None, "{what}");
-    // (1), (2): each row is in exactly one list, and that list contains it only once.
+    // (1), (2): each row is in exactly one list, and only once in this list.
     let labels: HashSet<&str> = run
         .ledger
         .answered
@@ -111,14 +112,16 @@ pub fn soak(seed: u64, hours: u64) -> SoakCounts {
         run.books.refused.iter().filter(|(reason, _)| **reason != "ordered").map(|(_, count)| count).sum();
     assert!(refused * 100 <= run.seen.sent, "{what}: {refused} of {} refused by the limits", run.seen.sent);
     assert_eq!(run.seen.early, 0, "{what}");
-    // (5): the window is never exceeded; (6): attempts are bounded; (7): the counts are equal to the numbers of lines.
+    // (5): there are never too many requests in flight; (6): the number of attempts is bounded; (7): the counts are
+    // equal to the numbers of lines.
     assert!(run.books.highest_in_flight <= MOST as u64, "{what}: {} in flight", run.books.highest_in_flight);
     assert!(run.ledger.attempts as u64 <= rows * 2, "{what}: {} attempts", run.ledger.attempts);
     assert_eq!(run.stats.succeeded_total(), run.ledger.answered.len() as u64, "{what}");
     assert_eq!(run.stats.failed_total(), run.ledger.failed.len() as u64, "{what}");
-    // (8): no silence is longer than this sum: the longest wait, the slowest probe and the longest silence of a server.
+    // (8): the longest time without events is bounded by the sum of three times. These are the longest wait, the
+    // slowest test request, and the longest time for which a server is silent.
     assert!(run.longest_silence <= Duration::from_secs(180), "{what}: silent for {:?}", run.longest_silence);
-    // (9): if a request was charged but has no line, it is reported.
+    // (9): if a request was charged but has no line, the run reports it.
     let charged_besides = run.books.billed_calls - run.ledger.answered.len() as u64;
     assert!(
         run.finish.maybe_paid >= charged_besides,
@@ -151,8 +154,8 @@ impl Stopwatch {
     }
 }
 
-/// Returns the CPU time of this process in seconds; `None` where the system does not report it. The system reports it
-/// in hundredths of a second.
+/// Returns the CPU time of this process in seconds; `None` where the system does not report it. The system reports CPU
+/// time in hundredths of a second.
 fn cpu_seconds() -> Option<f64> {
     let text = std::fs::read_to_string("/proc/self/stat").ok()?;
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
@@ -165,7 +168,8 @@ fn record_path() -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("soak.txt")
 }
 
-/// Returns the lines of this loop for `benches/DURABILITY.md`. If a seed breaks an invariant, the other seeds are still tried.
+/// Returns the lines of this loop for `benches/DURABILITY.md`. If a seed breaks an invariant, the other seeds are tried
+/// nevertheless.
 pub fn page(size: Size) -> Vec<Seen> {
     const MOST_SECONDS: f64 = 20.0;
     let (seeds, hours) = size.pick((4, 1), (100, 8));
@@ -194,7 +198,7 @@ pub fn page(size: Size) -> Vec<Seen> {
         };
         eprintln!("soak: {said}");
         let _ = writeln!(record, "{said}");
-        // The record is only for people who watch the test while it runs. The results are on the page.
+        // The record is only for people who watch a running test. The results of the test are on the page.
         let _ = std::fs::write(record_path(), &record);
     }
     assert!(broken.is_empty(), "seeds {broken:?} break an invariant");

@@ -1,5 +1,5 @@
-//! Whole runs on virtual time: the real loop, scheduler and journal against the simulated API. At any change, the disk
-//! can fail or the process can die.
+//! Does whole runs on virtual time. The real loop, scheduler and journal run against the simulated API. At any change,
+//! the disk can fail or the process can die.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -34,44 +34,45 @@ use super::follow_ups;
 use crate::support::{self, journal_options};
 pub use crate::support::{ERRORS, RESULTS};
 
-/// The largest number of requests in flight that is allowed.
+/// The largest allowed number of requests in flight.
 pub const IN_FLIGHT: usize = 16;
 
 /// The result of a run.
 #[derive(Debug, Default)]
 pub struct Virtual {
-    /// Why the journal could not be opened; `None` if it was opened.
+    /// The reason why the journal could not be opened; `None` if it was opened.
     pub refused: Option<String>,
-    /// How the run ended, according to its loop.
+    /// The end of the run, according to its loop.
     pub finish: Finish,
-    /// Labels of the rows whose lines were reported durable.
+    /// The labels of the rows whose lines were reported durable.
     pub reported: BTreeSet<String>,
     /// The result of closing the journal; `None` if that failed.
     pub closed: Option<Closed>,
-    /// How many rows were in flight when an earlier run died. The journal finds this number when it is opened.
+    /// The number of rows that were in flight when an earlier run died. The program reads this number from the slots
+    /// when it opens the journal.
     pub dead_in_flight: u64,
-    /// Number of charged calls for each row.
+    /// The number of charged calls for each row.
     pub billed: BTreeMap<String, u64>,
     /// The largest number of requests that were in flight at once.
     pub most_in_flight: u64,
     /// The money that the simulated API charged in this run.
     pub charged: Money,
-    /// The sums that the journal found when it was opened.
+    /// The sums that the program found when it opened the journal.
     pub earlier: Totals,
-    /// Rows that earlier runs have left with an answer that was not accepted.
+    /// The number of rows that earlier runs have left with an answer that was not accepted.
     pub unfinished: u64,
 }
 
 /// A load: the number of rows, and the faults of the API.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
-    /// Rows.
+    /// The number of rows.
     pub rows: u64,
     /// Faults, in the form of a fault file.
     pub faults: &'static str,
-    /// The number of different requests. Equal requests are then sent once. `None` if all requests differ.
+    /// The number of different requests; `None` if all requests differ. Rows with equal requests are sent only once.
     pub kinds: Option<u64>,
-    /// Whether answers are scripted and have to follow rules, as in [`follow_ups`](super::follow_ups).
+    /// Whether answers are scripted and must follow rules, as in [`follow_ups`](super::follow_ups).
     pub mends: bool,
     /// The providers of the run.
     pub roads: Roads,
@@ -82,7 +83,7 @@ pub struct Load {
 pub enum Roads {
     /// Only the usual provider.
     One,
-    /// The usual provider has the faults, and rows move to a second provider.
+    /// A chain of two providers. The usual provider has the faults, and rows move to the second provider.
     Two,
     /// Only the second provider.
     Second,
@@ -91,9 +92,10 @@ pub enum Roads {
 /// The name of the second provider.
 pub const SECOND: &str = "second";
 
-/// Rows that contain "tenth" fail once. So the error log gets entries to compact, and `resume` gets rows to send.
+/// A fault: the rows that contain "tenth" fail once. So the program has entries of the error log to compact, and
+/// `resume` has rows to send.
 pub const REFUSED_ONCE: &str = r#"{"rules":[{"status":400,"contains":"tenth","first_attempts_only":true}]}"#;
-/// Nothing goes wrong.
+/// A fault file without faults.
 pub const NO_FAULTS: &str = r#"{"rules":[]}"#;
 
 /// Runs the rows that are not done, until all are done or the disk fails.
@@ -207,7 +209,7 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
     result
 }
 
-/// Adds a chain over both providers.
+/// Makes the run use a chain of both providers.
 fn over_two(config: Config) -> Config {
     let first = PoolId::clone(&row(0).ask.pool).provider;
     let ask_for = |job: &Job, _: &EndpointId| Ok(at_second(&row(job.id.0).ask));
@@ -218,7 +220,7 @@ fn over_two(config: Config) -> Config {
     }
 }
 
-/// Returns the same request for the second provider.
+/// Returns the request of a row in the form for the second provider.
 fn at_second(ask: &Ask) -> Ask {
     Ask { pool: PoolId { provider: SECOND.into(), ..PoolId::clone(&ask.pool) }.into(), ..ask.clone() }
 }
@@ -230,7 +232,7 @@ fn sim(load: Load) -> SimConfig {
     SimConfig { answers, ..plain.with_lengths(OutputLengths::fixed(30)).with_faults(faults) }
 }
 
-/// A row. Even rows are named, odd rows are not, and one row in ten contains "tenth".
+/// A row. Returns the row with this number. Rows with an even number have an id, and one row in ten contains "tenth".
 pub fn row(number: u64) -> Planned {
     let mut planned = support::planned(number, "claude-haiku-4-5", 20, 100);
     let word = if number % 10 == 7 { "tenth" } else { "plain" };
@@ -238,7 +240,7 @@ pub fn row(number: u64) -> Planned {
     support::ask(&mut planned, "messages", format!(r#"[{{"role":"user","content":"{word} row {number}"}}]"#));
     support::ask(&mut planned, "metadata", format!(r#"{{"user_id":{label:?}}}"#));
     planned.job.custom_id = label;
-    // Spreads the number over all 128 bits, like the digests of real rows.
+    // The digest of a real row uses all 128 bits, so the number is spread over 128 bits too.
     let digest = u128::from(number + 1).wrapping_mul(0x0123_4567_89ab_cdef_0f1e_2d3c_4b5a_6979);
     planned.job.key = JobKey(digest.to_be_bytes());
     planned.job.identity = if number.is_multiple_of(2) { Identity::Named } else { Identity::Nth(0) };
@@ -247,7 +249,7 @@ pub fn row(number: u64) -> Planned {
     planned
 }
 
-/// A row of this kind: all rows of a kind have the same request.
+/// Returns a row of this kind. All rows of a kind have the same request.
 fn equal_row(number: u64, kinds: u64) -> Planned {
     let mut planned = row(number);
     let like = row(number % kinds);
@@ -265,7 +267,7 @@ pub fn label(number: u64) -> String {
     if number.is_multiple_of(2) { format!("row-{number}") } else { format!("in.jsonl:{}", number + 1) }
 }
 
-/// Remembers the row of each line.
+/// A reporter that keeps the row of each line.
 struct Recorder {
     inside: JournalLedger,
     labels: BTreeMap<u64, String>,
@@ -332,7 +334,7 @@ impl Ledger for Recorder {
 
 // ---- what is on the disk ------------------------------------------------------------------------------------------
 
-/// Returns the labels of the complete lines. Ignores everything else.
+/// Returns the labels of the complete lines. Ignores incomplete lines.
 pub fn whole_labels(disk: &MemDisk, path: &str) -> Vec<String> {
     let content = disk.content(path).unwrap_or_default();
     let whole = content.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
@@ -346,7 +348,7 @@ pub fn assert_kept(disk: &MemDisk, reported: &BTreeSet<String>, what: &str) {
     assert!(lost.is_empty(), "{what}: {lost:?} were reported and are gone");
 }
 
-/// Runs to the end, then resumes what failed, and asserts that each row is answered once; returns the answers.
+/// Runs to the end, and then resumes the failed rows. Asserts that each row is answered once, and returns the answers.
 pub fn assert_ends(disk: &MemDisk, load: Load, what: &str) -> BTreeMap<String, Value> {
     let run = run(disk, "again", Start::Continue, load);
     assert!(run.closed.is_some(), "{what}: the next run fails: {run:?}");
@@ -370,7 +372,8 @@ pub fn assert_ends(disk: &MemDisk, load: Load, what: &str) -> BTreeMap<String, V
     assert_eq!(answers.len() as u64, load.rows, "{what}: rows are lost");
     let left_over = disk.paths().into_iter().find(|path| path.to_string_lossy().contains(".tmp"));
     assert_eq!(left_over, None, "{what}: a temporary file is left");
-    // A clean end removes an empty log, unless the log may be somebody's own file.
+    // When a run ends without failures, it removes the empty error log. An empty log that possibly belongs to another
+    // program stays.
     let is_compacted = disk.content(Path::new(ERRORS)).is_none_or(|log| log.is_empty());
     assert!(is_compacted, "{what}: the error log is not compacted");
     answers

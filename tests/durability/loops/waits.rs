@@ -1,5 +1,5 @@
-//! Checks that a run waits for as long as servers tell it to wait. There are runs with each valid form of
-//! `retry-after`, with values of `retry-after` that make no sense, and with an outage.
+//! Checks that a run waits for as long as servers tell it to wait. Some runs get each valid form of `retry-after`, some
+//! get values of `retry-after` that make no sense, and some have an outage.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ pub fn nonsense(value: &str) -> Judgement {
     run(sim(TIER_2, &faults), || support::config(TIER_2, Window::auto(1000), 1), 60)
 }
 
-/// Asserts that no value in [`NONSENSE`] stops a run or makes it hang.
+/// Asserts that no value in [`NONSENSE`] stops a run or makes the run hang.
 pub fn assert_nonsense_is_survived() {
     for value in NONSENSE {
         let run = nonsense(value);
@@ -65,20 +65,20 @@ pub fn assert_nonsense_is_survived() {
     }
 }
 
-/// What was measured in a run with an outage.
+/// The measures of a run with an outage.
 #[derive(Clone, Copy, Debug)]
 pub struct Outage {
-    /// Requests per minute during the outage, as a share of the rate before the outage. The first half minute is left
-    /// out.
+    /// The number of requests per minute during the outage, as a share of the rate before the outage. The first half
+    /// minute of the outage is left out.
     pub rate: f64,
-    /// Requests per row over the whole run.
+    /// The number of requests per row, over the whole run.
     pub amplification: f64,
-    /// Seconds from the end of the outage until the rate is nine tenths of the rate before the outage. The rate is
-    /// measured over ten seconds.
+    /// The time from the end of the outage until the rate is nine tenths of the rate before the outage, in seconds. The
+    /// rate is measured over ten seconds.
     pub back_after_s: u64,
-    /// Refusals by the limits.
+    /// The number of refusals by the limits.
     pub refused: u64,
-    /// Rows that got no answer.
+    /// The number of rows that got no answer.
     pub lost: u64,
 }
 

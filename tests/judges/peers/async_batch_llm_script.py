@@ -1,4 +1,4 @@
-"""async-batch-llm with the official SDK: its own limits, checkpoints that are reused, and bounded queues."""
+"""Runs async-batch-llm with the official SDK, and with its own limits, checkpoints and bounded queues."""
 
 import asyncio
 import json
@@ -54,7 +54,8 @@ if "CAP" in os.environ:
 
 
 async def main():
-    # Its guide recommends these pauses for APIs with limits per minute. By default, one 429 pauses the run for 300 s.
+    # The guide of async-batch-llm recommends these pauses for APIs with limits per minute. By default, one 429 pauses
+    # the run for 300 s.
     pauses = RateLimitConfig(cooldown_seconds=30.0, max_cooldown_seconds=300.0)
     config = ProcessorConfig(
         concurrency=20, max_queue_size=128, max_result_queue_size=64, rate_limit=pauses, **settings

@@ -1,4 +1,4 @@
-"""Message Batches by hand: the official SDK creates a batch, asks until it has ended, and reads the results."""
+"""Creates a batch with the official SDK, asks until the batch has ended, and reads the results."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Bespoke Curator with its Anthropic backend and its limits. Its cache is in the folder, so a second run reads it."""
+"""Runs Bespoke Curator with its Anthropic backend and limits. A second run reads the cache, which is in the folder."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""lm-deluge with its own limits, and its SQLite cache, which keeps answers for the next run."""
+"""Runs lm-deluge with its own limits and its SQLite cache. The cache keeps answers for the next run."""
 
 import json
 import os

@@ -1,7 +1,7 @@
-"""A script of one's own: asyncio, the official SDK, a semaphore, and the SDK's retries.
+"""A short script that a user could write: asyncio, the official SDK, a semaphore, and the SDK's retries.
 
-With the argument `append`, it writes each answer as it comes, and skips the rows that have an answer. Without
-this argument, it writes all answers at the end.
+With the argument `append`, the script writes each answer when it arrives, and skips the rows that already have an
+answer. Without this argument, the script writes all answers at the end.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-//! Tests inputs without end or without rows, templates that never end, names of several megabytes, and deep nesting.
-//! The program must not panic, hang or use up the memory. Common parsers must be able to read every line that the
-//! program writes.
+//! Tests inputs that never end, inputs without rows, templates that never end, names of several megabytes, and deep
+//! nesting. The program must not panic, hang or use up the memory. Common parsers must be able to read every line that
+//! the program writes.
 
 use std::fs;
 use std::io::Write;
@@ -17,8 +17,8 @@ use serde_json::Value;
 use super::super::page::{Seen, Size};
 use super::super::support::{Api, Folder, Said, finish};
 
-/// If a case takes longer than this, it counts as hanging. Every case takes less, even without optimization and on a
-/// busy machine.
+/// The time after which a case counts as hanging. Every case takes less time, also without optimization and on a busy
+/// machine.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// Returns the lines of this loop for the page.
@@ -39,8 +39,8 @@ fn assert_tame(what: &str, said: &Said, begun: Instant) {
     assert!(begun.elapsed() < LONGEST, "{what}: {:.1?}", begun.elapsed());
 }
 
-/// Reads every line of a file as a common parser does. Checks that the error messages in the lines are short, and
-/// returns the lines.
+/// Reads every line of a file with a common parser. Checks that the error messages in the lines are short, and returns
+/// the lines.
 #[track_caller]
 fn lines_of(what: &str, path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap_or_default();
@@ -56,7 +56,8 @@ fn lines_of(what: &str, path: &Path) -> Vec<Value> {
 
 // Inputs.
 
-/// Inputs that are not files of rows. Each case has arguments, a standard input, and a part of the expected message.
+/// Tests inputs that are not files of rows. Each case has arguments, a standard input, and a part of the expected
+/// message.
 fn inputs(size: Size) -> Vec<Seen> {
     let folder = Folder::new();
     let mut random = fastrand::Rng::with_seed(7);
@@ -102,8 +103,8 @@ fn inputs(size: Size) -> Vec<Seen> {
         cases.extend([("/proc/self/mem", 2, "/proc/self/mem"), ("/proc/self/environ", 2, "/proc/self/environ")]);
     }
     if size == Size::Full {
-        // Each of these files has a hole (zeros that use no disk space). The program reads a gigabyte of it before it
-        // gives up.
+        // Each of the next files has a hole (zeros that use no disk space). The program reads a gigabyte of the file
+        // before it gives up.
         cases.extend([("hole-in-row-2.jsonl", 2, "longer than 1 GiB"), ("hole-in-quotes.csv", 2, "longer than 1 GiB")]);
     }
     let mut longest = Duration::ZERO;
@@ -125,7 +126,8 @@ fn inputs(size: Size) -> Vec<Seen> {
     seen
 }
 
-/// Standard input that never ends. The same bytes are written to it until the program stops reading.
+/// Tests a standard input that never ends. The test writes the same bytes again and again until the program stops
+/// reading.
 fn streams(size: Size) -> Option<Seen> {
     if !Path::new("/proc/self/status").exists() {
         return None;
@@ -162,7 +164,7 @@ fn streams(size: Size) -> Option<Seen> {
         let writing = std::thread::spawn(move || {
             let start = if says.is_empty() { &b"prompt\n\""[..] } else { b"" };
             let mut is_open = stdin.write_all(start).is_ok();
-            // The loop is bounded, in case the program never stops reading.
+            // The number of writes is limited, in case the program never stops reading.
             for _ in 0..4_000 {
                 is_open = is_open && stdin.write_all(&piece).is_ok();
             }
@@ -185,8 +187,8 @@ fn streams(size: Size) -> Option<Seen> {
 
 // Templates.
 
-/// Templates that would never end or whose text would not fit into memory. The real program ends each of them with a
-/// message.
+/// Tests templates that would never end, and templates whose text would not fit into memory. The real program stops
+/// each such template with a message.
 fn templates(size: Size) -> Seen {
     let doubled = |start: &str, step: &str, end: &str| format!("{start}{}{end}", step.repeat(60));
     let table: Vec<String> = [
@@ -242,7 +244,8 @@ fn templates(size: Size) -> Seen {
 
 // Names.
 
-/// Ids, and names of models, columns and members. They have any length, and are tried in every shape of a row.
+/// Tests ids, and names of models, columns and members. These texts can have any length, and are tried in every form of
+/// a row.
 fn names(size: Size) -> Seen {
     let lengths = size.pick(vec![200, 10_000, 1 << 20], vec![199, 200, 201, 10_000, 65_000, 65_600, 1 << 20, 10 << 20]);
     let mut tried = 0;
@@ -316,8 +319,8 @@ fn nested(depth: usize, random: &mut fastrand::Rng) -> String {
     format!("{open}1{close}")
 }
 
-/// Rows with deep nesting in any member. Common parsers can read the lines that the program writes for them, and the
-/// program can run these rows again.
+/// Tests rows with deep nesting in each member. Common parsers can read the lines that the program writes for these
+/// rows, and the program can run these rows again.
 fn nested_rows(size: Size) -> Seen {
     let seed = 19;
     let mut random = fastrand::Rng::with_seed(seed);
@@ -368,8 +371,8 @@ fn nested_rows(size: Size) -> Seen {
     )
 }
 
-/// Answers with deep nesting in any member, whole and streamed. For each answer, the program writes a result line that
-/// common parsers can read, or counts the answer as broken.
+/// Tests answers with deep nesting in each member, whole and streamed. For each answer, the program writes a result
+/// line that common parsers can read, or treats the answer as broken.
 fn nested_answers(size: Size) -> Seen {
     let depths =
         size.pick(vec![1, 100, 120, 125, 130, 100_000], (1..=140).chain([1_000, 100_000, 1_000_000]).collect());
@@ -413,7 +416,7 @@ fn nested_answers(size: Size) -> Seen {
     )
 }
 
-/// Returns answers that contain `deep`, each as its content type and its body.
+/// Returns answers that contain `deep`. Each answer is a pair of its content type and its body.
 fn bodies(deep: &str) -> Vec<(&'static str, String)> {
     let whole = |before: &str, block: &str, usage: &str, behind: &str| {
         let body = format!(

@@ -1,5 +1,5 @@
-//! Tests configuration files that somebody else may have written: `claude-batch.toml` in the working folder, and the
-//! user's own file.
+//! Tests configuration files that another user has possibly written: `claude-batch.toml` in the working folder, and the
+//! file in the home folder.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -17,9 +17,9 @@ use super::super::hostile::{Hostile, Then, response};
 use super::super::page::{Seen, Size};
 use super::super::support::{Api, CANARY, Folder, Said};
 
-/// A text that is secret or outside the folder. The program must not send or show this text.
+/// The content of files that are secret or outside the folder. The program must not send or show this text.
 const SECRET: &str = "OUTSIDE-4f1c9a77d2";
-/// Text that may be sent.
+/// A text that the program is allowed to send.
 const INSIDE: &str = "inside the folder";
 
 /// Returns the lines of this loop for the page.
@@ -50,7 +50,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     ]
 }
 
-/// A home, and a working folder. The folder above the working folder contains a secret.
+/// A home folder, and a working folder. The folder above the working folder contains a secret.
 struct Place {
     root: tempfile::TempDir,
     world: World,
@@ -94,12 +94,12 @@ fn typed(args: &[&str]) -> RunArgs {
     }
 }
 
-/// Returns a TOML string.
+/// Returns the text as a TOML string.
 fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("text is JSON")
 }
 
-/// Values, each of which is valid for some flag.
+/// Values of flags. Each value is valid for at least one flag.
 const VALUES: [&str; 32] = [
     "true",
     "false",
@@ -186,7 +186,7 @@ fn keys(size: Size) -> String {
     format!("{tried} files: {free} flags took effect, {refused} were refused each time")
 }
 
-/// Makes the files of a hostile folder, and returns names from which paths are built.
+/// Makes the files of a hostile folder. Returns names from which the test builds paths.
 fn furnish(place: &Place) -> Vec<String> {
     let (work, secret) = (&place.world.working_folder, place.root.path().join("secret.txt"));
     for folder in ["sub", "sub/deep", ".hidden", "ünï", "a b"] {
@@ -328,7 +328,7 @@ fn paths(count: usize) -> String {
     format!("{count} generated paths: {used} inside and used, {refused} refused")
 }
 
-/// The real program, and a server that keeps every body.
+/// Runs the real program against a server that keeps the body of every request.
 fn sent(size: Size) -> String {
     let bodies = Arc::new(Mutex::new(Vec::new()));
     let kept = bodies.clone();
@@ -453,8 +453,8 @@ fn caps() -> String {
     )
 }
 
-/// Contents of files with a secret, as other programs write them. The configuration file in the folder is a link to a
-/// file that has each of these contents in turn.
+/// Contents of secret files, in the forms in which other programs write them. `S` is the secret. In the test, the
+/// configuration file in the folder is a link to such a file.
 #[cfg(unix)]
 const SYNTAXES: [&str; 24] = [
     "S",
@@ -492,8 +492,8 @@ fn links(count: usize) -> String {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut refused = 0;
     for at in 0..count.max(SYNTAXES.len()) {
-        // The first texts are unchanged files. The later texts consist of pieces of several files, cut at random
-        // positions.
+        // The first texts are the contents of `SYNTAXES`. The later texts consist of parts of several of these
+        // contents, cut at random positions.
         let text = match SYNTAXES.get(at) {
             Some(text) => text.replace('S', SECRET),
             None => {
@@ -588,7 +588,8 @@ fn dotenv() -> String {
     "5 files with 6 variables: 0 read".to_owned()
 }
 
-/// Settings (about the key and about other things) in a file that may belong to another user.
+/// Tests settings (about the key and about other things) in a configuration file. With `is_suspect`, the program does
+/// not trust this file, because another user has possibly written it.
 #[cfg(unix)]
 fn judge(place: &Place, is_suspect: bool) -> u64 {
     let lines = [
@@ -604,7 +605,7 @@ fn judge(place: &Place, is_suspect: bool) -> u64 {
     ];
     assert_eq!(lines.map(|(key, _)| key).len(), folder::ABOUT_THE_KEY.len());
     for (key, value) in lines {
-        // The existing file is overwritten, so its owner and mode stay.
+        // The existing file is overwritten, so it keeps its owner and mode.
         fs::write(place.own_file(), format!("{key} = {value}\n")).expect("the file can be written");
         let found = place.config(&[]);
         let is_refused = found.as_ref().is_err_and(|message| {
@@ -660,7 +661,7 @@ fn of_another_user() -> String {
 
         judge(&place, true);
     }
-    // The program runs as the other user, with a home folder that only this user may open.
+    // The program runs as the other user, with a home folder that only this user can open.
     let place = Place::new();
     let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
     fs::write(place.own_file(), "tier = 2\n").expect("a file");

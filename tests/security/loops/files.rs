@@ -1,10 +1,10 @@
 //! Tests what happens when other users put files, folders or links at the paths of outputs. The tests try every kind of
-//! thing, with every owner, at every path, in every kind of folder. Some things are put there after the program has
-//! checked a path and before it opens the file.
+//! file, folder and link, with every owner, at every path, in every kind of folder. Some files and links appear after
+//! the program has checked a path and before it opens the file.
 //!
-//! The judge shares no code with the program. It knows which user made which file. It checks three things. Nothing
-//! outside was changed. The program used nothing from other users. Other users can't open the files that the program
-//! left.
+//! The judge shares no code with the program. The judge knows which user made which file, and checks three things.
+//! First, nothing outside the folder was changed. Second, the program used nothing from other users. Third, other users
+//! can't open the files that the program left.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
@@ -23,12 +23,11 @@ use tempfile::TempDir;
 use super::super::page::{Seen, Size};
 use super::super::support::{Api, CANARY, Folder, Said, assert_each_once, ids};
 
-/// User ids that no user has.
+/// Ids of users that do not exist on this machine.
 const SECOND: u32 = 54_321;
 const THIRD: u32 = 54_322;
 const ROOT: u32 = 0;
-/// If a run takes longer than this, it counts as hanging. Each run takes less than a second, but a busy machine is
-/// slower.
+/// The time after which a run counts as hanging. Usually a run takes less than a second, but more on a busy machine.
 const HANGS: Duration = Duration::from_secs(60);
 const KEPT: &str = "not to be touched\n";
 
@@ -43,15 +42,15 @@ pub fn page(size: Size) -> Vec<Seen> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// A regular file, or a folder where a folder is expected. It has this owner and this mode.
+    /// A regular file, or a folder where a folder is expected. The file or folder has this owner and this mode.
     Plain {
         owner: u32,
         mode: u32,
     },
-    /// A hard link to a file that the runner has elsewhere.
+    /// A hard link to a file of the runner (the user who runs the program) in another folder.
     Linked,
     Symlink,
-    /// A link to a file that does not exist. A program that follows it creates a file elsewhere.
+    /// A link to a file that does not exist. A program that follows the link creates a file in another folder.
     Dangling,
     Fifo,
     Socket,
@@ -65,9 +64,9 @@ enum Place {
     Results,
     Errors,
     RunFolder,
-    /// A file in the run folder, by name.
+    /// The file of the run folder with this name.
     Inside(&'static str),
-    /// The log that `resume` reads.
+    /// The error log that `resume` reads.
     Resumed,
     /// `simulate --journal`.
     SimJournal,
@@ -101,7 +100,7 @@ struct Case {
 enum Expected {
     Used,
     Refused,
-    /// The system does not let the runner open the file.
+    /// The operating system does not let the runner open the file.
     Failed,
 }
 
@@ -135,10 +134,12 @@ impl Case {
     fn expected(&self) -> Expected {
         let is_open = self.folder_mode & 0o1002 == 0o002 && !self.trusts;
         if let Place::Inside(name) = self.place {
-            // The run folder belongs to the runner, who can remove anything that has the name of a temporary file.
+            // The run folder belongs to the runner. So the runner can remove anything that has the name of a temporary
+            // file.
             return match self.kind {
                 _ if is_open => Expected::Refused,
-                // The program only replaces this file. If it can't, the run ends as usual.
+                // The program does not write into `limits.json`, but replaces it. If the replacement fails, the run
+                // ends as usual.
                 _ if name.starts_with("limits.json") => Expected::Used,
                 Kind::Other if name.ends_with(".tmp") => Expected::Refused,
                 _ if name.ends_with(".tmp") => Expected::Used,
@@ -173,7 +174,7 @@ impl Case {
     }
 }
 
-/// Puts random things at the paths of the outputs. Returns the line for the page.
+/// Puts random files, folders and links at the paths of the outputs. Returns the line for the page.
 fn table(size: Size) -> Seen {
     let seed = fastrand::u64(..);
     let mut random = fastrand::Rng::with_seed(seed);
@@ -205,7 +206,7 @@ fn table(size: Size) -> Seen {
 
 const NOT_ROOT: &str = "as a second user not run: needs root";
 
-/// Puts one thing at a path, runs the program and checks the result. Returns the result.
+/// Puts one file, folder or link at a path, runs the program and checks the result. Returns what the program did.
 fn tried(case: &Case, program: &Program, api: &Api, failing: &Api, what: &str) -> Expected {
     let (folder, outside) = (Folder::with_rows(2), tempfile::tempdir().expect("a temporary folder"));
     let victim = outside.path().join("victim");
@@ -262,7 +263,7 @@ fn tried(case: &Case, program: &Program, api: &Api, failing: &Api, what: &str) -
 }
 
 fn assert_used(case: &Case, folder: &Folder, path: &Path, said: &Said, what: &str) {
-    // The rows of the log fail once more.
+    // The rows of the log fail again.
     assert_eq!(said.code, Some(if case.place == Place::Resumed { 3 } else { 0 }), "{what}: {}", said.err);
     match case.place {
         Place::SimJournal => {}
@@ -318,7 +319,7 @@ fn plant(case: &Case, path: &Path, victim: &Path) {
             fs::set_permissions(path, Permissions::from_mode(mode)).expect("the test owns the file");
             give(path, owner);
         }
-        // A folder can't have a second name.
+        // A folder can't have a hard link.
         Kind::Linked if wants_folder => {
             symlink(victim.parent().expect("a folder"), path).expect("the link can be created")
         }
@@ -371,7 +372,7 @@ fn open_to(folder: &Folder, user: u32) {
     give(&folder.path(""), user);
 }
 
-/// The program in a folder from which every user can start it.
+/// A copy of the program in a folder from which every user can start it.
 struct Program {
     path: PathBuf,
     _folder: Option<TempDir>,
@@ -421,7 +422,7 @@ impl Program {
         ended(self.at(user, folder, api, args))
     }
 
-    /// Starts a simulator and ends it as soon as it serves.
+    /// Starts a simulator, and ends it as soon as it accepts requests.
     fn simulate_as(&self, user: u32, folder: &Folder, args: &[&str]) -> Said {
         let mut child = self.command_as(user, folder, args).spawn().expect("the program starts");
         let mut first = String::new();
@@ -436,7 +437,7 @@ impl Program {
     }
 }
 
-/// Runs a command. If it hangs, ends it and fails the test.
+/// Runs a command. If the command hangs, this function ends it and fails the test.
 fn ended(mut command: Command) -> Said {
     let child = command.spawn().expect("the program starts");
     let id = child.id();
@@ -453,8 +454,8 @@ fn ended(mut command: Command) -> Said {
 
 // ---- between the check and the opening ------------------------------------------------------------------------------
 
-/// Opens a path again and again, while a thread keeps replacing the file at this path with a link, a FIFO or another
-/// user's file. Returns the line of the report.
+/// Opens a path again and again. At the same time, a thread replaces the file at this path with a link, a FIFO or a
+/// file of another user, again and again. Returns the line for the page.
 fn race_of_openings(size: Size) -> Seen {
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::set_permissions(folder.path(), Permissions::from_mode(0o1777)).expect("the test owns the file");
@@ -475,8 +476,8 @@ fn race_of_openings(size: Size) -> Seen {
             let mut random = fastrand::Rng::with_seed(7);
             let next = folder.path().join("next");
             while !is_over.load(Ordering::Relaxed) {
-                // Renaming replaces the file in one step. So the program can check our file, and then open the other
-                // thing.
+                // Renaming replaces the file in one step. So the program can check the file of the test, and then open
+                // the other file or link.
                 fs::write(&next, "").expect("the file can be written");
                 fs::rename(&next, &path).expect("the test owns the file");
                 fs::hard_link(folder.path().join(kinds[random.usize(..kinds.len())]), &next)
@@ -492,7 +493,7 @@ fn race_of_openings(size: Size) -> Seen {
             let mode = [OpenMode::Edit, OpenMode::CreateNew, OpenMode::Existing][number % 3];
             match disk.open(&path, mode) {
                 Ok(file) => {
-                    // The test writes a mark to the opened file. No file of another user may contain this mark.
+                    // The test writes a mark to the opened file. The files of other users must not contain this mark.
                     file.write_at(b"mark", 0).expect("the file belongs to the test");
                     opened += 1;
                 }
@@ -515,7 +516,8 @@ fn race_of_openings(size: Size) -> Seen {
     )
 }
 
-/// Starts runs in a sticky folder, in which another user plants things. Returns the line of the report.
+/// Starts runs in a folder with the sticky bit, in which another user plants files and links. Returns the line for the
+/// page.
 fn race_of_runs(size: Size) -> Seen {
     let seed = fastrand::u64(..);
     let mut random = fastrand::Rng::with_seed(seed);
@@ -534,8 +536,8 @@ fn race_of_runs(size: Size) -> Seen {
         let place =
             ["out.jsonl", "out.errors.jsonl", "out.jsonl", "out.errors.jsonl", "out.jsonl.run"][random.usize(..5)];
         let kind = random.usize(if us() == ROOT { 0..4 } else { 1..4 });
-        // The trap is planted at a random moment, or as soon as the run folder appears. At that time, the program has
-        // already checked the names.
+        // The trap (a file or link of another user) is planted at a random moment, or as soon as the run folder
+        // appears. When the run folder appears, the program has already checked the names.
         let waits_for_folder = place != "out.jsonl.run" && random.u8(..4) > 0;
         let spins = random.u32(0..2_000_000);
         let what = format!("seed {seed}, try {number}: kind {kind} at {place}");
@@ -559,7 +561,7 @@ fn race_of_runs(size: Size) -> Seen {
                     true => while !run.exists() && !is_over.load(Ordering::Relaxed) {},
                     false => (0..spins).for_each(|_| std::hint::spin_loop()),
                 }
-                // The trap does not replace an existing file, because another user can't do that in a sticky folder.
+                // The trap does not replace an existing file. In a sticky folder, another user can't do that.
                 !path.exists() && link_in_place(&trap, &path)
             });
             command.stdin(Stdio::null());
@@ -599,7 +601,7 @@ fn race_of_runs(size: Size) -> Seen {
     )
 }
 
-/// Gives a file or link the name `path` in one step. Nothing may exist at the new path.
+/// Gives a file or link the name `path` in one step. Returns false if something is already at this path.
 fn link_in_place(trap: &Path, path: &Path) -> bool {
     // A hard link to a symbolic link is the same symbolic link with another name.
     let is_linked = fs::hard_link(trap, path).is_ok();
@@ -608,7 +610,7 @@ fn link_in_place(trap: &Path, path: &Path) -> bool {
 
 // ---- single promises ------------------------------------------------------------------------------------------------
 
-/// Tests that need no generator.
+/// Runs single tests, which need no random cases.
 fn single_promises() -> Vec<Seen> {
     let (folder, api) = (Folder::with_rows(3), Api::quick());
     let mut command = Command::new("sh");

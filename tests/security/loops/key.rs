@@ -1,6 +1,6 @@
-//! The key never appears in any output. Servers send it back in every place of a response and in every spelling, and
-//! the program runs in every output mode. After each run, everything that the run printed and wrote is searched. The
-//! search shares no code with the code that removes the key.
+//! Tests that the key never appears in any output. Servers send the key back in every place of a response and in every
+//! spelling, and the program runs in every output mode. After each run, the test searches everything that the run
+//! printed and wrote. The search shares no code with the code that removes the key.
 
 #[path = "key/echo.rs"]
 mod echo;
@@ -45,13 +45,13 @@ const MODES: [&[&str]; 8] = [
     &["-q"],
 ];
 
-/// With these flags, each row gets one attempt, and the run does not stop when many rows fail.
+/// With these flags, the program sends each row only once, and the run does not stop when many rows fail.
 const ROBUST: [&str; 6] = ["--max-retries", "0", "--halt", "never", "-c", "4"];
-/// A run with these flags never waits before a retry.
+/// With these flags, a run never waits before a retry.
 const AT_ONCE: [&str; 2] = ["--retry-for", "1ms"];
 
-/// Runs the program against a server. Each of the server's responses finishes its row, so no row is retried. Returns
-/// how many responses there were.
+/// Runs the program against a server. Each response of the server finishes its row, so no row is retried. Returns the
+/// number of responses.
 fn each_ends_its_row(key: &Key, responses: Vec<Response>, mode: &[&str], is_pipe: bool, seed: u64) -> usize {
     // Each fault is followed by an answer. Many faults without an answer between them would be an outage, and the
     // program would stop sending rows.
@@ -62,7 +62,8 @@ fn each_ends_its_row(key: &Key, responses: Vec<Response>, mode: &[&str], is_pipe
     count
 }
 
-/// Runs the program against a server that gives each request the next of these responses. Returns the exit code.
+/// Runs the program against a server that answers each request with the next of the given responses. Returns the exit
+/// code.
 fn run_over(key: &Key, responses: Vec<Response>, mode: &[&str], is_pipe: bool, seed: u64) -> Option<i32> {
     let folder = Folder::new();
     let count = responses.len();
@@ -184,8 +185,8 @@ fn in_errors_that_stop_the_run(keys: &[Key], size: Size) -> Seen {
     )
 }
 
-/// Parts of the key that are twelve characters long. They are sent in the fields from which the program keeps most of
-/// the text.
+/// Parts of the key that are twelve characters long. The server sends these parts in the fields from which the program
+/// keeps the most text.
 fn pieces_of_the_key(keys: &[Key], size: Size) -> Seen {
     let mut tried = 0;
     for key in keys {
@@ -260,7 +261,7 @@ fn from_commands_and_files(keys: &[Key]) -> Seen {
         ];
         for script in scripts {
             let folder = Folder::with_rows(2);
-            // This folder is not searched, because the script contains the key.
+            // The script with the key is in a second folder, which is not searched.
             let elsewhere = Folder::new();
             elsewhere.write("key.sh", &script);
             elsewhere.write("key", &format!("{}\n", key.text));
@@ -289,7 +290,7 @@ fn from_commands_and_files(_keys: &[Key]) -> Seen {
     Seen::new("keys of commands and files", GOAL, "not run: needs Unix".to_owned())
 }
 
-/// The messages that the program prints when it gets a signal while a request hangs.
+/// Tests the messages that the program prints when it gets a signal during a request that hangs.
 #[cfg(unix)]
 fn signals(keys: &[Key]) -> Seen {
     let mut sent = 0;
@@ -344,7 +345,8 @@ fn signals(_keys: &[Key]) -> Seen {
     Seen::new("signals", GOAL, "not run: needs Unix".to_owned())
 }
 
-/// A run that dies leaves no core file. While a run lives, only root can read its memory and its environment variables.
+/// Tests that a run that dies leaves no core file. Also tests that only root can read the memory and the environment
+/// variables of a running program.
 #[cfg(target_os = "linux")]
 fn memory() -> Seen {
     use std::os::unix::process::CommandExt;
@@ -384,8 +386,8 @@ fn memory() -> Seen {
             }
             assert!(!cat.status().expect("cat is there").success(), "{file} can be read");
         }
-        // Some signals must be sent twice. The standard library handles the first signal, to check for a full stack.
-        // Only the second signal ends the process.
+        // Some signals must be sent twice. The standard library of Rust catches the first signal, to check for a full
+        // stack. Only the second signal ends the process.
         until(|| {
             let _ = Command::new("kill").args([signal, &id]).stderr(std::process::Stdio::null()).status();
             child.try_wait().expect("the process is a child of the test").is_some()

@@ -1,8 +1,8 @@
-//! Tests two runs whose outputs are related. Nothing may be lost: a run that would disturb the other run is refused.
+//! Tests two runs whose outputs are related. No row is lost, because a run that would disturb the other run is refused.
 //!
 //! The tests try every way in which the names and files of two outputs can be related. If a run was not refused, each
-//! of its rows must be in exactly one line at the end, counted over all files. This must be true no matter when the
-//! runs begin.
+//! of its rows must be in exactly one line at the end, counted over all files. In most tests, the second run begins at
+//! a random moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -33,7 +33,7 @@ pub fn page(size: Size) -> Vec<Seen> {
 
 // ---- interleavings --------------------------------------------------------------------------------------------------
 
-/// How the outputs of two runs are related.
+/// The relations between the outputs of two runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Relation {
     SameOutput,
@@ -74,7 +74,7 @@ const RELATIONS: [Relation; 15] = [
 /// The number of rows of each run. The ids of the rows begin with `a` in one run and with `b` in the other.
 const ROWS: usize = 12;
 
-/// Tries pairs of runs. In most pairs, the second run begins at a random moment. Returns the line of the report.
+/// Tries pairs of runs. In most pairs, the second run begins at a random moment. Returns the line for the page.
 fn interleavings(size: Size) -> Seen {
     let seed = fastrand::u64(..);
     let mut random = fastrand::Rng::with_seed(seed);
@@ -100,7 +100,7 @@ fn interleavings(size: Size) -> Seen {
     )
 }
 
-/// Runs one pair. Returns how many of the two were refused.
+/// Runs one pair of runs. Returns how many of the two runs were refused.
 fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
     let folder = Folder::new();
     let api = api(random);
@@ -108,7 +108,8 @@ fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
     folder.write("b.jsonl", &rows('b'));
     let begun_before = prepare(relation, &folder, &api, what);
     let [first, second] = commands(relation, &folder, &api);
-    // A random moment. It can be before the first run has its lock, or after the first run has ended.
+    // The second run begins at a random moment. This moment can be before the first run has its lock, or after the
+    // first run has ended.
     let moment = Duration::from_micros(random.u64(0..260_000));
 
     let one = start(first);
@@ -116,7 +117,7 @@ fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
         wait_until(|| folder.path("out.jsonl").exists() || one.is_finished());
         let _ = fs::remove_dir_all(folder.path("out.jsonl.run"));
     } else {
-        // This sleep is the time between the starts of the two runs. It does not wait for an event.
+        // This sleep is the time between the starts of the two runs. The sleep does not wait for an event.
         std::thread::sleep(moment);
     }
     let two = start(second);
@@ -132,8 +133,8 @@ fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
         }
     }
     let count = said.iter().filter(|said| said.code == Some(2)).count();
-    // If outputs are crossed or are hard links to one file, both runs may be refused. In all other cases, at most one
-    // run may be refused.
+    // If outputs are crossed or are hard links to one file, both runs are allowed to be refused. In all other cases, at
+    // most one run is allowed to be refused.
     assert!(count < 2 || relation == Relation::Crossed || relation == Relation::HardLinks, "{what}\nboth refused");
     let found = found(&folder, &said);
     for letter in allowed {
@@ -146,7 +147,8 @@ fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
     count
 }
 
-/// Makes the files that exist before the pair runs. Returns the letters of the rows that must be left at the end.
+/// Makes the files that exist before the two runs start. Returns the first letters of the ids of rows that must have a
+/// line at the end.
 fn prepare(relation: Relation, folder: &Folder, api: &Api, what: &str) -> BTreeSet<char> {
     let begin = |args: &[&str]| {
         let said = folder.run_at(api, &with_common(args));
@@ -224,8 +226,8 @@ fn with_common<'a>(args: &[&'a str]) -> Vec<&'a str> {
     args.iter().chain(halts_never).chain(&["-c", "4"]).copied().collect()
 }
 
-/// Returns an API that needs some milliseconds for an answer and refuses some of the rows, so that both files get
-/// lines.
+/// Returns an API that needs some milliseconds for an answer. The API refuses some of the rows, so that the results and
+/// the error log get lines.
 fn api(random: &mut fastrand::Rng) -> Api {
     let faults = format!(r#"{{"seed": {}, "rules": [{{"status": 400, "share": 0.3}}]}}"#, random.u32(..));
     let latency = Latency { first_token: Duration::from_millis(random.u64(1..25)), jitter: 0.4, ..Latency::ZERO };
@@ -249,14 +251,15 @@ fn start((command, input): (Command, Option<String>)) -> std::thread::JoinHandle
     }
 }
 
-/// Returns for each row the files in which it has a line. Searches all files in the folder, and the output of pipes.
+/// Returns, for each row, the files in which the row has a line. Searches all files in the folder, and the output of
+/// pipes.
 fn found(folder: &Folder, said: &[Said]) -> BTreeMap<String, Vec<String>> {
     let mut texts: BTreeMap<(u64, u64), (String, String)> = BTreeMap::new();
     for (path, bytes) in folder.contents() {
         let is_input = path.parent() == Some(Path::new(&folder.path("")).components().as_path()) && is_input(&path);
         let is_of_run = path.components().any(|part| part.as_os_str().to_string_lossy().ends_with(".run"));
         if !is_input && !is_of_run {
-            // A file with two names, or reached through a linked folder, is counted once.
+            // A file is counted only once, also if it has two names or is reached through a linked folder.
             let metadata = fs::metadata(&path).expect("the file exists");
             let text = String::from_utf8(bytes).expect("lines are text");
             texts.insert((metadata.dev(), metadata.ino()), (path.display().to_string(), text));
@@ -283,11 +286,11 @@ fn wait_until(is_so: impl Fn() -> bool) {
 
 // ---- replacements ---------------------------------------------------------------------------------------------------
 
-/// Makes several threads open the same log again and again. Each time, the log gets entries. The entries are compacted
-/// at the end, or at the next start if the run dies. Returns the line of the report.
+/// Makes several threads open the same log again and again. Each time, a thread adds entries to the log. The entries
+/// are compacted at the end of a run, or at the next start if the run dies. Returns the line for the page.
 ///
-/// If a thread could open the log while the log is being replaced, this thread would write to the old file, and its
-/// entry would be lost.
+/// A thread must not be able to open the log during its replacement. Otherwise, the thread would write to the old file,
+/// and its entry would be lost.
 fn replacements(size: Size) -> Seen {
     const THREADS: u64 = 3;
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -308,7 +311,7 @@ fn replacements(size: Size) -> Seen {
                     let start = if random.bool() { Start::Resume } else { Start::Continue };
                     match open(&format!("t{thread}-{number}"), start) {
                         Ok((mut journal, _)) => {
-                            // The second entry replaces the first, since both belong to the same row.
+                            // The second entry replaces the first entry, because both belong to the same row.
                             journal.append_broken(&row, Instant::ZERO, 1).expect("the disk works");
                             std::thread::yield_now();
                             journal.append_broken(&row, Instant::ZERO, 2).expect("the disk works");
@@ -339,8 +342,9 @@ fn replacements(size: Size) -> Seen {
     )
 }
 
-/// Opens the log as soon as nobody has locked it. Another test can be starting a program at this moment. Until that
-/// program runs, its process has copies of all open files and their locks. This takes only milliseconds.
+/// Opens the log as soon as nobody has locked it. Locks of this process can last a little longer, because another test
+/// can be starting a program at the same time. Until that program runs, its process has copies of all open files and
+/// their locks. The copies exist only for milliseconds.
 fn opened_soon<T>(open: impl Fn() -> Result<T, JournalError>) -> T {
     for _ in 0..500 {
         match open() {
@@ -383,7 +387,7 @@ fn broken(line: u64) -> BrokenRow {
 
 // ---- the table ------------------------------------------------------------------------------------------------------
 
-/// Tests the relations whose result does not depend on timing. Returns the line of the report.
+/// Tests the relations whose result does not depend on timing. Returns the line for the page.
 fn table() -> Seen {
     let mut tried = 0;
     let mut refused = |said: &Said, parts: &[&str]| {
@@ -448,7 +452,7 @@ fn table() -> Seen {
         &["log.jsonl", "--errors"],
     );
 
-    // One file is given for two purposes, by different names or through links.
+    // Tests one file that is given for two purposes, by different names or through links.
     std::os::unix::fs::symlink(".", folder.path("here")).expect("the link can be created");
     let one_file = ["out2.jsonl", "./out2.jsonl", "here/out2.jsonl", "here/here/out2.jsonl"];
     for errors in one_file {

@@ -1,7 +1,7 @@
-//! Tests servers that send too much, and measures the peak memory of the real program, as the system reports it.
+//! Tests servers that send too much. Measures the peak memory of the real program, as the system reports it.
 //!
-//! Each kind of server answers every request in its own way. The program must cut off endless bodies. If the program
-//! does not do so, the server of the test ends the bodies at a limit, so that no test runs for ever.
+//! Each kind of server answers every request in its own way. The program must stop reading endless bodies. If the
+//! program does not stop, the server ends the bodies at a limit, so that no test runs for ever.
 
 use std::fs;
 use std::io::{self, Write};
@@ -13,19 +13,20 @@ use super::super::hostile::{Asked, Hostile, Then, response};
 use super::super::page::{Seen, Size};
 use super::super::support::{CANARY, Folder, rows};
 
-/// Longer than the largest body that the program reads.
+/// The length of an endless body, in bytes. Such a body is longer than the largest body that the program reads.
 const ENDLESS: usize = 40 << 20;
-/// The size of an answer in the short version. It is large enough to show whether many answers are in memory at the
-/// same time: sixteen of them take twice the allowed memory.
+/// The size of an answer in the short version, in bytes. Sixteen such answers need twice the allowed memory. So the
+/// test notices if the program keeps many answers in memory at the same time.
 const SHORT: usize = 5 << 20;
-/// With 16 requests in flight, the program may use at most this much more memory than in a run with short answers.
+/// With 16 requests in flight, the program is allowed to use this much more memory than in a run with short answers.
 const MOST_OVER_KIB: u64 = 64 << 10;
-/// With 64 requests in flight, the program may use at most this much memory in total.
+/// The most memory that the program is allowed to use with 64 requests in flight.
 const MOST_KIB: u64 = 300 << 10;
-/// If a run takes longer than this, it counts as hanging.
+/// The time after which a run counts as hanging.
 const LONGEST: Duration = Duration::from_secs(180);
 
-/// A kind of server: its name, whether its answers are good, and how it writes an answer of about this many bytes.
+/// A kind of server: its name, whether its answers are good, and the function that writes an answer of about the given
+/// number of bytes.
 struct Kind(&'static str, Answers, fn(&mut TcpStream, usize) -> io::Result<()>);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -177,7 +178,7 @@ fn long_message(bytes: usize) -> Vec<u8> {
     message(&format!("{}\"x\":\"{}\",", "\t".repeat(half - 300), "z".repeat(half))).into_bytes()
 }
 
-/// Writes a piece again and again, up to this many bytes in total.
+/// Writes a piece of data again and again, up to this many bytes in total.
 fn repeat(to: &mut TcpStream, piece: &[u8], bytes: usize) -> io::Result<()> {
     let many = piece.repeat((64 << 10) / piece.len() + 1);
     (0..bytes.div_ceil(many.len())).try_for_each(|_| to.write_all(&many))
@@ -193,8 +194,8 @@ fn numbered(to: &mut TcpStream, bytes: usize, piece: impl Fn(usize) -> String) -
     Ok(())
 }
 
-/// Returns a gzip file that decompresses to `bytes` bytes, all of one letter. It is one block of Huffman codes, where
-/// 13 bits encode 258 letters.
+/// Returns a gzip file that decompresses to `bytes` bytes, all of one letter. The file is one block of Huffman codes,
+/// in which 13 bits encode 258 letters.
 fn bomb(bytes: usize) -> Vec<u8> {
     let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
     let (mut bits, mut count) = (0_u64, 0);
@@ -207,11 +208,12 @@ fn bomb(bytes: usize) -> Vec<u8> {
             count -= 8;
         }
     };
-    // The header of a block with fixed codes that is not the last block, and then the letter x.
+    // The data begins with the header of a block with fixed codes, which is not the last block. Then comes the letter
+    // x.
     put(0b010, 3, &mut out);
     put(u64::from((b'x' + 0x30).reverse_bits()), 8, &mut out);
     for _ in 0..bytes / 258 {
-        // A match of length 258 at distance 1.
+        // This code means: repeat the previous letter 258 times.
         put(u64::from(0b1100_0101_u8.reverse_bits()), 8, &mut out);
         put(0, 5, &mut out);
     }
@@ -227,7 +229,7 @@ struct Ran {
     folder: Folder,
 }
 
-/// Runs the program with this many rows, all in flight at once.
+/// Runs the program with this many rows. All rows are in flight at the same time.
 fn run(url: &str, at_once: usize, stream: bool) -> Ran {
     let folder = Folder::new();
     folder.write("in.jsonl", &rows(at_once));
@@ -255,7 +257,7 @@ fn run(url: &str, at_once: usize, stream: bool) -> Ran {
         "2s",
     ]);
     command.args(["--stream", if stream { "on" } else { "off" }]).env("ANTHROPIC_API_KEY", CANARY);
-    // The log is a file and not a pipe, because a pipe would have to be read while the program runs.
+    // Standard error is written to a file, because a pipe would have to be read during the run.
     let log = fs::File::create(folder.path("err.txt")).expect("the file can be created");
     let begun = Instant::now();
     let mut child = command.stdout(Stdio::null()).stderr(log).spawn().expect("the program starts");
@@ -264,7 +266,8 @@ fn run(url: &str, at_once: usize, stream: bool) -> Ran {
     Ran { code, peak_kib, took: begun.elapsed(), err, folder }
 }
 
-/// Waits for the end. Returns the exit code and the peak memory. A program that hangs is killed, and has no exit code.
+/// Waits for the end of the program. Returns the exit code and the peak memory. If the program hangs, the test kills
+/// it, and there is no exit code.
 fn watched(child: &mut Child, begun: Instant) -> (Option<i32>, u64) {
     let mut peak = 0;
     loop {
@@ -276,7 +279,7 @@ fn watched(child: &mut Child, begun: Instant) -> (Option<i32>, u64) {
                 child.wait().expect("the program ends");
                 return (None, peak);
             }
-            // This sleep sets how often memory is measured. It does not wait for an event.
+            // This sleep sets how often memory is measured. The sleep does not wait for an event.
             None => std::thread::sleep(Duration::from_millis(2)),
         }
     }
@@ -300,7 +303,7 @@ fn against(kind: &Kind, at_once: usize, bytes: usize) -> Ran {
     let ran = run(&server.url, at_once, name.contains("stream"));
 
     let is_good = *answers == Answers::Good;
-    // The test allows only one request for each row. So a row that would be retried is left for the next run.
+    // The test allows only one request for each row. So a row that needs a retry is left for the next run.
     let codes: &[i32] = if is_good { &[0] } else { &[3, 4, 6] };
     let is_ended = ran.code.is_some_and(|code| codes.contains(&code));
     assert!(is_ended, "{name}, {at_once} at once, {:?} after {:.1?}: {}", ran.code, ran.took, ran.err);
@@ -368,7 +371,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     seen
 }
 
-/// Tries all kinds. Returns the highest peak memory, and the name of the kind that caused it.
+/// Tries all kinds of servers. Returns the highest peak memory, and the name of the kind of server that caused it.
 fn worst_of(kinds: &[&Kind], at_once: usize, bytes: usize, most_kib: u64) -> (u64, &'static str) {
     let all = kinds.iter().map(|kind| {
         let ran = against(kind, at_once, bytes);

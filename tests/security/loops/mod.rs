@@ -1,4 +1,5 @@
-//! One file for each class of attack. A loop asserts what must be true, and returns what it saw.
+//! Loops (tests that repeat an attack many times), with one file for each class of attack. A loop asserts what must be
+//! true, and returns the results as lines for a page.
 
 mod bounds;
 mod config;
@@ -16,7 +17,7 @@ mod trust;
 
 use super::page::Loop;
 
-/// Every loop, in the order of the page.
+/// All loops, in the order of the page.
 pub const LOOPS: &[Loop] = &[
     ("trust", trust::page),
     #[cfg(unix)]

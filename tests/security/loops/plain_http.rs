@@ -1,5 +1,5 @@
 //! Tests plain `http`, and everything that decides where a request goes: addresses in odd spellings, names, proxies,
-//! certificates.
+//! and certificates.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -10,7 +10,7 @@ use super::super::hostile::{Asked, Hostile, Then, response};
 use super::super::page::{Seen, Size};
 use super::super::support::{CANARY, Folder, Said};
 
-/// A proxy's password.
+/// The password of a proxy.
 const PASSWORD: &str = "hunter2-8d1c";
 
 /// Returns the lines of this loop for the page.
@@ -37,7 +37,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     ]
 }
 
-/// How the judge of this loop classifies an address.
+/// The class of an address, according to the judge of this loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Refused,
@@ -107,8 +107,9 @@ fn address(rng: &mut fastrand::Rng) -> Ipv4Addr {
     }
 }
 
-/// Returns an address in one of the spellings that a URL allows. It has one to four numbers, each decimal, octal or
-/// hexadecimal. The digits and dots can be fullwidth or percent-encoded, and a dot can follow at the end.
+/// Returns an address in one of the spellings that a URL allows. The address has one to four numbers, each decimal,
+/// octal or hexadecimal. The digits and dots can be fullwidth characters or percent-encoded. There can be a dot at the
+/// end.
 fn as_v4(address: Ipv4Addr, rng: &mut fastrand::Rng) -> String {
     let octets = address.octets().map(u64::from);
     let parts = match rng.u8(..4) {
@@ -173,7 +174,7 @@ fn embedded(address: Ipv4Addr, rng: &mut fastrand::Rng) -> (String, Kind) {
     (format!("[{text}]"), kind)
 }
 
-/// Answers any request like an API that refuses the row. The program does not retry such a refusal.
+/// Answers every request like an API that refuses the row. The program does not retry such a refusal.
 fn refusing(asked: &Asked, connection: &mut std::net::TcpStream) -> std::io::Result<Then> {
     if asked.head.starts_with("CONNECT ") {
         return connection.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").map(|()| Then::Close);
@@ -211,7 +212,7 @@ fn local_names(count: usize) -> String {
     format!("{} names, each reached this machine, none through the proxy that was set", names.len())
 }
 
-/// Names in a test's own hosts file, their addresses, and the expected message.
+/// Host names in the hosts file of the test, their addresses, and the expected message.
 #[cfg(target_os = "linux")]
 const HOSTS: [(&str, &[&str], &str); 9] = [
     ("metadata.example.invalid", &["169.254.169.254"], "resolves to 169.254.169.254, a link-local address"),
@@ -225,7 +226,7 @@ const HOSTS: [(&str, &[&str], &str); 9] = [
     ("fine.example.invalid", &["127.0.0.1"], ""),
 ];
 
-/// Runs the program with a hosts file of the test, if the system allows that.
+/// Runs the program with a hosts file of the test. This is skipped if the operating system does not allow it.
 #[cfg(target_os = "linux")]
 fn resolved(size: Size) -> String {
     let folder = Folder::with_rows(1);
@@ -292,7 +293,7 @@ fn resolved(_size: Size) -> String {
 enum Way {
     Proxy,
     Direct,
-    /// Exit code 2, and a message that contains the name of this variable.
+    /// The program ends with exit code 2, and its message contains the name of this variable.
     Error(&'static str),
 }
 
@@ -435,7 +436,7 @@ fn certificates() -> String {
             Ok(shown) => said.ends_with(0).tells(&[shown]),
             Err(shown) => said.ends_with(2).tells(&[variables[0].0, shown]),
         };
-        // Without TLS, nobody needs certificates.
+        // Without TLS, certificates are not used.
         run(&["run", "prompts.jsonl", "--fresh", "--base-url", &api.url]).ends_with(0);
     }
     format!("{} settings: {} gave an error before anything was sent; plain `http` does not need them", cases.len(), 6)

@@ -1,4 +1,5 @@
-//! Attacks on `simulate`: web pages that send requests to it, slow clients, and clients that try to use up its memory.
+//! Attacks on `simulate`: web pages that send requests to the simulator, slow clients, and clients that try to use up
+//! its memory.
 
 mod hosts;
 mod memory;

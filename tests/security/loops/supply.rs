@@ -1,4 +1,4 @@
-//! Checks the parts of the program: its crates, where they come from, which of them run code during the build, and the
+//! Checks where the crates of the program come from, and which crates run code during the build. Also checks the
 //! contents of the package.
 //!
 //! `.ci/supply` checks more, with additional tools. The checks here need only cargo and no network.
@@ -13,12 +13,12 @@ use serde_json::Value;
 use super::super::page::{Seen, Size};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-/// The largest number of lines that `cargo tree` may print, including the program itself.
+/// The largest number of lines that `cargo tree` is allowed to print. One line is the program itself.
 const MOST_CRATES: usize = 225;
 
 pub fn page(_: Size) -> Vec<Seen> {
     let mut seen = vec![inclusions()];
-    // Tests can run on a machine on which they were not built.
+    // Some machines on which the tests run have no cargo, because the tests were built on another machine.
     if !matches!(cargo(&["--version"]), Ok(output) if output.status.success()) {
         seen.push(Seen::new("crates and package", "as listed", "not run: there is no cargo".to_owned()));
         return seen;
@@ -41,7 +41,7 @@ fn told(args: &[&str]) -> String {
 
 fn crates() -> Seen {
     let told = told(&["tree", "--offline", "--locked", "-e", "normal", "--prefix", "none"]);
-    // A crate that is listed again has a star.
+    // If a crate was already listed, its line ends with a star.
     let lines: BTreeSet<&str> = told.lines().map(|line| line.trim_end_matches(" (*)")).collect();
     assert!(lines.len() > 1 && lines.len() <= MOST_CRATES, "{} crates by default, at most {MOST_CRATES}", lines.len());
     assert!(read("Cargo.toml").contains("\nunsafe_code = \"forbid\"\n"), "Cargo.toml forbids unsafe code");
@@ -52,8 +52,8 @@ fn crates() -> Seen {
     )
 }
 
-/// Checks where crates come from, and which of them have a build script. `.deny.toml` lists the crates that may have a
-/// build script.
+/// Checks where crates come from, and which crates have a build script. `.deny.toml` lists the crates that are allowed
+/// to have a build script.
 fn sources() -> Seen {
     let host = told(&["-vV"]);
     let host = host.lines().find_map(|line| line.strip_prefix("host: ")).expect("cargo tells its host");
@@ -104,7 +104,7 @@ fn package() -> Seen {
     Seen::new(what, "only src/, Cargo's own files, licences, README and CHANGELOG", format!("{} files", files.len()))
 }
 
-/// Files that sources include. They must be below `src/`.
+/// Checks the files that sources include. All included files must be below `src/`.
 fn inclusions() -> Seen {
     let mut found = 0;
     for file in files_below(&Path::new(ROOT).join("src")).iter().filter(|file| file.extension() == Some("rs".as_ref()))

@@ -1,5 +1,5 @@
-//! Tests text that reaches a terminal or a shell. No text may control the terminal, and the shell may run only the
-//! intended command. A run must survive streams that are full or closed.
+//! Tests text that reaches a terminal or a shell. No text is able to control the terminal, and the shell runs only the
+//! intended command. A run continues if its streams are full or closed.
 
 use super::super::page::{Seen, Size};
 

@@ -1,10 +1,10 @@
-//! Tests run folders, error logs and results files that somebody else made. Their contents must not redirect a request,
-//! grant a permission, start a program or spend money.
+//! Tests run folders, error logs and results files that somebody else made. The contents of these files must not
+//! redirect a request, grant a permission, start a program or spend money.
 //!
-//! Each try has its own folder. It contains `work` (with a finished run in which rows failed), a neighbouring folder
-//! that must not change, and a command that leaves a mark when it is run. There are two servers. The user chose the
-//! first server, so requests may reach it. Every hostile value leads to the second server, so no request may reach that
-//! server.
+//! Each try has its own folder. The folder contains `work`, which has a finished run in which rows failed. Beside
+//! `work` are a folder that must not change, and a command that creates a file when it is run. There are two servers.
+//! The user chose the first server, so requests are allowed to reach it. Every hostile value leads to the second
+//! server. So requests must not reach the second server.
 
 mod mutate;
 mod names;
@@ -25,7 +25,7 @@ use super::super::page::{Seen, Size};
 use super::super::support::{CANARY, Folder, Said};
 use mutate::Mutator;
 
-/// If a run takes longer than this, it counts as hanging.
+/// The time after which a run counts as hanging.
 const LONGEST: Duration = Duration::from_secs(60);
 /// The flags that a run records in its manifest. If a manifest sets any other flag, it is refused.
 const RECORDED: [&str; 21] = [
@@ -61,7 +61,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     vec![settings(&servers, &base, size), names(&servers, &base, size), mutations(&servers, &base, size)]
 }
 
-/// Tries manifests that set a flag which no run records.
+/// Tries manifests that set a flag although no run records this flag.
 fn settings(servers: &Servers, base: &Files, size: Size) -> Seen {
     let place = Place::new();
     let extra = ["proxy", "https-proxy", "api_key", "base_url", "Base-Url", "base-url ", "env", "settings", "command"];
@@ -108,7 +108,8 @@ fn names(servers: &Servers, base: &Files, size: Size) -> Seen {
 
         let said = place.run(servers, &["resume", LOG]);
         let is_own = place.root().join("work").join(name) == place.root().join("work/out.jsonl");
-        // With `-o`, a path that leads to the same results file is accepted. So `-o` is not tried with such a path.
+        // With `-o`, a path that leads to the same results file is accepted. So the test does not use `-o` with such a
+        // path.
         let given = (!is_own).then(|| place.run(servers, &["resume", LOG, "-o", "out.jsonl"]));
 
         said.ends_with(2).tells(&[LOG, &format!("line {line} "), "error.results", "-o RESULTS"]);
@@ -124,7 +125,7 @@ fn names(servers: &Servers, base: &Files, size: Size) -> Seen {
     Seen::new("an error log whose results file is not a file beside the log", "refused by line, no file is made", seen)
 }
 
-/// Tries manifests, logs, results and slots that were changed at random.
+/// Tries manifests, logs, results and slots (the records of requests in flight) that were changed at random.
 fn mutations(servers: &Servers, base: &Files, size: Size) -> Seen {
     let seed = match std::env::var("TRUST_SEED") {
         Ok(seed) => seed.parse().expect("a number"),
@@ -166,7 +167,7 @@ fn mutations(servers: &Servers, base: &Files, size: Size) -> Seen {
     )
 }
 
-/// Returns whether the text of a refusal says in which file of the run the mistake is, and where in that file.
+/// Returns whether a refusal names the file of the run that has the mistake, and the place in this file.
 fn names_its_place(text: &str) -> bool {
     let files = ["out.jsonl", "out.errors.jsonl", "manifest.json", "resume.jsonl", "prompts.jsonl"];
     let places = ["line ", "settings.", "origin", "format version ", "the first is ", "larger than", ".jsonl:"];
@@ -191,7 +192,7 @@ fn shown(name: &str) -> String {
     if is_plain { name.to_owned() } else { format!("{name:?}") }
 }
 
-/// Returns values that would do harm if the program used them.
+/// Returns values of a flag that would do harm if the program used them.
 fn values_of(name: &str, servers: &Servers, place: &Place) -> Vec<Value> {
     let root = place.root();
     let command = root.join("canary.sh").display().to_string();
@@ -205,10 +206,10 @@ fn values_of(name: &str, servers: &Servers, place: &Place) -> Vec<Value> {
     }
 }
 
-/// The files of a run, by their paths within its folder.
+/// The contents of the files of a run, by their paths in its folder.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// The server to which runs may send requests, and the server that must not get any request.
+/// The server to which runs are allowed to send requests, and the server that must get no requests.
 struct Servers {
     good: Hostile,
     evil: Hostile,
@@ -254,7 +255,7 @@ impl Servers {
 const ANSWER: &[u8] = br#"{"id":"msg_1","type":"message","role":"assistant","model":"claude-haiku-4-5","content":[{"type":"text","text":"ok"}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":5,"output_tokens":2}}"#;
 const REFUSAL: &[u8] = br#"{"type":"error","error":{"type":"invalid_request_error","message":"no"}}"#;
 
-/// A folder with a run, a neighbour, and a command that must not be run.
+/// A folder with a run, a neighbouring folder, and a command that must not be run.
 struct Place {
     folder: Folder,
 }
@@ -283,7 +284,7 @@ impl Place {
         self.folder.path("").components().collect()
     }
 
-    /// Creates the files of a run. Files that are already there are replaced.
+    /// Creates the files of a run. Existing files are replaced.
     fn lay(&self, files: &Files) {
         let work = self.root().join("work");
         fs::remove_dir_all(&work).expect("the folder can be removed");
@@ -302,7 +303,7 @@ impl Place {
         self.folder.write(&format!("work/{name}"), text);
     }
 
-    /// Runs the program against the good server. If the program hangs, ends it and fails.
+    /// Runs the program against the good server. If the program hangs, this function ends it and fails the test.
     fn run(&self, servers: &Servers, args: &[&str]) -> Said {
         let mut command = self.folder.command(args);
         command.args([
@@ -334,7 +335,7 @@ impl Place {
         self.folder.contents()
     }
 
-    /// Returns everything outside the run's folder, and the files in it that do not belong to the run.
+    /// Returns all files outside the folder `work`, and the files in `work` that do not belong to the run.
     fn outside(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let work = self.root().join("work");
         let own = ["notes.txt", "empty.txt", "prompts.jsonl"].map(|name| work.join(name));
@@ -343,14 +344,14 @@ impl Place {
         found
     }
 
-    /// Returns the names in the working folder that no run with these files creates.
+    /// Returns the names in the working folder that do not belong to the run.
     fn strangers(&self) -> Vec<String> {
         let work = self.root().join("work");
         let entries =
             fs::read_dir(&work).expect("the folder can be read").map(|entry| entry.expect("an entry").file_name());
         let names = entries.map(|name| name.to_string_lossy().into_owned());
         let ours = ["out.jsonl", "out.errors.jsonl", "notes.txt", "empty.txt", "prompts.jsonl"];
-        // A command may create a results file for which the log is the default log, for example `out`.
+        // A command is allowed to create a results file whose default log is this log, for example `out`.
         let is_ours = |name: &str| ours.contains(&name) || name == "out" || name.starts_with("out.");
         names.filter(|name| !is_ours(name) || Path::new(name).components().count() != 1).collect()
     }

@@ -9,11 +9,11 @@ pub struct Response {
     pub bytes: Vec<u8>,
     /// Whether the connection is closed after the response.
     pub is_last: bool,
-    /// Whether it sends back a text from the request.
+    /// Whether the response sends back a text from the request.
     pub is_echo: bool,
 }
 
-/// A place: its name, and a function that makes a response with a text at this place.
+/// A place in a response: its name, and a function that makes a response with a text at this place.
 pub struct Place {
     name: &'static str,
     make: fn(&Echo) -> Vec<u8>,
@@ -25,7 +25,7 @@ pub struct Echo {
     text: String,
     /// The text, escaped for JSON.
     json: String,
-    /// A random number.
+    /// A random number, which varies the response.
     any: usize,
 }
 
@@ -37,7 +37,8 @@ impl Place {
     }
 }
 
-/// Returns an error that has the same text in its type, its message and its request id. The program keeps all three.
+/// Returns an error that has the same text in its type, its message and its request id. The program keeps the type, the
+/// message and the request id.
 pub fn plain(text: &str) -> Response {
     let text = text.replace('\\', "\\\\").replace('"', "\\\"");
     let body = format!(r#"{{"type":"error","error":{{"type":"{text}","message":"no {text} here"}}}}"#);
@@ -50,12 +51,12 @@ pub fn plain(text: &str) -> Response {
     }
 }
 
-/// Returns an answer that sends nothing back.
+/// Returns an answer that does not contain the key.
 pub fn harmless() -> Response {
     Response { what: "an answer".to_owned(), bytes: answer("", ""), is_last: false, is_echo: false }
 }
 
-/// Returns whether the connection must be closed to end the body.
+/// Returns whether the body ends only when the connection is closed.
 fn is_last(bytes: &[u8]) -> bool {
     let head = String::from_utf8_lossy(bytes);
     let head = head.split("\r\n\r\n").next().unwrap_or_default();
@@ -95,7 +96,7 @@ fn with_header(name: &str, value: &str, status: u16) -> Vec<u8> {
     response(status, &[(name, value)], body.as_bytes())
 }
 
-/// Returns a stream of these events, in chunks.
+/// Returns a stream of these events, with chunked transfer encoding.
 fn stream(events: &[String]) -> Vec<u8> {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
     let chunks = events.iter().map(|event| format!("{:x}\r\n{event}\r\n", event.len()));
@@ -129,8 +130,8 @@ fn end(more: &str) -> [String; 2] {
     ]
 }
 
-/// Returns a complete stream with the text `put` in it: at the start, after the first event, after the answer's text,
-/// or at the end.
+/// Returns a complete stream that contains the text `put`. The text is at the start, after the first event, after the
+/// text of the answer, or at the end.
 fn stream_with(put: &str, at: usize) -> Vec<u8> {
     let [first, second, third] = text();
     let [delta, stop] = end("");
@@ -139,14 +140,14 @@ fn stream_with(put: &str, at: usize) -> Vec<u8> {
     stream(&events)
 }
 
-/// Statuses of errors that affect only their row.
+/// Error statuses that affect only the row of the request.
 const ROW_ERRORS: [u16; 9] = [400, 405, 409, 413, 415, 422, 500, 502, 503];
 
 macro_rules! places {
     ($($name:literal: $make:expr,)*) => { &[$(Place { name: $name, make: $make }),*] };
 }
 
-/// Places in responses that affect only their row.
+/// Places in responses that affect only the row of the request.
 pub const PLACES: &[Place] = places! {
     "request-id of an answer": |echo| with_header("request-id", &echo.text, 200),
     "x-request-id of an answer": |echo| {

@@ -1,11 +1,13 @@
-//! Finds a key in a program's output and files: it decodes every way in which a server can spell the key. It shares no
-//! code with the program. The program mostly works the other way: it encodes the key and searches for the result.
+//! Finds a key in the output and the files of a program. The finder decodes every way in which a server can spell the
+//! key. The finder shares no code with the program. The program mostly does the opposite: it encodes the key and
+//! searches for the result.
 
 use std::collections::HashSet;
 
-/// This many consecutive characters of a key count as a hit.
+/// The number of consecutive characters of a key that count as a leak.
 const PART: usize = 12;
-/// A text can be escaped or encoded several times. This is the number of layers that are decoded.
+/// The number of layers of escapes and encodings that the finder decodes. A server can escape or encode a text several
+/// times.
 const DEEPEST: usize = 4;
 
 type Decode = fn(&[u8]) -> Vec<u8>;
@@ -13,7 +15,7 @@ type Decode = fn(&[u8]) -> Vec<u8>;
 /// A finder for one key.
 pub struct Finder {
     parts: HashSet<Vec<u8>>,
-    /// The first two characters of each part.
+    /// The first two characters of each part of the key.
     beginnings: HashSet<[u8; 2]>,
 }
 
@@ -24,7 +26,7 @@ impl Finder {
         Self { parts, beginnings }
     }
 
-    /// Returns where in a text the key, or a part of it, was found.
+    /// Returns the places in a text where the key or a part of the key was found.
     pub fn hit(&self, text: &[u8]) -> Option<String> {
         let mut lines = text.split(|&byte| byte == b'\n');
         lines.find(|line| self.is_in(line, DEEPEST)).map(|line| String::from_utf8_lossy(line).into_owned())
@@ -59,7 +61,7 @@ impl Finder {
     }
 }
 
-/// Decodes base64 of either alphabet. Leftover bits at the end are ignored.
+/// Decodes base64 in the standard alphabet or the URL-safe alphabet. Leftover bits at the end are ignored.
 fn base64(text: &[u8]) -> Vec<u8> {
     let (mut held, mut bits, mut out) = (0_u32, 0, Vec::new());
     for &byte in text {
@@ -89,8 +91,8 @@ fn number(digits: &[u8], radix: u32) -> Option<u32> {
     if digits.starts_with('+') { None } else { u32::from_str_radix(digits, radix).ok() }
 }
 
-/// Replaces each escape that begins with `mark`. `decode` gets the text after the mark, and returns how many bytes of
-/// it belong to the escape, and the code of the character.
+/// Replaces each escape that begins with `mark`. `decode` gets the text after the mark. `decode` returns the number of
+/// bytes that belong to the escape, and the code of the character.
 fn undo(text: &[u8], mark: u8, decode: fn(&[u8]) -> Option<(usize, u32)>) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = text;

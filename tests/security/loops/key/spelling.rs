@@ -1,13 +1,13 @@
 //! Keys that must not appear anywhere, and the ways in which a server can spell a key.
 
-/// A key and where the program gets it from.
+/// A key, and the place from which the program gets it.
 pub struct Key {
     pub text: String,
     pub variable: &'static str,
 }
 
-/// Returns three keys: one like the keys of the API, one with the special characters of base64, and one with every
-/// character that is special in some format.
+/// Returns three keys. The first is like the keys of the API, the second has the special characters of base64, and the
+/// third has every character that is special in a format.
 pub fn keys() -> Vec<Key> {
     let mut random = fastrand::Rng::with_seed(2026);
     let mut text = |start: &str, alphabet: &[u8], length: usize| -> String {
@@ -28,9 +28,9 @@ type Way = fn(&str, &mut fastrand::Rng) -> String;
 
 /// Escapes that can be applied one after the other.
 const ESCAPES: [Way; 6] = [json, json_all, percent, percent_all, entities, as_is];
-/// Ways to encode the whole text. One of them is applied before the escapes.
+/// Encodings of the whole text. In some spellings, an encoding of the whole text is applied before the escapes.
 const ENCODINGS: [Way; 4] = [base64, base64_within, hex, as_is];
-/// The number of ways; combinations are not counted.
+/// The number of spellings. Combinations of spellings are not counted.
 pub const WAYS: usize = ESCAPES.len() + ENCODINGS.len() - 1;
 
 impl Key {
@@ -55,7 +55,7 @@ fn as_is(text: &str, _: &mut fastrand::Rng) -> String {
     text.to_owned()
 }
 
-/// Spells a text like JSON: most characters unchanged, some escaped.
+/// Spells a text as JSON can: most characters unchanged, some characters escaped.
 pub fn json(text: &str, random: &mut fastrand::Rng) -> String {
     let spell = |char: char| match char {
         '"' | '\\' => format!("\\{char}"),
@@ -76,7 +76,7 @@ fn json_all(text: &str, random: &mut fastrand::Rng) -> String {
     text.chars().map(spell).collect()
 }
 
-/// Spells a text like a URL: letters and digits unchanged, the other characters escaped.
+/// Spells a text as in a URL: letters and digits unchanged, the other characters percent-encoded.
 fn percent(text: &str, random: &mut fastrand::Rng) -> String {
     let is_upper = random.bool();
     let spell = |char: char| match (char.is_ascii_alphanumeric() || "-_.~".contains(char), is_upper) {
@@ -113,7 +113,7 @@ fn base64(text: &str, random: &mut fastrand::Rng) -> String {
     encoded(text.as_bytes(), random)
 }
 
-/// Encodes the text with other bytes before and after it. The bytes before it change its alignment.
+/// Encodes the text between other bytes. The bytes before the text change its alignment in the encoding.
 fn base64_within(text: &str, random: &mut fastrand::Rng) -> String {
     let before = ["x", "xy", "xyz", "Bearer ", "user:", "{\"key\":\""][random.usize(0..6)];
     let behind = ["", ":", "\"}", "@host"][random.usize(0..4)];

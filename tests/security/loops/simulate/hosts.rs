@@ -1,5 +1,5 @@
-//! Tests which host names the simulator accepts, and which web pages it answers. The names are generated, and sent in
-//! every part of a request that can contain a host name.
+//! Tests which host names the simulator accepts, and which web pages it answers. The tests generate names, and send
+//! them in every part of a request that can contain a host name.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -129,14 +129,15 @@ fn foreign_host(rng: &mut fastrand::Rng) -> Vec<u8> {
     };
     let mut bytes = (other + if rng.u8(..3) == 0 { ":8080" } else { "" }).into_bytes();
     if bytes.len() > 1 && rng.u8(..8) == 0 {
-        // The byte is put inside the name. The new name is never a name of this machine.
+        // An odd byte is inserted into the name. The changed name is never a name of this machine.
         let at = rng.usize(1..bytes.len());
         bytes.insert(at, [b'\\', b'|', b'^', 0x80, 0xC3, 0xFF, b'"', b'<'][rng.usize(..8)]);
     }
     bytes
 }
 
-/// Sends requests with `:authority` over HTTP/2. Returns how many of each kind were sent.
+/// Sends requests with `:authority` over HTTP/2. One half of the requests has a local host, the other half a foreign
+/// host. Returns the number of requests in each half.
 fn over_http2(simulator: &Simulator, rng: &mut fastrand::Rng, count: u64) -> u64 {
     for number in 0..count {
         let (local, foreign) = (local_host(rng), foreign_host(rng));
@@ -154,7 +155,7 @@ fn http2(address: SocketAddr, authority: &[u8]) -> Vec<u8> {
         let length = u32::try_from(payload.len()).expect("the payload is short").to_be_bytes();
         [&length[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
     };
-    // Each header is written as a literal, without a table and without a Huffman code.
+    // Each HTTP/2 header is written as a literal, without a table and without a Huffman code.
     let literal = |name: &[u8], value: &[u8]| {
         let length =
             |bytes: &[u8]| u8::try_from(bytes.len()).ok().filter(|length| *length < 127).expect("the text is short");
@@ -174,7 +175,8 @@ fn http2(address: SocketAddr, authority: &[u8]) -> Vec<u8> {
     rest(&mut stream)
 }
 
-/// Sends requests with an origin. Returns how many origins were local, and how many requests came from other origins.
+/// Sends requests with an `origin` header. Returns how many origins were local, and how many requests came from other
+/// origins.
 fn origins(simulator: &Simulator, rng: &mut fastrand::Rng, count: u64) -> (u64, u64) {
     let address = simulator.address;
     let reset =
@@ -194,7 +196,7 @@ fn origins(simulator: &Simulator, rng: &mut fastrand::Rng, count: u64) -> (u64, 
             }
         }
     }
-    // A reset clears the simulator's records, so it is sent before the requests that are counted.
+    // A reset clears the records of the simulator, so the reset is sent before the requests that are counted.
     let local = |rng: &mut fastrand::Rng| {
         let origin = String::from_utf8(local_origin(rng)).expect("the name is ASCII");
         format!("host: localhost\r\nconnection: close\r\norigin: {origin}\r\nsec-fetch-site: same-site")
@@ -225,14 +227,15 @@ fn foreign_origin(rng: &mut fastrand::Rng) -> Vec<u8> {
             let scheme = pick(rng, &["file://", "chrome-extension://", "data:", "", "//", "ws://", "http:/"]);
             [scheme.as_bytes(), &local_host(rng)].concat()
         }
-        // In this test, header lines are text. `foreign_host` can return bytes that are not ASCII, so they are removed.
+        // The test sends header lines as text. `foreign_host` can return bytes that are not ASCII. Such bytes are
+        // removed.
         _ => {
             [b"https://".to_vec(), foreign_host(rng).into_iter().filter(u8::is_ascii).collect(), b"x".to_vec()].concat()
         }
     }
 }
 
-/// Sends heads that no ordinary program sends. Returns how many heads were refused.
+/// Sends request lines and headers that no ordinary program sends. Returns how many of these requests were refused.
 fn odd_heads(simulator: &Simulator) -> usize {
     let none = "";
     let form = |kind: &str| format!("host: localhost\r\ncontent-type: {kind}\r\n");

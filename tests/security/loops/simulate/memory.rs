@@ -1,5 +1,5 @@
-//! Tests clients that try to use up the simulator's memory. They use new keys, models, ids and prompts all the time, or
-//! send bodies that never end.
+//! Tests clients that try to use up the simulator's memory. These clients use new keys, models, ids and prompts all the
+//! time, or send bodies that never end.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -27,7 +27,8 @@ pub fn page(size: Size) -> Vec<Seen> {
     seen
 }
 
-/// Sends requests with more and more keys. Each key is its own organization, with a limit of one request a minute.
+/// Sends requests with more and more keys. Each key belongs to an organization of its own, with a limit of one request
+/// a minute.
 fn many_organizations() -> Seen {
     let config =
         SimConfig { organizations: Organizations::PerKey, ..quick() }.with_limits(RateLimits::new(1, 9_999, 9_999));
@@ -70,7 +71,7 @@ fn arrive(model: &mut Model, number: u64, key: &str) -> u16 {
     let (body, path) = (prompt(&number.to_string()), "/v1/messages");
     let request = Request { method: &Method::POST, path, query: None, headers: &headers, body: body.as_bytes() };
     let arrival = model.arrive(&request, Instant::ZERO);
-    // An admitted call has no head yet; its status will be 200.
+    // If the simulator accepts a call, the reply begins later, with status 200.
     arrival.head.map_or(200, |head| head.status)
 }
 
@@ -91,7 +92,7 @@ fn many_names(size: Size) -> Seen {
     Seen::new(what, "peak memory grows by at most 192 MB", format!("{count} requests, {grown}"))
 }
 
-/// Asserts that the peak memory grew by at most `most_mb`. Returns a text with the growth.
+/// Asserts that the peak memory grew by at most `most_mb`. Returns a text that says how much the peak memory grew.
 fn grown(before: Option<u64>, after: Option<u64>, most_mb: u64) -> String {
     let Some((before, after)) = before.zip(after) else {
         return "not measured: the system does not report it".to_owned();
@@ -115,8 +116,8 @@ fn ask_many(address: SocketAddr, own: u64, count: u64) {
 fn odd_request(own: u64, number: u64) -> Vec<u8> {
     let name = format!("{own}-{number}");
     let text = format!("{name} {}", "long ".repeat(if number % 20 == 1 { 5_000 } else { 10 }));
-    // Only a limited number of unknown models are served. The other requests use a known model, so that the later
-    // checks are not affected.
+    // The simulator accepts only a limited number of unknown models. The other requests use a known model, so that the
+    // later checks are not affected.
     let model = if number.is_multiple_of(4) {
         format!("model-{name}-{}", "m".repeat(200))
     } else {
@@ -157,7 +158,7 @@ fn many_bodies(size: Size) -> Seen {
     assert!([200, 529].contains(&during), "{during}");
     let grown = grown(before, simulator.peak_mb(), 256 + 64);
     drop(held);
-    // The simulator frees the memory after it notices that its clients are gone.
+    // The simulator frees the memory after it notices that its clients have disconnected.
     while ask_message(&simulator) != 200 {
         std::thread::yield_now();
     }
@@ -172,7 +173,7 @@ fn ask_message(simulator: &Simulator) -> u16 {
     ask(simulator.address, &message("host: localhost\r\nconnection: close", &prompt("Hi"))).status
 }
 
-/// Sends a head and most of a body.
+/// Sends the headers of a request and most of its body.
 fn begin_body(address: SocketAddr) -> TcpStream {
     let mut stream = connect(address);
     stream.set_write_timeout(Some(Duration::from_secs(60))).expect("a timeout can be set");
@@ -189,13 +190,13 @@ fn many_heads(size: Size) -> Seen {
     let begin = |long: usize| {
         let mut stream = connect(simulator.address);
         let head = format!("GET /__sim/stats HTTP/1.1\r\nhost: localhost\r\nx-long: {}", "x".repeat(long));
-        // If the head is too long, the server may refuse it before all of it is sent.
+        // If the headers are too long, the server can refuse them before all of them are sent.
         let _ = stream.write_all(head.as_bytes());
         stream
     };
     let held: Vec<TcpStream> = (0..count).map(|_| begin(31 << 10)).collect();
     let mut refused = Vec::new();
-    // A refusal may be lost: the server resets the connection because it has not read everything.
+    // A refusal can be lost, because the server resets the connection if it has not read everything.
     let _ = begin(64 << 10).read_to_end(&mut refused);
     assert!(refused.is_empty() || refused.starts_with(b"HTTP/1.1 431"), "{:?}", String::from_utf8_lossy(&refused));
     let grown = grown(before, simulator.peak_mb(), 64);

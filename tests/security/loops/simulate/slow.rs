@@ -1,5 +1,5 @@
-//! Tests clients that begin a request and never finish it. Each of them must be disconnected in bounded time, and other
-//! clients must be answered in the meantime.
+//! Tests clients that begin a request and never finish it. The server must disconnect each slow client in bounded time.
+//! Until then, the server must answer other clients.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -14,9 +14,10 @@ use super::super::super::page::{Seen, Size};
 use super::super::super::support::quick;
 use super::wire::{Simulator, answer_of, ask, connect, message, prompt, rest};
 
-/// The longest time for which a client of the server in this process may be silent.
+/// The longest time for which the server in this process allows a client to be silent.
 const QUIET: Duration = Duration::from_millis(300);
-/// The server may close a connection this much later than it should, because other programs use the same machine.
+/// The largest allowed delay after the time when the server should close a connection. Other programs on the machine
+/// can cause a delay.
 const GRACE: Duration = Duration::from_secs(10);
 
 pub fn page(size: Size) -> Vec<Seen> {
@@ -46,7 +47,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     seen
 }
 
-/// The beginning of a request, and the bytes that are sent after it again and again.
+/// The beginning of a request, and the bytes that the client sends after it, again and again.
 type Way = (Vec<u8>, &'static [u8]);
 
 fn ways() -> Vec<Way> {
@@ -94,8 +95,8 @@ fn let_go(address: SocketAddr, bound: Duration) -> Duration {
     longest
 }
 
-/// Sends a beginning, and then the same bytes again and again, until the server closes the connection. Returns how long
-/// that took.
+/// Sends the beginning of a request, and then the same bytes again and again, until the server closes the connection.
+/// Returns the time until the server closed the connection.
 fn held(address: SocketAddr, beginning: &[u8], drops: &'static [u8], every: Duration) -> Duration {
     let mut stream = connect(address);
     let began = Instant::now();
@@ -119,7 +120,7 @@ fn held(address: SocketAddr, beginning: &[u8], drops: &'static [u8], every: Dura
     began.elapsed()
 }
 
-/// Reads from a connection, but waits no longer than the pause between two writes. Returns whether the other end has
+/// Reads from a connection, and waits at most for the pause between two writes. Returns whether the other end has
 /// closed the connection.
 fn is_closed(stream: &mut TcpStream) -> bool {
     let mut some = [0; 4096];
@@ -129,7 +130,8 @@ fn is_closed(stream: &mut TcpStream) -> bool {
     }
 }
 
-/// Opens silent connections and then sends a request. Returns the number of connections, and how long the answer took.
+/// Opens silent connections and then sends a request. Returns the number of connections, and the time until the answer
+/// came.
 fn crowd(address: SocketAddr, count: usize) -> (usize, Duration) {
     let silent: Vec<TcpStream> = (0..count).map(|_| connect(address)).collect();
     let began = Instant::now();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::super::super::support::Folder;
 
-/// A running `claude-batch simulate`. It is killed when this value is dropped.
+/// A running `claude-batch simulate`. When this value is dropped, the simulator is killed.
 pub struct Simulator {
     child: Child,
     pub address: SocketAddr,
@@ -19,7 +19,7 @@ impl Simulator {
     pub fn start(args: &[&str]) -> Self {
         let folder = Folder::new();
         let mut command = folder.command(&["simulate", "--port", "0", "--latency", "0ms,1000000"]);
-        // Messages for people go to a file, because a pipe that nobody reads would fill up.
+        // The messages of the simulator are written to a file, because a pipe without a reader would fill up.
         let errors = std::fs::File::create(folder.path("stderr")).expect("a file");
         let mut child = command.args(args).stderr(errors).stdout(Stdio::piped()).spawn().expect("the program starts");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe"));
@@ -72,14 +72,14 @@ impl Answer {
 /// Sends bytes on a new connection and returns the answer. The request must contain `connection: close`.
 pub fn ask(address: SocketAddr, bytes: &[u8]) -> Answer {
     let mut stream = connect(address);
-    // The server may have refused the request before it was sent completely.
+    // A write can fail, because the server can refuse a request before it is sent completely.
     let _ = stream.write_all(bytes);
     answer_of(&rest(&mut stream))
 }
 
 pub fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("a connection");
-    // If the server forgets a connection, the test must fail and not hang.
+    // If the server never closes a connection, the test must fail and not hang.
     stream.set_read_timeout(Some(Duration::from_secs(150))).expect("a timeout can be set");
     stream
 }

@@ -1,20 +1,20 @@
 //! Checks that the program sends to a terminal only what this list allows.
 //!
-//! The list is: text in UTF-8, line feed, carriage return, and the sequences that the program itself needs. Some of
-//! these sequences set the colours of the progress and of the help: reset, bold, dim, underline, and five colours.
-//! The other sequences redraw the live lines in place: they erase what follows, move the cursor up a line, and turn
-//! wrapping off and on. The tests give strings to the program, but no string contains a whole sequence of the list. So
-//! if the output contains a whole sequence, the program itself wrote it.
+//! The list is: text in UTF-8, line feed, carriage return, and the escape sequences that the program itself needs. Some
+//! of these sequences set the colours of the progress and of the help: reset, bold, dim, underline, and five colours.
+//! The other sequences redraw the progress lines in place: they erase the text after the cursor, move the cursor up a
+//! line, and turn line wrapping off and on. The tests give strings to the program. No string contains a whole sequence
+//! of the list. So if the output contains a whole sequence, the program itself made this sequence.
 
-/// The beginning of a forged line. If a line of the output begins with this, the line comes from a string that a test
-/// gave to the program.
+/// The beginning of a forged line. If a line of the output begins with this text, the line comes from a string that a
+/// test gave to the program.
 pub const FORGED: &str = "FORGED";
 
-/// The program's own sequences, without the escape character.
+/// The escape sequences that the program uses, without the escape character.
 const OWN: &[&str] = &["[0m", "[1m", "[2m", "[4m", "[31m", "[32m", "[33m", "[35m", "[36m", "[J", "[1A", "[?7l", "[?7h"];
 
-/// Returns the first sequence that a terminal would obey and that the program does not use; `None` if there is none.
-/// A line with a forged beginning is a fault too, unless the program breaks lines itself (`breaks_lines`).
+/// Returns the first sequence that a terminal would obey and that the program does not use, if there is one. A line
+/// with a forged beginning is a fault too. If the program breaks lines itself (`breaks_lines`), such a line is allowed.
 pub fn fault(bytes: &[u8], breaks_lines: bool) -> Option<String> {
     let Ok(text) = std::str::from_utf8(bytes) else {
         let at = bytes.utf8_chunks().map(|chunk| chunk.valid().len()).next().unwrap_or_default();
@@ -42,9 +42,9 @@ pub fn fault(bytes: &[u8], breaks_lines: bool) -> Option<String> {
     None
 }
 
-/// Returns whether a terminal does something other than show the character. This is true for control characters, and
-/// for characters that change the direction of text, are invisible, or break lines. This function uses the tables of
-/// Unicode, not the program's own list.
+/// Returns whether a terminal treats the character in a special way instead of showing it. The result is true for
+/// control characters, and for characters that change the direction of text, are invisible, or break lines. This
+/// function uses the tables of Unicode, not the list of the program.
 fn is_obeyed(char: char) -> bool {
     let code = u32::from(char);
     let is_between = |ranges: &[(u32, u32)]| ranges.iter().any(|(first, last)| (*first..=*last).contains(&code));

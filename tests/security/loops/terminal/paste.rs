@@ -17,7 +17,7 @@ use super::side_by_side;
 
 /// The file that a shell creates if it runs a part of a name or an argument.
 const CANARY: &str = "PWN";
-/// The value of a header. No printed command may contain this value.
+/// The value of a header. Printed commands must not contain this value.
 const SECRET: &str = "s3cret-of-a-header";
 
 #[rustfmt::skip]
@@ -40,8 +40,8 @@ struct Counts {
 }
 
 pub fn page(size: Size) -> Vec<Seen> {
-    // The programs are made before any thread starts. Otherwise, a child process of another thread could still have a
-    // program's file open, and then that program could not be started.
+    // The programs are made before the first thread starts. Otherwise, a child process of another thread could have the
+    // file of a program open. A program whose file is open can't be started.
     let api = Api::with_faults(r#"{"rules": [{"status": 500, "contains": "always fails"}]}"#);
     let programs = programs();
     let seeds: Vec<(u64, u64)> = (0..size.pick(16, 1_000)).map(|number| (number, fastrand::u64(..))).collect();
@@ -73,11 +73,11 @@ fn one_name(api: &Api, programs: &Path, number: u64, seed: u64) -> Counts {
     counts
 }
 
-/// A command as it was printed, and the arguments it must pass.
+/// A printed command, and the arguments that this command must pass.
 type Printed = (String, Vec<OsString>);
 
-/// Returns the arguments that resume a log, with the flags that the command repeats. Some names of results files
-/// contain something that a log must not contain. Such a name is not in the log, but in the command (`-o`).
+/// Returns the arguments that resume a log, with the flags that the command repeats. If a log must not contain the name
+/// of a results file, the command contains this name instead (`-o`).
 fn resume_of(folder: &Folder, log: &OsString, command: &str, carried: &[&str]) -> Vec<OsString> {
     let mut args = vec!["resume".into(), as_file(log)];
     if command.contains(" -o ") {
@@ -89,10 +89,10 @@ fn resume_of(folder: &Folder, log: &OsString, command: &str, carried: &[&str]) -
 }
 
 /// Starts up to three runs. A rule stops the first run. The second run ends normally, and the third run repeats the
-/// second. Each run prints the one command that is useful next.
+/// second run. Each run prints one command: the command that is useful next.
 fn rerun_and_resume(api: &Api, name: &OsString, text: &str, turn: u64, at: &str) -> Vec<Printed> {
     let folder = Folder::new();
-    // The row that fails comes first, so that it is in the log no matter when the run stops.
+    // The row that fails is the first row, so that it is always in the log when the run stops.
     let rows = "{\"prompt\":\"always fails\"}\n{\"prompt\":\"a\"}\n{\"prompt\":\"b\"}\n";
     fs::write(folder.path("").join(name), rows).expect("a file can be written");
     let kind = ["plain", "json", "none"][(turn % 3) as usize];
@@ -141,7 +141,7 @@ fn names(folder: &Folder) -> impl Iterator<Item = OsString> {
     entries.map(|entry| entry.expect("an entry").file_name())
 }
 
-/// Stops a run that reads a pipe. Its rows are resumed from their log.
+/// Stops a run that reads a pipe. Returns the command that resumes the rows from the error log.
 fn of_a_pipe(api: &Api, name: &OsString, at: &str) -> Vec<Printed> {
     let folder = Folder::new();
     let mut command = folder.command_at(api, &["run", "-", "--max-requests", "1", "-o", "-"]);
@@ -171,7 +171,8 @@ fn key_file(name: &OsString) -> Vec<Printed> {
     vec![(command_in(line, "chmod 600 ", "a key file"), vec!["600".into(), as_file(name)])]
 }
 
-/// Runs the program and returns its messages. They come through a pipe or a terminal, as plain lines or as JSON.
+/// Runs the program and returns its messages. The program prints the messages to a pipe or a terminal, as plain lines
+/// or as JSON.
 fn said(mut command: Command, on_terminal: bool, at: &str) -> String {
     let bytes = match on_terminal {
         true => shown(command, USUAL).bytes,
@@ -186,7 +187,7 @@ fn said(mut command: Command, on_terminal: bool, at: &str) -> String {
     text.lines().map(message).collect::<Vec<_>>().join("\n")
 }
 
-/// Returns the command that begins like this, up to the end of its line.
+/// Returns the command that begins with this text, up to the end of its line.
 fn command_in(said: &str, begins: &str, at: &str) -> String {
     let line =
         said.lines().find(|line| line.contains(begins)).unwrap_or_else(|| panic!("{at}: no {begins:?} in\n{said}"));
@@ -199,7 +200,7 @@ fn as_file(name: &OsString) -> OsString {
     if is_flag { [OsString::from("./"), name.clone()].into_iter().collect() } else { name.clone() }
 }
 
-/// Returns a folder with the programs that printed commands start. Each writes its arguments to a file.
+/// Returns a folder with the programs that printed commands start. Each program writes its arguments to a file.
 fn programs() -> Folder {
     let folder = Folder::new();
     for program in ["claude-batch", "chmod"] {
@@ -229,7 +230,7 @@ fn pasted(programs: &Path, command: &str, expected: &[OsString], at: &str, count
         assert!(is_same, "{at}: other arguments in bash with history: {command}");
         counts.with_history += 1;
     }
-    // An old sh does not understand $'…'. For an old sh, the test only checks that nothing else ran.
+    // An old sh does not understand $'…'. For an old sh, the test checks only that nothing else ran.
     if let Some(is_same) = passes("sh", false) {
         assert!(is_same || command.contains("$'"), "{at}: other arguments in sh: {command}");
         counts.in_sh += u64::from(is_same);
@@ -269,7 +270,8 @@ fn arguments(shell: &str, history: bool, command: &str, folder: &Folder, program
     Some(words.map(|word| OsString::from_vec(word.to_vec())).collect())
 }
 
-/// Returns a name for a file. The first names begin with different pieces, so that every piece is used.
+/// Returns a name for a file. The first names begin with different pieces of text, so that every piece is used at least
+/// once.
 fn name(rng: &mut fastrand::Rng, number: u64) -> OsString {
     let mut bytes = PIECES[number as usize % PIECES.len()].to_vec();
     for _ in 0..rng.usize(..6) {

@@ -1,4 +1,4 @@
-//! Every place from which text from outside reaches a terminal, and the functions that put strings there.
+//! All places from which outside text reaches a terminal, and the functions that put strings into these places.
 
 use std::ffi::OsString;
 use std::fs;
@@ -16,8 +16,8 @@ use super::super::super::support::{CANARY, Folder};
 use super::pty::{Pty, Shown, USUAL, WIDE, ended};
 use super::strings::Nasty;
 
-/// A place that strings can reach. It has the number of strings in one run of the program, the longest length of a
-/// string, and the function that puts the strings there.
+/// A place that strings can reach. `at_once` is the number of strings in one run of the program. `longest` is the
+/// largest length of a string. `play` puts the strings into this place.
 pub struct Place {
     pub name: &'static str,
     pub at_once: usize,
@@ -27,7 +27,7 @@ pub struct Place {
 
 /// The number of strings that are joined into one argument, variable or message.
 const JOINED: usize = 25;
-/// The longest string in an argument or a variable.
+/// The largest length of a string in an argument or a variable.
 const LONG: usize = 3_000;
 
 pub const PLACES: &[Place] = &[
@@ -52,7 +52,7 @@ pub const PLACES: &[Place] = &[
     place("lines of the simulator", 100, LONG, simulator),
 ];
 
-/// Returns whether the program wraps lines in this turn, because the terminal has few columns.
+/// Returns whether the terminal has few columns in this turn, so that the program wraps lines.
 pub fn breaks_lines(turn: usize) -> bool {
     turn % 3 == 1
 }
@@ -113,7 +113,7 @@ fn arguments(folder: &Folder, strings: &[Nasty], turn: usize) -> Shown {
     shown(command, turn)
 }
 
-/// Returns each flag that takes a value, with its subcommand. `simulate` is left out, since it would not end.
+/// Returns each flag that takes a value, with its subcommand. `simulate` is left out, because it would not end.
 fn flags() -> Vec<(String, String)> {
     let command = Cli::command();
     let of = |subcommand: &clap::Command| {
@@ -279,7 +279,7 @@ fn parked(folder: &Folder, strings: &[Nasty], turn: usize) -> Shown {
 fn stopped(folder: &Folder, strings: &[Nasty], turn: usize) -> Shown {
     folder.write("prompts.jsonl", &super::super::super::support::rows(12));
     let (body, raw) = (error_body(&json(strings)), joined(strings).into_vec());
-    // A header with other control characters would cut off the answer.
+    // The id contains no control characters, because they would break off the answer at this header.
     let id: Vec<u8> = raw.into_iter().filter(|byte| !byte.is_ascii_control()).take(8_000).collect();
     let status = [401, 403, 400, 402, 404, 413, 529, 301][turn % 8];
     let server = Hostile::new(move |_, connection| {
@@ -311,7 +311,7 @@ fn results(folder: &Folder, strings: &[Nasty], turn: usize) -> Shown {
     )
 }
 
-/// Returns an answer whose text and members are `text`. Between its members are blank characters that a terminal obeys.
+/// Returns an answer whose text and members are `text`. Between the members are blank characters that a terminal obeys.
 fn answer(text: &str) -> String {
     format!(
         "{{\"id\":\"msg_1\",\t\"type\":\"message\",\r\n\"role\":\"assistant\",\"model\":{text},\"content\":[\r{{\"type\":\"text\",\
@@ -378,7 +378,7 @@ fn simulator(folder: &Folder, strings: &[Nasty], _turn: usize) -> Shown {
 
 fn exchange(address: &str, request: &[u8]) {
     let mut connection = TcpStream::connect(address).expect("the simulator listens");
-    // The server may refuse the request and close the connection before the whole request is sent.
+    // The server can refuse the request and close the connection before the whole request is sent.
     let _ = connection.write_all(request);
     let _ = std::io::copy(&mut connection, &mut std::io::sink());
 }
@@ -404,8 +404,8 @@ fn joined(strings: &[Nasty]) -> OsString {
     OsString::from_vec(strings.iter().map(|string| string.bytes.clone()).collect::<Vec<_>>().join(&b'_'))
 }
 
-/// Joins the strings into one argument. In every fifth turn, the argument may be bytes that are not text. The program
-/// does not parse such bytes, so in the other turns the argument is valid text.
+/// Joins the strings into one argument. In every fifth turn, the argument can be bytes that are not text. The program
+/// refuses to parse such bytes, so in the other turns the argument is valid text.
 fn mostly_text(strings: &[Nasty], turn: usize) -> OsString {
     let raw = joined(strings);
     if turn % 5 == 4 { raw } else { raw.to_string_lossy().into_owned().into() }
@@ -420,7 +420,7 @@ fn text_of(parts: [&str; 3]) -> OsString {
     parts.concat().into()
 }
 
-/// Returns a string as the name of a file; `None` if the system does not allow the name.
+/// Returns a string as the name of a file, or `None` if the system does not allow this name.
 fn file_name(string: &Nasty) -> Option<OsString> {
     let bytes = if cfg!(target_os = "linux") { string.bytes.clone() } else { string.text().into_bytes() };
     let name: Vec<u8> = bytes.into_iter().map(|byte| if byte == b'/' { b'|' } else { byte }).collect();

@@ -13,13 +13,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-/// If a program takes longer than this, it counts as hanging.
+/// The time after which a program counts as hanging.
 const LONGEST: Duration = Duration::from_secs(120);
 
-/// Columns of an ordinary terminal.
+/// The number of columns of an ordinary terminal.
 pub const USUAL: u16 = 80;
 /// With this many columns, the program never breaks a line. So if a line begins with a mark, the line comes from a
-/// string.
+/// string of a test.
 pub const WIDE: u16 = 60_000;
 
 /// A pseudo-terminal with both its ends.
@@ -28,7 +28,7 @@ pub struct Pty {
     pub theirs: File,
 }
 
-/// The bytes that a program wrote to its terminal, and how it ended.
+/// The bytes that a program wrote to its terminal, and the exit status of the program.
 pub struct Shown {
     pub bytes: Vec<u8>,
     pub code: Option<i32>,
@@ -55,10 +55,10 @@ impl Pty {
         self.theirs.try_clone().expect("the descriptor can be copied").into()
     }
 
-    /// Returns the program's end of a terminal that has hung up.
+    /// Returns the program's end of a terminal whose other end is closed.
     ///
-    /// A program that another thread starts at this moment holds a copy of our end until it is executed. So this waits
-    /// until the last copy is closed.
+    /// If another thread is starting a program, its child process has a copy of the other end for a short time. So this
+    /// function waits until the last copy is closed.
     pub fn hung_up(self) -> Stdio {
         let Self { ours, theirs } = self;
         drop(ours);
@@ -70,14 +70,14 @@ impl Pty {
         theirs.into()
     }
 
-    /// Starts reading what is written. The program must already have its end of the terminal.
+    /// Starts to read what the program writes. The program must already have its end of the terminal.
     pub fn read(self) -> JoinHandle<Vec<u8>> {
         let Self { ours, theirs } = self;
         drop(theirs);
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
-            // When the last program closes the terminal, reading it gives an error on Linux, and the end of the file
-            // elsewhere.
+            // After the last program has closed the terminal, a read fails on Linux. On other systems, a read finds the
+            // end of the file.
             let _ = File::from(ours).read_to_end(&mut bytes);
             bytes
         })
@@ -101,7 +101,7 @@ pub fn shown(mut command: Command, columns: u16) -> Shown {
     let pty = Pty::new(columns);
     command.stdout(pty.stream()).stderr(pty.stream());
     let mut child = command.spawn().expect("the program starts");
-    // The command still has copies of the program's end of the terminal open. Dropping the command closes these copies.
+    // The command has copies of the program's end of the terminal open. Dropping the command closes these copies.
     drop(command);
     let bytes = pty.read();
     let code = ended(&mut child);

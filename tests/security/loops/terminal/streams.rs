@@ -1,5 +1,5 @@
 //! Tests each command with streams that are full, closed or without a reader. The command must end with its documented
-//! exit code, and nothing may be lost.
+//! exit code, and nothing is lost.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -20,19 +20,19 @@ use super::side_by_side;
 enum Stream {
     /// Somebody reads the stream.
     Kept,
-    /// It is written to a full disk.
+    /// The stream is written to a full disk.
     Full,
-    /// It is closed, for example with `>&-`.
+    /// The stream is closed, for example with `>&-`.
     Closed,
-    /// Its reader has ended, for example with `| true`.
+    /// The reader of the stream has ended, for example with `| true`.
     Gone,
-    /// It is a terminal that has hung up.
+    /// The stream is a terminal whose other end is closed.
     HungUp,
 }
 
 use Stream::{Closed, Full, Gone, HungUp, Kept};
 
-/// Standard output and standard error.
+/// The states of standard output and standard error.
 const STREAMS: &[(Stream, Stream)] = &[
     (Kept, Kept),
     (Kept, Full),
@@ -51,21 +51,21 @@ const STREAMS: &[(Stream, Stream)] = &[
     (Full, Gone),
 ];
 
-/// What a command does with standard output.
+/// The use that a command makes of standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Output {
     /// Nothing.
     None,
-    /// It prints the text that the user asked for. If the reader closes the stream early, that is no error.
+    /// The command prints the text that the user asked for. It is not an error if the reader closes the stream early.
     Text,
-    /// Results, which must arrive.
+    /// The command writes results. All results must arrive.
     Results,
 }
 
 use Output::{None as Nothing, Results, Text};
 
-/// The commands. Each command has its arguments, its exit code if both streams work, and what it writes to standard
-/// output.
+/// The commands. The tested commands: for each, the arguments, the exit code if both streams work, and the use of
+/// standard output.
 const COMMANDS: &[(&[&str], i32, Output)] = &[
     (&["--help"], 0, Text),
     (&["--version"], 0, Text),
@@ -212,8 +212,8 @@ fn the_simulator_serves(out: Stream, err: Stream) {
     assert_eq!(ended(&mut child), Some(0), "{out:?}, {err:?}");
 }
 
-/// Makes the terminal of a run hang up in the middle of the run. If the run also gets the hang-up signal, it finishes
-/// the requests in flight and stops. It does the same for the other signals that stop a run.
+/// Closes the terminal of a run in the middle of the run. If the run also gets the signal SIGHUP, it finishes the
+/// requests in flight and stops. Other signals that stop a run have the same effect.
 #[track_caller]
 fn a_terminal_hangs_up(is_told: bool) {
     let (folder, api) = (Folder::with_rows(200), Api::slow(Duration::from_millis(20)));

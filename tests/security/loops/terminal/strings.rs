@@ -1,4 +1,5 @@
-//! Strings that try to control a terminal. Each begins with a different mark, so that it can be found in the output.
+//! Strings that try to control a terminal. Each string begins with a different mark, so that the judge can find it in
+//! the output.
 
 use super::judge::FORGED;
 
@@ -10,7 +11,7 @@ pub struct Nasty {
 }
 
 impl Nasty {
-    /// Returns the string as text; bytes that are not valid UTF-8 are replaced.
+    /// Returns the string as text. Bytes that are not valid UTF-8 are replaced.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }
@@ -21,7 +22,7 @@ impl Nasty {
     }
 }
 
-/// Sequences that a terminal obeys. The program itself sends none of them.
+/// Sequences that a terminal obeys. The program itself sends no such sequence.
 #[rustfmt::skip]
 const SEQUENCES: &[&str] = &[
     "\u{1b}[2J", "\u{1b}[H", "\u{1b}[7A", "\u{1b}[35;41m", "\u{1b}[5n", "\u{1b}[6n", "\u{1b}[c", "\u{1b}c",
@@ -32,7 +33,7 @@ const SEQUENCES: &[&str] = &[
     "\u{1b}[200~", "\u{1b}[201~", "\u{1b}[3;J", "\u{1b}[9999999999999999999A", "\u{1b}[31;5m",
 ];
 
-/// Bytes that are not valid UTF-8. Some decoders read some of them as control characters.
+/// Bytes that are not valid UTF-8. Some decoders treat such bytes as control characters.
 #[rustfmt::skip]
 const NO_TEXT: &[&[u8]] = &[
     b"\x9b2J", b"\x9d0;t\x9c", b"\x90", b"\x80", b"\xff", b"\xfe\xff", b"\xc0\x9b", b"\xc1\x9b", b"\xe0\x80\x9b",
@@ -40,7 +41,7 @@ const NO_TEXT: &[&[u8]] = &[
     b"\xc2\x1b[2J",
 ];
 
-/// Characters that change the direction of text, hide it or break lines.
+/// Characters that change the direction of text, hide text, or break lines.
 #[rustfmt::skip]
 const CHARACTERS: &[char] = &[
     '\u{ad}', '\u{61c}', '\u{180e}', '\u{200b}', '\u{200e}', '\u{200f}', '\u{2028}', '\u{2029}', '\u{202a}',
@@ -57,8 +58,8 @@ const HARMLESS: &[&str] = &[
     "\u{10ffff}", "\u{e000}",
 ];
 
-/// Returns `count` strings of at most `longest` bytes. Each begins with its mark, and then has the piece that `first`
-/// returns.
+/// Returns `count` strings of at most `longest` bytes. Each string begins with its mark. After the mark comes the piece
+/// of text that `first` returns.
 pub fn nasty(rng: &mut fastrand::Rng, count: usize, longest: usize) -> Vec<Nasty> {
     (0..count).map(|number| one(rng, number, longest)).collect()
 }
@@ -76,8 +77,8 @@ fn one(rng: &mut fastrand::Rng, number: usize, longest: usize) -> Nasty {
     Nasty { mark, bytes }
 }
 
-/// Returns the first piece of the string with this number. Successive numbers go through all pieces, and then start
-/// again.
+/// Returns the first piece of the string with this number. Successive numbers give all pieces in order. After the last
+/// piece, the first piece comes again.
 fn first(number: usize) -> Vec<u8> {
     let controls = (1..=0x1fu8).chain([0x7f]).map(|byte| vec![byte]);
     let c1 = (0x80..=0x9fu8).map(|byte| char::from(byte).to_string().into_bytes());

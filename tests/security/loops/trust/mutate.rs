@@ -10,7 +10,7 @@ use super::names::names;
 /// The files of a run that can be changed.
 const FILES: [&str; 4] = ["out.jsonl.run/manifest.json", "out.errors.jsonl", "out.jsonl", "out.jsonl.run/inflight"];
 
-/// Texts that are put into JSON unchanged, even if they are not valid there.
+/// Texts that are put into JSON unchanged. Some of these texts are not valid JSON.
 const RAW: [&str; 12] = [
     "1e999",
     "-1",
@@ -26,12 +26,12 @@ const RAW: [&str; 12] = [
     "\"\\ud800\"",
 ];
 
-/// Makes changes from a seed.
+/// A generator that makes changes to files from a seed.
 pub struct Mutator {
     random: fastrand::Rng,
     evil: String,
     root: PathBuf,
-    /// The texts that replace the marks in the JSON, in the order of the marks.
+    /// The texts that replace the marks (placeholders) in the JSON, in the order of the marks.
     raw: Vec<String>,
 }
 
@@ -192,7 +192,7 @@ impl Mutator {
         }
     }
 
-    /// Returns a value that a reader may not expect.
+    /// Returns a value that a reader possibly does not expect.
     fn hostile(&mut self) -> Value {
         match self.random.u8(0..9) {
             0 => json!(null),
@@ -218,7 +218,7 @@ impl Mutator {
         json!(format!("raw text {}", self.raw.len() - 1))
     }
 
-    /// Adds a member to the first object. The object already has a member with the same name.
+    /// Adds a member to the first object. The added member has the name of a member that the object already has.
     fn with_duplicate(&mut self, text: &str) -> String {
         let members = [
             format!("\"settings\":{{\"base-url\":\"{}\"}}", self.evil),
@@ -249,8 +249,8 @@ impl Mutator {
         bytes
     }
 
-    /// Returns the bytes of the file `inflight`: a head, and then slots of rows that were never in flight, or random
-    /// bytes.
+    /// Returns the bytes of a false file `inflight`. The bytes are random, or a file header with slots (records of
+    /// requests in flight) of rows that were never sent.
     fn slots(&mut self) -> Vec<u8> {
         let mut file = b"cbslots1".to_vec();
         file.extend(self.random.u64(u64::MAX - 2..).to_be_bytes());
@@ -265,21 +265,21 @@ impl Mutator {
     }
 }
 
-/// Sets a member of an object. If the value is not an object, it does not change.
+/// Sets a member of an object. If the value is not an object, it stays unchanged.
 fn put(value: &mut Value, name: &str, with: Value) {
     if let Some(members) = value.as_object_mut() {
         members.insert(name.to_owned(), with);
     }
 }
 
-/// Sets the member `name` of an object. This object is the member `member` of `value`.
+/// Sets the member `name` of the object `value[member]`.
 fn put_into(value: &mut Value, member: &str, name: &str, with: Value) {
     if let Some(member) = value.get_mut(member) {
         put(member, name, with);
     }
 }
 
-/// Replaces a random part of `value` by `with`.
+/// Replaces a random part of `value` with `with`.
 fn replace_any(random: &mut fastrand::Rng, value: &mut Value, with: Value) {
     let inner = random.u8(0..4) > 0;
     match value {

@@ -1,10 +1,10 @@
-//! Names of results files that an error log must not contain, because they do not lead to a file in the log's own
-//! folder.
+//! Names of results files that an error log must not contain. Such a name does not lead to a file in the folder of the
+//! log.
 
 use std::path::Path;
 
-/// Returns names of results that do not lead to a file beside their log. `root` also contains a neighbour of the run's
-/// folder.
+/// Returns names of results that do not lead to a file beside their log. `root` also contains a folder beside the
+/// folder of the run.
 pub fn names(root: &Path) -> Vec<String> {
     let sibling = root.join("sibling");
     let mut names: Vec<String> = [
