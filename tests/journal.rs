@@ -533,7 +533,7 @@ fn check_changed(disk: &MemDisk, reported: &Reported, at: u64) {
     assert_eq!(left_over, None, "at {at}");
 }
 
-/// Returns the cost of this many answers.
+/// Returns the cost of `answers` answers.
 fn spent(answers: u64) -> Money {
     Money(1_500_000).times(answers)
 }

@@ -1,6 +1,6 @@
 //! Adds cache marks to random requests, and compares the sent request with the request of the row. Two differences are
 //! allowed: marks, and a list of blocks in place of a plain string with the same text. No mark is allowed in a place
-//! where the API refuses it.
+//! where the API rejects it.
 
 use std::sync::Arc;
 

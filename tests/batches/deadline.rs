@@ -30,7 +30,7 @@ struct Case {
 pub struct Played {
     /// The time from the end of the run to the deadline, in seconds; negative if the run missed the deadline.
     pub left: f64,
-    /// The cost of the run, divided by the cost of the cheapest way.
+    /// The cost of the run, divided by the cost of the cheapest way to meet the deadline.
     pub cost: f64,
     /// The number of rows that were answered online.
     pub online: u64,
@@ -80,8 +80,8 @@ fn run(lane: LaneChoice, rows: u64) -> Run {
 }
 
 /// Returns the cost of the cheapest way to meet the deadline. The cheapest way is possible only for a client that knows
-/// in advance how fast each batch is. The client cancels the batches that are too slow, the slowest first, at the last
-/// possible moment. The client always uses the whole rate limit for online requests. One row is always sent online,
+/// in advance how fast each batch is. At the last possible moment, the client cancels the batches that are too slow,
+/// the slowest first. The client always uses the whole rate limit for online requests. One row is always sent online,
 /// because the run first checks that the API accepts a row.
 fn cheapest(seed: u64) -> f64 {
     let Case { rows, rpm, deadline, time, cancel } = case(seed);

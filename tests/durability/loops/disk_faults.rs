@@ -1,5 +1,5 @@
 //! Tests the real program with disks that fail. Each write, sync and rename fails once, in a separate run. Other runs
-//! have a full disk, a limit on file sizes, or a reader of standard output that is slow or has ended.
+//! have a full disk, a limit on file sizes, or a reader of standard output that is slow or stops reading.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -52,8 +52,7 @@ pub fn at_every_call(every: usize) -> FaultCounts {
 }
 
 /// Makes the `nth` call of a run fail. If the run makes fewer calls, the call fails in one of the `resume` commands
-/// after the run. At the end, commands without faults finish the rows. Returns `false` when no command makes that many
-/// calls.
+/// after the run. At the end, commands without faults finish the rows. Returns `false` if no command makes `nth` calls.
 fn fails_at(point: Point, error: &str, nth: u64) -> bool {
     let (api, workspace) = (Api::start(FAULTS), Workspace::with_rows(FAULTED_ROWS));
     let what = format!("{error} at {point:?} {nth}");
@@ -139,8 +138,8 @@ pub fn full_file_system() -> Result<(), String> {
     Ok(())
 }
 
-/// The reader of standard output ends after some lines. The run stops with exit code 7. Rows whose lines were not read
-/// can be resumed from the error log.
+/// The process that reads standard output ends after some lines. The run stops with exit code 7. Rows whose lines were
+/// not read can be resumed from the error log.
 pub fn closed_pipe() {
     let (api, workspace) = (Api::start(r#"{"rules":[]}"#), Workspace::with_rows(ROWS));
     let mut child =

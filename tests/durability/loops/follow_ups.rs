@@ -156,7 +156,7 @@ pub struct Disturbed {
     /// The number of disturbances.
     pub points: u64,
     /// The number of rows that were unfinished when their run was disturbed. An unfinished row has a written answer,
-    /// and its follow-up request is not answered.
+    /// but no answer to its follow-up request.
     pub pending: u64,
     /// The number of disturbances at which at least one row was unfinished.
     pub with_pending: u64,
@@ -186,7 +186,7 @@ impl History {
         Self { what, rows, calls, before, charged: Money::ZERO, may_count_twice: false, seen: Disturbed::default() }
     }
 
-    /// Does a run. Asserts that the run sends at most the requests that each row needs according to the files.
+    /// Plays a run. Asserts that the run sends at most the requests that each row needs according to the files.
     fn run(&mut self, disk: &MemDisk, name: &str, start: Start) -> Virtual {
         let before = recorded(disk);
         for (label, earlier) in self.before.iter().filter(|(_, row)| row.line == Line::Failed) {
@@ -283,14 +283,14 @@ pub fn undisturbed(rows: u64) {
     assert_eq!(history.finish(&disk, true), Disturbed::default());
 }
 
-/// The way in which a run ends early.
+/// How a run ends early.
 #[derive(Clone, Copy, Debug)]
 pub enum End {
     /// The process dies. If the change is a write, this many of its bytes reach the disk.
     Death(usize),
     /// The power fails, and some of the changes that were not synced are lost.
     PowerLoss,
-    /// The change of the disk fails, and the process lives.
+    /// The change of the disk fails, but the process does not die.
     Fault(ErrorKind),
 }
 

@@ -1,6 +1,6 @@
 //! Kills the real program while it makes an output from the results. The killed command is `results`, or a `run` that
 //! has no rows left to send. An unfinished output never has the final name, and the next command makes the complete
-//! output. The results and the error log never change, also if parts of the run folder are deleted.
+//! output. The results and the error log never change, even if parts of the run folder are deleted.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,9 +1,9 @@
-//! Tests failures of the power. After a failure, everything that was synced is on the disk. The program recovers from
+//! Tests power failures. After a power failure, everything that was synced is on the disk. The program recovers from
 //! every possible state of the other data.
 //!
 //! The journal runs with its threads, as in the program, so several groups of lines are being written when the power is
-//! lost. After a failure, each write that was not synced can be complete, missing, in another order, cut at a multiple
-//! of 512 bytes, or zeroed.
+//! lost. After a power failure, each write that was not synced can be complete, missing, in another order, cut at a
+//! multiple of 512 bytes, or zeroed.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};

@@ -19,8 +19,7 @@ const ROWS: usize = 60;
 /// The number of output tokens of each answer of [`Api::start`].
 const TOKENS: u64 = 40;
 
-/// The system calls on files that the program makes immediately before it replaces the results and during the
-/// replacement.
+/// The file system calls that the program makes just before and while it replaces the results.
 const POINTS: &[Point] = &[
     Point { calls: "pwrite64", file: "out.jsonl.claude-batch.tmp" },
     Point { calls: "fdatasync,fsync", file: "out.jsonl.claude-batch.tmp" },
