@@ -750,7 +750,8 @@ fn a_clean_end_leaves_nothing_in_flight() {
     assert_eq!(disk.content("d/out.jsonl.run/inflight").map(|bytes| bytes.len()), Some(64));
 }
 
-// ---- what is refused ----------------------------------------------------------------------------------------------
+// ---- files that are rejected
+// ----------------------------------------------------------------------------------------------
 
 #[test]
 fn files_of_other_programs_are_refused_and_not_changed() {

@@ -222,7 +222,7 @@ impl Api {
         self.model.lock().expect("the model is whole").books().clone()
     }
 
-    /// Waits until the API has received this many requests.
+    /// Waits until the API has received `count` requests.
     pub fn wait_for_requests(&self, count: u64) {
         while self.books().requests < count {
             std::thread::sleep(Duration::from_millis(1));

@@ -310,8 +310,8 @@ impl Judge<'_> {
         }
     }
 
-    /// Measures the error of the remaining time that the run shows. There are three moments: after a twentieth of the
-    /// rows, after a twentieth of the time, and a minute after a change of limits.
+    /// Measures the error of the remaining time that the run shows, at three moments: after a twentieth of the rows,
+    /// after a twentieth of the time, and a minute after a change of limits.
     fn etas(&self, measures: &mut Measures) {
         let elapsed = self.seen.elapsed;
         let error = |(at, left): (f64, f64)| (at + left - elapsed).abs() / elapsed;

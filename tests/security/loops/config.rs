@@ -148,8 +148,8 @@ fn keys(size: Size) -> String {
         let name = flag.get_long().expect("the flag has a long name");
         let mut has_effect = false;
         for key in flag.get_all_aliases().unwrap_or_default().into_iter().chain([name]) {
-            // Only the name of a flag decides whether the flag is refused. So the short version tries only a few
-            // values.
+            // Whether the program rejects a flag depends only on the name of the flag, so the short version tries only
+            // a few values.
             let is_sampled = size == Size::Share && !folder::may_set(name);
             for value in VALUES.into_iter().filter(|_| !is_sampled || rng.u8(..8) == 0) {
                 for (file, args, line) in [

@@ -386,8 +386,8 @@ fn memory() -> Seen {
             }
             assert!(!cat.status().expect("cat is there").success(), "{file} can be read");
         }
-        // Some signals must be sent twice. The standard library of Rust catches the first signal, to check for a full
-        // stack. Only the second signal ends the process.
+        // Some signals must be sent twice. The standard library of Rust catches the first signal, to check for a stack
+        // overflow. Only the second signal ends the process.
         until(|| {
             let _ = Command::new("kill").args([signal, &id]).stderr(std::process::Stdio::null()).status();
             child.try_wait().expect("the process is a child of the test").is_some()

@@ -174,7 +174,7 @@ fn embedded(address: Ipv4Addr, rng: &mut fastrand::Rng) -> (String, Kind) {
     (format!("[{text}]"), kind)
 }
 
-/// Answers every request like an API that refuses the row. The program does not retry such a refusal.
+/// Answers every request like an API that rejects the row. The program does not retry such a row.
 fn refusing(asked: &Asked, connection: &mut std::net::TcpStream) -> std::io::Result<Then> {
     if asked.head.starts_with("CONNECT ") {
         return connection.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").map(|()| Then::Close);
