@@ -108,7 +108,7 @@ enum How {
     AbortedAfter(f64),
     /// The process dies after this time in seconds.
     DiesAfter(f64),
-    /// The process dies after this many changes to the disk.
+    /// The process dies after the given number of changes to the disk.
     DiesAtChange(u64),
 }
 

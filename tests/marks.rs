@@ -195,7 +195,7 @@ fn params(members: Vec<(&str, String)>) -> Params {
     Params(members.into_iter().map(|(name, json)| (name.into(), raw(json))).collect())
 }
 
-/// Returns a text, and the same text as JSON without its quotation marks. The text has about this many words.
+/// Returns a text, and the same text as JSON without its quotation marks. The text has about `words` words.
 fn text(random: &mut Rng, words: usize) -> (String, String) {
     const PIECES: [&str; 22] = [
         "a",

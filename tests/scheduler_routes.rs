@@ -442,7 +442,7 @@ struct Chain {
     halted: BTreeSet<usize>,
     held_until: [Instant; 3],
     lacks: BTreeSet<usize>,
-    /// The shares of four kinds of trouble at each endpoint: faults, refusals, overloads and refused answers.
+    /// The shares of four kinds of trouble at each endpoint: faults, refusals, overloads and rejected answers.
     troubles: [[f64; 4]; 3],
     halts: f64,
 }

@@ -226,7 +226,7 @@ fn answer(number: u64) -> String {
     format!(r#"{{"id":"msg_{number}","content":[]}}"#)
 }
 
-/// Returns a row that is not finished and has this many answers.
+/// Returns a row that is not finished and has `answers` answers.
 fn step(job: Job, answers: u64) -> Outcome {
     failed(job, answers)
 }

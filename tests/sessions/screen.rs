@@ -103,8 +103,8 @@ impl Window {
         self.latest.clear();
     }
 
-    /// Reads until the progress was drawn this many times, and until the last redraw is complete. Each redraw shows the
-    /// number of rows.
+    /// Reads until the progress was drawn `drawings` times, and until the last redraw is complete. Each redraw shows
+    /// the number of rows.
     #[track_caller]
     fn wait_for(&mut self, drawings: usize) {
         let count = |text: &str| text.matches("/5,000").count() + text.matches("of 5,000 done").count();

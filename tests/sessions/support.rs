@@ -30,7 +30,7 @@ impl Folder {
         Self { folder: tempfile::tempdir().expect("a temporary folder") }
     }
 
-    /// Returns a folder with a `prompts.jsonl` of this many rows.
+    /// Returns a folder with a `prompts.jsonl` of `count` rows.
     pub fn with_rows(count: usize) -> Self {
         let folder = Self::new();
         folder.write("prompts.jsonl", &rows(count));
@@ -238,7 +238,7 @@ pub fn quick() -> SimConfig {
         .with_lengths(OutputLengths::fixed(12))
 }
 
-/// Returns this many different rows with ids `r0`, `r1`, …
+/// Returns `count` different rows with ids `r0`, `r1`, …
 pub fn rows(count: usize) -> String {
     let row = |at| format!("{{\"custom_id\":\"r{at}\",\"prompt\":\"Say the number {at}.\",\"max_tokens\":32}}\n");
     (0..count).map(row).collect()

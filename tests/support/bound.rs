@@ -75,7 +75,7 @@ impl Account<'_> {
     }
 }
 
-/// Returns the least time for this much input under the acceleration limit. Under this limit, one minute can use `step`
+/// Returns the least time for `input_tokens` under the acceleration limit. Under this limit, one minute can use `step`
 /// tokens more than the minute before. `floor` tokens are always allowed.
 ///
 /// Each minute uses all the tokens that the limit and the bucket allow. The last minute uses the rest as soon as the

@@ -1,5 +1,5 @@
-//! The form of a scenario file. A scenario file describes a server, a load, the options of the scheduler, and the
-//! ranges in which the measures of the run must stay.
+//! The format of a scenario file, which describes a server, a load, the options of the scheduler, and the ranges in
+//! which the measures of the run must stay.
 //!
 //! Times are in seconds. Members that are left out have defaults. By default, the API has the limits of tier 2, a burst
 //! of a whole minute, and no faults. The scheduler has the defaults of the command line.
@@ -222,7 +222,7 @@ pub struct Options {
     pub no_preset: bool,
     /// The fixed limit on requests in flight, if there is one.
     pub concurrency: Option<usize>,
-    /// `--retry-for`. The time for which a run waits for an endpoint that does not work. The default is half an hour.
+    /// `--retry-for`. How long a run waits for an endpoint that does not work. The default is half an hour.
     pub retry_for_s: Option<f64>,
 }
 

@@ -286,7 +286,7 @@ pub fn undisturbed(rows: u64) {
 /// How a run ends early.
 #[derive(Clone, Copy, Debug)]
 pub enum End {
-    /// The process dies. If the change is a write, this many of its bytes reach the disk.
+    /// The process dies. If the change is a write, only the given number of its bytes reach the disk.
     Death(usize),
     /// The power fails, and some of the changes that were not synced are lost.
     PowerLoss,
