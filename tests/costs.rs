@@ -1,6 +1,5 @@
-//! Checks the stated cost bounds. Before a request is sent, the program states a bound for its cost. The cost of every
-//! bill of the simulated API must be within this bound. The cost of every usage that is possible for the request must
-//! be within this bound too.
+//! Checks the stated cost bounds. Before the program sends a request, it states a bound for the cost. Every bill of the
+//! simulated API must be within this bound. So must the cost of every other usage that is possible for the request.
 //!
 //! There are two judges. The first judge is the simulator, which counts tokens with its own code. The test also
 //! multiplies this count, up to the highest possible count: one token for each byte. The second judge is the most
@@ -164,8 +163,8 @@ impl PlannedRow {
         answers
     }
 
-    /// Returns the largest factor by which the count of a real tokenizer can be higher than the count of the simulator.
-    /// A tokenizer makes at most one token for each byte, and a picture has a limited number of tokens.
+    /// Returns the largest possible ratio of a real tokenizer's count to the simulator's count. A tokenizer makes at
+    /// most one token for each byte, and a picture has a limited number of tokens.
     fn physical_skew(&self, tokens: u64) -> f64 {
         let Prompt { own_tokens, picture, .. } = self.prompt();
         let text = self.body.to_string();
@@ -423,8 +422,7 @@ fn tools(random: &mut fastrand::Rng, body: &mut Value) {
     }
 }
 
-/// Returns a prompt whose length, in tokens of the simulator, is near the length at which the prices of Haiku 5.5
-/// change.
+/// Returns a prompt near the length (in tokens of the simulator) at which the prices of Haiku 5.5 change.
 fn around_the_step(random: &mut fastrand::Rng) -> Value {
     let words = random.usize(99_900..100_100);
     json!([{"role": "user", "content": "a ".repeat(words)}])

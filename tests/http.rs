@@ -1036,7 +1036,7 @@ impl Server {
         config(&self.url())
     }
 
-    /// Returns the server and a config for it. This is for tests that change only the config.
+    /// Returns the server and a config for it, for tests that change only the config.
     fn config_after(self) -> (Self, HttpConfig) {
         let config = self.config();
         (self, config)

@@ -207,7 +207,7 @@ fn check(case: &Case) -> Result<(), String> {
     is_within("good rows", &good, &(&answered | &pending))?;
     is_within("bad rows", &bad, &(&failed | &pending))?;
     is_within("rows of a missing model", &missing, &kept)?;
-    // If no row was answered, it is not known whether the rows or the endpoint failed.
+    // If no row was answered, the test can't know whether the rows or the endpoint caused the failures.
     if is_given_up && !case.is_dead() && !good.is_empty() {
         return Err(format!("given up after {} s", whole.elapsed.as_secs()));
     }

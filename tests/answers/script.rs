@@ -112,7 +112,7 @@ impl Kind {
             Plain => fate(None, 1),
             Cut | Refused | RefusedLate | Broken | NoJson => fate(None, 2),
             CutThenBroken | RefusedThenBroken => fate(None, 3),
-            // Only one follow-up request raises `max_tokens`.
+            // `max_tokens` is raised in at most one follow-up request.
             AlwaysCut => fate(Some(ErrorClass::Truncated), 2),
             AlwaysRefused => fate(Some(ErrorClass::Refused), 2),
             AlwaysBroken | ThreeFaults => fate(Some(ErrorClass::InvalidOutput), 3),

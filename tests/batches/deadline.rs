@@ -190,7 +190,7 @@ pub fn rows_that_are_never_sent() {
     });
 }
 
-/// Returns the lines of this loop for `benches/BATCHES.md`.
+/// Runs this loop. Returns the results as lines for `benches/BATCHES.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let seeds = size.pick(9, 50);
     let played: Vec<Played> = (0..seeds).map(play_case).collect();

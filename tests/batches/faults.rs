@@ -144,7 +144,7 @@ pub fn foreign_batches_of_the_same_size() {
 }
 
 /// Two batches of a run have the same size, and the run does not know whether they exist. The first batch does not
-/// exist, but the run mistook the batch of another client for it. The second batch exists, but the reply to its
+/// exist, but the run mistook another client's batch for its first batch. The second batch exists, but the reply to its
 /// creation is lost. The next batch that appears in the list is the second batch.
 pub fn two_unclear_batches() {
     let faults = r#"{"rules":[
@@ -164,8 +164,8 @@ pub fn two_unclear_batches() {
     });
 }
 
-/// Other clients create batches of the same size all the time, and replies are lost again and again. Some of the calls
-/// whose reply is lost create a batch, and others do not.
+/// All the time, other clients create batches of the same size, and replies are lost. Some of the calls whose reply is
+/// lost create a batch, and others do not.
 pub fn a_busy_workspace(seeds: u64) {
     for seed in 0..seeds {
         let faults = format!(
@@ -246,8 +246,8 @@ const TOO_LARGE: &str =
 const NOT_FOUND: &str = r#"{"type":"error","error":{"type":"not_found_error","message":"Not found"}}"#;
 const INVALID: &str = r#"{"type":"error","error":{"type":"invalid_request_error","message":"no batches for you"}}"#;
 
-/// The endpoint does not support batches. The run reports this and stops. With `--lane auto`, the run sends every row
-/// online instead.
+/// The endpoint does not support batches. The run reports this fact and stops. With `--lane auto`, the run sends every
+/// row online instead.
 pub fn an_endpoint_without_batches() {
     for (status, text) in [(404, NOT_FOUND), (405, NOT_FOUND), (501, NOT_FOUND), (400, INVALID)] {
         play(NO_FAULTS, quick(), async |world| {
@@ -271,9 +271,8 @@ pub fn an_endpoint_without_batches() {
 
 // ---- faults of batches that exist -----------------------------------------------------------------------------------
 
-/// For a long time, the run can't read the state of its batches, or can't download their results. The run waits for the
-/// endpoint for a limited time. After that, it reports the problem and ends. The batches stay open, and the same
-/// command collects them.
+/// For a long time, the run can't read the state of its batches, or can't download their results. After a limited wait
+/// for the endpoint, the run reports the problem and ends. The batches stay open, and the same command collects them.
 pub fn an_endpoint_that_is_down() {
     for call in [Call::List, Call::Results] {
         play(NO_FAULTS, quick(), async |world| {
@@ -292,7 +291,7 @@ pub fn an_endpoint_that_is_down() {
     }
 }
 
-/// The API answers 404 for batches that exist, for some time and at random.
+/// For some time and at random, the API answers 404 for batches that exist.
 pub fn batches_that_are_not_found() {
     let faults = r#"{"rules":[
         {"status":404,"calls":["retrieve","results"],"within":"45s"},

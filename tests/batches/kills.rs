@@ -195,7 +195,7 @@ pub fn in_a_row(sequences: u64, seed: u64) -> Deaths {
     all
 }
 
-/// Returns the lines of this loop for `benches/BATCHES.md`.
+/// Runs this loop. Returns the results as lines for `benches/BATCHES.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let mut changes = Deaths::default();
     for cut in [0, 1, 100, usize::MAX] {

@@ -240,7 +240,7 @@ impl Game {
     }
 }
 
-/// Returns the lines of this loop for `benches/BATCHES.md`.
+/// Runs this loop. Returns the results as lines for `benches/BATCHES.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let Sequences { sequences, commands, deaths, batches, billed_again, told } = sequences(0..size.pick(200, 5_000));
     vec![Seen::new(

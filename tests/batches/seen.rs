@@ -51,7 +51,7 @@ pub struct Traffic {
     pub online: Vec<(Instant, String)>,
     /// The rows that the last run sent online.
     pub online_in_run: BTreeSet<String>,
-    /// The rows that a run sent online before it died, and for which it wrote no line.
+    /// The rows that a run sent online, but wrote no line for, before it died.
     pub died_online: Vec<String>,
     /// Whether the run is dead.
     pub is_dead: bool,

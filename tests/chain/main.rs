@@ -15,8 +15,8 @@ use claude_batch::domain::Dimension;
 use world::{BURST, Played, Setting, play};
 
 const SEEDS: u64 = 50;
-/// The number of seeds for the cases in which a token limit is used up first. These runs take longer, so the number is
-/// smaller.
+/// The number of seeds for the cases in which a token limit is used up first. These runs take longer than other runs,
+/// so there are fewer seeds.
 const TOKEN_SEEDS: u64 = 15;
 /// The longest allowed time of a run, as a multiple of the least time that the limits allow.
 const MOST_TIME: f64 = 1.1;
@@ -249,11 +249,10 @@ fn of_limit(setting: &Setting, played: &Played, at: usize, dimension: Dimension)
     asked / (f64::from(limit) / 60.0 * (played.elapsed + BURST).as_secs_f64())
 }
 
-/// The number of rows that an API allows over time, according to the limit that is used up first. The other limits
-/// allow more.
+/// The number of rows that an API allows over time, according to the limit that is used up first.
 struct Capacity {
     per_second: f64,
-    /// The periods in which the API works and gets rows. Each period has its first and its last second.
+    /// The first and the last second of each period in which the API works and gets rows.
     open: Vec<(f64, f64)>,
 }
 

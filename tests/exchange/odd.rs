@@ -222,7 +222,7 @@ pub fn expected(odd: &Odd, is_stream: bool, offered: &[&str]) -> Expected {
 /// Members that a plain answer must not have twice.
 const LOOKED_AT: [&str; 4] = ["type", "content", "stop_reason", "usage"];
 const LOOKED_AT_IN_BLOCKS: [&str; 4] = ["type", "text", "name", "input"];
-/// Wrong values, with which the tests replace correct values.
+/// Wrong values, which the tests put in place of correct values.
 const WRONG: [&str; 8] = ["null", "7", "true", "-0.5", r#""""#, r#""x""#, "[]", "{}"];
 const STOP_REASONS: [&str; 10] = [
     "end_turn",

@@ -201,7 +201,7 @@ def by_llmock(runs, llmock, only):
 # The servers behind LiteLLM: for each model, the flags and faults of its simulator.
 UPSTREAMS = {
     "claude-haiku-4-5": (["--rpm", "300"], []),
-    # The headers of this simulator do not show its limits. Only refusals show them.
+    # The headers of this simulator do not show its limits. Clients learn the limits only from its 429 responses.
     "claude-haiku-5-5": (["--rpm", "120", "--as", "messages"], []),
     "claude-sonnet-4-5": (["--rpm", "100000"], [
         {"status": 500, "share": 0.1, "first_attempts_only": True},

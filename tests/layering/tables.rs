@@ -176,7 +176,7 @@ pub const OF_A_PROVIDER: (&[&str], &[&str]) = (
 );
 
 /// Words that are forbidden in all texts of the project: paths of a machine, vague names, and an author's notes to
-/// himself. Only whole words count. Case does not matter.
+/// himself. Only whole words are forbidden. Case does not matter.
 pub const NOT_IN_TEXT: &[&str] = &[
     concat!("/", "home/"),
     concat!("/", "root/"),

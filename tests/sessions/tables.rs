@@ -1,4 +1,4 @@
-//! Tests the outputs that are made from the results: tables and texts. A run makes these outputs at its end, and
+//! Tests the outputs that are made from the results: tables and texts. A run makes tables and texts at its end, and
 //! `results` makes them again.
 
 use std::process::Stdio;

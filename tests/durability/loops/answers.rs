@@ -209,7 +209,7 @@ fn serve_large(requests: usize) -> String {
     url
 }
 
-/// Returns the lines of this loop for `benches/DURABILITY.md`.
+/// Runs this loop. Returns the results as lines for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let cases = size.pick(5_000, 100_000);
     every_line(cases, 4);

@@ -135,7 +135,7 @@ pub fn faults(rows: u64, step: usize, kind: ErrorKind) -> Disturbed {
     all
 }
 
-/// Returns the lines of this loop for `benches/DURABILITY.md`.
+/// Runs this loop. Returns the results as lines for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let rows = size.pick(40, 200);
     let mut points = 0;

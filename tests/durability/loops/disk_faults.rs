@@ -59,7 +59,7 @@ fn fails_at(point: Point, error: &str, nth: u64) -> bool {
     for command in workspace.run_and_resumes(&api) {
         let log = workspace.path("strace.log");
         let strace = under_strace(&command, &workspace, point, &format!("error={error}"), nth);
-        // Not every fault ends a run. So only the log of strace shows whether the fault happened.
+        // Some faults do not end a run, so only the log of strace shows whether the fault happened.
         let outcome = Outcome::of(logged(strace, &log));
         let fails_at = fs::read_to_string(&log).is_ok_and(|log| log.contains("INJECTED"));
         assert!(matches!(outcome.code, Some(0 | 3 | 7)), "{what}: {outcome:?}");
@@ -185,7 +185,7 @@ pub fn slow_pipe() {
     assert_eq!((status.code(), labels.len(), text.lines().count()), (Some(0), ROWS, ROWS));
 }
 
-/// Returns the lines of this loop for `benches/DURABILITY.md`.
+/// Runs this loop. Returns the results as lines for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     slow_pipe();
     closed_pipe();

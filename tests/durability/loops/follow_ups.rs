@@ -1,5 +1,5 @@
 //! Tests runs whose answers are often not accepted, so that a follow-up request is sent. At each change that such a run
-//! makes to the disk, the process dies, the power fails or the disk fails. Some changes of the disk are between an
+//! makes to the disk, the process dies, the power fails or the disk fails. Some of these disk changes happen between an
 //! answer and its follow-up request. The next run must continue each row from its last written answer.
 //!
 //! The answers of the simulated API are scripted, so the tests know how many requests each row needs. The records of
@@ -175,7 +175,7 @@ struct History {
     /// The lines at the start of the last run.
     before: BTreeMap<String, Recorded>,
     charged: Money,
-    /// Whether a run died while it replaced files. If so, the cost of removed lines can be counted twice.
+    /// Whether a run died while it replaced files. After such a death, the cost of removed lines can be counted twice.
     may_count_twice: bool,
     seen: Disturbed,
 }
@@ -294,8 +294,8 @@ pub enum End {
     Fault(ErrorKind),
 }
 
-/// Ends a run early at every `step`-th change, with a separate run for each change. After that come `next` runs, and
-/// then a run that finishes all rows.
+/// Ends a run early at every `step`-th change, with a separate run for each change. After that, a run starts with
+/// `next`, and another run finishes all rows.
 pub fn ends(rows: u64, step: usize, end: End, next: Start) -> Disturbed {
     let mut all = Disturbed::default();
     for at in (0..).step_by(step) {
@@ -349,7 +349,7 @@ pub fn deaths_in_a_row(sequences: u64, rows: u64, seed: u64) -> Disturbed {
     all
 }
 
-/// Returns the lines of this loop for `benches/DURABILITY.md`.
+/// Runs this loop. Returns the results as lines for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let (rows, step) = (size.pick(20, 24), size.pick(7, 1));
     undisturbed(rows);

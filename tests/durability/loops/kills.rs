@@ -249,7 +249,7 @@ pub fn at_every_change(every: u64) -> Deaths {
     all
 }
 
-/// Returns the lines of this loop for `benches/DURABILITY.md`.
+/// Runs this loop. Returns the results as lines for `benches/DURABILITY.md`.
 ///
 /// The slot of a row is filled before the row is sent. The slot is freed after the line of the row is synced. The
 /// program passes the line to the operating system before it reuses the slot for another row. Because of this order,

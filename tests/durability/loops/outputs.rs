@@ -211,7 +211,7 @@ fn at_every_call(rows: usize, seed: u64) -> Kills {
     seen
 }
 
-/// Returns the lines of this loop for `benches/DURABILITY.md`.
+/// Runs this loop. Returns the results as lines for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let rows = size.pick(1_000, 20_000);
     let random = at_random_moments(rows, size.pick(10, 100), 5);

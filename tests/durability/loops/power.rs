@@ -127,7 +127,7 @@ fn outcome(job: Job, number: u64) -> Outcome {
     Outcome { job: Box::new(job), attempts: vec![attempt], ended }
 }
 
-/// Returns the lines of this loop for `benches/DURABILITY.md`.
+/// Runs this loop. Returns the results as lines for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let states = losses(size.pick(1_000, 10_000), 10, 21);
     vec![Seen::new(

@@ -103,8 +103,8 @@ pub fn kills(kills: u64, seed: u64) {
     }
 }
 
-/// Kills the command at each write, sync and rename of its last two steps. First it saves the sums, and then it
-/// replaces the results.
+/// Kills the command at each write, sync and rename of its last two steps. In these steps, the command first saves the
+/// totals, and then replaces the results.
 fn at_every_step() -> u64 {
     let (expected, _) = undisturbed();
     let mut all = 0;
@@ -126,7 +126,7 @@ fn at_every_step() -> u64 {
     all
 }
 
-/// Returns the lines of this loop for `benches/DURABILITY.md`.
+/// Runs this loop. Returns the results as lines for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let random = size.pick(5, 200);
     kills(random, 3);

@@ -97,7 +97,7 @@ pub fn soak(seed: u64, hours: u64) -> SoakCounts {
 
     let what = format!("seed {seed}");
     assert_eq!(run.finish.halted, None, "{what}");
-    // (1), (2): each row is in exactly one list, and only once in this list.
+    // (1), (2): each row is in exactly one list, exactly once.
     let labels: HashSet<&str> = run
         .ledger
         .answered
@@ -168,8 +168,8 @@ fn record_path() -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("soak.txt")
 }
 
-/// Returns the lines of this loop for `benches/DURABILITY.md`. If a seed breaks an invariant, the other seeds are still
-/// tried.
+/// Runs this loop. Returns the results as lines for `benches/DURABILITY.md`. If a seed breaks an invariant, the other
+/// seeds are tried anyway.
 pub fn page(size: Size) -> Vec<Seen> {
     const MOST_SECONDS: f64 = 20.0;
     let (seeds, hours) = size.pick((4, 1), (100, 8));

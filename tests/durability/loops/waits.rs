@@ -103,7 +103,7 @@ pub fn outage(status: u16) -> Outage {
     }
 }
 
-/// Returns the lines of this loop for `benches/DURABILITY.md`.
+/// Runs this loop. Returns the results as lines for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let told = told(size.pick(2_000, 20_000));
     assert_eq!((told.seen.early, told.stats.failed_total(), told.finish.pending), (0, 0, 0));

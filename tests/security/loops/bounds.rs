@@ -21,7 +21,7 @@ use super::super::support::{Api, Folder, Said, finish};
 /// machine.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Returns the lines of this loop for the page.
+/// Runs this loop. Returns the results as lines for `benches/SECURITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let mut seen = inputs(size);
     seen.extend([templates(size), names(size), nested_rows(size), nested_answers(size)]);

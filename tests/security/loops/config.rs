@@ -22,7 +22,7 @@ const SECRET: &str = "OUTSIDE-4f1c9a77d2";
 /// A text that the program is allowed to send.
 const INSIDE: &str = "inside the folder";
 
-/// Returns the lines of this loop for the page.
+/// Runs this loop. Returns the results as lines for `benches/SECURITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     vec![
         Seen::new(
@@ -186,7 +186,7 @@ fn keys(size: Size) -> String {
     format!("{tried} files: {free} flags took effect, {refused} were refused each time")
 }
 
-/// Makes the files of a hostile folder. Returns names from which the test builds paths.
+/// Makes the files of a hostile folder. Returns the names that the test builds paths from.
 fn furnish(place: &Place) -> Vec<String> {
     let (work, secret) = (&place.world.working_folder, place.root.path().join("secret.txt"));
     for folder in ["sub", "sub/deep", ".hidden", "ünï", "a b"] {

@@ -31,7 +31,7 @@ const ROOT: u32 = 0;
 const HANGS: Duration = Duration::from_secs(60);
 const KEPT: &str = "not to be touched\n";
 
-/// Returns the lines of this loop for the page.
+/// Runs this loop. Returns the results as lines for `benches/SECURITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let mut lines = vec![table(size), race_of_openings(size), race_of_runs(size)];
     lines.extend(single_promises());

@@ -123,7 +123,7 @@ fn command(folder: &Folder, server: &Hostile, key: &Key, args: &[&str]) -> Comma
     command
 }
 
-/// Asserts that a key is not in the output of a run, and not in the files that the run left.
+/// Asserts that neither the output of a run nor the files that it left contain a key.
 #[track_caller]
 fn nothing_found(finder: &Finder, folder: &Folder, said: &Said, about: &str) {
     for (place, text) in [("standard output", &said.out), ("standard error", &said.err)] {

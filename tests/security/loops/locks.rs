@@ -27,7 +27,7 @@ use claude_batch::source::BrokenRow;
 use super::super::page::{Seen, Size};
 use super::super::support::{Api, Folder, Said, feed, finish, ids, quick};
 
-/// Returns the lines of this loop for the page.
+/// Runs this loop. Returns the results as lines for `benches/SECURITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     vec![interleavings(size), replacements(size), table()]
 }
@@ -135,7 +135,7 @@ fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
     }
     let count = said.iter().filter(|said| said.code == Some(2)).count();
     // If outputs are crossed or are hard links to one file, the program is allowed to reject both runs. In all other
-    // cases, it is allowed to reject at most one run.
+    // cases, the program is allowed to reject at most one run.
     assert!(count < 2 || relation == Relation::Crossed || relation == Relation::HardLinks, "{what}\nboth refused");
     let found = found(&folder, &said);
     for letter in allowed {
@@ -345,7 +345,7 @@ fn replacements(size: Size) -> Seen {
 
 /// Opens the log as soon as nobody has locked it. Locks of this process can last a little longer, because another test
 /// can be starting a program at the same time. Until that program runs, its process has copies of all open files and
-/// their locks. The copies exist only for milliseconds.
+/// their locks, for some milliseconds.
 fn opened_soon<T>(open: impl Fn() -> Result<T, JournalError>) -> T {
     for _ in 0..500 {
         match open() {

@@ -208,8 +208,7 @@ fn bomb(bytes: usize) -> Vec<u8> {
             count -= 8;
         }
     };
-    // The data begins with the header of a block with fixed codes, which is not the last block. Then comes the letter
-    // x.
+    // The data begins with the header of a block with fixed codes, which is not the last block. The letter x follows.
     put(0b010, 3, &mut out);
     put(u64::from((b'x' + 0x30).reverse_bits()), 8, &mut out);
     for _ in 0..bytes / 258 {
@@ -327,7 +326,7 @@ fn plain_kib(at_once: usize) -> u64 {
     ran.peak_kib
 }
 
-/// Returns the lines of this loop for the page.
+/// Runs this loop. Returns the results as lines for `benches/SECURITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let bytes = size.pick(SHORT, ENDLESS);
     let plain = plain_kib(16);

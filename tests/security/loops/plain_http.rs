@@ -13,7 +13,7 @@ use super::super::support::{CANARY, Folder, Said};
 /// The password of a proxy.
 const PASSWORD: &str = "hunter2-8d1c";
 
-/// Returns the lines of this loop for the page.
+/// Runs this loop. Returns the results as lines for `benches/SECURITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     vec![
         Seen::new(
@@ -226,7 +226,7 @@ const HOSTS: [(&str, &[&str], &str); 9] = [
     ("fine.example.invalid", &["127.0.0.1"], ""),
 ];
 
-/// Runs the program with a hosts file of the test. This is skipped if the operating system does not allow it.
+/// Runs the program with a hosts file of the test. Skips the test if the operating system does not allow such a file.
 #[cfg(target_os = "linux")]
 fn resolved(size: Size) -> String {
     let folder = Folder::with_rows(1);

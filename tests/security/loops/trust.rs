@@ -54,7 +54,7 @@ const RECORDED: [&str; 21] = [
 const LOG: &str = "out.errors.jsonl";
 const MANIFEST: &str = "out.jsonl.run/manifest.json";
 
-/// Returns the lines of this loop for the page.
+/// Runs this loop. Returns the results as lines for `benches/SECURITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let servers = Servers::new();
     let base = servers.base();

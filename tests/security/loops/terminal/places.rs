@@ -405,7 +405,7 @@ fn joined(strings: &[Nasty]) -> OsString {
 }
 
 /// Joins the strings into one argument. In every fifth turn, the argument can be bytes that are not text. The program
-/// rejects such an argument before it parses it, so in the other turns the argument is valid text.
+/// rejects bytes that are not text before it parses the argument, so in the other turns the argument is valid text.
 fn mostly_text(strings: &[Nasty], turn: usize) -> OsString {
     let raw = joined(strings);
     if turn % 5 == 4 { raw } else { raw.to_string_lossy().into_owned().into() }
