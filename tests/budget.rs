@@ -169,7 +169,7 @@ impl Case {
         )
     }
 
-    /// Does all runs, one after the other, and checks both promises after each run.
+    /// Plays all runs, one after the other, and checks both promises after each run.
     fn check(&self, seen: &mut Seen) -> Result<(), String> {
         let mut disk = MemDisk::new();
         let (mut billed, mut slack) = (Money::ZERO, Money::ZERO);

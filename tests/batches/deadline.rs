@@ -12,8 +12,8 @@ use crate::page::{Seen, Size};
 use crate::seen::Kill;
 use crate::world::{NO_FAULTS, Run, play, play_under, row};
 
-/// A random case: the rows, the limits, the deadline and the speed of batches. In one case of three, batches end long
-/// before the deadline. In one case of three, batches end around the deadline. In one case of three, batches never end.
+/// A random case: the rows, the limits, the deadline and the speed of batches. In a third of the cases, batches end
+/// long before the deadline. In another third, batches end around the deadline. In the last third, batches never end.
 #[derive(Debug)]
 struct Case {
     rows: u64,

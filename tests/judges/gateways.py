@@ -75,7 +75,7 @@ def free_port():
 
 
 class Started:
-    """A server that runs while the block does."""
+    """A server that runs during a `with` block."""
 
     def __init__(self, command, url, folder, **more):
         self.command, self.url, self.folder, self.more = [str(part) for part in command], url, folder, more

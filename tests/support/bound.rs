@@ -16,7 +16,7 @@ pub struct Account<'a> {
     pub limits: [u32; 3],
     /// The answers, in the order in which their requests were sent.
     pub in_order: Vec<&'a Answer>,
-    /// The sums of the requests, input tokens and output tokens that were used.
+    /// The total requests, input tokens and output tokens that were used.
     pub used: [f64; 3],
     /// The amounts that other clients used in bursts, up to the time of the last row.
     pub others: [f64; 3],

@@ -1,6 +1,6 @@
-//! Tests runs whose answers are often not accepted, so that a follow-up request is sent. At each change that such a run
-//! makes to the disk, the process dies, the power fails or the disk fails. Some of these disk changes happen between an
-//! answer and its follow-up request. The next run must continue each row from its last written answer.
+//! Tests runs that send follow-up requests, because many of their answers are not accepted. At each change that such a
+//! run makes to the disk, the process dies, the power fails or the disk fails. Some of these disk changes happen
+//! between an answer and its follow-up request. The next run must continue each row from its last written answer.
 //!
 //! The answers of the simulated API are scripted, so the tests know how many requests each row needs. The records of
 //! the API say what was paid.

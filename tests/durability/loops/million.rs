@@ -88,7 +88,7 @@ impl Transport for AtOnce {
     }
 }
 
-/// Does a run over an input of `rows` lines. One line in a thousand is bad.
+/// Plays a run over an input of `rows` lines. One line in a thousand is bad.
 pub fn long(rows: u64) -> Long {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let input = folder.path().join("in.jsonl");

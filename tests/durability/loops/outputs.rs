@@ -30,7 +30,7 @@ const COMMANDS: [(&str, &[&str]); 6] = [
     ("made.txt", &["results", RESULTS, "--include", "ok", "--order", "done"]),
 ];
 
-/// The system calls with which the program makes an output.
+/// The system calls that the program uses to make an output.
 const CALLS: [&str; 5] = ["openat", "ftruncate", "pwrite64", "fdatasync,fsync", "rename,renameat,renameat2"];
 
 /// The counts of a loop of kills.

@@ -185,8 +185,8 @@ fn in_errors_that_stop_the_run(keys: &[Key], size: Size) -> Seen {
     )
 }
 
-/// Parts of the key that are twelve characters long. The server sends these parts in the fields from which the program
-/// keeps the most text.
+/// Parts of the key that are twelve characters long. The server sends these parts in the fields where the program keeps
+/// the most text.
 fn pieces_of_the_key(keys: &[Key], size: Size) -> Seen {
     let mut tried = 0;
     for key in keys {
