@@ -191,7 +191,7 @@ fn close(ledger: JournalLedger) {
     ledger.close(InputRead::Part, false).expect("the disk works");
 }
 
-/// Returns the number of answers that a next run would find. Does not change the disk.
+/// Returns the number of answers that the next run would find. Does not change the disk.
 fn spent(disk: &MemDisk) -> u128 {
     open(&disk.after_death(), "looks").1.totals.spend.0 / COST
 }

@@ -57,7 +57,7 @@ impl Node {
 pub enum Begins {
     /// No prefix.
     Cold,
-    /// All prefixes that several rows have.
+    /// All prefixes that several rows share.
     Warm,
 }
 

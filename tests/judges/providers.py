@@ -2,7 +2,7 @@
 headers and body must be equal.
 
 Twenty kinds of rows go through each class, and through the program, to a server of this judge. The server keeps all
-requests. Each row is sent twice: first for a whole answer, then for a stream. The bodies are compared as JSON, with the
+requests. Each row is sent twice: for a whole answer, and for a stream. The bodies are compared as JSON, with the
 spelling of numbers. Two kinds of headers are left out: headers that each HTTP client chooses for itself, and headers
 that describe the SDK.
 

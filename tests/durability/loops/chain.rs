@@ -18,7 +18,7 @@ const FAULTS: &str = r#"{"rules":[
     {"status":401,"type":"authentication_error","message":"invalid x-api-key","from":"3s"}
 ]}"#;
 
-/// The sums over all runs that died.
+/// The totals of all runs that died.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Deaths {
     /// The number of times that a run died.

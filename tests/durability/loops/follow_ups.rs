@@ -150,7 +150,7 @@ fn cost_of(rows: &BTreeMap<String, Recorded>) -> Money {
 
 // ---- the judge ----------------------------------------------------------------------------------------------------
 
-/// The sums over all runs that were disturbed.
+/// The totals of all runs that were disturbed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Disturbed {
     /// The number of disturbances.

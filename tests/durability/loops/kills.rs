@@ -108,7 +108,7 @@ impl KilledInput {
     }
 }
 
-/// Kills a command after a time. Returns whether the command was running until then.
+/// Kills a command after a time. Returns whether the command was running until the kill.
 pub fn kill_after(mut command: Command, moment: Duration) -> bool {
     let mut child = command.spawn().expect("the program can be started");
     // This sleep chooses the moment of the kill. The sleep does not wait for an event.

@@ -17,8 +17,8 @@ use serde_json::Value;
 use super::super::page::{Seen, Size};
 use super::super::support::{Api, Folder, Said, finish};
 
-/// The time after which a case counts as hanging. Every case takes less time, even without optimization and on a busy
-/// machine.
+/// The time after which a case counts as hanging. Every case takes less than this time, even without optimization and
+/// on a busy machine.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// Runs this loop. Returns the results as lines for `benches/SECURITY.md`.
