@@ -12,8 +12,8 @@ const CHANGES: usize = 25;
 /// How many drawings the tests wait for after a change of size, before they check the terminal. The first drawing was
 /// possibly made for the old size.
 const DRAWINGS: usize = 2;
-/// The sequence after the lines of a drawing, which switches line wrapping on again. After this sequence, the cursor
-/// moves back to the start of the first line.
+/// The sequence that follows the lines of a drawing and switches line wrapping on again. After this sequence, the
+/// cursor moves back to the start of the first line.
 const DRAWN: &str = "\x1b[?7h";
 
 #[test]

@@ -186,7 +186,7 @@ impl History {
         Self { what, rows, calls, before, charged: Money::ZERO, may_count_twice: false, seen: Disturbed::default() }
     }
 
-    /// Plays a run. Asserts that the run sends at most the requests that each row needs according to the files.
+    /// Plays a run. Asserts that the run sends no more requests for a row than the row needs, according to the files.
     fn run(&mut self, disk: &MemDisk, name: &str, start: Start) -> Virtual {
         let before = recorded(disk);
         for (label, earlier) in self.before.iter().filter(|(_, row)| row.line == Line::Failed) {

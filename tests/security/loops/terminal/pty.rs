@@ -18,8 +18,8 @@ const LONGEST: Duration = Duration::from_secs(120);
 
 /// The number of columns of an ordinary terminal.
 pub const USUAL: u16 = 80;
-/// The number of columns of a terminal that is so wide that the program never breaks a line. If a line on it begins
-/// with a mark, the line comes from a string of a test.
+/// The number of columns of a terminal that is so wide that the program never breaks a line. If a line on such a
+/// terminal begins with a mark, the line comes from a string of a test.
 pub const WIDE: u16 = 60_000;
 
 /// A pseudo-terminal with both its ends.
