@@ -23,7 +23,7 @@ const VERSION: u32 = 1;
 /// MB.
 const MOST_BYTES: u64 = 256 << 20;
 
-/// A change in the form in which it is written to the log.
+/// A change, as it is written to the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Record {
@@ -83,7 +83,7 @@ pub(crate) enum Record {
         /// The time at which the API gave up the rows that it had not sent to the model.
         expires_at: jiff::Timestamp,
     },
-    /// The chunk was refused, so no batch exists. If the chunk is submitted again, another `Intent` follows.
+    /// The submission of the chunk created no batch. If the chunk is submitted again, another `Intent` follows.
     Refused {
         /// The number of the chunk.
         chunk: u32,
@@ -100,7 +100,7 @@ pub(crate) enum Record {
         /// The number of the chunk.
         chunk: u32,
     },
-    /// Every row of the chunk has a line, or is sent again in another way.
+    /// Every row of the chunk has a line in the results or the error log, or is sent again.
     Collected {
         /// The number of the chunk.
         chunk: u32,
@@ -137,7 +137,7 @@ struct Line<T> {
     record: T,
 }
 
-/// A submitted chunk of rows, as the log describes it. Perhaps the API has a batch of this chunk.
+/// A submitted chunk of rows, as the log describes it. The API may have a batch of this chunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Submitted {
     pub(crate) chunk: u32,
@@ -170,14 +170,14 @@ pub(crate) struct Known {
     pub(crate) is_found: bool,
 }
 
-/// The facts that a log of batches contains.
+/// What a log of batches says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Replayed {
     /// The number of the next chunk.
     pub(crate) next_chunk: u32,
     /// The numbers of all chunks in the log.
     pub(crate) numbers: BTreeSet<u32>,
-    /// The open chunks: their batches possibly exist at the API, and are not collected.
+    /// The open chunks: their batches possibly exist at the API, and have not been collected.
     pub(crate) open: BTreeMap<u32, Submitted>,
     /// The number of chunks that were collected.
     pub(crate) collected: u32,
@@ -286,7 +286,7 @@ impl BatchLog {
     /// Appends a change to the log, and waits until the change is durable.
     ///
     /// # Errors
-    /// A failure of the disk. After a failure, it is not known whether the line is in the file.
+    /// A disk failure. After a failure, it is not known whether the line is in the file.
     pub(crate) fn append(&mut self, record: Record) -> Result<(), DiskFailure> {
         let mut line = serde_json::to_vec(&Line { v: VERSION, record }).expect("a record can be written as JSON");
         line.push(b'\n');

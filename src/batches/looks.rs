@@ -48,8 +48,8 @@ impl Looks {
         self.next = now + wait_after(now.since(self.since));
     }
 
-    /// Notes that a check has failed. `retry_after` is the time that the API wants the run to wait before the next
-    /// check. Returns the time since the checks began to fail.
+    /// Notes that a check has failed. `retry_after` is how long the API asks the run to wait before the next check.
+    /// Returns the time since the checks began to fail.
     pub(crate) fn on_failed(&mut self, retry_after: Option<Duration>, now: Instant) -> Duration {
         self.failed = self.failed.saturating_add(1);
         let backoff = Duration::from_secs(2 << self.failed.min(7));

@@ -13,11 +13,11 @@ use crate::journal::DiskFailure;
 const MOST_SAVED: usize = 4;
 
 impl Lane {
-    /// Returns the next call that the caller must make now. The caller must pass the end of the call to
+    /// Returns the next call that the caller must make now. The caller must pass the result of the call to
     /// [`Lane::on_came`].
     ///
     /// # Errors
-    /// A failure of the disk. After a failure, no request must be sent.
+    /// A disk failure. After a failure, no request must be sent.
     pub(crate) fn next_call(&mut self, now: Instant) -> Result<Option<Call>, DiskFailure> {
         if self.is_stopped {
             return Ok(None);
@@ -48,8 +48,8 @@ impl Lane {
         Ok(self.look(now))
     }
 
-    /// Submits the next chunk of rows, if a chunk can be submitted. Before this, the intent to submit it is made
-    /// durable in the log.
+    /// Submits the next chunk of rows, if a chunk can be submitted. Before the submission, the intent to submit the
+    /// chunk is made durable in the log.
     fn submission(&mut self, now: Instant) -> Result<Option<Call>, DiskFailure> {
         let is_open_question = |chunk: &Chunk| matches!(chunk.state, State::Posting | State::Unclear(_));
         if self.is_paused || self.submit.not_before > now || self.chunks.values().any(is_open_question) {
