@@ -4,7 +4,7 @@ use crate::domain::{Money, TakenFrom};
 use crate::journal::{Details, ResultRecord};
 use crate::watch::facts::{Answers, Ended, ModelSum, TopRow};
 
-/// The largest number of models with sums of their own.
+/// How many models can have their own sums.
 const MOST_MODELS: usize = 20;
 /// The largest number of characters that are kept of a label or of the name of a model.
 const MOST_CHARS: usize = 80;
@@ -107,8 +107,8 @@ fn cut(text: &str) -> String {
     }
 }
 
-/// Parses a time, and returns it in seconds after 1970. A time as this program writes it, such as
-/// `2026-11-26T04:39:18.583Z`, is parsed by code of this module. The general parser is several times as slow.
+/// Parses a time, and returns it in seconds after 1970. Times in this program's own format, such as
+/// `2026-11-26T04:39:18.583Z`, are parsed here, because the general parser is several times slower.
 pub(super) fn second_of(text: &str) -> Option<i64> {
     plain_second_of(text.as_bytes()).or_else(|| Some(text.parse::<jiff::Timestamp>().ok()?.as_second()))
 }
