@@ -80,8 +80,8 @@ fn most_lines(rows: usize) -> usize {
     (rows / 2).max(rows.saturating_sub(1).min(3)).max(1)
 }
 
-/// Returns all lines, in the order in which they are shown. The block has room for `most` lines, so only pools whose
-/// lines fit have a line.
+/// Returns all lines, in the order in which they are shown. The block has room for `most` lines, so pools whose lines
+/// would not fit are left out.
 fn lines(stats: &Stats, columns: usize, has_labels: bool, most: usize) -> Vec<Line> {
     let line = |rank, label, parts| Line { rank, label, parts };
     let mut above = vec![line(10, "rows", rows_parts(stats)), line(8, "time", time_parts(stats))];

@@ -158,7 +158,8 @@ struct Latency {
 struct BilledTwice {
     /// The number of answers in this run that were possibly billed twice.
     this_run: u64,
-    /// The number of answers in the previous run that were possibly billed twice. 0 if the previous run was not killed.
+    /// The number of answers in the previous run that were possibly billed twice. 0 if the previous run was not cut
+    /// short.
     run_before: u64,
     /// The number of answers in all runs on this file that were possibly billed twice.
     all_runs: u64,
