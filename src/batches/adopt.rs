@@ -49,7 +49,7 @@ impl Index {
     /// Reads the downloaded results of a batch, and makes an index of them.
     ///
     /// # Errors
-    /// A disk failure.
+    /// Returns an error if the disk fails.
     pub(crate) fn read(disk: &dyn Disk, path: PathBuf, api: &dyn BatchApi) -> Result<Self, DiskFailure> {
         let open = || disk.open(&path, OpenMode::Read).map_err(DiskFailure::of("open", &path));
         let (file, mut results) = (open()?, Results::open(open()?));
@@ -139,7 +139,7 @@ impl Adoption {
     /// Adds a row to the chunk if the results have an answer to it.
     ///
     /// # Errors
-    /// A disk failure.
+    /// Returns an error if the disk fails.
     pub(crate) fn take(&mut self, planned: &Planned, index: &Index, api: &dyn BatchApi) -> Result<(), DiskFailure> {
         let Some(message) = index.message(planned, api)? else { return Ok(()) };
         let at_most = planned.ask.expense.map_or(Money::ZERO, |expense| expense.most_in_batch);
@@ -162,7 +162,7 @@ impl Adoption {
     /// Makes the chunk durable if it has rows. Returns the number of rows in the chunk.
     ///
     /// # Errors
-    /// A disk failure.
+    /// Returns an error if the disk fails.
     pub(crate) fn finish(mut self, batch: &Batch, at: jiff::Timestamp) -> Result<u32, DiskFailure> {
         let (rows, at_most) = (self.chunk.count(), pico(self.chunk.at_most()));
         if rows == 0 {

@@ -170,7 +170,7 @@ impl ChunkWriter {
     /// that died before it submitted them.
     ///
     /// # Errors
-    /// A disk failure.
+    /// Returns an error if the disk fails.
     pub(crate) fn create(disk: &dyn Disk, folder: &Path, number: u32, nonce: &str) -> Result<Self, DiskFailure> {
         let mut body = Growing::create(disk, body_path(folder, number))?;
         let rows = Growing::create(disk, rows_path(folder, number))?;
@@ -182,7 +182,7 @@ impl ChunkWriter {
     /// highest possible cost of its answer.
     ///
     /// # Errors
-    /// A disk failure. After a failure, the chunk can't be used any more.
+    /// Returns an error if the disk fails. After a failure, the chunk can't be used any more.
     pub(crate) fn push(&mut self, planned: &Planned, tries: u32, at_most: Money) -> Result<(), DiskFailure> {
         let Planned { job, ask } = planned;
         let request = ask.request.json();
@@ -250,7 +250,7 @@ impl ChunkWriter {
     /// Makes the files of the chunk durable, and opens them for reading.
     ///
     /// # Errors
-    /// A disk failure.
+    /// Returns an error if the disk fails.
     pub(crate) fn finish(mut self, disk: &Arc<dyn Disk>, folder: &Path) -> Result<Arc<ChunkFiles>, DiskFailure> {
         self.body.buffer.extend_from_slice(TAIL);
         self.body.finish()?;
@@ -292,8 +292,7 @@ impl ChunkFiles {
     /// Opens the files of a chunk with `count` rows.
     ///
     /// # Errors
-    /// A disk failure. The same error is returned if the file does not have `count` rows, or if a line is too
-    /// long.
+    /// Returns an error if the disk fails, if the file does not have `count` rows, or if a line is too long.
     pub(crate) fn open(
         disk: &Arc<dyn Disk>,
         folder: &Path,
@@ -339,7 +338,7 @@ impl ChunkFiles {
     /// Passes the identity of each row of the chunk to `each`.
     ///
     /// # Errors
-    /// A disk failure. The same error is returned if a line can't be parsed.
+    /// Returns an error if the disk fails, or if a line can't be parsed.
     pub(crate) fn identities(&self, mut each: impl FnMut(RowId, &Identity)) -> Result<(), DiskFailure> {
         let [_, rows] = self.files()?;
         let mut text = Vec::new();
@@ -369,10 +368,10 @@ impl ChunkFiles {
     /// Reads a row of the chunk. The job of the row gets the number `id`.
     ///
     /// # Errors
-    /// A disk failure. The same error is returned if the line can't be parsed.
+    /// Returns an error if the disk fails, or if the line can't be parsed.
     ///
     /// # Panics
-    /// If the chunk has no row with the number `item`.
+    /// Panics if the chunk has no row with the number `item`.
     pub(crate) fn row(&self, item: u32, id: JobId) -> Result<ChunkRow, DiskFailure> {
         let [body, rows] = self.files()?;
         let (from, to) = (self.lines[item as usize], self.lines[item as usize + 1]);
@@ -421,7 +420,7 @@ impl BodySource for ChunkBody {
 /// Removes the files of a chunk of rows.
 ///
 /// # Errors
-/// A disk failure.
+/// Returns an error if the disk fails.
 pub(crate) fn remove_files(disk: &dyn Disk, folder: &Path, number: u32) -> Result<(), DiskFailure> {
     [body_path(folder, number), rows_path(folder, number), results_path(folder, number)]
         .iter()

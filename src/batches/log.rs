@@ -286,7 +286,7 @@ impl BatchLog {
     /// Appends a change to the log, and waits until the change is durable.
     ///
     /// # Errors
-    /// A disk failure. After a failure, it is not known whether the line is in the file.
+    /// Returns an error if the disk fails. After a failure, it is not known whether the line is in the file.
     pub(crate) fn append(&mut self, record: Record) -> Result<(), DiskFailure> {
         let mut line = serde_json::to_vec(&Line { v: VERSION, record }).expect("a record can be written as JSON");
         line.push(b'\n');
@@ -341,12 +341,12 @@ fn records(bytes: &[u8], path: &Path, mut each: impl FnMut(Record)) -> Result<u6
     }
     let mut end = 0;
     for (at, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
-        // If a line has no line break, the program died while it wrote this line. So nothing depends on the line.
+        // If a line has no line break, the program died while it wrote the line, so nothing depends on it.
         let Some(text) = line.strip_suffix(b"\n") else { break };
         let Line { v, record } = match serde_json::from_slice::<Line<Record>>(text) {
             Ok(line) => line,
-            // After a loss of power, the last line can be damaged, and a damaged line is ignored. But a line that is
-            // valid JSON of another form is a record of a later version.
+            // After a power failure, the last line can be damaged, and it is then ignored. But a last line that is
+            // valid JSON is a record of a later version.
             Err(_) if end + line.len() as u64 == bytes.len() as u64 && !is_json(text) => break,
             Err(error) => return Err(damaged(at + 1, error.to_string())),
         };

@@ -37,7 +37,7 @@ pub(crate) enum Trial {
 #[derive(Debug, Default)]
 pub(crate) struct Trials {
     proven: HashSet<String>,
-    /// The values of the shapes with the same model and the same names of parameters.
+    /// The shapes that have the same model and the same parameter names, with their different parameter values.
     values: HashMap<String, HashSet<String>>,
     in_flight: HashMap<JobId, String>,
     waiting: VecDeque<(String, Planned)>,

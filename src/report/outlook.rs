@@ -126,9 +126,9 @@ impl Stats {
     ///   burst at the start
     /// - how long rows have to wait after a 429 or another failure
     ///
-    /// Returns `None` on a pipe, in the first five seconds, and before ten rows have finished. An earlier estimate
-    /// would be several times too long, because at the start few requests are in flight and the first answers have not
-    /// arrived yet.
+    /// Returns `None` if the input is a pipe, in the first five seconds, and before ten rows have finished. An earlier
+    /// estimate would be several times too long, because at the start few requests are in flight and the first answers
+    /// have not arrived yet.
     fn seconds_left(&self, idle: Duration) -> Option<f64> {
         const ROWS: u64 = 10;
         let remaining = self.remaining_to_send()?;

@@ -28,7 +28,7 @@ use crate::domain::{
 /// The counters of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
-    /// The number of rows in the input; `None` on a pipe.
+    /// The number of rows in the input; `None` if the input is a pipe.
     pub total: Option<u64>,
     /// Attempts sent.
     pub sent: u64,
@@ -57,7 +57,7 @@ pub struct Stats {
     pub batches: Option<BatchesStatus>,
     /// The current outage of a provider; `None` if there is no outage.
     pub outage: Option<Outage>,
-    /// The forecast of the cost and the time, made before the first request; `None` on a pipe.
+    /// The forecast of the cost and the time, made before the first request; `None` if the input is a pipe.
     pub forecast: Option<RunForecast>,
     /// The new value of `--max-cost` after a change during the run. The outer `None` means that there was no change.
     pub(crate) new_max_cost: Option<Option<Money>>,
@@ -258,7 +258,7 @@ impl Stats {
         self.already_done() + self.succeeded_total() + self.failed_total()
     }
 
-    /// Returns the number of remaining rows; `None` on a pipe while the run lasts.
+    /// Returns the number of remaining rows; `None` while the run lasts if the input is a pipe.
     pub(crate) fn remaining(&self) -> Option<u64> {
         match (self.total, &self.ending) {
             (Some(total), _) => Some(total.saturating_sub(self.finished())),

@@ -119,7 +119,7 @@ impl Tracker {
 
 impl Tracked {
     fn new(status: &PoolStatus) -> Self {
-        // All sums start at zero at the start of the run.
+        // At the start of the run, all sums are zero.
         let start = Sample { allowed: status.allowed.map(|allowed| allowed.map(|_| 0.0)), ..Sample::default() };
         Self {
             pool: status.pool.clone(),

@@ -53,7 +53,7 @@ pub(crate) struct RunSpan {
     pub(crate) has_ended: bool,
     /// The reason why the run was stopped, as text; `None` if all its rows were done.
     pub(crate) reason: Option<String>,
-    /// The number of rows in the input; `None` on a pipe.
+    /// The number of rows in the input; `None` if the input is a pipe.
     pub(crate) total: Option<u64>,
     /// The planned cost of the run, in dollars: low, likely and high. `None` if there was no plan.
     pub(crate) planned_usd: Option<[f64; 3]>,

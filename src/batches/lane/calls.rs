@@ -17,7 +17,7 @@ impl Lane {
     /// [`Lane::on_came`].
     ///
     /// # Errors
-    /// A disk failure. After a failure, no request must be sent.
+    /// Returns an error if the disk fails. After a failure, no request must be sent.
     pub(crate) fn next_call(&mut self, now: Instant) -> Result<Option<Call>, DiskFailure> {
         if self.is_stopped {
             return Ok(None);

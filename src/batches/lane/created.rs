@@ -25,7 +25,7 @@ impl Lane {
     /// Handles the result of an API call of the batch lane.
     ///
     /// # Errors
-    /// A disk failure.
+    /// Returns an error if the disk fails.
     pub(crate) fn on_came(&mut self, came: Came, scheduler: &mut Scheduler, now: Instant) -> Result<(), DiskFailure> {
         match came {
             Came::Created(chunk, end) => self.on_created(chunk, end, scheduler, now),
@@ -43,7 +43,7 @@ impl Lane {
     /// batches would seem to be missing, and their rows would be paid for again.
     ///
     /// # Errors
-    /// A disk failure.
+    /// Returns an error if the disk fails.
     pub(crate) fn on_workspace(&mut self, name: String, scheduler: &mut Scheduler) -> Result<(), DiskFailure> {
         match &self.workspace {
             Some(ours) if *ours == name => Ok(()),
@@ -270,7 +270,7 @@ impl Lane {
     /// Separates a chunk from its batch, because the results show that the batch belongs to somebody else.
     ///
     /// # Errors
-    /// A disk failure.
+    /// Returns an error if the disk fails.
     pub(crate) fn disown(&mut self, number: u32, now: Instant) -> Result<(), DiskFailure> {
         let Some(id) = self.chunks.get(&number).and_then(|chunk| Some(chunk.batch.as_ref()?.id.clone())) else {
             return Ok(());

@@ -51,7 +51,7 @@ impl Lane {
     /// Returns the next row that must be sent again, with the reason; `None` if there is no such row.
     ///
     /// # Errors
-    /// A disk failure.
+    /// Returns an error if the disk fails.
     pub(crate) fn next_reopened(&mut self) -> Result<Option<(ChunkRow, Why)>, DiskFailure> {
         self.remove_drained();
         if self.is_stopped {
@@ -84,7 +84,7 @@ impl Lane {
     /// disk.
     ///
     /// # Errors
-    /// A disk failure.
+    /// Returns an error if the disk fails.
     pub(crate) fn on_synced(&mut self, seq: u64) -> Result<(), DiskFailure> {
         let is_synced = |state: State| matches!(state, State::Merged(last) if last <= seq);
         let synced: Vec<u32> =

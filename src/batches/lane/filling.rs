@@ -64,7 +64,7 @@ impl Lane {
     /// (with these parameters), the shape is recorded.
     ///
     /// # Errors
-    /// A disk failure.
+    /// Returns an error if the disk fails.
     pub(crate) fn on_online_end(&mut self, job: JobId, is_answered: bool) -> Result<(), DiskFailure> {
         match self.trials.on_end(job, is_answered) {
             Some(shape) => self.record(Record::Proven { shape }),
@@ -89,7 +89,7 @@ impl Lane {
     /// lane itself sends again.
     ///
     /// # Errors
-    /// A disk failure.
+    /// Returns an error if the disk fails.
     pub(crate) fn fill(
         &mut self,
         scheduler: &mut Scheduler,
@@ -246,7 +246,7 @@ impl Lane {
     /// server, or leaves them to a later run.
     ///
     /// # Errors
-    /// A disk failure.
+    /// Returns an error if the disk fails.
     pub(crate) fn leave(
         &mut self,
         scheduler: &mut Scheduler,

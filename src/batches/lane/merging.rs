@@ -50,7 +50,7 @@ impl Lane {
     /// number of the last line that was written.
     ///
     /// # Errors
-    /// A disk failure.
+    /// Returns an error if the disk fails.
     pub(crate) fn next_merged(
         &mut self,
         api: &dyn BatchApi,

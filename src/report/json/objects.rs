@@ -232,7 +232,7 @@ impl Limits {
 /// The state of a run, in a `progress` object.
 #[derive(Debug, Serialize)]
 pub(crate) struct Progress {
-    /// The number of rows in the input; null on a pipe.
+    /// The number of rows in the input; null if the input is a pipe.
     total: Option<u64>,
     /// The number of rows that earlier runs finished.
     already_done: u64,

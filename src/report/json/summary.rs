@@ -90,7 +90,7 @@ struct Summary<'a> {
 /// The numbers of rows of the input, after this run and all earlier runs on the same file.
 #[derive(Serialize)]
 struct FileRows {
-    /// The number of rows in the file; null on a pipe.
+    /// The number of rows in the file; null if the input is a pipe.
     total: Option<u64>,
     answered: u64,
     failed: u64,

@@ -100,7 +100,7 @@ struct Document<'a> {
 
 #[derive(Serialize)]
 struct Rows {
-    /// The number of rows in the input; null on a pipe.
+    /// The number of rows in the input; null if the input is a pipe.
     total: Option<u64>,
     /// The number of rows with a result or a failure, over this run and all earlier runs.
     done: u64,
@@ -108,7 +108,7 @@ struct Rows {
     truncated: u64,
     refused: u64,
     failed: u64,
-    /// The number of remaining rows; null on a pipe while the run lasts.
+    /// The number of remaining rows; null while the run lasts if the input is a pipe.
     left: Option<u64>,
 }
 

@@ -74,7 +74,7 @@ pub(crate) struct ShownEnd {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct ShownProgress {
-    /// The number of rows in the input; `None` on a pipe.
+    /// The number of rows in the input; `None` if the input is a pipe.
     pub(crate) total: Option<u64>,
     /// The number of rows that earlier runs finished.
     pub(crate) already_done: u64,
