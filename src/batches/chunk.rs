@@ -1,10 +1,10 @@
 //! The files of a chunk. A chunk is a group of rows that are submitted together as one batch.
 //!
 //! A chunk has two files in the folder of batches. `<number>.body.json` is the body of the request that creates the
-//! batch, byte for byte, so it is sent from the disk. `<number>.rows.jsonl` has a line for each row. This line says
-//! where the row's request is in the body, and contains everything that is needed to write the row's line in the
-//! results. Both files are synced before the chunk is submitted. The files are removed when every row has a line or was
-//! sent again.
+//! batch, byte for byte, and is sent from the disk. `<number>.rows.jsonl` has a line for each row. This line says where
+//! the row's request is in the body, and contains everything that is needed to write the row's line in the results.
+//! Both files are synced before the chunk is submitted. The files are removed when every row has a line or was sent
+//! again.
 //!
 //! Answers come hours later, in any order, and perhaps to another process. So rows are read back one by one from these
 //! files, and are not kept in memory.
@@ -275,7 +275,7 @@ pub(crate) struct ChunkFiles {
     disk: Arc<dyn Disk>,
     body_path: PathBuf,
     rows_path: PathBuf,
-    /// The files of the body and of the rows, while they are used. There can be thousands of open batches, so files
+    /// The files of the body and of the rows, while they are in use. There can be thousands of open batches, so files
     /// that are not used are closed.
     open: Mutex<Option<[Arc<dyn DiskFile>; 2]>>,
     /// The offset at which each line of the rows begins, and the offset at which the last line ends.

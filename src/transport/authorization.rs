@@ -2,9 +2,9 @@
 //! current token before each request. If a server refuses a token, the transport asks for another token and sends the
 //! request one more time.
 //!
-//! This module keeps the last sent credentials, so that they can be removed from texts that servers send. The transport
-//! itself stores each credential before it sends the request, so a source of tokens does not have to do this. Older
-//! tokens are not needed, because a server would most likely repeat only recent tokens.
+//! This module keeps the last few credentials that were sent, so that they can be removed from texts that servers send.
+//! The transport itself stores each credential before it sends the request, so a source of tokens does not have to do
+//! this. Earlier tokens are not needed, because a server would most likely repeat only recent tokens.
 
 use std::collections::VecDeque;
 use std::fmt;

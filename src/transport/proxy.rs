@@ -1,8 +1,8 @@
 //! Chooses the proxy for a server from the usual environment variables. A run chooses its proxy only once.
 //!
 //! The HTTP client does not read these variables. The HTTP client gets the [`Proxy`] that this module chooses. The
-//! address of this proxy is also shown to people. A proxy variable with an unusable value is an error, because the user
-//! wants a proxy, so a direct connection would be wrong.
+//! address of this proxy is also shown to people. A proxy variable with an unusable value is an error. The user wants a
+//! proxy, so a direct connection would be wrong.
 //!
 //! - `HTTPS_PROXY` is used for an `https` server, and `HTTP_PROXY` for an `http` server. If the variable for the scheme
 //!   is not set, `ALL_PROXY` is used. The upper-case name of a variable is read first. If the variable with the

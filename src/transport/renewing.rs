@@ -31,7 +31,7 @@ use super::authorization::{Asked, CredentialSource};
 use super::credential::Credential;
 use crate::domain::Secrets;
 
-/// How long before its end a credential is renewed, at most.
+/// A credential is renewed at most this long before its end.
 const MARGIN: Duration = Duration::from_secs(5 * 60);
 /// The shortest time between two renewals that are caused by a server's refusals.
 const BETWEEN_REFUSALS: Duration = Duration::from_secs(60);
@@ -46,7 +46,7 @@ pub(crate) trait Issuer: fmt::Debug + Send + Sync + 'static {
     /// stays valid for a long time.
     ///
     /// # Errors
-    /// Returns the reason why there is no credential, as a message for people without secrets.
+    /// Returns the reason why there is no credential, as a message that contains no secrets.
     fn issue(&self) -> Result<Issued, String>;
 
     /// Tells the user that the credential can't be renewed. The user is told this only once until a renewal succeeds

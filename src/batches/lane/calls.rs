@@ -8,8 +8,7 @@ use super::state::Lane;
 use crate::clock::Instant;
 use crate::journal::DiskFailure;
 
-/// The largest number of batches with results on the disk at the same time. The limit prevents the results from filling
-/// the disk.
+/// How many batches can have results on the disk at once. The limit prevents the results from filling the disk.
 const MOST_SAVED: usize = 4;
 
 impl Lane {
@@ -17,7 +16,7 @@ impl Lane {
     /// [`Lane::on_came`].
     ///
     /// # Errors
-    /// Returns an error if the disk fails. After a failure, no request must be sent.
+    /// Returns an error if the disk fails. After a failure, the caller must not send any more requests.
     pub(crate) fn next_call(&mut self, now: Instant) -> Result<Option<Call>, DiskFailure> {
         if self.is_stopped {
             return Ok(None);
@@ -95,7 +94,7 @@ impl Lane {
         self.chunks.values().any(|chunk| matches!(chunk.state, State::Open | State::Unclear(_)))
     }
 
-    /// Returns the next time at which the batch lane must act, even if no event happens before this time.
+    /// Returns when the batch lane must act next, even if no event happens until then.
     pub(crate) fn next_at(&self) -> Instant {
         if self.is_stopped {
             return Instant::NEVER;
@@ -116,7 +115,7 @@ impl Lane {
             .unwrap_or(Instant::NEVER)
     }
 
-    /// Returns how many batches have results on disk, or results that are being downloaded.
+    /// Returns how many batches have results that are on disk or being downloaded.
     fn saved(&self) -> usize {
         self.chunks.values().filter(|chunk| matches!(chunk.state, State::Downloading | State::Saved)).count()
     }

@@ -35,8 +35,8 @@ impl Lane {
         }
     }
 
-    /// Removes the files of a chunk that is no longer open in the log of batches. If the removal fails, the next run
-    /// removes these files.
+    /// Removes the files of a chunk that is no longer open in the log of batches. If they can't be removed, the next
+    /// run removes them.
     pub(super) fn remove_files(&self, number: u32) {
         if !self.is_broken {
             let _ = remove_files(&*self.disk, &self.folder, number);
@@ -64,7 +64,7 @@ impl Lane {
         Ok(Some((row, why)))
     }
 
-    /// Decides how a row is sent again. Returns `None` if the row was tried often enough.
+    /// Decides how a row is sent again. Returns `None` if the row has used up its tries.
     pub(crate) fn route_of(&mut self, row: &ChunkRow, why: Why) -> Option<Route> {
         let tries = match why {
             Why::Dissolved => row.tries,

@@ -84,9 +84,9 @@ impl Lane {
         !is_full && !self.trials.is_full() && self.used_up.is_none()
     }
 
-    /// Adds the waiting rows to chunks. Returns the rows that must be sent online, because each of them has the first
-    /// request of its shape (its set of parameters). `is_at_end` says that no more rows will come, except rows that the
-    /// lane itself sends again.
+    /// Adds the waiting rows to chunks. Returns the rows that must be sent online, because each of them is the first of
+    /// its shape (its set of parameters). `is_at_end` says that no more rows will come, except rows that the lane
+    /// itself sends again.
     ///
     /// # Errors
     /// Returns an error if the disk fails.

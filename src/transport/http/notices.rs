@@ -54,8 +54,8 @@ fn is_redirect(status: &u16) -> bool {
 }
 
 impl PostFault {
-    /// Returns whether another try is useless. The waits between tries are short, so a server that refuses a notice
-    /// would most likely refuse it again.
+    /// Returns whether another attempt is useless. The waits between attempts are short, so a server that refuses a
+    /// notice would most likely refuse it again.
     pub(crate) fn is_final(&self) -> bool {
         match self {
             Self::Status(408 | 429) => false,
