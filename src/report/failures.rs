@@ -75,9 +75,9 @@ pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> 
     log.iter().filter(|(_, rows)| **rows > 0).filter(|entry| may_pass(*entry)).map(|(class, _)| *class).collect()
 }
 
-/// Returns the error class whose rows are most worth asking again with other settings: truncated answers, which can get
-/// a larger `max_tokens`, or unusable answers, which can be better the next time. The result is the one of these two
-/// classes that has more rows in the log. Returns `None` if there are no such rows. Refusals are left out, because the
+/// Returns the error class whose rows are most worth asking again with other settings. A truncated answer can get a
+/// larger `max_tokens`, and an unusable answer can be better the next time. If the log has rows of both classes, the
+/// result is the class with more rows. Returns `None` if there are no such rows. Refusals are left out, because the
 /// model would most likely refuse again.
 pub(crate) fn worth_asking_again(log: &BTreeMap<ErrorClass, u64>) -> Option<ErrorClass> {
     let rows = |class: &ErrorClass| log.get(class).copied().unwrap_or(0);

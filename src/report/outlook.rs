@@ -2,8 +2,8 @@
 //!
 //! The time left is shown as long as rows finish regularly. It includes known delays: rate limits, waits after a 429,
 //! and the next retry of rows. Between two finished rows, it counts down. When it reaches zero, or when no row has
-//! finished for an unusually long time, the report shows what the run waits for instead. So the shown time left never
-//! stops at the same value. While batches are open, no time left is shown.
+//! finished for an unusually long time, the report shows what the run waits for instead. So the displayed time left
+//! never gets stuck at one value. While batches are open, no time left is shown.
 
 use std::time::Duration;
 

@@ -14,10 +14,11 @@
 //!
 //! Line wrapping is turned off while a block is drawn. If the size changes at that moment, lines are cut off, but each
 //! line still fills one row. Each line ends with a line break, so no terminal joins two lines into one. A drawing is a
-//! single write, so no other output can get into it.
+//! single write, so other output can't be mixed into it.
 //!
 //! A line that was scrolled away can't be erased. On some terminals, a change of size can scroll away the line of the
-//! cursor. This happens if it is in the first row, and the lines below it are wrapped again and push it off the screen.
+//! cursor. This happens if the cursor is in the first row, and the lines below it are wrapped again and push its line
+//! off the screen.
 
 mod bar;
 

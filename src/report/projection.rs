@@ -26,8 +26,8 @@ use crate::domain::{Interval, Money, Reason, RunForecast};
 /// The distance from the middle of an interval to its ends, in standard deviations. With this distance, the real value
 /// is inside the interval with a probability of 90 %.
 const DEVIATIONS: f64 = 1.645;
-/// The same distance for an interval that is estimated from finished rows. It is larger than `DEVIATIONS`, because
-/// finished rows are never quite a random sample.
+/// The distance from the middle to the ends of an interval that is estimated from finished rows, in standard
+/// deviations. It is larger than `DEVIATIONS`, because finished rows are never quite a random sample.
 const DEVIATIONS_OF_ROWS: f64 = 2.5;
 /// The low end of the cost of the remaining rows is at least this share of their likely cost.
 const LEAST_COST: f64 = 0.1;

@@ -61,7 +61,7 @@ pub struct Stats {
     pub forecast: Option<RunForecast>,
     /// The new value of `--max-cost` after a change during the run. The outer `None` means that there was no change.
     pub(crate) new_max_cost: Option<Option<Money>>,
-    /// The end of the run; `None` while the run lasts.
+    /// How the run ended; `None` while the run lasts.
     pub ending: Option<Ending>,
     /// Whether the run starts no more requests.
     pub is_draining: bool,

@@ -15,8 +15,8 @@
 //! - A server on this machine is reached without a proxy.
 //! - On macOS and Windows, the settings of the system are used if no proxy variable is set.
 //!
-//! The crate hyper-util implements the rules of `NO_PROXY` and of the settings of macOS and Windows. reqwest uses the
-//! same crate.
+//! The crate hyper-util implements the rules of `NO_PROXY` and of the settings of macOS and Windows. The crate reqwest
+//! uses hyper-util too.
 
 use std::ffi::OsStr;
 use std::fmt;

@@ -56,7 +56,7 @@ impl PoolUse {
 pub(super) fn merge_down(points: &mut Vec<Point>, runs: &[RunSpan], most: usize, slot: &mut f64) {
     while points.len() > most {
         *slot *= 2.0;
-        // `slot` becomes this large only if there are more runs than points. Then points of different runs are merged
+        // `slot` exceeds this bound only if there are more runs than points. Then points of different runs are merged
         // too.
         let runs = if *slot > 1e12 { &[] } else { runs };
         let mut merged: Vec<Point> = Vec::with_capacity(points.len());

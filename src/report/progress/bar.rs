@@ -13,8 +13,8 @@
 //! Only [`Bar::draw`] draws, and no thread draws at regular times. The draw target does not limit the drawings per
 //! second, so no drawing is dropped. `Progress` decides how often to draw. [`line`](crate::report::line) decides which
 //! parts fit, because indicatif's templates can't drop the least important part first. `line` also sets the colours,
-//! because the run has already decided whether to use colours. indicatif would decide this again from the environment
-//! variables.
+//! because the run has already decided whether to use colours. The crate indicatif would decide this again from the
+//! environment variables.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -103,7 +103,7 @@ impl TermLike for Sheet {
         self.write_str(text)
     }
 
-    /// Receives text from indicatif. indicatif writes each line in one call, and the blanks up to the edge in the next
+    /// Receives text from indicatif, which writes each line in one call, and the blanks up to the edge in the next
     /// call.
     fn write_str(&self, text: &str) -> io::Result<()> {
         let text = text.trim_end();

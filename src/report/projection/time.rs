@@ -88,7 +88,7 @@ impl Stats {
         Some(Interval { low: span(left.low)?, likely: span(left.likely)?, high: span(left.high)? })
     }
 
-    /// Returns the time left by the forecast, in seconds.
+    /// Returns the time left according to the forecast, in seconds.
     fn planned_time_left(&self) -> Option<Interval<f64>> {
         let (time, elapsed) = (self.forecast?.time?, self.elapsed());
         Some(time.map(|time| time.saturating_sub(elapsed).as_secs_f64()))

@@ -6,7 +6,7 @@ use crate::watch::facts::{Answers, Ended, ModelSum, TopRow};
 
 /// How many models can have their own sums.
 const MOST_MODELS: usize = 20;
-/// The largest number of characters that are kept of a label or of the name of a model.
+/// How many characters of a label or of a model's name are kept.
 const MOST_CHARS: usize = 80;
 
 impl Answers {

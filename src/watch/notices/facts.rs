@@ -1,10 +1,10 @@
-//! What notices say about a run and its events do not contain.
+//! The facts about a run that notices need, and that no event of the run contains.
 
 use super::decide::Purse;
 use crate::domain::Money;
 use crate::report::Stats;
 
-/// What notices say about a run and its events do not contain.
+/// The facts about a run that notices need, and that no event of the run contains.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RunFacts {
     /// The name of the run: the name of its results file without the folder, or of its input.

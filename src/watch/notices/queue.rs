@@ -33,7 +33,7 @@ struct State {
 }
 
 impl Queue {
-    /// Returns the locked state. A poisoned lock is ignored, because no code that panics leaves the state incomplete.
+    /// Returns the locked state. A poisoned lock is ignored, because the state is complete even after a panic.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

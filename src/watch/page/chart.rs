@@ -160,9 +160,9 @@ impl Chart<'_> {
 pub(super) struct Lane {
     /// The name of the reason.
     pub(super) name: String,
-    /// For which share of the whole time this reason slowed the run down.
+    /// The share of the whole time in which this reason slowed the run down.
     pub(super) share: f64,
-    /// For which share of each time interval this reason slowed the run down.
+    /// The share of each time interval in which this reason slowed the run down.
     pub(super) values: Vec<((i64, i64), f64)>,
 }
 

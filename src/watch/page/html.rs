@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::domain::Money;
 use crate::report::text::{count, escape};
 
-/// The largest number of characters of a text that are shown.
+/// How many characters of a text are shown at most.
 const MOST_CHARS: usize = 240;
 
 /// Returns a text as HTML: markup is escaped, control characters are shown as escapes, and a long text is cut.
