@@ -32,7 +32,8 @@
 //!
 //! The chunks have their own files in a separate folder, because answers come hours later, perhaps to another process.
 //! The row of an answer must be found without the input, and without keeping all rows in memory. If this folder is
-//! deleted while batches are open, answers that were paid for are lost. So this folder is not part of the run folder.
+//! deleted while batches are open, answers that were paid for are lost. So the folder of chunks is not part of the run
+//! folder.
 
 mod adopt;
 mod chunk;

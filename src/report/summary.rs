@@ -57,7 +57,7 @@ fn labelled(label: &'static str, values: Vec<String>) -> impl Iterator<Item = Li
 }
 
 /// Returns how many answers each provider gave in all runs: `1,204 by openrouter, 96 by anthropic`. Returns `None` if
-/// all answers came from the same provider, and if earlier runs have no answers.
+/// all answers came from the same provider, or if earlier runs have no answers.
 fn by_all_runs(stats: &Stats, context: &SummaryContext) -> Option<String> {
     let mut counts: BTreeMap<&str, u64> = context.answers_by.iter().map(|(name, rows)| (&**name, *rows)).collect();
     let has_earlier = counts.values().any(|rows| *rows > 0);

@@ -57,9 +57,9 @@ pub(super) struct Chunk {
     pub(super) incomplete: u32,
     pub(super) incomplete_since: Option<Instant>,
     pub(super) merge: Option<Results>,
-    /// Whether the batch of this chunk is searched for among all batches of the last day. Usually, it is searched for
-    /// only among the batches that were created at about the time of the submission. If none of these batches fits, a
-    /// clock is possibly wrong.
+    /// Whether the batch of this chunk is searched for among all batches of the last day. Usually, only the batches
+    /// that were created at about the time of the submission are searched. If none of these batches fits, a clock is
+    /// possibly wrong.
     pub(super) is_wide: bool,
     /// Whether a line of the results has proven that the batch belongs to this chunk.
     pub(super) is_proven: bool,

@@ -54,7 +54,7 @@ pub struct Lane {
     pub(super) looks: Looks,
     pub(super) is_looking: bool,
     pub(super) submit: Submitting,
-    /// The number of rows that batches do not accept, for each parameter that is the reason.
+    /// How many rows were kept out of batches, by the parameter that batches do not accept.
     pub(super) unfit: BTreeMap<String, u64>,
     /// The number of rows that may have been billed although their answers are lost.
     pub(super) lost_rows: u64,

@@ -86,7 +86,7 @@ impl Lane {
         self.lost_rows
     }
 
-    /// Returns the number of rows that batches do not accept, for each parameter that is the reason.
+    /// Returns how many rows were kept out of batches, by the parameter that batches do not accept.
     pub(crate) fn unfit(&self) -> impl Iterator<Item = (&str, u64)> {
         self.unfit.iter().map(|(name, rows)| (name.as_str(), *rows))
     }

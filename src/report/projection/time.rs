@@ -40,8 +40,7 @@ struct Known {
 }
 
 impl Known {
-    /// Returns `low`, raised to the share `SURE` of the time that the limits require. The result is at most the likely
-    /// time.
+    /// Returns `low`, but at least the share `SURE` of the time that the limits require, and at most the likely time.
     fn not_too_quick(self, low: f64) -> f64 {
         low.max(SURE * self.by_limits).clamp(0.0, self.likely)
     }
