@@ -3,9 +3,9 @@
 //!
 //! The log is the file `log.jsonl` in the folder `<results>.batches/`. Each change is one line, which is synced before
 //! the run continues. So the log is right even after a crash. Before a chunk is submitted, its intent (the record that
-//! it is about to be submitted) is written to the log. So a chunk with an intent possibly exists as a batch, and a
-//! chunk without an intent certainly does not. If the log is lost, money is lost, because the log contains the ids of
-//! batches that are paid for.
+//! it is about to be submitted) is written to the log. So a chunk with an intent may exist as a batch, and a chunk
+//! without an intent certainly does not. If the log is lost, money is lost, because the log contains the ids of batches
+//! that are paid for.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -177,7 +177,7 @@ pub(crate) struct Replayed {
     pub(crate) next_chunk: u32,
     /// The numbers of all chunks in the log.
     pub(crate) numbers: BTreeSet<u32>,
-    /// The open chunks: their batches possibly exist at the API, and have not been collected.
+    /// The open chunks: their batches may exist at the API, and have not been collected.
     pub(crate) open: BTreeMap<u32, Submitted>,
     /// The number of chunks that were collected.
     pub(crate) collected: u32,
@@ -275,7 +275,7 @@ impl BatchLog {
         if end < bytes.len() as u64 {
             file.truncate(end).map_err(DiskFailure::of("cut", &path))?;
         }
-        // Perhaps a run died after it wrote the last line and before the line was synced. Later steps remove files
+        // A run may have died after it wrote the last line and before the line was synced. Later steps remove files
         // because of the lines in the log, so the lines are synced first.
         if end > 0 {
             file.sync().map_err(DiskFailure::of("sync", &path))?;

@@ -5,7 +5,7 @@
 //! results of a batch are written to the same results file and error log as answers that come online.
 //!
 //! The API can't be told that two submissions are the same. So the lane does not submit a chunk again if a batch of the
-//! chunk possibly exists:
+//! chunk may exist:
 //! - Before a submission, the rows of the chunk and the intent to submit it are made durable in `<results>.batches/`
 //!   (`chunk`, `log`).
 //! - If a reply is lost, the list of batches shows whether the batch exists. Until this is known, no other chunk is

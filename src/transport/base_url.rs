@@ -1,8 +1,8 @@
 //! The base URL, which is checked before anything is sent to it.
 //!
-//! The program sends the key to this address, so it rejects dangerous addresses: addresses whose scheme is not https or
-//! http, addresses that would send plain http over a network, addresses that contain a password, and the metadata
-//! services of clouds.
+//! The program sends the key to this address, so it rejects dangerous addresses. An address must not have a scheme
+//! other than https or http, send plain http over a network, contain a password, or belong to the metadata service of a
+//! cloud.
 
 use std::fmt;
 use std::net::IpAddr;

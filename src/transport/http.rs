@@ -12,7 +12,7 @@
 //!   streaming, the server sends nothing until the whole answer is ready. With streaming, the headers come early, and
 //!   the server sends pings while the model works. Large transfers have other time limits: see `upload.rs` for a body
 //!   that is read while it is sent, and [`Transfer::Bulk`] for a large response.
-//! - If no connection could be opened, nothing was sent. After any later failure, the server has possibly received the
+//! - If no connection could be opened, nothing was sent. After any later failure, the server may have received the
 //!   request and billed it. An upload whose last piece was not sent is an exception, because the server can't have the
 //!   whole request.
 //! - The HTTP client does not choose the address of a connection: [`super::proxy_for`] chooses the proxy, and

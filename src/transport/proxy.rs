@@ -10,7 +10,7 @@
 //!   `http`.
 //! - `NO_PROXY` lists the servers that are reached directly: names (including their subdomains), addresses, networks,
 //!   or `*` for all servers.
-//! - If `REQUEST_METHOD` is set, no proxy variable is used, because the program is possibly a CGI program. In a CGI
+//! - If `REQUEST_METHOD` is set, no proxy variable is used, because this program may be a CGI program. In a CGI
 //!   program, `HTTP_PROXY` contains the header `Proxy:` of a request, which a stranger may have sent.
 //! - A server on this machine is reached without a proxy.
 //! - On macOS and Windows, the settings of the system are used if no proxy variable is set.
@@ -149,7 +149,7 @@ pub(crate) struct PassedOver {
 /// The reason why a variable that contains a proxy is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PassedOverWhy {
-    /// This program is possibly a CGI program, because `REQUEST_METHOD` is set.
+    /// `REQUEST_METHOD` is set, so this program may be a CGI program.
     Cgi,
     /// The server is this machine.
     Loopback,

@@ -14,8 +14,8 @@ use crate::provider::{ReplyHead, WireRequest};
 pub struct WireError {
     /// The kind of the failure.
     pub kind: WireErrorKind,
-    /// Whether the server has possibly received the request and billed it. `false` means that the server certainly has
-    /// not received the request.
+    /// Whether the server may have received the request and billed it. `false` means that the server certainly has not
+    /// received the request.
     pub maybe_sent: bool,
     /// A message for people. The message can contain text from a server or a proxy.
     pub message: String,

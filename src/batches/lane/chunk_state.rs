@@ -14,8 +14,8 @@ use crate::provider::BatchCounts;
 
 /// How far the clocks of this machine and of the API can usually be apart.
 const SKEW: Duration = Duration::from_secs(600);
-/// The time range of the wide search for a batch. If the usual search does not find the batch, a clock is possibly
-/// wrong by more than `SKEW`. So the wide search looks at all batches that were created within about a day before the
+/// The time range of the wide search for a batch. If the usual search does not find the batch, a clock may be wrong by
+/// more than `SKEW`. So the wide search looks at all batches that were created within about a day before the
 /// submission.
 const A_DAY: Duration = Duration::from_secs(26 * 3_600);
 
@@ -58,8 +58,8 @@ pub(super) struct Chunk {
     pub(super) incomplete_since: Option<Instant>,
     pub(super) merge: Option<Results>,
     /// Whether the batch of this chunk is searched for among all batches of the last day. Usually, only the batches
-    /// that were created at about the time of the submission are searched. If none of these batches fits, a clock is
-    /// possibly wrong.
+    /// that were created at about the time of the submission are searched. If none of these batches fits, a clock may
+    /// be wrong.
     pub(super) is_wide: bool,
     /// Whether a line of the results has proven that the batch belongs to this chunk.
     pub(super) is_proven: bool,
@@ -98,8 +98,7 @@ pub(super) enum State {
     Downloading,
     /// The results of the batch are on the disk.
     Saved,
-    /// All lines of the chunk were written. The value is the number of the last line. The lines are possibly not synced
-    /// yet.
+    /// All lines of the chunk were written. The value is the number of the last line. The lines may not be synced yet.
     Merged(u64),
     /// The batch is done. The files of the chunk are still needed, because some of its rows are sent again.
     Draining,

@@ -159,8 +159,8 @@ impl Lane {
 
     /// Handles a submission that the API rejected because of a limit. If the API asks for a short wait, the limit on
     /// calls per minute is the reason. Otherwise, the queue of the API is full, and the run waits until one of its
-    /// batches ends. If the run has no open batch, other clients fill the queue. In this case, the chunk is divided
-    /// into smaller chunks, which possibly fit.
+    /// batches ends. If the run has no open batch, other clients fill the queue. Then the chunk is divided into smaller
+    /// chunks, which may fit.
     fn on_full_queue(
         &mut self,
         number: u32,

@@ -35,8 +35,8 @@ impl Lane {
         }
     }
 
-    /// Removes the files of a chunk that is no longer open in the log of batches. If they can't be removed, the next
-    /// run removes them.
+    /// Removes the files of a chunk that is no longer open in the log of batches. If the files can't be removed now,
+    /// the next run removes them.
     pub(super) fn remove_files(&self, number: u32) {
         if !self.is_broken {
             let _ = remove_files(&*self.disk, &self.folder, number);

@@ -73,7 +73,7 @@ impl Lane {
         let Some(chunk) = self.chunks.get_mut(&number) else { return Ok(()) };
         (chunk.missing_since, chunk.failing_since) = (None, None);
         chunk.counts = Some(batch.counts);
-        // The log alone does not prove that the batch is being cancelled: the earlier run possibly died before it sent
+        // The log alone does not prove that the batch is being cancelled: the earlier run may have died before it sent
         // the cancellation.
         chunk.is_canceling = batch.status == BatchStatus::Canceling || chunk.cancelled_at.is_some();
         if batch.archived_at.is_some() {

@@ -163,8 +163,8 @@ impl Lane {
         Ok(())
     }
 
-    /// Handles a downloaded file that does not contain the results of the batch. Perhaps a gateway answered with a page
-    /// of its own. The download is tried again, and no row is given up.
+    /// Handles a downloaded file that does not contain the results of the batch. A gateway may have answered with a
+    /// page of its own. The download is tried again, and no row is given up.
     fn on_bad_results(&mut self, number: u32, scheduler: &mut Scheduler, now: Instant) {
         let Some(chunk) = self.chunks.get_mut(&number) else { return };
         chunk.downloads += 1;

@@ -5,10 +5,10 @@
 //! cursor movements and the blanks at the ends of lines. [`Progress`](super::Progress) takes the lines from the sheet
 //! and draws them on the real terminal.
 //!
-//! indicatif's own repaint is not used. It leaves the cursor after the last line, and begins the next drawing by moving
-//! the cursor up by the number of rows of the last drawing. After a change of the terminal's size, this number is
-//! wrong, and the repaint erases other text above the block. The repaint also fills each line with blanks up to the
-//! edge, so that every line wraps when the terminal becomes narrower.
+//! indicatif's own repaint is not used. It leaves the cursor after the last line, and before the next drawing it moves
+//! the cursor up by the number of rows that it drew. After a change of the terminal's size, this number is wrong, and
+//! the repaint erases other text above the block. The repaint also fills each line with blanks up to the edge, so that
+//! every line wraps when the terminal becomes narrower.
 //!
 //! Only [`Bar::draw`] draws, and no thread draws at regular times. The draw target does not limit the drawings per
 //! second, so no drawing is dropped. `Progress` decides how often to draw. [`line`](crate::report::line) decides which

@@ -1,4 +1,4 @@
-//! Describes why a request failed, where it failed, and whether the server has possibly received it.
+//! Describes why a request failed, where it failed, and whether the server may have received it.
 
 use std::error::Error as StdError;
 use std::fmt;

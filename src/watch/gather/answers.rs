@@ -125,7 +125,7 @@ fn plain_second_of(text: &[u8]) -> Option<i64> {
     let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
     let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
     number(20, 23)?;
-    // The general parser parses times that are possibly invalid, such as a February 29 or a leap second.
+    // Times that may be invalid, such as a February 29 or a leap second, go to the general parser.
     let is_plain = year >= 1970
         && (1..=12).contains(&month)
         && (1..=28 + 3 * i64::from(month != 2)).contains(&day)
