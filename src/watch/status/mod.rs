@@ -14,7 +14,7 @@
 //! |---|---|
 //! | `document.rs` | the content of `status.json` |
 //! | `read.rs` | reads `status.json` |
-//! | `recorder.rs` | the [`Recorder`], a view of the run |
+//! | `recorder.rs` | the view that passes the state of the run to the thread |
 //! | `writer.rs` | the thread that writes the files |
 
 mod document;
