@@ -75,7 +75,7 @@ impl Progress {
         Self::new(Box::new(size), verbosity, is_colored, writer)
     }
 
-    /// Returns a view that is drawn on a given terminal. `size` returns the size of the terminal, and is called for each
+    /// Returns a view that is drawn on a given terminal. `size` returns the size of the terminal; it is called for each
     /// drawing.
     pub(crate) fn new(
         size: Box<dyn Fn() -> Size + Send>,
