@@ -14,7 +14,7 @@
 //! | `cancel.rs` | the verb `cancel` |
 //!
 //! Verbs that change something first take the lock of the run, so they never change a run that is in progress. The
-//! verbs `collect` and `adopt` write answers like a run, so their code is in `cli/run/collect.rs` and
+//! verbs `collect` and `adopt` write answers as a run does, so their code is in `cli/run/collect.rs` and
 //! `cli/run/adopt.rs`.
 
 mod cancel;

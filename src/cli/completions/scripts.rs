@@ -46,8 +46,8 @@ fn asked(script: &str, begin: &str, end: &str) -> String {
     script.replace(PROFILES, &call("profiles")).replace(PROVIDERS, &call("providers"))
 }
 
-/// Returns lines of fish that offer the values of arguments without a flag. The generator for fish leaves the values of
-/// such arguments out.
+/// Returns the lines of fish code that offer the values of positional arguments. The generator for fish leaves out
+/// these values.
 fn arguments_of_fish(command: &clap::Command, path: &[&str]) -> String {
     let mut lines = String::new();
     let values: Vec<String> = command

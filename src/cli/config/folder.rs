@@ -6,8 +6,8 @@
 //! file can't decide where the key comes from or where the key is sent. The file can't start a program, answer a
 //! question in place of the user, or choose where a file is written.
 //!
-//! A test checks that each flag is in one of the lists `FREE`, `CAPS` and `REFUSED`. The program refuses a setting that
-//! is in none of these lists.
+//! A test checks that each flag is in one of the lists `FREE`, `CAPS` and `REFUSED`. The program rejects settings that
+//! are missing from these lists.
 
 use crate::cli::args::groups::MoneyArgs;
 use crate::report::text::duration;

@@ -11,8 +11,8 @@
 //! `chain.rs` puts the first provider and its fallbacks together and checks that the other settings fit these
 //! providers.
 //!
-//! A missing place, such as a region, is not an error in this module, because commands that send nothing do not need
-//! it. `ProviderConfig::check_complete` reports missing places before something is sent.
+//! This module accepts a missing place, such as a region, because commands that send nothing work without it.
+//! `ProviderConfig::check_complete` reports missing places before something is sent.
 
 mod chain;
 mod key;

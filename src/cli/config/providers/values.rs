@@ -14,7 +14,7 @@ const NEEDED: [&str; 4] = ["model", "messages", "max_tokens", "stream"];
 /// The highest factor for prices. A higher factor is certainly a mistake.
 const MOST_FACTOR: f64 = 100.0;
 
-/// Returns a text that is not empty.
+/// Returns a text without the blanks around it, or an error if it is empty.
 pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
     match value.as_str().map(str::trim) {
         Some("") => Err("it is empty".to_owned()),
@@ -23,7 +23,7 @@ pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
     }
 }
 
-/// Returns a text without blanks and control characters, which can be empty.
+/// Returns a text, or an error if it contains blanks or control characters. The text can be empty.
 pub(super) fn plain(value: &DeValue<'_>) -> Result<String, String> {
     let text = value.as_str().ok_or_else(|| format!("give a text in quotes; found {}", found(value)))?;
     if text.chars().any(|char| char.is_whitespace() || char.is_control()) {
