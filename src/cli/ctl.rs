@@ -22,7 +22,7 @@ use crate::watch::ctl::{Answer, Caller, Posted, Request, Verb, random_id};
 /// The longest time that the command waits for each of three things: that the run accepts requests, that the run takes
 /// an earlier request, and that the run answers.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The time between two looks at the run folder.
+/// How often the command looks at the run folder.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Sends the request that the user typed to the run, and prints the answer.

@@ -4,7 +4,7 @@ use secrecy::SecretString;
 
 use super::config::Config;
 
-/// The length, in bytes, from which on a header value is treated as a secret. Shorter header values are names and
+/// The shortest length, in bytes, of a header value that is treated as a secret. Shorter header values are names and
 /// switches. If short values were hidden, messages of servers would be hard to read.
 const SHORTEST_HEADER: usize = 12;
 

@@ -19,7 +19,7 @@ mod typed;
 use self::typed::Typed;
 use crate::report::text::escape;
 
-/// The highest number of characters that a message shows of a value.
+/// How many characters of a value a message shows at most.
 const SHOWN: usize = 40;
 
 /// Returns a message in several lines, for people. Line breaks and control characters in `text` are escaped.
@@ -82,7 +82,7 @@ pub(crate) fn without_codes(text: &str) -> String {
     shown
 }
 
-/// Returns names as a choice: `a, b or c`.
+/// Returns names joined as a choice: `a, b or c`.
 pub(crate) fn choice(names: &[impl AsRef<str>]) -> String {
     match names {
         [] => String::new(),

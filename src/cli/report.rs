@@ -99,8 +99,8 @@ fn default_path(files: &Files, disk: &dyn Disk) -> Option<PathBuf> {
     }
 }
 
-/// Checks that the report would not replace a file that is read, or a file of a run. In a run folder, the report is
-/// only allowed to replace an earlier report.
+/// Checks that the report would not replace a file that is read, or a file of a run. In a run folder, the report can
+/// replace only an earlier report.
 fn check(output: &Path, files: &Files, disk: &dyn Disk) -> Result<()> {
     let folder = files.results.as_deref().map(|results| with_suffix(results, ".run"));
     let manifest = folder.as_deref().and_then(|folder| read_manifest(folder, disk).ok().flatten());

@@ -53,8 +53,8 @@ pub(super) fn read_stored(
             let refusal = error.downcast_ref::<DiskFailure>().and_then(DiskFailure::refusal);
             match refusal {
                 Some(refusal) => anyhow!("--reuse {}: it {refusal}", path.display()),
-                // A new error is made from the text, because for every cause, the exit code must be the code for a
-                // mistake in the command.
+                // A new error is made from the text, so that every cause leads to the exit code for a mistake in the
+                // command.
                 None => match format!("{error:#}") {
                     words if words.starts_with(&path.display().to_string()) => anyhow!("--reuse: {words}"),
                     words => anyhow!("--reuse {}: {words}", path.display()),
@@ -108,7 +108,7 @@ enum Unused {
     OtherServer(String),
     /// The server of the answers is not known.
     Unknown,
-    /// The reason for which the program must not read the file.
+    /// The program must not read the file, for this reason.
     Refused(String),
 }
 
@@ -293,7 +293,7 @@ impl Taker<'_> {
     }
 }
 
-/// Refuses a results file in a folder where every user can replace files.
+/// Rejects a results file in a folder where every user can replace files.
 fn check_folder(results: &Path, disk: &dyn Disk) -> Result<()> {
     let folder = folder_of(results);
     Ok(disk.is_folder(folder).map(drop).map_err(DiskFailure::of("look at", results))?)

@@ -71,7 +71,7 @@ pub(super) fn show(args: &LimitsArgs) -> Result<Exit> {
 
 impl<'c> Chosen<'c> {
     /// # Errors
-    /// Fails if the model is unknown, both in the catalog and in the tables.
+    /// Fails if neither the catalog nor the tables contain the model.
     fn of(catalog: &'c Catalog, tier: Option<Tier>, model: Option<&'c str>) -> Result<Self> {
         let all = || Tier::ALL.into_iter().filter(|tier| !matches!(tier, Tier::Auto | Tier::None));
         let only = model.map(|model| Only { model, class: catalog.class_of(model) });

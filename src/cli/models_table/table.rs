@@ -7,10 +7,10 @@ use crate::catalog::{Catalog, Model, OfPriceFile, PriceStep};
 use crate::domain::Money;
 use crate::report::text::{escape, plural, width, wrap};
 
-/// The highest number of models of a price file that are named.
+/// How many models of a price file are named at most.
 const NAMED: usize = 5;
 
-/// The choice of models in the table.
+/// Which models the table contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shown {
     /// Only the models that the API serves today.

@@ -18,10 +18,11 @@ use crate::journal::{Disk, LearnedLimits, read_learned_limits, read_manifest, wi
 use crate::report::text::{escape, plural};
 use crate::sink::parse_usd;
 
-/// The number of bytes that are read from the end of a results file. The end of a file contains tens of thousands of
-/// answers, which is more than an estimate needs.
+/// How many bytes are read from the end of a results file. The end of a file contains tens of thousands of answers,
+/// which is more than an estimate needs.
 const MOST_BYTES: u64 = 64 << 20;
-/// The length in bytes from which on a line ends the reading of its file. Every line with an answer is shorter.
+/// The program stops reading a file at a line of this length, in bytes, or a longer one. Every line with an answer is
+/// shorter.
 const LONGEST_LINE: u64 = 128 << 20;
 
 /// The facts that a plan has learned from earlier results.
@@ -224,8 +225,8 @@ fn parse<'a>(line: &'a [u8], catalog: &'a Catalog) -> Option<Past<'a>> {
 }
 
 /// Returns the price that was paid for a prompt, divided by the cost of the prompt without the prompt cache. `paid` is
-/// the price that was paid for prompt and output. Without the cache, `uncached` is the cost of the prompt, and `whole`
-/// is the cost of prompt and output.
+/// the price that was paid for prompt and output. `uncached` is the cost of the prompt without the cache, and `whole`
+/// is the cost of prompt and output without it.
 fn share(paid: Option<Money>, uncached: Option<Money>, whole: Option<Money>) -> Option<f64> {
     let (paid, uncached, whole) = (paid?.dollars(), uncached?.dollars(), whole?.dollars());
     let output = whole - uncached;

@@ -24,7 +24,7 @@ pub(super) struct Step {
     pub(super) break_even_a_day: Option<f64>,
 }
 
-/// Returns the step to a tier; `None` for the present tiers of the API, which need no deposit.
+/// Returns the step to a tier; `None` for the API's current tiers, which need no deposit.
 pub(super) fn step(
     catalog: &Catalog,
     present: Tier,

@@ -89,11 +89,11 @@ pub(super) struct Plan<'a> {
     pub(super) forecast: Forecast,
     /// The forecast if all rows are sent online.
     pub(super) online: Forecast,
-    /// The forecast for the rows in batches; `None` if batches refuse all rows.
+    /// The forecast for the rows in batches; `None` if no row can be sent in a batch.
     pub(super) batches: Option<InBatches>,
     pub(super) lane: LaneChoice,
     pub(super) batch_rows: NonZeroU32,
-    /// The highest number of rows in batches at the same time; `None` if it is not known.
+    /// The highest number of rows in batches at once; `None` if it is not known.
     pub(super) batch_queue: Option<u32>,
     pub(super) alternatives: Vec<Alternative>,
     pub(super) learned: &'a Learned,
@@ -123,7 +123,7 @@ pub(super) struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Returns the time at which a run ends that starts now and takes `span`.
+    /// Returns when a run that starts now and takes `span` will end.
     fn end_after(&self, span: Duration) -> Timestamp {
         self.now.timestamp().checked_add(span).unwrap_or(Timestamp::MAX)
     }

@@ -20,7 +20,7 @@ pub(super) fn change_words(change: &Change) -> String {
     }
 }
 
-/// Returns how many of `rows` rows can be paid with `money`, if all rows together cost `cost`.
+/// Returns how many of `rows` rows `money` pays for, if all rows together cost `cost`.
 pub(in crate::cli) fn rows_within(rows: u64, money: Money, cost: Money) -> u64 {
     match cost {
         Money::ZERO => rows,

@@ -101,8 +101,7 @@ fn is_input_of(named: &Path, results: Option<&Path>, world: &World) -> bool {
 }
 
 /// Returns the inputs, and the options for reading them. `has_settings` says whether the settings of the run are known.
-/// With the settings of the run, the requests of rows can be made. Rows without a label are recognized by their
-/// requests.
+/// If they are known, rows without a label are recognized by their requests, which are made with these settings.
 fn run_input(inputs: &[Input], config: &Config, has_settings: bool) -> Result<RunInput> {
     let plan = parts::input_plan(config)?;
     let planner = has_settings.then(|| {
@@ -148,7 +147,7 @@ fn recorded_inputs(manifest: &Manifest, results: Option<&Path>, world: &World) -
     }
 }
 
-/// Returns whether the path leads to a file that can't be read twice. A folder of text files can be read twice.
+/// Returns whether the path leads to a file that can be read only once. A folder of text files can be read twice.
 fn is_pipe(path: &Path) -> bool {
     path.exists() && !path.is_dir() && !source::is_seekable(&Input::File(path.to_owned()))
 }

@@ -25,7 +25,7 @@ use crate::watch::notices::{NoticeView, Outbox, RunFacts, Target, end_words};
 const MOST: Duration = Duration::from_secs(20);
 /// The time after which a message says what the program waits for.
 const SILENT: Duration = Duration::from_secs(1);
-/// The time between two checks whether all notices are sent.
+/// How often the program checks whether all notices are sent.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The shortest duration of a run after which the terminal shows a notification. The user of a shorter run is still at
 /// the terminal.

@@ -19,8 +19,8 @@ use crate::journal::{
 use crate::watch::files::Found;
 use crate::watch::status::read_status;
 
-/// Checks several error logs: reads all of them before the rows of the first log are run. So if a log is refused, no
-/// file has been changed. A single log is read later, when its rows are run.
+/// Checks several error logs: reads all of them before the rows of the first log are run. So if the program rejects a
+/// log, it has not changed any file yet. A single log is read later, when its rows are run.
 pub(super) fn check_logs(args: &ResumeArgs, world: &World) -> Result<()> {
     if args.output.as_deref() == Some(Path::new("-")) {
         bail!(
@@ -38,7 +38,7 @@ pub(super) fn check_logs(args: &ResumeArgs, world: &World) -> Result<()> {
     }
 }
 
-/// Returns the access to the disk for `resume`. The returned access refuses files of users who are not trusted.
+/// Returns the access to the disk for `resume`. The returned access rejects files of users who are not trusted.
 pub(super) fn disk(args: &ResumeArgs, world: &World) -> Result<RealDisk> {
     Ok(RealDisk::new(Config::owners_of_resume(args, world)?))
 }

@@ -50,7 +50,7 @@ pub(super) type Known = (Arc<Catalog>, Recovered, Option<Survey>);
 pub(super) type Ended = (Finish, JournalLedger, Report);
 
 impl NewRun<'_> {
-    /// Runs the loop until every row has ended or the run is stopped.
+    /// Runs the loop until every row is done or the run is stopped.
     pub(super) fn send_rows(&mut self, ready: Ready, known: &Known) -> Result<Ended> {
         let Ready { key, clock, journal, commits, earlier, forecast, lane } = ready;
         let (catalog, recovered, survey) = known;
@@ -113,8 +113,8 @@ impl NewRun<'_> {
         Simulator::start(config, clock).map(Some)
     }
 
-    /// Connects to the first provider or its simulator. After this call, messages of panics are printed without the
-    /// secrets of the requests.
+    /// Connects to the first provider or its simulator. After this call, panic messages are printed without the secrets
+    /// of the requests.
     pub(super) fn transport(
         &self,
         simulator: Option<&Simulator>,

@@ -19,7 +19,7 @@ enum Before {
     Nothing,
     /// The user is asked whether to start the run.
     Question,
-    /// The run is refused, because there is no terminal at which the user could answer a question.
+    /// The program rejects the run, because there is no terminal at which the user could answer a question.
     Refusal,
 }
 

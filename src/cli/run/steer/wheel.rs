@@ -20,7 +20,7 @@ use crate::watch::schedule::Schedule;
 /// A function that reads the settings of flags, environment and files.
 type Reread = Box<dyn Fn() -> Result<Config> + Send>;
 
-/// An order for the loop, or the reason why a change was refused.
+/// An order for the loop, or the reason why a change was rejected.
 pub(super) type Turn = Result<Steer, String>;
 
 /// The current settings of a run.
@@ -61,7 +61,7 @@ impl Wheel {
     /// Changes settings.
     ///
     /// # Errors
-    /// Returns the reason why the settings are refused, and changes none of them.
+    /// Returns why the settings are rejected, and changes none of them.
     pub(super) fn set(&mut self, changes: &[Change], by: SteeredBy) -> Turn {
         let settings: Vec<Setting> = changes.iter().filter_map(|change| self.wanted(*change, by)).collect();
         match self.adopt(&settings) {
@@ -166,7 +166,7 @@ fn told(setting: Setting, before: &Config) -> String {
     }
 }
 
-/// Refuses a new budget if a model has no price. `unpriced` is a model without a price; `None` for a pipe, because its
+/// Rejects a new budget if a model has no price. `unpriced` is a model without a price; `None` for a pipe, because its
 /// rows are not known.
 fn check_prices(config: &Config, unpriced: Option<&Option<Arc<str>>>, was_bounded: bool) -> Result<()> {
     if config.max_cost.is_none() || was_bounded {
