@@ -17,7 +17,7 @@
 //! The layers are `clock, domain, catalog` < `source, sink, plan, limiter, provider, answer` < `scheduler, classify,
 //! transport, journal, report` < `batches, runner, export, watch, sim` < `forecast` < `cli`. Each layer uses only the
 //! layers to its left. `sim` never uses `limiter` or `scheduler`, because `sim` is used to test them. `tests/layering`
-//! checks the rules about layers, and that no files use each other in a circle.
+//! checks the rules about layers, and that no files depend on each other in a cycle.
 //!
 //! # The steps of a row, from the input file to the line in the results
 //!

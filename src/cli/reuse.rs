@@ -108,7 +108,7 @@ enum Unused {
     OtherServer(String),
     /// The server of the answers is not known.
     Unknown,
-    /// The program must not read the file, for this reason.
+    /// The program must not read the file; the value is the reason.
     Refused(String),
 }
 

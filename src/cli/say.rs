@@ -25,7 +25,7 @@ const KEY_BEGINS: &str = "sk-ant-";
 /// keys.
 const KEY_REST: usize = 8;
 
-/// The error of a failed write to standard output.
+/// A failed write to standard output.
 #[derive(Debug, thiserror::Error)]
 #[error("can't write to standard output")]
 pub(crate) struct OutputFailure(#[source] io::Error);

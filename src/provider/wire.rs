@@ -40,13 +40,13 @@ pub enum Transfer {
     /// The response is an answer of usual size. One time limit applies to the request and the answer together.
     #[default]
     Usual,
-    /// The body of the response is large. There is no limit on the size of a large body, and none on the time that it
-    /// takes. The time limit applies only until the head of the response (status and headers) has arrived.
+    /// The body of the response is large. There is no limit on the size of a large body, or on how long it takes. The
+    /// time limit applies only until the head of the response (status and headers) has arrived.
     Bulk,
 }
 
-/// The body of a request. A body is of one of two kinds. The first kind is the row's request, byte for byte, with texts
-/// that are inserted when the body is sent. The second kind is a source from which the body is read when it is sent.
+/// The body of a request. A body is either the row's request, byte for byte, with texts that are inserted when it is
+/// sent, or a source that is read when the body is sent.
 ///
 /// The row's bytes are shared and never changed. So a retry copies nothing, and equal prefixes stay equal. Each
 /// insertion (`stream`, a cache mark) is a splice. Bytes and splices are joined when the request is sent.

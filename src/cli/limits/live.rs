@@ -1,8 +1,8 @@
 //! Finds the limits that apply now. The program looks for limits in this order:
 //!
 //! 1. The run that the user names.
-//! 2. The API's list of the limits of the organization, if the key belongs to an administrator. A request for the list
-//!    of limits is free.
+//! 2. The API's list of the limits of the organization, if the key is an admin key. A request for the list of limits is
+//!    free.
 //! 3. The most recent limits that runs below the working folder have learned from the server in the settings. Nothing
 //!    is sent to find learned limits.
 //! 4. The response to a message of one token, which is sent only if the user agrees.

@@ -116,8 +116,8 @@ fn limits(config: &mut SimConfig, args: &SimLimitArgs) -> Result<()> {
     Ok(())
 }
 
-/// Returns the changes of limits that one `--change` describes. If `--change` gives a factor, the new limits of each
-/// class are computed with this factor.
+/// Returns the limit changes that one `--change` describes. If `--change` gives a factor, the new limits of each class
+/// are computed with this factor.
 fn changes(change: &Change, models: &[SimModel]) -> Result<Vec<LimitChange>> {
     if let Some(class) = &change.class {
         check_class(class, models)?;

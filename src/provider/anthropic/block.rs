@@ -130,7 +130,7 @@ pub(super) fn place() -> Result<Box<RawValue>, String> {
 /// The rule for the input of a tool call: whether its text must be JSON.
 #[derive(Clone, Copy)]
 pub(super) enum Input {
-    /// The model ended on its own, so the input must be JSON.
+    /// The model stopped on its own, so the input must be JSON.
     IsWhole,
     /// The model was cut off, so the input can be incomplete.
     MayBeCut,

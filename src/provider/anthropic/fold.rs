@@ -28,7 +28,7 @@ const LONGEST_MESSAGE_BYTES: usize = 16 << 20;
 /// more memory than the event that begins the block. Real answers have fewer than a hundred blocks.
 const MOST_BLOCKS: usize = 10_000;
 
-/// The way in which a stream of events ended.
+/// How a stream of events ended.
 pub(super) enum End {
     /// The stream ended with `message_stop`.
     Stop,

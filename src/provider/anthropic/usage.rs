@@ -35,8 +35,8 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// Stores the count of a member of the usage object. Only members with a value that is not an object are stored
-    /// with this function.
+    /// Stores the count of a member of the usage object. Callers use this function only for members whose value is not
+    /// an object.
     pub(super) fn note(&mut self, name: &[u8], count: u64) {
         match name {
             b"input_tokens" => self.input = count,

@@ -1,4 +1,4 @@
-//! The meanings of the errors of each platform that differ from the errors of the Claude API.
+//! What the errors of each platform mean, where they differ from the errors of the Claude API.
 //!
 //! There is one file for each family of platforms. Each file has the names of a platform's errors, the words of its
 //! messages and its headers, with their sources. An error that is not in the platform's file means what its status
