@@ -6,10 +6,10 @@
 //! | file | content |
 //! |---|---|
 //! | `find.rs` | the run that the user names, and the batches in its log |
-//! | `workspace.rs` | the calls of the API |
-//! | `known.rs` | a batch, as the log and the API know it |
+//! | `workspace.rs` | the API calls |
+//! | `known.rs` | a batch, as the log and the API describe it |
 //! | `seen.rs` | the batches of a run, with their states at the API |
-//! | `list.rs` | the verb `list`; `table.rs` and `document.rs` have its forms |
+//! | `list.rs` | the verb `list`; `table.rs` and `document.rs` make its text and its JSON |
 //! | `show.rs` | the verb `show` |
 //! | `cancel.rs` | the verb `cancel` |
 //!

@@ -7,15 +7,15 @@
 //!
 //! | part of the answer | what it must be | if it is not |
 //! |---|---|---|
-//! | the whole answer | JSON, at most 125 levels deep, without lone surrogates; the members in this table occur only once (in a stream, all members occur only once) | refused |
-//! | `type` | `"message"` | refused (`"error"`, or an error of another platform: read as an error) |
-//! | `content` | a list of objects, each with a `type` that is a string; an empty list is allowed | refused |
-//! | a `text` block | its `text` is a string; an empty string is allowed | refused |
-//! | a `tool_use` block | its `name` is the name of a tool of the request, and its `input` is an object | refused |
-//! | a `server_tool_use` or `mcp_tool_use` block | its `name` is a string, its `input` is an object | refused |
+//! | the whole answer | JSON, at most 125 levels deep, without lone surrogates; the members in this table occur only once (in a stream, all members occur only once) | rejected |
+//! | `type` | `"message"` | rejected (`"error"`, or an error of another platform: read as an error) |
+//! | `content` | a list of objects, each with a `type` that is a string; an empty list is allowed | rejected |
+//! | a `text` block | its `text` is a string; an empty string is allowed | rejected |
+//! | a `tool_use` block | its `name` is the name of a tool of the request, and its `input` is an object | rejected |
+//! | a `server_tool_use` or `mcp_tool_use` block | its `name` is a string, its `input` is an object | rejected |
 //! | a block of another type | not checked: unknown types are accepted | |
-//! | `usage` | an object, with any members | refused |
-//! | `stop_reason` | a string that is not empty; its meaning is in the next table | refused |
+//! | `usage` | an object, with any members | rejected |
+//! | `stop_reason` | a string that is not empty; its meaning is in the next table | rejected |
 //! | the other members (`id`, `role`, `model`, …) | not checked; they can be missing | |
 //!
 //! | `stop_reason` | what happens to the answer |
@@ -23,7 +23,7 @@
 //! | `end_turn`, `stop_sequence`, `tool_use` | kept, with the quality ok |
 //! | `max_tokens`, `model_context_window_exceeded` | kept, with the quality truncated |
 //! | `refusal` | kept, with the quality refused |
-//! | `pause_turn` | refused, because it is not finished; the row is not tried again, because the same request would end in the same way |
+//! | `pause_turn` | rejected, because it is not finished; the row is not tried again, because the same request would end with the same stop reason |
 //! | another stop reason | kept, with the quality unknown |
 //!
 //! If an answer is rejected, the row is tried again, as after a lost answer. The exception is `pause_turn`: a row with
