@@ -111,11 +111,11 @@ pub struct Model {
     pub line: Line,
     /// The class of models that share limits with this model.
     pub class: ModelClass,
-    /// The date on which the model was released. If the model's id contains a date, the two dates are the same.
+    /// The model's release date. If the model's id contains a date, the two dates are the same.
     pub released: Date,
     /// The stage of the model's life on the day when the catalog was checked.
     pub lifecycle: Lifecycle,
-    /// The date on which the model was or will be retired; `None` if unknown.
+    /// The model's retirement date, past or future; `None` if unknown.
     pub retires: Option<Date>,
     /// The size of the model's context window, in tokens. No prompt can be longer than the context window.
     pub context_tokens: u32,

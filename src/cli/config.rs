@@ -253,7 +253,7 @@ impl Config {
         self.providers().try_for_each(ProviderConfig::check_complete)
     }
 
-    /// Checks the targets to which notices are sent. Only commands that run rows send notices.
+    /// Checks the targets of notices. Only commands that run rows send notices.
     fn with_notices(mut self, world: &World) -> Result<Self> {
         let keys = &self.provider.key_variables;
         let warnings = self.watch.find_targets(self.max_cost.is_some(), self.allow_http, keys, world)?;

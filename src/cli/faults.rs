@@ -24,8 +24,8 @@ pub(super) fn in_one_line(faults: &Alike<String>) -> String {
     format!("{which}: {}{others}", words(most))
 }
 
-/// Returns the lines about rows that can't be sent, which are printed before a run. If all faulty rows have the same
-/// fault, returns one line. Otherwise returns a line with the number of rows, and a line for each fault.
+/// Returns the lines about rows that can't be sent, which are printed before a run. Returns one line if all faulty rows
+/// have the same fault; otherwise returns a line with the number of rows, and a line for each fault.
 pub(super) fn before_a_run(survey: &Survey) -> Vec<String> {
     let groups = survey.faults.by_size();
     let said = format!("{} can't be sent and will be in the error log", plural(survey.unusable, "row", "rows"));

@@ -65,8 +65,8 @@ pub(crate) fn has_remedy(text: &str) -> bool {
     breaks(text, true).or_else(|| breaks(text, false)).map_or_else(|| text.contains("; "), closed)
 }
 
-/// Adds a closing quotation mark if one is missing, because the end of the text was cut off. Otherwise the words after
-/// the text would look like a part of it.
+/// Adds a closing quotation mark if one is missing, because the end of the text was cut off. Without the quotation
+/// mark, the words after the text would look like a part of it.
 pub(crate) fn closed(text: String) -> String {
     if breaks(&text, false).is_some() { text } else { text + "\"" }
 }

@@ -375,7 +375,7 @@ fn shape(request: &RequestDefaults, dialect: &Dialect) -> RequestShape {
     }
 }
 
-/// Returns an id for a run: the time at which it began, and a random part.
+/// Returns an id for a run: its start time and a random part.
 pub(crate) fn run_id() -> String {
     let now = jiff::Timestamp::now();
     format!("{}-{:06x}", now.strftime("%Y%m%dT%H%M%SZ"), fastrand::u32(..) & 0xff_ffff)

@@ -1,7 +1,7 @@
 //! The command `report`, and the report at the end of a long run.
 //!
-//! The report is one HTML page. The command makes the report from the files of the run, which it does not change or
-//! lock. So the command works at any time: during a run, after a run, and after a run was killed.
+//! The report is one HTML page. The command makes the report from the files of the run, and neither changes nor locks
+//! them. So `report` works at any time: during a run, after a run, and after a run was killed.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

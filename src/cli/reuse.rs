@@ -1,7 +1,7 @@
 //! Finds the results that `--reuse` names, and decides which of their answers can be used.
 //!
-//! Answers are taken only from the server of this run. The run folder of a results file says from which server its
-//! answers come. Without a run folder, the server is not known, and is treated as another server. `--reuse-any-origin`
+//! Answers are taken only from the server of this run. The run folder of a results file says which server its answers
+//! come from. Without a run folder, the server is not known, and is treated as another server. `--reuse-any-origin`
 //! allows answers of other servers. But `--reuse-any-origin` never mixes real answers with answers of the simulator.
 
 use std::collections::HashSet;
@@ -32,7 +32,7 @@ pub(super) struct Taker<'a> {
     pub(super) origin: &'a str,
     /// Whether the run also takes answers of other servers.
     pub(super) any_origin: bool,
-    /// The folder in which relative paths start.
+    /// The folder from which relative paths start.
     pub(super) working_folder: &'a Path,
 }
 
@@ -40,8 +40,8 @@ pub(super) struct Taker<'a> {
 /// used.
 ///
 /// # Errors
-/// Fails if a path leads to no results, only to results that can't be used, to the results of this run, or to a file
-/// that can't be read. The message names the path and says what to do.
+/// Fails if a path leads to no usable results, to the results of this run, or to a file that can't be read. The message
+/// names the path and says what to do.
 pub(super) fn read_stored(
     named: &[PathBuf],
     taker: &Taker<'_>,

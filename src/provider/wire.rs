@@ -1,4 +1,4 @@
-//! HTTP requests in the form in which they are sent, and the heads (status and headers) of their responses.
+//! HTTP requests as they are sent, and the heads (status and headers) of their responses.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,7 +11,7 @@ use http::{HeaderMap, Method};
 
 use crate::domain::{PoolId, RateSignals};
 
-/// An HTTP request in the form in which it is sent. The path in the request is relative to the address of the endpoint.
+/// An HTTP request as it is sent. The path in the request is relative to the address of the endpoint.
 #[derive(Clone, Debug)]
 pub struct WireRequest {
     /// The route. The provider and the account of the route identify the endpoint.
@@ -45,10 +45,10 @@ pub enum Transfer {
     Bulk,
 }
 
-/// The body of a request. A body is either the row's request, byte for byte, with texts that are inserted when it is
-/// sent, or a source that is read when the body is sent.
+/// The body of a request. A body is either the row's request, byte for byte, with texts that are inserted during
+/// sending, or a source that is read during sending.
 ///
-/// The row's bytes are shared and never changed. So a retry copies nothing, and equal prefixes stay equal. Each
+/// The row's bytes are shared and never changed, so a retry copies nothing, and equal prefixes stay equal. Each
 /// insertion (`stream`, a cache mark) is a splice. Bytes and splices are joined when the request is sent.
 #[derive(Clone, Debug, Default)]
 pub struct Body {

@@ -41,7 +41,7 @@ pub const FREE: [&str; 25] = [
     "batch-rows",
     // `schedule` can only change settings that are also in `FREE` or `CAPS`.
     "schedule",
-    // `expect` and `require` make rows fail, but send no further requests.
+    // `expect` and `require` make rows fail, but send no extra requests.
     "expect",
     "require",
 ];

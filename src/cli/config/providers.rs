@@ -39,7 +39,7 @@ use crate::domain::{FallbackOn, ProviderFeatures, ProviderKind, RateLimits, Requ
 /// The ways to give a key to the Claude API.
 const WAYS_OF_API: &str = "set ANTHROPIC_API_KEY (or use --api-key-file or --api-key-cmd)";
 
-/// The settings of a provider to which requests are sent.
+/// The settings of a provider.
 #[derive(Clone, Debug)]
 pub struct ProviderConfig {
     /// The name of the provider: the name of its table, or of its preset. Result lines and pools (groups of rows that
@@ -72,7 +72,7 @@ pub struct ProviderConfig {
     pub limits: RateLimits,
     /// The prices in the provider's table, which replace the built-in prices.
     pub prices: Option<TextFile>,
-    /// The factor by which the built-in prices are multiplied.
+    /// The factor for the built-in prices.
     pub price_factor: f64,
     /// The model that all rows get at this provider; `None` if rows keep their own models.
     pub model: Option<String>,

@@ -197,7 +197,7 @@ impl Reader {
         Some(Flag { name: arg.get_long()?.to_owned(), is_hidden: arg.is_hide_set() })
     }
 
-    /// Parses one setting in the same way as its flag.
+    /// Parses one setting with the parser of its flag.
     pub(super) fn parse(&mut self, name: &str, values: &[String]) -> Result<Settings, String> {
         let arguments = match name {
             "verbose" => {

@@ -2,7 +2,7 @@
 //!
 //! One table (`TABLE`) lists the settings that are recorded and used again, so `resume` uses only settings that were
 //! recorded. The table contains settings that change requests or decide how fast they are sent. The run folder may come
-//! from another person. So the table contains no setting that could redirect requests, authorize something, run a
+//! from another person, so the table contains no setting that could redirect requests, authorize something, run a
 //! program or spend money. Every other setting in a manifest is an error, and the message names it. The program does
 //! not ignore an unexpected setting, because somebody must have added it by hand. The setting `lane` is in the table,
 //! because batches can only make rows cheaper. A run with batches says at its start that the API stores the rows. The

@@ -49,7 +49,7 @@ pub struct World {
     /// Other variables that contain keys; the tables of providers name these variables. Programs that this program
     /// starts do not get the variables with keys.
     pub key_variables: Vec<String>,
-    /// The folder in which relative paths start. An empty path means the working folder of the process.
+    /// The folder from which relative paths start. An empty path means the working folder of the process.
     pub working_folder: PathBuf,
     /// Whether standard input is a terminal. Rows are not read from a terminal.
     pub stdin_is_terminal: bool,

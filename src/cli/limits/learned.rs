@@ -1,7 +1,7 @@
 //! Finds the most recent limits that runs have learned, in their run folders.
 //!
-//! A run folder may come from another person. So the limits in a run folder are only shown, together with their origin.
-//! The search stops after a fixed number of files and folders.
+//! A run folder may come from another person, so the limits in it are only shown, together with their origin. The
+//! search stops after a fixed number of files and folders.
 
 use std::path::{Path, PathBuf};
 

@@ -120,7 +120,7 @@ fn lines(chosen: &Chosen<'_>, tier: Option<Tier>, columns: usize) -> Vec<String>
     lines
 }
 
-/// Returns what a run does with a model for which a tier has no published limits.
+/// Returns what a run does with a model that has no published limits in a tier.
 fn no_limits(catalog: &Catalog, tier: Tier, only: &Only<'_>) -> String {
     let RateLimits { rpm, itpm, otpm } = catalog.limits(tier, &only.class).limits;
     let [rpm, itpm, otpm] = [rpm, itpm, otpm].map(|limit| count(limit.unwrap_or(0).into()));

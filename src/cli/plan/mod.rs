@@ -118,7 +118,7 @@ pub(super) struct Plan<'a> {
     /// The number of rows that ask for models that have retired.
     pub(super) retired: u64,
     pub(super) deadline: Option<Timestamp>,
-    /// The time at which the plan was made.
+    /// When the plan was made.
     pub(super) now: ZonedDateTime,
 }
 

@@ -7,7 +7,7 @@ use crate::domain::Money;
 use crate::forecast::Change;
 use crate::report::text::escape;
 
-/// Returns the flags with which the user makes this change.
+/// Returns the flags that make this change.
 pub(super) fn change_words(change: &Change) -> String {
     match change {
         Change::Tier(tier) => format!("--tier {}", tier.name()),

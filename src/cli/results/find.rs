@@ -114,7 +114,7 @@ fn runs_with_input(input: &Path, disk: &dyn Disk) -> Vec<PathBuf> {
     found
 }
 
-/// Returns the results file to which a run folder belongs.
+/// Returns the results file of a run folder.
 pub(crate) fn results_of_folder(folder: &Path) -> Option<PathBuf> {
     let name = folder.file_name()?.to_str()?.strip_suffix(".run")?;
     (!name.is_empty()).then(|| folder.with_file_name(name))

@@ -1,7 +1,7 @@
 //! Finds the input of an earlier run, which its run folder records.
 //!
-//! A run folder may come from another person. So an input that a run folder names is read only if it is inside the
-//! working folder or the folder of the results. Every other input must be named with `--input`.
+//! A run folder may come from another person, so an input that it names is read only if it is inside the working folder
+//! or the folder of the results. Every other input must be named with `--input`.
 
 use std::path::{Path, PathBuf};
 

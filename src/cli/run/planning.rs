@@ -246,7 +246,7 @@ impl NewRun<'_> {
         if by_hand { format!("those given by hand, and {tier}") } else { tier }
     }
 
-    /// Returns the tiers that the plan compares with the present tier.
+    /// Returns the tiers that the plan compares with the current tier.
     fn other_tiers(&self) -> Vec<Tier> {
         if !Preset::of_tiers(self.config.provider.kind) {
             return Vec::new();

@@ -1,4 +1,4 @@
-//! Rejects a run because of its rows: because of mistakes that affect the whole run, or because rows have changed.
+//! Rejects a run because of its rows: if mistakes affect the whole run, or if rows have changed.
 
 use std::path::Path;
 

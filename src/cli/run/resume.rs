@@ -1,8 +1,8 @@
 //! Reads the arguments of `resume`: error logs and, with `-o`, the results file to which they belong.
 //!
-//! With `-o`, the user decides to which file results are written. Without `-o`, the error log names the results file,
-//! which must be in the same folder as the log. An error log or a run folder can't decide where requests are sent,
-//! which key is used or which program is run.
+//! With `-o`, the user decides where results are written. Without `-o`, the error log names the results file, which
+//! must be in the same folder as the log. An error log or a run folder can't decide where requests are sent, which key
+//! is used or which program is run.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

@@ -5,8 +5,8 @@
 //! single step. A thread can't be stopped from outside, so the watchdog stops the whole program, as if it had been
 //! killed. No answer is lost: all answers are on disk, and the same command resumes the run.
 //!
-//! The watchdog counts its checks, and does not measure time. So time in which the program is suspended or the machine
-//! sleeps does not count.
+//! The watchdog counts its checks instead of measuring time, so it ignores the time while the program is suspended or
+//! the machine sleeps.
 
 use std::thread;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Reads the files of one run, and finds out in which state the run is.
+//! Reads the files of one run, and finds out the state of the run.
 
 use std::path::{Path, PathBuf};
 

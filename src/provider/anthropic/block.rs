@@ -64,8 +64,8 @@ impl Block {
         Ok(bytes)
     }
 
-    /// Returns the string of a member, to which deltas add text. At first, the string is the value that the member had
-    /// when the block started.
+    /// Returns the string of a member, so that a delta can add text to it. At first, the string is the value that the
+    /// member had when the block started.
     fn string(&mut self, name: Box<str>) -> Result<&mut Growing, String> {
         let known = self.strings.iter().position(|(own, _)| *own == name);
         let at = match known {

@@ -37,7 +37,7 @@ static SPARE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 /// because the message and its parts are in memory at the same time.
 static SPARE_MESSAGE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 
-/// A buffer of several pieces, to which bytes can be appended.
+/// A growable buffer of several pieces.
 #[derive(Default)]
 pub(super) struct Growing {
     /// The full pieces of the buffer, in order.

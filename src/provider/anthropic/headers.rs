@@ -1,8 +1,8 @@
 //! Reads a response head (the status and the headers): limits, waiting times, and the id of the request.
 //!
-//! All headers come from the server, or from a proxy between the server and this program, and can be wrong. So each
-//! value in a header is read strictly. A value that makes no sense is treated as missing. Source: API documentation,
-//! "Rate limits", response headers (2026-08-22).
+//! All headers come from the server, or from a proxy between the server and this program, and can be wrong. Each value
+//! in a header is therefore read strictly. A value that makes no sense is treated as missing. Source: API
+//! documentation, "Rate limits", response headers (2026-08-22).
 
 use std::time::Duration;
 

@@ -1,8 +1,7 @@
 //! Finds the members of a request that the API rejects in batches.
 //!
-//! The API checks the requests of a batch only when they run. Without the checks in this module, the user would learn
-//! only hours later that the API rejects a member, and then in every request. So the requests are checked before they
-//! are sent.
+//! This module checks requests before they are sent, because the API checks the requests of a batch only when they run.
+//! Otherwise, the user would learn only hours later that the API rejects a member, and then in every request.
 //!
 //! Source: API documentation, "Batch processing" (2026-09-20); changes of the official Python client 2.10.0
 //! (`billing_policy`). The documentation also mentions hints for caches and contexts, and flags of research previews.

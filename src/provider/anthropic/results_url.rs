@@ -1,6 +1,6 @@
 //! Checks the address of a batch's results.
 //!
-//! The API gives a whole URL for the results of a batch. The request for the results contains the key. So the URL is
+//! The API gives a whole URL for the results of a batch. The request for the results contains the key, so the URL is
 //! used only if it has the scheme, the host and the port of the base URL. A gateway can pass on a URL that names
 //! another server.
 //!

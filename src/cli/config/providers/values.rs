@@ -129,7 +129,7 @@ pub(super) fn limits(value: &DeValue<'_>) -> Result<RateLimits, String> {
     Ok(limits)
 }
 
-/// Returns the factor by which prices are multiplied.
+/// Returns the factor for prices.
 pub(super) fn factor(value: &DeValue<'_>) -> Result<f64, String> {
     let number = match value {
         DeValue::Integer(number) => number.to_string(),

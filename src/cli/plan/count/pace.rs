@@ -39,12 +39,12 @@ impl Pace {
         self.at_once
     }
 
-    /// Returns the moment from which the next request can be sent.
+    /// Returns when the next request can be sent.
     pub(super) fn next(&self) -> Instant {
         self.next
     }
 
-    /// Returns the moment at which the program stops waiting for another count.
+    /// Returns when the program stops waiting for another count.
     pub(super) fn end(&self) -> Instant {
         self.progress + PATIENCE
     }

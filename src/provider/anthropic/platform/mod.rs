@@ -55,8 +55,8 @@ fn finding(kind: ProviderKind, status: u16, failure: &Failure, head: &ReplyHead)
     }
 }
 
-/// Returns the status that the body of an error names, if the status of the response is 200. `usual` is the status with
-/// which the Claude API sends errors of this name.
+/// Returns the status that the body of an error names, if the status of the response is 200. `usual` is the status that
+/// the Claude API uses for errors of this name.
 pub(super) fn status_in_body(kind: ProviderKind, failure: &Failure, usual: Option<u16>) -> u16 {
     let named = match kind {
         ProviderKind::Anthropic => None,
