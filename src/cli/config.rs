@@ -6,7 +6,7 @@
 //!
 //! The origin of a setting decides how much the program trusts it. Flags, the environment, the user's own file and a
 //! file given with `--config` come from the user. A `claude-batch.toml` in the working folder may come from another
-//! person's repository. A file in the working folder can only contain the settings on a list (`folder.rs`). Before the
+//! person's repository. A file in the working folder can contain only the settings on a list (`folder.rs`). Before the
 //! run, a note says which settings this file contains.
 
 pub mod address;

@@ -244,7 +244,8 @@ impl Taker<'_> {
         }
     }
 
-    /// Returns the files directly in a folder whose names are possible for results files, sorted by name.
+    /// Returns the files in a folder (without its subfolders) that could be results files by their names, sorted by
+    /// name.
     fn listed(&self, folder: &Path) -> Result<Vec<PathBuf>> {
         let entries = std::fs::read_dir(self.working_folder.join(folder)).context("can't read the folder")?;
         let mut paths = Vec::new();

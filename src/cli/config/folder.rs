@@ -39,7 +39,7 @@ pub const FREE: [&str; 25] = [
     "dedupe",
     // Like `concurrency`, `batch-rows` can make a run slower, but not more expensive.
     "batch-rows",
-    // `schedule` can only change settings that are also in `FREE` or `CAPS`.
+    // `schedule` can change only settings that are also in `FREE` or `CAPS`.
     "schedule",
     // `expect` and `require` make rows fail, but send no extra requests.
     "expect",

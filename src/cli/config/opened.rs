@@ -143,7 +143,7 @@ fn open_below(folder: &Path, folders: &[&Path], file: &Path) -> Result<File> {
             (_, true) => bail!("it is not an ordinary file (a pipe, socket or device?)"),
             (_, false) => bail!("{} is not a folder", name.display()),
         }
-        // The check of the file's kind is only needed for a better message. If the file is replaced after the check,
+        // The check of the file's kind is needed only for a better message. If the file is replaced after the check,
         // the flags of the open call still reject a link or a file of another kind.
         let flags = if is_last { FILE } else { FOLDER };
         at = openat(&at, *name, flags | OFlags::NOFOLLOW, Mode::empty())?;

@@ -9,8 +9,8 @@
 //! 5. If the message can't be sent, the limits that runs learned from another server, for example in a rehearsal. A
 //!    note says that learned limits are from another server.
 //!
-//! With `--ask`, only the message is used. The program also uses only the message with `--simulate --tier`, because
-//! `--tier` sets the limits of the simulator.
+//! With `--ask`, only the message is used. The same applies to `--simulate --tier`, because `--tier` sets the limits of
+//! the simulator.
 
 use anyhow::{Result, bail};
 use jiff::Timestamp;

@@ -92,7 +92,7 @@ pub(super) fn lines(catalog: &Catalog, shown: Shown, today: Date, columns: usize
     lines
 }
 
-/// Returns the short name of a model, without an optional date and without other aliases.
+/// Returns the short name of a model, without an optional date or other aliases.
 fn short_name(model: &Model) -> String {
     let names = names(model);
     names.split(['[', ' ']).next().unwrap_or_default().to_owned()

@@ -15,7 +15,7 @@ pub(super) fn change_words(change: &Change) -> String {
         Change::NoCache => "--prompt-cache off".to_owned(),
         // --map-model also changes rows that name their model, which --model does not.
         Change::Model { from, to } => format!("--map-model {}={to}", escape(from)),
-        // The text names no flag, because --max-tokens does not change rows that have their own max_tokens.
+        // The text names no flag, because --max-tokens leaves rows with their own max_tokens unchanged.
         Change::MaxTokens { to, .. } => format!("max_tokens {to}"),
     }
 }

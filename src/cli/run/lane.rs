@@ -90,8 +90,8 @@ impl NewRun<'_> {
     /// Returns the known rows, among them the rows in open batches. Adds to `recovered` the cost of batches whose fate
     /// is not known.
     ///
-    /// A row with a label is not sent if its request has changed since the row was submitted in a batch, because the
-    /// answer to the old request is not collected yet.
+    /// If a labeled row is in an open batch and its request has changed, the row is not sent, because the answer to the
+    /// old request is not collected yet.
     pub(super) fn note_submitted(
         &self,
         opened: Option<&Opened>,

@@ -236,8 +236,8 @@ impl NewRun<'_> {
     }
 }
 
-/// Returns whether the run has nothing to do. A run with nothing to do has no row to send, no row to answer without a
-/// request, and no faulty row to report.
+/// Returns whether the run has nothing to do. A run has something to do if rows must be sent, answered without a
+/// request, or reported as faulty.
 fn has_nothing_to_do(survey: &Survey) -> bool {
     survey.to_send + survey.reused + survey.copied + survey.unusable == 0
 }

@@ -43,12 +43,11 @@ pub(super) fn disk(args: &ResumeArgs, world: &World) -> Result<RealDisk> {
     Ok(RealDisk::new(Config::owners_of_resume(args, world)?))
 }
 
-/// Returns whether the error log is missing because the run had no failures. A run without failures removes its error
-/// log.
+/// Returns whether the error log is missing because the run had no failures: such a run removes its error log at the
+/// end.
 ///
-/// The function returns true only if the run folder of the results says that the run has ended, that no row failed and
-/// that no row is left. In every other case, a missing log is an error: its name may be misspelled, or the log was
-/// moved.
+/// The function returns true only if the run folder of the results says that the run has ended and every row is
+/// answered. In every other case, a missing log is an error: its name may be misspelled, or the log was moved.
 pub(super) fn is_log_gone(args: &ResumeArgs, log: &Path, disk: &RealDisk) -> bool {
     let runs: Vec<_> = results_of(args, log).into_iter().filter(|results| has_run(results, disk)).collect();
     log.symlink_metadata().is_err()

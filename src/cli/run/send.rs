@@ -182,8 +182,8 @@ impl NewRun<'_> {
         Ok(Some(Recorder::start(about, disk, folder)?))
     }
 
-    /// Writes the state of a run that has nothing to send into its run folder, if the status in the folder says
-    /// something else. An earlier run may have been killed after its last row, or an older version may have written the
+    /// Records in the run folder that the run has nothing to send, unless the status there says that the run is
+    /// complete. An earlier run may have been killed after its last row, or an older version may have written the
     /// status.
     pub(super) fn record_nothing_to_send(&self, recovered: &Recovered, survey: &Survey) -> Result<()> {
         let Some(folder) = self.paths.folder() else { return Ok(()) };

@@ -27,7 +27,7 @@ const OF_PLATFORM_BEHIND: &str = "llm_provider-";
 
 /// Returns the limits and the waiting times in the headers of a response, and the id of the request.
 ///
-/// A date in `retry-after` is compared with the header `date`. So the wait is right even if the server's clock is
+/// A date in `retry-after` is compared with the header `date`, so the wait is right even if the server's clock is
 /// wrong. If the header `date` is missing, the date in `retry-after` is compared with `now`, which returns wall-clock
 /// time.
 ///

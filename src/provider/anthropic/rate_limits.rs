@@ -33,7 +33,7 @@ pub(crate) struct LimitsPage {
 /// A group of limits that several models, or several endpoints, share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LimitGroup {
-    /// The kind of the group, which says to what the limits apply, such as `model_group`, `batch` or `token_count`.
+    /// The kind of the group, which says what the limits apply to, such as `model_group`, `batch` or `token_count`.
     pub kind: String,
     /// The display name of the group.
     pub name: String,
