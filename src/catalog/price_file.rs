@@ -11,7 +11,7 @@ use crate::domain::Money;
 
 /// The highest price that is accepted, in dollars. A higher price is certainly a mistake.
 const MOST_DOLLARS: f64 = 1e6;
-/// The number of characters of a wrong text that a message shows.
+/// How many characters of a wrong text a message shows.
 const SHOWN_CHARS: usize = 40;
 
 /// The reason why a price file can't be used.
@@ -327,7 +327,7 @@ impl<'de> Deserialize<'de> for Entries {
     }
 }
 
-/// A value in the file, with its type and as it is written.
+/// A value in the file: its type, and its text as written.
 #[derive(Clone, Debug, PartialEq)]
 enum Found {
     Whole(i128),

@@ -19,7 +19,7 @@ pub(crate) fn shaping(config: &AnswerConfig, catalog: &Arc<Catalog>, features: P
 }
 
 /// Returns the policy for answers. `planners` has a planner for each provider, with the name of the provider. A planner
-/// estimates the follow-up requests to an answer. A provider without a planner uses the first one. If `can_send` is
+/// estimates the follow-up requests after an answer. A provider without a planner uses the first one. If `can_send` is
 /// false, no follow-up requests are sent. `features` are the features that all providers of the run have.
 ///
 /// # Panics

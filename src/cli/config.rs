@@ -141,7 +141,7 @@ pub struct Config {
     pub halt: HaltRule,
     /// How long the run waits for requests in flight after a signal; `None` for the default of each signal.
     pub grace: Option<Duration>,
-    /// The budget: the highest cost of all runs together that write to the same results file.
+    /// The budget: the highest total cost of all runs that write to the same results file.
     pub max_cost: Option<Money>,
     /// Whether the user set `max_cost`. If not, a file in the working folder may have set `max_cost`.
     pub has_own_max_cost: bool,

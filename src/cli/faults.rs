@@ -40,7 +40,7 @@ pub(super) fn before_a_run(survey: &Survey) -> Vec<String> {
 }
 
 /// Returns the lines of `check` about rows that can't be sent: first each fault with its number of rows, and then the
-/// broken rows one by one. If every row has a different fault, the rows are left out.
+/// broken rows one by one. If every row has a different fault, the list of rows is left out.
 pub(super) fn listed(survey: &Survey) -> Vec<String> {
     let groups = survey.faults.by_size();
     let mut lines: Vec<String> = groups.iter().map(|group| words(group)).collect();

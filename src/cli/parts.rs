@@ -257,9 +257,9 @@ fn open_files() -> usize {
     usize::MAX
 }
 
-/// Returns a function that gives the first limits of a pool. The limits in the provider's table come first. Limits that
-/// are not in the table come from the tier, for the first provider. For other providers that report limits in headers,
-/// missing limits come from the strictest preset.
+/// Returns a function that gives the initial limits of a pool. The limits in the provider's table have priority. For
+/// the first provider, limits that are missing from the table come from the tier. For other providers that report
+/// limits in headers, missing limits come from the strictest tier.
 pub(crate) fn limits_of(config: &Config, catalog: &Arc<Catalog>) -> LimitsOf {
     let (catalog, tier) = (catalog.clone(), config.tier);
     let preset = |provider: &ProviderConfig| {

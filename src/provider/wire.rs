@@ -27,11 +27,11 @@ pub struct WireRequest {
     pub body: Body,
     /// Whether the request asks for a stream of events.
     pub is_stream: bool,
-    /// The limits of size and time for the response.
+    /// The size and time limits for the response.
     pub transfer: Transfer,
 }
 
-/// The limits of size and time for a response.
+/// The size and time limits for a response.
 ///
 /// The pause between two pieces of the body is limited for both kinds of response (`Usual` and `Bulk`). The size of an
 /// error's body is always limited.
@@ -255,7 +255,7 @@ impl ReplyHead {
 pub struct HeadNews {
     /// The rate signals: what the headers say about limits.
     pub signals: RateSignals,
-    /// The provider's id of the request, which users can name in questions to the provider's support.
+    /// The provider's id of the request, which users can quote to the provider's support.
     pub request_id: Option<String>,
 }
 

@@ -2,9 +2,9 @@
 //!
 //! A provider is a preset (`catalog/providers.toml`), a table `[providers.NAME]` of the user's configuration, or a
 //! preset that a table changes. A setting in a table has priority over a variable of the platform, because the table is
-//! about this one provider. The flags `--base-url` and `--header` and the flags about the key are for the first
-//! provider. In a file, `base-url`, `header` and the settings about the key are for the provider `anthropic`.
-//! `ANTHROPIC_BASE_URL` and the variables of the key are also for the provider `anthropic`.
+//! about this one provider. The flags `--base-url` and `--header` and the key flags apply to the first provider. In a
+//! file, `base-url`, `header` and the key settings apply to the provider `anthropic`. `ANTHROPIC_BASE_URL` and the key
+//! variables also apply to the provider `anthropic`.
 //!
 //! `table.rs` reads the tables, and `values.rs` reads the values in the tables. `known.rs` finds a provider by its
 //! name. `resolve.rs` makes the settings of a provider, with `places.rs` (regions and projects) and `key.rs`.

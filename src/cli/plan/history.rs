@@ -31,7 +31,7 @@ pub(in crate::cli) struct Learned {
     pub(in crate::cli) history: History,
     /// The results files from which answers were read.
     pub(in crate::cli) files: Vec<Source>,
-    /// The limits that a run with the same server learned last.
+    /// The most recent limits that a run with the same server has learned.
     pub(in crate::cli) limits: Option<LearnedLimits>,
     /// The files that contain lines that are not results.
     skipped: Vec<Skipped>,

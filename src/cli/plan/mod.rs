@@ -73,8 +73,8 @@ pub(super) struct Rows {
     pub(super) repeated: u64,
     /// Rows that failed in earlier runs and are not sent again.
     pub(super) failed_before: u64,
-    /// Rows to be sent that have an answer, because `--rerun` asks for it again. Rows that are asked for again are
-    /// never sent in batches.
+    /// Rows to be sent although they have an answer, because `--rerun` asks for it again. Rows that are asked for again
+    /// are never sent in batches.
     pub(super) asked_again: u64,
     /// Rows that can't be sent because of a fault.
     pub(super) unusable: u64,

@@ -72,8 +72,8 @@ pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn
     Ok((Run { results, errors, input, json_fields }, notes))
 }
 
-/// Returns the members of answers that the recorded schema of a run names, which become columns. A schema that can't be
-/// read is ignored.
+/// Returns the answer members that a run's recorded schema names; they become columns. A schema that can't be read is
+/// ignored.
 fn members_of_answers(manifest: &Manifest) -> Vec<String> {
     let text = manifest.settings.get("schema").and_then(Value::as_str);
     let schema = text.and_then(|text| Schema::parse(text).ok());

@@ -38,7 +38,7 @@ impl NewRun<'_> {
         exit
     }
 
-    /// Closes the files, and prints all messages at the end that are for people. Returns `None` if there were no rows.
+    /// Closes the files, and prints all final messages for people. Returns `None` if there were no rows.
     fn close(&self, mut finish: Finish, ledger: JournalLedger, stats: &Stats, known: &Known) -> Option<Closed> {
         let was_counted = known.2.is_some();
         if was_counted {

@@ -160,7 +160,7 @@ impl NewRun<'_> {
     }
 }
 
-/// Returns the names of the kinds of answers, with the word `between` between them.
+/// Returns the names of the kinds of answers, joined by `between`.
 fn kinds(qualities: &[Quality], between: &str) -> String {
     qualities.iter().map(|quality| quality.name()).collect::<Vec<_>>().join(between)
 }

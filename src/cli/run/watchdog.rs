@@ -17,7 +17,7 @@ use crate::report::text::escape;
 use crate::source::Template;
 
 const EVERY: Duration = Duration::from_millis(100);
-/// How many checks filling in a row can last. 100 checks take ten seconds, ten times as long as the fuel allows.
+/// The time limit for filling in a row, in checks. 100 checks take ten seconds, ten times as long as the fuel allows.
 const LOOKS: u32 = 100;
 /// The most memory that filling in one row is allowed to add, in KiB. A template that uses the largest prompt and all
 /// its fuel needs half of this memory.

@@ -32,9 +32,9 @@ const MOST_BLOCKS: usize = 10_000;
 pub(super) enum End {
     /// The stream ended with `message_stop`.
     Stop,
-    /// The stream ended with an `error` event, whose data is the value.
+    /// The stream ended with an `error` event; the value is the data of the event.
     Error(Vec<u8>),
-    /// The events are not a valid stream of this API, for the reason in the text.
+    /// The events are not a valid stream of this API; the value is the reason.
     Broken(String),
 }
 

@@ -34,7 +34,7 @@ const MESSAGE_BYTES: usize = (16 << 20) + (64 << 10);
 /// The memory of the last large answer that was dropped.
 static SPARE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 /// The memory of the last large message of a stream that was dropped. A message can't use the memory in [`SPARE`],
-/// because the message and its parts are in memory at the same time.
+/// because the message and its parts are in memory together.
 static SPARE_MESSAGE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 
 /// A growable buffer of several pieces.

@@ -87,7 +87,7 @@ fn value_of(place: &PlaceFacts, found: Found<'_>, world: &World) -> Result<Optio
     Ok(place.default.clone().map(|value| (value, place.name.clone())))
 }
 
-/// Checks that a value contains only characters of one part of a host name or path.
+/// Checks that a value contains only characters that are allowed in one part of a host name or path.
 fn check(place: &str, value: &str, from: &str) -> Result<()> {
     let is_of_host = matches!(place, "region" | "resource");
     let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || (!is_of_host && b"_.:~".contains(&byte));

@@ -167,8 +167,8 @@ fn auth(found: Found<'_>, preset: &Preset, key: &KeySource) -> Option<AuthStyle>
     own.or(usual)
 }
 
-/// Returns the headers of the provider. Headers of the flags replace headers of the table, which replace headers of the
-/// preset with the same name.
+/// Returns the headers of the provider. A header from the flags replaces the table's header of the same name, which
+/// replaces the preset's.
 fn headers(
     found: Found<'_>,
     preset: &Preset,

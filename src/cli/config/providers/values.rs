@@ -85,7 +85,7 @@ pub(super) fn list(value: &DeValue<'_>) -> Result<Vec<String>, String> {
     }
 }
 
-/// Returns the path of a member of requests, or an error if it is malformed or the member is needed.
+/// Returns the path of a request member, or an error if the path is malformed or every request needs the member.
 pub(super) fn member(path: &str) -> Result<MemberPath, String> {
     if NEEDED.contains(&path) {
         return Err(format!("every request needs {path}, so it can't be left out"));

@@ -42,7 +42,7 @@ pub(super) fn put(setting: Setting, config: &mut Config) {
     }
 }
 
-/// Returns the setting, but limits a cap to the cap in flags and files (`base`), if that is lower.
+/// Returns the setting. A cap that is higher than the cap in flags and files (`base`) is lowered to that cap.
 ///
 /// A schedule may come from a file in the working folder, which another person may have written. It can therefore lower
 /// the user's caps, but not raise them.

@@ -33,7 +33,7 @@ pub(super) struct Wheel {
     catalog: Arc<Catalog>,
     /// The number of open files that a request in flight needs.
     files: usize,
-    /// A model of the rows without a price; the inner `None` if all models have one. The outer `None` is for a pipe,
+    /// A model in the rows that has no price; the inner `None` if all models have one. The outer `None` is for a pipe,
     /// because its rows are not known.
     unpriced: Option<Option<Arc<str>>>,
     /// The windows of `--schedule` (times with other settings), and whether each was open at the last look at the
