@@ -259,7 +259,7 @@ fn open_files() -> usize {
 
 /// Returns a function that gives the initial limits of a pool. The limits in the provider's table have priority. For
 /// the first provider, limits that are missing from the table come from the tier. For other providers that report
-/// limits in headers, missing limits come from the strictest tier.
+/// limits in headers, missing limits come from `Tier::Auto`.
 pub(crate) fn limits_of(config: &Config, catalog: &Arc<Catalog>) -> LimitsOf {
     let (catalog, tier) = (catalog.clone(), config.tier);
     let preset = |provider: &ProviderConfig| {

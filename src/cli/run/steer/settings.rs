@@ -42,7 +42,8 @@ pub(super) fn put(setting: Setting, config: &mut Config) {
     }
 }
 
-/// Returns the setting. A cap that is higher than the cap in flags and files (`base`) is lowered to that cap.
+/// Returns the setting. If the cap in flags and files (`base`) is lower, or the setting has no cap, returns the cap of
+/// `base`.
 ///
 /// A schedule may come from a file in the working folder, which another person may have written. It can therefore lower
 /// the user's caps, but not raise them.
