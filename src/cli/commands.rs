@@ -189,8 +189,8 @@ impl Commands {
         shell::ours(args.into_iter().chain(self.carried_for_calls()))
     }
 
-    /// Returns the command that runs the inputs again with the same results file. It has no other flags, because the
-    /// other flags of the run are not known.
+    /// Returns the command that runs the inputs again with the same results file. The command has no other flags,
+    /// because the run's other flags are not known.
     pub(crate) fn run_again(&self, inputs: &[String], results: &Path, lane: &str) -> String {
         let inputs = inputs.iter().map(|input| shell::file(Path::new(input)));
         let flags = ["-o".into(), shell::file(results), "--lane".into(), lane.into()];

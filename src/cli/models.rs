@@ -1,5 +1,5 @@
-//! Makes messages about the models of a run's rows. The messages are printed before the run. They are about models that
-//! `--map-model` replaces, models that the catalog does not know, and models of other vendors.
+//! Makes messages about the models of a run's rows. The messages are printed before the run. The messages are about
+//! models that `--map-model` replaces, models that the catalog does not know, and models of other vendors.
 //!
 //! A name that the catalog does not know may belong to a newer model or to a gateway. So rows with an unknown model are
 //! sent, and one warning for each unknown name says how many rows have it. The program rejects a run only if a model

@@ -14,7 +14,7 @@ use crate::domain::{Failure, HaltReason, Verdict};
 /// The allowed difference between the clocks of this machine and of the server. AWS accepts signatures for five minutes
 /// before and after their time. Source: AWS, "Troubleshoot AWS Signature Version 4" (2026-11-26).
 const ALLOWED: SignedDuration = SignedDuration::from_mins(5);
-/// The words of AWS in a message about the wrong time of a signature. Different services use different words.
+/// The words in AWS messages about a wrong signature time. Different services use different words.
 const WORDS: [&str; 5] = [
     "signature expired",
     "signature not yet current",

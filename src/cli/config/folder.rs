@@ -65,8 +65,8 @@ pub const REFUSED: [&str; 60] = [
     "errors",
     "raw-cells",
     "http2",
-    // `lane` (online or batch) changes what rows cost, and the API stores the rows of a batch for 29 days. With a near
-    // `deadline`, rows are sent online at twice the price. With `detach`, the run ends without answers.
+    // `lane` (online or batch) changes what rows cost, and the API stores the rows of a batch for 29 days. If the
+    // `deadline` is near, rows are sent online at twice the price. With `detach`, the run ends without answers.
     "lane",
     "deadline",
     "detach",

@@ -102,9 +102,9 @@ impl Wheel {
         turns
     }
 
-    /// Returns the value that a setting has now because of the schedule. If several open windows contain the setting,
-    /// the last window on the command line counts. If no open window contains the setting, the field `to` of the result
-    /// is `None`, which means the value of flags and files.
+    /// Returns the value that the schedule now gives a setting. If several open windows contain the setting, the last
+    /// window on the command line counts. If no open window contains the setting, the field `to` of the result is
+    /// `None`, which means the value of flags and files.
     fn of_schedule(&self, name: &'static str) -> Change {
         let open = self.windows.iter().rev().filter(|(_, is_open)| *is_open);
         let found = open.flat_map(|(window, _)| &window.settings).find(|change| change.name == name);
