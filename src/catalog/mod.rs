@@ -1,4 +1,4 @@
-//! The catalog: the models, prices and tiers of the API, each with the date of their last check.
+//! The catalog: the models, prices and tiers of the API, each with the date of its last check.
 //!
 //! The catalog contains the facts from the API's documentation that this program needs. These facts are in
 //! `models.toml`, `tiers.toml`, `providers.toml`, `fields.rs` and `vendors.rs`, each with its date and source. The

@@ -165,7 +165,7 @@ fn kinds(qualities: &[Quality], between: &str) -> String {
     qualities.iter().map(|quality| quality.name()).collect::<Vec<_>>().join(between)
 }
 
-/// Returns the flags that replace parameters of rows; `--model` and `--max-tokens` with their values.
+/// Returns the flags that replace parameters of rows, with the values of `--model` and `--max-tokens`.
 fn flags(overrides: &RequestDefaults) -> Vec<String> {
     let model = overrides.model.as_ref().map(|model| format!("--model {}", escape(model)));
     let system = overrides.system_text().map(|_| "--system".to_owned());
