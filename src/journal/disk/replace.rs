@@ -1,4 +1,4 @@
-//! Replaces a file as a whole. After a crash or a loss of power, either the old file or the new file is there.
+//! Replaces a file as a whole. After a crash or a power failure, either the old file or the new file is there.
 
 use std::io;
 use std::path::Path;
@@ -17,7 +17,7 @@ const TEMPORARY: &str = ".claude-batch.tmp";
 /// may be full.
 ///
 /// # Errors
-/// A failure of the disk. The file is then either the old file or the new file, never a mixture.
+/// A disk failure. The file is then either the old file or the new file, never a mixture.
 pub(crate) fn replace(
     disk: &dyn Disk,
     path: &Path,
@@ -40,11 +40,11 @@ pub(crate) fn replace_locked(
 }
 
 /// Replaces a file as [`replace`] does, but syncs nothing. After a crash of this process, either the old file or the
-/// new file is there. After a loss of power, the file may be damaged. This function is for files that are replaced
+/// new file is there. After a power failure, the file may be damaged. This function is for files that are replaced
 /// every second. No later run depends on such files.
 ///
 /// # Errors
-/// A failure of the disk. The file is then either the old file or the new file, never a mixture.
+/// A disk failure. The file is then either the old file or the new file, never a mixture.
 pub(crate) fn replace_unsynced(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskFailure> {
     remove_left_over(disk, path)?;
     let temporary = with_suffix(path, TEMPORARY);
@@ -62,7 +62,7 @@ pub(crate) fn replace_unsynced(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Re
 /// the lock of the file.
 ///
 /// # Errors
-/// A failure of the disk.
+/// A disk failure.
 pub(crate) fn remove_left_over(disk: &dyn Disk, path: &Path) -> Result<(), DiskFailure> {
     let temporary = with_suffix(path, TEMPORARY);
     disk.remove(&temporary).map_err(DiskFailure::of("remove", &temporary))
@@ -71,7 +71,7 @@ pub(crate) fn remove_left_over(disk: &dyn Disk, path: &Path) -> Result<(), DiskF
 /// Makes the name of a created or renamed file durable.
 ///
 /// # Errors
-/// A failure of the disk.
+/// A disk failure.
 pub(crate) fn sync_name(disk: &dyn Disk, path: &Path) -> Result<(), DiskFailure> {
     let folder = folder_of(path);
     disk.sync_folder(folder).map_err(DiskFailure::of("sync", folder))

@@ -101,7 +101,7 @@ pub(crate) fn read_learned_limits(folder: &Path, disk: &dyn Disk) -> Option<Lear
 /// Replaces the file of the learned limits.
 ///
 /// # Errors
-/// A failure of the disk. The file is then either the old file or the new file, never a mixture.
+/// A disk failure. The file is then either the old file or the new file, never a mixture.
 pub(crate) fn write(disk: &dyn Disk, folder: &Path, learned: &LearnedLimits) -> Result<(), DiskFailure> {
     let LearnedLimits { at, origin, pools } = learned;
     let pools = pools.iter().map(RawPool::of).collect();

@@ -167,7 +167,7 @@ impl Manifest {
     /// sums are only kept in memory.
     ///
     /// # Errors
-    /// A failure of the disk.
+    /// A disk failure.
     pub(crate) fn carry(
         &mut self,
         disk: &dyn Disk,
@@ -276,7 +276,7 @@ pub(super) fn fault_of_origin(origin: &str) -> Option<String> {
 /// Replaces the manifest.
 ///
 /// # Errors
-/// A failure of the disk. The file is then either the old manifest or the new manifest, never a mixture.
+/// A disk failure. The file is then either the old manifest or the new manifest, never a mixture.
 pub(crate) fn write(disk: &dyn Disk, folder: &Path, manifest: &Manifest) -> Result<(), DiskFailure> {
     let mut bytes = rendered(manifest);
     if bytes.len() as u64 > MOST_BYTES {

@@ -127,7 +127,7 @@ impl Output {
     /// Replaces the file as a whole, as [`crate::journal::disk::replace`] does. The new file is also locked.
     ///
     /// # Errors
-    /// A failure of the disk.
+    /// A disk failure.
     pub(crate) fn replace(
         &mut self,
         disk: &dyn Disk,

@@ -14,7 +14,7 @@
 //! count rows that have a line. The lowest free slot is used first, so the slots that change in one iteration of the
 //! run's loop are close together.
 //!
-//! Slots are not synced, because a sync for each request would be too expensive. After a loss of power, slots can be
+//! Slots are not synced, because a sync for each request would be too expensive. After a power failure, slots can be
 //! missing or out of date, so the count is only an estimate. A slot with a wrong checksum counts as empty.
 
 use std::cmp::Reverse;

@@ -61,7 +61,7 @@ struct Bad {
     /// The number of the first of these lines, counted from 1.
     line: u64,
     tail: Tail,
-    /// Whether each of the lines contains zero bytes, because a loss of power undid a write.
+    /// Whether each of the lines contains zero bytes, because a power failure undid a write.
     is_undone_write: bool,
 }
 

@@ -19,8 +19,7 @@ use crate::journal::reading::{Parsed, Unresolved, parse_error};
 /// Does nothing if every entry still counts.
 ///
 /// # Errors
-/// A failure of the disk. After a failure, the file is either the old log or the compacted log, never a mixture of
-/// both.
+/// A disk failure. After a failure, the file is either the old log or the compacted log, never a mixture of both.
 pub(crate) fn compact(
     disk: &dyn Disk,
     output: &mut Output,

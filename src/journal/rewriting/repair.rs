@@ -28,7 +28,7 @@ use crate::journal::reading::{Scan, Tail};
 /// Foreign bytes at the end are first copied to a file at `spare`.
 ///
 /// # Errors
-/// A failure of the disk. After a failure, the repair can be started again.
+/// A disk failure. After a failure, the repair can be started again.
 pub(crate) fn repair(
     disk: &dyn Disk,
     output: &mut Output,

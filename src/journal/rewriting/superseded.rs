@@ -49,7 +49,7 @@ impl Superseded {
     /// Removes the lines that later lines supersede.
     ///
     /// # Errors
-    /// A failure of the disk. The file is then either the old file or the new file, never a mixture.
+    /// A disk failure. The file is then either the old file or the new file, never a mixture.
     pub(crate) fn remove(
         mut self,
         disk: &dyn Disk,
