@@ -1,4 +1,4 @@
-//! Opens a journal: finds the files by their names, and returns a journal that is ready for lines.
+//! Opens a journal: finds its files, and returns a journal to which lines can be appended.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -36,14 +36,14 @@ pub struct JournalOptions {
     pub price_date: Option<Arc<str>>,
     /// Origin, inputs and settings of the run. This module sets the other members of the manifest.
     pub manifest: Manifest,
-    /// The way in which the run begins: a new run, a continued run, or `resume`.
+    /// How the run begins: as a new run, as a resumed run, or with `resume`.
     pub start: Start,
-    /// The qualities of the answers that are asked for again. [`Recovered::reruns`] contains the rows with a latest
-    /// answer of one of these qualities.
+    /// Rows are asked again if their latest answer has one of these qualities. [`Recovered::reruns`] contains these
+    /// rows.
     pub rerun: Vec<Quality>,
     /// The rule that says when lines are synced.
     pub fsync: Fsync,
-    /// The choice of the thread that writes and syncs.
+    /// Which threads write and sync.
     pub threading: Threading,
     /// Standard output, which is used only by a run without a results file.
     pub stdout: Option<Box<dyn Write + Send>>,
@@ -116,9 +116,9 @@ impl Journal {
     }
 
     /// Makes the manifest describe this run, with its input, its settings and its output. Until this call, the manifest
-    /// describes the previous run. Call this function when it is certain that the rows of this run belong to the
-    /// answers of the previous run. A refused run must not change the manifest, because the manifest says how the rows
-    /// of these answers were read.
+    /// describes the previous run. Call this function only when it is certain that the rows of this run belong to the
+    /// answers of the previous run. A run that does not start must not change the manifest, because the manifest says
+    /// how the rows of these answers were read.
     ///
     /// # Errors
     /// [`JournalError::Disk`].
@@ -145,14 +145,14 @@ fn next_manifest(
     let before = recovered.manifest.as_ref();
     let (given, later) = match (before.cloned(), start) {
         // The rows of an error log contain their own parameters. So `resume` does not change these parts of the
-        // manifest. They still describe the input and the output of the run that created the results file.
+        // manifest: they still describe the run that created the results file.
         (Some(before), Start::Resume) => (described_as(before, given), None),
         (Some(before), Start::Continue | Start::Fresh) => {
             let settings = before.settings.clone();
             (Manifest { settings, ..described_as(before, given.clone()) }, Some(given))
         }
-        // There are answers, but no manifest says how their rows were read. With `resume`, the settings for reading the
-        // rows are also unknown.
+        // There are answers, but no manifest says how their rows were read. A `resume` does not know these settings
+        // either.
         (None, Start::Resume) => (without_rows(given), None),
         (None, Start::Continue) if !recovered.done.is_empty() => (without_rows(given.clone()), Some(given)),
         (None, Start::Continue | Start::Fresh) => (given, None),

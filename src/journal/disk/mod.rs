@@ -157,7 +157,7 @@ pub trait Disk: Send + Sync {
     fn is_same_file(&self, one: &Path, other: &Path) -> bool;
 
     /// Returns whether standard output goes to the regular file at `path`. With `None`, returns whether standard output
-    /// goes to the file from which standard input is read.
+    /// goes to the file that standard input reads.
     fn is_standard_output(&self, path: Option<&Path>) -> bool;
 
     /// Checks, without writing, that this user is allowed to write to an existing file or folder.

@@ -20,8 +20,7 @@ mod unix {
     use crate::journal::disk::trust::Facts;
 
     /// Returns the options for opening a file to read it. With these options, opening does not follow a symbolic link
-    /// and does not wait for the writer of a FIFO. If the file is a terminal, it does not become the controlling
-    /// terminal.
+    /// and does not wait for the writer of a FIFO. A terminal that is opened does not become the controlling terminal.
     pub(crate) fn to_read() -> OpenOptions {
         let mut options = OpenOptions::new();
         let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
@@ -83,7 +82,7 @@ mod unix {
     }
 
     /// Returns whether standard output goes to the regular file at `path`. With `None`, returns whether standard output
-    /// goes to the file from which standard input is read.
+    /// goes to the file that standard input reads.
     pub(crate) fn is_standard_output(path: Option<&Path>) -> io::Result<bool> {
         let out = metadata_of(&io::stdout())?;
         let other = match path {

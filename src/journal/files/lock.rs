@@ -1,4 +1,4 @@
-//! The lock of the run folder. It allows only one run at a time for each results file.
+//! The lock of the run folder. It prevents two runs from using the same results file at once.
 //!
 //! The lock is on a file named `lock`, which is created before the results file. A file named `holder` next to it
 //! contains the process id of the run. Results and error log have locks of their own ([`super::output`]), because these
@@ -20,7 +20,7 @@ pub(crate) struct Lock {
     _file: Box<dyn DiskFile>,
 }
 
-/// Locks the run folder. Returns the lock. If the file system has no locks, also returns a warning.
+/// Locks the run folder, and returns the lock. If the file system has no locks, also returns a warning.
 ///
 /// # Errors
 /// [`JournalError::Locked`], with the process id of the other run if it is known; [`JournalError::Disk`].
@@ -47,7 +47,7 @@ pub(crate) enum LockState {
     Held(Option<u32>),
     /// No run has the lock.
     Free,
-    /// The file system has no locks, or the file of the lock can't be opened.
+    /// The file system has no locks, or the lock file can't be opened.
     Unknown,
 }
 

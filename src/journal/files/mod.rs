@@ -12,7 +12,7 @@
 //! | `servers.rs` | where the answers come from, and which results may be mixed |
 //! | `slots.rs` | the requests that are in flight |
 //!
-//! This module knows nothing about the content of the lines.
+//! This module does not look into the lines.
 
 mod check;
 pub(crate) mod learned;

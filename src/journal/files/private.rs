@@ -1,4 +1,4 @@
-//! The private file: it keeps answers that other rows may need, in runs without a results file.
+//! The private file: in runs without a results file, it keeps answers that other rows may need.
 
 use std::path::Path;
 use std::sync::Arc;

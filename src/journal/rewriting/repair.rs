@@ -8,9 +8,9 @@
 //! | end | a complete record without its line break | kept; the line break is added, with a note |
 //! | end | a half-written line of this program, or zeros | removed, with a note |
 //! | end, after records | anything else | removed, with a note, and kept in another file in the same folder |
-//! | middle | a line with zeros in it, because a loss of power undid a write | removed, with a note |
-//! | middle | anything else | the file is refused; the message names the line |
-//! | beginning | anything else | the file is refused, because another program wrote it |
+//! | middle | a line with zeros in it, because a power failure undid a write | removed, with a note |
+//! | middle | anything else | the run does not use the file; the message names the line |
+//! | beginning | anything else | the run does not use the file, because another program wrote it |
 //!
 //! The run first reads all its files. If the run refuses one of them, it changes no file. Blank lines are ignored.
 
