@@ -208,7 +208,7 @@ impl From<&JournalError> for WriteFault {
     }
 }
 
-/// The maximum number of characters that [`quoted`] shows.
+/// The maximum number of characters that `quoted` shows.
 const SHOWN_CHARS: usize = 100;
 
 /// Quotes and escapes a text from a file. A long text is shortened.

@@ -208,7 +208,7 @@ fn round<T: Send>(
     if let Some((own, others)) = buffers.split_first_mut() {
         std::thread::scope(|scope| {
             for buffer in others {
-                // If a thread can't be started, the other threads do its work, including this one.
+                // If a thread can't be started, the remaining threads do its work.
                 let _ = std::thread::Builder::new().name("recovery".to_owned()).spawn_scoped(scope, || work(buffer));
             }
             work(own);

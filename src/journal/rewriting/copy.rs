@@ -9,9 +9,9 @@ use crate::journal::disk::{Disk, DiskFailure, DiskFile, replace};
 use crate::journal::files::Output;
 use crate::journal::reading::Lines;
 
-/// The number of bytes that are collected in memory before lines are written together.
+/// How many bytes of lines are collected in memory before they are written in one go.
 const BUFFER_BYTES: usize = 1 << 20;
-/// The largest number of bytes that are copied in one step.
+/// The maximum number of bytes that are copied in one step.
 const COPY_BYTES: u64 = 1 << 20;
 
 /// Copies the lines at these offsets to a new file at `to`.
