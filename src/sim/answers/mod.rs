@@ -1,4 +1,4 @@
-//! Scripted answers: rules that decide what the simulated model answers, to which requests and when.
+//! Scripted answers: rules that say what the simulated model answers, to which requests and when.
 //!
 //! `rule` defines the rules, `file` reads them from an answer file, and `values` reads the values in that file.
 //! [`rules`] defines which requests a rule selects. `sim/model` decides which rule applies to a request.
@@ -36,29 +36,28 @@
 //! | `refusal` | is a refusal, with `true` or a category. It comes before any output and is free. With `after`, it comes after this number of tokens, which are billed |
 //! | `thinking` | begins with this many tokens of thinking, if the request asks for thinking |
 //!
-//! A rule needs at least one of these fields, and can have several. If a rule has none of `text`, `json`, `tool` and
-//! `schema`, the content of the answer is the usual content. For example, `{"thinking": 800}` changes only how long the
-//! model thinks. With `"stop_reason": "pause_turn"`, the usual content is a call of a server tool and its result, if
-//! the request has such a tool. A client continues a paused answer with a request that has this answer as its last
-//! message.
+//! A rule needs at least one of these fields, and can have several. Without `text`, `json`, `tool` and `schema`, the
+//! answer has its usual content. For example, `{"thinking": 800}` changes only how long the model thinks. With
+//! `"stop_reason": "pause_turn"`, the usual content is a call of a server tool and its result, if the request has such
+//! a tool. A client continues a paused answer with a request that has this answer as its last message.
 //!
-//! `max_tokens`, the context window and the stop sequences of the request apply to scripted answers too. An answer with
-//! more tokens is cut and ends with `max_tokens`. A text ends before the first stop sequence. Thinking is output, so an
-//! answer has only thinking if the thinking needs all tokens. The tokens of the answer are counted with the simulator's
-//! own counter, and billed. A request with `max_tokens` 0 has no answer, so no rule applies to it.
+//! `max_tokens`, the context window and the stop sequences of the request apply to scripted answers too. A longer
+//! answer is truncated and has the stop reason `max_tokens`. A text ends before the first stop sequence. Thinking
+//! counts as output: if it uses up all tokens, the answer has nothing else. The simulator counts the tokens of the
+//! answer with its own counter, and bills them. A request with `max_tokens` 0 has no answer, so no rule applies to it.
 //!
 //! Other fields say **which requests** get the answer. `contains`, `models`, `share`, `draw`, `arrivals`,
 //! `first_attempts_only`, `times`, `from` and `until` have the same meaning as in fault files. Answer files have two
 //! more fields:
 //! - `turn` (a number, or a list of numbers) selects requests by their number of assistant messages plus 1. So the
 //!   first request of a row is turn 1. A later request that contains the first answer is turn 2. Assistant messages
-//!   with examples are counted too, and so is an assistant message at the end that begins the answer.
+//!   that are examples count too, and so does a last assistant message that begins the answer.
 //! - `max_tokens_below` selects requests with a `max_tokens` below this number. A rule with `max_tokens_below` no
 //!   longer applies when a client repeats the request with a higher `max_tokens`.
 //!
 //! The first user message of a request decides to which shares it belongs, so all turns of a row belong to the same
 //! shares. Only the shares of rules with the same turn are added up. In the following file, the rules for turn 1 and
-//! turn 2 have the same share. So these two rules apply to the same rows.
+//! turn 2 have the same share, so they apply to the same rows.
 //!
 //! ```json
 //! {"rules": [
@@ -69,7 +68,7 @@
 //! ```
 //!
 //! The first rule that matches a request is applied. Rules apply to single requests and to the requests in batches.
-//! `times` does not count a request that the API refuses, or that gets a fault instead of an answer.
+//! `times` does not count requests that the API rejects, or that get a fault instead of an answer.
 
 mod file;
 mod rule;
