@@ -1,16 +1,14 @@
-//! The simulated API: a model of the API. The model runs inside the program on a virtual clock, or as an HTTP server on
-//! this machine.
+//! A simulation of the API. It runs inside the program on a virtual clock, or as an HTTP server on this machine.
 //!
-//! The simulated API is used to test `limiter` and `scheduler`. So the simulated API shares no code with `limiter` and
-//! `scheduler`, and does not use the token counts of `plan`. [`model`] is a plain state machine; its callers pass
-//! `now`. [`transport`] runs the state machine inside the program, on the clock of the run. `server` serves the state
-//! machine over sockets (feature `sim`). [`config`] contains all settings. [`faults`] contains the faults that can be
-//! injected, and [`answers`] contains the answers that can be scripted. [`rules`] contains the code that `faults` and
-//! `answers` share. [`presets`] contains the simulated models.
+//! The simulated API tests `limiter` and `scheduler`, so it shares no code with them, and does not use the token counts
+//! of `plan`. [`model`] is a plain state machine; its callers pass `now`. [`transport`] runs the state machine inside
+//! the program, on the clock of the run. `server` serves the state machine over sockets (feature `sim`). [`config`]
+//! contains all settings. [`faults`] defines the faults that can be injected, and [`answers`] the answers that can be
+//! scripted. [`rules`] contains the code that `faults` and `answers` share. [`presets`] contains the simulated models.
 //!
 //! # Rules of the API that the simulator follows
 //!
-//! "Docs" means the pages of the API documentation. Each date is the date of the copy of a page that was read.
+//! "Docs" means the pages of the API documentation. A date is the date of the copy of the page that was read.
 //!
 //! | rule | source |
 //! |---|---|
@@ -101,27 +99,27 @@
 //!
 //! # Not modelled
 //!
-//! - Endpoints: endpoints for files and of betas; limits of workspaces, files, skills and web search; lists of limits
-//!   in several pages; CORS.
+//! - Endpoints: the endpoints for files and for betas; limits of workspaces, files, skills and web search; lists of
+//!   limits in several pages; CORS.
 //! - Batches: workspaces (an organization has only one), `anthropic-user-profile-id`, longer answers with a beta, and
-//!   answers with several calls of server tools. A busy service, which processes batches more slowly, is not simulated.
-//!   To test the effect of a busy service, use a long [`config::BatchTime`] or the fault `request_expired`.
+//!   answers with several calls of server tools. A busy service that processes batches more slowly is not simulated; to
+//!   test its effect, use a long [`config::BatchTime`] or the fault `request_expired`.
 //! - Requests: a request with a service tier, `speed: fast` or `inference_geo` is accepted, but it is served and priced
 //!   like a standard request.
-//! - Betas: every value that looks like the name of a beta is accepted. Betas have no effect. Fallbacks, which need a
-//!   beta, have no effect either.
-//! - API version 2026-10-21: the simulator refuses sampling parameters, as the API does. But the simulator accepts
-//!   documents in assistant messages and citations in user messages, which the API refuses.
-//! - Bodies: compressed bodies are refused. Unknown fields inside messages and blocks are accepted. The simulator has
-//!   no limits on the size of schemas, on stop sequences, and on the number of messages, images and pages.
+//! - Betas: every value that looks like the name of a beta is accepted. Betas, and fallbacks, which need a beta, have
+//!   no effect.
+//! - API version 2026-10-21: like the API, the simulator rejects sampling parameters. Unlike the API, it accepts
+//!   documents in assistant messages and citations in user messages.
+//! - Bodies: the simulator rejects compressed bodies. Unknown fields inside messages and blocks are accepted. It does
+//!   not limit the size of schemas, stop sequences, or the number of messages, images and pages.
 //! - Answers: calls of server tools other than web search and fetch (the model answers with text instead); tokens of
 //!   search results, citations and `compaction`; omitted, summarized and hidden thinking; time-outs of the API itself.
 //! - Tokens: differences between tokenizers (all models use the same one); the size of images and PDFs (every image has
 //!   1,500 tokens); different lengths of the hidden tool prompt (it has 346 tokens for all models).
 //! - Limits: workspace limits in the `tokens` headers; the headers for priority tier and fast mode; the end of a spend
-//!   cap at the start of a month; spend limits that a user sets (their refusals can be injected).
-//! - Caching: if web search is added to a request, the API can read the cache entries of the other tools. The simulator
-//!   can't. The simulator removes entries early only with the fault `cache_evicted`.
+//!   cap at the start of a month; spend limits that a user sets (their errors can be injected).
+//! - Caching: if web search is added to a request, the API can still read the cache entries of the other tools, but the
+//!   simulator can't. The simulator removes entries early only with the fault `cache_evicted`.
 
 pub mod answers;
 pub mod config;
