@@ -14,8 +14,7 @@ use super::work::serial;
 
 /// The approximate length of a part of the results, in bytes.
 pub(crate) const PART_BYTES: usize = 64 << 10;
-/// The usual length of a result line, in bytes. The buffer for a part of the results has room for one line more than
-/// the part.
+/// The usual length of a result line, in bytes. The buffer for a part has room for one such line beyond `PART_BYTES`.
 const LINE_BYTES: usize = 2_000;
 
 impl Model {
