@@ -11,7 +11,7 @@ pub struct SimModel {
     pub id: Arc<str>,
     /// The other names that requests can use, for example `claude-haiku-4-5`.
     pub aliases: Vec<Arc<str>>,
-    /// The name for people, for example `Claude Haiku 4.5`.
+    /// The display name, for example `Claude Haiku 4.5`.
     pub display_name: Arc<str>,
     /// The release date in RFC 3339 format.
     pub created_at: Arc<str>,

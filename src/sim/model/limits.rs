@@ -149,7 +149,7 @@ impl ClassLimits {
     }
 
     /// Takes what a request needs from the buckets. If a limit is used up, takes nothing and returns an error. Callers
-    /// must have updated every bucket to the current time.
+    /// must have updated every bucket for the current time.
     pub(super) fn admit(&mut self, asked: Asked, rule: OutputRule) -> Result<(), Refusal> {
         if let Some(refusal) = self.refusal(asked, rule) {
             return Err(refusal);
