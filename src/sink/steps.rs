@@ -8,13 +8,13 @@
 //! | member | meaning |
 //! |---|---|
 //! | `purpose` | why the request was sent: [`Purpose::name`] |
-//! | `provider` | the provider that it was sent to; missing if an earlier version sent it |
-//! | `model` | the model that it was for |
-//! | `max_tokens` | how many output tokens its answer could have |
-//! | `quality` | how good the answer was: [`Quality::name`](crate::domain::Quality::name); null if no answer came |
+//! | `provider` | the provider that the request was sent to; missing if an earlier version sent it |
+//! | `model` | the model that was asked |
+//! | `max_tokens` | the maximum number of output tokens |
+//! | `quality` | the quality of the answer: [`Quality::name`](crate::domain::Quality::name); null if no answer came |
 //! | `failed` | the class of the failure: [`ErrorClass::name`](crate::domain::ErrorClass::name), only if no answer came |
-//! | `lane` | `batch`, only if it was sent in a batch |
-//! | `usage`, `cost_usd` | what it used, and what this costs; the cost is null for a model without a price |
+//! | `lane` | `batch`, only if the request was sent in a batch |
+//! | `usage`, `cost_usd` | the tokens of the request, and their cost; the cost is null for a model without a price |
 //! | `request_id` | the API's id of the answer |
 //!
 //! Requests without an answer are not listed, with two exceptions, which apply only if the row was sent to several

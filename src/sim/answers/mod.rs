@@ -27,14 +27,14 @@
 //! | field | the answer |
 //! |---|---|
 //! | `text` | is this text; with `""`, it has no content |
-//! | `json` | is this value, as text and as it is written in the file |
-//! | `tool` | calls this tool: an object with `name` and `input`, or a list of up to six of them; with `text` or `json`, the text comes first. The rule also applies if the request does not offer the tool; to avoid this, let `contains` look for the name of the tool |
-//! | `"schema": "broken"` | is JSON that breaks the schema: a required property is missing, or else the type is wrong; only for requests for structured output and for forced tools |
+//! | `json` | is this value, as text, exactly as it is written in the file |
+//! | `tool` | calls this tool (an object with `name` and `input`) or up to six tools (a list of such objects); with `text` or `json`, the text comes first. The rule also applies if the request does not offer the tool; to avoid this, put the name of the tool into `contains` |
+//! | `"schema": "broken"` | is JSON that breaks the schema: a required property is missing, or if none is required, the type is wrong; only for requests for structured output and for forced tools |
 //! | `"schema": "not_json"` | is text instead of JSON; only for requests for structured output |
-//! | `stop_reason` | ends with this reason, which can be any text |
-//! | `truncated` | ends early, as if `max_tokens` had cut it. With `true`, half of its tokens are sent; with a number from 0 to 1, this part of them |
-//! | `refusal` | is a refusal, with `true` or a category. It comes before any output and is free. With `after`, it comes after this number of tokens, which are billed |
-//! | `thinking` | begins with this many tokens of thinking, if the request asks for thinking |
+//! | `stop_reason` | has this stop reason, which can be any text |
+//! | `truncated` | is truncated, as if by `max_tokens`. With `true`, half of its tokens are sent; with a number from 0 to 1, this share of them |
+//! | `refusal` | is a refusal; the value is `true` or a category. The refusal comes before any output and is free. With `after`, it comes after this number of tokens, which are billed |
+//! | `thinking` | begins with this number of thinking tokens, if the request asks for thinking |
 //!
 //! A rule needs at least one of these fields, and can have several. Without `text`, `json`, `tool` and `schema`, the
 //! answer has its usual content. For example, `{"thinking": 800}` changes only how long the model thinks. With

@@ -27,16 +27,16 @@
 //! | kind | what the client sees | billed |
 //! |---|---|---|
 //! | `reset_before` | the connection breaks before any byte of the response | only with `"billed": true` |
-//! | `reset_mid` | the connection breaks inside the body, after a part of the body; `at` is this part (0 to 1, default 0.5); or after a number of `bytes` | yes |
-//! | `stall` | the body stops after the part `at` (default 0.5), and nothing more comes; with `"before_head": true`, not even the head comes | yes |
+//! | `reset_mid` | the connection breaks inside the body, after the share `at` of the body (0 to 1, default 0.5) or after this number of `bytes` | yes |
+//! | `stall` | the body stops after the share `at` (default 0.5), and nothing more comes; with `"before_head": true`, not even the head comes | yes |
 //! | `slow_drip` | the body comes in pieces of `bytes` (default 64), one piece in each interval `every` (default `1s`) | yes |
-//! | `truncated_json` | the body ends too early, after the part `at`, but without a connection error | yes |
-//! | `error_event` | a stream carries an error event (`type`, default `overloaded_error`) after the part `at` (default 0: as the first event); a call without streaming gets the status of that error | a part |
+//! | `truncated_json` | the body ends too early, after the share `at`, but without a connection error | yes |
+//! | `error_event` | a stream has an error event (`type`, default `overloaded_error`) after the share `at` (default 0: as the first event); a call without streaming gets the status of that error | a part |
 //! | `no_message_start` | a stream lacks its first event; a response without streaming is complete | yes |
 //! | `no_message_stop` | a stream ends without its last event; a response without streaming lacks its closing brace | yes |
-//! | `cache_refused` | a request with cache breakpoints gets a 400, as from a gateway that does not know them | no |
+//! | `cache_refused` | a request with cache breakpoints gets a 400, as from a gateway that does not support them | no |
 //! | `cache_ignored` | cache breakpoints have no effect: the usage shows neither a write nor a read | yes |
-//! | `cache_evicted` | the cache entries that the request could read are gone; with `after`, such as `"90s"`, only those that have not been used for this time | yes |
+//! | `cache_evicted` | the cache entries that the request could read are removed first; with `after`, such as `"90s"`, only entries that have not been used for this time | yes |
 //! | `html` | an HTML page, with `status` (default 502) | no |
 //! | `empty` | an empty body, with `status` (default 520) | no |
 //!
@@ -56,7 +56,7 @@
 //!
 //! | kind | what happens | billed |
 //! |---|---|---|
-//! | `unlisted` | a batch is missing from the list, always or `within` this time after its creation; `arrivals` are the numbers of batches | yes |
+//! | `unlisted` | a batch is missing from the list, always, or only until the time `within` after its creation; `arrivals` selects batches by their numbers | yes |
 //! | `request_errored` | a request of a batch ends as `errored`, with `type` (default `api_error`) and `message` | no |
 //! | `request_expired` | a request of a batch is never processed, so the batch ends only when it expires | no |
 //! | `result_missing` | the results lack the line of a request | yes |

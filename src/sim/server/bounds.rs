@@ -1,4 +1,4 @@
-//! Limits on how much time, memory and how many connections clients can use.
+//! Limits on the time, connections and memory that clients can use.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,9 +16,10 @@ pub struct Bounds {
     pub connections: usize,
     /// The maximum length of the headers of a request, in bytes.
     pub head_bytes: usize,
-    /// The maximum number of bytes of all request bodies that are being received.
+    /// The maximum number of bytes of all other request bodies that are being received.
     pub body_bytes: usize,
-    /// The same maximum for the bodies that create batches. A single one of these can have 256 MB.
+    /// The maximum number of bytes of all bodies that create batches and are being received. A single one can have 256
+    /// MB.
     pub batch_bytes: usize,
     /// The maximum number of bytes of all requests and answers in flight, not counting request bodies.
     pub answer_bytes: usize,

@@ -7,11 +7,11 @@
 //!
 //! | question | choice |
 //! |---|---|
-//! | must paths begin with the base path of the platform | no: requests inside the process do not have it, so `/v1/messages` is served too |
-//! | the form of a 400 of Google and Foundry | the form of the API |
-//! | the error for an overload of Bedrock | `ServiceUnavailableException` |
-//! | an error inside a stream of Bedrock, Google or Foundry | an event in the form of the API |
-//! | errors of 500 and more at OpenRouter | in a body with status 200 |
+//! | must paths begin with the base path of the platform | no: requests inside the process lack it, so `/v1/messages` is served too |
+//! | the format of a 400 from Google and Foundry | that of the API |
+//! | the error if Bedrock is overloaded | `ServiceUnavailableException` |
+//! | the format of an error inside a stream of Bedrock, Google or Foundry | an event as the API sends it |
+//! | how OpenRouter sends errors with codes of 500 and more | in a body with status 200 |
 
 mod aws;
 mod google;
