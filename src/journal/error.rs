@@ -160,7 +160,7 @@ pub enum JournalError {
     Manifest {
         /// The manifest.
         path: PathBuf,
-        /// The fault of the manifest, and its place in the file.
+        /// What is wrong with the manifest, and where in the file.
         fault: String,
     },
     /// Another run uses the output.
@@ -220,8 +220,7 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("{shown:?}")
 }
 
-/// Returns the advice for a provider with a changed address. It says how to put the provider's answers into the same
-/// results anyway.
+/// Returns the advice for a provider with a changed address: how to put its answers into the same results anyway.
 fn moved(provider: &str) -> String {
     let name = quoted(provider);
     format!(

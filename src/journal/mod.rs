@@ -2,7 +2,7 @@
 //!
 //! The journal consists of the results file, the error log and the run folder `<results>.run/` (manifest, lock,
 //! in-flight slots, learned limits). This module does all work on these files, from the first check of their names to
-//! the last sync. The journal knows nothing about scheduling. It knows the identity of a request, but not its content.
+//! the last sync. The journal knows nothing about scheduling. Of a request, it knows the identity, but not the content.
 //! The lines are made in [`crate::sink`].
 //!
 //! | folder or file | content |
@@ -135,13 +135,13 @@ pub struct Journal {
     results_end: u64,
     /// The offset in the results file at which the line of this run's last answer begins.
     last_result: u64,
-    /// The private file for answers that later rows may need. It is used only if there is no results file.
+    /// The private file for answers that later rows may need, used only without a results file.
     private: Option<PrivateFile>,
     /// A buffer for a line that is made before it is appended.
     line: Vec<u8>,
     writer: Writer,
     outputs: Outputs,
-    /// The limits that the run learned. They are written to the run folder at the end of the run.
+    /// The limits that the run learned, which are written to the run folder at its end.
     learned: Option<LearnedLimits>,
     /// Whether the error log is removed at the end of the run if the log is empty. An empty log is removed in three
     /// cases: this run created the log, the log has the default name for these results, or results go to standard
@@ -243,8 +243,8 @@ impl Journal {
         self.slots.mark_again(slot, job.row, at_most)
     }
 
-    /// Empties the slot of a request that is no longer in flight, although its row has no line. The next
-    /// [`Journal::flush`] writes the change.
+    /// Empties the slot of a row that has neither a request in flight nor a line. The next [`Journal::flush`] writes
+    /// the change.
     pub fn clear(&mut self, slot: Slot) {
         self.slots.clear(slot);
     }
@@ -268,8 +268,8 @@ impl Journal {
         Ok(self.slots.flush()?)
     }
 
-    /// Adds money to the sums that later runs read, and makes the sums durable. This function is for money that no line
-    /// records.
+    /// Adds money to the sums that later runs read, and makes the sums durable. Use this function for money that no
+    /// line records.
     ///
     /// # Errors
     /// [`JournalError::Disk`].
@@ -343,7 +343,7 @@ impl Journal {
     }
 }
 
-/// Returns the path of the file in the run folder from which `resume` reads its rows.
+/// Returns the path of the file in the run folder that `resume` reads its rows from.
 fn resume_input_in(folder: &Path) -> PathBuf {
     folder.join("resume.jsonl")
 }

@@ -1,4 +1,4 @@
-//! Opens a journal: finds its files, and returns a journal to which lines can be appended.
+//! Opens a journal: finds its files, and returns a journal that is ready for new lines.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -26,7 +26,7 @@ pub struct JournalOptions {
     pub disk: Arc<dyn Disk>,
     /// The paths of the files of the run.
     pub paths: RunPaths,
-    /// The inputs that are files. They must not include an output.
+    /// The inputs that are files; none of them is an output.
     pub inputs: Vec<PathBuf>,
     /// Id of this run: unique, ASCII, at most 48 bytes, fit for a file name.
     pub run: Arc<str>,
@@ -41,7 +41,7 @@ pub struct JournalOptions {
     /// Rows are asked again if their latest answer has one of these qualities. [`Recovered::reruns`] contains these
     /// rows.
     pub rerun: Vec<Quality>,
-    /// The rule that says when lines are synced.
+    /// When lines are synced.
     pub fsync: Fsync,
     /// Which threads write and sync.
     pub threading: Threading,
@@ -133,7 +133,7 @@ impl Journal {
     }
 }
 
-/// Returns the manifest with which the run begins. If this manifest still describes the previous run, also returns the
+/// Returns the manifest that the run begins with. If this manifest still describes the previous run, also returns the
 /// manifest that describes this run.
 fn next_manifest(
     given: Manifest,
@@ -189,7 +189,7 @@ fn described_as(like: Manifest, manifest: Manifest) -> Manifest {
     Manifest { inputs, shape, rows, output, ..manifest }
 }
 
-/// Returns the targets of the lines, and the offsets at which the results and the error log end.
+/// Returns where the lines are written, and the lengths of the results file and the error log.
 fn targets(
     outputs: &Outputs,
     fsync: Fsync,

@@ -25,7 +25,7 @@ pub(crate) const MOST_FILES: usize = 1 << (64 - OFFSET_BITS);
 /// Which answers of a results file can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Usable {
-    /// Every complete answer (not truncated and not refused). The file comes from the server of this run.
+    /// Every complete answer (neither truncated nor refused). The file comes from the server of this run.
     OwnServer,
     /// Every complete answer that is not from the simulator. The file comes from another server.
     OtherServer,
@@ -126,7 +126,7 @@ impl StoredAnswers {
     }
 }
 
-/// An unfinished index, to which files can still be added.
+/// An index that is still being made from files.
 #[derive(Default)]
 struct Index {
     files: Vec<Box<dyn DiskFile>>,

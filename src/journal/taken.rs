@@ -1,7 +1,7 @@
 //! Writes the lines of rows that take their answer from another line, and reads back answers of this run.
 //!
 //! With a results file, an answer is read back from that file. Without a results file, answers that later rows may need
-//! are also written to a private file. This file has no name and vanishes when the process ends.
+//! are also written to a private file. The private file has no name and vanishes when the process ends.
 
 use super::Journal;
 use super::disk::DiskFile;
@@ -36,8 +36,8 @@ impl Journal {
     /// Makes sure that the last appended answer can be read later, and returns its place.
     ///
     /// # Errors
-    /// [`JournalError::Disk`] if the private file can't be written. [`JournalError::NoFolder`] if there is no results
-    /// file and no private file.
+    /// [`JournalError::Disk`] if the private file can't be written. [`JournalError::NoFolder`] if there is neither a
+    /// results file nor a private file.
     pub(crate) fn keep_answer(&mut self, outcome: &Outcome) -> Result<u64, JournalError> {
         if self.outputs.results.is_some() {
             return Ok(self.last_result);

@@ -1,4 +1,4 @@
-//! A simulation of the API. It runs inside the program on a virtual clock, or as an HTTP server on this machine.
+//! A simulation of the API, which runs inside the program on a virtual clock, or as an HTTP server on this machine.
 //!
 //! The simulated API tests `limiter` and `scheduler`, so it shares no code with them, and does not use the token counts
 //! of `plan`. [`model`] is a plain state machine; its callers pass `now`. [`transport`] runs the state machine inside
@@ -110,8 +110,8 @@
 //!   no effect.
 //! - API version 2026-10-21: like the API, the simulator rejects sampling parameters. Unlike the API, it accepts
 //!   documents in assistant messages and citations in user messages.
-//! - Bodies: the simulator rejects compressed bodies. Unknown fields inside messages and blocks are accepted. It does
-//!   not limit the size of schemas, stop sequences, or the number of messages, images and pages.
+//! - Bodies: the simulator rejects compressed bodies. Unknown fields inside messages and blocks are accepted. The
+//!   simulator does not limit the size of schemas, stop sequences, or the number of messages, images and pages.
 //! - Answers: calls of server tools other than web search and fetch (the model answers with text instead); tokens of
 //!   search results, citations and `compaction`; omitted, summarized and hidden thinking; time-outs of the API itself.
 //! - Tokens: differences between tokenizers (all models use the same one); the size of images and PDFs (every image has

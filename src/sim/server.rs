@@ -5,7 +5,7 @@
 //! resources than [`Bounds`] allows. Only programs on this machine get answers; `guard` checks this.
 //!
 //! The server accepts connections in its own loop and uses no web framework. A framework would offer no time limit for
-//! receiving the headers of a request, and no routing is needed, because all requests go to one function.
+//! receiving the headers of a request. Routing is not needed, because all requests go to one function.
 
 mod body;
 mod bounds;

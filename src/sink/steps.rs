@@ -3,7 +3,7 @@
 //!
 //! A row can have several answers: if an answer is not accepted, another request follows (see [`crate::answer`]). The
 //! requests of a row can also be sent to several providers. In both cases, the line of the row lists its requests in
-//! `steps`. This array has one object for each request that was answered, the oldest first:
+//! `steps`. `steps` has one object for each request that was answered, the oldest first:
 //!
 //! | member | meaning |
 //! |---|---|
@@ -17,16 +17,16 @@
 //! | `usage`, `cost_usd` | the tokens of the request, and their cost; the cost is null for a model without a price |
 //! | `request_id` | the API's id of the answer |
 //!
-//! Requests without an answer are not listed, with two exceptions, which apply only if the row was sent to several
-//! providers: the last request to each provider that the row left is listed, and if the row failed, its last request
-//! too. So the sums of a row can be larger than the sums of its steps.
+//! Requests without an answer are not listed, with two exceptions if the row was sent to several providers. The last
+//! request to each provider that the row left is listed. If the row failed, its last request is listed too. So the sums
+//! of a row can be larger than the sums of its steps.
 //!
 use crate::domain::{AttemptRecord, Lane, Outcome, Purpose};
 
 use super::json::{Object, name};
 
-/// Returns false if [`write_asked`] certainly writes nothing for these attempts. It is called for every line, so the
-/// check is short: most rows have a single attempt and no schema.
+/// Returns false if [`write_asked`] certainly writes nothing for these attempts. The check is short because it is made
+/// for every line: most rows have a single attempt and no schema.
 #[inline]
 pub(super) fn has_asked(attempts: &[AttemptRecord]) -> bool {
     match attempts {

@@ -133,8 +133,8 @@ pub trait DiskFile: Send + Sync {
 
 /// A file system.
 pub trait Disk: Send + Sync {
-    /// Opens a regular file if this program is allowed to use it. This call never waits, even if the path is a FIFO or
-    /// a device.
+    /// Opens a regular file if this program is allowed to use it. Opening never waits, even if the path is a FIFO or a
+    /// device.
     ///
     /// # Errors
     /// A [`Refusal`]; `ResourceBusy` if the system allows only one writer and another process has the file open for
@@ -147,7 +147,7 @@ pub trait Disk: Send + Sync {
     /// A [`Refusal`] if this program is not allowed to use the file or folder, and any other system error.
     fn kind(&self, path: &Path) -> io::Result<Option<FileKind>>;
 
-    /// Returns whether `path` is a folder that can hold outputs. Symbolic links are followed.
+    /// Returns whether `path` is a folder that can contain outputs. Symbolic links are followed.
     ///
     /// # Errors
     /// [`Refusal::OpenFolder`].

@@ -1,8 +1,8 @@
 //! The local file system.
 //!
-//! A missing file is created with `O_EXCL`. An existing file is opened without following a link and without waiting.
-//! Then the opened file is checked. The name is also checked before the file is opened, because some devices do
-//! something as soon as they are opened.
+//! A missing file is created with `O_EXCL`. An existing file is opened without following a link and without waiting,
+//! and is checked after that. The name is also checked before the file is opened, because some devices do something as
+//! soon as they are opened.
 //!
 //! On Windows, only one process at a time can have a file open for writing. Other processes can still read, rename and
 //! replace the file. So no locks are used on Windows. A lock on Windows would also prevent people from reading their
@@ -27,7 +27,7 @@ pub struct RealDisk {
     made_private: Mutex<MadePrivate>,
 }
 
-/// Records of files and folders to which other users had rights.
+/// The files and folders that other users had rights to.
 #[derive(Debug, Default)]
 struct MadePrivate {
     /// Files and folders that were made private.

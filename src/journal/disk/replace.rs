@@ -6,14 +6,14 @@ use std::path::Path;
 use super::names::{folder_of, with_suffix};
 use super::{Disk, DiskFailure, DiskFile, LockAttempt, OpenMode};
 
-/// The suffix of temporary file names. It is long, so other files are unlikely to have it.
+/// The suffix of temporary file names, long enough that other files are unlikely to have it.
 const TEMPORARY: &str = ".claude-batch.tmp";
 
 /// Writes a new file with `fill`, and replaces the old file with it.
 ///
 /// The new file is written next to the old one, synced, and renamed. If an earlier process died and left a temporary
-/// file, that file is removed first. This is safe: the caller has the lock, so no other process uses the temporary
-/// file. If the new temporary file can't be finished, it is removed, because the disk may be full.
+/// file, that file is removed first. The removal is safe: the caller has the lock, so no other process uses the
+/// temporary file. If the new temporary file can't be finished, it is removed, because the disk may be full.
 ///
 /// # Errors
 /// A disk failure. The file is then either the old file or the new file, never a mixture.
@@ -39,7 +39,7 @@ pub(crate) fn replace_locked(
 }
 
 /// Replaces a file as [`replace`] does, but without any sync. After a process crash, either the old file or the new
-/// file is there. After a power failure, the file may be damaged. This function is for files that are replaced every
+/// file is there. After a power failure, the file may be damaged. Use this function for files that are replaced every
 /// second and that no later run needs.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! The limits that the last run learned. They are stored in the file `limits.json` in the run folder.
+//! The limits that the last run learned, stored in the file `limits.json` in the run folder.
 //!
 //! The form of the file: `{"v":1,"at":"2026-11-26T09:30:00Z","origin":"https://api.anthropic.com","pools":[{"provider":
 //! "anthropic","class":"haiku-4.5","speed":"standard","limits":{"rpm":1000,"itpm":450000,"otpm":90000},"bursts":

@@ -1,4 +1,4 @@
-//! The manifest describes a run. It is the file `manifest.json` in the run folder.
+//! The manifest, which describes a run in the file `manifest.json` of the run folder.
 //!
 //! The manifest is replaced atomically (temporary file, sync, rename, sync of the folder). If the manifest and the
 //! lines disagree, the lines are right. A lost manifest costs only three things: the recorded settings, the sums of
@@ -27,8 +27,8 @@ pub(crate) const FORMAT_VERSION: u32 = 1;
 
 const NAME: &str = "manifest.json";
 
-/// The size limit for reading a manifest, in bytes. It is enough for tens of thousands of inputs. The limit is needed
-/// because parsing a malicious manifest can take thirty times its size in memory.
+/// The size limit for reading a manifest, in bytes: enough for tens of thousands of inputs. The limit is needed because
+/// parsing a malicious manifest can take thirty times its size in memory.
 const MOST_BYTES: u64 = 4 << 20;
 /// The largest length of an origin, in bytes. The length is limited because messages show the origin.
 const ORIGIN_BYTES: usize = 512;
@@ -60,12 +60,12 @@ pub struct Manifest {
     /// The settings from flags that are part of every request.
     #[serde(default)]
     pub shape: RequestShape,
-    /// Other settings, by the names of their flags. These settings are not checked here. They never include a
-    /// credential or the base URL.
+    /// Other settings, by the names of their flags. Their values are not checked here, and never include a credential
+    /// or the base URL.
     #[serde(default)]
     pub settings: Map<String, Value>,
-    /// The settings for reading rows and making requests from them, by the names of their flags. These settings are not
-    /// checked here.
+    /// The settings for reading rows and making requests from them, by the names of their flags. The values of the
+    /// settings are not checked here.
     #[serde(default)]
     pub rows: Map<String, Value>,
     /// The output that is made from the results; `None` if the results file is the output.
@@ -84,12 +84,12 @@ pub struct Manifest {
     pub counted_opening: u64,
 }
 
-/// An output that is made from the results. It is in the same folder as the results file.
+/// An output that is made from the results, in the same folder as the results file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedOutput {
     /// The name of the file.
     pub name: String,
-    /// The settings of the output, by the names of their flags. These settings are not checked here.
+    /// The settings of the output, by the names of their flags. The values of the settings are not checked here.
     #[serde(default)]
     pub settings: Map<String, Value>,
 }

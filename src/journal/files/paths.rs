@@ -1,4 +1,4 @@
-//! The paths of the results file, the error log and the run folder. These paths are made from the arguments.
+//! The paths of the results file, the error log and the run folder, made from the arguments.
 //!
 //! This module is pure. Its rules:
 //!

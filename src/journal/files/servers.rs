@@ -113,8 +113,7 @@ mod tests {
         assert_eq!(simulated[0].conflict(&simulated[1]), None);
     }
 
-    /// Returns the servers of a run with these providers. The first provider in the list is the first provider of the
-    /// run.
+    /// Returns the servers of a run with these providers. The order of the list is the order of the run's providers.
     fn of(providers: &[(&str, &str)]) -> Servers {
         let named = providers.iter().map(|(name, origin)| ((*name).to_owned(), (*origin).to_owned())).collect();
         Servers::new(providers[0].1, &named)

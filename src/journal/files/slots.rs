@@ -10,9 +10,8 @@
 //! Changes of slots wait for [`Slots::flush`], which writes all changes at once. A system call for each change would
 //! take as long as sending the request. A request must not be sent before its slot is flushed.
 //!
-//! If a row has a durable line, its slot need not be cleared in the file, because the next run does not count rows that
-//! have a line. The lowest free slot is used first, so the slots that change in one iteration of the run's loop are
-//! close together.
+//! The next run does not count rows that have a line, so the slot of such a row need not be cleared in the file. The
+//! lowest free slot is used first, so the slots that change in one iteration of the run's loop are close together.
 //!
 //! Slots are not synced, because a sync for each request would be too expensive. After a power failure, slots can be
 //! missing or out of date, so the count is only an estimate. A slot with a wrong checksum counts as empty.
@@ -31,7 +30,7 @@ const SLOT_BYTES: usize = 64;
 const MOST_BYTES: u64 = 8 << 20;
 const MAGIC: &[u8; 8] = b"cbslots1";
 /// The number of bytes for the run id in the header. The first 16 bytes of the header contain the magic number and the
-/// number of the opening, which is 1 for the first run that opened the run folder, 2 for the second run, and so on.
+/// number of the opening: 1 for the first run that opened the run folder, and so on.
 const RUN_BYTES: usize = SLOT_BYTES - 16;
 
 /// The slot of a request in flight. After the request, the slot must be given back: with `release` if the row has a
@@ -96,7 +95,7 @@ impl Slots {
         slot
     }
 
-    /// Empties the slot of a request that is no longer in flight, although its row has no line.
+    /// Empties the slot of a row that has neither a request in flight nor a line.
     pub(crate) fn clear(&mut self, slot: Slot) {
         self.set(slot.0, &[0; SLOT_BYTES]);
         self.free.push(Reverse(slot.0));

@@ -33,7 +33,7 @@ pub enum RowState {
     },
 }
 
-/// The number of parts into which the rows are divided.
+/// How many parts the rows are divided into.
 const PARTS: usize = 256;
 /// From this number of rows on, sorting with several threads is faster.
 const ROWS_FOR_THREADS: usize = 50_000;
@@ -158,10 +158,10 @@ impl DoneSet {
 
     /// Returns the answered row of a label.
     ///
-    /// This function is an interpolation search. Labels are hashes, so they are evenly distributed, and the position of
-    /// a label can be estimated from its value. There are three estimates. If `n` rows are left to search before an
-    /// estimate, only a few times `√n` rows are left after it. With ten million rows, a plain binary search would wait
-    /// for memory about twenty times. A wrong estimate only costs time.
+    /// An interpolation search: labels are hashes, so they are evenly distributed, and the position of a label can be
+    /// estimated from its value. There are three estimates. If `n` rows are left to search before an estimate, only a
+    /// few times `√n` rows are left after it. With ten million rows, a plain binary search would wait for memory about
+    /// twenty times. A wrong estimate only costs time.
     pub(crate) fn find(&self, label: u64) -> Option<RowId> {
         const ESTIMATES: usize = 3;
         let mut piece = &self.answered.get(part_of(label))?[..];

@@ -24,7 +24,7 @@ pub struct ErrorLog {
     pub results: Option<PathBuf>,
     /// The number of entries that contain a row, by error class.
     pub rows: BTreeMap<ErrorClass, u64>,
-    /// The number of entries that contain the text of a broken row (a row that could not be read). Such rows can't be
+    /// The number of entries that contain the text of a broken row (a row that could not be read). Broken rows can't be
     /// run again.
     pub broken: u64,
 }

@@ -91,7 +91,7 @@ pub(crate) struct Details<'a> {
     pub(crate) attempts: u64,
     /// The time from the first request to the answer; `None` if nothing was sent.
     pub(crate) latency_ms: Option<u64>,
-    /// Whether the cost is known. It is not known if the model has no price.
+    /// Whether the cost is known, which it is not if the model has no price.
     pub(crate) has_cost: bool,
     /// If the row took its answer from another line: where that line is.
     pub(crate) taken: Option<TakenFrom>,
@@ -114,13 +114,12 @@ pub(crate) struct ErrorRecord {
     pub(super) is_broken: bool,
     /// Whether the row still needed another request when the line was written.
     pub(crate) is_step: bool,
-    /// Whether the row can be continued from this line. This is possible if the line is a step (an answer that was not
-    /// accepted) and its answer can be read. If not, the row has failed, and no later line contains the charges of this
-    /// line.
+    /// Whether the row can be continued from this line: the line is a step (an answer that was not accepted), and its
+    /// answer can be read. If not, the row has failed, and no later line contains the charges of this line.
     pub(crate) is_unfinished: bool,
     /// Id of the run that wrote the line.
     pub(crate) run: String,
-    /// The results file to which the line belongs.
+    /// The results file that the line belongs to.
     pub(crate) results: Option<String>,
     /// The time at which the last attempt ended.
     pub(crate) last_at: Option<jiff::Timestamp>,

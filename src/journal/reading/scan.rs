@@ -16,7 +16,7 @@ use super::record::Parsed;
 use crate::journal::disk::{DiskFailure, DiskFile};
 use crate::journal::error::JournalError;
 
-/// The bytes with which every line of this program begins.
+/// The prefix of every line of this program.
 const BEGINNING: &[u8] = b"{\"custom_id\":";
 
 /// The result of a scan of a file.
@@ -244,7 +244,7 @@ fn is_half_written(bytes: &[u8]) -> bool {
     begins && serde_json::from_slice::<IgnoredAny>(bytes).is_err_and(is_cut_short)
 }
 
-/// Checks that this program wrote the first line of a file. This function does not read the other lines.
+/// Checks that this program wrote the first line of a file. The other lines are not read.
 ///
 /// # Errors
 /// [`JournalError::Foreign`]; [`JournalError::Disk`].

@@ -48,7 +48,7 @@ pub(crate) fn each_line(
     Ok(())
 }
 
-/// A file to which lines are copied.
+/// A file that lines are copied to.
 pub(super) struct LineCopy<'a> {
     copy: &'a dyn DiskFile,
     path: &'a Path,

@@ -1,9 +1,9 @@
 //! Writes results to standard output, on a separate thread. The reader of a pipe can be slow, and the run's loop must
 //! not wait for this reader.
 //!
-//! Lines wait in the queue of the thread for at most a hundredth of a second, or longer while the pipe is full. The
-//! same thread writes the error log, so lines are written in the order of their numbers. After standard output has
-//! failed, the thread still writes the error log, because rows that were read from a pipe are stored nowhere else.
+//! Unless the pipe is full, lines wait in the queue of the thread for at most a hundredth of a second. The same thread
+//! writes the error log, so lines are written in the order of their numbers. After standard output has failed, the
+//! thread still writes the error log, because rows that were read from a pipe are stored nowhere else.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -14,9 +14,8 @@ use super::target::Targets;
 use crate::journal::disk::DiskFailure;
 use crate::sink::Log;
 
-/// Time from the beginning of one write to the beginning of the next. Without this pause, each iteration of the run's
-/// loop would need a thread switch and a system call, which take a quarter of the time for sending the iteration's
-/// requests.
+/// Time from the beginning of one write to the beginning of the next. Without a pause, each iteration of the run's loop
+/// would need a thread switch and a system call. These take a quarter of the time that sending requests takes.
 const WRITE_EVERY: Duration = Duration::from_millis(10);
 /// A write begins immediately if this number of bytes (about two hundred lines) is waiting.
 const WRITE_BYTES: usize = 256 << 10;
@@ -204,7 +203,7 @@ fn write_groups(shared: &Shared, mut targets: Targets) {
     }
 }
 
-/// Writes only the error log, after standard output has failed. It begins with the entries of the group that failed.
+/// Writes only the error log after standard output has failed, beginning with the entries of the failed group.
 fn write_errors(shared: &Shared, mut targets: Targets, failed: Group) {
     shared.syncer.end();
     let mut next = Some(failed);

@@ -6,7 +6,7 @@
 //! durable.
 //!
 //! After a failed write or sync, no more lines are accepted. If a write failed, all lines that were written before it
-//! are still synced and reported. Then the failure is reported.
+//! are still synced and reported, and only then is the failure reported.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,8 +23,8 @@ use crate::sink::Log;
 /// ten requests. At a thousand rows per second, syncing without a pause would mean a sync for every third row. Nobody
 /// notices if a row is reported as done a fifth of a second later. A power cut loses far less than a second of work.
 const SYNC_EVERY: Duration = Duration::from_millis(200);
-/// A sync begins immediately if this number of bytes is waiting. It is much smaller than the backlog at which no more
-/// requests are sent.
+/// A sync begins immediately if this number of bytes is waiting, which is much less than the backlog that stops the
+/// sending of requests.
 const SYNC_BYTES: usize = 1 << 20;
 
 /// The results file and the error log, each with its path; `None` for a file that is not synced.

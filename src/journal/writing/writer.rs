@@ -1,8 +1,8 @@
 //! The writer of a run. It collects the lines of one turn (an iteration of the run's loop), writes these lines
 //! together, and tells the syncer to sync them.
 //!
-//! Writing each line separately would cost a lock and a system call per line. This would be too slow, because one turn
-//! can have hundreds of lines. So lines wait for [`Writer::flush`], which the loop calls in each turn before it sends
+//! Writing each line separately would be too slow, because each write costs a lock and a system call, and one turn can
+//! have hundreds of lines. So lines wait for [`Writer::flush`], which the loop calls in each turn before it sends
 //! anything. At most one megabyte of lines waits. All waiting lines belong to the same log. Before a line of the other
 //! log is added, the waiting lines are flushed, so lines are written in the order of their numbers.
 

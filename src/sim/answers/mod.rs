@@ -49,13 +49,13 @@
 //! Other fields say **which requests** get the answer. `contains`, `models`, `share`, `draw`, `arrivals`,
 //! `first_attempts_only`, `times`, `from` and `until` have the same meaning as in fault files. Answer files have two
 //! more fields:
-//! - `turn` (a number, or a list of numbers) selects requests by their number of assistant messages plus 1. So the
-//!   first request of a row is turn 1. A later request that contains the first answer is turn 2. Assistant messages
-//!   that are examples count too, and so does a last assistant message that begins the answer.
+//! - `turn` (a number, or a list of numbers) selects requests by their number of assistant messages plus 1. The first
+//!   request of a row is turn 1. A later request that contains the first answer is turn 2. Assistant messages in
+//!   examples count too. If the last message is from the assistant, as a beginning of the answer, it also counts.
 //! - `max_tokens_below` selects requests with a `max_tokens` below this number. A rule with `max_tokens_below` no
 //!   longer applies when a client repeats the request with a higher `max_tokens`.
 //!
-//! The first user message of a request decides to which shares it belongs, so all turns of a row belong to the same
+//! The first user message of a request decides which shares it belongs to, so all turns of a row belong to the same
 //! shares. Only the shares of rules with the same turn are added up. In the following file, the rules for turn 1 and
 //! turn 2 have the same share, so they apply to the same rows.
 //!

@@ -21,8 +21,8 @@
 //! }
 //! ```
 //!
-//! The field `status` or `kind` of a rule says **what** happens. `status` causes an error response. These are the
-//! kinds:
+//! The field `status` or `kind` of a rule says **what** happens. `status` causes an error response. `kind` has one of
+//! these values:
 //!
 //! | kind | what the client sees | billed |
 //! |---|---|---|

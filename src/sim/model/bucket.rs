@@ -1,13 +1,12 @@
-//! A bucket for one limit of the API (on requests, input tokens or output tokens). It refills continuously. Requests
-//! take tokens from it at once or gradually.
+//! A bucket for one limit of the API (on requests, input tokens or output tokens). A bucket refills continuously.
+//! Requests take tokens from it at once or gradually.
 //!
-//! A bucket has a level, a rate at which it refills and a rate at which it drains. Invariants: all numbers are
-//! integers, so the level stays exact in runs of any length. The level is never above the capacity, but can be below
-//! zero. Time never goes backward.
+//! A bucket has a level, a refill rate and a drain rate. Invariants: all numbers are integers, so the level stays exact
+//! in runs of any length. The level is never above the capacity, but can be below zero. Time never goes backward.
 //!
-//! A token is 60·10⁹·2¹⁶ units, so one token per minute is 2¹⁶ units per nanosecond. A call drains the bucket at the
-//! rate at which the call produces tokens. The rate is rounded, which loses less than 2⁻¹⁶ of a token per minute. This
-//! rounding error is corrected at the end of the call.
+//! A token is 60·10⁹·2¹⁶ units, so one token per minute is 2¹⁶ units per nanosecond. A call drains the bucket as fast
+//! as it produces tokens. The rate is rounded, which loses less than 2⁻¹⁶ of a token per minute. This rounding error is
+//! corrected at the end of the call.
 
 use std::time::Duration;
 
@@ -87,12 +86,12 @@ impl Bucket {
         self.level = (self.level - units).min(self.capacity);
     }
 
-    /// Increases the rate at which the bucket drains by `units` per nanosecond.
+    /// Increases the drain rate by `units` per nanosecond.
     pub(super) fn drain_more(&mut self, units: i128) {
         self.drain += units;
     }
 
-    /// Decreases the rate at which the bucket drains by `units` per nanosecond.
+    /// Decreases the drain rate by `units` per nanosecond.
     pub(super) fn drain_less(&mut self, units: i128) {
         self.drain -= units;
     }

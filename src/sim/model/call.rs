@@ -11,7 +11,7 @@ use super::validate::Prompt;
 /// The state of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// The first token has not been produced.
+    /// No token has been produced yet.
     Waiting,
     /// Output is being produced, at this rate in units of a bucket per nanosecond.
     Producing(i128),
@@ -45,9 +45,9 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Returns a call that has not produced its first token. `input` has the split of the prompt's tokens (cached or
-    /// not), how many of them count against the input limit, and the estimate of this number. `times` are the times at
-    /// which the output begins and ends.
+    /// Returns a call that has not produced its first token. `input` has three parts: the prompt's tokens, split by how
+    /// the cache handles them; how many of them count against the input limit; and the estimate of this number. `times`
+    /// are the times at which the output begins and ends.
     pub(super) fn new(
         account: Account,
         model: usize,

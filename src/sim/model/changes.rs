@@ -60,8 +60,8 @@ impl Model {
             return;
         }
         for class in self.classes_of(other_client.class.as_ref()) {
-            // Limits that no request has used have no buckets, so this loop skips them. This makes little difference,
-            // because a bucket refills within a minute.
+            // Limits that no request has used have no buckets, so this loop skips them. Skipping them makes little
+            // difference, because a bucket refills within a minute.
             self.accounts_of(class).for_each(|account| {
                 account.advance(at);
                 account.take_share(other_client.permille);

@@ -86,7 +86,7 @@ pub(super) fn spoil(mut steps: Vec<Step>, fault: &Fault, error: &[u8]) -> Vec<St
         Fault::SlowDrip { bytes, every } => steps = drip(steps, *bytes, *every),
         // Cache faults do not change the body.
         Fault::CacheIgnored | Fault::CacheEvicted { .. } => {}
-        // These faults send no body of an answer, so there is nothing to change.
+        // With these faults, the body of the answer is never sent, so there is nothing to change.
         Fault::Status(_) | Fault::ResetBefore { .. } | Fault::Stall { at: None } | Fault::CacheRefused => {}
         // The code in `batches` applies the batch faults.
         Fault::Unlisted

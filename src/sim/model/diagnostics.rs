@@ -1,9 +1,9 @@
 //! Finds out why a request could not read the cache entries of an earlier request.
 //!
 //! A request with `diagnostics` is compared with the message that it names. Source: API reference, "Messages",
-//! `diagnostics` (Python SDK 2.14.0, 2026-11). How the API compares them is not documented. The simulator compares the
-//! levels of both prompts in the order tools, system, messages, and the first difference is the reason. The reason is
-//! found immediately, so an answer never says that it is pending.
+//! `diagnostics` (Python SDK 2.14.0, 2026-11). How the API compares two prompts is not documented. The simulator
+//! compares the levels of both prompts in the order tools, system, messages, and the first difference is the reason.
+//! The reason is found immediately, so an answer never says that it is pending.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -76,7 +76,7 @@ impl Remembered {
     }
 }
 
-/// The messages with which later requests can be compared.
+/// The messages that later requests can be compared with.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Diagnostics {
     messages: HashMap<u64, Remembered>,

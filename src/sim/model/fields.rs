@@ -37,7 +37,7 @@ impl<'a> Fields<'a> {
         self.read_as(name, expected)?.ok_or_else(|| ApiError::invalid(format!("{name}: Field required")))
     }
 
-    /// Returns a hash of all fields except `stream`. So a request has the same hash with and without streaming.
+    /// Returns a hash of all fields except `stream`, so that a request has the same hash with and without streaming.
     pub(super) fn content_hash(&self, seed: u64) -> Hash {
         self.0
             .iter()

@@ -1,8 +1,8 @@
 //! Simulates the limits of one organization and model class.
 //!
-//! This module contains the three buckets, the limit on growth (acceleration), and the times until which clients have
-//! to wait after a 429. Source: API documentation, "Rate limits" (2026-08-22), except where a comment says that
-//! something is not confirmed.
+//! This module contains the three buckets, the limit on growth (acceleration), and how long clients have to wait after
+//! a 429. Source: API documentation, "Rate limits" (2026-08-22), except where a comment says that something is not
+//! confirmed.
 
 use std::time::Duration;
 
@@ -256,12 +256,12 @@ impl ClassLimits {
         *used = u64::try_from(i128::from(*used) + too_low).unwrap_or(0);
     }
 
-    /// Returns the level of the bucket of a dimension, in units; `None` if the dimension has no limit.
+    /// Returns the level of a dimension's bucket, in units; `None` if the dimension has no limit.
     pub(super) fn level(&self, dimension: Dimension) -> Option<i128> {
         self.bucket(dimension).map(Bucket::level)
     }
 
-    /// Returns the limit of a dimension per minute; `None` if the dimension has no limit.
+    /// Returns a dimension's limit per minute; `None` if the dimension has no limit.
     pub(super) fn limit(&self, dimension: Dimension) -> Option<u32> {
         self.bucket(dimension).map(Bucket::limit)
     }

@@ -130,8 +130,8 @@ fn describe(model: &SimModel) -> Value {
     })
 }
 
-/// Returns the capabilities of a model. Only the capabilities for thinking depend on the model. It is not confirmed
-/// that every model has all other capabilities.
+/// Returns the capabilities of a model. Only the capabilities for thinking depend on the model. All other capabilities
+/// are reported as supported, which is not confirmed for every model.
 fn capabilities(traits: &ModelTraits) -> Value {
     let yes = json!({ "supported": true });
     let is = |supported: bool| json!({ "supported": supported });

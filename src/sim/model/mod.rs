@@ -1,9 +1,9 @@
 //! The simulated API as a plain state machine, called the model.
 //!
 //! The model makes all decisions of the API: which requests are admitted, how they are answered, how long an answer
-//! takes, and what it costs. Callers pass `now`, so the model never reads a clock. The model uses no async runtime and
-//! no HTTP server. A transport passes a request to [`Model::arrive`], which returns the planned response. The transport
-//! sends this response and then calls [`Model::finish`].
+//! takes, and what it costs. Callers pass `now`, so the model never reads a clock. The model uses neither an async
+//! runtime nor an HTTP server. A transport passes a request to [`Model::arrive`], which returns the planned response.
+//! The transport sends this response and then calls [`Model::finish`].
 //!
 //! A request goes from `arrivals` to its endpoint (`endpoints`, `lists`), which reads the body (`fields`, `request`,
 //! `parts`, `validate`). `admission` decides whether the request is admitted. `cache` decides what the prompt of the

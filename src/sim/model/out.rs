@@ -16,7 +16,7 @@ pub(super) fn id(prefix: &str, seed: u64, serial: u64) -> String {
     text
 }
 
-/// A buffer to which text and numbers are appended.
+/// A buffer for text and numbers.
 pub(super) struct Out(pub(super) Vec<u8>);
 
 impl Out {

@@ -1,7 +1,7 @@
-//! Simulates calls without a body, of which only the sizes are known.
+//! Simulates calls without a body: only their sizes are known.
 //!
-//! A forecast simulates tens of thousands of calls. It knows the size and duration of each call, and needs no texts.
-//! Limits and 429s work as for a request with a body. Calls without a body are not billed.
+//! A forecast simulates tens of thousands of calls. The size and duration of each call are known, and no texts are
+//! needed. Limits and 429s work as for a request with a body. Calls without a body are not billed.
 
 use std::time::Duration;
 

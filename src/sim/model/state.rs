@@ -154,15 +154,15 @@ impl Model {
         self.books_since = self.now;
     }
 
-    /// Replaces all cache entries with copies of the entries of `other`. The copies never expire. So a run can be
-    /// compared with the same run on a warm cache, which contains all prefixes from the start.
+    /// Replaces all cache entries with copies of the entries of `other`. The copies never expire. This makes it
+    /// possible to compare a run with the same run on a warm cache, which contains all prefixes from the start.
     pub fn warm_like(&mut self, other: &Self) {
         self.cache = other.cache.forever();
         self.batches.cache = other.batches.cache.forever();
     }
 
-    /// Returns whether no batch is open and no call is running, including calls that continue after their client has
-    /// left. An idle API will bill nothing more.
+    /// Returns whether the API is idle, so that it will bill nothing more: no batch is open and no call is running, not
+    /// even for a client that has left.
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty() && !self.batches.has_open()
     }

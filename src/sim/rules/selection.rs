@@ -76,8 +76,8 @@ pub(in crate::sim) struct Facts<'a> {
 }
 
 /// Returns the index of the first rule that selects a request. `rules` has the selection and the index of each rule
-/// that can apply to such a request. `fired` says how often each rule has applied so far. `holds` checks the other
-/// conditions of a rule.
+/// that can apply to such a request. `fired` says how often each rule has applied so far. The function `holds` checks
+/// the other conditions of a rule.
 pub(in crate::sim) fn first<'r>(
     rules: impl Iterator<Item = (usize, &'r Selection)>,
     fired: &[u64],

@@ -4,12 +4,12 @@
 //! failure have different effects:
 //!
 //! - After a process crash, everything that was written is still there.
-//! - After a power failure, everything that was synced is still there. Each later write is kept, lost, cut at a
-//!   multiple of 512 bytes or replaced by zeros. An earlier write can be lost although a later write is kept. Of the
-//!   name changes after the last sync, only a random number of the first ones are kept.
+//! - After a power failure, everything that was synced is still there. Each later write is kept, lost, truncated to a
+//!   multiple of 512 bytes, or has zeros in some pieces. An earlier write can be lost although a later write is kept.
+//!   Of the name changes after the last sync, only a random number of the first ones are kept.
 //!
-//! Paths are plain keys: there are no links, no `.` and no `..`. Every folder exists, and every file belongs to the
-//! caller.
+//! Paths are plain keys: there are no links, and `.` and `..` have no special meaning. Every folder exists, and every
+//! file belongs to the caller.
 
 mod file;
 mod inode;

@@ -1,7 +1,7 @@
 //! Imitates both Messages endpoints of Amazon Bedrock.
 //!
 //! Sources: botocore 1.44.8, service model bedrock-runtime; Aider-AI/aider#4143, anthropics/claude-code#77 and #1466
-//! (messages); a public record of live tests of 2026-09-05 (refused members, unknown operations in a 200).
+//! (messages); a public record of live tests of 2026-09-05 (rejected members, unknown operations in a 200).
 
 use std::borrow::Cow;
 

@@ -55,7 +55,7 @@ const COUNT_FIELDS: &[&str] = &[
 
 /// The API's maximum number of characters in the name of a model and in `metadata.user_id`.
 const LETTERS: usize = 256;
-/// The endpoint to which a body was sent.
+/// The endpoint that a body was sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
     /// `POST /v1/messages`.
