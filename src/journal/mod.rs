@@ -278,8 +278,8 @@ impl Journal {
         Ok(self.manifest.carry(&*self.disk, folder.as_deref(), Charges { spend, ..Charges::default() })?)
     }
 
-    /// Makes lines durable as soon as possible from now on. The run calls this function when nothing is left to do but
-    /// to wait for durable lines.
+    /// Makes lines durable as soon as possible from now on. The run calls this function when it is only waiting for its
+    /// lines to become durable.
     pub(crate) fn hurry(&mut self) {
         self.writer.hurry();
     }

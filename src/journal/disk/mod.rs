@@ -137,8 +137,8 @@ pub trait Disk: Send + Sync {
     /// device.
     ///
     /// # Errors
-    /// A [`Refusal`]; `ResourceBusy` if the system allows only one writer and another process has the file open for
-    /// writing; any other system error.
+    /// A [`Refusal`] or a system error. If the system allows only one writer and another process has the file open for
+    /// writing, the error is `ResourceBusy`.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>>;
 
     /// Returns what exists at `path`, without following a symbolic link; `None` if nothing exists there.

@@ -66,7 +66,7 @@ pub(crate) fn line_kind(path: &Path, disk: &dyn Disk) -> Result<Option<LineKind>
 }
 
 /// Reads all lines of a file on several threads. `take` receives the lines in groups, in the order of the file. Damaged
-/// lines and a half-written end are left out. Lines that are appended in the meantime are not read.
+/// lines and a half-written end are left out. Lines that are appended during the reading are not read.
 ///
 /// # Errors
 /// [`JournalError::Foreign`], [`JournalError::ForeignLine`], [`JournalError::NewerFormat`], [`JournalError::Disk`].

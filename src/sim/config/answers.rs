@@ -7,8 +7,8 @@ use std::time::Duration;
 pub struct Latency {
     /// The median time from a request to the first token of its answer.
     pub first_token: Duration,
-    /// The spread of the time to the first token. With 0.3, the time is between the median divided by about 1.35 and
-    /// the median times 1.35.
+    /// The spread of the time to the first token. With 0.3, it varies around the median by a factor of up to about
+    /// 1.35.
     pub jitter: f64,
     /// The number of output tokens per second; infinite for answers that take no time.
     pub tokens_per_second: f64,

@@ -157,8 +157,9 @@ fn capabilities(traits: &ModelTraits) -> Value {
     })
 }
 
-/// Returns a page of at most `limit` items, which begins at `from`, or ends before `before` if that is given. Also
-/// returns whether there are more items: before the page if `before` is given, and after the page otherwise.
+/// Returns a page of at most `limit` items, and whether there are more items. If `before` is given, the page ends
+/// before this item, and more items means items before the page. Otherwise, the page begins at `from`, and more items
+/// means items after the page.
 pub(super) fn page<T>(items: &[T], limit: usize, from: usize, before: Option<usize>) -> (&[T], bool) {
     if let Some(before) = before {
         return (&items[before.saturating_sub(limit)..before], before > limit);

@@ -18,7 +18,7 @@ pub(super) fn path(path: &str) -> Option<&str> {
     is_own.then(|| &path[path.len() - rest.len() - 1..])
 }
 
-/// Returns an error in the format of Google Cloud; `None` if Google Cloud uses the format of the API for it.
+/// Returns an error in the format of Google Cloud; `None` for errors that Google Cloud sends in the API's format.
 pub(super) fn error(error: &ApiError) -> Option<Sent> {
     const QUOTA: &str = "Quota exceeded for aiplatform.googleapis.com/online_prediction_input_tokens_per_minute_per_base_model \
                          with base model: anthropic-claude. Please submit a quota increase request.";

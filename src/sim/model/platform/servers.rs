@@ -25,7 +25,7 @@ pub(super) fn error(error: &ApiError) -> Sent {
     Sent::new(status, &json!({ "error": { "message": message, "type": kind, "param": null, "code": status } }))
 }
 
-/// Returns an error in the format of Azure; `None` if Foundry uses the format of the API for it.
+/// Returns an error in the format of Azure; `None` for errors that Foundry sends in the API's format.
 pub(super) fn of_foundry(error: &ApiError) -> Option<Sent> {
     const NO_KEY: &str = "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a \
                           valid key for an active subscription and use a correct regional API endpoint for your resource.";
