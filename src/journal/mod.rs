@@ -2,8 +2,8 @@
 //!
 //! The journal consists of the results file, the error log and the run folder `<results>.run/` (manifest, lock,
 //! in-flight slots, learned limits). This module does all work on these files, from the first check of their names to
-//! the last sync. The journal knows nothing about scheduling. Of a request, it knows the identity, but not the content.
-//! The lines are made in [`crate::sink`].
+//! the last sync. The journal knows nothing about scheduling. The journal identifies requests, but does not know their
+//! content. The lines are made in [`crate::sink`].
 //!
 //! | folder or file | content |
 //! |---|---|
@@ -284,14 +284,14 @@ impl Journal {
         self.writer.hurry();
     }
 
-    /// Returns how many appended bytes are not yet durable. The caller should send no requests while this number is
+    /// Returns how many appended bytes are not yet durable. The caller should send no requests while the number is
     /// large.
     pub(crate) fn backlog_bytes(&self) -> usize {
         self.writer.backlog_bytes()
     }
 
-    /// Returns how many appended bytes may not be written yet. There can be many if the reader of standard output is
-    /// slow.
+    /// Returns how many appended bytes may not be written yet. The number can be large if the reader of standard output
+    /// is slow.
     pub(crate) fn unwritten_bytes(&self) -> usize {
         self.writer.unwritten_bytes()
     }

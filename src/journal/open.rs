@@ -38,8 +38,7 @@ pub struct JournalOptions {
     pub manifest: Manifest,
     /// How the run begins: as a new run, as a resumed run, or with `resume`.
     pub start: Start,
-    /// Rows are asked again if their latest answer has one of these qualities. [`Recovered::reruns`] contains these
-    /// rows.
+    /// A row is sent again if its latest answer has one of these qualities. [`Recovered::reruns`] contains these rows.
     pub rerun: Vec<Quality>,
     /// When lines are synced.
     pub fsync: Fsync,
@@ -151,8 +150,8 @@ fn next_manifest(
             let settings = before.settings.clone();
             (Manifest { settings, ..described_as(before, given.clone()) }, Some(given))
         }
-        // There are answers, but no manifest says how their rows were read. A `resume` does not know these settings
-        // either.
+        // Without a manifest, it is not known how the rows of earlier runs were read. This matters for `resume`, and
+        // for a run that finds answers.
         (None, Start::Resume) => (without_rows(given), None),
         (None, Start::Continue) if !recovered.done.is_empty() => (without_rows(given.clone()), Some(given)),
         (None, Start::Continue | Start::Fresh) => (given, None),

@@ -5,7 +5,7 @@
 //! the files is used.
 //!
 //! The index is stored like the set of done rows ([`DoneSet`]), because both are sets of pairs of numbers. The files
-//! are also read as for that set.
+//! are read on several threads, as for that set.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -48,8 +48,8 @@ pub struct StoredAnswers {
     places: DoneSet,
 }
 
-/// The pairs of half a key and a place that were found in one block of a file. `end` is the offset at which the last
-/// line of the block ends.
+/// What was found in one block of a file: pairs of half a key and a place. `end` is the offset at which the last line
+/// of the block ends.
 #[derive(Default)]
 struct Found {
     pairs: Vec<RowId>,
@@ -77,8 +77,9 @@ impl StoredAnswers {
         Ok(index.finish())
     }
 
-    /// Reads those answers in this run's results file whose keys other rows can have too. Truncated and refused answers
-    /// are also read. `repeats` are the keys that occur more than once; `None` if they are not known.
+    /// Reads the answers in this run's results file that other rows can take, because they can have the same key.
+    /// Truncated and refused answers are also read. `repeats` are the keys that occur more than once; `None` if they
+    /// are not known.
     ///
     /// # Errors
     /// The errors of [`StoredAnswers::read`].
@@ -163,8 +164,8 @@ impl Index {
             self.pairs.expect(before + u64::try_from(expected).unwrap_or(lines));
             found.pairs.into_iter().for_each(|pair| self.pairs.push(pair));
         };
-        // The argument `true` says that the file belongs to this program. If it has records, this is certain, and if it
-        // has none, the index takes nothing from it.
+        // The argument `true` says that the file belongs to this program. This is certain for a file with records, and
+        // the index takes nothing from a file without records.
         scan(&*file, path, true, read, take)?;
         self.lines += lines;
         self.files.push(file);

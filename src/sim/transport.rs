@@ -22,8 +22,8 @@ use super::model::{Arrival, Ending, Model, Request, Step, Ticket};
 /// A model that several tasks share.
 pub type SharedModel = Arc<Mutex<Model>>;
 
-/// Locks the model. Even if another task has panicked with the lock, the model can be used, because each call leaves it
-/// in a valid state.
+/// Locks the model. The model can still be used if a task has panicked while it had the lock, because each call leaves
+/// the model in a valid state.
 pub fn lock(model: &SharedModel) -> MutexGuard<'_, Model> {
     model.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -39,9 +39,9 @@ pub(super) fn has_asked(attempts: &[AttemptRecord]) -> bool {
 /// Writes the member `schema` if the row has a schema, `steps` if several requests are listed, and `next` if the row
 /// needs another request.
 ///
-/// `schema` says how the last request asked for an answer that matches the schema. Its value is the name of a `Rung` (a
-/// way to put a schema into a request). With `next`, `steps` is always written, because a later run continues from
-/// these steps.
+/// `schema` says how the last request asked for an answer that matches the schema. The value of `schema` is the name of
+/// a `Rung` (a way to put a schema into a request). With `next`, `steps` is always written, because a later run
+/// continues from these steps.
 #[cold]
 #[inline(never)]
 pub(super) fn write_asked(object: &mut Object<'_>, outcome: &Outcome, next: Option<Purpose>) {

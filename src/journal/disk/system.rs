@@ -28,8 +28,8 @@ mod unix {
         options
     }
 
-    /// Returns the options for opening a file to read and write it, with the same rules as [`to_read`]. Only the owner
-    /// can use a file that is created with these options.
+    /// Returns the options for opening a file to read and write it, which follow the same rules as [`to_read`]. Only
+    /// the owner can use a file that is created with these options.
     pub(crate) fn to_write() -> OpenOptions {
         let mut options = to_read();
         options.write(true).mode(0o600);

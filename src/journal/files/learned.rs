@@ -2,8 +2,8 @@
 //!
 //! The form of the file: `{"v":1,"at":"2026-11-26T09:30:00Z","origin":"https://api.anthropic.com","pools":[{"provider":
 //! "anthropic","class":"haiku-4.5","speed":"standard","limits":{"rpm":1000,"itpm":450000,"otpm":90000},"bursts":
-//! {"requests":16,"input_tokens":7000,"output_tokens":null}}]}`. A number that no response reported is `null`. Files of
-//! early versions name no provider; it is then `anthropic`.
+//! {"requests":16,"input_tokens":7000,"output_tokens":null}}]}`. A number that no response reported is `null`. In files
+//! of early versions, which name no provider, the provider is `anthropic`.
 //!
 //! No result depends on this file. At the end of a run in which a response reported a limit, the file is replaced
 //! atomically. If the file can't be written, the run still ends normally. A run folder can come from another person, so
@@ -25,8 +25,8 @@ const VERSION: u32 = 1;
 
 /// The size limit in bytes; a larger file is not read. One pool needs about 200 bytes.
 const MOST_BYTES: u64 = 256 << 10;
-/// The largest length of the name of a class or a provider, in bytes. If the catalog does not know a model, the model's
-/// name is the name of its class. The length is limited because messages show these names.
+/// The largest length of the name of a class or a provider, in bytes. A model that is not in the catalog gives its name
+/// to its class. The length is limited because messages show these names.
 const NAME_BYTES: usize = 256;
 
 /// The limits that a run learned.

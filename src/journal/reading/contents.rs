@@ -38,8 +38,8 @@ pub(crate) struct Contents {
     pub(crate) totals: Totals,
     /// The number of result lines of each provider.
     pub(crate) answers_by: AnswersBy,
-    /// Rows that were in flight when the last run died, and the most that each row can have cost. When a line of the
-    /// dead run for a row is found, the row is removed.
+    /// Rows that were in flight when the last run died, and the most that each row can have cost. A row is removed when
+    /// a line that this run wrote for the row is found.
     pub(crate) in_flight: HashMap<RowId, Money>,
     /// Rows whose last answer was not accepted, and that need another request.
     pub(crate) unfinished: HashMap<RowId, UnfinishedRow>,

@@ -91,7 +91,7 @@ pub(crate) struct Details<'a> {
     pub(crate) attempts: u64,
     /// The time from the first request to the answer; `None` if nothing was sent.
     pub(crate) latency_ms: Option<u64>,
-    /// Whether the cost is known, which it is not if the model has no price.
+    /// Whether the cost is known. The cost is unknown if the model has no price.
     pub(crate) has_cost: bool,
     /// If the row took its answer from another line: where that line is.
     pub(crate) taken: Option<TakenFrom>,

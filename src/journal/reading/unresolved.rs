@@ -191,8 +191,8 @@ impl Unresolved {
         }
     }
 
-    /// Returns the offsets of the entries with rows that can be run again. If `only` is not empty, rows with other
-    /// error classes are left out.
+    /// Returns the offsets of the entries whose rows can be run again. If `only` is not empty, rows with other error
+    /// classes are left out.
     pub(crate) fn row_offsets(&self, only: &[ErrorClass]) -> HashSet<u64> {
         let is_wanted = |entry: &&Entry| entry.is_row && (only.is_empty() || only.contains(&entry.class));
         self.rows.values().filter(is_wanted).map(|entry| entry.offset).collect()

@@ -34,7 +34,7 @@ pub(crate) struct Superseded {
 }
 
 impl Superseded {
-    /// Makes this value at the start of a run. `labels` are the labels that already have several lines.
+    /// Returns the value for the start of a run. `labels` are the labels that already have several lines.
     pub(crate) fn new(done: DoneSet, labels: Vec<u64>) -> Self {
         Self { done, labels }
     }

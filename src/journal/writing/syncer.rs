@@ -58,7 +58,7 @@ pub(super) struct Syncer {
 struct State {
     /// The lines written since the last sync began.
     written: Option<Written>,
-    /// Whether the writer has ended. If so, no more lines will be written.
+    /// Whether the writer has ended and no more lines will be written.
     is_ended: bool,
     /// Whether syncs begin immediately, because the run is only waiting for its lines to become durable.
     is_hurried: bool,

@@ -80,7 +80,7 @@ impl Targets {
         self.sync(Log::Errors)
     }
 
-    /// Returns whether the error log still accepts lines after this failure, which is so if only standard output has
+    /// Returns whether the error log still accepts lines after this failure. It does if only standard output has
     /// failed.
     pub(super) fn log_still_works(&self, failure: &DiskFailure) -> bool {
         matches!(self.results, Target::Stdout(_)) && failure.target == WriteTarget::StandardOutput

@@ -7,8 +7,8 @@ use std::time::Duration;
 pub struct Latency {
     /// The median time from a request to the first token of its answer.
     pub first_token: Duration,
-    /// The spread of the time to the first token. With 0.3, it varies around the median by a factor of up to about
-    /// 1.35.
+    /// The spread of the time to the first token. With 0.3, the time varies around the median by a factor of up to
+    /// about 1.35.
     pub jitter: f64,
     /// The number of output tokens per second; infinite for answers that take no time.
     pub tokens_per_second: f64,
@@ -57,7 +57,7 @@ impl Default for OutputLengths {
     }
 }
 
-/// What share of answers has which stop reason other than `end_turn`. Each share is from 0 to 1.
+/// The shares of answers with stop reasons other than `end_turn`, each from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Endings {
     /// The share of all requests that the model refuses to answer (stop reason `refusal`) before the first output.

@@ -45,7 +45,7 @@ pub struct SimConfig {
     pub network: Duration,
     /// The distribution of answer lengths.
     pub lengths: OutputLengths,
-    /// How many answers have which stop reason other than `end_turn`.
+    /// The shares of answers with stop reasons other than `end_turn`.
     pub endings: Endings,
     /// When output uses up its limit.
     pub output_rule: OutputRule,

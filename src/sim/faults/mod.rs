@@ -90,7 +90,7 @@
 //! The first rule that matches a request is applied.
 //!
 //! **When**: a rule applies from the time `from` to the time `until`. Both times are counted from the start of the
-//! simulator, for example `"90s"`. `times` is how often the rule is applied at most.
+//! simulator, for example `"90s"`. `times` is the maximum number of times that the rule is applied.
 //!
 //! **How**: the following fields change the error response of a rule with `status`:
 //! - `type`, `message` and `error_code` set the fields of the same names in the error.

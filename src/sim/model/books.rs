@@ -54,7 +54,7 @@ pub struct Books {
     /// The number of requests that arrived too early, although a 429 had told clients of their model class to wait
     /// longer.
     pub too_early: u64,
-    /// By how many milliseconds the earliest of these requests was too early.
+    /// How much too early the worst request was, in milliseconds.
     pub too_early_ms: u64,
     /// The time of the first request that was too early, in seconds since the start.
     pub first_too_early_s: Option<f64>,
@@ -62,7 +62,7 @@ pub struct Books {
     pub in_flight: u64,
     /// The largest number of calls in flight at once.
     pub highest_in_flight: u64,
-    /// How many tokens below zero an output bucket was at most.
+    /// The largest debt of an output bucket: how many tokens its level was below zero.
     pub highest_output_debt: u64,
     /// The counts for message batches.
     pub batches: BatchBooks,

@@ -107,7 +107,7 @@ impl Bucket {
         nanos_for(self.missing(), self.refill)
     }
 
-    /// Returns the time until this bucket and `other` together contain as much as both their capacities.
+    /// Returns the time until the levels of this bucket and `other` add up to the sum of their capacities.
     pub(super) fn time_to_full_with(&self, other: &Self) -> Duration {
         nanos_for(self.missing() + other.missing(), self.refill + other.refill)
     }

@@ -19,8 +19,8 @@ use super::parts::{Part, PartKind};
 
 /// How many positions are searched for a cache entry, including that of the breakpoint.
 const LOOK_BACK: usize = 20;
-/// The maximum number of cache entries. If there are more, expired entries are removed. If too many remain, new entries
-/// are not kept.
+/// The maximum number of cache entries. If there are more entries, expired ones are removed. If there are still too
+/// many, new entries are not kept.
 const ENTRIES: usize = 200_000;
 
 /// The tokens of a prompt, split by how the cache handles them.

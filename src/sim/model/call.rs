@@ -46,7 +46,7 @@ pub(super) struct Call {
 
 impl Call {
     /// Returns a call that has not produced its first token. `input` has three parts: the prompt's tokens, split by how
-    /// the cache handles them; how many of them count against the input limit; and the estimate of this number. `times`
+    /// the cache handles them; how many of them count against the input limit; and an estimate of this number. `times`
     /// are the times at which the output begins and ends.
     pub(super) fn new(
         account: Account,
@@ -75,7 +75,7 @@ impl Call {
     }
 
     /// Returns a call without a prompt, which is not billed. `input` has the number of tokens that count against the
-    /// input limit, and the estimate of this number.
+    /// input limit, and an estimate of this number.
     pub(super) fn sized(
         account: Account,
         sizes: (u64, u64, u64),

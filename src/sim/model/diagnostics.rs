@@ -20,7 +20,7 @@ const PARTS: usize = 1_000;
 /// Why a prompt was not read from the cache, and how many tokens of the earlier prompt could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Miss {
-    /// The request has another model or another speed.
+    /// The request is for another model or another speed.
     Model(u64),
     /// The request has other tools.
     Tools(u64),

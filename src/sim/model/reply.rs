@@ -1,5 +1,5 @@
-//! Writes the bytes of an answer: one JSON object, or the events of a stream. For each event, it also says how many
-//! tokens have been sent so far.
+//! Writes the bytes of an answer: one JSON object, or the events of a stream. Each event also comes with the number of
+//! tokens that have been sent so far.
 //!
 //! Except for the ids, the events of a stream add up to the same JSON object. Source: API documentation, "Messages" and
 //! "Streaming messages" (2026-08-22).

@@ -26,7 +26,7 @@ pub struct Selection {
     pub from: Duration,
     /// When the rule stops applying, counted from the start of the simulator; `None` if it never stops.
     pub until: Option<Duration>,
-    /// How often the rule is applied at most; `None` for no limit.
+    /// The maximum number of times that the rule is applied; `None` for no limit.
     pub times: Option<u64>,
 }
 

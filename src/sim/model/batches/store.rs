@@ -38,7 +38,7 @@ impl Batches {
         *count
     }
 
-    /// Returns the number that the next batch will have. The first batch has the number 1.
+    /// Returns the number that the next batch will have. The first batch has number 1.
     pub(super) fn next_number(&self) -> u64 {
         self.by_number.last_key_value().map_or(1, |(last, _)| last + 1)
     }

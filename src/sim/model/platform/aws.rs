@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::sent::Sent;
 use crate::sim::model::errors::ApiError;
 
-/// The body of the answer to an unknown path, which has status 200.
+/// The body of the answer to an unknown path. The status of the answer is 200.
 pub(super) const UNKNOWN_OPERATION: &[u8] =
     br#"{"Output":{"__type":"com.amazon.coral.service#UnknownOperationException"},"Version":"1.0"}"#;
 

@@ -19,7 +19,7 @@ const OPTIONAL: usize = 24;
 
 /// The maximum nesting depth of schemas. A reference to a schema adds a level too.
 const DEEP: u32 = 256;
-/// The error message about schemas that are too large.
+/// The error message for schemas that are too large.
 const TOO_COMPLEX: &str = "Schema is too complex for compilation";
 
 /// For each type, the keywords that its schemas must not have.
