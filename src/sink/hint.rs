@@ -1,7 +1,7 @@
 //! Tells people what to do about a failed row. The text is the member `hint` of the row's line in the error log.
 //!
 //! The hint agrees with the member `retryable` of that line. If the unchanged row can succeed in another run, the hint
-//! says to run `resume`. Otherwise, the hint begins with the necessary change.
+//! says to run `resume`. If the row can't succeed unchanged, the hint begins with the necessary change.
 
 use crate::domain::{ErrorClass, Failure};
 

@@ -34,7 +34,7 @@ pub(crate) struct Superseded {
 }
 
 impl Superseded {
-    /// Returns the value for the start of a run. `labels` are the labels that already have several lines.
+    /// `labels` are the labels that already have several lines when the run starts.
     pub(crate) fn new(done: DoneSet, labels: Vec<u64>) -> Self {
         Self { done, labels }
     }

@@ -17,9 +17,9 @@
 //! A commit is reported when the results and the error log are synced. Commits are reported in the order of the lines.
 //!
 //! A failed write or sync is not tried again. After a failed sync, the content on the disk is unknown. Even if a second
-//! sync succeeded, the bytes could be missing. The failure is reported one time, and no more lines are accepted. There
-//! is one exception: after standard output has failed, the error log still accepts lines, because rows that were read
-//! from a pipe are stored nowhere else.
+//! sync succeeded, the bytes could be missing. After a failure is reported, no more lines are accepted. There is one
+//! exception: after standard output has failed, the error log still accepts lines, because rows that were read from a
+//! pipe are stored nowhere else.
 //!
 //! Rejected: a separate thread that writes files. The run's loop would then never wait for the disk. But while the
 //! thread waits for a processor core, answers pile up in memory and more requests are sent. In a test with 16 requests

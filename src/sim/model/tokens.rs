@@ -1,8 +1,8 @@
 //! The simulator's own token counter, which is independent of the estimate in `plan`.
 //!
-//! The simulator tests the planner. If simulator and planner used the same code to count tokens, no test could find a
-//! mistake in that code. Text is split into runs of letters, digits, punctuation marks and blanks. A run of up to six
-//! letters is one token.
+//! The simulator tests the planner. If the simulator and the planner used the same code to count tokens, no test could
+//! find a mistake in that code. Text is split into runs of letters, digits, punctuation marks and blanks. A run of up
+//! to six letters is one token.
 //!
 //! Source: a rule of our own, which is close to the ratio in the API documentation, "Token counting": about 3.5 English
 //! characters per token.
