@@ -37,15 +37,14 @@ pub enum Came<'a> {
     Answer(&'a Message),
     /// An answer that the API paused. A paused answer is incomplete, so another request must continue it.
     Pause(&'a Message),
-    /// A failure. The request failed, and would fail again if it were sent again unchanged.
+    /// A failure. The request failed, and would fail again if it were sent unchanged.
     Failure {
         /// The class of the failure.
         class: ErrorClass,
         /// The last failure.
         failure: &'a Failure,
     },
-    /// The request has no result, because the endpoint of the request has stopped: nothing more is sent there in this
-    /// run.
+    /// The request has no result, because its endpoint has stopped: this run sends nothing more there.
     Halt(&'a HaltReason),
 }
 
