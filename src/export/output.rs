@@ -110,7 +110,8 @@ impl Write for Appended {
 /// only when the new file is complete and on disk.
 ///
 /// # Errors
-/// [`ExportError::Busy`], [`ExportError::Disk`], and the errors of `fill`. After an error, `path` is unchanged.
+/// [`ExportError::Busy`], [`ExportError::Disk`], and the errors of `fill`. After an error, the file at `path` is
+/// unchanged, unless only the folder could not be synced.
 pub(crate) fn whole_file<T>(
     disk: &dyn Disk,
     path: &Path,

@@ -1,8 +1,8 @@
 //! Estimates what a run costs if its rows are sent in batches, and how long this run takes.
 //!
-//! Batches are not simulated, because their time depends on how busy the service is. The times of batches come from the
-//! API documentation. The forecast assumes that batches read nothing from a prompt cache. The reason is that the API
-//! promises no hit rate for batches, and that batches share no cache with online requests.
+//! Batches are not simulated, because their time depends on how busy the API is. The times of batches come from the API
+//! documentation. The forecast assumes that batches read nothing from a prompt cache, because the API promises no hit
+//! rate for batches, and batches share no cache with online requests.
 //!
 //! Source: API documentation, "Batch processing" (2026-09-20).
 
@@ -23,28 +23,28 @@ const ALL_END: Duration = Duration::from_secs(24 * 3_600);
 /// The forecast of a run whose rows are sent in batches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InBatches {
-    /// The tokens and the cost of all rows. Rows that batches refuse have the full price.
+    /// The tokens and the cost of all rows. Rows that batches do not accept have the full price.
     pub totals: Totals,
     /// The tokens and the cost by model, in the order of the models' names.
     pub by_model: Vec<(String, Totals)>,
     /// The number of rows in batches.
     pub rows: u64,
-    /// The number of rows that batches refuse.
+    /// The number of rows that batches do not accept.
     pub online_rows: u64,
-    /// The number of rounds: how many times the queue for batches is filled. The rows of a round are submitted when the
-    /// rows of the previous round are done.
+    /// The number of rounds: how many times the queue for batches is filled. The rows of a round are submitted after
+    /// all rows of the previous round are done.
     pub rounds: u64,
-    /// The time of the run. The likely time is an hour for each round, and the highest time is a day for each round.
+    /// The time of the run. Each round takes an hour as the likely time, and at most a day.
     pub time: Interval<Duration>,
-    /// The lowest hit rates with which a prompt cache in batches saves money: for a cache of five minutes, and for a
-    /// cache of an hour. These rates are computed for the model with the most input tokens; `None` if the prices of
-    /// this model are not known.
+    /// The hit rates above which a prompt cache saves money in batches: for a cache of five minutes, and for a cache of
+    /// an hour. These rates are computed for the model with the most input tokens; `None` if the prices of this model
+    /// are not known.
     pub break_even: Option<[f64; 2]>,
 }
 
 impl Question<'_> {
-    /// Returns the forecast of the run in batches; `None` if batches refuse all rows. `queue` is the highest number of
-    /// rows in batches at one time; `None` if it is not known.
+    /// Returns the forecast of the run in batches; `None` if batches accept none of the rows. `queue` is the largest
+    /// number of rows that can be in batches at once; `None` if it is not known.
     pub(crate) fn in_batches(&self, queue: Option<u32>) -> Option<InBatches> {
         let is_in_batch = |group: &&Group| !group.terms.is_online_only;
         let rows: u64 = self.load.groups().iter().filter(is_in_batch).map(|group| group.rows).sum();
@@ -107,10 +107,10 @@ impl InBatches {
 }
 
 impl Forecast {
-    /// Returns the forecast of a run in batches, made from this forecast of an online run.
+    /// Changes this forecast of an online run into a forecast of a run in batches.
     ///
-    /// `left` is the time to the deadline, if rows that would be late are sent online. A run with such rows can cost as
-    /// much as an online run. If an online run probably meets the deadline, the run in batches probably meets it too.
+    /// `left` is the time to the deadline, if late rows are sent online instead. Then the run can cost as much as an
+    /// online run. If an online run probably meets the deadline, the run in batches probably meets it too.
     pub(crate) fn in_batches(&self, batches: &InBatches, left: Option<Duration>) -> Self {
         let (mut totals, mut time) = (batches.totals.clone(), batches.time);
         if let Some(left) = left.filter(|left| *left < time.high) {
