@@ -6,7 +6,7 @@
 use crate::domain::json::string_value;
 use crate::domain::{Merged, Params};
 
-/// The models that are replaced, each with its replacement. No model is replaced twice.
+/// The models that are replaced, each with its replacement. Each model has at most one replacement.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModelMap(pub Vec<(String, String)>);
 
