@@ -167,9 +167,9 @@ pub(super) enum Class {
     Upper,
     Digit,
     Sign,
-    /// The first byte of a character with several bytes.
+    /// The first byte of a multi-byte character.
     Lead,
-    /// A further byte of a character with several bytes.
+    /// A continuation byte of a multi-byte character.
     Inner,
 }
 
@@ -245,21 +245,21 @@ const fn old(previous: Class, byte: u8) -> u16 {
     }
 }
 
-/// Returns the weight of a character with several bytes, given its first byte. The character is an accented letter, a
-/// letter of another alphabet, or a character of one of the scripts that the function lists.
+/// Returns the weight of a multi-byte character, given its first byte. The first byte shows to which script or block
+/// the character belongs.
 const fn lead(byte: u8, accented: u16, letter: u16) -> u16 {
     match byte {
         0xc3..=0xcd => accented,
         0xce..=0xdf => letter,
         // The first byte 0xc2 is used for signs of the Latin-1 block.
         0xc2 => 700,
-        // The byte 0xe0 is used for Indic scripts and Thai. The byte 0xe1 is used for Georgian, Ethiopic, Khmer and
-        // letters with Vietnamese accents.
+        // 0xe0 is used for Indic scripts and Thai, and 0xe1 for Georgian, Ethiopic, Khmer and letters with Vietnamese
+        // accents.
         0xe0 => 800,
         0xe1 => 700,
         // The first byte 0xe2 is used for typographic signs and symbols.
         0xe2 => 800,
-        // The byte 0xe3 is used for Kana, and 0xe4 to 0xe9 for Han. Hangul and full-width forms have the weight 1000.
+        // 0xe3 is used for Kana, and 0xe4 to 0xe9 for Han. Hangul and full-width forms have the weight 1000.
         0xe3 => 900,
         0xe4..=0xe9 => 1050,
         0xf0..=0xff => 2200,
@@ -275,8 +275,7 @@ const fn floor(previous: Class, byte: u8) -> u16 {
     }
 }
 
-/// Returns the number of UTF-8 bytes of a character with this first byte. Returns zero for a byte that is not a first
-/// byte.
+/// Returns the number of UTF-8 bytes of a character with this first byte, and zero for a continuation byte.
 const fn utf8_len(byte: u8) -> u16 {
     match byte {
         0..0x80 => 1,

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use super::census::PrefixCensus;
 use crate::domain::{Caching, Level, PrefixId, Prefixes, PromptCache};
 
-/// How long after one row another row can still read its cache entry, in seconds. `FIVE_MINUTES` is for entries that
+/// How many seconds after a row a later row can still read the row's cache entry. `FIVE_MINUTES` is for entries that
 /// are kept for five minutes, and `HOUR` for entries that are kept for an hour.
 const FIVE_MINUTES: u32 = 240;
 const HOUR: u32 = 3_300;
