@@ -116,7 +116,7 @@ pub enum SourceError {
     Binary {
         /// The name of the input, as the user gave it.
         name: String,
-        /// What the input seems to be, with an article, such as `a PNG picture`.
+        /// What the input seems to be, with an article, such as `a PNG image`.
         what: &'static str,
         /// Advice on what to do.
         remedy: &'static str,
