@@ -66,7 +66,7 @@ pub(super) fn go_on(mut params: Params, seen: &Seen<'_>) -> Option<Params> {
 }
 
 /// Returns the part of a truncated text that the model can continue. Blanks at the end are left out, because the API
-/// refuses them.
+/// rejects them.
 pub(super) fn kept_text<'s>(seen: &'s Seen<'_>) -> Option<&'s str> {
     let text = seen.text.trim_end();
     let is_text = seen.last_kind == "text" && seen.tool_calls.is_empty();
@@ -90,7 +90,7 @@ pub(super) fn is_open_to_prefill(params: &Params) -> bool {
 }
 
 /// Adds the blocks of a paused answer, so that the API continues the answer. Returns `None` if the answer has no
-/// blocks, because the API refuses a message without content.
+/// blocks, because the API rejects a message without content.
 pub(super) fn unpause(mut params: Params, seen: &Seen<'_>) -> Option<Params> {
     if seen.sendable.is_empty() {
         return None;

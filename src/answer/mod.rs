@@ -2,8 +2,8 @@
 //!
 //! A policy is pure: it takes values and returns a decision. A [`Policy`] sees a row, the last request for the row, the
 //! result of that request, and the earlier attempts. A policy uses no queues, limits or files. The scheduler sends the
-//! request that a policy returns, when limits and budget allow the request. The journal keeps one line for the row,
-//! with the usage and cost of all its attempts.
+//! request that a policy returns as soon as limits and budget allow it. The journal keeps one line for the row, with
+//! the usage and cost of all its attempts.
 //!
 //! [`schema`] checks answers against a JSON schema, and puts the schema into requests.
 //!

@@ -11,8 +11,8 @@ use super::{Came, Form, OnInvalid, OnRefusal, OnTruncate, Policy, Rules, Then};
 use crate::catalog::Catalog;
 use crate::domain::{Ask, ErrorClass, Message, Purpose, Quality};
 
-/// How many times larger `max_tokens` is in the request for a longer answer than in the first request. A small factor
-/// is enough, because most truncated answers are only a little too long.
+/// The `max_tokens` of the request for a longer answer is that of the first request, multiplied by this factor. A small
+/// factor is enough, because most truncated answers are only a little too long.
 const MORE_ROOM: u32 = 4;
 
 /// Returns the policy of a run.
@@ -28,8 +28,7 @@ pub fn policy(rules: Rules, catalog: Arc<Catalog>, measure: Measure) -> Policy {
     })
 }
 
-/// Returns whether a rule can apply to the answer. The policy does not read an answer to which no rule can apply, and
-/// most answers are of this kind.
+/// Returns whether a rule can apply to the answer. Most answers are not read at all, because no rule can apply to them.
 fn needs_look(rules: &Rules, ask: &Ask, message: &Message) -> bool {
     let is_part = matches!(ask.purpose, Purpose::Continue | Purpose::Unpause);
     is_part

@@ -24,14 +24,14 @@ pub struct Rules {
 /// A condition on an answer. If the answer does not meet the condition, the function returns a text that says why.
 pub type Condition = Box<dyn Fn(&Answer<'_>) -> Result<(), String> + Send>;
 
-/// The facts about an answer that a condition can use.
+/// What a condition can use of an answer.
 pub struct Answer<'a> {
     /// The row.
     pub job: &'a Job,
     /// The text of the answer.
     pub text: &'a str,
     /// The part of the answer that should be JSON. This is the input of the tool call if the schema was sent as a tool,
-    /// and otherwise the text without a code block around it. It is possible that this part is not JSON.
+    /// and otherwise the text without a code block around it. This part is not always JSON.
     pub json: &'a str,
     /// The total usage of all answers to the row.
     pub usage: Usage,

@@ -19,7 +19,7 @@ pub enum OutputFormat {
 }
 
 impl OutputFormat {
-    /// All formats, in the order of the help.
+    /// All formats, in the order of the help text.
     pub const ALL: [Self; 5] = [Self::Jsonl, Self::Csv, Self::Tsv, Self::Text, Self::Parquet];
 
     /// Returns the name of the format, as the user types it.

@@ -235,7 +235,7 @@ fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
 /// How many labels are looked up in the index in one go.
 const AT_ONCE: usize = 256;
 
-/// Returns the name, with `_` in front of it as long as a column has that name.
+/// Returns the name, with as many `_` in front of it as it takes to differ from all columns.
 fn free_name(name: &str, columns: &[String]) -> String {
     let mut name = name.to_owned();
     while columns.contains(&name) {

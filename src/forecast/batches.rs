@@ -34,7 +34,7 @@ pub struct InBatches {
     /// The number of rounds: how many times the queue for batches is filled. The rows of a round are submitted after
     /// all rows of the previous round are done.
     pub rounds: u64,
-    /// The time of the run. Each round takes an hour as the likely time, and at most a day.
+    /// The time of the run. Each round probably takes an hour, and at most a day.
     pub time: Interval<Duration>,
     /// The hit rates above which a prompt cache saves money in batches: for a cache of five minutes, and for a cache of
     /// an hour. These rates are computed for the model with the most input tokens; `None` if the prices of this model
@@ -109,8 +109,8 @@ impl InBatches {
 impl Forecast {
     /// Changes this forecast of an online run into a forecast of a run in batches.
     ///
-    /// `left` is the time to the deadline, if late rows are sent online instead. Then the run can cost as much as an
-    /// online run. If an online run probably meets the deadline, the run in batches probably meets it too.
+    /// `left` is the time to the deadline, if late rows are sent online instead. In that case, the run can cost as much
+    /// as an online run. If an online run probably meets the deadline, the run in batches probably meets it too.
     pub(crate) fn in_batches(&self, batches: &InBatches, left: Option<Duration>) -> Self {
         let (mut totals, mut time) = (batches.totals.clone(), batches.time);
         if let Some(left) = left.filter(|left| *left < time.high) {

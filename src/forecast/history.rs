@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use crate::domain::Usage;
 
-/// How many answers are stored for each template, and for each model, at most.
+/// The largest number of answers that are stored per template, and per model.
 const KEPT: usize = 512;
-/// For how many templates, and for how many models, answers are stored at most. Answers of any further template or
-/// model are ignored.
+/// The largest number of templates with stored answers, and of models. Answers of any further template or model are
+/// ignored.
 const MOST_GROUPS: usize = 1024;
 
 /// One answered row of earlier results.
@@ -55,7 +55,7 @@ pub(super) struct Seen {
     pub(super) is_truncated: bool,
 }
 
-/// The answers to one template or of one model.
+/// The answers to one template, or the answers of one model.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Answers {
     pub(super) kept: Vec<Seen>,

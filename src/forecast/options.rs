@@ -14,7 +14,7 @@ use crate::catalog::{Model, TokenizerFamily};
 use crate::domain::{Interval, Lane, Money, PoolId, RateLimits, Tier, Usage};
 use crate::plan::{Group, Sampled};
 
-/// For how many of the models in the rows another model is suggested, at most.
+/// The largest number of models that get a suggestion for another model.
 const MODELS: usize = 3;
 /// No other model is suggested for a model whose rows cost less than this share of the whole run.
 const WORTH_IT: f64 = 0.05;
@@ -266,8 +266,7 @@ fn price(model: &Model) -> Money {
     model.prices.first().map_or(Money::ZERO, |step| step.input + step.output)
 }
 
-/// Returns an interval around another likely time, with the same ratios of its ends to the likely time as in the
-/// forecast.
+/// Returns the time interval of the forecast, scaled to another likely time.
 fn like(base: &Forecast, likely: Duration) -> Interval<Duration> {
     let time = base.time.time;
     let share = |end: Duration| end.as_secs_f64() / time.likely.as_secs_f64().max(1e-9);

@@ -1,5 +1,5 @@
-//! Plays a run, which means that it simulates the run on virtual time. The real scheduler sends calls to the simulated
-//! API in a plain loop.
+//! Plays a run, which means that it simulates the run on virtual time. A plain loop passes the calls of the real
+//! scheduler to the simulated API.
 //!
 //! A simulated run has no requests, no replies and no tasks. A call is only a set of sizes and times. The scheduler
 //! gets the same kinds of headers and usage as in a real run, and learns from them.

@@ -107,7 +107,7 @@ impl Forecast {
             rows: self.totals.rows,
             cost: self.totals.cost,
             at_most: self.totals.at_most,
-            // The time of a run in batches is not known, because all that the API promises is a day.
+            // The time of a run in batches is not known, because the API only promises that a batch ends within a day.
             time: (self.totals.rows > 0 && self.lane == Lane::Online).then_some(self.time.time),
         }
     }

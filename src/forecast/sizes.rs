@@ -9,8 +9,8 @@ use crate::catalog::Catalog;
 use crate::domain::Interval;
 use crate::plan::{Group, Load};
 
-/// How many answers or counts a group needs at least to have its own figures. Below that, the figures of the group's
-/// model are used.
+/// The number of answers or counts from which a group has its own figures. With fewer, the figures of the group's model
+/// are used.
 const ENOUGH: usize = 5;
 /// The token counts of the API are estimates: the real input of an answer differs by at most about this share. Source:
 /// API documentation, "Token counting" (2026-08-22; "a small amount").

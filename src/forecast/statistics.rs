@@ -43,8 +43,8 @@ pub(super) fn ratio(pairs: &[(f64, f64)], rows: u64) -> Option<Sampled> {
     Some(Sampled { mean: ratio, error: error(squares / (n - 1) as f64, n, rows) / mean_x })
 }
 
-/// Estimates the mean of `y` for rows that have a known mean of `x` (`mean_x`), if `y` rises with `x`. Returns this
-/// mean and the slope. Returns `None` if the sample is too small, or if it is not clear that `y` rises.
+/// Estimates the mean of `y` for rows whose mean of `x` is known (`mean_x`), if `y` rises with `x`. Returns this mean
+/// and the slope. Returns `None` if the sample is too small, or if it is not clear that `y` rises.
 pub(super) fn regression(pairs: &[(f64, f64)], mean_x: f64, rows: u64) -> Option<(Sampled, f64)> {
     const LEAST: usize = 20;
     /// The slope has to be this many times its standard error.

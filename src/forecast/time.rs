@@ -9,8 +9,8 @@
 //! rows, so its error is about one percent. The assumptions about sizes, speeds and bursts cause larger errors. So the
 //! run is simulated again with the lowest and with the highest sizes, and these two times give the interval.
 //!
-//! How large a burst the server accepts is not published. If earlier runs did not find out, the run is simulated twice:
-//! with a burst of a whole minute and with a burst of a second. The likely time is the mean of both times.
+//! How large a burst the server accepts is not published. If earlier runs have not found this out, the run is simulated
+//! twice: with a burst of a whole minute and with a burst of a second. The likely time is the mean of both times.
 //!
 //! The simulation does not include other clients of the same organization, faults and overloads of the API, limits on
 //! growth (acceleration), and prompt caches.
@@ -32,13 +32,12 @@ use crate::scheduler::{Config, LimitsOf};
 use crate::sim::config::{Burst, Bursts};
 use crate::sim::model::SizedCall;
 
-/// How many minutes at the limits the simulated rows take.
+/// The time that the simulated rows take at the limits, in minutes.
 const PLAYED_MINUTES: f64 = 5.0;
-/// How many rows are simulated at least, unless there are fewer.
+/// The smallest number of rows that are simulated, if there are enough rows.
 const LEAST_ROWS: usize = 3_000;
-/// How far below the lowest simulated time and above the highest simulated time the interval reaches, as a share of
-/// these times. The reason is that a real server differs from the simulated one. Source: the results in
-/// `benches/PLAN.md`.
+/// The interval reaches from this share below the lowest simulated time to this share above the highest one, because a
+/// real server differs from the simulated server. Source: the results in `benches/PLAN.md`.
 const MARGIN: f64 = 0.03;
 /// The error of an assumed speed: if no speed is known, the real speed can be higher or lower by up to this factor.
 const SPEED_FACTOR: f64 = 2.0;
@@ -70,7 +69,7 @@ pub fn known_bursts(learned: &[LearnedPool], load: &Load) -> Option<Bursts> {
     };
     let [requests, input_tokens, output_tokens] = Dimension::ALL.map(burst);
     let known = [requests, input_tokens, output_tokens].into_iter().flatten().next()?;
-    // The server is assumed to allow bursts alike for all its limits.
+    // The server is assumed to treat all its limits alike.
     let or_known = |burst: Option<Burst>| burst.unwrap_or(known);
     Some(Bursts {
         requests: or_known(requests),

@@ -32,7 +32,7 @@ impl KeyCensus {
 pub struct Repeats(Vec<u64>);
 
 impl Repeats {
-    /// Returns whether a key probably occurs more than once. `false` is certain.
+    /// Returns whether a key probably occurs more than once. If the result is `false`, the key certainly does not.
     pub fn contains(&self, key: JobKey) -> bool {
         self.has_half(half(key))
     }
@@ -56,9 +56,9 @@ impl Repeats {
 /// Finds equal rows: rows with the same request as an earlier row.
 #[derive(Debug)]
 pub(crate) enum RequestCensus {
-    /// Counts the equal rows after all rows were added. Needs eight bytes for each row.
+    /// Counts the equal rows after all rows were added, with eight bytes of memory per row.
     Counting(Vec<u64>),
-    /// Recognizes an equal row when it is added. Needs up to 16 bytes for each row.
+    /// Recognizes an equal row when it is added, with up to 16 bytes of memory per row.
     Recognizing {
         /// The hashes of the requests that were added so far.
         seen: Seen,

@@ -24,7 +24,7 @@ pub struct Estimate {
     /// and documents have their highest possible number of tokens. Hidden prompts, and texts that the API fetches, are
     /// not included.
     pub most_tokens: u64,
-    /// How long the request asks the API to cache a part of it, at most.
+    /// The longest lifetime of the cache marks in the request.
     pub caching: Caching,
 }
 

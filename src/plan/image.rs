@@ -35,7 +35,7 @@ impl Vision {
     }
 }
 
-/// Returns the width and the height of a PNG, GIF, WebP or JPEG picture; `None` when they can't be read.
+/// Returns the width and the height of a PNG, GIF, WebP or JPEG picture; `None` if they can't be read.
 fn dimensions(base64: &[u8]) -> Option<(u32, u32)> {
     // An escape in the base64 text would shift all characters after it. A picture with escapes is not measured: such
     // pictures are rare, because few encoders escape base64.

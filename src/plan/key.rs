@@ -145,7 +145,7 @@ mod tests {
         };
         let odd = r#"{"a\"b":[1.50, "x \" y", {"k" : null}],"é":"\u00e9 中"}"#;
 
-        // These keys must never change. If they change, every finished row is sent and paid for again.
+        // These keys must never change. If they changed, every finished row would be sent and paid for again.
         assert_eq!(key_of(ROW).to_string(), "k1:9703fd6fda1b2dd191062e675dce56a0");
         assert_eq!(key(&betas, &params(ROW)).to_string(), "k1:854b965603132f596979a22f1e7d67b0");
         assert_eq!(key_of(odd).to_string(), "k1:196dc6ab0d7e6f047b66fd8f8a045c58");

@@ -19,7 +19,7 @@ use crate::domain::{Caching, Interval, Money, Planned, PoolId, Request, Terms};
 const MOST_TEMPLATES: usize = 1024;
 /// The largest number of rows in the sample.
 const SAMPLED: usize = 1 << 15;
-/// How many requests of each model are kept at least for counting their tokens, if there is room.
+/// The smallest number of requests per model that are kept for counting their tokens, if there is room.
 const OF_EACH_MODEL: usize = 5;
 /// The largest total size of the requests that are kept for counting their tokens, in bytes.
 const REQUEST_BYTES: usize = 64 << 20;
@@ -121,7 +121,7 @@ impl Default for Sample {
 struct Requests {
     wanted: usize,
     bytes: usize,
-    /// The number of all kept requests.
+    /// The number of kept requests of all models.
     count: usize,
     by_model: BTreeMap<Arc<str>, BinaryHeap<Kept>>,
 }
@@ -344,8 +344,8 @@ struct Expected {
     input_tokens: f64,
     /// The tokens that are read from the cache.
     read: f64,
-    /// The saved cost, in tokens of plain input. A token that is read from the cache adds what it saves, and a token
-    /// that is written to the cache subtracts what it costs extra.
+    /// The saved cost, in tokens of plain input. Reads from the cache add what they save, and writes to the cache
+    /// subtract what they cost extra.
     saved: f64,
     lifetime: Caching,
 }

@@ -28,7 +28,7 @@ impl Walk<'_> {
         let vision = &self.scale.vision;
         let most = u64::from(vision.max_tokens);
         self.media += match data.and_then(|data| vision.tokens_of(data)).map(u64::from) {
-            // The published rule for pictures is exact, but it does not say exactly how the API scales a picture down.
+            // The published rule for pictures is exact, except for how the API scales a picture down.
             Some(tokens) => {
                 Interval { low: tokens * 9 / 10, likely: tokens, high: (tokens * 11).div_ceil(10).min(most) }
             }

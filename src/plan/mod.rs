@@ -1,7 +1,7 @@
 //! Planning: a row becomes a job with a key, a pool and an estimated cost, or is rejected before anything is sent.
 //!
 //! Pure. This module merges rows with the flags, identifies rows, estimates their cost, and computes upper bounds for
-//! the cost. The module uses no clock, no files and no limits of the run.
+//! the cost. This module does not use the clock, files or the limits of the run.
 //!
 //! Invariants:
 //! - A row's own parameters override flags, and keep their bytes and order. Parameters that come only from flags or

@@ -125,7 +125,7 @@ impl Models {
     /// Returns the model that a row names.
     ///
     /// # Errors
-    /// Returns a [`Fault`] when the model is missing or is not a string.
+    /// Returns a [`Fault`] if the model is missing or is not a string.
     pub(super) fn meant(&mut self, params: Merged<'_>) -> Result<&Known, Fault> {
         let written = params.get("model").unwrap_or_default();
         if self.known.get(self.last).is_none_or(|known| &*known.written != written) {
@@ -169,7 +169,7 @@ impl Models {
             written: written.into(),
             pools: [Speed::Standard, Speed::Fast].map(|speed| Arc::new(pool(speed))),
             prices: [Speed::Standard, Speed::Fast].map(|speed| self.catalog.prices(speed, &name)),
-            // For a model that is not in the catalog, the program uses the figures with the higher estimate.
+            // A model that is not in the catalog gets the figures with the higher estimate.
             family: model.as_ref().map_or(TokenizerFamily::New, |model| model.family),
             tool_prompt: model.as_ref().map_or(ToolPrompt::UNPUBLISHED, |model| model.tool_prompt),
             cache_min_tokens: model

@@ -17,7 +17,7 @@ pub(crate) struct Overrides(Params);
 pub(crate) enum Overridden {
     /// All rows.
     All,
-    /// Only rows that are sent again because their answer was truncated or refused.
+    /// Only rows that are sent again because their answer was truncated or was a refusal.
     #[default]
     Reruns,
 }

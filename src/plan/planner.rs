@@ -44,7 +44,7 @@ pub struct Planner {
     repeats: Option<Repeats>,
     /// The keys of the unnamed rows that were identified so far.
     seen: Seen,
-    /// How many times each repeated key occurred again after its first row.
+    /// For each key that has occurred more than once, how many times it occurred after its first row.
     again: HashMap<u64, u32>,
     prefixes: PrefixFinder,
     /// The function that changes the request of each row before the request is sent.
@@ -69,7 +69,7 @@ pub struct Shaped {
     pub rung: Option<Rung>,
 }
 
-/// The result of measuring a row that has no fault.
+/// What is known about a row without a fault after it was measured.
 struct Measured {
     model: Arc<str>,
     pool: Arc<PoolId>,
@@ -257,8 +257,8 @@ impl Planner {
         self.measure_with(identified, is_overridden)
     }
 
-    /// Makes the job of a row that is run again because its answer was truncated or refused. The new request is only
-    /// sent online: the result of a batch is matched to its row by the row's identity, and this row already has an
+    /// Makes the job of a row that is run again because its answer was truncated or was a refusal. The new request is
+    /// only sent online: the result of a batch is matched to its row by the row's identity, and this row already has an
     /// answer.
     ///
     /// # Errors
@@ -372,7 +372,7 @@ impl Planner {
 
     /// Returns the request of a row for another provider. The request is made from the row's own request. If `model` is
     /// given, it replaces the model of the row, and `max_tokens` is lowered to the limit of this model. `is_rerun` says
-    /// whether the row is sent again because its answer was truncated or refused.
+    /// whether the row is sent again because its answer was truncated or was a refusal.
     ///
     /// # Errors
     /// Returns a message that says why the request is certain to fail at the other provider.

@@ -28,8 +28,8 @@ impl ProviderRules {
         (!is_empty).then_some(Self { provider, rules, refused, dropped, told })
     }
 
-    /// Checks that a request has no member that the provider rejects. The first time a member occurs that is left out
-    /// of requests, a notice is added.
+    /// Checks that a request has no member that the provider rejects. Adds a notice when a member that is left out of
+    /// requests occurs for the first time.
     ///
     /// # Errors
     /// Returns a fault if the provider rejects a member of the request.

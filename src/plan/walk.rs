@@ -70,7 +70,7 @@ pub(super) struct Walk<'s> {
     /// The tokens of all pictures and documents.
     pub media: Interval<u64>,
     pub messages: u32,
-    /// How many bytes everything has that can be part of a prompt. Escapes are counted as they are written.
+    /// The total size of everything that can be part of a prompt, in bytes. Escapes are counted as they are written.
     pub bytes: u64,
     /// The part of `bytes` that is not text: the data of pictures and documents, and the extra bytes of escapes (an
     /// escape is longer than its character).
@@ -328,8 +328,7 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// Adds the tokens of the parts of a block that the model sees, which are all except ids, cache marks and
-    /// signatures.
+    /// Adds the tokens of a block, except for the parts that the model does not see: ids, cache marks and signatures.
     fn block(&mut self, cursor: &mut Cursor<'_>, depth: u32) -> Option<()> {
         let left_out_before = self.left_out;
         let mut kind = &b""[..];

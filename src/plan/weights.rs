@@ -259,7 +259,8 @@ const fn lead(byte: u8, accented: u16, letter: u16) -> u16 {
         0xe1 => 700,
         // The first byte 0xe2 is used for typographic signs and symbols.
         0xe2 => 800,
-        // 0xe3 is used for Kana, and 0xe4 to 0xe9 for Han. Hangul and full-width forms have the weight 1000.
+        // The first byte 0xe3 is used for Kana, and 0xe4 to 0xe9 for Han. The weight 1000 is for Hangul and full-width
+        // forms.
         0xe3 => 900,
         0xe4..=0xe9 => 1050,
         0xf0..=0xff => 2200,

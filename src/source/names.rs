@@ -43,7 +43,7 @@ pub(super) fn is_misspelt(name: &str, of: &str) -> bool {
     name != of && name.len() <= LONGEST_NAME && is_near(&plain(name), &plain(of))
 }
 
-/// How many names are compared with a wrong name, at most.
+/// The largest number of names that are compared with a wrong name.
 const MAX_COMPARED: usize = 200;
 
 /// Returns the name that was probably meant instead of a wrong name.
@@ -59,12 +59,12 @@ pub(crate) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) 
     (is_near(&wanted, &plain(nearest)) || is_close()).then_some(nearest)
 }
 
-/// How many similar names are suggested, at most.
+/// The largest number of similar names that are suggested.
 const MAX_SUGGESTED: usize = 3;
 
 /// Returns up to three known names that the user probably meant instead of a wrong name, the most similar first. A
-/// known name is also suggested if it contains the wrong name, is contained in it, or consists of the same words. For
-/// example, the wrong name `haiku` is a part of the names of some models.
+/// known name is also suggested if it contains the wrong name, is a part of the wrong name, or consists of the same
+/// words. For example, the wrong name `haiku` is a part of the names of some models.
 pub(crate) fn nearest_names<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Vec<&'n str> {
     let wanted = plain(name);
     if name.len() > LONGEST_NAME || wanted.len() < 3 {

@@ -1,9 +1,9 @@
 //! Rows of OpenAI batch files: `{"custom_id", "method", "url", "body"}`.
 //!
 //! This module converts a chat completion into a message request. If a parameter has no counterpart, the row is broken
-//! and the message names the parameter: without it, the answer would wrongly look like an answer to the whole request.
-//! A parameter is left out if its value is a default that changes nothing. Texts stay the same, byte for byte. Source:
-//! OpenAI API reference, "Create chat completion" and "Batch" (2026).
+//! and the message names the parameter. If the parameter were left out, the answer would wrongly look like an answer to
+//! the whole request. A parameter is left out if its value is a default that changes nothing. Texts stay the same, byte
+//! for byte. Source: OpenAI API reference, "Create chat completion" and "Batch" (2026).
 
 use std::fmt::Write as _;
 
@@ -52,7 +52,7 @@ fn path(url: &str) -> &str {
     after_scheme.find('/').map_or(url, |at| &after_scheme[at..])
 }
 
-/// Parameters and their values that change nothing. A parameter with such a value is left out.
+/// Parameters, each with the values that change nothing and are left out.
 const NEUTRAL: [(&str, &[&str]); 17] = [
     ("n", &["1"]),
     ("logprobs", &["false"]),

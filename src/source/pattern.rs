@@ -10,7 +10,7 @@ pub(super) struct Pattern {
     parts: Vec<String>,
 }
 
-/// The indices of the parts of a pattern with which the next name of a path is compared.
+/// The parts of a pattern to compare with the next name of a path, as indices.
 pub(super) type Reached = Vec<usize>;
 
 impl Pattern {

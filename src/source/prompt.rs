@@ -81,7 +81,7 @@ pub(super) fn prompt_messages(text: &str, prompt: &RawValue) -> Result<Box<RawVa
     }
 }
 
-/// Rejects a member `messages` without messages. `text` is the whole line.
+/// Rejects a row whose `messages` contains no messages. `text` is the whole line.
 pub(super) fn check_messages(text: &str, messages: &RawValue) -> Result<(), Fault> {
     if is_filled_array(messages.get().as_bytes()) {
         return Ok(());

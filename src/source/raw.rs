@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::BrokenRow;
 use crate::domain::{Origin, Params};
 
-/// How much text of a broken row is kept, in bytes.
+/// How much of a broken row's text is kept, in bytes.
 pub(crate) const KEPT_BYTES: usize = 4096;
 
 /// One row's text and place.
@@ -19,8 +19,8 @@ pub(super) struct RawRow<'a> {
     pub lines: u64,
     /// The offset of the row's first byte in the input.
     pub byte_offset: u64,
-    /// The row's text without the line end. Of a row that is longer than the limit, only the first [`KEPT_BYTES`]
-    /// bytes.
+    /// The row's text without the line end. If the row is longer than the limit, these are only its first
+    /// [`KEPT_BYTES`] bytes.
     pub bytes: &'a [u8],
     /// How the row ended.
     pub end: End,

@@ -81,7 +81,7 @@ enum Kind<'a> {
 /// The rows of one input, in order.
 pub struct Reader {
     rows: Box<dyn Rows>,
-    /// Whether the last row was returned, or an error has occurred.
+    /// Whether there is nothing more to read, because the last row was returned or an error occurred.
     is_over: bool,
     name: Arc<str>,
     compression: Option<Compression>,
@@ -92,8 +92,8 @@ pub struct Reader {
     unusable: Option<(u64, Option<(String, String)>)>,
 }
 
-/// How many broken rows an input may begin with. If there are more, it is another kind of data, or the wrong format was
-/// chosen.
+/// The largest number of broken rows at the beginning of an input. If there are more, the input is another kind of
+/// data, or the wrong format was chosen.
 const MAX_UNUSABLE: u64 = 1_000;
 
 impl std::fmt::Debug for Reader {

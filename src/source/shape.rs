@@ -59,7 +59,7 @@ impl Label {
         may_be && self.member(object) == Some(name)
     }
 
-    /// Returns the label; `None` when the row has none.
+    /// Returns the label; `None` if the row has none.
     pub(super) fn of(&self, object: &Object<'_>) -> Result<Option<String>, Fault> {
         let Some(name) = self.member(object) else {
             return Ok(None);

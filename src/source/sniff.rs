@@ -116,7 +116,8 @@ const MAGIC: [(&[u8], &str, &str); 14] = [
 
 const TWICE: &str = "it is compressed twice; unpack it once";
 
-/// The offset and the bytes by which a tar archive is recognized, after the name of the archive's first file.
+/// The bytes by which a tar archive is recognized, and their offset. They come after the name of the archive's first
+/// file.
 const TAR: (usize, &[u8]) = (257, b"ustar");
 
 const RECODE_16: &str = "save it as UTF-8, for example with: iconv -f UTF-16 -t UTF-8 FILE";
@@ -137,11 +138,11 @@ fn binary_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
     MAGIC.iter().find(|(magic, ..)| head.starts_with(magic)).map(|(_, what, remedy)| (*what, *remedy))
 }
 
-/// How many bytes must have been read before control characters are counted.
+/// Control characters are counted only if at least this many bytes of the input were read.
 const MIN_BYTES_FOR_CONTROL: usize = 64;
 
 /// Recognizes other binary data, in which more than one byte in twenty is a control character that text does not use.
-/// In random data, it is about one byte in ten; in text in a single-byte encoding, almost none.
+/// In random data, about one byte in ten is such a character; in text with a single-byte encoding, almost none is.
 fn full_of_control(head: &[u8]) -> Option<(&'static str, &'static str)> {
     let is_control = |byte: &&u8| matches!(byte, 0..=8 | 14..=26 | 28..=31 | 127);
     let found = head.iter().filter(is_control).count();
@@ -152,8 +153,8 @@ fn full_of_control(head: &[u8]) -> Option<(&'static str, &'static str)> {
 /// Chooses the format: the format that the user named, or else the format of the name's extension. If the extension is
 /// not enough, the format is found from the first line.
 ///
-/// If nothing shows the format, the user must set it. A wrong guess would cost money: the lines of a text would be sent
-/// one by one, or all together as one prompt.
+/// If the format is still unknown, the user must set it. A wrong guess would cost money: the lines of a text would be
+/// sent one by one, or all together as one prompt.
 ///
 /// # Errors
 /// [`SourceError::UnknownFormat`], and [`SourceError::JsonDocument`] if the input is JSON, but not with one value per

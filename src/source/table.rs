@@ -22,8 +22,8 @@ pub(super) struct Record {
     pub(super) byte_offset: u64,
     /// The cells of the row, one for each column.
     pub(super) cells: Vec<InputCell>,
-    /// Cells that could not be read and are treated as missing: the index of the column, and a message that is shown
-    /// after the name of the column.
+    /// The cells that could not be read and are treated as missing. For each cell, the list has the index of its
+    /// column, and a message that is shown after the name of the column.
     pub(super) faults: Vec<(usize, String)>,
 }
 
@@ -47,7 +47,7 @@ pub(super) trait Table: Send {
 pub(super) struct TableRows<T> {
     table: T,
     header: Header,
-    /// For each column, whether it is used: sent, or the label.
+    /// For each column, whether it is sent or is the label.
     is_used: Vec<bool>,
     template: Option<Template>,
     keeps_input: bool,

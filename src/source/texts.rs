@@ -23,14 +23,14 @@ pub(crate) const TEXT_ENDINGS: [&str; 15] = [
 /// The extensions of files with rows.
 pub(super) const ROW_ENDINGS: [&str; 8] = ["jsonl", "ndjson", "json", "csv", "tsv", "tab", "parquet", "xlsx"];
 
-/// Returns whether a file name has one of these extensions. The extension of a compression is ignored: `a.txt.gz` has
-/// the extension `txt`.
+/// Returns whether a file name has one of these extensions. The extension of a compressed file is ignored: `a.txt.gz`
+/// counts as `txt`.
 pub(super) fn ends_in(name: &str, endings: &[&str]) -> bool {
     let ending = Compression::name_inside(name).rsplit_once('.').map(|(_, ending)| ending);
     ending.is_some_and(|ending| endings.iter().any(|known| ending.eq_ignore_ascii_case(known)))
 }
 
-/// The text files of a folder or a pattern; each file is a row. It is cheap to clone.
+/// The text files of a folder or a pattern; each file is a row. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Texts {
     name: Arc<str>,

@@ -23,7 +23,7 @@ const LONGEST_LOOKED_AT: usize = 10_000;
 /// listing the violations takes several hundred times the memory of the answer.
 const LONGEST_LISTED: usize = 256 << 10;
 
-/// How often one part of an answer can be checked at most if the violations of the answer are to be listed. This limit
+/// The violations of an answer are listed only if no part of the answer can be checked more often than this. This limit
 /// matters if a schema contains itself in several alternatives.
 const MOST_REPEATS: u64 = 1_000;
 
@@ -139,7 +139,7 @@ fn pattern<'a>(
 fn refused(schema: &Value, error: &ValidationError<'_>) -> SchemaError {
     let place = || shown_place(error.instance_path().as_str());
     match error.kind() {
-        // For a pattern that can't be compiled, the message is the pointer of the pattern.
+        // If a pattern can't be compiled, the message is the pattern's JSON pointer.
         ValidationErrorKind::Custom { message, .. } => {
             let pattern = schema.pointer(message).and_then(Value::as_str).unwrap_or_default();
             SchemaError::Pattern { place: shown_place(message), pattern: quoted(pattern) }

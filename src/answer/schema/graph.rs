@@ -1,8 +1,8 @@
 //! The graph of a schema's subschemas. An edge leads from one subschema to another that it applies.
 //!
 //! The graph answers three questions: whether a reference leaves the file, how many subschemas apply to one value, and
-//! whether a schema contains itself. The last two answers decide how long a check of an answer can take. The graph
-//! treats a `$dynamicRef` like a `$ref`.
+//! whether a schema contains itself. The number of subschemas and their circles decide how long a check can take. The
+//! graph treats a `$dynamicRef` like a `$ref`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,7 +20,7 @@ const WIDEST: u64 = 10_000;
 /// another reference. Chains in usual schemas have fewer than ten subschemas.
 const DEEPEST: u64 = 64;
 
-/// The highest number of steps when the program computes how often a part of a value is checked.
+/// The largest number of steps for computing how often a part of a value is checked.
 const MOST_STEPS: usize = 1_000_000;
 
 /// The subschemas of a schema (nodes), each with the subschemas that it applies.
@@ -79,7 +79,7 @@ impl Graph {
         order
     }
 
-    /// Returns how often one part of a value can be checked at each level of the value, if the schema contains itself.
+    /// Returns how many times a check of a value can check the same part of the value, if the schema contains itself.
     /// If the result is 1, the time of a check is proportional to the number of parts. If the result is 2 or more, the
     /// time at least doubles with each level of the value.
     pub(super) fn repeats(&self) -> u32 {

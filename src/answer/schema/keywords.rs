@@ -25,7 +25,7 @@ enum Form {
     Map,
 }
 
-/// Returns the subschemas of a schema. With each subschema, the result has its pointer relative to this schema and the
+/// Returns the subschemas of a schema. Each subschema comes with its pointer relative to this schema, and with the
 /// values to which it applies.
 pub(super) fn subschemas(schema: &Value) -> Vec<(String, Reach, &Value)> {
     let Some(members) = schema.as_object() else { return Vec::new() };

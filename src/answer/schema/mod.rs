@@ -7,8 +7,8 @@
 //!
 //! # What a check covers
 //!
-//! - A schema is read by the draft that `$schema` names. Without `$schema`, the draft is 2020-12. The drafts 4, 6, 7
-//!   and 2019-09 are supported too.
+//! - A schema is read by the draft that `$schema` names. Without `$schema`, the draft is 2020-12. Drafts 4, 6, 7 and
+//!   2019-09 are supported too.
 //! - `format` is checked for the formats of the draft, except for `idn-email` and `idn-hostname`. Formats that the
 //!   draft does not define are not checked.
 //! - Most patterns are matched in linear time. The value of `pattern` can use look-around and back-references (`(?=…)`,

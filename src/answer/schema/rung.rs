@@ -20,8 +20,8 @@ impl Rung {
     /// - If the request has a format of its own, the format stays as it is, and the answer is a text: [`Rung::Format`].
     /// - The API rejects a format if documents have citations, or if the request contains the beginning of the answer.
     /// - If the schema is sent as a tool, the model is forced to call this tool. The API rejects a forced tool call if
-    ///   thinking is on, and for some models always. If a request has tools of its own, the model is not forced to call
-    ///   another tool.
+    ///   thinking is on, and for some models in any case. If a request has tools of its own, the model is not forced to
+    ///   call another tool.
     ///
     /// For a model that is not in the catalog, the name decides. A name with `claude` is probably a later model or the
     /// name that a gateway uses, and both accept formats. A name with `anthropic.claude` is a model of Amazon Bedrock,
@@ -52,7 +52,7 @@ impl Rung {
     /// Returns the JSON text of an answer: the input of the tool if the schema was sent as a tool, and otherwise the
     /// text of the answer. A model that was only instructed sometimes writes the JSON in a code block with other text
     /// around it. `message` is the message of the API. Returns `None` if the answer has no such part, for example
-    /// because the model refused.
+    /// because the model refused to answer.
     pub fn answer_json(self, message: &[u8]) -> Option<Cow<'_, str>> {
         let message: Content<'_> = serde_json::from_slice(message).ok()?;
         match self {

@@ -16,7 +16,7 @@ use super::super::seen::AsItIs;
 use super::seen_prefixes::SeenPrefixes;
 use crate::domain::{Level, MarkPlace, Prefixes};
 
-/// For how many recent rows the longer prefixes are kept, at most.
+/// The number of recent rows whose longer prefixes are kept.
 const RECENT: usize = 4096;
 
 type Map<V> = HashMap<u64, V, BuildHasherDefault<AsItIs>>;

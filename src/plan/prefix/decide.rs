@@ -93,7 +93,7 @@ pub struct GroupCaching {
     pub lifetime: Caching,
 }
 
-/// Prefixes that are not marked for the same reason.
+/// Prefixes that have no mark, all for the same reason.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Unmarked {
     /// The reason.
@@ -304,7 +304,7 @@ impl Node {
         f64::from(self.tokens) < f64::from(self.least) * ERROR
     }
 
-    /// Returns the cheapest choice for the prefix, which can be not to cache it.
+    /// Returns the cheapest choice for the prefix. One of the choices is not to cache it.
     fn choice(&self, setting: &CacheSetting<'_>, gap: f64) -> Choice {
         let rates = (setting.rates)(self.group as usize);
         let plain = Choice { lifetime: Caching::None, writes: 0.0, cost: f64::from(self.rows) };

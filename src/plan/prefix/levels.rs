@@ -11,10 +11,10 @@ use crate::domain::{Caching, Level, MarkPlace, Merged, Money, PrefixId, Prefixes
 
 /// The shortest prefix, in tokens, that any model caches. Shorter prefixes are ignored.
 const LEAST_OF_ANY: u32 = 512;
-/// How many bytes a token has on average, at least. A prompt is ignored if it has fewer bytes than this number times
-/// the tokens of the shortest prefix.
+/// The smallest average number of bytes per token. A prompt is ignored if it has fewer bytes than this number times the
+/// tokens of the shortest prefix.
 const LEAST_BYTES_OF_TOKEN: usize = 2;
-/// How many prefixes are found in one request, at most. Longer prefixes are left out.
+/// The largest number of prefixes that are found in one request. Longer prefixes are left out.
 const MOST_LEVELS: usize = 256;
 /// The parameters that do not change the cache entry of a prompt, and the parameters of the prompt itself.
 const NOT_IN_CACHE: [&str; 13] = [
@@ -40,8 +40,8 @@ pub(in crate::plan) fn wants_parts(params: Merged<'_>) -> bool {
     bytes("messages") + bytes("system") + bytes("tools") >= LEAST_BYTES_OF_TOKEN * LEAST_OF_ANY as usize
 }
 
-/// The fixed starts of the texts of a template: what comes before the first placeholder, which all rows have in common.
-/// The fixed starts are JSON text without quotation marks, sorted from the longest to the shortest.
+/// The fixed starts of a template's texts: all rows have in common what comes before the first placeholder. The fixed
+/// starts are JSON text without quotation marks, sorted from the longest to the shortest.
 #[derive(Clone, Debug, Default)]
 pub(in crate::plan) struct FixedStarts(Vec<String>);
 

@@ -3,8 +3,7 @@
 //! The rows of a pipe are not known in advance. So some rows are read ahead ([`StreamCensus::add`]) before the marks of
 //! the first of these rows are decided ([`StreamCensus::decide`]). A prefix is marked if an earlier row has written it
 //! to the cache, or if a row that was read ahead shares it. A prefix is also marked if a later row will probably share
-//! it. How probable this is, is estimated from the earlier prefixes with the same number of rows: it is the share of
-//! them that got one more row later.
+//! it. The estimate is the share of earlier prefixes with the same number of rows that got one more row later.
 
 use std::collections::HashMap;
 
@@ -15,7 +14,7 @@ use crate::domain::{Caching, Level, PrefixId, Prefixes, PromptCache};
 /// are kept for five minutes, and `HOUR` for entries that are kept for an hour.
 const FIVE_MINUTES: u32 = 240;
 const HOUR: u32 = 3_300;
-/// The probability of a further row from which a mark is worth its cost. A write for five minutes costs a quarter more
+/// How probable a further row must be for a mark to be worth its cost. A write for five minutes costs a quarter more
 /// than plain input, and a read saves nine tenths.
 const WORTH_A_WRITE: f64 = 0.28;
 /// The largest number of prefixes in `firsts`.
@@ -130,8 +129,8 @@ impl StreamCensus {
         let rows = (rows as usize).min(MOST_COUNTED - 1);
         let with = |rows: usize| if rows == 0 { self.census.distinct() as u64 } else { self.with_rows[rows] };
         let sum = |rows: std::ops::Range<usize>| rows.map(with).sum::<u64>() as f64;
-        // The share among prefixes with fewer rows is included with the weight of two prefixes, so it decides as long
-        // as hardly any prefix has had `rows` rows.
+        // The share among prefixes with fewer rows counts like two prefixes, so it decides as long as hardly any prefix
+        // has had `rows` rows.
         let fewer = sum(1..rows + 1) / (sum(0..rows) + 1.0);
         (with(rows + 1) as f64 + 2.0 * fewer) / (with(rows) as f64 + 2.0) > WORTH_A_WRITE
     }

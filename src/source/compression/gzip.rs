@@ -43,7 +43,7 @@ pub(super) struct Unpacked<R> {
     unpacked: Box<[u8]>,
     given: usize,
     filled: usize,
-    /// The damage that comes after the unpacked bytes. It is returned after all of them.
+    /// The damage after the unpacked bytes, which is returned after all of these bytes.
     damage: Option<io::Error>,
 }
 

@@ -1,7 +1,7 @@
 //! CSV and TSV: a header, and then one record for each row. Only this folder uses the csv crate.
 //!
 //! The module [`super::header`] decides what columns mean. [`Splitter`] cuts the input into records, and the csv crate
-//! parses one record at a time. The module of [`Splitter`] explains why the work is divided.
+//! parses one record at a time. The docs of the module `splitter` explain why the work is divided.
 
 mod parser;
 
@@ -20,7 +20,7 @@ use super::{Options, SourceError};
 /// An input of CSV records.
 pub(super) struct Csv {
     parser: Parser,
-    /// The header; `None` when the input is empty.
+    /// The header; `None` if the input is empty.
     header: Option<Header>,
     template: Option<Template>,
 }

@@ -23,7 +23,7 @@ pub(super) fn cell(data: &DataRef<'_>) -> Result<InputCell, String> {
     })
 }
 
-/// From this size on, floating-point numbers can't represent every whole number exactly.
+/// From this number on, floating-point numbers can't represent every whole number exactly.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
 fn float(number: f64) -> InputCell {
@@ -55,7 +55,7 @@ fn clock(millis: f64, is_duration: bool) -> String {
     let sign = if millis < 0.0 { "-" } else { "" };
     let all = millis.abs() as u64;
     let (hours, minutes, seconds, millis) = (all / 3_600_000, all / 60_000 % 60, all / 1_000 % 60, all % 1_000);
-    // A time just before midnight can be rounded up to 24 hours. A time of day then has 0 hours.
+    // A time just before midnight can be rounded up to 24 hours, which is 0 hours as a time of day.
     let hours = if is_duration { hours } else { hours % 24 };
     match millis {
         0 => format!("{sign}{hours:02}:{minutes:02}:{seconds:02}"),

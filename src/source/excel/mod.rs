@@ -1,9 +1,9 @@
 //! Reads Excel files (`.xlsx`). One sheet of the file is read. The first non-empty row of the sheet contains the names
 //! of the columns.
 //!
-//! The crate calamine reads the cells, and keeps all texts of the workbook in memory. So the whole sheet is read when
-//! the file is opened, and the file can also come from standard input. The size of the file ([`archive`]), the number
-//! of cells and the bytes of their texts are limited.
+//! The crate calamine reads the cells, and keeps all texts of the workbook in memory. So the whole sheet is read at
+//! once when the file is opened, and the file can also come from standard input. The size of the file ([`archive`]),
+//! the number of cells and the bytes of their texts are limited.
 //!
 //! A row's `line` is its number in the sheet, as Excel shows it. Empty rows are skipped. The rows of a sheet have no
 //! byte offset, so `byte_offset` is an estimate: the row's number times the average length of a row.

@@ -20,7 +20,7 @@ const MAX_FOOTER_BYTES: u64 = 32 << 20;
 /// The highest number of nodes in a schema.
 const MAX_NODES: usize = 20_000;
 
-/// How deep a column can be below the root of the schema, at most.
+/// The largest depth of a column below the root of the schema.
 pub(super) const MAX_NESTED: usize = 64;
 
 /// The bytes with which a Parquet file begins and ends.

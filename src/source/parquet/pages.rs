@@ -18,8 +18,8 @@ use super::damage::Damage;
 use super::thrift::{Thrift, Value};
 use super::{codec, delta};
 
-/// How much memory the pages of a file can use at the same time, in bytes. Usually, one page of about a megabyte is in
-/// memory for each column.
+/// The largest total size of the pages of a file that are in memory at the same time, in bytes. Usually, one page of
+/// about a megabyte is in memory for each column.
 pub(super) const MAX_HELD_BYTES: usize = 512 << 20;
 
 /// The longest page, in bytes.
@@ -28,14 +28,14 @@ const MAX_PAGE_BYTES: usize = 256 << 20;
 /// The longest page header, in bytes. Headers are long if they contain statistics of long texts.
 const MAX_HEADER_BYTES: usize = 1 << 20;
 
-/// How many values one column can have in one batch of rows. Only columns of lists can have more.
+/// The largest number of values of a column in one batch of rows. The limit matters only for columns of lists.
 const MAX_BATCH_VALUES: usize = 1 << 23;
 
-/// How many values a page can have. The limit is this high because old writers put a whole row group of 64 Mi rows into
-/// one page if all values are missing.
+/// The largest number of values in a page. The limit is this high because old writers put a whole row group of 64 Mi
+/// rows into one page if all values are missing.
 const MAX_PAGE_VALUES: usize = 1 << 26;
 
-/// How many values a page can have if its encoding stores the lengths of the values.
+/// The largest number of values in a page whose encoding stores the lengths of the values.
 const MAX_DELTA_VALUES: usize = 1 << 24;
 
 /// The memory that the pages of one file use, in bytes.

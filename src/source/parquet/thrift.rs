@@ -6,7 +6,7 @@
 
 use super::damage::Damage;
 
-/// How deep structs can be nested, at most. The Parquet format needs seven levels.
+/// The largest depth of nested structs. The Parquet format needs seven levels.
 const MAX_DEPTH: usize = 16;
 
 /// A value.
@@ -35,9 +35,9 @@ pub(super) const INTS: u8 = 5;
 pub(super) const BINARIES: u8 = 8;
 pub(super) const STRUCTS: u8 = 12;
 
-/// A function that is called for each value with the field numbers that lead to it, from the outermost field to the
-/// value's own, and with the value. A field of a struct in a list is enclosed by the field of the list. Elements of
-/// lists cause a call only if they are structs.
+/// A function that is called for each value, with a list of field numbers and the value. The list leads from the
+/// outermost field to the value's own field. A field of a struct in a list is enclosed by the field of the list.
+/// Elements of lists cause a call only if they are structs.
 pub(super) type Visit<'v> = &'v mut dyn FnMut(&[i16], Value) -> Result<(), Damage>;
 
 /// A reader of one encoded struct.

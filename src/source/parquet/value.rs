@@ -15,7 +15,7 @@ use parquet::schema::types::ColumnDescriptor;
 /// The meaning of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// The values mean what the physical type of the column says. Byte arrays must contain text.
+    /// The physical type of the column alone decides what its values mean. Byte arrays must contain text.
     Plain,
     Unsigned,
     Decimal(usize),

@@ -106,7 +106,8 @@ impl fmt::Display for NotJson {
 impl std::error::Error for NotJson {}
 
 impl NotJson {
-    /// Returns the error for a row with this text in the column `column`, as the template writes its name.
+    /// Returns the error for a row with this text in a column. `column` is the name of the column as it is written in
+    /// the template.
     pub(super) fn of_column(&self, column: &str) -> TemplateError {
         let (how, hint) = match self.used {
             Use::Filter => ("reads it with fromjson", String::new()),

@@ -201,7 +201,7 @@ impl Condition {
         }
     }
 
-    /// Returns the values of the names that the condition uses and, if `json` has no value, the reason.
+    /// Returns the values of the names that the condition uses, and why `json` has no value if it has none.
     fn context(&self, facts: &Facts<'_>) -> Result<(Value, Option<String>), String> {
         let mut not_json = None;
         let mut context: BTreeMap<&'static str, Value> = BTreeMap::new();
@@ -288,7 +288,7 @@ const SEARCHED: usize = 200;
 
 /// Returns the column of the first token that makes an expression invalid, or 1 if this token is not near the
 /// beginning. The engine does not say where the mistake is, so longer and longer beginnings of the expression are
-/// parsed, until the parser finds another error than that the text ends too early.
+/// parsed, until the parser reports an error other than an early end.
 fn fault_column(expression: &str) -> usize {
     let mut end = 0;
     for (number, token) in tokenize(expression, true, SyntaxConfig::default()).enumerate() {

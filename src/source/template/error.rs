@@ -141,7 +141,7 @@ pub enum TemplateError {
     /// The template can't be filled in for another reason.
     #[error("can't be filled into the template, {line}: {message}")]
     Fill {
-        /// The line in the template where this happened.
+        /// The line in the template with the failure.
         line: Line,
         /// Why the template can't be filled in.
         message: String,

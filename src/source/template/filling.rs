@@ -93,7 +93,7 @@ impl Cell<'_> {
     fn value(&self) -> Value {
         match self {
             Self::Text(text) => Value::from(*text),
-            // A number that is too large for a floating-point number stays a text with its original digits.
+            // A number that is too large for a floating-point number becomes a text with its original digits.
             Self::Json(json) => serde_json::from_str(json).unwrap_or_else(|_| Value::from(*json)),
         }
     }

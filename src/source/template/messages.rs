@@ -12,7 +12,7 @@ use super::error::TemplateError;
 use super::uses::{Placeholder, placeholders};
 use crate::domain::json::{Cursor, DEEPEST, is_within_depth, kind, lone_surrogate, raw_value};
 
-/// How many texts of one list are filled in, at most.
+/// The largest number of filled-in texts in one list.
 const MAX_TEXTS: usize = 1_000;
 
 /// The roles that a message can have.
@@ -51,7 +51,7 @@ enum Node {
 }
 
 impl Messages {
-    /// Reads a template that is a list of messages; `None` if it is not.
+    /// Reads a template that is a list of messages; `None` if the text is not such a list.
     ///
     /// A list of messages has at least one object with a `role`. A text that looks like such a list but is not JSON is
     /// an error; otherwise, the unparsed list would be sent as a prompt.

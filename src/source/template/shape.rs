@@ -15,10 +15,11 @@ use super::error::{TemplateError, syntax};
 
 /// The longest source of a template, in bytes.
 const MAX_SOURCE_BYTES: usize = 1 << 20;
-/// How many tokens of one tag can make the syntax tree deeper, at most. Each of them can add one level.
+/// The largest number of tokens in a tag that can make the syntax tree deeper. Each such token can add one level.
 const MAX_TAG_SIGNS: usize = 2_000;
-/// How many places in a template can put a value into a list or an object, at most. Loops keep no state, so values are
-/// never nested deeper than this. The depth matters because a value is shown, compared and freed recursively too.
+/// The largest number of places in a template that can put a value into a list or an object. Loops keep no state, so
+/// values are never nested deeper than this. The depth matters because a value is shown, compared and freed recursively
+/// too.
 const MAX_CONTAINERS: usize = 1_000;
 /// Filters and functions that put their arguments into a list or an object.
 const CONTAINERS: [&str; 6] = ["batch", "slice", "groupby", "zip", "chain", "dict"];
@@ -171,7 +172,7 @@ mod tests {
                 let text = format!("{before}{}{inner}{}{behind}", open.repeat(depth), close.repeat(depth));
 
                 match Template::read(&text) {
-                    // The template can be filled in or fail, but it must end.
+                    // Whether the template succeeds or fails, the function must return.
                     Ok(template) => drop(template.render(&[("x", Cell::Text("x"))])),
                     Err(error) => {
                         assert!(depth > 40, "{open}: {error}");

@@ -1,8 +1,8 @@
 //! Makes a condition strict: missing names, and values that can't be compared, are errors.
 //!
 //! The engine evaluates `json.name is not none` to true if there is no `name`, and `"10" > 9` to true because texts are
-//! greater than numbers. A condition would then accept wrong answers, so this module changes the syntax tree of a
-//! condition before it becomes code:
+//! greater than numbers. Such results would let a condition accept wrong answers, so this module changes the syntax
+//! tree of a condition before it becomes code:
 //! - Each name that is read goes through a filter that rejects undefined values. The exceptions are `is defined`, `is
 //!   undefined` and `default`: any part of a path before these can be missing.
 //! - Each comparison becomes a call of [`compared`].
@@ -39,8 +39,7 @@ fn there(value: Value, name: &str) -> Result<Value, Error> {
     Ok(value)
 }
 
-/// Compares values, which come in a list with an operator between every two of them. Returns whether all comparisons
-/// are true.
+/// Compares values. `parts` contains values and operators in turn. Returns whether all comparisons are true.
 ///
 /// Only two numbers, two texts or two lists can be ordered. A number is never equal to a text, but authors of
 /// conditions probably expect that the text `7` equals the number 7. So it is an error to compare a number with a text
@@ -130,7 +129,7 @@ pub(super) struct Checked<'a> {
 }
 
 impl<'a> Checked<'a> {
-    /// Makes an expression strict whose value is used: an undefined value is an error.
+    /// Makes an expression strict. Its value is used, so an undefined value is an error.
     pub(super) fn used(&mut self, expr: &Expr<'a>) -> Expr<'a> {
         let span = expr.span();
         match expr {
@@ -144,7 +143,7 @@ impl<'a> Checked<'a> {
         }
     }
 
-    /// Makes an expression strict whose value may be undefined.
+    /// Makes an expression strict, but its value may be undefined.
     fn tolerated(&mut self, expr: &Expr<'a>) -> Expr<'a> {
         match expr {
             Expr::Var(_) | Expr::GetAttr(_) | Expr::GetItem(_) => self.path(expr, Missing::IsTolerated),
@@ -183,8 +182,8 @@ impl<'a> Checked<'a> {
         }
     }
 
-    /// Makes the value strict that contains a member or an element. If this value is missing and `missing` allows it,
-    /// an empty object takes its place.
+    /// Makes the value strict from which a member or an element is read. If this value is missing and `missing` allows
+    /// it, an empty object takes its place.
     fn outer(&mut self, expr: &Expr<'a>, missing: Missing) -> Expr<'a> {
         match missing {
             Missing::IsAnError => self.used(expr),
@@ -197,7 +196,7 @@ impl<'a> Checked<'a> {
         }
     }
 
-    /// Makes an expression strict that computes a value from other values.
+    /// Makes an expression strict that is computed from other expressions.
     fn made(&mut self, expr: &Expr<'a>) -> Expr<'a> {
         let span = expr.span();
         match expr {
