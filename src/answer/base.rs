@@ -1,5 +1,5 @@
-//! Makes the base of a follow-up (another request for the same row). The base is the first request for the row, but
-//! with the model, the `max_tokens` and the form of the schema from the request for the last answer.
+//! Makes the base of a follow-up (another request for the same row). The base is the first request for the row, but its
+//! model, its `max_tokens` and the form of its schema come from the request for the last answer.
 
 use super::Form;
 use super::follow_up::{self, Base, params_of};

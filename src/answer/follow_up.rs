@@ -74,9 +74,8 @@ pub(super) fn kept_text<'s>(seen: &'s Seen<'_>) -> Option<&'s str> {
     (is_text && !seen.has_citations && !text.is_empty()).then_some(text)
 }
 
-/// Returns whether an assistant message can be added to the request, so that the model continues this message. This is
-/// not possible with thinking, tools or a format. It is also not possible if the request already ends with an assistant
-/// message.
+/// Returns whether an assistant message can be added to the request, so that the model continues this message. The API
+/// does not allow this with thinking, tools or a format, or if the request already ends with an assistant message.
 ///
 /// Source: API documentation, "Prefill Claude's response", "Structured outputs" (2026).
 pub(super) fn is_open_to_prefill(params: &Params) -> bool {

@@ -24,7 +24,7 @@ pub struct Rules {
 /// A condition on an answer. If the answer does not meet the condition, the function returns a text that says why.
 pub type Condition = Box<dyn Fn(&Answer<'_>) -> Result<(), String> + Send>;
 
-/// What a condition can use of an answer.
+/// The parts of an answer that a condition can use.
 pub struct Answer<'a> {
     /// The row.
     pub job: &'a Job,

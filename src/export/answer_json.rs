@@ -4,7 +4,7 @@ use super::Value;
 use super::line::{value, within};
 
 /// Returns the JSON of an answer; `None` if the answer is not JSON. Models often put white space or code fences around
-/// JSON. These are ignored if they surround the whole answer.
+/// JSON. White space and fences around the whole answer are ignored.
 pub(super) fn json_of(answer: &str) -> Option<&[u8]> {
     let json = unfenced(answer.trim()).as_bytes();
     serde_json::from_slice::<serde::de::IgnoredAny>(json).ok().map(|_| json)

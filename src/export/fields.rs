@@ -1,8 +1,8 @@
 //! Fields: parts of a row's line or of its input that become columns.
 //!
-//! A field is a dotted path. Most fields are short names for a longer path in a line of the results file. The line of a
-//! failed row has other members. So a short name has two paths: one in the line of an answer, and one in the line of a
-//! failure.
+//! A field is a dotted path. Most fields are short names for a longer path in a line of the results file. The lines of
+//! answers and of failures have different members. So a short name has two paths: one in the line of an answer, and one
+//! in the line of a failure.
 
 use std::fmt;
 

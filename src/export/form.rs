@@ -1,5 +1,5 @@
-//! The form of an output: its format and its compression. They come from the name of the output, or from the format
-//! that the user asked for.
+//! The form of an output: its format and its compression. The form comes from the name of the output, or from the
+//! format that the user asked for.
 
 use std::path::Path;
 

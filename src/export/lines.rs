@@ -1,7 +1,7 @@
 //! Reads lines of the journal by their places.
 //!
 //! Rows finish in nearly the order in which they were read. So the next line is nearly always close to the previous
-//! lines, and if a few pages of each file are kept in memory, each page is read only about once.
+//! lines. A few pages of each file are kept in memory, so that each page is read only about once.
 
 use std::io;
 
@@ -39,8 +39,8 @@ impl<'f> Lines<'f> {
 }
 
 impl Lines<'_> {
-    /// Returns the bytes that are in memory from the beginning of a line on. These are often the whole line and more
-    /// lines after it.
+    /// Returns the bytes that are in memory from the beginning of a line on: often the whole line and more lines after
+    /// it.
     ///
     /// # Errors
     /// The errors of the operating system.

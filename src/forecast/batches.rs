@@ -90,7 +90,7 @@ impl Question<'_> {
 
     /// Returns the two values of `InBatches::break_even` for a group. A cached prefix costs `hits × read + (1 − hits) ×
     /// write` for each row, as a share of the price of plain input. This share is less than 1 if `hits` is above
-    /// `(write − 1) / (write − read)`. In a batch, all prices are half, so the result is the same.
+    /// `(write − 1) / (write − read)`. In a batch, all prices are halved, so the result is the same.
     fn break_even(&self, group: &Group) -> Option<[f64; 2]> {
         let [minutes, hour, read] = self.catalog.prices(Speed::Standard, &group.model)?.cache_rates()?;
         let from = |write: f64| if write > read { ((write - 1.0) / (write - read)).clamp(0.0, 1.0) } else { 1.0 };
@@ -126,8 +126,8 @@ impl Forecast {
                 time = Interval { low: time.low, likely: time.likely.min(left), high: online.high.max(left) };
             }
         }
-        // If the program is killed, no batch is paid twice, because the ids of batches are on disk. So `max_in_flight`
-        // is 0.
+        // `max_in_flight` is 0: if the program is killed, no batch is paid twice, because the ids of batches are on
+        // disk.
         let time = RunTime { time, bound_by: Vec::new(), played_rows: self.time.played_rows, max_in_flight: 0 };
         Self { lane: Lane::Batch, totals, by_model: batches.by_model.clone(), time, ..self.clone() }
     }

@@ -277,7 +277,7 @@ impl Quantity {
     }
 }
 
-/// Returns a number for a name. It is compared only with other numbers of the same plan.
+/// Returns a number for a name. The number is compared only with other numbers of the same plan.
 fn hash(name: &str) -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();

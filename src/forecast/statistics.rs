@@ -11,8 +11,8 @@ pub(super) struct Sampled {
     pub(super) error: f64,
 }
 
-/// Returns the factor that turns the standard error of a sample of `n` values into half of a 95 % interval. It is a
-/// little above the quantile of Student's distribution, because answer lengths are skewed: a few answers are much
+/// Returns the factor that turns the standard error of a sample of `n` values into half of a 95 % interval. The factor
+/// is a little above the quantile of Student's distribution, because answer lengths are skewed: a few answers are much
 /// longer than the mean.
 fn quantile(n: usize) -> f64 {
     1.96 + 4.0 / (n.max(2) - 1) as f64

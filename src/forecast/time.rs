@@ -3,11 +3,11 @@
 //!
 //! # Method
 //! Only some rows, drawn at random, are simulated: enough rows for [`PLAYED_MINUTES`] minutes at the limits, and at
-//! most [`Setting::most_rows`] rows. The time of the other rows is computed from the steady part of the simulated run:
-//! the time in which the second half of the rows ended, without the last rows. This is done for each pool (model class
-//! with its own limits). The time of the slowest pool is the time of the run. The steady rate comes from thousands of
-//! rows, so its error is about one percent. The assumptions about sizes, speeds and bursts cause larger errors. So the
-//! run is simulated again with the lowest and with the highest sizes, and these two times give the interval.
+//! most [`Setting::most_rows`] rows. The time of the other rows is computed from the steady part of the simulated run,
+//! in which the second half of the rows ended, without the last rows. Each pool (model class with its own limits) gets
+//! a time, and the time of the slowest pool is the time of the run. The steady rate comes from thousands of rows, so
+//! its error is about one percent. The assumptions about sizes, speeds and bursts cause larger errors. So the run is
+//! simulated again with the lowest and with the highest sizes, and these two times give the interval.
 //!
 //! How large a burst the server accepts is not published. If earlier runs have not found this out, the run is simulated
 //! twice: with a burst of a whole minute and with a burst of a second. The likely time is the mean of both times.
@@ -57,8 +57,8 @@ pub struct Setting<'a> {
 /// Returns the bursts that earlier runs have found. The size of a burst is given as the time after which the limit
 /// allows another such burst. Returns `None` if earlier runs have not found the bursts of the pool with the most rows.
 pub fn known_bursts(learned: &[LearnedPool], load: &Load) -> Option<Bursts> {
-    /// The share of a minute's limit from which a burst counts as a burst of a whole minute. It is below 1 because
-    /// response headers round tokens.
+    /// The share of a minute's limit from which a burst counts as a burst of a whole minute. This share is below 1
+    /// because response headers round tokens.
     const NEARLY: f64 = 0.97;
     let largest = load.groups().iter().max_by_key(|group| group.rows)?;
     let found = learned.iter().find(|known| known.is_of(&largest.pool))?;
@@ -163,8 +163,8 @@ impl Timing<'_> {
         let wanted = (self.load.rows() as f64 * share) as usize;
         let mut rows = self.load.part_of_sample(wanted.max(LEAST_ROWS).min(self.setting.most_rows));
         if (rows.len() as u64) < self.load.rows() {
-            // The rows are shuffled, because the time of all rows is computed from the steady part of the simulated
-            // run, which must not depend on the order of the input.
+            // The rows are shuffled, because the steady part of the simulated run must not depend on the order of the
+            // input.
             rows.sort_unstable_by_key(|row| row.hash.rotate_left(32));
         }
         rows

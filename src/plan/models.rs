@@ -89,8 +89,8 @@ impl Known {
         }
     }
 
-    /// Returns the highest cost that an answer with this usage can have from a model of the catalog. This is for
-    /// requests that the API is allowed to pass to another model.
+    /// Returns the highest cost that an answer with this usage can have from a model of the catalog. The caller needs
+    /// this cost for requests that the API is allowed to pass to another model.
     pub(super) fn most_of_any(&self, terms: Terms, usage: &UsageBound) -> Money {
         self.catalog.most_of_any(terms, usage)
     }

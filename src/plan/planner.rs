@@ -199,8 +199,8 @@ impl Planner {
         self
     }
 
-    /// Turns off notices about models that the catalog does not know. This is for callers that count the rows of each
-    /// model themselves.
+    /// Turns off notices about models that the catalog does not know. Callers that count the rows of each model
+    /// themselves do not need these notices.
     pub(crate) fn without_unknown_models(mut self) -> Self {
         self.models.tells_unknown = false;
         self
@@ -215,8 +215,8 @@ impl Planner {
     /// Turns a row into a job.
     ///
     /// A row's own parameters override the defaults. A named row is identified by its label and key. An unnamed row is
-    /// identified by its key and the number of equal rows before it. If an entry of an error log has the member
-    /// `occurrence`, it was made from an unnamed row: it keeps its label, but is identified like the unnamed row. If an
+    /// identified by its key and the number of equal rows before it. An entry of an error log with the member
+    /// `occurrence` was made from an unnamed row. It keeps its label, but is identified like the unnamed row. If an
     /// entry has the member `index`, it keeps this index.
     ///
     /// # Errors
@@ -258,8 +258,7 @@ impl Planner {
     }
 
     /// Makes the job of a row that is run again because its answer was truncated or was a refusal. The new request is
-    /// only sent online: the result of a batch is matched to its row by the row's identity, and this row already has an
-    /// answer.
+    /// only sent online. Results of a batch are matched to rows by identity, and this row already has an answer.
     ///
     /// # Errors
     /// The errors are the same as for [`Planner::plan`].

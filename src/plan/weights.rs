@@ -17,8 +17,8 @@ use crate::domain::json::special;
 /// The weight of each pair of a byte and the byte before it, in thousandths of a token.
 pub(super) struct Weights {
     by_class: &'static Table,
-    /// For each byte, the row of the table with the weights for the next byte. This is faster than computing the class
-    /// of the byte.
+    /// For each byte, the row of the table with the weights for the next byte. A look-up here is faster than computing
+    /// the class of the byte.
     after: [&'static [u16; 256]; 256],
 }
 

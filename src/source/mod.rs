@@ -194,8 +194,8 @@ pub struct Options {
     pub sheet: Option<String>,
     /// `-t`: the template that makes the messages from columns or members.
     pub template: Option<Template>,
-    /// The text of `--system`, if it is a template. It is filled in for each row of a format with a header and, if
-    /// there is a `template`, for all rows.
+    /// The text of `--system`, if it is a template. The template of `--system` is filled in for rows of formats with a
+    /// header and, if there is a `template`, for all rows.
     pub system: Option<Template>,
     /// The longest row that is accepted, in bytes. A longer row is broken, and is never in memory as a whole.
     pub max_line_bytes: usize,

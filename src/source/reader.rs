@@ -187,8 +187,8 @@ impl Reader {
     }
 
     /// Removes and returns the warnings that were added since the last call. The warnings are about names that look
-    /// misspelt (once per name) and, at the end of the input, about a file that changed while it was read. Each warning
-    /// begins with the input's name, is in lower case, and has no full stop.
+    /// misspelt (once per name). At the end of the input, there can be a warning about a file that changed while it was
+    /// read. Each warning begins with the input's name, is in lower case, and has no full stop.
     pub fn take_warnings(&mut self) -> Vec<String> {
         self.warnings.take().into_iter().map(|warning| format!("{}: {warning}", self.name)).collect()
     }

@@ -116,8 +116,8 @@ const MAGIC: [(&[u8], &str, &str); 14] = [
 
 const TWICE: &str = "it is compressed twice; unpack it once";
 
-/// The bytes by which a tar archive is recognized, and their offset. They come after the name of the archive's first
-/// file.
+/// The bytes by which a tar archive is recognized, and their offset. These bytes come after the name of the archive's
+/// first file.
 const TAR: (usize, &[u8]) = (257, b"ustar");
 
 const RECODE_16: &str = "save it as UTF-8, for example with: iconv -f UTF-16 -t UTF-8 FILE";

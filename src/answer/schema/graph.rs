@@ -68,8 +68,8 @@ impl Graph {
         Ok(sizes.iter().map(|(_, depth)| depth + 1).max().unwrap_or(1))
     }
 
-    /// Returns all nodes, sorted: the nodes that a node applies to the same value come before this node. In circles,
-    /// the order is not defined.
+    /// Returns all nodes in an order in which each node comes after the nodes that it applies to the same value. In
+    /// circles, the order is not defined.
     fn inner_first(&self) -> Vec<usize> {
         let mut order = Vec::with_capacity(self.nodes.len());
         let mut seen = vec![false; self.nodes.len()];

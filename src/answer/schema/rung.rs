@@ -12,7 +12,7 @@ use crate::domain::json::{is_filled_array, unescaped};
 use crate::domain::{ANSWER_TOOL, Merged, ProviderFeatures, Rung};
 
 impl Rung {
-    /// Returns the best way to send a schema. It depends on the provider, the model, the schema and the other
+    /// Returns the best way to send a schema. The best way depends on the provider, the model, the schema and the other
     /// parameters of the request.
     ///
     /// - A provider that has no structured outputs or strict tools gets requests without them. For example, Amazon

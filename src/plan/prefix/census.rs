@@ -2,8 +2,8 @@
 //!
 //! The prefixes of all rows form a trie: the parent of a prefix is the next shorter prefix of the same row. Most
 //! prefixes belong to a single row. A node is kept only for a prefix that at least two rows have. Of the other prefixes
-//! of a row, only the shortest is kept, as a hash ([`SeenPrefixes`]). This is enough, because a second row with a
-//! longer prefix also has the shortest prefix.
+//! of a row, only the shortest is kept, as a hash ([`SeenPrefixes`]). The shortest prefix is enough, because a second
+//! row with a longer prefix also has the shortest prefix.
 //!
 //! A prefix is recognized as shared when its second row comes. The longer prefixes of its first row are then needed
 //! too, because the second row may share them. Rows with a common prefix are often neighbours, so the longer prefixes
@@ -45,7 +45,7 @@ pub(super) struct Node {
     pub(super) group: u32,
     /// The shortest prefix that the model of these rows caches, in tokens.
     pub(super) least: u32,
-    /// How many rows have the most frequent of the next longer prefixes. This is computed when the plan is made.
+    /// How many rows have the most frequent of the next longer prefixes. The number is computed when the plan is made.
     pub(super) most_of_longer: u32,
     /// Whether the prefix ends at a cache mark that is part of the rows.
     pub(super) is_own: bool,

@@ -100,15 +100,15 @@ pub struct Unmarked {
     pub reason: UnmarkedReason,
     /// The number of these prefixes.
     pub prefixes: u64,
-    /// The number of rows with one of these prefixes. A row counts once for each of its prefixes.
+    /// The number of rows with one of these prefixes. A row with several of them counts several times.
     pub rows: u64,
-    /// The estimated tokens of the prefix with the most rows.
+    /// The estimated tokens of the most frequent of these prefixes.
     pub tokens: u32,
     /// The shortest prefix that the model of these rows caches, in tokens.
     pub least: u32,
     /// The group of these rows, as a position in the load.
     pub group: usize,
-    /// The number of rows that have the prefix with the most rows.
+    /// How many rows share the most frequent of these prefixes.
     pub most_rows: u32,
 }
 

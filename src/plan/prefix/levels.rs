@@ -33,8 +33,8 @@ const NOT_IN_CACHE: [&str; 13] = [
     "tools",
 ];
 
-/// Returns whether a request may be long enough for the cache. This is checked first, so that nothing is computed for
-/// short requests.
+/// Returns whether a request may be long enough for the cache. The length is checked first, so that nothing is computed
+/// for short requests.
 pub(in crate::plan) fn wants_parts(params: Merged<'_>) -> bool {
     let bytes = |name| params.get(name).map_or(0, str::len);
     bytes("messages") + bytes("system") + bytes("tools") >= LEAST_BYTES_OF_TOKEN * LEAST_OF_ANY as usize
@@ -189,7 +189,7 @@ impl LevelFinder {
 /// matter.
 ///
 /// Some parameters matter only for a part of the prompt. Rows that differ in such a parameter could share a prefix, but
-/// are treated as if they shared nothing. This is safe: the run only saves less.
+/// are treated as if they shared nothing. This difference is harmless: the run only saves less.
 fn scope(params: Merged<'_>) -> u64 {
     let others = params.iter().filter(|(name, _)| !NOT_IN_CACHE.contains(name));
     others

@@ -1,9 +1,9 @@
 //! Compressed inputs: gzip and zstd. Compressed inputs are recognized by their first bytes and unpacked while they are
 //! read.
 //!
-//! All bytes before a damaged place are returned, so that no row before it is lost. The readers of the crates flate2
-//! and zstd do not do this: when they find damage, they drop everything that they have unpacked in the same call, which
-//! can be a whole small file. So [`gzip`] and [`zstd`] call the decoders directly.
+//! All bytes before a damaged place are returned, so that no row before it is lost. When the readers of the crates
+//! flate2 and zstd find damage, they drop everything that they have unpacked in the same call. This can be a whole
+//! small file. So [`gzip`] and [`zstd`] call the decoders directly.
 //!
 //! Memory is bounded. For gzip, the last 32 KiB of the unpacked data are in memory. For zstd, the window of the frame
 //! is in memory, and [`zstd::MAX_WINDOW_LOG`] limits its size.

@@ -36,7 +36,7 @@ use super::table::{Record, Table};
 use super::{InputFormat, Position, SourceError};
 
 /// The largest number of rows per byte of a file. A column of equal values takes few bytes for a million rows, but
-/// prompts differ from each other, so a file with more rows per byte was certainly made to do harm.
+/// prompts differ from each other. A file with more rows per byte was certainly made to do harm.
 const MAX_ROWS_PER_BYTE: u64 = 10_000;
 
 /// The largest average length of a row, in bytes. If a file claims a larger average, this one is used.

@@ -71,7 +71,7 @@ struct Inner {
     columns: Vec<String>,
 }
 
-/// What a condition can use of an answer and its row.
+/// The parts of an answer and of its row that a condition can use.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
     /// The text of the answer.
@@ -287,7 +287,7 @@ fn words(error: TemplateError) -> String {
 const SEARCHED: usize = 200;
 
 /// Returns the column of the first token that makes an expression invalid, or 1 if this token is not near the
-/// beginning. The engine does not say where the mistake is, so longer and longer beginnings of the expression are
+/// beginning. The engine does not say where the mistake is. So longer and longer beginnings of the expression are
 /// parsed, until the parser reports an error other than an early end.
 fn fault_column(expression: &str) -> usize {
     let mut end = 0;

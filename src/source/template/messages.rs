@@ -189,7 +189,7 @@ impl Messages {
         Node::Filled(self.texts.len() - 1)
     }
 
-    /// Reads any other part of a block, in which texts are filled in too.
+    /// Reads any other part of a block. The texts in it are filled in too.
     fn part(&mut self, value: &str, number: usize) -> Result<Node, TemplateError> {
         Ok(match kind(value) {
             "a string" => self.needed_text(value, number, false)?,

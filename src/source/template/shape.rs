@@ -1,9 +1,9 @@
 //! Checks the size and the depth of a template's source before it is parsed.
 //!
-//! The parser itself limits how deep brackets and blocks are nested. But chains of operators, filters, calls and `elif`
-//! tags also make the syntax tree deeper, by one level for each link, and the parser and the engine visit the tree
-//! recursively. So this module counts the tokens before parsing, without recursion. The limits are far above any
-//! template that people write.
+//! The parser itself limits how deep brackets and blocks are nested. But each link in a chain of operators, filters,
+//! calls or `elif` tags also makes the syntax tree deeper, and the parser and the engine visit the tree recursively. So
+//! this module counts the tokens before parsing, without recursion. The limits are far above any template that people
+//! write.
 //!
 //! Parsing runs on a separate thread with [`PARSER_STACK_BYTES`] of stack. An accepted template needs at most a fifth
 //! of this stack, even in a build without optimization.
