@@ -99,7 +99,7 @@ impl Question<'_> {
 }
 
 impl InBatches {
-    /// Returns the change of an online run to the batch lane.
+    /// Returns batches as a suggested change for an online run.
     pub(crate) fn alternative(&self) -> Alternative {
         let Totals { cost, at_most, .. } = self.totals;
         Alternative { change: Change::Lane(Lane::Batch), cost, at_most, time: self.time }

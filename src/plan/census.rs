@@ -94,7 +94,7 @@ impl RequestCensus {
     }
 
     /// Returns the number of rows that have the same request as an earlier row, and the keys of these requests. A
-    /// census that only counts returns no keys.
+    /// counting census returns no keys.
     pub(crate) fn finish(self) -> (u64, Repeats) {
         match self {
             Self::Counting(mut keys) => {

@@ -95,7 +95,7 @@ pub(super) fn weigh_escaped(weights: &Weights, body: &[u8], previous: &mut Class
             *previous = if lead.is_ascii() { CLASS_OF[usize::from(lead)] } else { Class::Inner };
             rest = &rest[taken..];
         } else {
-            // An unescaped quote can't be in a string. If there is one all the same, it is weighed like other
+            // A JSON string has no unescaped quotes. If there is one all the same, it is weighed like other
             // punctuation.
             let run = special(rest, 1).unwrap_or(rest.len());
             sum.weight += weigh(weights, &rest[..run], previous);

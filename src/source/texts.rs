@@ -94,7 +94,7 @@ fn shown(root: &Path, label: &str) -> String {
 /// What a path on the command line stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Expanded {
-    /// The path is one file, or something else that is one input.
+    /// The path is a single input, such as a file or a pipe.
     Itself,
     /// The path names several files, and each of them is a separate input.
     Files(Vec<PathBuf>),

@@ -35,7 +35,7 @@ fn add(root: &str, schema: &str, references: u32, names: &mut Vec<String>) {
     }
 }
 
-/// Returns the subschema to which a reference like `#/$defs/NAME` leads; `None` for a reference of another form.
+/// Returns the subschema to which a reference like `#/$defs/NAME` leads; `None` for any other reference.
 fn at(root: &str, target: &str) -> Option<String> {
     let mut found = root.to_owned();
     for name in target.strip_prefix("#/")?.split('/') {
