@@ -145,7 +145,7 @@ impl AddAssign for Usage {
 }
 
 /// The caching that a request asks for: the longest lifetime of its cache marks. Writing to a cache costs more than
-/// plain input, and the price depends on this time.
+/// plain input, and the price depends on the lifetime.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Caching {
     /// The request does not ask to cache anything.
@@ -181,8 +181,8 @@ pub struct Expense {
     /// The highest cost of one paid answer. If the connection breaks during an answer and the request is sent again,
     /// the next answer is paid in addition.
     pub most: Money,
-    /// The highest cost of one paid answer from a batch. Batches refuse the parameter `fallbacks`, so the prices of
-    /// fallback models are not included.
+    /// The highest cost of one paid answer from a batch. A request in a batch can't have the parameter `fallbacks`, so
+    /// the prices of fallback models are not included.
     pub most_in_batch: Money,
 }
 

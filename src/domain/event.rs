@@ -1,4 +1,4 @@
-//! The events of a run. Every report of the run (progress line, log, JSON) is made from these events only.
+//! The events of a run. Every report of the run (progress line, log, JSON) is made only from these events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,7 +68,8 @@ pub struct Crossing {
     pub dimension: Dimension,
     /// The threshold, in percent of the limit.
     pub threshold: u8,
-    /// The use of the limit in the last five minutes, divided by the amount that the limit allowed in these minutes.
+    /// The use of the limit in the last five minutes, divided by the amount that the limit allowed in the same five
+    /// minutes.
     pub share: f64,
     /// Whether the use has risen above the threshold.
     pub is_above: bool,
@@ -179,8 +180,8 @@ pub struct BatchesEnd {
     pub left: u64,
     /// The number of rows in these batches that have no line in the results.
     pub left_rows: u64,
-    /// The numbers of rows that were sent online because batches do not accept them: one number for each parameter that
-    /// batches refuse.
+    /// How many rows were sent online because batches do not accept one of their parameters: one number for each such
+    /// parameter.
     pub refused: Vec<(String, u64)>,
 }
 

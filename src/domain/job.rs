@@ -54,7 +54,7 @@ impl Job {
     }
 }
 
-/// A job with the request that is sent for the job next. The scheduler queues such pairs.
+/// A job with its next request. The scheduler queues these pairs of job and request.
 #[derive(Clone, Debug)]
 pub struct Planned {
     /// The job.

@@ -5,7 +5,7 @@ use std::fmt;
 /// A hash of a job's request, 128 bits long. Two rows with the same key have the same request.
 ///
 /// A key is shown as `k1:` and 32 hexadecimal digits. [`crate::plan::key`] computes the key from the API version, the
-/// sorted beta headers, the model and the parameters. White space between the JSON values does not count.
+/// sorted beta headers, the model and the parameters. White space between the JSON values does not change the key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobKey(pub [u8; 16]);
 

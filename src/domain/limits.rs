@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use super::Dimension;
 
-/// The choice of the user that decides the limits at the start of a run: a usage tier of the organization, or one of
-/// two other starts.
+/// The value of `--tier`, which decides the limits at the start of a run: a usage tier of the organization, `auto` or
+/// `none`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tier {
     /// The tier is not known. The run begins with the limits of the lowest tier in use, and adopts the limits that
     /// responses report.
     Auto,
-    /// The program sets no limits itself. The limits that response headers report apply.
+    /// The program sets no limits itself. The run uses the limits that response headers report.
     None,
     /// Tier 1, a name that the API used until 2026-06-25.
     One,

@@ -28,7 +28,7 @@ impl Params {
     /// `check` returns an error, reading ends.
     ///
     /// # Errors
-    /// Returns an error if the text is not an object, or if `check` refuses a member.
+    /// Returns an error if the text is not an object, or if `check` rejects a member.
     pub(crate) fn of_object_if(
         json: &str,
         check: impl FnMut(&Self, &str) -> Result<(), String>,

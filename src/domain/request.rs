@@ -60,7 +60,7 @@ pub struct Terms {
     pub is_us_only: bool,
     /// Whether the request is sent alone or in a batch, where tokens cost half as much.
     pub lane: Lane,
-    /// Whether batches refuse the request. Such a request can only be sent online.
+    /// Whether batches do not accept the request. Such a request can only be sent online.
     pub is_online_only: bool,
 }
 
@@ -78,15 +78,15 @@ impl Terms {
         }
     }
 
-    /// Returns the same terms with the lane of a batch.
+    /// Returns the same terms, but for a request in a batch.
     #[must_use]
     pub fn in_batch(self) -> Self {
         Self { lane: Lane::Batch, ..self }
     }
 }
 
-/// Returns whether batches refuse a request with these parameters. The parameter `stream` does not matter here, because
-/// a request in a batch is sent without `stream`.
+/// Returns whether a batch with these parameters in a request would be rejected. The parameter `stream` does not matter
+/// here, because a request in a batch is sent without `stream`.
 ///
 /// Source: API documentation, "Batch processing" (2026-09-20); the official Python client 2.10.0 (`billing_policy`).
 fn is_online_only(params: Merged<'_>) -> bool {

@@ -12,12 +12,12 @@ pub struct RequestRules {
     pub model_prefix: Arc<str>,
     /// The members that are left out of requests. The run reports that it leaves these members out.
     pub drop: Vec<MemberPath>,
-    /// The members that the provider refuses. A row with such a member is not sent.
+    /// The members that the provider rejects. A row with such a member is not sent.
     pub refuse: Vec<MemberPath>,
 }
 
 impl RequestRules {
-    /// Returns whether the rules are empty: no request is changed, and no request is refused.
+    /// Returns whether the rules are empty: every request is sent unchanged.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// The share of the limits that is left unused at the start.
 const AT_START: f64 = 0.10;
-/// The time in which the headroom falls to 1/e of its value, as long as nothing is refused.
+/// How long the headroom takes to fall to 1/e of its value, as long as nothing is refused.
 const DECAY: Duration = Duration::from_secs(8);
 /// The share below which the headroom becomes zero.
 const CLOSED: f64 = 0.000_5;

@@ -44,7 +44,7 @@ const EXCESS: u32 = 8 * FAULT;
 const DOUBT: u32 = 2 * FAULT;
 /// The number of attempts after which a trial ends with a decision.
 const TRIED: u32 = 20;
-/// The time without trials after a trial in which the share of faults did not fall enough.
+/// How long no new trial begins after a trial that did not lower the share of faults enough.
 const PAUSE: Duration = Duration::from_secs(300);
 
 /// What is known about a hidden limit.

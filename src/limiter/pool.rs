@@ -157,8 +157,7 @@ impl Pool {
         }
     }
 
-    /// Returns the instant at which the last hold (time without sending) ends. If the pool is not held, the returned
-    /// instant is in the past.
+    /// Returns when the last hold (time without sending) ends. If the pool is not held, this instant is in the past.
     pub fn held_until(&self) -> Instant {
         self.held_until
     }
@@ -195,7 +194,7 @@ impl Pool {
         Admission::Granted(Reservation { cost, taken_at: now })
     }
 
-    /// Ends a request: replaces the amount that it reserved by the amount that it used.
+    /// Ends a request: replaces the amount that it reserved with the amount that it used.
     ///
     /// `head_seen` says whether [`Pool::observe`] was called for the request before.
     pub fn settle(&mut self, reservation: Reservation, used: Cost, head_seen: bool, now: Instant) {
@@ -315,9 +314,9 @@ impl Pool {
         }
     }
 
-    /// Returns the length of a hold (time without sending) for which the server gives no length. The hold is at least 1
-    /// s. If a limit was learned, the hold is at least the time in which this limit allows one and a half requests. The
-    /// length doubles with each consecutive refusal, up to 60 s.
+    /// Returns how long to hold the pool (send nothing) if the server does not say how long to wait. The hold is at
+    /// least 1 s. If a limit was learned, the hold is at least the time in which this limit allows one and a half
+    /// requests. The length doubles with each consecutive refusal, up to 60 s.
     pub(crate) fn next_unsaid_hold(&mut self) -> Duration {
         let exponent = self.refusals_in_a_row.min(6);
         self.refusals_in_a_row += 1;

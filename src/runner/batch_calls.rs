@@ -49,7 +49,7 @@ struct Caller<T> {
 }
 
 impl<T: Transport> BatchCalls<T> {
-    /// Returns a value without calls. The end of each call will be sent to `came`.
+    /// Returns a `BatchCalls` with no call in flight. The end of each call will be sent to `came`.
     pub(super) fn new(
         transport: Arc<T>,
         provider: Arc<dyn Provider>,
@@ -133,8 +133,8 @@ impl<T: Transport> Caller<T> {
         self.provider.batches().ok_or_else(|| fault_of("the provider has no batches"))
     }
 
-    /// Submits a batch. If the reply says so, or if there was no connection, it is certain that no batch was created. A
-    /// server that answers 501 does not have the call for creating batches.
+    /// Submits a batch. The result says whether it is certain that no batch was created: because the reply says so, or
+    /// because there was no connection. A server that answers 501 can't create batches.
     async fn create(&self, body: Arc<ChunkBody>) -> CreateEnd {
         let sent = match self.send(BatchCall::Create(body)).await {
             Ok(sent) => sent,

@@ -20,7 +20,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             Some(lane) => {
                 let api = self.provider.batches();
                 match api.and_then(|api| api.refused_in_batches(&planned.ask.request)) {
-                    // A row that is sent only online is run again, or its parameters were replaced.
+                    // Two kinds of rows are sent only online: rows that are run again, and rows whose parameters were
+                    // replaced.
                     None if planned.ask.terms.is_online_only => {
                         lane.lane.pass_by(&planned.ask);
                         Some(planned)

@@ -13,7 +13,7 @@ use crate::report::Reporter;
 use crate::scheduler::AnsweredRow;
 use crate::transport::Transport;
 
-/// The highest number of rows of batches that one iteration of the loop handles.
+/// How many rows of batches one iteration of the loop can handle.
 const ROWS_AT_ONCE: usize = 256;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
@@ -187,7 +187,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 }
 
-/// What the end of a request in a batch shows about the answer.
+/// What the result of a request in a batch says about the answer.
 struct Answered {
     failed: Option<ErrorClass>,
     quality: Option<Quality>,

@@ -21,8 +21,8 @@ use crate::domain::{JobKey, Planned, StoredAnswer};
 use crate::journal::StoredAnswers;
 use crate::plan::{NumberOf, Repeats, half};
 
-/// The largest number of parked rows (rows that wait for an equal row). With this number of parked rows, the loop
-/// accepts no more rows. If all rows are equal, this number of rows copies the first answer at the same time.
+/// The largest number of parked rows (rows that wait for an equal row). When `MOST_ROWS` rows are parked, the loop
+/// accepts no more rows. If all rows are equal, up to `MOST_ROWS` rows copy the first answer at once.
 const MOST_ROWS: usize = 10_000;
 /// The largest size of the parked rows, in bytes.
 const MOST_BYTES: usize = 16 << 20;

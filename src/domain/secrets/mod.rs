@@ -41,7 +41,7 @@ pub(crate) const SHORTEST: usize = 8;
 const PART: usize = 12;
 /// The text that replaces a secret.
 const MARK: &str = "[key]";
-/// The size of the shortest long text, in bytes.
+/// A text of at least this size, in bytes, counts as long.
 const LONG: usize = 1 << 20;
 
 /// The secrets: texts that must never be shown. The `Debug` form of this type does not show them.

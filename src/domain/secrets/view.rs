@@ -16,8 +16,8 @@ pub(super) const VIEWS_OF_LONG: usize = 4;
 /// The size of a piece, in bytes. A longer text is searched piece by piece, because a view stores the source of each
 /// byte, and this needs memory.
 const PIECE: usize = 16 * 1024;
-/// The number of bytes of a piece that are also in the next piece. A part of a secret is shorter than this, also with
-/// three layers of escapes.
+/// The number of bytes of a piece that are also in the next piece. Even with three layers of escapes, a part of a
+/// secret is shorter than this overlap.
 const OVERLAP: usize = 4 * 1024;
 /// The byte that replaces every decoded character that is not ASCII. No secret contains this byte.
 const OTHER: u8 = 0xff;

@@ -8,7 +8,7 @@
 //!
 //! If clamps take more from the level than raises add to it, another client has used the difference. From the
 //! difference between clamps and raises, `Drift` learns the other client's share of the refill. This program leaves the
-//! share of the other client unused, so that fewer requests are refused.
+//! share of the other client unused, so that the server rejects fewer requests.
 //!
 //! A server's level can be below zero, and a header then reports 0. The level falls below zero when the server accepts
 //! a request that is larger than its bucket, and when answers are longer than predicted. So a reported 0 never raises
@@ -45,8 +45,8 @@ use super::{DimensionState, first_burst};
 /// exact.
 const ROUNDED_TO: i64 = 1_000;
 const ROUNDING: i64 = ROUNDED_TO / 2;
-/// The search for the burst begins this number of tokens below the remaining amount that a refusal reports. Half of the
-/// distance compensates for the rounding of the amount.
+/// The search for the burst begins `UNSURE` tokens below the remaining amount that a refusal reports. Half of `UNSURE`
+/// compensates for the rounding of that amount.
 const UNSURE: u32 = 1_000;
 /// How much one response head can raise a level, in multiples of the cost of its request.
 const RAISE_FACTOR: f64 = 4.0;
@@ -61,14 +61,14 @@ const SLOW_RAISE_FACTOR: f64 = 0.4;
 /// How much one response can raise the level towards the shadow (an estimate of the server's level), in multiples of
 /// its request's cost. This factor is smaller than [`RAISE_FACTOR`], because the shadow can be wrong.
 const SHADOW_RAISE_FACTOR: f64 = 1.0;
-/// The time after a refusal in which the level of the dimension is not raised.
+/// How long the level of a dimension is not raised after a refusal.
 const RAISE_PAUSE: Duration = Duration::from_secs(5);
 /// If other clients also use the limit, a margin of the level is left unused. The margin is at most a minute's limit
-/// divided by this number. The margin is what the limit allows in a third of a second.
+/// divided by this number. With 180, the margin is what the limit allows in a third of a second.
 const KEPT_BACK: i64 = 180;
 
-/// The time at the start of the run in which the amounts from the server's bucket are added up. After the first
-/// seconds, the errors of the estimated input would become too large.
+/// How long, from the start of the run, the amounts that requests took from the server's bucket are added up. After
+/// that, the sum of the errors in the estimated input would be too large.
 const GIVEN_FOR: Duration = Duration::from_secs(10);
 
 /// What a response head says about one dimension, and what is known about its request.
@@ -90,8 +90,9 @@ impl DimensionState {
     /// the run began and no other client used it.
     ///
     /// Before this request, the server's level was at least the remaining amount plus the cost of the request. At the
-    /// start of the run, the level was the remaining amount plus everything that the bucket gave, minus the refill
-    /// since then. The level at the start of the run is computed only in the first seconds of the run (`GIVEN_FOR`).
+    /// start of the run, the level was the remaining amount plus everything that was taken from the bucket, minus the
+    /// refill since then. The level at the start of the run is computed only in the first seconds of the run
+    /// (`GIVEN_FOR`).
     pub(in crate::limiter) fn note_held(&mut self, head: HeadSignal, now: Instant) {
         let counted = match self.dimension {
             Dimension::Requests | Dimension::InputTokens if head.was_admitted => head.cost.of(self.dimension),

@@ -36,8 +36,8 @@ impl Pool {
         self.hidden.on_outage_end();
     }
 
-    /// Call this when the server accepts some requests and other requests meet faults at the same time. Faults are not
-    /// refusals if the server accepts other requests at the same time.
+    /// Call this when the server accepts some requests while other requests meet faults. In this case, the faults are
+    /// not refusals.
     pub(crate) fn on_proof_of_room(&mut self, now: Instant) {
         self.hidden.on_proof_of_room(now);
     }
