@@ -1,4 +1,4 @@
-//! The calls of the API for batches, each in a task of its own. The end of each task is reported, even if the task is
+//! The calls to the Batches API, each in a task of its own. The end of each task is reported, even if the task is
 //! aborted or panics.
 
 use std::collections::HashSet;
@@ -29,14 +29,14 @@ const PIECE_BYTES: usize = 128 << 10;
 /// The end of a call, and the workspace of the API key, if a reply named it.
 pub(super) type Reported = (Came, Option<String>);
 
-/// Makes the calls of the API for batches.
+/// Makes the calls to the Batches API.
 pub(super) struct BatchCalls<T> {
     caller: Arc<Caller<T>>,
     came: UnboundedSender<Reported>,
     tasks: Vec<AbortHandle>,
 }
 
-/// Everything that a call of the API for batches needs.
+/// Everything that a call to the Batches API needs.
 struct Caller<T> {
     transport: Arc<T>,
     provider: Arc<dyn Provider>,
@@ -210,7 +210,7 @@ impl<T: Transport> Caller<T> {
         }
     }
 
-    /// Sends a call of the API for batches. The error also says whether the call possibly reached the server.
+    /// Sends a call to the Batches API. The error also says whether the call possibly reached the server.
     async fn send(&self, call: BatchCall<'_>) -> Result<T::Exchange, (CallFault, bool)> {
         let api = self.api().map_err(|fault| (fault, false))?;
         let request = api.encode(call, &self.route).map_err(|why| (fault_of(&why), false))?;

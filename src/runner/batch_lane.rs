@@ -45,7 +45,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Handles the end of a call of the API for batches.
+    /// Handles the end of a call to the Batches API.
     pub(super) fn on_came(&mut self, (came, workspace): Reported) {
         let now = self.clock.now();
         if let Some(lane) = &mut self.lane {
@@ -55,8 +55,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Does everything that the batch lane can do at this time. Returns the instant at which the lane must be called
-    /// again; `None` if the lane has nothing more to do.
+    /// Does everything that the batch lane can do at this time. Returns when the lane must be called again; `None` if
+    /// the lane has nothing more to do.
     pub(super) fn serve_lane(&mut self) -> Option<Instant> {
         self.lane.as_ref()?;
         let now = self.clock.now();

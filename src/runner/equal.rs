@@ -52,8 +52,8 @@ pub struct EqualRows {
 }
 
 impl EqualRows {
-    /// Returns a value without rows. `repeats` contains the keys that more than one row has; `None` if these keys are
-    /// not known. `earlier` contains the answers that earlier runs wrote to the same results file.
+    /// Returns an `EqualRows` without rows. `repeats` contains the keys that more than one row has; `None` if these
+    /// keys are not known. `earlier` contains the answers that earlier runs wrote to the same results file.
     pub fn new(repeats: Option<Repeats>, earlier: Option<StoredAnswers>) -> Self {
         Self { repeats, earlier, ..Self::default() }
     }

@@ -1,4 +1,4 @@
-//! Passes events to the reporter, with the time at which each happened.
+//! Passes events to the reporter, with the time of each event.
 
 use std::sync::Arc;
 

@@ -39,7 +39,7 @@ impl Backoff {
     }
 
     /// Returns the delay before the next try, after `tries` tries have failed. The delay is never shorter than the wait
-    /// for which the server asks.
+    /// that the server asks for.
     pub(super) fn delay(&self, tries: u32, asked: Option<Duration>, rng: &mut fastrand::Rng) -> Duration {
         let ceiling = self.base.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(self.most);
         let floor = if tries > 1 { LEAST_SHARE } else { 0.0 };
@@ -51,14 +51,14 @@ impl Backoff {
     }
 }
 
-/// Adds jitter (a random time) to a hold. A hold is the time after a refusal in which a pool sends nothing. Jitter
-/// makes the hold longer by at most a tenth, and by at most 5 s. Jitter never makes the hold shorter.
+/// Adds jitter (a random time) to a hold. During a hold, which follows a refusal, a pool sends nothing. Jitter makes
+/// the hold longer by at most a tenth, and by at most 5 s. Jitter never makes the hold shorter.
 pub(super) fn jittered_hold(wait: Duration, rng: &mut fastrand::Rng) -> Duration {
     wait + wait.mul_f64(0.1 * rng.f64()).min(Duration::from_secs(5))
 }
 
-/// Adds jitter (a random time) to a hold after a refusal without a waiting time. The result is never longer than
-/// [`LONGEST_UNSAID_HOLD`].
+/// Adds jitter (a random time) to a hold after a refusal that does not say how long to wait. The result is never longer
+/// than [`LONGEST_UNSAID_HOLD`].
 pub(super) fn jittered_unsaid_hold(wait: Duration, rng: &mut fastrand::Rng) -> Duration {
     jittered_hold(wait, rng).min(LONGEST_UNSAID_HOLD)
 }

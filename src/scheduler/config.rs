@@ -45,10 +45,10 @@ pub struct Config {
     pub endpoints: Vec<EndpointId>,
     /// The concurrency window (the number of requests that are allowed in flight) with which each endpoint begins.
     pub window: Window,
-    /// The number of times that a row is tried again after faults of the server or the connection.
+    /// How many times a row is tried again after faults of the server or the connection.
     pub max_retries: u32,
-    /// The longest time that a row waits because of limits and overload. The run also waits at most for this time for
-    /// an endpoint that fails.
+    /// How long a row can wait because of limits and overload. The run waits for a failing endpoint for the same time
+    /// at most.
     pub retry_for: Duration,
     /// Whether the endpoint answered rows of this input in an earlier run.
     pub has_worked_before: bool,

@@ -25,8 +25,8 @@ pub(super) struct Entry {
     pub(super) maybe_refused: u32,
     /// The start of the row's first try that ended with a wait for another try.
     pub(super) waiting_since: Option<Instant>,
-    /// The number of times that the row was refused or met a fault. When a failing endpoint is probed (tested), rows
-    /// with a low number are sent first.
+    /// How many times the row was refused or met a fault. When a failing endpoint is probed (tested), rows with a low
+    /// number are sent first.
     pub(super) turns: u32,
     /// The endpoint's counts of answers and faults at the row's last fault.
     pub(super) at_fault: Option<Tally>,
@@ -80,7 +80,7 @@ impl Entry {
         self.unrecorded().any(|attempt| attempt.maybe_paid || attempt.failed.is_none())
     }
 
-    /// Returns the attempts of the row that are in no line of the results and no line of the error log.
+    /// Returns the attempts of the row that are not yet in a line of the results or of the error log.
     fn unrecorded(&self) -> impl Iterator<Item = &AttemptRecord> {
         self.attempts.iter().filter(|attempt| !attempt.is_recorded)
     }

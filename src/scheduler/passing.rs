@@ -29,7 +29,7 @@ use super::warmth::Plan;
 
 /// The share of the refill that rows behind a big row can use.
 const SHARE: f64 = 0.25;
-/// A row is big if its tokens take longer than this many seconds to refill.
+/// A row is big if its tokens take longer than `BIG_SECONDS` to refill.
 const BIG_SECONDS: f64 = 5.0;
 /// A row is allowed to pass if it needs at most a quarter of the tokens that the big row needs.
 const SMALL_PART: u32 = 4;
@@ -37,7 +37,7 @@ const SMALL_PART: u32 = 4;
 const REACH: usize = 64;
 
 impl Passing {
-    /// Returns the instant at which the rows behind the big row can take `more` additional tokens.
+    /// Returns when the rows behind the big row can take `more` additional tokens.
     fn free_at(&self, more: u32, per_second: f64) -> Instant {
         let due = (self.taken + u64::from(more)) as f64 / (per_second * SHARE);
         self.since + Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX)
@@ -59,7 +59,7 @@ impl Scheduler {
     /// Looks for a row that is allowed to pass the first row of a pool's queue. The first row needs `cost` and waits
     /// for `dimension` until `until`. Returns two values. The first value contains the place of a row that is allowed
     /// to pass, its use of the prompt cache, and its reservation. The first value is `None` if no row is allowed to
-    /// pass. The second value is the instant at which to call this again.
+    /// pass. The second value says when to call this again.
     pub(super) fn who_passes(
         &mut self,
         pool: usize,

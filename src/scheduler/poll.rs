@@ -182,7 +182,7 @@ impl Scheduler {
     ) -> Result<Step, (Instant, Reason)> {
         let state = &mut self.pools[pool];
         // In a run with a budget, every row has a price. Money is reserved even in a run without a budget, because the
-        // user can set a budget when requests are in flight.
+        // user can set a budget while requests are in flight.
         let money = state.ready[at].planned.ask.expense.map_or(Money::ZERO, |expense| expense.most);
         match self.config.budget.reserve(money) {
             Room::Yes => {}

@@ -17,7 +17,7 @@ const PROBED: usize = 1024;
 ///
 /// Source: official SDKs, `3600 * max_tokens / 128000 > 600` (2026-11-20).
 const STREAM_ABOVE: u32 = 21_333;
-/// The first rows of a pool are streamed until this many response heads (status lines and headers) have come. The
+/// The first rows of a pool are streamed, until `STREAM_FIRST` response heads (status lines and headers) have come. The
 /// response head of a stream comes early, so the run learns the limits early.
 const STREAM_FIRST: u32 = 48;
 

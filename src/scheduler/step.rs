@@ -45,7 +45,7 @@ pub enum Next {
         row: Box<RetriedRow>,
         /// The class of the failure.
         class: ErrorClass,
-        /// The kind of limit that refused the attempt, if a limit was the reason.
+        /// The kind of limit that the attempt met, if a limit was the reason.
         limit: Option<LimitKind>,
         /// Whether the attempt was possibly billed.
         maybe_paid: bool,

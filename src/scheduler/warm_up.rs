@@ -70,8 +70,8 @@ impl Scheduler {
             return Ok(Plan::default());
         }
         if !entry.leads.is_empty() {
-            // A leader possibly waited long for its limits. So a leader also writes the shorter prefixes that have
-            // become cold (are no longer in the cache) in this time.
+            // While a leader waits for its limits, shorter prefixes can become cold (leave the cache). The leader then
+            // writes these prefixes as well.
             let cold = self.warmth.cold_before(endpoint, prefixes, entry.leads, now);
             self.warmth.lead(endpoint, prefixes, cold, now);
             entry.leads = entry.leads.and(cold);
@@ -118,7 +118,7 @@ impl Scheduler {
             self.warmth.note_warm(endpoint, prefixes, leads, sent_at);
         } else {
             self.warmth.note_uncached(endpoint, prefixes, leads);
-            // Marks that are part of a row's own request are sent in all cases.
+            // Marks that are part of a row's own request are always sent.
             if !prefixes.are_own() {
                 self.tell_uncached(prefixes, leads, model);
             }

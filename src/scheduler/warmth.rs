@@ -4,8 +4,8 @@
 //! - *cold*: the prefix is not in the cache.
 //! - *warming*: a row *leads* the prefix, that is, the row's request is sent first and writes the prefix to the cache.
 //! - *warm*: the prefix is in the cache. The response to the leader has begun, and its usage shows that the prefix was
-//!   written or read. (If the prefix was read, an earlier run has written it.) A warm prefix becomes cold when it was
-//!   not used for its lifetime.
+//!   written or read. (If the prefix was read, an earlier run has written it.) A warm prefix becomes cold if it is not
+//!   used during its lifetime.
 //! - *uncached*: requests do not mark the prefix any more. A prefix becomes uncached if the usage shows that it was not
 //!   written and not read, so the API does not cache it. A prefix also becomes uncached if the server refuses marks on
 //!   it.
@@ -21,12 +21,13 @@ use crate::domain::{Caching, Level, MarkPlace, Marks, PrefixId, Prefixes};
 /// A prefix at one endpoint: the index of the endpoint, and the id of the prefix.
 pub(super) type Key = (usize, PrefixId);
 
-/// The time before the end of its lifetime from which a warm prefix is treated as cold. This safety margin is needed
-/// because a request takes some time to reach the API.
+/// How long before the end of its lifetime a warm prefix is treated as cold. This safety margin is needed because a
+/// request takes some time to reach the API.
 const RESERVE: Duration = Duration::from_secs(10);
-/// If a prefix was too short to be cached, all prefixes of at most this share of its estimated length are too short.
+/// If a prefix was too short to be cached, other prefixes are certainly too short if their estimated length is at most
+/// this share of its estimated length.
 const SURELY_SHORTER: f64 = 0.97;
-/// If there are more states than this number, the states of cold prefixes are removed.
+/// If there are more states than `LEAST_PRUNED`, the states of cold prefixes are removed.
 const LEAST_PRUNED: usize = 1 << 16;
 
 /// What is known about a prefix at an endpoint. A cold prefix has no state.

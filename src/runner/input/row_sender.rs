@@ -123,8 +123,8 @@ impl<'a> RowSender<'a> {
         }
     }
 
-    /// Waits until the channel has room for this many more items, and reserves this room. Returns `false` if the loop
-    /// no longer receives items.
+    /// Waits until the channel has room for `slots` more items, and reserves this room. Returns `false` if the loop no
+    /// longer receives items.
     fn wait_for_free(&mut self, slots: usize) -> bool {
         self.permits = wait_for(self.rows.reserve_many(slots)).ok();
         self.permits.is_some()

@@ -61,8 +61,8 @@ pub struct Survey {
     pub(crate) repeated: u64,
     /// With `--dedupe`: the keys that more than one row has. These keys include the keys of rows that have a label.
     pub(crate) equal: Repeats,
-    /// The smallest amount of money with which a row can be sent: the lowest of the highest possible costs of the rows.
-    /// The value is `None` if no row has a price.
+    /// The smallest budget with which at least one row can be sent. It is the highest possible cost of the cheapest
+    /// row. The value is `None` if no row has a price.
     pub(crate) cheapest: Option<Money>,
     /// For each model: the number of its rows to be sent, and sums over these rows.
     pub(crate) models: BTreeMap<Arc<str>, ModelSum>,

@@ -12,8 +12,8 @@
 
 use crate::clock::Instant;
 
-/// If there are this many faults for each answer, or more, the endpoint is the cause of a fault. If there are fewer
-/// faults for each answer, the row is the cause. The faults and answers since the row's last fault are counted.
+/// If there are at least `FAULTS_PER_ANSWER` faults for each answer, the endpoint is the cause of a fault. If there are
+/// fewer, the row is the cause. The faults and answers since the row's last fault are counted.
 const FAULTS_PER_ANSWER: u64 = 3;
 
 /// Who caused a fault.

@@ -1,4 +1,4 @@
-//! The server's cap: the highest number of requests that the server allows in flight at the same time.
+//! The server's cap: the highest number of requests that the server allows in flight at once.
 //!
 //! The program learns about a cap only from refusals. When the first refusal comes, the server will also refuse some of
 //! the other requests in flight. The cap is the number of requests in flight that are not refused. The server can raise
@@ -24,8 +24,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(480);
 pub(crate) struct Cap {
     /// The number of requests that the server allows in flight; `None` while no cap is known.
     known: Option<usize>,
-    /// The instant at which the last group of refusals began. A refusal belongs to the group if its request was sent
-    /// before the group began.
+    /// When the last group of refusals began. A refusal belongs to the group if its request was sent before the group
+    /// began.
     wave_at: Option<Instant>,
     probe: Option<Probe>,
     /// The number of further refusals that were caused by the last trial, and therefore do not lower the known cap.

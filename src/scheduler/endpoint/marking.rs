@@ -47,7 +47,7 @@ pub(in crate::scheduler) enum CacheNews {
 pub(in crate::scheduler) enum RefusedMarks {
     /// All marks.
     Any { is_new: bool },
-    /// Marks on some prefixes only, for example because of the content of the prefix or the model. The server has
+    /// Only the marks on some prefixes, for example because of the content of the prefix or the model. The server has
     /// accepted other marks.
     OfPrefix { is_new: bool },
 }
@@ -58,8 +58,8 @@ impl Marking {
         !matches!(self.support, Support::Refused | Support::Useless)
     }
 
-    /// Returns whether cache marks are a possible reason for a refusal. Cache marks are a possible reason until a
-    /// request with marks was answered.
+    /// Returns whether cache marks are a possible reason why the server rejects a request. Cache marks are a possible
+    /// reason until a request with marks was answered.
     pub(in crate::scheduler) fn is_suspect(&self) -> bool {
         self.support != Support::Accepted
     }

@@ -42,7 +42,7 @@ pub struct EndpointId {
 }
 
 impl EndpointId {
-    /// Returns the endpoint to which a pool belongs.
+    /// Returns the endpoint that a pool belongs to.
     pub fn of(pool: &PoolId) -> Self {
         Self { provider: pool.provider.clone(), account: pool.account.clone() }
     }
