@@ -1,5 +1,5 @@
 //! Benchmarks of whole runs. The benchmarks compare the speed of the program with the speed of a bare loop over the
-//! same HTTP client. They also measure how much memory the program needs.
+//! same HTTP client. The benchmarks also measure how much memory the program needs.
 //!
 //! `cargo bench --bench throughput` runs all parts. All parts together take a quarter of an hour and need up to 12 GB
 //! for temporary files. Names select some parts: `cargo bench --bench throughput -- loop version`. The two sides of a

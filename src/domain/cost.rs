@@ -66,7 +66,7 @@ impl Cost {
 /// Units: tokens. Source: API reference, `usage` of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Usage {
-    /// Input tokens that were not written to a cache and not read from a cache.
+    /// Input tokens that were neither written to a cache nor read from one.
     #[serde(default)]
     pub input_tokens: u64,
     /// Input tokens written to the cache for five minutes.

@@ -329,9 +329,9 @@ pub enum EventBody {
     /// The run begins to send rows of one provider to the next provider of the chain. One event is sent for this
     /// change, not one event for each row.
     Diverted {
-        /// The provider from which the rows come.
+        /// The provider that the rows come from.
         from: Arc<str>,
-        /// The provider to which the rows are sent.
+        /// The provider that the rows are sent to.
         to: Arc<str>,
         /// The reason why the rows are sent to the next provider.
         why: FallbackCase,

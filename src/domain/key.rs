@@ -47,7 +47,7 @@ impl JobKey {
     }
 }
 
-/// The facts by which a later run recognizes a row.
+/// The identity by which a later run recognizes a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// The user gave the row a label. The label and the key together identify the row.
@@ -55,7 +55,7 @@ pub enum Identity {
     /// The user gave the row no label. The row's key and its number among equal rows identify the row. Equal rows are
     /// numbered from 0, in input order.
     ///
-    /// A later run recognizes such a row also after the user has inserted a line above it.
+    /// A later run recognizes an unnamed row even after the user has inserted a line above it.
     Nth(u32),
 }
 

@@ -28,7 +28,7 @@ pub enum LaneChoice {
     Online,
     /// Batches. The run uses batches. Only rows that batches do not accept are sent online.
     Batch,
-    /// The run uses batches. It sends a row online if the row would be late in a batch.
+    /// The run uses batches, but sends a row online if the row would be late in a batch.
     Auto,
 }
 

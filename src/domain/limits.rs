@@ -189,7 +189,7 @@ impl LearnedPool {
 /// The limit of one dimension, as the headers of one response report it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LimitSignal {
-    /// The limit per minute. Some proxies send a value above four billion for "no limit". Such a value becomes `None`.
+    /// The limit per minute. A value above four billion becomes `None`, because some proxies send one for "no limit".
     pub limit: Option<u32>,
     /// The amount of the limit that is left. The server rounds numbers of tokens to the nearest thousand. Numbers of
     /// requests are exact.
@@ -209,8 +209,8 @@ pub struct RateSignals {
     pub output_tokens: LimitSignal,
     /// The limit on input and output tokens together. The Claude API repeats in this header the token limit that is
     /// closest to being used up. The Claude API also sends its separate limits for input and for output. Some other
-    /// servers send only this limit. Such a server counts the input and `max_tokens` of a request when it admits the
-    /// request.
+    /// servers send only this limit. Servers with only this limit count the input and `max_tokens` of a request when
+    /// they admit the request.
     pub all_tokens: LimitSignal,
     /// The wait that the server asks for in `retry-after-ms` or `retry-after`. If both are valid, the longer wait is
     /// used. The value is `None` when both are missing or invalid.

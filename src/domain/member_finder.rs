@@ -1,7 +1,7 @@
 //! Finds members of a request by their paths, in the text of the request.
 //!
 //! [`MemberPath`] describes the form of a path. A path that begins with `**.` finds a member anywhere in the request,
-//! for example `**.cache_control`. Such a path finds nothing inside values that belong to the user (see [`OWN`]).
+//! for example `**.cache_control`. A path with `**.` finds nothing inside values that belong to the user (see [`OWN`]).
 
 use std::ops::Range;
 
@@ -19,8 +19,8 @@ enum Step {
     Name(Box<str>),
     /// This step leads to each element of a list.
     Each,
-    /// This step leads to some elements of a list: they have a member with this name, and its value is a text that
-    /// begins with the second text.
+    /// This step selects elements of a list: the member with the first name must be a text that begins with the second
+    /// text.
     EachWith(Box<str>, Box<str>),
     /// The steps after this step can begin at every depth of the request.
     Anywhere,

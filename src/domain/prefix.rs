@@ -117,7 +117,7 @@ impl Prefixes {
     /// The largest number of marks in one request. Source: API documentation, "Prompt caching" (2026-08-22).
     pub const MOST_MARKS: usize = 4;
 
-    /// Returns whether the row has cache marks of its own. Such a row gets no other marks.
+    /// Returns whether the row has cache marks of its own. A row with marks of its own gets no other marks.
     pub(crate) fn are_own(&self) -> bool {
         self.levels.iter().any(|level| level.place == MarkPlace::Own)
     }

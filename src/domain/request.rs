@@ -60,7 +60,7 @@ pub struct Terms {
     pub is_us_only: bool,
     /// Whether the request is sent alone or in a batch, where tokens cost half as much.
     pub lane: Lane,
-    /// Whether batches do not accept the request. Such a request can only be sent online.
+    /// Whether the request can be sent only online, because batches do not accept it.
     pub is_online_only: bool,
 }
 
@@ -85,8 +85,8 @@ impl Terms {
     }
 }
 
-/// Returns whether a batch with these parameters in a request would be rejected. The parameter `stream` does not matter
-/// here, because a request in a batch is sent without `stream`.
+/// Returns whether batches do not accept a request with these parameters. The parameter `stream` is ignored here,
+/// because it is left out of requests in batches.
 ///
 /// Source: API documentation, "Batch processing" (2026-09-20); the official Python client 2.10.0 (`billing_policy`).
 fn is_online_only(params: Merged<'_>) -> bool {

@@ -39,18 +39,18 @@ pub enum Verdict {
     },
     /// The attempt failed, but another try can succeed. This attempt uses up a try of the row.
     Transient {
-        /// The class with which the row fails if no try is left.
+        /// The error class of the row if no try is left.
         class: ErrorClass,
         /// The wait that the server asks for; `None` when the server names no time.
         retry_after: Option<Duration>,
-        /// Whether the API has possibly billed the request, because it has possibly run the request.
+        /// Whether the API has possibly billed the request, because the model has possibly begun to answer it.
         maybe_paid: bool,
         /// The failure.
         failure: Failure,
     },
     /// This row can't succeed until somebody changes the row.
     Rejected {
-        /// The class with which the row fails.
+        /// The error class of the failed row.
         class: ErrorClass,
         /// The failure.
         failure: Failure,

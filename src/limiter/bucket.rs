@@ -1,7 +1,7 @@
 //! A token bucket for one dimension of a limit. Callers can also correct the level of this bucket.
 //!
 //! The crate `governor` decides whether tokens can be taken; its algorithm is GCRA (generic cell rate algorithm). This
-//! file owns the state with which `governor` decides. Because the state of the bucket is in this file, this file can
+//! file owns the state that `governor` uses to decide. Because the state of the bucket is in this file, this file can
 //! return tokens, lower or raise the level, and rescale it. A level below zero is a debt: the bucket grants nothing
 //! until it has refilled above zero. No other file uses `governor`.
 //!

@@ -15,8 +15,8 @@
 //! A hidden limit can cause faults, but faults can also have other causes. If the share of faults falls when the pool
 //! sends less, the cause is a limit. For this reason, a trial begins when more than a fifth of the attempts meet a
 //! fault. During a trial, the pool sends only as much as the server accepted before. If the share of faults does not
-//! fall to half of its value, the pool returns to the earlier rate. After a trial without success, the pool starts no
-//! trial for five minutes.
+//! fall to half of its value, the pool returns to the earlier rate. After a failed trial, the pool waits five minutes
+//! before it starts another.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -34,17 +34,18 @@ const LONGEST: Duration = Duration::from_secs(60);
 const FIRST: f64 = 0.98;
 const FLAT: f64 = 1.03;
 const FLAT_AFTER: Duration = Duration::from_secs(20);
-/// If nothing was refused for [`FLAT_AFTER`], the next limit that is found is at least this share of the present rate.
+/// If nothing was refused for [`FLAT_AFTER`], the next limit that is found is at least the current rate multiplied by
+/// `HELD`.
 const HELD: f64 = 0.94;
 /// The number that each fault adds to a running sum. Each accepted request subtracts 1 from the sum, so the sum grows
 /// when more than a fifth of the attempts meet a fault. A trial begins when the sum reaches `EXCESS`.
 const FAULT: u32 = 4;
 const EXCESS: u32 = 8 * FAULT;
-/// When the running sum is at least this high, faults are treated as possible refusals.
+/// When the running sum is at least `DOUBT`, faults are treated as possible refusals.
 const DOUBT: u32 = 2 * FAULT;
 /// The number of attempts after which a trial ends with a decision.
 const TRIED: u32 = 20;
-/// How long no new trial begins after a trial that did not lower the share of faults enough.
+/// How long the pool waits before the next trial if a trial did not lower the share of faults enough.
 const PAUSE: Duration = Duration::from_secs(300);
 
 /// What is known about a hidden limit.
@@ -184,7 +185,7 @@ impl Hidden {
         }
     }
 
-    /// Call this when it is certain that the present faults are not refusals. A call has no effect if the faults are
+    /// Call this when it is certain that the current faults are not refusals. A call has no effect if the faults are
     /// already known to be refusals.
     pub(super) fn on_proof_of_room(&mut self, now: Instant) {
         if self.faults.trial.is_some() {
@@ -194,7 +195,7 @@ impl Hidden {
         }
     }
 
-    /// Returns whether the present faults could be hidden refusals. Faults could be hidden refusals if they are known
+    /// Returns whether the current faults could be hidden refusals. Faults could be hidden refusals if they are known
     /// to be refusals, if a trial is running, or if there are many faults.
     pub(super) fn may_be_refusing(&self, now: Instant) -> bool {
         let Faults { excess, trial, are_refusals, no_trial_until, .. } = &self.faults;

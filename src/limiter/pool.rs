@@ -32,11 +32,11 @@ use super::hidden::Hidden;
 
 /// The number of response heads that count as the first response heads of a pool.
 const FIRST_HEADS: u32 = 8;
-/// The number of answers without headers about limits after which a proxy is assumed to hide such headers.
+/// After `HIDDEN_AFTER` answers without limit headers, the program assumes that a proxy hides these headers.
 const HIDDEN_AFTER: u32 = 20;
-/// The longest hold (time without sending) when the server does not say how long to wait.
+/// The longest hold (time without sending) after a refusal that names no time to wait.
 pub(crate) const LONGEST_UNSAID_HOLD: Duration = Duration::from_secs(60);
-/// A hold of this length or more counts as trouble, because the server's buckets fill up during such a hold.
+/// A hold of at least `LONG_HOLD` counts as trouble, because the server's buckets fill up during the hold.
 const LONG_HOLD: Duration = Duration::from_secs(10);
 /// The share of the limits that is left unused after a 429. `HEADROOM_AFTER_LIMIT` is for a rate limit, and
 /// `HEADROOM_AFTER_ACCELERATION` is for an acceleration limit (the rate rose too fast).
@@ -57,7 +57,7 @@ pub struct Pool {
     /// The limit that the server does not report; it is learned from refusals.
     hidden: Hidden,
     unused: UnusedShare,
-    /// The instant at which the rates of the buckets were last set.
+    /// When the rates of the buckets were last set.
     paced_at: Instant,
     heads_seen: u32,
     has_seen_limits: bool,

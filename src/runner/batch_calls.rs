@@ -133,8 +133,8 @@ impl<T: Transport> Caller<T> {
         self.provider.batches().ok_or_else(|| fault_of("the provider has no batches"))
     }
 
-    /// Submits a batch. The result says whether it is certain that no batch was created: because the reply says so, or
-    /// because there was no connection. A server that answers 501 can't create batches.
+    /// Submits a batch. The result says whether a batch was possibly created. It is certain that no batch was created
+    /// if the reply says so, or if there was no connection. A server that answers 501 can't create batches.
     async fn create(&self, body: Arc<ChunkBody>) -> CreateEnd {
         let sent = match self.send(BatchCall::Create(body)).await {
             Ok(sent) => sent,

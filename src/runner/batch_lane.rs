@@ -1,5 +1,5 @@
 //! The batch lane (the part of a run that sends rows in batches) in the loop. This file passes rows and replies to the
-//! batch lane, and makes the calls of the API that the lane wants.
+//! batch lane, and makes the API calls that the lane wants.
 
 use super::batch_calls::Reported;
 use super::equal::EqualRows;
@@ -55,8 +55,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Does everything that the batch lane can do at this time. Returns when the lane must be called again; `None` if
-    /// the lane has nothing more to do.
+    /// Does everything that the batch lane can do now. Returns when the lane must be called again; `None` if the lane
+    /// has nothing more to do.
     pub(super) fn serve_lane(&mut self) -> Option<Instant> {
         self.lane.as_ref()?;
         let now = self.clock.now();

@@ -78,7 +78,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 self.note_again(&merged, Why::Fault);
             }
             // The verdict is about the account at the time when the server processed the batch. The next request of the
-            // row will show the present state of the account.
+            // row will show the current state of the account.
             Verdict::Halt(_) => self.note_again(&merged, Why::Fault),
         }
     }

@@ -121,8 +121,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                     equal.last = Some((place, answer.clone()));
                     self.write_taken(Taken { job: planned.job, answer, from: TakenFrom::EqualRow });
                 }
-                // This row can't copy the answer. Either the line belongs to another key with the same half, or it
-                // can't be read any more, or this row is not allowed to use its answer.
+                // This row can't copy the answer: the line belongs to another key with the same half, the line can't be
+                // read any more, or the row is not allowed to use its answer.
                 None => {
                     if let Some(planned) = equal.lead_or_park(planned) {
                         self.send_row(planned);

@@ -1,5 +1,5 @@
-//! Handles signals during the preparation of a run: while its input is read for the first time, its files are opened,
-//! and its key is fetched.
+//! Handles signals while a run is prepared: its input is read for the first time, its files are opened, and its key is
+//! fetched.
 //!
 //! The preparation runs on the program's main thread. From time to time, the preparation checks whether it should end
 //! ([`Progress`]). At the same time another thread receives the signals, in the runtime that the loop will use later.

@@ -17,7 +17,7 @@ use crate::domain::{HaltReason, Job, LearnedPool, Money, RowId};
 use crate::journal::UnfinishedRow;
 use crate::scheduler::Scheduler;
 
-/// The parts of which a run is made.
+/// The parts that a run is made of.
 pub struct Parts<T, L, R> {
     /// The routes of the run: for each endpoint, the provider that makes the requests and the transport that sends
     /// them.

@@ -11,7 +11,7 @@ use crate::report::Reporter;
 use crate::transport::Transport;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
-    /// Returns whether the loop wants more rows at present.
+    /// Returns whether the loop wants more rows now.
     pub(super) fn wants_rows(&self) -> bool {
         let has_room = self.equal.as_ref().is_none_or(|equal| !equal.is_full());
         let lane_has_room = self.lane.as_ref().is_none_or(|lane| lane.lane.wants_rows());

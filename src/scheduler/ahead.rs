@@ -12,7 +12,7 @@
 //!
 //! All pools share the bytes for rows. If a pool must wait or has low limits, its rows can use up all the bytes. If all
 //! bytes are used up, no more rows are read. A pool with rows later in the input then has nothing to send. The
-//! scheduler gets out of this state by itself: each row ends with an answer, a failure or the halt of its endpoint, and
+//! scheduler gets out of this state by itself. Each row ends with an answer, a failure or the halt of its endpoint, and
 //! then another row is read. If all rows of one pool come before all rows of another pool, the input is read from
 //! several places in turn (`order`). Rows of both pools then come alternately.
 //!
@@ -24,9 +24,9 @@ use crate::domain::Planned;
 use super::entry::Entry;
 use super::state::Scheduler;
 
-/// With one pool, the scheduler wants at least this many waiting rows.
+/// How many waiting rows the scheduler wants, at least, with one pool.
 const LOOKAHEAD: usize = 64;
-/// With several pools, the scheduler wants at least this many waiting rows.
+/// How many waiting rows the scheduler wants, at least, with several pools.
 const LOOKAHEAD_OF_MANY_POOLS: usize = 4096;
 /// Rows behind gates (`gate`) wait until another row has written their prefix to the prompt cache. The highest number
 /// of rows behind gates that are left out when the waiting rows are counted.
@@ -34,9 +34,9 @@ const MOST_BEHIND_GATES: usize = 8192;
 /// The number of rows that the scheduler keeps ready to probe (test) an endpoint that fails. Only rows that have not
 /// failed are counted.
 const PROBES: usize = 4;
-/// When the rows that wait or are in flight have this many bytes, no more rows are read. In addition, the reader of the
-/// input holds up to a third of this number, so all rows together have up to 64 MiB. 48 MiB are 250 rows of 200 kB, or
-/// 12 million tokens. That is more than twice the uncached input that the highest tier accepts in a minute.
+/// When the rows that wait or are in flight have `MOST_BYTES` bytes, no more rows are read. The reader of the input
+/// holds up to a third as many bytes more, so all rows together have up to 64 MiB. 48 MiB are 250 rows of 200 kB, or 12
+/// million tokens. That is more than twice the uncached input that the highest tier accepts in a minute.
 const MOST_BYTES: usize = 48 << 20;
 
 impl Scheduler {

@@ -17,8 +17,8 @@ pub(super) struct Backoff {
     most: Duration,
 }
 
-/// The shortest delay after the first delay, as a share of its ceiling. The previous ceiling is half of the present
-/// ceiling, so this delay is a tenth longer than the previous ceiling.
+/// The shortest possible delay, except for the first delay, as a share of its ceiling. The previous ceiling is half of
+/// this ceiling, so the delay is at least a tenth longer than the previous ceiling.
 const LEAST_SHARE: f64 = 0.55;
 
 impl Backoff {

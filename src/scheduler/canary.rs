@@ -191,7 +191,7 @@ mod tests {
         play_rows(rows, |_, planned| planned, config, row, canary)
     }
 
-    /// Simulates a run in the same way as [`play`]. `made` is called to change each row before it is offered.
+    /// Simulates a run, as [`play`] does. `made` is called to change each row before it is offered.
     fn play_rows(
         rows: usize,
         made: impl Fn(usize, Planned) -> Planned,

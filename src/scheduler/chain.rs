@@ -58,7 +58,7 @@ impl Scheduler {
         (from + 1..self.chain_len()).find(|at| self.endpoints[*at].halted.is_none())
     }
 
-    /// Returns whether there is an endpoint that has not halted and to which rows of the input can be sent.
+    /// Returns whether an endpoint is left that has not halted and can get rows of the input.
     pub(super) fn is_endpoint_left(&self) -> bool {
         if self.config.fallback.is_none() {
             return self.endpoints.iter().any(|endpoint| endpoint.halted.is_none());

@@ -24,7 +24,7 @@ pub enum StreamMode {
     Off,
 }
 
-/// A function that computes the limits with which a pool begins.
+/// A function that computes the limits that a pool begins with.
 pub type LimitsOf = Box<dyn Fn(&PoolId) -> RateLimits + Send>;
 /// A function that computes the cost of an attempt from its usage; `None` for a model without a price.
 pub type RealCost = Box<dyn Fn(&Ask, &Usage) -> Option<Money> + Send>;
@@ -43,7 +43,7 @@ pub struct Config {
     /// the list contains another endpoint. With `fallback`, this list is the chain: rows go to the first endpoint, then
     /// to the next.
     pub endpoints: Vec<EndpointId>,
-    /// The concurrency window (the number of requests that are allowed in flight) with which each endpoint begins.
+    /// The first concurrency window (the number of requests that are allowed in flight) of each endpoint.
     pub window: Window,
     /// How many times a row is tried again after faults of the server or the connection.
     pub max_retries: u32,

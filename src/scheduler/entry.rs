@@ -42,7 +42,7 @@ pub(super) struct Entry {
     pub(super) is_unmarked: bool,
     /// Whether the row is sent without cache marks as a test, because the server refused it with marks.
     pub(super) tests_marks: bool,
-    /// The message with which the server refused the row's request with cache marks.
+    /// The server's message when it rejected the row's request with cache marks.
     pub(super) refused_marks: Option<String>,
 }
 

@@ -13,8 +13,8 @@
 //! and sizes as costs. The memory that this module needs is limited, however long the input is.
 //!
 //! The order of the file is kept unless it takes at least 1.05 times as long as another order. The order of the file
-//! has two advantages. Rows that share a prompt prefix are often next to each other, so the prompt cache can be used.
-//! Also, people like to see their file answered from the first row to the last.
+//! has two advantages. First, rows that share a prompt prefix are often next to each other, so the prompt cache can be
+//! used. Second, people like to see their file answered from the first row to the last.
 //!
 //! Rejected:
 //! - A random order of the rows needs a seek for each row.

@@ -14,7 +14,7 @@
 //! Rejected:
 //! - If small rows got half of the refill, a big row would wait until its bucket has refilled twice, plus a short time
 //!   for the headroom.
-//! - Rows can't pass with tokens that the big row does not need, because a big row that waits needs all tokens.
+//! - Rows can't pass with spare tokens, because a big row that waits needs all tokens.
 //! - With a queue for each size of rows, the order of the answers would be very different from the order of the input.
 
 use std::time::Duration;

@@ -109,8 +109,8 @@ impl Scheduler {
         Step::Wait { until, reason }
     }
 
-    /// Finds the endpoints that have ready rows and to which requests can be sent. If there is no endpoint to which a
-    /// request can be sent, returns the instant until which to wait, and the reason.
+    /// Finds the endpoints that have ready rows and can get requests. If no endpoint can get a request now, returns
+    /// until when to wait, and the reason.
     fn check_endpoints(&mut self, now: Instant) -> Option<(Instant, Reason)> {
         let next_wake = self.later.first_at();
         let is_only = self.endpoints.len() == 1;
@@ -132,7 +132,7 @@ impl Scheduler {
     }
 
     /// Sends the first row of a pool, or a smaller row that is allowed to pass it. If neither row can be sent now,
-    /// returns the instant until which to wait, and the reason.
+    /// returns until when to wait, and the reason.
     fn start(&mut self, pool: usize, now: Instant) -> Result<Step, (Instant, Reason)> {
         let is_probe = self.endpoints[self.pools[pool].endpoint].health.is_failing();
         let (first, plan) = loop {

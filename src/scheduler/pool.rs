@@ -25,7 +25,7 @@ const STREAM_FIRST: u32 = 48;
 #[derive(Debug)]
 pub(super) struct PoolState {
     pub(super) pool: Pool,
-    /// The index of the endpoint to which the pool belongs.
+    /// The index of the endpoint that the pool belongs to.
     pub(super) endpoint: usize,
     pub(super) ready: VecDeque<Box<Entry>>,
     pub(super) prediction: Prediction,

@@ -80,7 +80,7 @@ impl Scheduler {
     }
 
     /// Replaces the bounds of the concurrency windows of all endpoints. A fixed size replaces the learned size. If the
-    /// new size is not fixed, the learned size is kept, but not above the new largest size.
+    /// new size is not fixed, the learned size is kept, up to the new largest size.
     ///
     /// If the window becomes smaller, nothing more is sent until enough requests have ended. No request in flight is
     /// canceled.

@@ -25,7 +25,7 @@ pub enum Step {
     },
     /// Poll again at `until`, or after the next event.
     Wait {
-        /// The instant at which to poll again.
+        /// When to poll again.
         until: Instant,
         /// The reason why nothing more is sent at present.
         reason: Reason,

@@ -62,7 +62,7 @@ impl Scheduler {
     }
 
     /// Decides whether a row is sent now, leads a prefix (writes it to the prompt cache) or waits. A row that leads is
-    /// recorded as the leader. For a row that waits, the error contains the gate behind which it waits.
+    /// recorded as the leader. If the row waits, the error contains its gate.
     pub(super) fn take_turn(&mut self, entry: &mut Entry, endpoint: usize, now: Instant) -> Result<Plan, Key> {
         let Some(prefixes) = &entry.planned.ask.prefixes else { return Ok(Plan::default()) };
         let is_own = prefixes.are_own();

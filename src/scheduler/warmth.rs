@@ -6,9 +6,9 @@
 //! - *warm*: the prefix is in the cache. The response to the leader has begun, and its usage shows that the prefix was
 //!   written or read. (If the prefix was read, an earlier run has written it.) A warm prefix becomes cold if it is not
 //!   used during its lifetime.
-//! - *uncached*: requests do not mark the prefix any more. A prefix becomes uncached if the usage shows that it was not
-//!   written and not read, so the API does not cache it. A prefix also becomes uncached if the server refuses marks on
-//!   it.
+//! - *uncached*: requests do not mark the prefix any more. A prefix becomes uncached if the usage shows that the API
+//!   neither wrote it to the cache nor read it from there. A prefix also becomes uncached if the server refuses marks
+//!   on it.
 //!
 //! The states are kept separately for each endpoint, because accounts do not share caches.
 
@@ -25,7 +25,7 @@ pub(super) type Key = (usize, PrefixId);
 /// request takes some time to reach the API.
 const RESERVE: Duration = Duration::from_secs(10);
 /// If a prefix was too short to be cached, other prefixes are certainly too short if their estimated length is at most
-/// this share of its estimated length.
+/// the share `SURELY_SHORTER` of it.
 const SURELY_SHORTER: f64 = 0.97;
 /// If there are more states than `LEAST_PRUNED`, the states of cold prefixes are removed.
 const LEAST_PRUNED: usize = 1 << 16;
@@ -220,7 +220,7 @@ impl Warmth {
     }
 }
 
-/// Returns the instant until which a prefix can be read if its last request was sent at `sent_at`.
+/// Returns until when a prefix can be read if its last request was sent at `sent_at`.
 fn ends(level: &Level, sent_at: Instant) -> Instant {
     let lifetime = match level.lifetime {
         Caching::Hour => Duration::from_secs(3_600),

@@ -125,7 +125,7 @@ pub(super) fn pieces(text: &[u8]) -> Vec<Range<usize>> {
 }
 
 impl Kind {
-    /// Returns the byte with which escapes of this kind begin.
+    /// Returns the first byte of every escape of this kind.
     fn first(self) -> u8 {
         match self {
             Self::Backslash => b'\\',

@@ -64,7 +64,7 @@ const SHADOW_RAISE_FACTOR: f64 = 1.0;
 /// How long the level of a dimension is not raised after a refusal.
 const RAISE_PAUSE: Duration = Duration::from_secs(5);
 /// If other clients also use the limit, a margin of the level is left unused. The margin is at most a minute's limit
-/// divided by this number. With 180, the margin is what the limit allows in a third of a second.
+/// divided by `KEPT_BACK`. With 180, the margin is what the limit allows in a third of a second.
 const KEPT_BACK: i64 = 180;
 
 /// How long, from the start of the run, the amounts that requests took from the server's bucket are added up. After

@@ -34,7 +34,7 @@ pub struct Survey {
     pub(crate) faults: Alike<String>,
     /// The first unusable rows: the place and the fault of each, as text.
     pub(crate) unusable_shown: Vec<String>,
-    /// For each pair of `--map-model`: the number of rows for which the pair was used.
+    /// For each pair of `--map-model`: how many rows the pair was used for.
     pub(crate) mapped: BTreeMap<usize, u64>,
     /// The number of rows without a name of their own.
     pub(crate) unnamed: u64,

@@ -31,10 +31,10 @@ pub(crate) enum Blame {
 /// Counts of how attempts at an endpoint have ended so far, and when they were last updated.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
-    /// The instant at which the counts were last updated.
+    /// When the counts were last updated.
     at: Instant,
-    /// The latest instant at which an answered request was sent. The instant is needed because a request that was sent
-    /// before the trouble can be answered during the trouble.
+    /// When the most recently sent of the answered requests was sent. The instant is needed because a request that was
+    /// sent before the trouble can be answered during the trouble.
     answered_sent_at: Instant,
     answers: u64,
     /// The number of answers to rows that had met a fault.

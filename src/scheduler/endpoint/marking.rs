@@ -38,7 +38,7 @@ enum Support {
 pub(in crate::scheduler) enum CacheNews {
     /// Less than half of the tokens that should have been read from the cache were read.
     FarFromPlan,
-    /// So few tokens are read from the cache that marks cost more than they save.
+    /// Marks cost more than they save, because so few tokens are read from the cache.
     Useless,
 }
 
@@ -72,9 +72,8 @@ impl Marking {
     }
 
     /// Records that a request was refused with cache marks, and answered without them. The endpoint gets no more marks
-    /// in two cases. In the first case, the endpoint has never accepted marks. In the second case, it accepted marks on
-    /// the prefixes of this request before (`are_known`). If the endpoint accepts other marks, only the prefixes of
-    /// this request get no more marks.
+    /// if it has never accepted marks, or if it accepted marks on the prefixes of this request before (`are_known`). If
+    /// the endpoint accepts other marks, only the prefixes of this request get no more marks.
     pub(in crate::scheduler) fn on_refused(&mut self, are_known: bool) -> RefusedMarks {
         let is_told = std::mem::replace(&mut self.is_refusal_told, true);
         match self.support {

@@ -136,7 +136,7 @@ impl Window {
     }
 
     /// Adopts the bounds of `other`, the window of the changed settings. A fixed size replaces the learned size. If the
-    /// size of `other` is not fixed, the learned size is kept, but not above the new largest size.
+    /// size of `other` is not fixed, the learned size is kept, up to the new largest size.
     pub(crate) fn adopt(&mut self, other: &Self) {
         self.most = other.most;
         self.is_fixed = other.is_fixed;
@@ -156,7 +156,7 @@ impl Window {
         self.size.min(self.cap.most())
     }
 
-    /// Returns the largest size to which the window can grow, in requests.
+    /// Returns the largest size that the window can grow to, in requests.
     pub fn most(&self) -> usize {
         self.most
     }
