@@ -97,7 +97,7 @@ impl SteeredBy {
     }
 }
 
-/// A row that failed and is not tried again. Reports show such rows as examples.
+/// A row that failed and is not tried again. Reports show failed rows as examples.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedRow {
     /// The label of the row, or, if the row has no label, its file and line.

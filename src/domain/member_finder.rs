@@ -218,8 +218,8 @@ impl<'a> Search<'a> {
         self.after(places, |step| matches!(step, Step::Name(wanted) if is(wanted)), !OWN.iter().any(|own| is(own)))
     }
 
-    /// Does the same as [`Self::after_name`] for an element of a list. `element` is the text from the start of the
-    /// element.
+    /// Does the same as [`Self::after_name`] for an element of a list. `element` is the rest of the text, from the
+    /// start of the element.
     fn after_element(&self, places: &[Place], element: &[u8]) -> (Option<usize>, Vec<Place>) {
         let meets = |step: &Step| match step {
             Step::Each => true,

@@ -212,7 +212,7 @@ impl Pool {
     ///
     /// Call this once for each request, before the body of the response is read. The level of each bucket is clamped
     /// (lowered) to the remaining amount. A level is raised towards a target: the remaining amount, minus the cost of
-    /// requests that are not included in the response head.
+    /// requests that the response head does not include yet.
     pub fn observe(&mut self, cost: Cost, signals: &RateSignals, was_admitted: bool, now: Instant) -> bool {
         self.dimensions.iter_mut().for_each(|dimension| dimension.on_head(cost));
         self.heads_seen = self.heads_seen.saturating_add(1);

@@ -37,8 +37,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Continues a row that an earlier run left unfinished, and returns `None`. Rows that are equal to this row wait
-    /// for its answer. A row that no earlier run left unfinished is returned.
+    /// If an earlier run left this row unfinished, continues the row and returns `None`; otherwise returns the row.
+    /// Rows that are equal to a continued row wait for its answer.
     fn finish_or_return(&mut self, planned: Planned) -> Option<Planned> {
         if self.unfinished.is_empty() {
             return Some(planned);

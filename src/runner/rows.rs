@@ -18,8 +18,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.is_input_open && has_room && lane_has_room && self.scheduler.wants() > 0 && !self.is_backed_up()
     }
 
-    /// Moves rows from the channel to the scheduler as long as the loop wants rows. When the rows were moved, copies
-    /// the answers for equal rows that can be copied.
+    /// Moves rows from the channel to the scheduler as long as the loop wants rows. After that, copies the answers that
+    /// equal rows can copy.
     pub(super) fn take_rows(&mut self, feed: &mut mpsc::Receiver<Incoming>) {
         while self.wants_rows() {
             match feed.try_recv() {

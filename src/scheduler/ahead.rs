@@ -24,9 +24,9 @@ use crate::domain::Planned;
 use super::entry::Entry;
 use super::state::Scheduler;
 
-/// How many waiting rows the scheduler wants, at least, with one pool.
+/// The smallest number of waiting rows that the scheduler wants with one pool.
 const LOOKAHEAD: usize = 64;
-/// How many waiting rows the scheduler wants, at least, with several pools.
+/// The smallest number of waiting rows that the scheduler wants with several pools.
 const LOOKAHEAD_OF_MANY_POOLS: usize = 4096;
 /// Rows behind gates (`gate`) wait until another row has written their prefix to the prompt cache. The highest number
 /// of rows behind gates that are left out when the waiting rows are counted.

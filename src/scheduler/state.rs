@@ -1,8 +1,8 @@
 //! The state of a scheduler, and the methods that read it.
 //!
-//! The behaviour of the scheduler is in the files that use this file. Rows are accepted (`ahead`), queued (`queue`) and
-//! sent (`poll`). Attempts end (`ends`), are refused (`refusals`) or meet faults (`faults`). Endpoints and runs halt
-//! (`halts`).
+//! The behaviour of the scheduler is in the files that use this file. `ahead` accepts rows, `queue` queues them, and
+//! `poll` sends them. `ends` handles the ends of attempts, `refusals` handles refusals, and `faults` handles faults.
+//! `halts` halts endpoints and runs.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -24,8 +24,8 @@ pub(super) type Key = (usize, PrefixId);
 /// How long before the end of its lifetime a warm prefix is treated as cold. This safety margin is needed because a
 /// request takes some time to reach the API.
 const RESERVE: Duration = Duration::from_secs(10);
-/// If a prefix was too short to be cached, other prefixes are certainly too short if their estimated length is at most
-/// the share `SURELY_SHORTER` of it.
+/// A prefix is certainly too short to be cached if its estimated length is at most `SURELY_SHORTER` times that of a
+/// prefix that was too short.
 const SURELY_SHORTER: f64 = 0.97;
 /// If there are more states than `LEAST_PRUNED`, the states of cold prefixes are removed.
 const LEAST_PRUNED: usize = 1 << 16;

@@ -22,7 +22,7 @@ const OVERLAP: usize = 4 * 1024;
 /// The byte that replaces every decoded character that is not ASCII. No secret contains this byte.
 const OTHER: u8 = 0xff;
 
-/// The kinds of escapes. A text can be escaped several times, each time with another or the same kind.
+/// The kinds of escapes. A text can be escaped several times, with the same kind of escapes or with different kinds.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     /// Escapes of JSON and of programming languages: `\u002b`, `\/`, `\x2b`.

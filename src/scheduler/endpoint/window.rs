@@ -40,9 +40,9 @@ const EXCESS: usize = 8;
 const EXCESS_PART: usize = 8;
 /// How much an overload adds to the running sum. Every other answer subtracts one from the sum.
 const OVERLOAD: usize = 4;
-/// How much an answer adds to the size of the window. `FIRST_GROWTH` applies until the window has been too large once,
-/// and `GROWTH` applies from then on. If the window only doubled in the first round trips, a file of 200 rows would
-/// need a fifth more round trips.
+/// How much an answer adds to the size of the window. `FIRST_GROWTH` applies until the window is too large for the
+/// first time, and `GROWTH` applies from then on. If the window only doubled in the first round trips, a file of 200
+/// rows would need a fifth more round trips.
 const FIRST_GROWTH: usize = 3;
 const GROWTH: usize = 1;
 /// The part of the window's size that remains after a cut.
