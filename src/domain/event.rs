@@ -32,7 +32,7 @@ pub struct PoolStatus {
     /// The level of each bucket, divided by the limit per minute, from 0 to 1; `None` if there is no limit. The buckets
     /// are in the order of [`Dimension::ALL`].
     pub level: [Option<f64>; 3],
-    /// The time until the pool is no longer held; `None` when the pool is not held. A 429 holds a pool: nothing is sent
+    /// How long the pool will still be held; `None` when the pool is not held. A 429 holds a pool: nothing is sent
     /// through the pool for some time.
     pub held_for: Option<Duration>,
     /// The number of rows that wait until the limits of the pool allow their requests.

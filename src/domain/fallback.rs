@@ -67,8 +67,8 @@ impl FallbackOn {
 }
 
 impl Default for FallbackOn {
-    /// Returns every case except refusals. With the limits used up, a row is sent to the next provider if it would wait
-    /// for more than five minutes.
+    /// Returns every case except refusals. If the limits are used up, a row is sent to the next provider only if it
+    /// would wait for more than five minutes.
     fn default() -> Self {
         Self {
             limit: Some(Duration::from_secs(5 * 60)),

@@ -15,8 +15,8 @@ pub enum WireErrorKind {
     Proxy,
     /// The proxy asks for a user name and a password, or rejects the name and the password that were sent (407).
     ProxyAuth,
-    /// The connection is not safe. A certificate is not valid, the TLS handshake fails, or the address of a name can't
-    /// belong to the API.
+    /// The connection is not safe. A certificate is not valid, the TLS handshake fails, or the name resolves to an
+    /// address that can't belong to the API.
     Tls,
     /// The whole request took longer than `--timeout`.
     Timeout,

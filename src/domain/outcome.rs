@@ -154,7 +154,7 @@ impl Outcome {
         self.attempts.iter().fold(Money::ZERO, |sum, attempt| sum + attempt.maybe_cost)
     }
 
-    /// Returns the attempts that are not in a line of the error log already.
+    /// Returns the attempts that are not yet in a line of the error log.
     pub(crate) fn unrecorded(&self) -> impl Iterator<Item = &AttemptRecord> + Clone {
         self.attempts.iter().filter(|attempt| !attempt.is_recorded)
     }

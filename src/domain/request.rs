@@ -56,7 +56,7 @@ impl Default for Request {
 pub struct Terms {
     /// The speed of service that the request asks for.
     pub speed: Speed,
-    /// Whether the request asks to be served in the United States only, which costs 1.1 times as much.
+    /// Whether the request asks to be served only in the United States, which costs 1.1 times as much.
     pub is_us_only: bool,
     /// Whether the request is sent alone or in a batch, where tokens cost half as much.
     pub lane: Lane,

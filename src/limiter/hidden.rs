@@ -90,8 +90,8 @@ struct Faults {
     /// The running sum: a fault adds [`FAULT`], and an accepted request subtracts 1. The sum grows when more than a
     /// fifth of the attempts meet a fault.
     excess: u32,
-    /// The start of the current trouble, which is the time of its first fault. The next fields are the time of its last
-    /// fault, the requests that were accepted since its start, and the number of its faults.
+    /// The start of the current trouble: the time of its first fault. The next fields are the time of the last fault,
+    /// the requests that were accepted since the start of the trouble, and the number of faults.
     since: Option<Instant>,
     last_at: Instant,
     accepted: Accepted,

@@ -1,4 +1,4 @@
-//! Writes the lines of rows in batches, after the ends of these rows were read from the results of the batch.
+//! Writes the lines of rows in batches, after the results of these rows were read.
 
 use super::ledger::Ledger;
 use super::run::Run;

@@ -59,8 +59,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 
     /// Returns whether the run must continue because rows still wait for the answer of an equal row. After a halt, the
-    /// run does not wait for rows that could copy an answer: these rows stay pending. Nor does the run wait if open
-    /// batches are left to a later run.
+    /// run does not wait for rows that could copy an answer: these rows stay pending. If open batches are left to a
+    /// later run, the run does not wait for these rows either.
     pub(super) fn has_rows_to_copy(&self) -> bool {
         let are_left = self.lane.as_ref().is_some_and(|lane| lane.lane.left_open().0 > 0);
         self.scheduler.halted().is_none() && !are_left && self.equal.as_ref().is_some_and(|equal| !equal.is_empty())

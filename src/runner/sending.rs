@@ -82,8 +82,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.events.show_at(EventBody::Sent { row, pool }, now);
     }
 
-    /// Ends an attempt that can't be marked in the ledger. The request of the attempt is not sent. Without a mark, a
-    /// run after a crash would not know that the request was possibly billed.
+    /// Ends an attempt that can't be marked in the ledger. The request of the attempt is not sent. Without a mark, the
+    /// next run after a crash would not know that the request was possibly billed.
     fn refuse(&mut self, ticket: Ticket, fault: WriteFault, now: Instant) {
         self.on_end(ticket, Verdict::Halt(HaltReason::Disk(fault)), None, now);
     }

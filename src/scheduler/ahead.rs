@@ -34,9 +34,9 @@ const MOST_BEHIND_GATES: usize = 8192;
 /// The number of rows that the scheduler keeps ready to probe (test) an endpoint that fails. Only rows that have not
 /// failed are counted.
 const PROBES: usize = 4;
-/// When the rows that wait or are in flight have `MOST_BYTES` bytes, no more rows are read. The reader of the input
-/// holds up to a third as many bytes more, so all rows together have up to 64 MiB. 48 MiB are 250 rows of 200 kB, or 12
-/// million tokens. That is more than twice the uncached input that the highest tier accepts in a minute.
+/// When the rows that wait or are in flight have `MOST_BYTES` bytes, no more rows are read. The reader of the input can
+/// hold a third of `MOST_BYTES` in addition, so all rows together have up to 64 MiB. 48 MiB are 250 rows of 200 kB, or
+/// 12 million tokens. That is more than twice the uncached input that the highest tier accepts in a minute.
 const MOST_BYTES: usize = 48 << 20;
 
 impl Scheduler {

@@ -1,5 +1,5 @@
-//! Rows that are sent in batches. The scheduler does not send the rows of batches. But it counts the money and the
-//! failures of batches together with the money and the failures of the rows that it sends.
+//! Rows that are sent in batches. The scheduler does not send the rows of batches. But the scheduler counts the money
+//! and the failures of batches together with those of the rows that it sends.
 
 use std::time::Duration;
 

@@ -37,7 +37,7 @@ use super::state::Scheduler;
 use super::step::Step;
 use super::warmth::Plan;
 
-/// How long to wait, at most, before the canary's pool is checked again if it has no room.
+/// If the canary's pool has no room, it is checked again after `ASK_AGAIN` at the latest.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// After each answered canary, one row is sent alone. If `PROOF` rows that were sent alone have failed, the faults are
 /// not hidden refusals (refusals that look like faults).

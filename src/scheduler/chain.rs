@@ -21,7 +21,7 @@ use super::flights::End;
 use super::state::Scheduler;
 use super::step::Next;
 
-/// How long, at least, reporters show that rows are sent to the next endpoint after a single row has moved.
+/// After a row has moved, reporters show for at least `SHOWN` that rows are sent to the next endpoint.
 const SHOWN: Duration = Duration::from_secs(60);
 /// How many answers that report an overload make a row move to the next endpoint.
 const OVERLOADS: u32 = 2;

@@ -34,8 +34,8 @@ use super::step::Next;
 const QUOTA_WAIT: Duration = Duration::from_secs(30);
 /// If the faults of a row are possibly hidden refusals, only one of `MAYBE_REFUSED_A_TRY` faults uses up a try.
 const MAYBE_REFUSED_A_TRY: u32 = 8;
-/// How long the run waits, at least, for the endpoint after all remaining rows have failed. The run waits longer if its
-/// time so far, divided by `END_PATIENCE_PART`, is longer.
+/// The shortest time that the run waits for the endpoint after all remaining rows have failed. The run waits longer if
+/// its time so far, divided by `END_PATIENCE_PART`, is longer.
 const END_PATIENCE: Duration = Duration::from_secs(90);
 const END_PATIENCE_PART: u32 = 10;
 

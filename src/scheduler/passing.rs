@@ -3,7 +3,7 @@
 //! A row that needs a large part of a minute's tokens waits until its bucket contains these tokens. A big row can wait
 //! for up to a minute. During the wait of the big row, the small rows behind it can use a quarter of the refill. So the
 //! big row waits for at most four thirds of the refill time of its tokens. Small rows are sent at a quarter of the
-//! limit or more. The limit is used fully with and without passing, so the run does not take longer.
+//! limit or more. Passing does not make the run longer, because the limit is used fully either way.
 //!
 //! The tokens of passing rows are counted from the instant at which the big row first had to wait. In this way, the
 //! wait of the big row is limited, however many rows pass it.

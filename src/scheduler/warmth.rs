@@ -105,7 +105,7 @@ impl Warmth {
         Turn::Lead { leads, plan: self.plan(prefixes, warm, leads) }
     }
 
-    /// Returns how the request of a row that leads (writes) the prefixes `leads` uses the cache.
+    /// Returns how a request uses the cache if its row leads (writes) the prefixes `leads`.
     pub(super) fn plan_of_leader(&self, endpoint: usize, prefixes: &Prefixes, leads: Marks, now: Instant) -> Plan {
         let is_warm =
             |level: &Level| matches!(self.states.get(&(endpoint, level.id)), Some(State::Warm(until)) if *until > now);

@@ -7,8 +7,8 @@
 //! - Any twelve or more consecutive characters of the secret, of its base64 form (both alphabets, any alignment) or of
 //!   its hex form. A secret of 8 to 11 characters is found only as a whole.
 //! - The same characters in an escaped form, with percent signs, backslashes or HTML entities. Up to three layers of
-//!   escapes are decoded, and the layers can be of different kinds. In a long text, only some orders of the kinds of
-//!   escapes are tried. A text is long if it has more than a megabyte, not counting the content of the answer.
+//!   escapes are decoded, and the layers can be of different kinds. In a long text, the kinds of escapes are decoded
+//!   only in some orders. A text is long if it has more than a megabyte, not counting the content of the answer.
 //!
 //! Each part that is found is replaced with `[key]`. Two things are not found: a part with other text between its
 //! characters, and a secret with fewer than eight characters. A secret that is so short can be part of an ordinary

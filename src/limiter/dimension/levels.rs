@@ -41,7 +41,7 @@ use crate::domain::{Cost, Dimension, LimitSignal};
 use super::{DimensionState, first_burst};
 
 /// Token counts in response headers are usually rounded to thousands. The real count differs from the rounded count by
-/// at most `ROUNDING`. If a server once reports a number that is not rounded, the program treats all its numbers as
+/// at most `ROUNDING`. If a server ever reports a number that is not rounded, the program treats all its numbers as
 /// exact.
 const ROUNDED_TO: i64 = 1_000;
 const ROUNDING: i64 = ROUNDED_TO / 2;
@@ -67,7 +67,7 @@ const RAISE_PAUSE: Duration = Duration::from_secs(5);
 /// divided by `KEPT_BACK`. With 180, the margin is what the limit allows in a third of a second.
 const KEPT_BACK: i64 = 180;
 
-/// How long, from the start of the run, the amounts that requests took from the server's bucket are added up. After
+/// For the first `GIVEN_FOR` of the run, the amounts that requests take from the server's bucket are added up. After
 /// that, the sum of the errors in the estimated input would be too large.
 const GIVEN_FOR: Duration = Duration::from_secs(10);
 
@@ -129,7 +129,7 @@ impl DimensionState {
         // The server reports a level below zero as 0. So after a reported 0, the level is at most 0, but it can be much
         // lower.
         let may_be_in_debt = remaining == 0 && self.dimension != Dimension::Requests;
-        // While other clients use the limit, about every second request at the upper end of the rounding range would be
+        // While other clients use the limit, about half of the requests at the upper end of the rounding range would be
         // refused. The margin is subtracted from the level once, not for each request, so it costs no throughput.
         let margin = match (is_short, self.drift.share() > 0.0) {
             (true, _) => -rounding,
@@ -192,8 +192,8 @@ impl DimensionState {
         signal.remaining.is_some_and(|remaining| i64::from(remaining) < needed)
     }
 
-    /// Returns whether this dimension perhaps had no room when a request with this cost was refused. The dimension
-    /// perhaps had no room if the header shows enough room but its figure was possibly rounded up.
+    /// Returns whether this dimension possibly had no room when a request with this cost was refused. This is possible
+    /// if the header shows enough room, but its figure was perhaps rounded up.
     pub(in crate::limiter) fn may_have_been_short(&self, cost: Cost, signal: LimitSignal) -> bool {
         let needed = match self.dimension {
             Dimension::InputTokens if !self.is_exact => i64::from(self.amount(cost)) + ROUNDING,

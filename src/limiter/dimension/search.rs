@@ -11,7 +11,7 @@
 //! Each refusal shows whether our bucket is too small or too large. The search halves its step when the direction
 //! changes, so it finds the size within about ten refusals.
 //!
-//! Rejected: to compute the size from the amount in the server's bucket after `retry-after`. A response header never
+//! Rejected: computing the size from the amount in the server's bucket after `retry-after`. A response header never
 //! shows a level below zero, so the computed size was too large by the hidden debt. Runs with rows larger than the
 //! server's burst took four times as long.
 

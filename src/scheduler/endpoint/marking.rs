@@ -3,7 +3,7 @@
 /// The number of answers after which the program judges whether the cache works. Only answers that should have read
 /// from the cache are counted.
 const ENOUGH: u32 = 20;
-/// The number of answers that are enough if none of them has read from the cache.
+/// The number of answers that are enough to judge the cache if none of them has read from it.
 const ENOUGH_WITHOUT_A_HIT: u32 = 8;
 
 /// What is known about an endpoint's prompt cache.
@@ -90,8 +90,8 @@ impl Marking {
         }
     }
 
-    /// Adds an answer that should have read `expected` tokens from the cache. The first time that the answers show
-    /// something about the cache, returns what they show; otherwise `None`.
+    /// Adds an answer that should have read `expected` tokens from the cache. Returns what the answers show about the
+    /// cache, the first time that they show something; otherwise `None`.
     pub(in crate::scheduler) fn on_answer(&mut self, expected: u32, has_read: bool) -> Option<CacheNews> {
         self.rows += 1;
         self.expected += u64::from(expected);
