@@ -2,9 +2,9 @@
 //! same HTTP client. The benchmarks also measure how much memory the program needs.
 //!
 //! `cargo bench --bench throughput` runs all parts. All parts together take a quarter of an hour and need up to 12 GB
-//! for temporary files. Names select some parts: `cargo bench --bench throughput -- loop version`. The two sides of a
-//! comparison run one after the other, several times, each in a separate process. The output shows medians. The
-//! benchmark runs only on Linux, because CPU time and memory are read from `/proc`.
+//! for temporary files. To run only some parts, name them: `cargo bench --bench throughput -- loop version`. The two
+//! sides of a comparison run one after the other, several times, each in a separate process. The output shows medians.
+//! The benchmark runs only on Linux, because CPU time and memory are read from `/proc`.
 
 mod client;
 mod files;

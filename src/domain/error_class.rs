@@ -7,7 +7,7 @@ use std::fmt;
 pub enum ErrorClass {
     /// The row can't be sent: for example, it is not JSON, has no prompt, or repeats a label.
     InvalidInput,
-    /// The row was rejected by a rate limit for longer than `--retry-for`.
+    /// The API rate-limited the row for longer than `--retry-for`.
     RateLimit,
     /// The service was overloaded for longer than `--retry-for`.
     Overloaded,

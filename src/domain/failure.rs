@@ -27,7 +27,7 @@ pub struct Failure {
     pub code: Option<String>,
     /// A message for people, with a length of at most 4 KiB.
     pub message: String,
-    /// The header `request-id`. The support of the API asks for this id.
+    /// The header `request-id`. The API's support team asks for this id.
     pub request_id: Option<String>,
     /// The usage that the response to the attempt reported; zero if the response reported none. For example, a stream
     /// can report usage and then end too early.

@@ -36,7 +36,7 @@ impl LaneChoice {
     /// Every choice.
     pub const ALL: [Self; 3] = [Self::Online, Self::Batch, Self::Auto];
 
-    /// Returns the name of this choice of lanes as the user types it.
+    /// Returns the value of `--lane` as the user types it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Online => "online",

@@ -33,7 +33,7 @@ impl PromptCache {
     /// Every setting.
     pub const ALL: [Self; 4] = [Self::Auto, Self::Off, Self::FiveMinutes, Self::Hour];
 
-    /// Returns the name of this choice of caching as the user types it.
+    /// Returns the name of this cache setting as the user types it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",

@@ -58,7 +58,8 @@ pub(super) struct DimensionState {
     raise_credit: f64,
     /// The amount that is reserved for requests that the server has not counted yet.
     uncounted: i64,
-    /// How long the server takes to produce answers. Only the dimension of output tokens measures this.
+    /// How long the server takes to produce answers. Only the dimension of output tokens measures how long answers
+    /// take.
     production: Production,
     /// The amount that has counted against the limit since the start of the run.
     pub(super) used: Used,

@@ -14,8 +14,8 @@
 //! input, and keeps the reservation when it ends. If a server does give tokens back, its response headers report more
 //! than this program counts, and raise the level.
 //!
-//! Rejected: a fourth dimension for a limit on input and output together. All code that names dimensions would need it:
-//! flags, presets, reports, and headers. No server reports such a limit in headers of its own.
+//! Rejected: a fourth dimension for a limit on input and output together. All code that names dimensions would need to
+//! know it: flags, presets, reports, and headers. No server reports such a limit in headers of its own.
 
 mod learned;
 
@@ -52,7 +52,7 @@ pub struct Pool {
     id: PoolId,
     dimensions: [DimensionState; 3],
     held_until: Instant,
-    /// The number of consecutive holds without a length from the server.
+    /// The number of consecutive holds for which the server named no length.
     refusals_in_a_row: u32,
     /// The limit that the server does not report; it is learned from refusals.
     hidden: Hidden,
@@ -374,10 +374,10 @@ impl Pool {
     }
 }
 
-/// Returns two amounts in input tokens, for a limit on input and output together. The first is the amount that a
-/// request used. The second is the part of its reservation that it keeps. The used amount is the sum of the request's
-/// input and output tokens. A server with a limit on the sum gives nothing back, so the request keeps its whole
-/// reservation. A refused request keeps nothing of its reservation.
+/// Returns two amounts in input tokens, for a limit on input and output together. The first amount is what a request
+/// used. The second amount is the part of its reservation that the request keeps. The used amount is the sum of the
+/// request's input and output tokens. A server with a limit on the sum gives nothing back, so the request keeps its
+/// whole reservation. A refused request keeps nothing of its reservation.
 fn together(reserved: Cost, used: Cost) -> (Cost, Cost) {
     let kept = if used.input_tokens > 0 { used.input_tokens.max(reserved.input_tokens) } else { 0 };
     let both = used.input_tokens.saturating_add(used.output_tokens);

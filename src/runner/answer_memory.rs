@@ -6,9 +6,9 @@
 //!
 //! Below the limit, every answer is read when it comes, so slow streams of long answers don't wait for each other.
 //! Above the limit, only one answer continues to be read, even if it is very large. The answer that continues is called
-//! exempt, because the limit does not apply to it. All answers except the exempt one are not read until memory is free.
-//! The servers of the waiting answers stop sending, because the buffers of the network fill up. In this way, even
-//! answers of the largest size succeed, one after the other.
+//! exempt, because the limit does not apply to it. All other answers wait until memory is free. The servers of the
+//! waiting answers stop sending, because the buffers of the network fill up. In this way, even answers of the largest
+//! size succeed, one after the other.
 //!
 //! - Ordinary answers are not counted, because the first [`FREE_BYTES`] of each answer are free.
 //! - An answer keeps its share of the memory until its line has been passed to the operating system. So lines that wait

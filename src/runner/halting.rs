@@ -8,7 +8,7 @@ use crate::report::Reporter;
 use crate::transport::Transport;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
-    /// Handles an interrupt from outside of the run, such as a signal.
+    /// Handles an interrupt from outside the run, such as a signal.
     pub(super) fn on_interrupt(&mut self, interrupt: Interrupt) {
         match interrupt {
             Interrupt::Status => {

@@ -11,10 +11,10 @@
 //! well, and can exceed the limit.
 //!
 //! All pools share the bytes for rows. If a pool must wait or has low limits, its rows can use up all the bytes. If all
-//! bytes are used up, no more rows are read. A pool with rows later in the input then has nothing to send. The
-//! scheduler gets out of this state by itself. Each row ends with an answer, a failure or the halt of its endpoint, and
-//! then another row is read. If all rows of one pool come before all rows of another pool, the input is read from
-//! several places in turn (`order`). Rows of both pools then come alternately.
+//! bytes are used up, no more rows are read. A pool with rows later in the input then has nothing to send. Reading
+//! starts again by itself. Each row ends with an answer, a failure or the halt of its endpoint, and then another row is
+//! read. If all rows of one pool come before all rows of another pool, the input is read from several places in turn
+//! (`order`). Rows of both pools then come alternately.
 //!
 //! Rejected: a share of the bytes for each pool. The reader reads rows in the order of the input, so it can't skip the
 //! rows of one pool to reach another pool.

@@ -47,8 +47,8 @@ pub struct Config {
     pub window: Window,
     /// How many times a row is tried again after faults of the server or the connection.
     pub max_retries: u32,
-    /// How long a row can wait because of limits and overload. The run waits for a failing endpoint for the same time
-    /// at most.
+    /// How long a row can wait because of limits and overload. The same limit applies to how long the run waits for a
+    /// failing endpoint.
     pub retry_for: Duration,
     /// Whether the endpoint answered rows of this input in an earlier run.
     pub has_worked_before: bool,

@@ -24,7 +24,7 @@ const REACH: usize = 1024;
 enum Takes {
     /// The endpoint can take the row now.
     Now,
-    /// The endpoint can take the row soon. The caller must ask this endpoint again at this instant or earlier.
+    /// The endpoint can take the row soon. The caller must ask this endpoint again at this instant at the latest.
     Soon(Instant),
     /// The endpoint can't take the row, because it is closed as well. The endpoint can perhaps take the row from this
     /// instant on.

@@ -639,7 +639,7 @@ fn two_attempts_below_a_price_step_are_not_priced_as_one_prompt_above_it() {
         120_000,
         "together, the two prompts are above the price step of 100,000 tokens"
     );
-    // The prompts are two prompts of 60,000 tokens each, at $0.10 per million.
+    // There are two prompts of 60,000 tokens each, at $0.10 per million tokens.
     assert_eq!(outcome.cost(), Some(Money::from_dollars(0.012)));
 }
 

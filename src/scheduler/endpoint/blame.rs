@@ -13,7 +13,7 @@
 use crate::clock::Instant;
 
 /// If there are at least `FAULTS_PER_ANSWER` faults for each answer, the endpoint is the cause of a fault. If there are
-/// fewer, the row is the cause. The faults and answers since the row's last fault are counted.
+/// fewer faults for each answer, the row is the cause. The faults and answers since the row's last fault are counted.
 const FAULTS_PER_ANSWER: u64 = 3;
 
 /// Who caused a fault.

@@ -22,8 +22,8 @@ const FAULTS_OF_RELAPSE: u32 = 3;
 const RELAPSE: Duration = Duration::from_secs(60);
 const FIRST_PROBE: Duration = Duration::from_secs(1);
 const SLOWEST_PROBE: Duration = Duration::from_secs(10);
-/// How long the run tries to reach an endpoint that was never reached. After that its name or address is probably
-/// wrong.
+/// How long the run tries to reach an endpoint that was never reached. If that takes longer, the endpoint's name or
+/// address is probably wrong.
 const NEVER_REACHED: Duration = Duration::from_secs(10);
 
 /// What a fault shows about the endpoint.

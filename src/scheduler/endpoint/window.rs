@@ -93,8 +93,8 @@ struct Recovery {
 struct Epoch {
     since: Instant,
     answers: usize,
-    /// The window's size when the epoch (the measurement) began. The epoch ends after as many answers, but after at
-    /// least 32.
+    /// The window's size when the epoch (the measurement) began. The epoch ends after `goal` answers, or after 32
+    /// answers if that is more.
     goal: usize,
     was_full: bool,
     last: Option<(usize, f64)>,
@@ -330,7 +330,7 @@ mod tests {
         assert_eq!(window.size(), 16);
     }
 
-    /// Cuts the window with overloads of requests that are sent at this time.
+    /// Cuts the window by reporting overloads of requests that were sent at `at`.
     fn cut(window: &mut Window, at: Instant) {
         assert!((0..100).any(|_| window.on_overload(at, at)), "100 overloads cut nothing");
     }
