@@ -63,7 +63,7 @@ pub enum WriteTarget {
     StandardOutput,
 }
 
-/// The kinds of faults of a target of lines.
+/// The kinds of faults that a target of lines can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteCause {
     /// The disk is full, or a quota or size limit is reached.

@@ -1,4 +1,4 @@
-//! Requests, in the form in which the program keeps and sends them.
+//! Requests, as the program keeps and sends them.
 
 use bytes::Bytes;
 

@@ -48,7 +48,7 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// Returns the number of bytes of the texts of the row and of the answer.
+    /// Returns how many bytes the texts of the row and of the answer have.
     pub fn bytes(&self) -> usize {
         self.job.bytes() + self.answer.message.json.len()
     }

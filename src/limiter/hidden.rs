@@ -8,9 +8,9 @@
 //!      because a refusal does not say which of them was reached.
 //!
 //! When a limit was found, the pool first sends slightly less than the limit, and then raises its rate. Near the limit
-//! the rate rises slowly. The longer nothing is refused, the faster the rate rises after that. If the limit that was
-//! found is too low, or the gateway has raised its limit, the pool finds the higher limit within two minutes. The rate
-//! follows the curve of TCP CUBIC (RFC 9438), which is flat around the rate of the last refusal.
+//! the rate rises slowly. The longer no request is rejected, the faster the rate rises after that. If the limit that
+//! was found is too low, or the gateway has raised its limit, the pool finds the higher limit within two minutes. The
+//! rate follows the curve of TCP CUBIC (RFC 9438), which is flat around the rate of the last refusal.
 //!
 //! A hidden limit can cause faults, but faults can also have other causes. If the share of faults falls when the pool
 //! sends less, the cause is a limit. For this reason, a trial begins when more than a fifth of the attempts meet a
@@ -34,8 +34,8 @@ const LONGEST: Duration = Duration::from_secs(60);
 const FIRST: f64 = 0.98;
 const FLAT: f64 = 1.03;
 const FLAT_AFTER: Duration = Duration::from_secs(20);
-/// If nothing was refused for [`FLAT_AFTER`], the next limit that is found is at least the current rate multiplied by
-/// `HELD`.
+/// If no request was rejected for [`FLAT_AFTER`], the next limit that is found is at least the current rate multiplied
+/// by `HELD`.
 const HELD: f64 = 0.94;
 /// The number that each fault adds to a running sum. Each accepted request subtracts 1 from the sum, so the sum grows
 /// when more than a fifth of the attempts meet a fault. A trial begins when the sum reaches `EXCESS`.
@@ -256,7 +256,7 @@ mod tests {
     const ONE: Cost = Cost { requests: 1, input_tokens: 100, output_tokens: 10 };
 
     /// Simulates a client that sends as often as `hidden` allows. The simulated server accepts `limit` requests per
-    /// minute with a burst of one. Returns how many requests the server accepted and how many it refused.
+    /// minute with a burst of one. Returns how many requests the server accepted and how many it rejected.
     fn play(hidden: &mut Hidden, mut limit: impl FnMut(u64) -> f64, as_faults: bool, seconds: u64) -> (u64, u64) {
         let (mut level, mut accepted, mut refused) = (1.0_f64, 0, 0);
         let (mut next, mut held_until) = (0.0, 0.0);

@@ -299,11 +299,11 @@ impl Pool {
         self.open_headroom(HEADROOM_AFTER_ACCELERATION, now);
     }
 
-    /// Holds the pool: it sends nothing before `until`. `refused` is the cost of the request that was refused. A call
+    /// Holds the pool: it sends nothing before `until`. `refused` is the cost of the request that was rejected. A call
     /// never shortens a hold.
     ///
-    /// The server says when it can accept the refused request. The server does not say whether it can accept other
-    /// requests at that time. So the levels are set to the amount that the refused request needs, and later response
+    /// The server says when it can accept the rejected request. The server does not say whether it can accept other
+    /// requests at that time. So the levels are set to the amount that the rejected request needs, and later response
     /// heads raise the levels. If the levels stayed high, all waiting rows would be sent in one burst, and would use
     /// everything that was refilled during the hold.
     pub fn hold_until(&mut self, until: Instant, refused: Cost, now: Instant) {
@@ -325,7 +325,7 @@ impl Pool {
         Duration::from_secs_f64(fits.max(1.0)).saturating_mul(1 << exponent).min(LONGEST_UNSAID_HOLD)
     }
 
-    /// Returns whether the server has refused several requests in a row, so that holds become longer.
+    /// Returns whether the server has rejected several requests in a row, so that holds become longer.
     pub(crate) fn is_refused_in_a_row(&self) -> bool {
         self.refusals_in_a_row > 1
     }
@@ -377,7 +377,7 @@ impl Pool {
 /// Returns two amounts in input tokens, for a limit on input and output together. The first amount is what a request
 /// used. The second amount is the part of its reservation that the request keeps. The used amount is the sum of the
 /// request's input and output tokens. A server with a limit on the sum gives nothing back, so the request keeps its
-/// whole reservation. A refused request keeps nothing of its reservation.
+/// whole reservation. A rejected request keeps nothing of its reservation.
 fn together(reserved: Cost, used: Cost) -> (Cost, Cost) {
     let kept = if used.input_tokens > 0 { used.input_tokens.max(reserved.input_tokens) } else { 0 };
     let both = used.input_tokens.saturating_add(used.output_tokens);

@@ -17,7 +17,7 @@ use crate::journal::{Disk, DiskFailure, OpenMode};
 use crate::provider::{Batch, BatchApi, BatchCall, Provider};
 use crate::transport::{Exchange, Transport, WireError};
 
-/// The highest number of pages that one check of the list of batches reads, which is enough for a million batches.
+/// The highest number of pages that one check of the list of batches reads. This is enough for a million batches.
 const MOST_PAGES: u32 = 1_000;
 /// The highest number of batches that one check of the list keeps.
 const MOST_FOUND: usize = 200_000;

@@ -74,8 +74,8 @@ impl EqualRows {
         }
     }
 
-    /// Accepts a row that is run again because its answer was truncated or refused. A row that is run again copies only
-    /// an answer of this run. Returns the row if it must be sent.
+    /// Accepts a row that is run again because its answer was truncated, or because the model refused to answer. A row
+    /// that is run again copies only an answer of this run. Returns the row if it must be sent.
     pub(super) fn admit_rerun(&mut self, planned: Planned) -> Option<Planned> {
         match self.places.get(half(planned.job.key)) {
             Some(place) => {

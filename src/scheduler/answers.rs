@@ -61,7 +61,7 @@ impl Scheduler {
         self.on_reply(end);
     }
 
-    /// Records that the endpoint replied, even if it refused the request because of a limit.
+    /// Records that the endpoint replied, even if it rejected the request because of a limit.
     pub(super) fn on_reply(&mut self, end: &End) {
         let endpoint = &mut self.endpoints[end.endpoint];
         let was_failing = endpoint.health.on_answer(end.now);

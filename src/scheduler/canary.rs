@@ -13,10 +13,10 @@
 //! - If the canary fails in another way, or is rejected, the result shows nothing, because some gateways accept only
 //!   certain requests.
 //!
-//! A gateway that hides its limits can also refuse requests with 500. After a short pause, a gateway with hidden limits
-//! has room again, and can answer the canary. So with such a gateway, an answered canary does not prove that the rows
-//! are the cause. For this reason, one row is sent alone after each of three canaries. The rows are the cause only if
-//! all three rows fail.
+//! A gateway that hides its limits can also reject requests with status 500. After a short pause, a gateway with hidden
+//! limits has room again, and can answer the canary. So with such a gateway, an answered canary does not prove that the
+//! rows are the cause. For this reason, one row is sent alone after each of three canaries. The rows are the cause only
+//! if all three rows fail.
 //!
 //! An answered canary costs about a thousandth of a cent. The limits and the budget apply to a canary, as they apply to
 //! a row. When the limits or the budget have no room, the canary is not sent. No line is written for a canary.

@@ -25,8 +25,8 @@ pub(super) struct Entry {
     pub(super) maybe_refused: u32,
     /// The start of the row's first try that ended with a wait for another try.
     pub(super) waiting_since: Option<Instant>,
-    /// How many times the row was refused or met a fault. When a failing endpoint is probed (tested), rows with a low
-    /// number are sent first.
+    /// How many times the API rejected the row or the row met a fault. When a failing endpoint is probed (tested), rows
+    /// with a low number are sent first.
     pub(super) turns: u32,
     /// The endpoint's counts of answers and faults at the row's last fault.
     pub(super) at_fault: Option<Tally>,
@@ -40,7 +40,7 @@ pub(super) struct Entry {
     pub(super) leads: Marks,
     /// Whether the row's request is sent without cache marks.
     pub(super) is_unmarked: bool,
-    /// Whether the row is sent without cache marks as a test, because the server refused it with marks.
+    /// Whether the row is sent without cache marks as a test, because the server rejected it with marks.
     pub(super) tests_marks: bool,
     /// The server's message when it rejected the row's request with cache marks.
     pub(super) refused_marks: Option<String>,

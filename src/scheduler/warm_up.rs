@@ -47,7 +47,7 @@ impl Scheduler {
         let Some(flight) = self.flights.get_mut(ticket) else { return };
         let (plan, sent_at, pool) = (flight.plan, flight.sent_at, flight.pool);
         // The usage shows nothing about prefixes in two cases. First, the request has no cache marks, for example
-        // because it repeats a request that was refused with marks. Second, the usage is empty, because some gateways
+        // because it repeats a request that was rejected with marks. Second, the usage is empty, because some gateways
         // report it only at the end of a stream. If the usage shows nothing, the row stays the leader of its prefixes
         // until its answer is complete.
         if plan.marks.is_empty() || usage.prompt_tokens() == 0 {
@@ -194,7 +194,7 @@ impl Scheduler {
         }
     }
 
-    /// Handles a row that was refused with cache marks and answered without them.
+    /// Handles a row that was rejected with cache marks and answered without them.
     fn note_refused_marks(&mut self, entry: &mut Entry, prefixes: &Prefixes, endpoint: usize, now: Instant) {
         let refused = self.endpoints[endpoint].marking.on_refused(entry.leads.is_empty());
         let (is_new, what, from_now_on) = match refused {
@@ -214,7 +214,7 @@ impl Scheduler {
         }
     }
 
-    /// Prepares a refused row to be sent again without cache marks, if the marks are a possible cause of the refusal.
+    /// Prepares a rejected row to be sent again without cache marks, if the marks possibly caused the rejection.
     /// Returns whether the row must be sent again.
     pub(super) fn retries_unmarked(
         &mut self,

@@ -123,14 +123,14 @@ impl DimensionState {
             Dimension::Requests | Dimension::InputTokens => 0,
             Dimension::OutputTokens => self.production.uncovered(self.uncounted, bucket.per_second()),
         };
-        // If a request was refused, the real remaining amount is at the lower end of the rounding range. A rounded
+        // If a request was rejected, the real remaining amount is at the lower end of the rounding range. A rounded
         // amount that is equal to the cost can be less in reality.
         let is_short = !head.was_admitted && remaining < i64::from(cost) + rounding.min(1);
         // The server reports a level below zero as 0. So after a reported 0, the level is at most 0, but it can be much
         // lower.
         let may_be_in_debt = remaining == 0 && self.dimension != Dimension::Requests;
         // While other clients use the limit, about half of the requests at the upper end of the rounding range would be
-        // refused. The margin is subtracted from the level once, not for each request, so it costs no throughput.
+        // rejected. The margin is subtracted from the level once, not for each request, so it costs no throughput.
         let margin = match (is_short, self.drift.share() > 0.0) {
             (true, _) => -rounding,
             (false, true) => -(self.uncounted / 4).min(i64::from(bucket.limit()) / KEPT_BACK),
@@ -183,7 +183,7 @@ impl DimensionState {
     }
 
     /// Returns whether the response head shows that this dimension had no room when a request with this cost was
-    /// refused.
+    /// rejected.
     pub(in crate::limiter) fn was_short(&self, cost: Cost, signal: LimitSignal) -> bool {
         let needed = match self.dimension {
             Dimension::Requests | Dimension::InputTokens => i64::from(self.amount(cost)),
@@ -192,7 +192,7 @@ impl DimensionState {
         signal.remaining.is_some_and(|remaining| i64::from(remaining) < needed)
     }
 
-    /// Returns whether this dimension possibly had no room when a request with this cost was refused. This is possible
+    /// Returns whether this dimension possibly had no room when a request with this cost was rejected. This is possible
     /// if the header shows enough room, but its figure was perhaps rounded up.
     pub(in crate::limiter) fn may_have_been_short(&self, cost: Cost, signal: LimitSignal) -> bool {
         let needed = match self.dimension {
@@ -217,7 +217,7 @@ impl DimensionState {
         let Some(bucket) = &mut self.bucket else { return };
         let per_second = f64::from(bucket.limit()) / 60.0;
         if cost > bucket.burst() {
-            // The refused request was sent when our bucket was full. If the server's bucket were as small as ours, the
+            // The rejected request was sent when our bucket was full. If the server's bucket were as small as ours, the
             // server would have accepted the request and gone into debt. The server's bucket is therefore larger than
             // ours. The server's bucket contains at least the remaining amount. The search begins slightly below the
             // remaining amount, because a burst that is too small costs less time than one that is too large.
@@ -252,7 +252,7 @@ impl DimensionState {
         bucket.set_burst((first_burst(bucket.limit()) / 2).max(self.search.found()).max(1), now);
     }
 
-    /// Adapts the level at the end of a hold (a time without sending) to the amount that the refused request needs.
+    /// Adapts the level at the end of a hold (a time without sending) to the amount that the rejected request needs.
     pub(in crate::limiter) fn hold(&mut self, refused: Cost, until: Instant) {
         let fits = i64::from(self.amount(refused));
         let Some(bucket) = &mut self.bucket else { return };

@@ -48,9 +48,9 @@ impl BurstSearch {
         self.found
     }
 
-    /// Call this when a request was refused although our bucket was full. `cost` is the cost of the request, and `held`
-    /// is the burst of the bucket. `held` is below `cost`, and `per_second` is the amount that the limit allows per
-    /// second.
+    /// Call this when a request was rejected although our bucket was full. `cost` is the cost of the request, and
+    /// `held` is the burst of the bucket. `held` is below `cost`, and `per_second` is the amount that the limit allows
+    /// per second.
     pub(super) fn on_too_small(&mut self, held: u32, cost: u32, retry_after: Option<Duration>, per_second: f64) {
         self.note(Answer::TooSmall);
         let missing_secs = retry_after.map_or(0.0, |wait| (wait.as_secs_f64() - 1.0).max(0.0));
@@ -58,7 +58,7 @@ impl BurstSearch {
         self.found = (next as u32).min(cost).max(held);
     }
 
-    /// Call this when a request that fits into the burst was refused, although the level was high enough.
+    /// Call this when a request that fits into the burst was rejected although the level was high enough.
     pub(super) fn on_too_large(&mut self, per_second: f64) {
         self.note(Answer::TooLarge);
         self.found = self.found.saturating_sub((self.step_secs * per_second) as u32).max(1);

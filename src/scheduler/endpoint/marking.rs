@@ -27,7 +27,7 @@ enum Support {
     Unknown,
     /// The endpoint answered a request with cache marks.
     Accepted,
-    /// The endpoint refused a request with cache marks and answered the same request without them.
+    /// The endpoint rejected a request with cache marks and answered the same request without them.
     Refused,
     /// Nearly nothing that is written to the cache is ever read.
     Useless,
@@ -71,9 +71,9 @@ impl Marking {
         }
     }
 
-    /// Records that a request was refused with cache marks, and answered without them. The endpoint gets no more marks
-    /// if it has never accepted marks, or if it accepted marks on the prefixes of this request before (`are_known`). If
-    /// the endpoint accepts other marks, only the prefixes of this request get no more marks.
+    /// Records that the server rejected a request with cache marks, and answered it without them. The endpoint gets no
+    /// more marks if it has never accepted marks, or if it accepted marks on the prefixes of this request before
+    /// (`are_known`). If the endpoint accepts other marks, only the prefixes of this request get no more marks.
     pub(in crate::scheduler) fn on_refused(&mut self, are_known: bool) -> RefusedMarks {
         let is_told = std::mem::replace(&mut self.is_refusal_told, true);
         match self.support {

@@ -7,9 +7,9 @@
 //! long as throughput grows with it. If more than a fifth of the answers report an overload, the window is cut, at most
 //! once in a round trip. Within a minute after a cut, the window returns to nine tenths of its last good size. A run
 //! can meet an overload before any size was found to be large enough or too large. In this case, after eight answered
-//! requests in a row, the window grows again as it did before the cut. The server can refuse a request because too many
-//! requests are in flight. After such a refusal, the window is at most the number of the other requests in flight: the
-//! server did not refuse them ([`Cap`]).
+//! requests in a row, the window grows again as it did before the cut. The server can reject a request because too many
+//! requests are in flight. After this refusal, the window is at most the number of the other requests in flight, which
+//! the server has accepted ([`Cap`]).
 //!
 //! A running sum shows whether more than a fifth of the answers report an overload. An overload adds four to the sum,
 //! and every other answer subtracts one. The sum never falls below zero. If fewer than a fifth of the answers report an
@@ -206,8 +206,8 @@ impl Window {
         cuts
     }
 
-    /// Records that the server refused a request because too many requests were in flight. The refused request was sent
-    /// at `sent_at`, and `in_flight` other requests were in flight when the refusal came.
+    /// Records that the server rejected a request because too many requests were in flight. The rejected request was
+    /// sent at `sent_at`, and `in_flight` other requests were in flight when the refusal came.
     ///
     /// After a refusal, the window tests from time to time whether the server allows more.
     pub(crate) fn on_concurrency_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {
