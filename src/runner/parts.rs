@@ -48,7 +48,7 @@ pub struct Parts<T, L, R> {
     /// How long requests in flight can continue after an interrupt that asks the run to stop. `None` means the default
     /// of each signal: no time limit after Ctrl-C, and 30 seconds after other signals.
     pub grace: Option<Duration>,
-    /// Whether rows that this run does not answer are kept for the caller, instead of only being counted.
+    /// Whether rows that this run does not answer are kept for the caller, and not only counted.
     pub keep_pending: bool,
 }
 
