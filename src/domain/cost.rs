@@ -179,7 +179,7 @@ pub struct Expense {
     /// The price of one output token, for a prompt of the likely length.
     pub output_token: Money,
     /// The highest cost of one paid answer. If the connection breaks during an answer and the request is sent again,
-    /// the next answer is paid in addition.
+    /// the second answer is paid for as well.
     pub most: Money,
     /// The highest cost of one paid answer from a batch. A request in a batch can't have the parameter `fallbacks`, so
     /// the prices of fallback models are not included.

@@ -126,8 +126,8 @@ struct Items {
     has_kept: bool,
     /// The path of the first item that was found.
     first_found: Option<usize>,
-    /// An item that was found, if no item before it stays. The text is cut from this item to the start of the next
-    /// item.
+    /// The last item that was found, if all items before it are removed as well. The text from this item to the start
+    /// of the next item is removed.
     leading: Option<(usize, usize)>,
 }
 

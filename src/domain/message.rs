@@ -1,4 +1,4 @@
-//! An answer: the bytes that the API sent, and the facts that were read from them.
+//! An answer: the bytes that the API sent, and what the program read from them.
 
 use std::ops::Range;
 
@@ -39,7 +39,7 @@ impl Quality {
     }
 }
 
-/// An answer: the API's own bytes, and the facts that were read from them.
+/// An answer: the API's own bytes, and what the program read from them.
 #[derive(Clone, Debug)]
 pub struct Message {
     /// The message of the API as one JSON object on one line. These are the API's own bytes or, for a stream, the

@@ -35,8 +35,8 @@ const MOST_BEHIND_GATES: usize = 8192;
 /// failed are counted.
 const PROBES: usize = 4;
 /// When the rows that wait or are in flight have `MOST_BYTES` bytes, no more rows are read. The reader of the input can
-/// hold a third of `MOST_BYTES` in addition, so all rows together have up to 64 MiB. 48 MiB are 250 rows of 200 kB, or
-/// 12 million tokens. That is more than twice the uncached input that the highest tier accepts in a minute.
+/// hold another third of `MOST_BYTES`, so all rows together have up to 64 MiB. 48 MiB are 250 rows of 200 kB, or 12
+/// million tokens. That is more than twice the uncached input that the highest tier accepts in a minute.
 const MOST_BYTES: usize = 48 << 20;
 
 impl Scheduler {
@@ -209,7 +209,7 @@ mod tests {
                     scheduler.close_input();
                 }
                 assert_eq!(scheduler.row_bytes, counted(&scheduler), "seed {seed}");
-                // A new request of a row counts in addition to the size of the row.
+                // A new request of a row counts on top of the size of the row.
                 assert!(scheduler.row_bytes <= MOST_BYTES + largest || asks_more, "seed {seed}");
                 in_flight.extend(dispatched(&mut scheduler, now));
                 random.shuffle(&mut in_flight);

@@ -170,7 +170,7 @@ impl Scheduler {
         }
     }
 
-    /// Sends the row at the place `at` of a pool's queue. The pool has room for the row, but possibly the budget has no
+    /// Sends the row at position `at` in a pool's queue. The pool has room for the row, but possibly the budget has no
     /// room.
     fn send(
         &mut self,
@@ -216,7 +216,7 @@ impl Scheduler {
         Ok(Step::Dispatch { ticket: self.board(flight), stream })
     }
 
-    /// Returns how the row at the place `at` of a pool's queue uses the prompt cache. If the row has to wait behind a
+    /// Returns how the row at position `at` in a pool's queue uses the prompt cache. If the row has to wait behind a
     /// gate (for a prefix that another row writes), moves the row there and returns `None`.
     pub(super) fn plan_at(&mut self, pool: usize, at: usize, now: Instant) -> Option<Plan> {
         let state = &mut self.pools[pool];

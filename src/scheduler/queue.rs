@@ -49,9 +49,9 @@ impl Scheduler {
         });
     }
 
-    /// Queues a row in its pool, at the place that `place` returns. A row that must wait for its prefix is put behind a
-    /// gate instead of into the queue. A row that this run can't answer is set aside. Returns whether the row was put
-    /// into the queue of its pool.
+    /// Queues a row in its pool, at the position that `place` returns. A row that must wait for its prefix is put
+    /// behind a gate instead of into the queue. A row that this run can't answer is set aside. Returns whether the row
+    /// was put into the queue of its pool.
     pub(super) fn queue(
         &mut self,
         entry: Box<Entry>,

@@ -128,7 +128,7 @@ impl Health {
         }
     }
 
-    /// Records the end of a pause. From now on, only time after the pause counts as time in which nothing has worked.
+    /// Records the end of a pause. The time before the end of the pause no longer counts as part of an outage.
     pub(crate) fn on_resume(&mut self, now: Instant) {
         if self.failing_since.is_some() {
             (self.failing_since, self.unclear_since) = (Some(now), now);

@@ -169,7 +169,7 @@ impl Window {
         }
     }
 
-    /// Records an answer that does not report an overload. Its request was sent at `sent_at`.
+    /// Records an answer that does not report an overload. The answered request was sent at `sent_at`.
     pub(crate) fn on_answer(&mut self, sent_at: Instant, now: Instant) {
         self.excess = self.excess.saturating_sub(1);
         // A server reports an overload sooner than it answers. So answers to requests that were sent before the last
