@@ -4,22 +4,21 @@ use std::time::Duration;
 
 use crate::limiter::LONGEST_UNSAID_HOLD;
 
-/// Exponential backoff with jitter (a random part of each delay). The first delay has full jitter: it is between zero
-/// and its ceiling. The ceiling doubles with each try, and each later delay is longer than the previous ceiling. So the
-/// delays of a row grow, and a server that fails gets fewer and fewer requests.
+/// Exponential backoff with jitter (a random part of each delay). Each delay is between zero and its ceiling (full
+/// jitter), and the ceiling doubles with each try. Two delays differ from this rule: the ceiling of the first delay is
+/// half as high, and the second delay is always longer than the first. So each row that fails again waits longer than
+/// after its first failure, and a server that fails gets fewer and fewer requests.
 ///
 /// Source: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015). The tests in that article found that full
-/// jitter needs the fewest calls. With full jitter alone, more than a quarter of the second delays would not be longer
-/// than the first.
+/// jitter needs the fewest calls.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backoff {
     base: Duration,
     most: Duration,
 }
 
-/// The shortest possible delay, except for the first delay, as a share of its ceiling. The previous ceiling is half of
-/// this ceiling, so the delay is at least a tenth longer than the previous ceiling.
-const LEAST_SHARE: f64 = 0.55;
+/// The shortest second delay, as a share of its ceiling: a tenth longer than the longest first delay.
+const SECOND: f64 = 0.275;
 
 impl Backoff {
     /// The delays after server faults and broken connections.
@@ -42,8 +41,11 @@ impl Backoff {
     /// that the server asks for.
     pub(super) fn delay(&self, tries: u32, asked: Option<Duration>, rng: &mut fastrand::Rng) -> Duration {
         let ceiling = self.base.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(self.most);
-        let floor = if tries > 1 { LEAST_SHARE } else { 0.0 };
-        let jittered = ceiling.mul_f64(floor + (1.0 - floor) * rng.f64());
+        let jittered = match tries {
+            0 | 1 => ceiling.mul_f64(0.5 * rng.f64()),
+            2 => ceiling.mul_f64(SECOND + (1.0 - SECOND) * rng.f64()),
+            3.. => ceiling.mul_f64(rng.f64()),
+        };
         match asked {
             Some(asked) => asked + jittered.mul_f64(0.1),
             None => jittered,
@@ -68,14 +70,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_delays_of_a_row_grow_until_the_longest() {
+    fn the_second_delay_of_a_row_is_longer_than_the_first() {
         for seed in 0..1000 {
             let mut rng = fastrand::Rng::with_seed(seed);
-            for (backoff, most) in [(Backoff::TRANSIENT, 6), (Backoff::BUSY, 3), (Backoff::OVERLOADED, 6)] {
-                let delays: Vec<_> = (1..=most).map(|tries| backoff.delay(tries, None, &mut rng)).collect();
+            for backoff in [Backoff::TRANSIENT, Backoff::BUSY, Backoff::OVERLOADED] {
+                let [first, second] = [1, 2].map(|tries| backoff.delay(tries, None, &mut rng));
 
-                assert!(delays.is_sorted_by(|before, after| before.mul_f64(1.1) <= *after), "seed {seed}: {delays:?}");
+                assert!(first.mul_f64(1.1) <= second, "seed {seed}: {first:?}, {second:?}");
             }
+        }
+    }
+
+    #[test]
+    fn the_ceiling_of_the_delays_doubles_until_the_longest_delay() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut longest = |tries| (0..10_000).map(|_| Backoff::TRANSIENT.delay(tries, None, &mut rng)).max();
+
+        for (tries, ceiling) in [(1, 0.25), (2, 1.0), (3, 2.0), (4, 4.0), (7, 30.0), (60, 30.0)] {
+            let longest = longest(tries).expect("there are delays").as_secs_f64();
+            assert!((0.99 * ceiling..=ceiling).contains(&longest), "{longest} after {tries} tries");
         }
     }
 

@@ -90,14 +90,14 @@ impl Entry {
         self.may_be_billed().then_some(self.planned.job.id)
     }
 
-    /// Returns the shortest wait before the next try after a fault, which is a quarter longer than the last wait of the
-    /// row. The last wait can be longer than its computed delay, for example because a probe tested the endpoint first.
-    /// Without this lower bound, the next wait could be shorter although the row has failed again.
+    /// Returns the shortest wait before the third try of the row: an eighth longer than its first wait. The first wait
+    /// can be longer than its computed delay, for example because a probe tested the endpoint first. Without this lower
+    /// bound, the second wait could be shorter than the first, although the row has failed again.
     pub(super) fn least_delay(&self) -> Duration {
-        let [.., before, last] = &self.attempts[..] else { return Duration::ZERO };
+        let [before, last] = &self.attempts[..] else { return Duration::ZERO };
         let waited = last.started_at.since(before.ended_at);
         let was_fault = !matches!(before.failed, None | Some(ErrorClass::RateLimit));
-        if was_fault && waited <= LONGEST_MEASURE { waited.mul_f64(1.25) } else { Duration::ZERO }
+        if was_fault && waited <= LONGEST_MEASURE { waited.mul_f64(1.125) } else { Duration::ZERO }
     }
 
     /// Returns what reporters show of the row after its last attempt ended without an answer. `wait` is the time until

@@ -221,7 +221,7 @@ fn faults_are_tried_again_as_often_as_allowed_and_then_fail_the_row() {
 }
 
 #[test]
-fn a_row_waits_longer_after_each_fault_even_if_its_last_wait_was_longer_than_its_delay() {
+fn the_second_wait_of_a_row_is_longer_than_the_first_even_if_the_first_was_longer_than_its_delay() {
     let mut scheduler = scheduler_with(1, config(RateLimits::NONE, 1));
     for second in [0, 3] {
         let now = Instant::from_secs(second);
@@ -229,10 +229,10 @@ fn a_row_waits_longer_after_each_fault_even_if_its_last_wait_was_longer_than_its
         scheduler.on_end(tickets[0], fault(), now);
     }
 
-    let early = dispatched(&mut scheduler, Instant::from_millis(3_000 + 3_740)).len();
-    let later = dispatched(&mut scheduler, Instant::from_millis(3_000 + 3_760)).len();
+    let early = dispatched(&mut scheduler, Instant::from_millis(3_000 + 3_370)).len();
+    let later = dispatched(&mut scheduler, Instant::from_millis(3_000 + 3_380)).len();
 
-    assert_eq!((early, later), (0, 1), "the last wait was three seconds, and the next is a quarter longer");
+    assert_eq!((early, later), (0, 1), "the first wait was three seconds, and the second is an eighth longer");
 }
 
 #[test]
