@@ -13,12 +13,12 @@ use super::settings::{RunArgs, Settings};
 #[derive(Clone, Debug, Args)]
 #[command(arg_required_else_help = true, after_help = HELP)]
 pub struct BatchesArgs {
-    /// What is done.
+    /// The verb: the command of `batches` to run.
     #[command(subcommand)]
     pub verb: BatchesVerb,
 }
 
-/// What `batches` does.
+/// The verbs of `batches`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum BatchesVerb {
     /// List the batches of a run, or all batches of the workspace
@@ -30,7 +30,7 @@ pub enum BatchesVerb {
     /// Write the results of batches that have ended; send nothing
     #[command(after_help = COLLECT_HELP)]
     Collect(Box<CollectArgs>),
-    /// Take the results of a batch whose record was lost
+    /// Add the results of a batch to a run that does not know this batch
     #[command(after_help = ADOPT_HELP)]
     Adopt(Box<AdoptArgs>),
     /// Cancel the open batches of a run
@@ -89,10 +89,10 @@ The inputs and the settings must be those with which the rows were sent. A resul
 belongs to the row whose identity is in its custom_id, or, if another program made
 the batch, to the row with this custom_id. Rows that have an answer are left alone.";
 
-/// The settings of all calls of the API.
+/// The settings for all calls of the API.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ApiArgs {
-    /// Provider that has the batches: a preset, or a [providers.NAME] of your configuration
+    /// Provider that has the batches: a preset, or a [providers.NAME] of your configuration file
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
     #[command(flatten)]
@@ -122,13 +122,13 @@ pub struct ListArgs {
     /// The run whose batches are listed [default: all batches of the key's workspace]
     #[arg(value_name = "RUN", value_hint = ValueHint::FilePath)]
     pub run: Option<PathBuf>,
-    /// Without RUN: how many batches are listed, the newest first [default: 20]
+    /// Without RUN: number of batches to list, newest first [default: 20]
     #[arg(long, value_name = "N", conflicts_with = "run", value_parser = parsers::positive_u32)]
     pub limit: Option<u32>,
-    /// Write one JSON document
+    /// Write one JSON document instead of text
     #[arg(long)]
     pub json: bool,
-    /// The settings of the calls.
+    /// The settings for calls of the API.
     #[command(flatten)]
     pub api: ApiArgs,
 }
@@ -139,10 +139,10 @@ pub struct ShowArgs {
     /// The id of a batch, or a run
     #[arg(value_name = "ID|RUN", value_hint = ValueHint::FilePath)]
     pub subject: PathBuf,
-    /// Write one JSON document
+    /// Write one JSON document instead of text
     #[arg(long)]
     pub json: bool,
-    /// The settings of the calls.
+    /// The settings for calls of the API.
     #[command(flatten)]
     pub api: ApiArgs,
 }
@@ -156,7 +156,7 @@ pub struct CollectArgs {
     /// Wait until every batch has ended
     #[arg(long)]
     pub wait: bool,
-    /// Error log of the run, if it has another name [default: beside the results]
+    /// Error log of the run, if --errors set its name [default: beside the results]
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub errors: Option<PathBuf>,
     #[command(flatten)]
@@ -192,13 +192,13 @@ pub struct CancelArgs {
     /// The run whose batches are canceled
     #[arg(value_name = "RUN", value_hint = ValueHint::FilePath)]
     pub run: PathBuf,
-    /// Only these batches of the run [default: all that are open]
+    /// Cancel only these batches of the run [default: all open batches]
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
     /// Cancel without asking
     #[arg(long)]
     pub yes: bool,
-    /// The settings of the calls.
+    /// The settings for calls of the API.
     #[command(flatten)]
     pub api: ApiArgs,
 }
@@ -209,7 +209,7 @@ pub struct AdoptArgs {
     /// The id of the batch
     #[arg(value_name = "ID")]
     pub batch: String,
-    /// The run, as it would be started.
+    /// The inputs and settings of the run, as for `run`.
     #[command(flatten)]
     pub run: RunArgs,
 }

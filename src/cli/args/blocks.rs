@@ -1,4 +1,4 @@
-//! System prompts that are lists of content blocks.
+//! Parsing of system prompts that are lists of content blocks.
 
 use std::fmt;
 
@@ -7,16 +7,16 @@ use serde_json::value::RawValue;
 use crate::cli::shell::quoted;
 use crate::domain::json::{Cursor, is_within_depth, kind, lone_surrogate};
 
-/// The deepest nesting of a parameter. A line of a results file adds a few levels around the parameter, and JSON
-/// parsers must still accept the whole line.
+/// The highest number of levels of nested JSON in a parameter. A line of a results file adds a few levels around the
+/// parameter, and JSON parsers must still accept the whole line.
 pub(super) const DEEPEST_PARAM: u32 = 120;
 
-/// What is wrong with a list of blocks, and the place in its text.
+/// A mistake in a list of blocks, and its place in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BlockFault {
-    /// The line, from 1.
+    /// The number of the line, counted from 1.
     pub line: usize,
-    /// The column, from 1, in characters.
+    /// The column in the line, in characters, counted from 1.
     pub column: usize,
     message: String,
 }
@@ -37,7 +37,7 @@ impl fmt::Display for BlockFault {
 }
 
 /// Reads the value of `system` from a JSON array of content blocks. Each block must be an object with a `type`, and a
-/// text block must have a text. Everything else is left to the API.
+/// text block must have a text. The API checks everything else.
 pub(crate) fn blocks(text: &str) -> Result<Box<RawValue>, BlockFault> {
     let text = text.trim_end();
     let list = serde_json::from_str::<Vec<&RawValue>>(text).map_err(|error| {
@@ -88,8 +88,8 @@ fn example() -> &'static str {
     r#"{"type":"text","text":"…"}"#
 }
 
-/// Returns the value of an object's member with this name. If the name occurs twice, the last member counts, as in the
-/// API.
+/// Returns the value of an object's member with this name. If the name occurs more than once, the value is that of the
+/// last member, as in the API.
 fn member<'a>(object: &'a str, wanted: &[u8]) -> Option<&'a str> {
     let mut found = None;
     Cursor::new(object.as_bytes()).object(|cursor, name| {

@@ -1,4 +1,4 @@
-//! The texts after the flags in the help of each command.
+//! The texts that follow the flags in the long help of the commands.
 
 use crate::cli::exit::TABLE;
 

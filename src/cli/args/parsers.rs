@@ -19,7 +19,7 @@ use crate::domain::{Money, json};
 use crate::source::Condition;
 use crate::watch::notices::NoticeRule;
 
-/// Parses the value of a switch. (clap's own parser would list the values in every line of the help.)
+/// Parses the value of a switch. (The parser of clap would list the values of each switch in the help.)
 pub(crate) fn switch(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" => Ok(true),
@@ -61,7 +61,7 @@ pub(crate) fn number_u64(text: &str) -> Result<u64, String> {
     whole(text).ok_or_else(|| "give a whole number, such as 0 or 10".to_owned())
 }
 
-/// Parses the number of a port.
+/// Parses a port number.
 #[cfg(feature = "sim")]
 pub(crate) fn port(text: &str) -> Result<u16, String> {
     let number = whole(text).and_then(|number| u16::try_from(number).ok());
@@ -81,7 +81,7 @@ pub(crate) fn positive_u64(text: &str) -> Result<u64, String> {
     whole(text).filter(|number| *number > 0).ok_or_else(|| "give a whole number above zero".to_owned())
 }
 
-/// Parses digits that may have `_` between them.
+/// Parses digits, which can have `_` between them.
 fn whole(text: &str) -> Option<u64> {
     let is_plain = text.starts_with(|char: char| char.is_ascii_digit())
         && text.chars().all(|char| char.is_ascii_digit() || char == '_');
@@ -98,7 +98,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(span).map_err(|_| "give a time that is not negative, such as 90s".to_owned())
 }
 
-/// Returns a duration as it is typed, in the largest unit in which it is a whole number.
+/// Returns a duration in the form in which a user types it, in the largest unit in which it is a whole number.
 pub(crate) fn typed_duration(time: Duration) -> String {
     match time.as_millis() {
         millis if millis % 3_600_000 == 0 => format!("{}h", millis / 3_600_000),
@@ -206,14 +206,14 @@ pub(crate) fn halt(text: &str) -> Result<HaltRule, String> {
     }
 }
 
-/// Parses a word for a header: visible ASCII characters without a comma.
+/// Parses a word for the value of a header: visible ASCII characters without a comma.
 pub(crate) fn token(text: &str) -> Result<String, String> {
     let is_token = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
     if is_token { Ok(text.to_owned()) } else { Err("give a word of visible ASCII characters".to_owned()) }
 }
 
-/// Parses a text, or `@` followed by the path of a file that contains the text. For a text that begins with `@`, type
-/// `@@`.
+/// Parses a text, or `@` followed by the path of a file that contains the text. A text that begins with `@` is typed
+/// with `@@`.
 pub(crate) fn text(text: &str) -> Result<Text, String> {
     Ok(match text.strip_prefix('@') {
         Some(literal) if literal.starts_with('@') => Text::Given(literal.to_owned()),
@@ -252,7 +252,7 @@ pub(crate) fn param(text: &str) -> Result<Param, String> {
     Ok(Param { name: name.to_owned(), value })
 }
 
-/// Parses `FROM=TO`, two names of models.
+/// Parses `FROM=TO`, where both parts are names of models.
 pub(crate) fn model_pair(text: &str) -> Result<(String, String), String> {
     let example = "give FROM=TO, such as gpt-4o-mini=claude-haiku-4-5";
     let (from, to) = text.split_once('=').ok_or(example)?;
@@ -268,7 +268,7 @@ pub(crate) fn refuse_tpm(_text: &str) -> Result<Refused, String> {
     Err("there is no limit for input and output together; use --itpm and --otpm".to_owned())
 }
 
-/// Refuses the key as an argument, without printing it.
+/// Refuses an API key as an argument, without printing the key.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RefusedKey;
 
@@ -289,7 +289,7 @@ impl TypedValueParser for RefusedKey {
     }
 }
 
-/// Parses `Name: value`. Messages do not contain the value, because it may be secret.
+/// Parses `Name: value`. Messages do not contain the value, because it could be a secret.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HeaderParser;
 
@@ -309,7 +309,7 @@ impl TypedValueParser for HeaderParser {
     }
 }
 
-/// Parses where notices are sent. Messages do not contain the value, because an address is a secret.
+/// Parses a target of `--notify`. Messages do not contain the value, because the address of a target is a secret.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NotifyParser;
 
@@ -328,7 +328,7 @@ impl TypedValueParser for NotifyParser {
     }
 }
 
-/// Parses the command that prints the key.
+/// Parses the command that prints the API key.
 pub(crate) fn key_command(text: &str) -> Result<String, &'static str> {
     match text.trim() == HIDDEN {
         true => Err("the command was hidden when it was printed; put the real one back"),

@@ -1,24 +1,24 @@
-//! The words of the short help: the flags that matter, each in a few words, and examples.
+//! The texts of the short help (`-h`): the most important flags, a few words on each flag, and examples.
 
-/// What `-h` shows of a command.
+/// The flags and examples that `-h` shows for a command.
 pub(super) struct Short {
     /// The whole name of the command.
     pub command: &'static str,
-    /// The flags, in this order, each with its description.
+    /// The flags to show, in this order, each with its description.
     pub flags: &'static [(&'static str, &'static str)],
-    /// Examples, without the name of the program.
+    /// Example command lines, without the name of the program.
     pub examples: &'static [&'static str],
 }
 
-/// What the program does, in the help of the program.
+/// The sentence in the program's help that says what the program does.
 pub(super) const ABOUT: &str = "Runs files of prompts through the Claude API, at the limit your tier allows.";
 
-/// How to start, in the help of the program.
+/// The first commands to try, in the program's help.
 pub(super) const START: &str = "  \
   claude-batch run prompts.jsonl --simulate   (a rehearsal, without a key)
   claude-batch run prompts.jsonl              (needs ANTHROPIC_API_KEY)";
 
-/// The commands by task. The last group takes all others.
+/// The commands, grouped by task. The last group gets all commands that are in no other group.
 pub(super) const GROUPS: [(&str, &[&str]); 5] = [
     ("Start a run", &["run", "resume", "check", "plan"]),
     ("Look at runs", &["status", "results", "report"]),
@@ -49,7 +49,8 @@ const JSON: (&str, &str) = ("json", "Write one JSON document");
 const FORMAT: (&str, &str) = ("format", "Format of the inputs [default: auto]");
 const BASE_URL: (&str, &str) = ("base-url", "Server to use instead of the API, without /v1");
 
-/// What `-h` shows of each command. All flags of other commands fit on one screen.
+/// The short help of each command in this list. A command that is not listed has so few flags that all of them fit on
+/// one screen.
 pub(super) const SHORT: &[Short] = &[
     Short {
         command: "claude-batch run",
