@@ -49,7 +49,8 @@ pub(super) fn schema_notes<'m>(
     let sent: Vec<_> = rungs.iter().map(|(words, models)| format!("{words} ({})", listed(models))).collect();
     let sent = (!sent.is_empty()).then(|| {
         format!(
-            "note: --schema is sent as {}; a row whose own parameters forbid this gets the next best form",
+            "note: --schema is sent as {}; if the parameters of a row forbid this form, the row gets the next best \
+             form",
             sent.join(", ")
         )
     });
@@ -78,7 +79,7 @@ fn follow_up_note(config: &AnswerConfig) -> Option<String> {
     let sends_more = config.max_follow_ups > 0 && (after_invalid || after_cut || after_refusal);
     sends_more.then(|| {
         format!(
-            "note: the cost is for one answer a row; follow-ups may cost more: up to {} a row (--max-follow-ups)",
+            "note: the cost is for one answer per row; follow-ups can add up to {} per row (--max-follow-ups)",
             plural(config.max_follow_ups.into(), "more request", "more requests")
         )
     })

@@ -295,7 +295,7 @@ pub struct LimitsArgs {
     /// With --live: the provider whose limits are shown
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
-    /// With --live: send the message without asking
+    /// With --live: send the message without a question
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub yes: Option<bool>,

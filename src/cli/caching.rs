@@ -21,8 +21,8 @@ pub(super) fn notes(survey: &Survey, setting: PromptCache, real_input: f64, cata
     }
     let marks = marks_words(caching, survey.to_send).map(|marks| {
         let saving = prompts_cost(load, real_input)
-            .map(|(with, without)| format!(". Their prompts should then cost about {with} instead of {without}"));
-        format!("{marks}; what the model reads stays the same{}", saving.unwrap_or_default())
+            .map(|(with, without)| format!(". The prompts of these requests should cost about {with} instead of {without}"));
+        format!("{marks}; the marks do not change what the model reads{}", saving.unwrap_or_default())
     });
     let words = [marks, uncertain_words(caching, load, catalog), order_words(caching), own_words(caching)];
     words.into_iter().flatten().map(|words| format!("note: {words}")).collect()
@@ -32,8 +32,8 @@ pub(super) fn notes(survey: &Survey, setting: PromptCache, real_input: f64, cata
 /// share a prefix.
 pub(super) fn note_of_pipe(setting: PromptCache) -> Option<String> {
     (setting != PromptCache::Off).then(|| {
-        "note: requests get cache marks if rows near them in the pipe share a long prefix; what the model reads stays the \
-         same"
+        "note: a request gets a cache mark if rows near its row in the pipe share a long prefix; the mark does not \
+         change what the model reads"
             .to_owned()
     })
 }

@@ -138,7 +138,7 @@ fn a_stopped_run_says_why_in_the_form_of_chats() {
     let notices = receiver.documents();
     assert_eq!(notices.len(), 1, "{notices:?}");
     let text = notices[0]["text"].as_str().expect("it has a text");
-    assert!(text.starts_with("claude-batch: prompts.results.jsonl stopped: a limit you set is reached ("), "{text}");
+    assert!(text.starts_with("claude-batch: prompts.results.jsonl stopped: a limit that you set is reached ("), "{text}");
     assert!(text.contains("5 of 20 rows done"), "{text}");
     assert_no_secret(&folder, &said);
 }

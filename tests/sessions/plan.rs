@@ -40,7 +40,7 @@ fn a_plan_shows_cost_and_time_and_changes_nothing() {
         "time    about ",
         "% limited by requests per minute",
         "tier 1 (as of 2026-01-15)",
-        "output: assumed, 8 to max_tokens tokens and likely 256 (200 rows)",
+        "output: assumed, from 8 tokens to max_tokens, likely 256 (200 rows)",
         "--tier 2",
         "20, 9 and 9 times the limits on requests, input and output; deposit $40;",
         "requests a day",

@@ -113,7 +113,7 @@ fn a_budget_stops_a_run_and_several_runs_have_a_line_each() {
     let document = folder.run(&["status", "--json"]);
 
     stopped.ends_with(4);
-    assert!(stopped.out.contains("stopped (a limit you set is reached)"), "{}", stopped.out);
+    assert!(stopped.out.contains("stopped (a limit that you set is reached)"), "{}", stopped.out);
     both.ends_with(4);
     let lines: Vec<&str> = both.out.lines().collect();
     assert!(lines.len() == 3 && lines.iter().all(|line| line.chars().count() <= 80), "{}", both.out);

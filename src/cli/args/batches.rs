@@ -44,8 +44,8 @@ Examples:
   claude-batch batches collect prompts.jsonl --wait
   claude-batch batches cancel prompts.jsonl
 
-Batches are made by run --lane batch and --lane auto. RUN is a results file, an
-error log, a run folder, or the input they belong to.";
+The commands run --lane batch and run --lane auto make batches. RUN is the run's
+results file, error log, run folder or input.";
 
 const LIST_HELP: &str = "\
 Examples:
@@ -54,7 +54,8 @@ Examples:
   claude-batch batches list prompts.jsonl --json
 
 Until a batch has ended, the API does not say how many of its rows are answered.
-Without a key, the list has what the run recorded, and the state is unknown.";
+Without an API key, the list shows only what the run recorded, so the state of
+open batches is unknown.";
 
 const SHOW_HELP: &str = "\
 Examples:
@@ -66,28 +67,31 @@ Examples:
   claude-batch batches collect prompts.jsonl
   claude-batch batches collect prompts.jsonl --wait
 
-Results and errors are written as by run. Rows that must be sent again (expired,
-canceled, or failed by a fault of the server) are left for the next run.
+The command writes results and errors in the same way as run. Rows that must be
+sent again (expired, canceled, or failed by a fault of the server) are left for
+the next run.
 
 Exit codes: 0 everything is collected, 3 rows failed or must be sent again, 4
-batches are still open; others as for run.";
+batches are still open; all other codes are the same as for run.";
 
 const CANCEL_HELP: &str = "\
 Examples:
   claude-batch batches cancel prompts.jsonl
   claude-batch batches cancel prompts.jsonl msgbatch_013Zva2CMHLNnXjNJJKqJ2EF --yes
 
-Rows that were processed by then are billed, and their answers are kept. After
-the batches have ended, collect writes them: claude-batch batches collect RUN";
+Rows that were processed before the cancellation are billed, and their answers
+are kept. To write these answers after the batches have ended, type
+claude-batch batches collect RUN";
 
 const ADOPT_HELP: &str = "\
 Examples:
   claude-batch batches adopt msgbatch_013Zva2CMHLNnXjNJJKqJ2EF prompts.jsonl
   claude-batch batches adopt msgbatch_013Zva2CMHLNnXjNJJKqJ2EF prompts.jsonl -o out.jsonl
 
-The inputs and the settings must be those with which the rows were sent. A result
-belongs to the row whose identity is in its custom_id, or, if another program made
-the batch, to the row with this custom_id. Rows that have an answer are left alone.";
+The inputs and the settings must be the same as when the rows were sent. A result
+belongs to the row whose identity is in its custom_id. If another program made
+the batch, a result belongs to the input row with the same custom_id. Rows that
+have an answer are not changed.";
 
 /// The settings for all calls of the API.
 #[derive(Clone, Debug, Default, Args)]
@@ -195,7 +199,7 @@ pub struct CancelArgs {
     /// Cancel only these batches of the run [default: all open batches]
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
-    /// Cancel without asking
+    /// Cancel without a question
     #[arg(long)]
     pub yes: bool,
     /// The settings for calls of the API.

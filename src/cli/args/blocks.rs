@@ -79,7 +79,7 @@ fn check(block: &str) -> Result<(), String> {
     }
     match of_string(member(block, b"text")) {
         None => Err(format!("is a text block without a text; write a block such as {}", example())),
-        Some(text) if text.trim().is_empty() => Err("has an empty text, which the API refuses".to_owned()),
+        Some(text) if text.trim().is_empty() => Err("has an empty text, and the API refuses empty texts".to_owned()),
         Some(_) => Ok(()),
     }
 }
@@ -105,7 +105,7 @@ fn member<'a>(object: &'a str, wanted: &[u8]) -> Option<&'a str> {
 /// Parses the value of `--param system=…`, which must be a list of blocks.
 pub(super) fn system_param(value: &str) -> Result<Box<RawValue>, String> {
     if !value.starts_with('[') {
-        return Err("use --system for a text; --param system takes a list of content blocks".to_owned());
+        return Err("--param system takes a list of content blocks; for a text, use --system".to_owned());
     }
     blocks(value).map_err(|fault| format!("system: {fault}; in a shell, put the value in quotes: {}", shown()))
 }
@@ -153,7 +153,7 @@ mod tests {
             1:2: block 1 has a number as its type; write a block such as {"type":"text","text":"…"}
             1:2: block 1 is a text block without a text; write a block such as {"type":"text","text":"…"}
             1:2: block 1 is a text block without a text; write a block such as {"type":"text","text":"…"}
-            1:2: block 1 has an empty text, which the API refuses
+            1:2: block 1 has an empty text, and the API refuses empty texts
             1:1: the list of blocks is empty
             2:13: this is not JSON (trailing comma)
             1:27: this is not JSON (EOF while parsing a list)

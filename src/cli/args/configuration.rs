@@ -45,9 +45,9 @@ Examples:
   claude-batch config show --tier 2 --profile night
   claude-batch config show max-cost model --json
 
-With the flags of a run, it shows what they mean for that run: all flags of run
-are accepted. A * marks settings that a flag, a variable or a file sets. Secrets
-are never shown, only where they are. Nothing is sent and no command is run.";
+The command accepts all flags of run, and shows the settings of a run with these
+flags. A * marks settings that a flag, a variable or a file sets. For a secret,
+only its source is shown. Nothing is sent, and no command is run.";
 
 const INIT_HELP: &str = "\
 Examples:

@@ -91,7 +91,7 @@ fn whole(text: &str) -> Option<u64> {
 /// Parses a duration with its unit: `90s`, `30m`, `1h30m`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if text.trim().parse::<f64>().is_ok() {
-        return Err(format!("add a unit, as in {}s", text.trim()));
+        return Err(format!("give the number with a unit, such as {}s", text.trim()));
     }
     let span =
         text.parse::<jiff::SignedDuration>().map_err(|_| "give a duration, such as 90s, 30m or 1h30m".to_owned())?;
@@ -240,14 +240,14 @@ pub(crate) fn param(text: &str) -> Result<Param, String> {
         "model" | "max_tokens" | "stream" => {
             return Err(format!("{name} has a flag of its own; use --{}", name.replace('_', "-")));
         }
-        "messages" => return Err("messages come from the rows; put them there, or use --template".to_owned()),
+        "messages" => return Err("messages come from the rows; put messages into the rows, or use --template".to_owned()),
         _ => {}
     }
     let value = serde_json::from_str::<Box<RawValue>>(value.trim()).map_err(|error| {
         format!("the value is not JSON ({error}); text needs quotes, such as {}", quoted(format!("{name}=\"text\"")))
     })?;
     if !json::is_within_depth(value.get().as_bytes(), DEEPEST_PARAM) {
-        return Err(format!("the value is nested more than {DEEPEST_PARAM} levels deep; make it flatter"));
+        return Err(format!("the value is nested more than {DEEPEST_PARAM} levels deep; use fewer levels"));
     }
     Ok(Param { name: name.to_owned(), value })
 }
@@ -265,7 +265,7 @@ pub(crate) fn model_pair(text: &str) -> Result<(String, String), String> {
 
 /// Refuses `--tpm`, because the API has no such limit.
 pub(crate) fn refuse_tpm(_text: &str) -> Result<Refused, String> {
-    Err("there is no limit for input and output together; use --itpm and --otpm".to_owned())
+    Err("the API has no limit for input and output tokens together; use --itpm and --otpm".to_owned())
 }
 
 /// Refuses an API key as an argument, without printing the key.
@@ -283,8 +283,8 @@ impl TypedValueParser for RefusedKey {
     ) -> Result<Refused, clap::Error> {
         Err(clap::Error::raw(
             ErrorKind::InvalidValue,
-            "--api-key: a key is not given this way, where other users could see it; set ANTHROPIC_API_KEY, or use --api-key-file or \
-             --api-key-cmd\n",
+            "--api-key: other users could see a key on the command line; set ANTHROPIC_API_KEY, or use --api-key-file \
+             or --api-key-cmd\n",
         ))
     }
 }
@@ -322,7 +322,7 @@ impl TypedValueParser for NotifyParser {
         _arg: Option<&clap::Arg>,
         value: &std::ffi::OsStr,
     ) -> Result<Notify, clap::Error> {
-        let notify = value.to_str().ok_or("the address is not text; give it again").and_then(notify);
+        let notify = value.to_str().ok_or("the address is not UTF-8 text; correct it").and_then(notify);
         notify
             .map_err(|message| clap::Error::raw(ErrorKind::InvalidValue, format!("--notify: {}\n", of_secret(message))))
     }
@@ -331,7 +331,7 @@ impl TypedValueParser for NotifyParser {
 /// Parses the command that prints the API key.
 pub(crate) fn key_command(text: &str) -> Result<String, &'static str> {
     match text.trim() == HIDDEN {
-        true => Err("the command was hidden when it was printed; put the real one back"),
+        true => Err("[hidden] only replaces a secret command in printed command lines; give the real command"),
         false => Ok(text.to_owned()),
     }
 }
@@ -339,7 +339,7 @@ pub(crate) fn key_command(text: &str) -> Result<String, &'static str> {
 fn notify(text: &str) -> Result<Notify, &'static str> {
     let text = text.trim();
     match text.split_once(':') {
-        _ if text.contains(HIDDEN) => Err("the address was hidden when the command was printed; put the real one back"),
+        _ if text.contains(HIDDEN) => Err("[hidden] only replaces a secret address in printed command lines; give the real address"),
         Some(("env", name)) if name.trim().is_empty() || name.contains(['=', '\0']) => {
             Err("give the name of a variable after env:, such as env:SLACK_URL")
         }
@@ -380,7 +380,7 @@ pub(crate) fn notice_rule(text: &str) -> Result<NoticeRule, String> {
 pub(crate) fn header(text: &str) -> Result<Header, String> {
     let (name, value) = text.split_once(':').ok_or("give 'Name: value'")?;
     let name = HeaderName::try_from(name.trim())
-        .map_err(|_| "the part before the colon is not a name of a header; give 'Name: value'")?;
+        .map_err(|_| "the part before the colon is not the name of a header; give 'Name: value'")?;
     match name.as_str() {
         "x-api-key" | "authorization" => {
             return Err(format!("{name} comes from the key; set ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN"));
@@ -393,7 +393,8 @@ pub(crate) fn header(text: &str) -> Result<Header, String> {
         _ => {}
     }
     if value.trim() == HIDDEN {
-        return Err(format!("the value of {name} was hidden when the command was printed; put the real value back"));
+        return Err(format!("the value of {name} is [hidden], which only replaces a secret in printed command lines; give the real \
+             value"));
     }
     let mut value = HeaderValue::try_from(value.trim())
         .map_err(|_| format!("the value of {name} is not ASCII text; correct it"))?;

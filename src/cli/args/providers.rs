@@ -48,7 +48,7 @@ pub(crate) fn fallback(text: &str) -> Result<Fallbacks, String> {
     if text.trim() == "off" {
         return Ok(Fallbacks::default());
     }
-    let example = "give off, or names of providers such as openrouter,bedrock:claude-haiku-4-5";
+    let example = "give off or the names of providers, such as openrouter,bedrock:claude-haiku-4-5";
     let one = |part: &str| {
         let (provider, model) = part.split_once(':').map_or((part, None), |(name, model)| (name, Some(model)));
         let (provider, model) = (provider.trim(), model.map(str::trim));
@@ -56,7 +56,7 @@ pub(crate) fn fallback(text: &str) -> Result<Fallbacks, String> {
             return Err(example.to_owned());
         }
         if provider == "off" {
-            return Err("off means no other provider, so it stands alone; leave out off or the others".to_owned());
+            return Err("off means that there is no other provider; leave out off or the names of providers".to_owned());
         }
         Ok(FallbackTo { provider: provider.to_owned(), model: model.map(str::to_owned) })
     };

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum, ValueHint};
 /// The last lines of the help of `completions`. No line is wider than 80 columns, because a user can't copy a line that
 /// is wrapped.
 pub(super) const COMPLETIONS_HELP: &str = "\
-To install, run the lines of your shell, then start a new shell:
+To install a script, run the lines for your shell, then start a new shell:
   bash        d=~/.local/share/bash-completion/completions
               mkdir -p $d && claude-batch completions bash > $d/claude-batch
   zsh         d=~/.zfunc
@@ -19,10 +19,10 @@ To install, run the lines of your shell, then start a new shell:
   powershell  claude-batch completions powershell >> $PROFILE
 
 The scripts complete commands, flags, files and values such as tiers and models.
-In bash, zsh, fish and elvish they also complete the profiles and providers of
-your configuration, which they ask this program for. Names with characters other
-than letters, digits, '_', '.' and '-' are left out. Print the script again
-after an update of the program.";
+In bash, zsh, fish and elvish, they also call this program to complete the names
+of profiles and providers in your configuration. Names with characters other than
+letters, digits, '_', '.' and '-' are left out. Print the script again after an
+update of the program.";
 
 /// The last lines of the help of `man`.
 pub(super) const MAN_HELP: &str = "\

@@ -72,7 +72,7 @@ impl Change {
         match text.split_once('=') {
             Some((name, value)) => Self::of(name, value),
             None if text.is_empty() => {
-                Err(format!("no setting is named; {}; give NAME=VALUE, such as headroom=50%", names()))
+                Err(format!("the name of a setting is missing; {}; give NAME=VALUE, such as headroom=50%", names()))
             }
             None => Err(format!(
                 "{:?} is not a setting with its value; {1}; give NAME=VALUE, such as headroom=50%",

@@ -81,12 +81,12 @@ pub(super) fn inside(folder: &Path, path: &Path, most: u64) -> Result<String> {
             }
         }
     }
-    let Some((file, folders)) = names.split_last() else { bail!("it names no file") };
+    let Some((file, folders)) = names.split_last() else { bail!("the path does not name a file; name a file") };
     let file = open_below(folder, folders, file)?;
     let metadata = file.metadata()?;
     ordinary(&metadata)?;
     if has_second_name(&metadata) {
-        bail!("the file has another name (a hard link), which may be outside the folder; use a copy");
+        bail!("the file has another name (a hard link), which could be outside the folder; use a copy");
     }
     text_of(file, most)
 }

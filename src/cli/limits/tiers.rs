@@ -94,7 +94,7 @@ impl<'c> Chosen<'c> {
 fn lines(chosen: &Chosen<'_>, tier: Option<Tier>, columns: usize) -> Vec<String> {
     let mut lines = match tier {
         Some(Tier::None) => {
-            let what = "--tier none: a run has no limits of its own, and keeps to those that the API reports.";
+            let what = "--tier none: a run begins without limits, and follows the limits that the API reports.";
             return wrap(what, columns);
         }
         Some(Tier::Auto) => wrap("--tier auto: a run begins with the limits of this tier:", columns),

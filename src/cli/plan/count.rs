@@ -137,7 +137,7 @@ impl Counting {
             }
             Try::Limited { wait, rpm } => {
                 // The server's own message is not shown, because it is long and contains the name of the organization.
-                self.fault("the server allows no more token counts at present (status 429)".to_owned());
+                self.fault("the server accepts no more token counts at the moment (status 429)".to_owned());
                 self.pace.refused(sent, wait, rpm);
                 self.left.push_front(row);
             }

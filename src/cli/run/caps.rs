@@ -22,8 +22,8 @@ pub(super) fn fault(max_cost: Option<Money>, survey: &Survey) -> Option<String> 
         ),
     };
     Some(format!(
-        "with --max-cost {budget} no row can be sent: {costs}; raise it, or lower --max-tokens, which bounds the length of \
-         the answers"
+        "with --max-cost {budget} no row can be sent: {costs}; raise --max-cost, or lower --max-tokens, the maximum \
+         length of answers"
     ))
 }
 

@@ -104,7 +104,7 @@ impl NewRun<'_> {
                 }
                 if begun.elapsed() > SILENT && !std::mem::replace(&mut is_told, true) {
                     self.note(&[
-                        "waiting for the last notices; Ctrl-C ends the wait, and the run is complete".to_owned()
+                        "the run is complete; waiting until the last notices are sent (Ctrl-C ends the wait)".to_owned()
                     ]);
                 }
             }

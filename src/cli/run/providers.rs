@@ -35,7 +35,8 @@ impl NewRun<'_> {
         }
         let first = escape(&self.config.provider.name);
         self.say(&format!(
-            "note: cost and time are those of {first}; rows that another provider answers have its prices"
+            "note: cost and time are those of {first}; rows that another provider answers have the prices of that \
+             provider"
         ));
     }
 
@@ -63,7 +64,7 @@ fn other_providers(before: &[(String, u64)], earlier: &[String], ours: &[&str]) 
     let answers = answers.collect::<Vec<_>>().join(" and ");
     let ours = ours.iter().map(|name| escape(name)).collect::<Vec<_>>().join(", then ");
     (!before.is_empty() && !is_same)
-        .then(|| format!("note: the results hold {answers}; this run uses {ours}. Earlier answers stay as they are"))
+        .then(|| format!("note: the results contain {answers}; this run uses {ours}. Earlier answers are not changed"))
 }
 
 #[cfg(test)]

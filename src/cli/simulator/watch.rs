@@ -58,7 +58,7 @@ impl Watch {
             journal.write_all(&bytes)
         });
         if let Err(error) = written {
-            say::err(&format!("claude-batch: --journal: can't write ({error}); the journal ends here"));
+            say::err(&format!("claude-batch: --journal: can't write ({error}); no more lines are written to the journal"));
             self.has_failed.store(true, Ordering::Relaxed);
             self.journal = None;
         }

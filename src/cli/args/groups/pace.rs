@@ -113,7 +113,7 @@ pub struct MoneyArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub dry_run: Option<bool>,
-    /// Do not ask for confirmation before an expensive run
+    /// Start an expensive run without a question
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub yes: Option<bool>,
