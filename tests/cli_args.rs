@@ -326,7 +326,7 @@ fn a_cap_in_a_file_of_the_working_folder_does_not_count_as_a_cap_of_the_user() {
     assert_eq!((config.max_cost, config.max_requests), (Some(Money::from_dollars(1e6)), Some(3)));
     assert!(!config.has_own_max_cost, "an expensive run asks first");
     assert!(
-        config.notes[0].ends_with("; its max-requests is not used, since yours is lower (3)"),
+        config.notes[0].ends_with("; its max-requests has no effect, because your own value is lower (3)"),
         "{:?}",
         config.notes
     );
@@ -367,7 +367,7 @@ fn a_variable_that_sets_nothing_gives_a_warning() {
 
     let config = place.run(&["a.jsonl"]).expect("it is only a warning");
 
-    assert_eq!(config.warnings, ["the variable CLAUDE_BATCH_TEIR has no effect"]);
+    assert_eq!(config.warnings, ["the variable CLAUDE_BATCH_TEIR has no effect, because no setting has this name"]);
 }
 
 #[test]
@@ -477,7 +477,9 @@ fn answers_of_batches_need_a_file() {
 fn the_flags_of_a_lane_are_checked_together() {
     let place = Place::new();
 
-    assert!(place.error(&["a.jsonl", "--detach"]).starts_with("--detach: with --lane online there are no batches"));
+    assert!(
+        place.error(&["a.jsonl", "--detach"]).starts_with("--detach: with --lane online, the run submits no batches")
+    );
     assert!(place.run(&["a.jsonl", "--detach", "--lane", "auto"]).expect("it has batches").detach);
     assert!(place.run(&["a.jsonl", "--deadline", "6h"]).expect("a deadline needs no batches").deadline.is_some());
     let past = place.error(&["a.jsonl", "--deadline", "1969-12-31T23:00Z"]);
@@ -590,7 +592,7 @@ fn a_rehearsal_has_no_address_and_faults_and_scripted_answers_need_a_rehearsal()
         assert!(
             place
                 .error(&["a.jsonl", flag, "f"])
-                .contains(&format!("{flag}: it is for the built-in server; add --simulate"))
+                .contains(&format!("{flag}: only the built-in server uses it; add --simulate"))
         );
     }
     assert!(

@@ -147,7 +147,7 @@ mod tests {
         assert!(notes[1].starts_with("note: --schema: ") && notes[1].contains("minimum"), "{}", notes[1]);
         assert_eq!(
             notes[2],
-            "note: the cost is for one answer a row; follow-ups may cost more: up to 2 more requests a row (--max-follow-ups)"
+            "note: the cost is for one answer per row; follow-ups can add up to 2 more requests per row (--max-follow-ups)"
         );
     }
 

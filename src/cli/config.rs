@@ -403,8 +403,10 @@ impl Config {
         let ca_pem = ca_file.as_deref().map(|path| world.read(path).with_context(|| about("--ca-file", path)));
         let fresh = rows.fresh.unwrap_or(false);
         if fresh && !named.rows.rerun.is_empty() {
-            bail!("--rerun: it asks again for some earlier answers, but --fresh starts without earlier answers; leave \
-                 out one of these flags");
+            bail!(
+                "--rerun: it asks again for some earlier answers, but --fresh starts without earlier answers; leave \
+                 out one of these flags"
+            );
         }
         let inputs = inputs(source.format.unwrap_or_default())?;
         Ok(Self {

@@ -170,7 +170,8 @@ impl Call<'_> {
             if has_ended.is_err() || Instant::now() >= until {
                 let is_taken_back = self.caller.withdraw(request);
                 has_ended?;
-                let what = if is_taken_back { "nothing was changed" } else { "the run can still carry out this command" };
+                let what =
+                    if is_taken_back { "nothing was changed" } else { "the run can still carry out this command" };
                 bail!(
                     "{}: the run does not answer within {} s, perhaps because it is suspended or still reads its input; \
                      {what}",

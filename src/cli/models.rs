@@ -41,7 +41,7 @@ fn mapped(config: &Config, used: &BTreeMap<usize, u64>) -> Vec<String> {
             let (rows, name) = names(*rows);
             format!("note: {rows} {name} {}: sent as {}", escape(from), escape(to))
         }
-        None => format!("warning: --map-model {}={}: no row names {0}", escape(from), escape(to)),
+        None => format!("warning: --map-model {}={}: no row names the model {0}", escape(from), escape(to)),
     };
     config.request.model_map.0.iter().enumerate().map(words).collect()
 }

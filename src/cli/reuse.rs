@@ -130,7 +130,9 @@ impl Unused {
                 "its answers come from the simulator, and only a run with --simulate can use them".to_owned()
             }
             Self::Real(theirs) => {
-                format!("its answers come from {theirs}, but a run with --simulate can use only answers of the simulator")
+                format!(
+                    "its answers come from {theirs}, but a run with --simulate can use only answers of the simulator"
+                )
             }
             Self::OtherServer(theirs) => {
                 format!("its answers come from {theirs}, not from {origin}; to use them, add --reuse-any-origin")

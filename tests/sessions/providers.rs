@@ -194,7 +194,7 @@ fn a_resume_with_another_provider_keeps_the_answers_and_says_so() {
     let said = with_tables(&folder, &["resume", "prompts.errors.jsonl", "--provider", "two"]);
 
     said.ends_with(0).tells(&[
-        "note: the results hold 8 answers by one; this run uses two. Earlier answers stay as they are",
+        "note: the results contain 8 answers by one; this run uses two. Earlier answers are not changed",
         "all runs  8 by one, 2 by two",
     ]);
     let results = folder.read("prompts.results.jsonl");

@@ -240,7 +240,9 @@ pub(crate) fn param(text: &str) -> Result<Param, String> {
         "model" | "max_tokens" | "stream" => {
             return Err(format!("{name} has a flag of its own; use --{}", name.replace('_', "-")));
         }
-        "messages" => return Err("messages come from the rows; put messages into the rows, or use --template".to_owned()),
+        "messages" => {
+            return Err("messages come from the rows; put messages into the rows, or use --template".to_owned());
+        }
         _ => {}
     }
     let value = serde_json::from_str::<Box<RawValue>>(value.trim()).map_err(|error| {
@@ -339,7 +341,9 @@ pub(crate) fn key_command(text: &str) -> Result<String, &'static str> {
 fn notify(text: &str) -> Result<Notify, &'static str> {
     let text = text.trim();
     match text.split_once(':') {
-        _ if text.contains(HIDDEN) => Err("[hidden] only replaces a secret address in printed command lines; give the real address"),
+        _ if text.contains(HIDDEN) => {
+            Err("[hidden] only replaces a secret address in printed command lines; give the real address")
+        }
         Some(("env", name)) if name.trim().is_empty() || name.contains(['=', '\0']) => {
             Err("give the name of a variable after env:, such as env:SLACK_URL")
         }
@@ -393,8 +397,10 @@ pub(crate) fn header(text: &str) -> Result<Header, String> {
         _ => {}
     }
     if value.trim() == HIDDEN {
-        return Err(format!("the value of {name} is [hidden], which only replaces a secret in printed command lines; give the real \
-             value"));
+        return Err(format!(
+            "the value of {name} is [hidden], which only replaces a secret in printed command lines; give the real \
+             value"
+        ));
     }
     let mut value = HeaderValue::try_from(value.trim())
         .map_err(|_| format!("the value of {name} is not ASCII text; correct it"))?;

@@ -20,9 +20,9 @@ To install a script, run the lines for your shell, then start a new shell:
 
 The scripts complete commands, flags, files and values such as tiers and models.
 In bash, zsh, fish and elvish, they also call this program to complete the names
-of profiles and providers in your configuration. Names with characters other than
-letters, digits, '_', '.' and '-' are left out. Print the script again after an
-update of the program.";
+of profiles and providers in your configuration. Names with characters other
+than letters, digits, '_', '.' and '-' are left out. Print the script again
+after an update of the program.";
 
 /// The last lines of the help of `man`.
 pub(super) const MAN_HELP: &str = "\

@@ -86,7 +86,9 @@ fn check_ids(ids: &[String], found: &RunWithBatches) -> Result<()> {
         match of_run.map(|chapter| chapter.fate) {
             Some(Fate::Open) => {}
             Some(Fate::Collected) => bail!("{id:?} is collected, so there is nothing to cancel"),
-            Some(Fate::Lost) => bail!("{id:?} is lost: the run no longer expects its results, and does not know whether it exists"),
+            Some(Fate::Lost) => {
+                bail!("{id:?} is lost: the run no longer expects its results, and does not know whether it exists")
+            }
             None => bail!("{id:?} is not a batch of {results}: claude-batch batches list shows the batches of the run"),
         }
     }

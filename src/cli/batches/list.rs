@@ -112,9 +112,7 @@ fn hints(batches: &[KnownBatch], results: &Path) -> Vec<String> {
     let mut hints = Vec::new();
     if unclear > 0 {
         let submissions = plural(unclear, "submission is", "submissions are");
-        hints.push(format!(
-            "{submissions} unclear: the reply was lost; the next run or collect looks for the batch"
-        ));
+        hints.push(format!("{submissions} unclear: the reply was lost; the next run or collect looks for the batch"));
     }
     if missing > 0 {
         let batches = plural(missing, "batch is", "batches are");

@@ -149,7 +149,9 @@ fn state_words(batch: &KnownBatch) -> String {
         State::Archived => "ended, and its results were removed".to_owned(),
         State::Collected => "collected".to_owned(),
         State::Lost => "lost: its run no longer expects its answers".to_owned(),
-        State::Unclear => "unclear: the reply to its submission was lost, so the batch possibly does not exist".to_owned(),
+        State::Unclear => {
+            "unclear: the reply to its submission was lost, so the batch possibly does not exist".to_owned()
+        }
         State::Missing => "not in the list of the API".to_owned(),
         State::Unknown => "unknown".to_owned(),
     }

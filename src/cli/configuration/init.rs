@@ -57,8 +57,8 @@ pub(super) fn init(args: &InitArgs, world: &World) -> Result<Exit> {
     write(&world.resolve(&path), &text, profile).with_context(|| path.display().to_string())?;
     let shown = path.display().to_string();
     say::out(&format!("wrote {}", escape(&shown)))?;
-    let folder = "This file contains only some settings: a claude-batch.toml in the working folder could come from another \
-         person, so the program ignores other settings in it.";
+    let folder = "This file contains only some settings: a claude-batch.toml in the working folder could come from \
+         another person, so the program ignores other settings in it.";
     is_of_folder.then(|| say::out(folder)).transpose()?;
     let check = ["config".into(), "show".into(), "--set".into()];
     let config = [Path::new("--config").into(), shell::file(&path)];

@@ -136,7 +136,11 @@ pub(super) const SHORT: &[Short] = &[
     },
     Short {
         command: "claude-batch models",
-        flags: &[("all", "Show retired models too"), JSON, ("prices", "File with prices that replace the built-in prices")],
+        flags: &[
+            ("all", "Show retired models too"),
+            JSON,
+            ("prices", "File with prices that replace the built-in prices"),
+        ],
         examples: &["models", "models claude-haiku-4-5"],
     },
     Short {

@@ -56,8 +56,10 @@ pub(super) fn permission(config: &Config, catalog: &Catalog, model: &str, origin
     };
     let what = format!("a message of one token to {}", escape(model));
     if !has_somebody(world) {
-        bail!("to learn the limits, {what} must be sent to {origin} (the message {cost}); add --yes to send it without a \
-             question");
+        bail!(
+            "to learn the limits, {what} must be sent to {origin} (the message {cost}); add --yes to send it without a \
+             question"
+        );
     }
     say::ask(&format!("Send {what} at {}? The message {cost}. [y/N] ", escape(origin)));
     let mut answer = String::new();
@@ -133,7 +135,10 @@ fn of_verdict(verdict: &Verdict, server: &str, what: &str) -> Stopped {
             (format!("{server} refused the key{}; check {key}", said(failure)), Exit::Account)
         }
         Verdict::Forbidden(failure) | Verdict::Halt(HaltReason::Forbidden(failure)) => (
-            format!("{server} forbids this request{}; check what the key and its workspace are allowed to do", said(failure)),
+            format!(
+                "{server} forbids this request{}; check what the key and its workspace are allowed to do",
+                said(failure)
+            ),
             Exit::Account,
         ),
         Verdict::Halt(HaltReason::Account(failure)) => (

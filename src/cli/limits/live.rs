@@ -65,7 +65,10 @@ pub(super) fn show(args: &LimitsArgs, world: &World) -> Result<Exit> {
             escape(&origin)
         ));
         if profile.is_some() {
-            bail!("nothing was saved, because these limits are from another server ({}); to save them, name their run", escape(found.origin()));
+            bail!(
+                "nothing was saved, because these limits are from another server ({}); to save them, name their run",
+                escape(found.origin())
+            );
         }
     }
     let Some(profile) = profile else { return Ok(Exit::Done) };

@@ -116,7 +116,10 @@ fn edited(text: &str, profile: &str, limits: &[Limit]) -> Result<String> {
     };
     let is_right = |text: &String| parsed(text).is_ok_and(|found| found == wanted);
     candidates.into_iter().find(is_right).ok_or_else(|| {
-        anyhow!("its profile {profile:?} has a form that can't be edited; write the profile below a heading [{}]", heading(profile))
+        anyhow!(
+            "its profile {profile:?} has a form that can't be edited; write the profile below a heading [{}]",
+            heading(profile)
+        )
     })
 }
 

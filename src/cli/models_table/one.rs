@@ -30,7 +30,9 @@ fn about(catalog: &Catalog, model: &Model, today: Date) -> Vec<ListRow> {
     }
     let family = match model.family {
         TokenizerFamily::Old => "old (before Opus 4.7)",
-        TokenizerFamily::New => "new (since Opus 4.7; about 30 % more tokens for the same code or text in Latin letters)",
+        TokenizerFamily::New => {
+            "new (since Opus 4.7; about 30 % more tokens for the same code or text in Latin letters)"
+        }
     };
     let sampling = match model.rejects_sampling {
         true => "values of temperature, top_p and top_k other than the default are refused",

@@ -73,7 +73,10 @@ fn deadline(plan: &Plan<'_>) -> Option<String> {
     Some(match helps {
         Some(other) => format!("The run {} the deadline; {} would meet it.", misses(fit), change_words(&other.change)),
         None => {
-            format!("The run {} the deadline, and no other tier or model of the same family would meet it.", misses(fit))
+            format!(
+                "The run {} the deadline, and no other tier or model of the same family would meet it.",
+                misses(fit)
+            )
         }
     })
 }
@@ -90,7 +93,7 @@ fn faster(plan: &Plan<'_>) -> Option<String> {
     }
     let what = match reason {
         Reason::Limit(dimension) => format!("the limit on {}", dimension.name()),
-        Reason::Window => "the number of requests at once".to_owned(),
+        Reason::Window => "the limit on requests in flight".to_owned(),
         other => other.name().to_owned(),
     };
     let saves = |other: &&Alternative| {

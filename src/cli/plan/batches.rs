@@ -205,7 +205,7 @@ fn deadline_words(plan: &Plan<'_>) -> Option<String> {
         Some(until) => {
             let half = found.at.checked_sub(plan.online.time.time.high / 2).unwrap_or(until);
             format!(
-                "sending all rows online meets the deadline: all rows can wait in batches until {}, half of the rows \
+                "sending rows online can meet the deadline: all rows can wait in batches until {}, half of the rows \
                  until {}",
                 shown(until),
                 shown(half)

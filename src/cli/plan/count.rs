@@ -180,7 +180,7 @@ async fn count_once<T: Transport>(transport: &T, provider: &Anthropic, request: 
         }
     }
     if head.is_success() {
-        let what = "the answer is not a token count; does the server have /v1/messages/count_tokens?";
+        let what = "the answer is not a token count; check that the server has /v1/messages/count_tokens";
         return count_of(&body).map_or_else(|| Try::Failed(what.to_owned()), Try::Counted);
     }
     let mut decoder = provider.decoder(&head);

@@ -70,7 +70,10 @@ fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
     rows.push(ListRow::text("cost", format!("{}{prices}", cost_of(totals.cost, totals.at_most, totals.unpriced))));
     rows.extend(plan.paid_twice().map(|most| {
         let requests = plural(forecast.time.max_in_flight, "request", "requests");
-        ListRow::text("", format!("if the run is killed, about {requests} in flight are possibly billed twice, for at most {most}"))
+        ListRow::text(
+            "",
+            format!("if the run is killed, about {requests} in flight are possibly billed twice, for at most {most}"),
+        )
     }));
     if plan.spent > Money::ZERO {
         rows.push(ListRow::text("", format!("earlier runs on these results have spent {} in addition", plan.spent)));
@@ -179,7 +182,9 @@ fn max_cost_words(plan: &Plan<'_>, most: Money) -> String {
             format!("--max-cost {most}{of}: enough, even if every answer is as long as max_tokens allows")
         }
         Fit::Fits => format!("--max-cost {most}{of}: enough, {} remain", left.less(cost.high)),
-        Fit::ProbablyFits => format!("--max-cost {most}{of}: probably enough; {} more is safe", by(cost.high, left)),
+        Fit::ProbablyFits => {
+            format!("--max-cost {most}{of}: probably enough; with {} more, certainly enough", by(cost.high, left))
+        }
         fit @ (Fit::ProbablyNot | Fit::No) => format!(
             "--max-cost {most}{of}: {}; the likely cost is {} more, and the run stops after about {} of {} rows",
             if fit == Fit::No { "not enough" } else { "probably not enough" },
@@ -193,7 +198,7 @@ fn max_cost_words(plan: &Plan<'_>, most: Money) -> String {
 fn max_requests_words(plan: &Plan<'_>, most: u64) -> String {
     let rows = plan.rows.to_send;
     match most >= rows {
-        true => format!("--max-requests {}: enough, as long as few requests have to be sent again", count(most)),
+        true => format!("--max-requests {}: enough if only few requests must be sent again", count(most)),
         false => format!("--max-requests {0}: the run stops after at most {0} of {1} rows", count(most), count(rows)),
     }
 }

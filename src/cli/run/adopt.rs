@@ -213,7 +213,7 @@ fn index(disk: &dyn Disk, path: PathBuf, workspace: &Workspace, batch: &Batch) -
     let index = Index::read(disk, path, workspace.api())?;
     if index.lines < batch.counts.total() {
         bail!(
-            "the results of {} have {} of {}; run the same command again",
+            "the results of {} contain only {} of {}; run the same command again",
             batch.id,
             count(index.lines),
             plural(batch.counts.total(), "line", "lines")

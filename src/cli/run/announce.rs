@@ -202,7 +202,7 @@ impl NewRun<'_> {
             return Ok(());
         };
         let cost = cost_words(&forecast.of_run(), forecast.totals.unpriced);
-        say::ask(&format!("This run may cost {cost}. Continue? [y/N] "));
+        say::ask(&format!("This run can cost {cost}. Continue? [y/N] "));
         let answer = self.answer()?;
         match answer.trim().to_ascii_lowercase().as_str() {
             "y" | "yes" => Ok(()),

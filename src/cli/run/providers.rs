@@ -35,7 +35,7 @@ impl NewRun<'_> {
         }
         let first = escape(&self.config.provider.name);
         self.say(&format!(
-            "note: cost and time are those of {first}; rows that another provider answers have the prices of that \
+            "note: cost and time are estimated for {first}; rows that another provider answers have the prices of that \
              provider"
         ));
     }

@@ -95,7 +95,9 @@ impl NewRun<'_> {
         let names = flags(&self.config.overrides).join(", ");
         if self.start == Start::Resume {
             if !names.is_empty() {
-                self.say(&format!("{names} of this command replaces the values in the rows; the keys of the rows stay the same"));
+                self.say(&format!(
+                    "{names} of this command replaces the values in the rows; the keys of the rows stay the same"
+                ));
             }
             return;
         }
@@ -119,7 +121,9 @@ impl NewRun<'_> {
             let are = if rows == 1 { "is" } else { "are" };
             let with = if names.is_empty() { String::new() } else { format!(", with {names} of this command") };
             let online = if self.config.lane.uses_batches() { ", online" } else { "" };
-            self.say(&format!("{words} {are} asked for again{online}{with}; each answer is kept until there is a newer one"));
+            self.say(&format!(
+                "{words} {are} asked for again{online}{with}; each answer is kept until there is a newer one"
+            ));
         }
         let others = survey.to_send - rows;
         if others > 0 && !names.is_empty() {

@@ -106,8 +106,8 @@ pub(super) fn read_log(args: &ResumeArgs, log: &Path, disk: &RealDisk) -> Result
                 |output| format!("not of -o {} (error.results)", output.display()),
             );
             anyhow!(
-                "line {line} of {} is a failure of {}, {whose}; name the results of this log with -o, or send its rows \
-                 as new rows (claude-batch run with this log as the input)",
+                "line {line} of {} belongs to the results {}, {whose}; name the results of this log with -o, or send \
+                 its rows as new rows (claude-batch run with this log as the input)",
                 path.display(),
                 quoted(&results)
             )

@@ -58,7 +58,9 @@ impl Watch {
             journal.write_all(&bytes)
         });
         if let Err(error) = written {
-            say::err(&format!("claude-batch: --journal: can't write ({error}); no more lines are written to the journal"));
+            say::err(&format!(
+                "claude-batch: --journal: can't write ({error}); no more lines are written to the journal"
+            ));
             self.has_failed.store(true, Ordering::Relaxed);
             self.journal = None;
         }
@@ -94,7 +96,7 @@ pub(crate) fn summary(books: &Books) -> String {
     let batches = match books.batches.created {
         0 => String::new(),
         created => format!(
-            "; {} with {}, of which {} succeeded",
+            "; {} with {} ({} succeeded)",
             plural(created, "batch", "batches"),
             plural(books.batches.requests, "request", "requests"),
             count(books.batches.succeeded)

@@ -107,9 +107,10 @@ pub(super) fn look(disk: &dyn Disk, results: PathBuf, now: Timestamp) -> Looked 
         Found::Missing => (None, Some(missing(disk, &folder))),
         Found::Damaged(fault) => (None, Some(format!("status.json is damaged ({fault}): the next run replaces it"))),
         Found::Unreadable(fault) => (None, Some(format!("status.json can't be read: {fault}"))),
-        Found::Newer(version) => {
-            (None, Some(format!("status.json has the version {version} of a newer claude-batch; use the newer program")))
-        }
+        Found::Newer(version) => (
+            None,
+            Some(format!("status.json has the version {version} of a newer claude-batch; use the newer program")),
+        ),
     };
     let state = state(lock, status.as_ref().map(|(_, shown)| shown), now);
     // If the journal is closed, the run has ended and was not killed, but it could not write its last status.
@@ -170,7 +171,10 @@ fn missing(disk: &dyn Disk, folder: &Path) -> String {
             "there is no status.json: nothing was sent yet, or the run folder can't be written".to_owned()
         }
         Ok(Some(manifest)) => {
-            format!("there is no status.json: claude-batch {} wrote this run folder", escape(&manifest.tool))
+            format!(
+                "there is no status.json, because the version {} of claude-batch wrote this run folder",
+                escape(&manifest.tool)
+            )
         }
         Ok(None) | Err(_) => "there is no status.json and no readable manifest".to_owned(),
     }

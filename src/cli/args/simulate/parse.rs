@@ -48,7 +48,8 @@ pub(super) fn loopback(text: &str) -> Result<IpAddr, String> {
         _ => text.trim_matches(['[', ']']).parse().ok(),
     };
     address.filter(IpAddr::is_loopback).ok_or_else(|| {
-        "the simulator answers every client, so it listens only on this machine; give 127.0.0.1, ::1 or localhost".to_owned()
+        "the simulator answers every client, so it listens only on this machine; give 127.0.0.1, ::1 or localhost"
+            .to_owned()
     })
 }
 
@@ -58,7 +59,9 @@ pub(super) fn keys(text: &str) -> Result<Keys, String> {
     match text {
         "any" => Ok(Keys::Any),
         "none" => Ok(Keys::None),
-        _ if keys().iter().any(String::is_empty) => Err("give any, none, or made-up keys such as key-a,key-b".to_owned()),
+        _ if keys().iter().any(String::is_empty) => {
+            Err("give any, none, or made-up keys such as key-a,key-b".to_owned())
+        }
         _ => Ok(Keys::Only(keys())),
     }
 }
@@ -131,7 +134,11 @@ pub(super) fn other_client(text: &str) -> Result<Other, String> {
             _ => return Err(WANTED.to_owned()),
         }
     }
-    if other.until <= other.from { Err("the time after until must be later than the time after from".to_owned()) } else { Ok(other) }
+    if other.until <= other.from {
+        Err("the time after until must be later than the time after from".to_owned())
+    } else {
+        Ok(other)
+    }
 }
 
 /// Parses `at TIME [CLASS]: FACTOR` or `at TIME [CLASS]: rpm=N itpm=N otpm=N`.

@@ -41,7 +41,9 @@ pub(super) fn variable(value: &DeValue<'_>) -> Result<String, String> {
     let name = text(value)?;
     let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     // The message does not show the value, because it may be the key itself.
-    is_name.then_some(name).ok_or_else(|| "give the name of a variable, such as MY_KEY, instead of the key itself".into())
+    is_name
+        .then_some(name)
+        .ok_or_else(|| "give the name of a variable, such as MY_KEY, instead of the key itself".into())
 }
 
 /// Returns the header in which the key is sent.
