@@ -31,6 +31,7 @@ pub(crate) mod reader;
 pub(crate) mod recorded;
 mod rerun;
 mod rows;
+mod shown;
 mod system;
 mod texts;
 mod trust;
@@ -51,6 +52,7 @@ use self::lanes::Lanes;
 use self::layers::Layers;
 use self::providers::{FallbackConfig, ProviderConfig, Providers};
 use self::rows::{dialect, overrides, request_defaults, source_config};
+use self::shown::{summary_kind, verbosity};
 use self::texts::about;
 use self::world::World;
 use super::args::groups::{ConnectionArgs, FormArgs, SimulationArgs};
@@ -492,18 +494,4 @@ fn check_simulation(simulate: bool, named: &Settings) -> Result<()> {
 /// Reads a file for the simulator. In a run without the simulator, the file of the simulator is not read.
 fn simulated_file(flag: &str, path: Option<PathBuf>, simulate: bool, world: &World) -> Result<Option<TextFile>> {
     named_file(flag, path.filter(|_| simulate), world)
-}
-
-/// Returns how the summary is shown. If progress is shown as JSON, the summary is JSON too. A choice of the user
-/// (`--summary`) has priority.
-fn summary_kind(summary: Option<SummaryKind>, progress: Option<ProgressKind>) -> SummaryKind {
-    summary.unwrap_or(if progress == Some(ProgressKind::Json) { SummaryKind::Json } else { SummaryKind::Text })
-}
-
-fn verbosity(quiet: Option<bool>, verbose: u8) -> Verbosity {
-    match (quiet, verbose) {
-        (Some(true), _) => Verbosity::Quiet,
-        (_, 0) => Verbosity::Normal,
-        _ => Verbosity::Verbose,
-    }
 }

@@ -17,6 +17,7 @@
 mod typed;
 
 use self::typed::Typed;
+use crate::domain::shortened_to;
 use crate::report::text::escape;
 
 /// The highest number of characters that a message shows of a value.
@@ -35,10 +36,7 @@ fn lines_of(text: &str, typed: &Typed) -> String {
 
 /// Returns the beginning of a value, in quotation marks, for use in a message.
 pub(crate) fn short(value: &str) -> String {
-    match value.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{:?}", format!("{}…", &value[..end])),
-        None => format!("{value:?}"),
-    }
+    format!("{:?}", shortened_to(value, SHOWN))
 }
 
 /// Returns what is wrong with a value. `words` come from the parser of a flag. The words say what to give instead; or

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::config::Config;
 use super::config::providers::ProviderConfig;
 use super::config::world::World;
+use super::exit::Exit;
 use super::run::way::Way;
 use super::simulator::Simulator;
 use super::{lockdown, parts, say, simulator};
@@ -35,6 +36,15 @@ const MOST_BYTES: usize = 4 << 20;
 const PIECE_BYTES: usize = 128 << 10;
 /// The origin that runs record for answers of the simulator.
 pub(crate) const SIMULATOR: &str = "simulator";
+
+/// A request that was refused or failed.
+#[derive(Debug)]
+pub(crate) struct Stopped {
+    /// What happened, and what the user can do.
+    pub(crate) message: String,
+    /// The exit code of the program.
+    pub(crate) exit: Exit,
+}
 
 /// A connection to the server, or to a simulator in this process.
 pub(crate) struct Server {

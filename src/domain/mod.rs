@@ -69,7 +69,7 @@ pub use row::{KeyPart, RowId};
 pub use run_forecast::RunForecast;
 pub use secrets::Secrets;
 pub use shown::quoted;
-pub(crate) use shown::{causes, shortened};
+pub(crate) use shown::{causes, shortened, shortened_to};
 pub(crate) use taken::is_simulated_id;
 pub use taken::{StoredAnswer, Taken, TakenFrom};
 pub use verdict::Verdict;

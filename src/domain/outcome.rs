@@ -56,8 +56,8 @@ pub struct AttemptRecord {
 }
 
 impl AttemptRecord {
-    /// Returns the record of a first request to this provider and for this model. The record has no time, usage, cost
-    /// or failure yet.
+    /// Returns the record of a first request to this provider and for this model. Its times, usage, cost and failure
+    /// are empty.
     pub fn new(provider: impl Into<Arc<str>>, model: impl Into<Arc<str>>) -> Self {
         Self {
             started_at: Instant::ZERO,
@@ -84,8 +84,7 @@ impl AttemptRecord {
         }
     }
 
-    /// Returns the record of a request that was sent as `ask` says. The times, usage, cost and failure of the record
-    /// are empty.
+    /// Returns the record of a request that was sent as `ask` says. Its times, usage, cost and failure are empty.
     pub(crate) fn of(ask: &Ask) -> Self {
         Self {
             purpose: ask.purpose,

@@ -9,7 +9,12 @@ const MOST: usize = 200;
 
 /// Returns the first 200 characters of a text for a message. If the text is longer, the result ends with `…`.
 pub(crate) fn shortened(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(MOST) {
+    shortened_to(text, MOST)
+}
+
+/// Returns the first `most` characters of a text. If the text is longer, the result ends with `…`.
+pub(crate) fn shortened_to(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &text[..end]).into(),
         None => text.into(),
     }

@@ -97,9 +97,12 @@ pub(crate) enum FormError {
     },
 }
 
-/// Extensions of table formats that this program can't write. An output with such an extension is refused, because the
-/// user expects that format.
-const NOT_WRITTEN: [&str; 6] = ["xlsx", "xls", "ods", "feather", "arrow", "avro"];
+/// Extensions of formats that this program can't write. An output with such an extension is refused, because the user
+/// expects that format.
+const NOT_WRITTEN: [&str; 18] = [
+    "arrow", "avro", "db", "doc", "docx", "feather", "html", "ods", "odt", "orc", "pdf", "sql", "sqlite", "xls",
+    "xlsx", "xml", "yaml", "yml",
+];
 
 impl Form {
     /// Returns the form of the output at `path`. `asked` is the format that the user asked for. Returns `None` if the
@@ -158,7 +161,9 @@ mod tests {
         assert_eq!(of("a.txt"), form(OutputFormat::Text, Compression::None));
         assert_eq!(of("a.parquet"), form(OutputFormat::Parquet, Compression::None));
         assert_eq!((of("a.out"), of("a"), of(".csv.run")), (None, None, None));
-        assert!(Form::of(Path::new("a.xlsx"), None).is_err_and(|error| error.to_string().contains("choose .csv")));
+        for name in ["a.xlsx", "A.DOCX", "a.pdf.gz"] {
+            assert!(Form::of(Path::new(name), None).is_err_and(|error| error.to_string().contains("choose .csv")));
+        }
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Closes the journal: makes all lines durable, and removes lines that no longer count.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use super::disk::{Disk, DiskFailure};
 use super::error::JournalError;
@@ -25,8 +24,6 @@ pub enum InputRead {
 pub struct Closed {
     /// The number of entries in the error log by error class, including the entries of earlier runs.
     pub failed: BTreeMap<ErrorClass, u64>,
-    /// The path of the error log. `None` if the log was empty and was removed.
-    pub errors: Option<PathBuf>,
 }
 
 impl Journal {
@@ -81,15 +78,18 @@ impl Journal {
         }
         let failed = unresolved.by_class();
         let is_clean = failed.is_empty() && (!keeps_slots || paths.results.is_none());
-        let is_removed = is_clean && is_log_ours && remove_empty_log(&*disk, &outputs.errors);
-        Ok(Closed { failed, errors: (!is_removed).then_some(paths.errors) })
+        if is_clean && is_log_ours {
+            remove_empty_log(&*disk, &outputs.errors);
+        }
+        Ok(Closed { failed })
     }
 }
 
-/// Removes an error log that has no bytes. Returns whether the log was removed. The log is still locked, so no other
+/// Removes an error log that has no bytes. The log is still locked, so no other
 /// run can write to it. If another run already opened the log, that run sees that the name no longer leads to its file,
 /// and creates a new log. A log that can't be removed stays, which does no harm.
-fn remove_empty_log(disk: &dyn Disk, log: &Output) -> bool {
-    let is_empty = log.file.size().is_ok_and(|size| size == 0) && log.file.is_at(&log.path).unwrap_or(false);
-    is_empty && disk.remove(&log.path).is_ok()
+fn remove_empty_log(disk: &dyn Disk, log: &Output) {
+    if log.file.size().is_ok_and(|size| size == 0) && log.file.is_at(&log.path).unwrap_or(false) {
+        let _ = disk.remove(&log.path);
+    }
 }

@@ -5,7 +5,7 @@ use super::headline::answered_before;
 use super::stats::Stats;
 use super::summary_context::SummaryContext;
 use super::text::{ListRow, count, escape};
-use crate::domain::Quality;
+use crate::domain::{Quality, shortened_to};
 
 /// The largest number of characters of a label that are shown. The end of a longer label is rarely useful.
 const LONGEST_LABEL: usize = 40;
@@ -58,11 +58,7 @@ fn answers(stats: &Stats, quality: Quality) -> Option<ListRow> {
 
 /// Returns the beginning of a label, escaped for a terminal.
 fn short_label(label: &str) -> String {
-    let shown = escape(label);
-    match shown.char_indices().nth(LONGEST_LABEL) {
-        Some((end, _)) => format!("{}…", &shown[..end]),
-        None => shown.into_owned(),
-    }
+    shortened_to(&escape(label), LONGEST_LABEL).into_owned()
 }
 
 #[cfg(test)]

@@ -17,6 +17,9 @@ use claude_batch::sim::server::SimServer;
 use claude_batch::sim::transport::SharedModel;
 use tempfile::TempDir;
 
+#[path = "../support/folder.rs"]
+mod folder;
+
 /// The API key of all runs. This key must not appear anywhere.
 pub const CANARY: &str = "sk-ant-canary-7f3d9b1c5e";
 
@@ -69,19 +72,7 @@ impl Folder {
 
     /// Returns the content of every file in the folder and in the folders below it.
     pub fn contents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
-        let mut found = BTreeMap::new();
-        let mut folders = vec![self.folder.path().to_owned()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).expect("a folder can be read") {
-                let path = entry.expect("an entry").path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else {
-                    found.insert(path.clone(), fs::read(&path).expect("a file can be read"));
-                }
-            }
-        }
-        found
+        folder::contents(self.folder.path())
     }
 
     /// Returns the program with these arguments. The program runs in this folder, without the settings of this process,

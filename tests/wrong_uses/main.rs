@@ -3,11 +3,12 @@
 //! `table.rs` has the wrong uses. The snapshot shows each command, its exit code and its message, for people who review
 //! the messages. The tests in this file check the form of each message, and that nothing was written.
 
+#[path = "../support/folder.rs"]
+mod folder;
 mod table;
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -24,14 +25,14 @@ const LONGEST: usize = 300;
 #[test]
 fn every_message_says_where_what_was_found_and_what_to_do() {
     let (folder, uses) = (prepared(), uses());
-    let before = contents(folder.path());
+    let before = folder::contents(folder.path());
 
     let said = all_said(&uses, folder.path());
 
     assert!(uses.len() >= 80, "{}", uses.len());
     let faults: Vec<_> = uses.iter().zip(&said).filter_map(|(wrong, said)| fault(wrong, said)).collect();
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));
-    let after = contents(folder.path());
+    let after = folder::contents(folder.path());
     let changed: Vec<_> =
         after.iter().filter(|(path, bytes)| before.get(*path) != Some(bytes)).map(|(path, _)| path).collect();
     assert!(changed.is_empty() && before.len() == after.len(), "files were changed: {changed:?}");
@@ -197,20 +198,4 @@ fn prepared() -> TempDir {
         assert_eq!(ended.status.code(), Some(code), "{args}: {}", String::from_utf8_lossy(&ended.stderr));
     }
     folder
-}
-
-fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).expect("a folder can be read") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                found.insert(path.clone(), fs::read(&path).expect("a file can be read"));
-            }
-        }
-    }
-    found
 }

@@ -37,7 +37,7 @@ use super::run;
 pub(super) use self::find::{RunWithBatches, without_fallback};
 pub(super) use self::known::State;
 pub(super) use self::seen::{Seen, seen};
-pub(super) use self::workspace::{Stopped, Workspace};
+pub(super) use self::workspace::Workspace;
 
 /// Runs the verb of `batches` that the user typed.
 pub(crate) fn batches(verb: &BatchesVerb, world: &World) -> Result<Exit> {

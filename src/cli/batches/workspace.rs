@@ -13,7 +13,7 @@ use crate::cli::config::world::World;
 use crate::cli::exit::Exit;
 use crate::cli::explain::said;
 use crate::cli::say;
-use crate::cli::server::{Response, Server};
+use crate::cli::server::{Response, Server, Stopped};
 use crate::cli::{catalogs, parts};
 use crate::domain::{HaltReason, ModelClass, PoolId, Speed, Verdict};
 use crate::journal::{Disk, DiskFailure, DiskFile, OpenMode};
@@ -28,13 +28,6 @@ const MOST_PAGES: usize = 1_000;
 pub(crate) struct Workspace {
     server: Server,
     route: Arc<PoolId>,
-}
-
-/// A call of the API that was refused or failed: a message that says what happened and what to do, and the exit code.
-#[derive(Debug)]
-pub(crate) struct Stopped {
-    pub(crate) message: String,
-    pub(crate) exit: Exit,
 }
 
 impl Workspace {

@@ -11,7 +11,7 @@ use super::super::config::world::World;
 use super::super::exit::Exit;
 use super::super::explain::said;
 use super::super::say;
-use super::super::server::{Response, Server};
+use super::super::server::{Response, Server, Stopped};
 use super::found::Found;
 use crate::catalog::Catalog;
 use crate::domain::{
@@ -25,13 +25,6 @@ use crate::transport::WireError;
 const PROMPT: &str = "ping";
 /// An upper limit on the input tokens of the prompt, which includes everything that the API adds.
 const MOST_INPUT_TOKENS: u64 = 100;
-
-/// A request that was refused or failed: a message that says what happened and what to do, and the exit code.
-#[derive(Debug)]
-pub(super) struct Stopped {
-    pub(super) message: String,
-    pub(super) exit: Exit,
-}
 
 /// Returns whether the program runs on a terminal where a user can answer a question.
 pub(super) fn has_somebody(world: &World) -> bool {

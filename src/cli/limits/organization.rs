@@ -2,8 +2,8 @@
 
 use anyhow::{Result, bail};
 
-use super::super::server::Server;
-use super::asking::{Stopped, failed, judged};
+use super::super::server::{Server, Stopped};
+use super::asking::{failed, judged};
 use super::found::Found;
 use crate::provider::anthropic::rate_limits::read_limits;
 use crate::report::text::{escape, shorten};

@@ -2,16 +2,12 @@
 
 use super::failures::FailedInLog;
 use super::new_run::NewRun;
+use super::rerun::raised;
 use crate::catalog::Catalog;
 use crate::domain::ErrorClass;
+use crate::plan::DEFAULT_MAX_TOKENS;
 use crate::report::{PrintedCommand, Stats, failures};
 use crate::runner::input::Survey;
-
-/// The factor by which `max_tokens` is raised for a truncated answer.
-const MORE: u32 = 4;
-/// The new `max_tokens` for a truncated answer if nothing is known about its request. The number is [`MORE`] times the
-/// default of `max_tokens`.
-const USUAL: u32 = 4_096;
 
 impl NewRun<'_> {
     /// Returns the most useful command for the failed rows in the error log; `None` if no command helps.
@@ -43,9 +39,7 @@ impl NewRun<'_> {
         let before = failures::longest_truncated(stats).or(self.config.request.max_tokens);
         let names = survey.into_iter().flat_map(|survey| survey.models.keys().map(|name| &**name));
         let names = names.chain(self.config.request.model.as_deref());
-        let accepted = names.filter_map(|name| Some(catalog.model(name)?.max_output_tokens)).min();
-        let wanted = before.map_or(USUAL, |before| before.saturating_mul(MORE));
-        let tokens = wanted.min(accepted.unwrap_or(u32::MAX));
+        let tokens = raised(before.unwrap_or(DEFAULT_MAX_TOKENS), names, catalog);
         (tokens > before.unwrap_or(0)).then_some(tokens)
     }
 }

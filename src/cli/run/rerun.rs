@@ -24,6 +24,13 @@ use crate::runner::input::Survey;
 /// The factor by which `max_tokens` is raised for truncated answers.
 const MORE: u32 = 4;
 
+/// Returns `max_tokens` for answers that were truncated at `before` tokens: four times as many, but not more than each of
+/// these models accepts.
+pub(super) fn raised<'a>(before: u32, models: impl Iterator<Item = &'a str>, catalog: &Catalog) -> u32 {
+    let accepted = models.filter_map(|name| Some(catalog.model(name)?.max_output_tokens)).min();
+    before.saturating_mul(MORE).min(accepted.unwrap_or(u32::MAX))
+}
+
 /// Returns the settings about rows that the earlier run with the same files recorded; `None` if they are not known.
 ///
 /// # Errors
@@ -147,8 +154,7 @@ impl NewRun<'_> {
             return None;
         }
         let before = survey.models.values().map(|sum| sum.max_tokens).max()?;
-        let accepted = survey.models.keys().filter_map(|name| Some(catalog.model(name)?.max_output_tokens)).min();
-        let tokens = before.saturating_mul(MORE).min(accepted.unwrap_or(u32::MAX));
+        let tokens = raised(before, survey.models.keys().map(|name| &**name), catalog);
         self.commands.longer(tokens).filter(|_| tokens > before)
     }
 

@@ -34,7 +34,6 @@ pub use feed::{InputOrder, feed};
 pub use incoming::{HasBegun, Incoming};
 pub use places::Places;
 #[cfg(test)]
-#[cfg(test)]
 pub(crate) use survey::ModelSum;
 pub use survey::{Survey, survey};
 
