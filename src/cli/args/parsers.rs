@@ -1,4 +1,4 @@
-//! Parsers of flags. Each has an error message for wrong values.
+//! The parsers of the values of flags. Each parser has an error message for invalid values.
 //!
 //! A value that a parser accepts needs no further check.
 
@@ -155,7 +155,7 @@ pub(crate) fn schema(text: &str) -> Result<Text, String> {
     }
 }
 
-/// Parses a condition on answers.
+/// Parses a condition that answers must meet, which is a value of `--require`.
 pub(crate) fn condition(text: &str) -> Result<Condition, String> {
     Condition::parse(text).map_err(|error| format!("{error}; correct it, as in 'text|length < 200'"))
 }

@@ -56,7 +56,7 @@ pub enum Shell {
     Powershell,
 }
 
-/// A kind of names that the configuration contains.
+/// A kind of names in the configuration, which `completions --list` prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Listed {
     /// Profiles.

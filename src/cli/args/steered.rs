@@ -1,6 +1,6 @@
 //! The settings that can be changed while a run is in progress, by `ctl RUN set` and by `--schedule`.
 //!
-//! Their values are parsed by the parsers of the flags.
+//! The parsers of the flags parse the values of these settings.
 
 use std::time::Duration;
 

@@ -51,7 +51,7 @@ pub(crate) struct ReadArgs {
 
 /// Parameters of every request; a row's own parameters override them.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Request (a row's own parameters win)")]
+#[command(next_help_heading = "Request (a row's own parameters have priority)")]
 pub struct RequestArgs {
     /// Name of the model [default: claude-haiku-4-5]
     #[arg(short, long)]
@@ -72,7 +72,7 @@ pub struct RequestArgs {
 
 /// Parameters on the command line that replace the parameters of the rows.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Request (these win over a row's own parameters)")]
+#[command(next_help_heading = "Request (these flags have priority over a row's own parameters)")]
 pub(crate) struct OverrideArgs {
     /// Name of the model [default: as in the row]
     #[arg(short, long)]
@@ -87,7 +87,7 @@ pub(crate) struct OverrideArgs {
 
 /// The flags that say how requests are sent.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Request (a row's own parameters win)")]
+#[command(next_help_heading = "Request (a row's own parameters have priority)")]
 pub struct WireArgs {
     /// Whether answers are streamed from the API [default: auto]
     #[arg(long, value_parser = values::one_of(&values::STREAMS))]

@@ -135,7 +135,7 @@ pub(super) fn other_client(text: &str) -> Result<Other, String> {
         }
     }
     if other.until <= other.from {
-        Err("the time after until must be later than the time after from".to_owned())
+        Err("the time after `until` must be later than the time after `from`".to_owned())
     } else {
         Ok(other)
     }
