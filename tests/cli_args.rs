@@ -197,7 +197,7 @@ fn mistakes_in_a_file_name_file_line_and_remedy() {
         ("# x\n\ntier = \"9\"\n", ["claude-batch.toml:3: tier: \"9\" is not valid; give auto", "scale"]),
         ("teir = 2\n", ["claude-batch.toml:1: unknown key \"teir\"", "did you mean \"tier\"?"]),
         ("max_cost = 2\n", ["claude-batch.toml:1: unknown key \"max_cost\"", "did you mean \"max-cost\"?"]),
-        ("timeout = 90\n", ["claude-batch.toml:1: timeout: \"90\"", "add a unit, as in 90s"]),
+        ("timeout = 90\n", ["claude-batch.toml:1: timeout: \"90\"", "give the number with a unit, such as 90s"]),
         ("rpm = 0\n", ["claude-batch.toml:1: rpm: \"0\"", "from 1"]),
         ("rpm = -5\n", ["claude-batch.toml:1: rpm: \"-5\"", "from 1"]),
         ("rpm = 1e309\n", ["claude-batch.toml:1: rpm: ", "from 1"]),
@@ -357,7 +357,10 @@ fn a_wrong_variable_is_named() {
     let mut place = Place::new();
     place.set("CLAUDE_BATCH_RETRY_FOR", "90");
 
-    assert_eq!(place.error(&["a.jsonl"]), "CLAUDE_BATCH_RETRY_FOR: \"90\" is not valid; add a unit, as in 90s");
+    assert_eq!(
+        place.error(&["a.jsonl"]),
+        "CLAUDE_BATCH_RETRY_FOR: \"90\" is not valid; give the number with a unit, such as 90s"
+    );
 }
 
 #[test]
@@ -428,7 +431,7 @@ fn messages_about_typing_mistakes_say_what_to_type() {
         (vec!["run", "--batch-rows", "100001"], "from 1 to 100000"),
         (vec!["run", "--deadline", "soon"], "'mon 9:00'"),
         (vec!["run", "--teir", "2"], "--tier"),
-        (vec!["run", "--timeout", "90"], "add a unit, as in 90s"),
+        (vec!["run", "--timeout", "90"], "give the number with a unit, such as 90s"),
         (vec!["run", "--rpm", "-5"], "from 1"),
         (vec!["run", "--rpm", "1e309"], "from 1"),
         (vec!["run", "--rpm", "0"], "from 1"),

@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(
             notes[0],
             "note: --schema is sent as a tool that must be called (claude-opus-4-20250514), structured output \
-             (claude-haiku-4-5, claude-opus-5 and 1 other); a row whose own parameters forbid this gets the next best form"
+             (claude-haiku-4-5, claude-opus-5 and 1 other); if the parameters of a row forbid this form, the row gets the next best form"
         );
         assert!(notes[1].starts_with("note: --schema: ") && notes[1].contains("minimum"), "{}", notes[1]);
         assert_eq!(

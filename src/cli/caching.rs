@@ -245,8 +245,8 @@ mod tests {
             [unmarked_words(&caching, &load, &catalog), vec![uncertain]].concat().join("\n"),
             @"
         1 prefix that 9,000 rows share is too short: it has about 3,100 tokens; claude-haiku-4-5 caches from 4,096, claude-haiku-5-5 from 512
-        3 prefixes that 9,000 rows share are too short: the one that most rows share (6,000) has about 500 tokens; claude-haiku-4-5 caches from 4,096
-        3 prefixes that 9,000 rows share are not worth a mark: their rows are too far apart in the input, so the cache would be written again and again (the one that most rows share (6,000) has about 9,000 tokens); sort the rows by prefix
+        3 prefixes that 9,000 rows share are too short: the prefix that most rows share (6,000) has about 500 tokens; claude-haiku-4-5 caches from 4,096
+        3 prefixes that 9,000 rows share are not worth a mark: their rows are too far apart in the input, so the cache would be written again and again (the prefix that most rows share (6,000) has about 9,000 tokens); sort the rows by prefix
         1 prefix that 9,000 rows share is not worth a mark: with this lifetime, writing costs more than so few rows save (it has about 9,000 tokens)
         2 of the 5 prefixes might be too short (the prefix that most rows share has about 4,500 tokens; claude-haiku-4-5 caches from 4,096, claude-haiku-5-5 from 512): the first answers will show this
         "

@@ -464,7 +464,7 @@ mod tests {
         let parsed = ["90s", "30m", "1h30m", "0s"].map(|text| duration(text).map(|span| span.as_secs()));
 
         assert_eq!(parsed, [Ok(90), Ok(1_800), Ok(5_400), Ok(0)]);
-        assert_eq!(duration("90"), Err("add a unit, as in 90s".to_owned()));
+        assert_eq!(duration("90"), Err("give the number with a unit, such as 90s".to_owned()));
         assert_eq!(duration("-5s"), Err("give a time that is not negative, such as 90s".to_owned()));
         assert!(positive_duration("0s").is_err() && duration("soon").is_err() && duration("").is_err());
     }
@@ -541,7 +541,7 @@ mod tests {
     fn a_hidden_header_value_is_refused() {
         let message = header("X-Team: [hidden]").expect_err("it is not the real value");
 
-        assert!(message.contains("x-team") && message.contains("put the real value back"), "{message}");
+        assert!(message.contains("x-team") && message.contains("give the real value"), "{message}");
     }
 
     #[test]

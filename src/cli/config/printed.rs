@@ -206,14 +206,14 @@ mod tests {
                 r#"{"token":["sk-canary"]}"#,
                 "--api-key-cmd printed JSON with a member of the wrong type, or with a member that occurs twice",
             ),
-            (r#"{"token":"sk-canary","token":"b"}"#, "whose members have other types or come twice"),
+            (
+                r#"{"token":"sk-canary","token":"b"}"#,
+                "with a member of the wrong type, or with a member that occurs twice",
+            ),
             (r#"{"secret":"sk-canary"}"#, "--api-key-cmd printed JSON without a key"),
             (r#"{"token":""}"#, "what --api-key-cmd printed is empty"),
             (r#"{"token":"sk-canary","key":"other"}"#, "two different keys"),
-            (
-                r#"{"token":"sk-canary","expires_at":"soon"}"#,
-                "what --api-key-cmd printed: expires_at is neither a time",
-            ),
+            (r#"{"token":"sk-canary","expires_at":"soon"}"#, "what --api-key-cmd printed: expires_at is not a time"),
             (r#"{"token":"sk-canary","expires_at":1795770600000}"#, "expires_at is in milliseconds; give seconds"),
             (r#"{"token":"sk-canary","expires_in":"1h"}"#, "expires_in is not a number of seconds"),
             (

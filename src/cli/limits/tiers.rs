@@ -201,6 +201,6 @@ mod tests {
         let none = shown(Some(Tier::None), None).expect("no model is named");
 
         assert!(auto.contains("--tier auto: a run begins with") && auto.contains("tier start ("), "{auto}");
-        assert!(none.contains("--tier none: a run has no limits of its own") && none.lines().count() <= 2, "{none}");
+        assert!(none.contains("--tier none: a run begins without limits") && none.lines().count() <= 2, "{none}");
     }
 }

@@ -86,9 +86,9 @@ mod tests {
             other_providers(&router, &["openrouter".to_owned()], &["openrouter", "anthropic"]),
         ];
         insta::assert_snapshot!(notes.map(Option::unwrap_or_default).join("\n"), @r"
-        note: the results hold 1,204 answers by openrouter; this run uses anthropic. Earlier answers stay as they are
-        note: the results hold 1,204 answers by openrouter and 1 by bed\u{1b}rock; this run uses openrouter. Earlier answers stay as they are
-        note: the results hold 1,204 answers by openrouter; this run uses openrouter, then anthropic. Earlier answers stay as they are
+        note: the results contain 1,204 answers by openrouter; this run uses anthropic. Earlier answers are not changed
+        note: the results contain 1,204 answers by openrouter and 1 by bed\u{1b}rock; this run uses openrouter. Earlier answers are not changed
+        note: the results contain 1,204 answers by openrouter; this run uses openrouter, then anthropic. Earlier answers are not changed
         ");
         let chain = ["openrouter".to_owned(), "anthropic".to_owned()];
         assert_eq!(other_providers(&router, &chain, &["openrouter", "anthropic"]), None, "nothing has changed");
