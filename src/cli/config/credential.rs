@@ -231,7 +231,7 @@ mod tests {
         let written = read(spoken, PATIENCE).expect("somebody writes");
 
         assert!(device.to_string().contains("a device"));
-        assert!(silent.to_string().contains("nobody wrote"));
+        assert!(silent.to_string().contains("no program wrote"));
         assert_eq!(**written.0, *b"sk-1\n");
         writing.join().expect("no panic").expect("it is written");
     }

@@ -255,7 +255,7 @@ mod tests {
 
         let counted = counted.expect("the first row is counted");
         let fault = counted.fault.unwrap_or_default();
-        assert!(counted.counts.len() < 20 && fault.contains("allows no more token counts"), "{fault}");
+        assert!(counted.counts.len() < 20 && fault.contains("accepts no more token counts"), "{fault}");
         assert!(refused < 50, "{refused} refusals");
         assert!(start.elapsed() <= Duration::from_secs(125), "{:?}", start.elapsed());
     }
