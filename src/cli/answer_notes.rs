@@ -180,7 +180,7 @@ mod tests {
 
         assert!(told(&plain, "{}", &["claude-haiku-4-5"]).is_empty());
         assert!(told(&kept, "{}", &["claude-haiku-4-5"]).is_empty());
-        assert!(told(&grown, "{}", &[])[0].contains("up to 1 more request a row"));
+        assert!(told(&grown, "{}", &[])[0].contains("up to 1 more request per row"));
         assert_eq!(told(&other, "{}", &[]).len(), 1);
     }
 }

@@ -112,7 +112,7 @@ fn by_task(whole: Command) -> Command {
             text.push_str(&format!("\n{}\n{lines}", header(heading)));
         }
     }
-    text.push_str("\nclaude-batch COMMAND -h shows the most important flags, and --help shows all flags.");
+    text.push_str("\nclaude-batch COMMAND -h shows the main flags, and --help shows all flags.");
     whole.help_template(text)
 }
 

@@ -58,7 +58,7 @@ fn the_list_says_what_is_set_what_is_missing_and_what_differs() {
     one.ends_with(0);
     assert!(one.out.starts_with("bedrock - Amazon Bedrock, Messages endpoint (fallback 1)\n"), "{}", one.out);
     assert!(
-        one.out.contains("eu.anthropic.claude-haiku-4-5") && one.out.contains("usual ones times 1.1"),
+        one.out.contains("eu.anthropic.claude-haiku-4-5") && one.out.contains("usual prices times 1.1"),
         "{}",
         one.out
     );

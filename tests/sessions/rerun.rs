@@ -79,7 +79,7 @@ fn rows_without_an_answer_are_sent_with_the_settings_of_the_earlier_run() {
 
     let said = folder.run_at(&api, &[&["run", "in.csv"][..], &AGAIN].concat());
 
-    said.ends_with(0).tells(&["5 rows to send", "note: 1 row has no answer yet: --max-tokens 50 does not apply"]);
+    said.ends_with(0).tells(&["5 rows to send", "note: 1 row has no answer yet: --max-tokens 50 has no effect"]);
     let after = lines(&folder);
     assert_eq!(qualities(&after), ["ok", "ok", "ok", "ok", "truncated"]);
     let usual = folder.run_at(&api, &[&["run", "in.csv"][..], &TEMPLATE, &SHORT].concat());
@@ -196,7 +196,7 @@ fn a_rerun_that_is_not_possible_is_refused() {
 
     none.ends_with(2)
         .tells(&["--rerun asks again for answers of an earlier run, but there are none in in.csv.results.jsonl"]);
-    fresh.ends_with(2).tells(&["leave one of them out"]);
+    fresh.ends_with(2).tells(&["leave out one of these flags"]);
     column.ends_with(2).tells(&["--system", "can't contain columns"]);
     stream.ends_with(2).tells(&["name its results file with -o"]);
     assert_eq!(api.books().billed_calls, 4);

@@ -135,7 +135,7 @@ fn files_that_are_damaged_or_of_an_older_version_are_reported() {
     for (text, said) in [
         ("{\"v\":1,\u{1b}[2J", "status.json is damaged"),
         ("", "status.json is damaged"),
-        ("{\"v\":7}", "the version 7 of a later claude-batch"),
+        ("{\"v\":7}", "the version 7 of a newer claude-batch"),
     ] {
         folder.write(STATUS, text);
         let status = folder.run(&["status", "prompts.jsonl"]);

@@ -125,7 +125,7 @@ mod tests {
         for wrong in ["", ",", "a,", "a,,b", ":m", "a:", "a, :m"] {
             assert!(fallback(wrong).expect_err(wrong).starts_with("give off"), "{wrong}");
         }
-        assert!(fallback("a,off").expect_err("off stands alone").contains("alone"));
+        assert!(fallback("a,off").expect_err("off stands alone").contains("no other provider"));
     }
 
     #[test]
@@ -142,7 +142,7 @@ mod tests {
     fn a_wrong_case_is_refused_with_what_was_meant() {
         assert!(fallback_on("overlaod").expect_err("it is misspelt").ends_with("did you mean overload?"));
         assert!(fallback_on("model=x").expect_err("it has no value").contains("only limit"));
-        assert!(fallback_on("limit=5").expect_err("it has no unit").contains("add a unit"));
+        assert!(fallback_on("limit=5").expect_err("it has no unit").contains("with a unit"));
         assert!(fallback_on("").is_err());
     }
 

@@ -70,7 +70,7 @@ pub(super) const SHORT: &[Short] = &[
             MAX_COST,
             LANE,
             PROVIDER,
-            ("retry-failed", "Also try rows again that failed in earlier runs"),
+            ("retry-failed", "Also retry rows that failed in earlier runs"),
             ("dry-run", "Show what would be sent, and its cost; send nothing"),
             SIMULATE,
             YES,

@@ -151,7 +151,7 @@ mod tests {
         (books.batches.created, books.batches.requests, books.batches.succeeded) = (2, 70, 69);
         let with_batches = summary(&books);
 
-        assert!(with_batches.ends_with("at once; 2 batches with 70 requests, of which 69 succeeded"), "{with_batches}");
+        assert!(with_batches.ends_with("at once; 2 batches with 70 requests (69 succeeded)"), "{with_batches}");
         assert!(text.starts_with("1,204 requests, 0 let in, 3 refused with 429 (requests 3), 0 faults;"), "{text}");
     }
 }

@@ -32,7 +32,7 @@ pub struct FormArgs {
     /// Fields of the output, such as id,text,usage.output_tokens [default: the input's columns, text, error]
     #[arg(long, value_name = "FIELDS", value_delimiter = ',', value_parser = parsers::field)]
     pub fields: Vec<Field>,
-    /// Order of rows in the output: done (in which rows ended) or input (as in the input)
+    /// Order of rows in the output: done (as they ended) or input (as in the input)
     #[arg(long, value_parser = values::one_of(&values::ORDERS))]
     pub order: Option<Order>,
     /// Do not escape cells that a spreadsheet would run as formulas

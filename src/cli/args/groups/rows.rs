@@ -141,7 +141,7 @@ pub struct RowsArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch, conflicts_with_all = ["retry_failed", "rerun_changed"])]
     pub fresh: Option<bool>,
-    /// Also try rows again that failed in earlier runs
+    /// Also retry rows that failed in earlier runs
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub retry_failed: Option<bool>,
