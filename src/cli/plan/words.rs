@@ -72,7 +72,7 @@ fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
         let requests = plural(forecast.time.max_in_flight, "request", "requests");
         ListRow::text(
             "",
-            format!("if the run is killed, about {requests} in flight are possibly billed twice, for at most {most}"),
+            format!("if the run is killed, about {requests} in flight are possibly billed twice: at most {most}"),
         )
     }));
     if plan.spent > Money::ZERO {
