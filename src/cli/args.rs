@@ -98,7 +98,7 @@ pub enum Command {
     #[cfg(feature = "sim")]
     #[command(after_help = help::SIMULATE_HELP)]
     Simulate(Box<SimulateArgs>),
-    /// Show settings and where they come from, or write a configuration file
+    /// Show settings and their sources, or write a configuration file
     Config(Box<ConfigArgs>),
     /// Print a script that lets your shell complete commands
     #[command(after_help = shells::COMPLETIONS_HELP)]
